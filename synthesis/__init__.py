@@ -1,0 +1,1 @@
+"""What could be asked, and what do LLMs answer? Proposing propositions and eliciting estimates."""

@@ -1,0 +1,1 @@
+"""One versioned file a prompt."""

@@ -1,0 +1,1 @@
+"""How good is an estimator? Metrics, suites and the report."""

@@ -1,0 +1,1 @@
+"""The views for researchers, one SQL file each."""
