@@ -104,7 +104,7 @@ class Premise(Record):
 
 
 class Proposition(Record):
-    """A premise with a hypothesis. `target_probability` is what a proposer was asked for or an import names, no label."""
+    """A premise with a hypothesis. `target_probability` is what a proposer was asked for or an import names."""
 
     table: ClassVar[str] = "propositions"
     key: ClassVar[str] = "proposition_id"
