@@ -1,0 +1,135 @@
+"""The example texts keep what `examples/README.md` promises; plain JSON, so that no importer can hide a fault."""
+
+import json
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from itertools import pairwise
+from pathlib import Path
+from statistics import correlation, mean
+from typing import TypedDict
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+GENRES = ("everyday", "news", "science", "fiction")
+NEGATION = re.compile(r"\b(?:no|not|never|nobody|nothing|neither|none|without)\b|n't\b", re.IGNORECASE)
+
+
+class PremiseRow(TypedDict):
+    text: str
+    source: str
+    license: str
+    language: str
+
+
+class PropositionRow(TypedDict):
+    premise: str
+    hypothesis: str
+    probability: float
+    source: str
+    license: str
+
+
+def lines(name: str) -> list[str]:
+    return (EXAMPLES / name).read_text(encoding="utf-8").splitlines()
+
+
+PREMISES: list[PremiseRow] = [json.loads(line) for line in lines("premises.jsonl")]
+PROPOSITIONS: list[PropositionRow] = [json.loads(line) for line in lines("propositions.jsonl")]
+
+
+def probabilities() -> list[float]:
+    return [row["probability"] for row in PROPOSITIONS]
+
+
+def by_premise() -> dict[str, list[PropositionRow]]:
+    groups: defaultdict[str, list[PropositionRow]] = defaultdict(list)
+    for row in PROPOSITIONS:
+        groups[row["premise"]].append(row)
+    return groups
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[\w']+", text.casefold())
+
+
+def runs(text: str, length: int) -> set[tuple[str, ...]]:
+    tokens = words(text)
+    return {tuple(tokens[i : i + length]) for i in range(len(tokens) - length + 1)}
+
+
+def is_multiple_of_a_twentieth(probability: float) -> bool:
+    return abs(probability * 20 - round(probability * 20)) < 1e-9
+
+
+def test_every_row_has_exactly_the_documented_fields() -> None:
+    for premise in PREMISES:
+        assert set(premise) == {"text", "source", "license", "language"}
+        assert (premise["license"], premise["language"]) == ("CC0-1.0", "en")
+    for proposition in PROPOSITIONS:
+        assert set(proposition) == {"premise", "hypothesis", "probability", "source", "license"}
+        assert (proposition["source"], proposition["license"]) == ("odds-examples", "CC0-1.0")
+        assert isinstance(proposition["probability"], float)
+        assert 0 < proposition["probability"] < 1
+
+
+def test_each_genre_has_twelve_premises_and_propositions_for_eight() -> None:
+    genres = {premise["text"]: premise["source"] for premise in PREMISES}
+    assert Counter(genres.values()) == {f"odds-examples/{genre}": 12 for genre in GENRES}
+    assert Counter(genres[text] for text in by_premise()) == {f"odds-examples/{genre}": 8 for genre in GENRES}
+
+
+def test_the_genres_alternate() -> None:
+    assert [premise["source"].removeprefix("odds-examples/") for premise in PREMISES] == list(GENRES) * 12
+
+
+def test_every_proposition_stands_on_a_premise_of_the_file_and_every_premise_used_has_three() -> None:
+    assert set(by_premise()) <= {premise["text"] for premise in PREMISES}
+    assert [len(group) for group in by_premise().values()] == [3] * 32
+
+
+def test_no_text_stands_twice() -> None:
+    texts = [premise["text"] for premise in PREMISES] + [row["hypothesis"] for row in PROPOSITIONS]
+    assert len({tuple(words(text)) for text in texts}) == 48 + 96
+
+
+def test_texts_are_normalised_sentences_of_the_stated_length() -> None:
+    for premise in PREMISES:
+        assert 15 <= len(premise["text"].split()) <= 55, premise["text"]
+    for row in PROPOSITIONS:
+        assert 5 <= len(row["hypothesis"].split()) <= 18, row["hypothesis"]
+        assert re.fullmatch(r"[A-Z][^.?!]*\.", row["hypothesis"]), row["hypothesis"]
+    for text in [premise["text"] for premise in PREMISES] + [row["hypothesis"] for row in PROPOSITIONS]:
+        assert text == " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def test_no_hypothesis_repeats_five_words_of_its_premise() -> None:
+    for row in PROPOSITIONS:
+        assert not runs(row["hypothesis"], 5) & runs(row["premise"], 5), row["hypothesis"]
+
+
+def test_each_tenth_of_the_range_has_nine_or_ten_propositions() -> None:
+    tenths = Counter(int(probability * 1000 + 0.5) // 100 for probability in probabilities())
+    assert set(tenths) == set(range(10))
+    assert set(tenths.values()) <= {9, 10}
+
+
+def test_the_probabilities_are_fine_grained() -> None:
+    assert sum(map(is_multiple_of_a_twentieth, probabilities())) <= len(PROPOSITIONS) / 5
+    assert max(Counter(probabilities()).values()) <= 2
+
+
+def test_the_hypotheses_of_a_premise_differ_by_a_tenth_or_more() -> None:
+    for premise, group in by_premise().items():
+        ordered = sorted(row["probability"] for row in group)
+        assert min(high - low for low, high in pairwise(ordered)) >= 0.1, premise
+
+
+def test_negation_gives_nothing_away() -> None:
+    negated = [row["probability"] for row in PROPOSITIONS if NEGATION.search(row["hypothesis"])]
+    assert min(Counter(min(int(probability * 3), 2) for probability in negated)[third] for third in range(3)) >= 4
+    assert abs(mean(negated) - mean(probabilities())) < 0.15
+
+
+def test_length_gives_nothing_away() -> None:
+    lengths = [float(len(row["hypothesis"].split())) for row in PROPOSITIONS]
+    assert abs(correlation(lengths, probabilities())) < 0.2
