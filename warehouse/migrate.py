@@ -1,0 +1,139 @@
+"""Bringing a catalog up to date: numbered migrations, each committed with its record, and the views."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from warehouse.connect import Warehouse
+from warehouse.errors import InputError
+from warehouse.store import write
+
+VIEWS = "views"
+COLUMN_COMMENT = re.compile(r"(\w+): (.+)")
+
+
+@dataclass(frozen=True)
+class Script:
+    """A numbered file of SQL."""
+
+    number: int
+    name: str
+    text: str
+
+
+@cache
+def _scripts(package: str) -> tuple[Script, ...]:
+    found = sorted(
+        (item for item in files(f"warehouse.{package}").iterdir() if item.name.endswith(".sql")), key=lambda i: i.name
+    )
+    scripts = []
+    for item in found:
+        number, _, name = item.name.removesuffix(".sql").partition("_")
+        scripts.append(Script(int(number), name, item.read_text(encoding="utf-8")))
+    return tuple(scripts)
+
+
+def migrations() -> tuple[Script, ...]:
+    """The migrations in the order of their numbers."""
+    return _scripts("migrations")
+
+
+def views() -> tuple[Script, ...]:
+    """The views in an order in which each finds those that it reads."""
+    return _scripts("views")
+
+
+def applied_version(warehouse: Warehouse) -> int:
+    """The number of the last migration applied to the catalog; 0 for an empty one."""
+    known = "SELECT 1 FROM duckdb_tables() WHERE database_name = 'odds' AND table_name = 'migrations'"
+    if warehouse.sql(known).num_rows == 0:
+        return 0
+    return int(warehouse.sql("SELECT coalesce(max(number), 0) AS number FROM migrations")["number"][0].as_py())
+
+
+def check_version(warehouse: Warehouse) -> None:
+    """Refuse a catalog that this program cannot read: one that a newer program wrote, or one not yet up to date."""
+    version, latest = applied_version(warehouse), migrations()[-1].number
+    if version > latest:
+        raise InputError(
+            f"The catalog {_shown(warehouse)} is at version {version}, this program knows {latest}: upgrade `odds`"
+        )
+    if warehouse.read_only and version < latest:
+        raise InputError(
+            f"The catalog {_shown(warehouse)} is at version {version} of {latest}: "
+            "any writing command brings it up to date; `odds doctor` says more"
+        )
+
+
+def migrate(warehouse: Warehouse) -> None:
+    """Apply what is missing, and make the views anew where a text of theirs changed. A second run writes nothing."""
+    check_version(warehouse)
+    for script in migrations():
+        if script.number > applied_version(warehouse):
+            write(warehouse, lambda w, script=script: _apply(w, script))  # type: ignore[misc]
+    if _views_digest() != _applied_views(warehouse):
+        write(warehouse, _apply_views)
+
+
+def comment_of(view: Script) -> str:
+    """The text of the comment lines that open the file of a view: its meaning, then `column: meaning` lines."""
+    lines = []
+    for line in view.text.splitlines():
+        if not line.startswith("--"):
+            break
+        lines.append(line.removeprefix("--").strip())
+    return "\n".join(lines)
+
+
+def column_comments(comment: str) -> dict[str, str]:
+    """The meaning of each column, from the comment on a view.
+
+    DuckLake keeps no comments on the columns of a view, so they are lines of the comment on the view itself.
+    """
+    return {match[1]: match[2] for line in comment.splitlines() if (match := COLUMN_COMMENT.fullmatch(line))}
+
+
+def _shown(warehouse: Warehouse) -> str:
+    return "on PostgreSQL" if warehouse.lock_folder is None else warehouse.catalog
+
+
+def _apply(warehouse: Warehouse, script: Script) -> None:
+    if script.number <= applied_version(warehouse):  # another process was first
+        return
+    warehouse.connection.execute(script.text)
+    _record(warehouse, script.number, script.name, _digest(script.text))
+
+
+def _record(warehouse: Warehouse, number: int | None, name: str, digest: str) -> None:
+    warehouse.connection.execute("INSERT INTO migrations VALUES (?, ?, ?, now())", [number, name, digest])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _views_digest() -> str:
+    return _digest("\n".join(view.text for view in views()))
+
+
+def _applied_views(warehouse: Warehouse) -> str | None:
+    rows = warehouse.sql("SELECT sha256 FROM migrations WHERE name = ?", [VIEWS])["sha256"].to_pylist()
+    return str(rows[0]) if rows else None
+
+
+def _apply_views(warehouse: Warehouse) -> None:
+    if _views_digest() == _applied_views(warehouse):
+        return
+    there = warehouse.sql("SELECT view_name FROM duckdb_views() WHERE database_name = 'odds' AND NOT internal")
+    for name in there["view_name"].to_pylist():
+        warehouse.connection.execute(f'DROP VIEW "{name}"')
+    for view in views():
+        warehouse.connection.execute(view.text)
+        comment = comment_of(view).replace("'", "''")
+        warehouse.connection.execute(f"COMMENT ON VIEW {view.name} IS '{comment}'")
+    warehouse.connection.execute("DELETE FROM migrations WHERE name = ?", [VIEWS])
+    _record(warehouse, None, VIEWS, _views_digest())

@@ -1,0 +1,75 @@
+"""One mapping from a record's fields to Arrow and SQL types; every table is made and read through it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import pyarrow as pa
+from pydantic import AwareDatetime
+
+from warehouse.records import Record
+
+R = TypeVar("R", bound=Record)
+
+ARROW_TYPES: dict[object, pa.DataType] = {
+    str: pa.string(),
+    float: pa.float64(),
+    int: pa.int64(),
+    bool: pa.bool_(),
+    datetime: pa.timestamp("us", "UTC"),
+    AwareDatetime: pa.timestamp("us", "UTC"),
+}
+SQL_TYPES: dict[pa.DataType, str] = {
+    pa.string(): "VARCHAR",
+    pa.float64(): "DOUBLE",
+    pa.int64(): "BIGINT",
+    pa.bool_(): "BOOLEAN",
+    pa.timestamp("us", "UTC"): "TIMESTAMP WITH TIME ZONE",
+}
+
+
+def _arrow_type(annotation: object) -> tuple[pa.DataType, bool]:
+    """The Arrow type of a field's annotation, and whether it may be null."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _arrow_type(args[0])
+    if origin in (Union, UnionType):
+        (inner,) = (arg for arg in args if arg is not NoneType)
+        return _arrow_type(inner)[0], NoneType in args
+    if origin is Literal:
+        return ARROW_TYPES[type(args[0])], False
+    if origin is list:
+        return pa.list_(_arrow_type(args[0])[0]), False
+    return ARROW_TYPES[annotation], False
+
+
+@cache
+def arrow_schema(record: type[Record]) -> pa.Schema:
+    """The Arrow schema of a record: one column a field, in their order, null only where the field may be None."""
+    fields = []
+    for name, info in record.model_fields.items():
+        kind, nullable = _arrow_type(info.annotation)
+        fields.append(pa.field(name, kind, nullable=nullable))
+    return pa.schema(fields)
+
+
+def sql_type(kind: pa.DataType) -> str:
+    """The DuckDB type of an Arrow type."""
+    if pa.types.is_list(kind):
+        return f"{sql_type(kind.value_type)}[]"
+    return SQL_TYPES[kind]
+
+
+def to_table(record: type[Record], rows: Iterable[Record]) -> pa.Table:
+    """The records as an Arrow table."""
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=arrow_schema(record))
+
+
+def to_records(record: type[R], table: pa.Table) -> list[R]:
+    """The rows of an Arrow table as records."""
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return [record.model_validate(row) for row in rows]

@@ -1,0 +1,37 @@
+-- Everything known about a proposition in one row. Figures of judgments rest on valid_judgments.
+-- proposition_id: The proposition, by its id in propositions.
+-- premise: The text taken as true.
+-- hypothesis: The statement whose probability is asked.
+-- kind: How it came about: proposed, imported, negation, paraphrase, strengthened or weakened.
+-- source: Who brought it.
+-- split: train, dev or test.
+-- target_probability: The probability that a proposer was asked for or an import names, in [0, 1]; null without one.
+-- n_estimates: Labelers that gave a probability (count).
+-- estimate_mean: The mean of their probabilities, in [0, 1]; null without one.
+-- estimate_range: The highest minus the lowest of them, in [0, 1]; null without one.
+-- n_judgments: Valid judgments (count).
+-- n_simulated: How many of them come from simulated annotators (count).
+-- judgment_mean: The mean of the valid judgments, in [0, 1]; null without one.
+-- judgment_sd: Their sample standard deviation (a probability); null for fewer than two.
+-- consensus_mean: The consensus by the method em, in [0, 1]; null before it is computed.
+-- consensus_sd: Its posterior standard deviation (a probability); null before it is computed.
+CREATE VIEW proposition_overview AS
+WITH estimated AS (
+  SELECT proposition_id, count(probability) AS n, avg(probability) AS mean, max(probability) - min(probability) AS width
+  FROM estimates GROUP BY proposition_id
+), judged AS (
+  SELECT
+    proposition_id, count(*) AS n, count(*) FILTER (is_simulated) AS simulated, avg(probability) AS mean,
+    CASE WHEN count(*) > 1 THEN stddev_samp(probability) END AS sd
+  FROM valid_judgments GROUP BY proposition_id
+)
+SELECT
+  p.proposition_id, m.text AS premise, p.hypothesis, p.kind, p.source, p.split, p.target_probability,
+  coalesce(e.n, 0) AS n_estimates, e.mean AS estimate_mean, e.width AS estimate_range,
+  coalesce(j.n, 0) AS n_judgments, coalesce(j.simulated, 0) AS n_simulated,
+  j.mean AS judgment_mean, j.sd AS judgment_sd, c.mean AS consensus_mean, c.sd AS consensus_sd
+FROM propositions p
+JOIN premises m ON m.premise_id = p.premise_id
+LEFT JOIN estimated e ON e.proposition_id = p.proposition_id
+LEFT JOIN judged j ON j.proposition_id = p.proposition_id
+LEFT JOIN consensus c ON c.proposition_id = p.proposition_id AND c.method = 'em';
