@@ -1,0 +1,254 @@
+"""The estimator: a causal LM with one token a level, read at the answer position only."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from training.batches import Batch
+from training.folders import new_folder
+from training.levels import level_token
+from warehouse.errors import InputError
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["bf16", "fp32"]
+
+_CARD = "estimator.json"
+_NOISE = 0.02
+
+
+class Card(BaseModel):
+    """What a saved estimator needs beside its weights: the file `estimator.json` in its folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: str
+    cache: str
+    levels: int
+    max_length: int
+    weights: Literal["adapter", "whole"]
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """A model with its tokenizer. `level_ids` [K] are the level tokens in their order, on the model's device."""
+
+    model: Any
+    tokenizer: Any
+    level_ids: torch.Tensor
+    card: Card
+    device: torch.device
+    precision: Precision
+
+
+def device_of(name: Device) -> torch.device:
+    """The device; "auto" takes the GPU where there is one."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("the device cuda was asked for, but this machine has none; use auto or cpu")
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def load_base(base: str | Path, cache: Path) -> tuple[Any, Any]:
+    """The model, with float32 weights, and its tokenizer.
+
+    `base` is a GGUF file, which is converted once into a folder under `cache`, or a folder or a name in Hugging Face
+    format. Raises InputError where it cannot be loaded.
+    """
+    place = _converted(Path(base), cache) if str(base).endswith(".gguf") else base
+    return _pretrained(place)
+
+
+def add_levels(model: Any, tokenizer: Any, levels: int, seed: int) -> list[int]:
+    """Give a model and its tokenizer the level tokens that they lack, and return the ids of all K.
+
+    A new row of the embedding (and of an untied output matrix) is the mean row with a little noise that depends on
+    `seed` alone.
+    """
+    present = set(tokenizer.get_vocab())
+    missing = [token for token in map(level_token, range(levels)) if token not in present]
+    if missing:
+        tokenizer.add_tokens(missing)
+        if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
+            model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        new = tokenizer.convert_tokens_to_ids(missing)
+        for matrix in _embeddings(model).values():
+            _initialise(matrix.weight.data, new, seed)
+    return [int(tokenizer.convert_tokens_to_ids(level_token(level))) for level in range(levels)]
+
+
+def with_lora(model: Any, level_ids: list[int], rank: int, alpha: int, dropout: float) -> Any:
+    """The model with LoRA on all linear layers; beside it only the level rows of the embedding are trained.
+
+    Tied output rows are the same parameters as the input rows; untied ones are trained on their own.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+        trainable_token_indices={name: level_ids for name in _embeddings(model)},
+    )
+    return get_peft_model(model, config)
+
+
+def answer_logits(model: Any, batch: Batch) -> torch.Tensor:
+    """The logits [batch, vocab] at the answer position, in float32; no other position meets the output matrix."""
+    output = model(**batch._asdict(), logits_to_keep=1, use_cache=False)
+    logits: torch.Tensor = output.logits[:, -1].float()
+    return logits
+
+
+def autocast(estimator: Estimator) -> torch.autocast:
+    """The context in which the estimator's model runs at its precision."""
+    return torch.autocast(estimator.device.type, dtype=torch.bfloat16, enabled=estimator.precision == "bf16")
+
+
+def save_estimator(estimator: Estimator, folder: Path) -> None:
+    """Write the estimator into an existing folder: its adapter (or whole weights), its tokenizer and its card."""
+    # of an adapter's embedding only the level rows are new, and peft keeps those with the adapter
+    options = {"save_embedding_layers": False} if estimator.card.weights == "adapter" else {}
+    estimator.model.save_pretrained(folder, **options)
+    estimator.tokenizer.save_pretrained(folder)
+    (folder / _CARD).write_text(estimator.card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def load_estimator(folder: Path, device: Device = "auto", precision: Precision = "bf16") -> Estimator:
+    """The estimator saved in a folder, ready to score.
+
+    A folder without a card is taken as a published checkpoint in Hugging Face format that has the level tokens.
+    Raises InputError where the folder or its base is missing or unusable.
+    """
+    card = _read_card(folder)
+    if card is not None and card.weights == "adapter":
+        model, tokenizer = _with_adapter(folder, card)
+    else:
+        model, tokenizer = _pretrained(folder)
+    levels = _count_levels(tokenizer)
+    if levels < 2 or (card is not None and card.levels != levels):
+        raise InputError(f"{folder}: its tokenizer has {levels} level tokens; this is no estimator")
+    card = card or Card(base=str(folder), cache="", levels=levels, max_length=256, weights="whole")
+    return assemble(model.eval(), tokenizer, card, device, precision)
+
+
+def assemble(model: Any, tokenizer: Any, card: Card, device: Device, precision: Precision) -> Estimator:
+    """The estimator of these parts, on the device."""
+    place = device_of(device)
+    ids = torch.tensor([tokenizer.convert_tokens_to_ids(level_token(i)) for i in range(card.levels)], device=place)
+    return Estimator(model.to(place), tokenizer, ids, card, place, precision)
+
+
+def merge_estimator(folder: Path, out_dir: Path) -> None:
+    """Write the estimator in `folder` as whole weights into `out_dir`, a model like any other in Hugging Face format.
+
+    `AutoModelForCausalLM.from_pretrained(out_dir)` loads it, a server serves it, and its answer is a level token.
+    """
+    estimator = load_estimator(folder, device="cpu")
+    model = estimator.model.merge_and_unload() if estimator.card.weights == "adapter" else estimator.model
+    card = estimator.card.model_copy(update={"weights": "whole"})
+    with new_folder(out_dir) as scratch:
+        save_estimator(replace(estimator, model=model, card=card), scratch)
+
+
+def _with_adapter(folder: Path, card: Card) -> tuple[Any, Any]:
+    from peft import PeftModel
+
+    model, tokenizer = load_base(card.base, Path(card.cache))
+    add_levels(model, tokenizer, card.levels, seed=0)
+    try:
+        return PeftModel.from_pretrained(model, folder), tokenizer
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{folder}: its adapter does not fit the base {card.base}: {_line(error)}") from error
+
+
+def _read_card(folder: Path) -> Card | None:
+    path = folder / _CARD
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder; train an estimator first")
+    if not path.exists():
+        return None
+    try:
+        return Card.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise InputError(f"{path}: not an estimator's card: {_line(error)}") from error
+
+
+def _pretrained(place: str | Path) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(place))
+        model = AutoModelForCausalLM.from_pretrained(str(place), dtype=torch.float32)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{place}: no language model could be loaded from there: {_line(error)}") from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model, tokenizer
+
+
+def _converted(gguf: Path, cache: Path) -> Path:
+    """The folder in Hugging Face format of a GGUF file; its name holds the file's hash, so it is never stale."""
+    try:
+        with gguf.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{gguf}: the base model cannot be read: {_line(error)}") from error
+    folder = cache / f"{gguf.stem}-{digest[:12]}"
+    if not folder.exists():
+        try:
+            with new_folder(folder) as scratch:
+                _convert(gguf, scratch)
+        except InputError:
+            if not folder.exists():  # else another process has just made it
+                raise
+    return folder
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{gguf}: not a GGUF file of a known language model: {_line(error)}") from error
+    model.hf_quantizer = None  # the weights are plain floats now; transformers would refuse to save them
+    del model.config.quantization_config
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _embeddings(model: Any) -> dict[str, Any]:
+    """The matrices with a row a token, by module name: the input embedding and, where it is not tied, the output."""
+    found = {"input": model.get_input_embeddings()}
+    if model.get_output_embeddings().weight is not found["input"].weight:
+        found["output"] = model.get_output_embeddings()
+    names = {id(module): name for name, module in model.named_modules()}
+    return {names[id(module)]: module for module in found.values()}
+
+
+def _initialise(weight: torch.Tensor, rows: list[int], seed: int) -> None:
+    old = torch.ones(len(weight), dtype=torch.bool)
+    old[rows] = False
+    noise = torch.from_numpy(np.random.default_rng(seed).standard_normal((len(rows), weight.shape[1])))
+    weight[rows] = (weight[old].mean(dim=0) + _NOISE * weight[old].std() * noise).to(weight.dtype)
+
+
+def _count_levels(tokenizer: Any) -> int:
+    present = tokenizer.get_vocab()
+    levels = 0
+    while level_token(levels) in present:
+        levels += 1
+    return levels
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,147 @@
+"""The pictures of a report as inline SVG that takes its ink and its font from the page, in light and in dark mode."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from io import StringIO
+from typing import Any
+
+import numpy as np
+
+from training.evaluation.metrics import Bin
+from training.levels import Floats
+
+# stand-ins that `_svg` replaces by the page's colours; nothing else may draw in them
+_INK, _SOFT = "#010203", "#040506"
+_FIRST, _SECOND = "#070809", "#0a0b0c"
+_PAGE_COLOURS = {_INK: "currentColor", _SOFT: "var(--rule)", _FIRST: "var(--first)", _SECOND: "var(--second)"}
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "report",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.labelsize": 10,
+    "axes.edgecolor": _SOFT,
+    "axes.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": _SOFT,
+    "grid.linewidth": 0.6,
+    "text.color": _INK,
+    "xtick.color": _SOFT,
+    "ytick.color": _SOFT,
+    "xtick.labelcolor": _INK,
+    "ytick.labelcolor": _INK,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+}
+
+
+def answers(subjects: Mapping[str, Floats]) -> str:
+    """How often each subject gives which probability: one row of 20 bars a subject, all on one scale."""
+
+    def draw(axes: Any) -> None:
+        rows = axes if isinstance(axes, np.ndarray) else np.array([axes])
+        for index, (axis, (name, values)) in enumerate(zip(rows, subjects.items(), strict=True)):
+            share = np.histogram(values, bins=20, range=(0, 1))[0] / max(len(values), 1) * 100
+            axis.bar(np.arange(20) / 20, share, width=0.044, align="edge", color=_SECOND if index else _FIRST)
+            axis.set_title(f"{name} (n = {len(values):,})", loc="left", fontsize=10)
+            axis.set_yticks([0, 50, 100])
+            axis.set_ylim(0, 100)
+            axis.set_xlim(0, 1)
+        rows[-1].set_xlabel("probability")
+        rows[len(rows) // 2].set_ylabel("share of answers (%)")
+
+    return _svg(draw, (7.2, 0.5 + 1.05 * len(subjects)), rows=len(subjects))
+
+
+def spread(means: Floats, deviations: Floats) -> str:
+    """The SD of each proposition's judgments over their mean, under the largest SD that the mean allows."""
+
+    def draw(axis: Any) -> None:
+        line = np.linspace(0, 1, 201)
+        axis.plot(line, np.sqrt(line * (1 - line)), color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+        axis.annotate("largest possible SD", (0.5, 0.5), (0, 5), textcoords="offset points", ha="center")
+        axis.scatter(means, deviations, s=14, color=_FIRST, alpha=0.55, linewidths=0)
+        axis.set(xlabel="mean judgment", ylabel="SD of the judgments", xlim=(0, 1), ylim=(0, 0.56))
+
+    return _svg(draw, (7.2, 3.6))
+
+
+def training_curve(steps: Sequence[int], losses: Sequence[float], dev: Sequence[tuple[int, float]]) -> str:
+    """The training loss over the steps and the dev loss at the end of each epoch; a ring marks the lowest."""
+
+    def draw(axis: Any) -> None:
+        axis.plot(steps, losses, color=_SECOND, linewidth=1.4, label="train")
+        if dev:
+            axis.plot(*zip(*dev, strict=True), color=_FIRST, marker="o", markersize=5, label="dev")
+            best = min(dev, key=lambda each: each[1])
+            axis.plot(*best, marker="o", markersize=11, fillstyle="none", color=_INK, linestyle="none", label="kept")
+        axis.set(xlabel="training step", ylabel="KL divergence (nats, log scale)", yscale="log")
+        axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
+        axis.legend(loc="upper right")
+
+    return _svg(draw, (7.2, 3.2))
+
+
+def reliability(curves: Mapping[str, Sequence[Bin]]) -> str:
+    """The mean label over the mean score of each bin; the diagonal is perfect calibration."""
+
+    def draw(axis: Any) -> None:
+        axis.plot([0, 1], [0, 1], color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+        looks = [(_FIRST, "o"), (_SECOND, "s")]
+        for (name, bins), (colour, marker) in zip(curves.items(), looks, strict=False):
+            axis.plot(
+                [each.score for each in bins],
+                [each.label for each in bins],
+                color=colour,
+                marker=marker,
+                markersize=6,
+                label=name,
+            )
+        axis.set(xlabel="mean answer in the bin", ylabel="mean consensus in the bin", xlim=(0, 1), ylim=(0, 1))
+        axis.set_aspect("equal")
+        axis.legend(loc="upper left")
+
+    return _svg(draw, (4.4, 4.2))
+
+
+def scatter(scores: Floats, means: Floats) -> str:
+    """Each test proposition's score over its consensus mean; the diagonal is agreement."""
+
+    def draw(axis: Any) -> None:
+        axis.plot([0, 1], [0, 1], color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+        axis.scatter(means, scores, s=18, color=_FIRST, alpha=0.6, linewidths=0)
+        axis.set(xlabel="consensus mean", ylabel="estimator's score", xlim=(0, 1), ylim=(0, 1))
+        axis.set_aspect("equal")
+
+    return _svg(draw, (4.4, 4.2))
+
+
+def _svg(draw: Callable[[Any], None], size: tuple[float, float], rows: int = 1) -> str:
+    """Draw on the axes (an array of them where there are several rows) and give the SVG element."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure.subplots(rows, 1, sharex=True))
+        target = StringIO()
+        figure.savefig(target, format="svg", transparent=True, metadata={"Date": None})
+    return _inline(target.getvalue())
+
+
+def _inline(document: str) -> str:
+    """The svg element of a document, sized by the page, in the page's colours and font, hidden behind its caption."""
+    element = document[document.index("<svg") :]
+    element = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", element, count=1)
+    element = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", element, count=1)
+    element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
+    element = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", element)
+    for stand_in, colour in _PAGE_COLOURS.items():
+        element = element.replace(stand_in, colour)
+    return element.replace("<svg ", '<svg aria-hidden="true" ', 1)

@@ -1,0 +1,271 @@
+"""The report: one HTML file that shows what was made, how well people agree, and how good the estimator is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from training.evaluation import metrics, pictures
+from training.folders import write_whole
+from training.levels import Floats
+from warehouse.records import Agreement, Count, Evaluation, Probability, Text
+
+_BEST_AND_WORST = 10
+_TABLE = {
+    "pearson": ("Pearson r", "higher is better"),
+    "spearman": ("Spearman ρ", "higher is better"),
+    "mse": ("MSE", "lower is better"),
+    "mae": ("MAE", "lower is better"),
+    "crps": ("CRPS", "lower is better"),
+    "calibration_error": ("Calibration error", "lower is better"),
+}
+_PARTS = {"miscalibration": "Miscalibration", "discrimination": "Discrimination", "uncertainty": "Uncertainty"}
+_SUBJECTS = {
+    "estimator": "Estimator",
+    "panel-mean": "Mean of the labelers",
+    "one-annotator": "One annotator against the others",
+    "constant": "Constant: the training mean",
+}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Stage(_Part):
+    """How much one stage of the pipeline holds, with a remark such as what was left out and why."""
+
+    name: Text
+    count: Count
+    remark: str = ""
+
+
+class Judged(_Part):
+    """A proposition with its consensus mean and the SD of its judgments (None for a single one)."""
+
+    mean: Probability
+    sd: float | None
+
+
+class LabelerAnswers(_Part):
+    """A labeler's probabilities, and how many of its replies gave none."""
+
+    name: Text
+    probabilities: list[Probability]
+    without: Count = 0
+
+
+class TestProposition(_Part):
+    """A test proposition with the estimator's score, an 80% interval of its level distribution, and the consensus."""
+
+    premise: Text
+    hypothesis: Text
+    score: Probability
+    low: Probability
+    high: Probability
+    mean: Probability
+    panel_mean: Probability | None = None
+    n_judgments: Count
+
+
+class CurvePoint(_Part):
+    """The training loss at a step, and the dev loss where an epoch ended (both KL in nats)."""
+
+    step: Count
+    loss: float
+    dev_loss: float | None = None
+
+
+class ReportData(_Part):
+    """Everything that a report shows, as plain values. `provenance` are pairs of a name and a value."""
+
+    title: Text
+    created_at: AwareDatetime
+    n_judgments: Count
+    n_simulated: Count
+    n_annotators: Count
+    n_simulated_annotators: Count
+    stages: list[Stage]
+    agreement: list[Agreement]
+    consensus: list[Judged]
+    judgments: list[Probability]
+    labelers: list[LabelerAnswers]
+    curve: list[CurvePoint]
+    evaluations: list[Evaluation]
+    test: list[TestProposition]
+    provenance: list[tuple[str, str]]
+
+
+class Cell(NamedTuple):
+    """A figure with its interval as text, and whether it is the best of its column."""
+
+    value: str
+    interval: str
+    best: bool
+
+
+class Row(NamedTuple):
+    """One subject's row of the evaluation table."""
+
+    subject: str
+    n: int
+    cells: list[Cell]
+
+
+class Figure(NamedTuple):
+    """A picture: its SVG, what it shows in words for who cannot see it, and its caption."""
+
+    svg: str
+    alt: str
+    caption: str
+
+
+def write_report(data: ReportData, path: Path) -> None:
+    """Write the report to `path`: one HTML file without scripts that loads nothing. It appears whole or not at all."""
+    write_whole(path, render(data))
+
+
+def render(data: ReportData) -> str:
+    """The report as HTML."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("training.evaluation", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    ranked = sorted(data.test, key=lambda each: abs(each.score - each.mean))
+    return environment.get_template("report.html").render(
+        data=data,
+        columns=list(_TABLE.values()),
+        rows=table(data.evaluations),
+        parts=parts(data.evaluations),
+        part_names=list(_PARTS.values()),
+        agreement=[(each, _number(each.value), _interval(each.low, each.high)) for each in data.agreement],
+        labelers=[(each, metrics.coarseness(np.array(each.probabilities))) for each in data.labelers],
+        figures=figures(data),
+        best=ranked[:_BEST_AND_WORST],
+        worst=ranked[_BEST_AND_WORST:][::-1][:_BEST_AND_WORST],
+        simulated=data.n_simulated > 0 or data.n_simulated_annotators > 0,
+    )
+
+
+def table(evaluations: Sequence[Evaluation]) -> list[Row]:
+    """The evaluation table: one row a subject, the estimator first, one cell a metric."""
+    found = {(each.subject, each.metric): each for each in evaluations}
+    subjects = list(dict.fromkeys(each.subject for each in evaluations))
+    best = {metric: _best(metric, evaluations) for metric in _TABLE}
+    return [
+        Row(
+            _SUBJECTS.get(subject, subject.replace("labeler:", "Labeler ").replace("-annotators", " annotators")),
+            max(each.n for each in evaluations if each.subject == subject),
+            [_cell(found.get((subject, metric)), best[metric]) for metric in _TABLE],
+        )
+        for subject in sorted(subjects, key=lambda each: each != "estimator")
+    ]
+
+
+def parts(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]:
+    """The decomposition of the MSE, one row a subject that has it."""
+    found = {(each.subject, each.metric): each.value for each in evaluations}
+    subjects = dict.fromkeys(each.subject for each in evaluations if each.metric in _PARTS)
+    return [
+        (_SUBJECTS.get(each, each.replace("labeler:", "Labeler ")), [_number(found.get((each, m))) for m in _PARTS])
+        for each in subjects
+    ]
+
+
+def figures(data: ReportData) -> dict[str, Figure]:
+    """The pictures for which there is data, by name."""
+    found: dict[str, Figure] = {}
+    spread = [(each.mean, each.sd) for each in data.consensus if each.sd is not None]
+    if spread:
+        means, deviations = np.array(spread).T
+        found["spread"] = _spread(means, deviations)
+    if data.labelers or data.judgments:
+        found["answers"] = _answers(data)
+    if data.curve:
+        found["curve"] = _curve(data.curve)
+    if data.test:
+        found |= _test_figures(data.test)
+    return found
+
+
+def _spread(means: Floats, deviations: Floats) -> Figure:
+    middle = float(np.median(deviations))
+    return Figure(
+        pictures.spread(means, deviations),
+        f"Scatter of {len(means)} propositions: SD of the judgments over their mean; the median SD is {middle:.2f}.",
+        f"Each dot is a proposition. Half of them have an SD above {middle:.2f}: dots near the dashed line are "
+        "propositions on which the annotators split into two camps, dots near 0 those on which they agree.",
+    )
+
+
+def _answers(data: ReportData) -> Figure:
+    subjects = {"annotators": np.array(data.judgments)} if data.judgments else {}
+    subjects |= {each.name: np.array(each.probabilities) for each in data.labelers}
+    return Figure(
+        pictures.answers(subjects),
+        f"Histograms of the probabilities given by {', '.join(subjects)}.",
+        "A labeler whose answers stand on a few bars cannot say anything fine-grained, however right it is on average.",
+    )
+
+
+def _curve(curve: Sequence[CurvePoint]) -> Figure:
+    dev = [(each.step, each.dev_loss) for each in curve if each.dev_loss is not None]
+    kept = min(dev, key=lambda each: each[1], default=None)
+    said = f"The epoch that ended at step {kept[0]} is kept, with a dev loss of {kept[1]:.3f}." if kept else ""
+    return Figure(
+        pictures.training_curve([each.step for each in curve], [each.loss for each in curve], dev),
+        f"Training and dev loss over {curve[-1].step} steps. {said}",
+        f"{said} The fall at the start is the model learning that its answer is a level at all.",
+    )
+
+
+def _test_figures(test: Sequence[TestProposition]) -> dict[str, Figure]:
+    scores, means = np.array([each.score for each in test]), np.array([each.mean for each in test])
+    curves = {"estimator": metrics.reliability(scores, means)}
+    asked = [(each.panel_mean, each.mean) for each in test if each.panel_mean is not None]
+    if asked:
+        panel, labels = np.array(asked).T
+        curves["mean of the labelers"] = metrics.reliability(panel, labels)
+    gap = metrics.calibration_error(scores, means) or 0.0
+    r = metrics.pearson(scores, means)
+    return {
+        "reliability": Figure(
+            pictures.reliability(curves),
+            f"Reliability diagram; the estimator's mean distance from the diagonal is {gap:.2f}.",
+            f"Ten bins of equal size. Above the diagonal the answers are too low, below it too high; "
+            f"the estimator is off by {gap:.2f} on average.",
+        ),
+        "scatter": Figure(
+            pictures.scatter(scores, means),
+            f"Scatter of the score over the consensus mean for {len(test)} test propositions.",
+            f"Each dot is a test proposition (n = {len(test)}, Pearson r {_number(r)}). "
+            "On the dashed line the estimator says what the annotators say.",
+        ),
+    }
+
+
+def _best(metric: str, evaluations: Sequence[Evaluation]) -> float | None:
+    values = [each.value for each in evaluations if each.metric == metric and each.value is not None]
+    if not values:
+        return None
+    return max(values) if _TABLE[metric][1].startswith("higher") else min(values)
+
+
+def _cell(record: Evaluation | None, best: float | None) -> Cell:
+    if record is None or record.value is None:
+        return Cell("–", "", best=False)
+    return Cell(_number(record.value), _interval(record.low, record.high), best=record.value == best)
+
+
+def _number(value: Any) -> str:
+    return "–" if value is None or not math.isfinite(value) else f"{value:.3f}".replace("-", "−")
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{_number(low)} to {_number(high)}"

@@ -1,0 +1,215 @@
+"""Suites: a set of propositions with labels, and the figures of every subject on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from training.evaluation import metrics
+from training.levels import Floats, crps, one_hot
+from warehouse.records import Estimate, Evaluation, content_id
+
+_DRAWS = 200
+_POINT: dict[str, metrics.Metric] = {
+    "pearson": metrics.pearson,
+    "spearman": metrics.spearman,
+    "mse": metrics.mse,
+    "mae": metrics.mae,
+}
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The test propositions: ids, premise ids, consensus means [n], their judgments, and how many are simulated."""
+
+    ids: tuple[str, ...]
+    premises: tuple[str, ...]
+    means: Floats
+    judgments: tuple[Floats, ...]
+    simulated: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Who answered, which test propositions (`rows`), with what, and with which level distribution if it has one."""
+
+    name: str
+    rows: npt.NDArray[np.int64]
+    answers: Floats
+    distribution: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What the figures of one evaluation belong to."""
+
+    model_id: str
+    dataset_id: str
+    suite: str = "consensus"
+
+
+def labelled(test: pa.Table) -> Labelled:
+    """The test propositions of a table with a shard's columns."""
+    values = test.column("values").to_pylist()
+    return Labelled(
+        ids=tuple(test.column("proposition_id").to_pylist()),
+        premises=tuple(test.column("premise_id").to_pylist()),
+        means=test.column("mean").to_numpy(),
+        judgments=tuple(np.array([v for v in each or [] if v is not None], dtype=np.float64) for each in values),
+        simulated=test.column("n_simulated").to_numpy().astype(np.int64),
+    )
+
+
+def consensus_suite(
+    test: pa.Table,
+    scores: Mapping[str, tuple[float, Sequence[float]]],
+    estimates: Iterable[Estimate],
+    train_mean: float,
+    naming: Naming,
+    *,
+    annotators: Sequence[int] = (1,),
+    resamples: int = 1000,
+    seed: int = 0,
+) -> list[Evaluation]:
+    """Every subject's figures against the consensus means of the test propositions.
+
+    `test` has a shard's columns; `scores` gives the estimator's score and level distribution by proposition id;
+    `train_mean` is the mean of the *training* consensus, which the subject `constant` answers always. The other
+    subjects are `estimator`, `labeler:<name>`, `panel-mean` (the mean of the labelers that answered), `one-annotator`
+    and `<k>-annotators` for the other k in `annotators`. Each is measured where it answered: `n` differs and says so.
+    Annotators are measured against the mean of the *other* judgments, which is noisier than the consensus.
+    """
+    data = labelled(test)
+    width = len(next(iter(scores.values()))[1]) if scores else 10
+    subjects = [*_answering(data, scores, list(estimates)), _constant(data, train_mean)]
+    records = [
+        figure
+        for subject in subjects
+        for figure in _figures(subject, data, naming, width, resamples=resamples, seed=seed)
+    ]
+    for k in annotators:
+        records += _annotator_figures(k, data, naming, width, resamples=resamples, seed=seed)
+    return records
+
+
+def _answering(
+    data: Labelled, scores: Mapping[str, tuple[float, Sequence[float]]], estimates: list[Estimate]
+) -> Iterator[Subject]:
+    rows = _rows(data, scores)
+    distribution = np.array([scores[data.ids[row]][1] for row in rows])
+    yield Subject("estimator", rows, np.array([scores[data.ids[row]][0] for row in rows]), distribution)
+    panel: dict[str, list[float]] = {}
+    by_labeler: dict[str, dict[str, float]] = {}
+    for each in estimates:
+        if each.probability is not None:
+            by_labeler.setdefault(each.labeler, {})[each.proposition_id] = each.probability
+    for labeler, answers in sorted(by_labeler.items()):
+        yield _points(f"labeler:{labeler}", data, answers)
+        for key, value in answers.items():
+            panel.setdefault(key, []).append(value)
+    if panel:
+        yield _points("panel-mean", data, {key: float(np.mean(values)) for key, values in panel.items()})
+
+
+def _points(name: str, data: Labelled, answers: Mapping[str, float]) -> Subject:
+    rows = _rows(data, answers)
+    return Subject(name, rows, np.array([answers[data.ids[row]] for row in rows], dtype=np.float64))
+
+
+def _rows(data: Labelled, answers: Mapping[str, object]) -> npt.NDArray[np.int64]:
+    return np.array([row for row, key in enumerate(data.ids) if key in answers], dtype=np.int64)
+
+
+def _constant(data: Labelled, train_mean: float) -> Subject:
+    return Subject("constant", np.arange(len(data.ids)), np.full(len(data.ids), train_mean))
+
+
+def _figures(
+    subject: Subject, data: Labelled, naming: Naming, width: int, *, resamples: int, seed: int
+) -> Iterator[Evaluation]:
+    """The figures of one subject. Those of calibration have no interval: resampling a binned gap biases it upwards."""
+    labels, groups = data.means[subject.rows], [data.premises[row] for row in subject.rows]
+    record = _recorder(subject.name, naming, len(subject.rows), int(data.simulated[subject.rows].sum()))
+    for name, metric in _POINT.items():
+
+        def statistic(rows: npt.NDArray[np.int64], metric: metrics.Metric = metric) -> float | None:
+            return metric(subject.answers[rows], labels[rows])
+
+        yield record(name, metric(subject.answers, labels), metrics.interval(statistic, groups, resamples, seed))
+    losses = crps(_distribution(subject, width), labels)
+    mean_loss = float(losses.mean()) if len(losses) else None
+    yield record("crps", mean_loss, metrics.interval(lambda rows: float(losses[rows].mean()), groups, resamples, seed))
+    yield record("calibration_error", metrics.calibration_error(subject.answers, labels))
+    parts = metrics.decompose(subject.answers, labels)
+    for name in metrics.Decomposition._fields:
+        yield record(name, None if parts is None else getattr(parts, name))
+
+
+def _distribution(subject: Subject, width: int) -> Floats:
+    """The level distribution of a subject; one that gives a number only has all of its mass on that level."""
+    return one_hot(subject.answers, width) if subject.distribution is None else subject.distribution
+
+
+def _annotator_figures(
+    k: int, data: Labelled, naming: Naming, width: int, *, resamples: int, seed: int
+) -> Iterator[Evaluation]:
+    """The figures of the mean of k annotators drawn at random against the mean of the others.
+
+    A value is the mean over draws of k annotators for every proposition; the resamples of its interval take turns with the draws.
+    """
+    rows = np.array([row for row, each in enumerate(data.judgments) if len(each) > k], dtype=np.int64)
+    record = _recorder(
+        "one-annotator" if k == 1 else f"{k}-annotators", naming, len(rows), int(data.simulated[rows].sum())
+    )
+    groups = [data.premises[row] for row in rows]
+    draws = [_draw(k, [data.judgments[row] for row in rows], np.random.default_rng([seed, i])) for i in range(_DRAWS)]
+
+    def drawn(metric: metrics.Metric) -> Callable[[npt.NDArray[np.int64]], float | None]:
+        turns = cycle(draws)
+
+        def statistic(chosen: npt.NDArray[np.int64]) -> float | None:
+            answers, labels = next(turns)
+            return metric(answers[chosen], labels[chosen])
+
+        return statistic
+
+    def crps_of(answers: Floats, labels: Floats) -> float | None:
+        return float(np.mean(crps(one_hot(answers, width), labels))) if len(answers) else None
+
+    for name, metric in {**_POINT, "crps": crps_of, "calibration_error": metrics.calibration_error}.items():
+        found = [value for answers, labels in draws if (value := metric(answers, labels)) is not None]
+        bounds = None if name == "calibration_error" else metrics.interval(drawn(metric), groups, resamples, seed)
+        yield record(name, float(np.mean(found)) if found else None, bounds)
+
+
+def _draw(k: int, judgments: list[Floats], rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """For each proposition the mean of k judgments drawn without replacement and the mean of the others."""
+    shuffled = [rng.permutation(each) for each in judgments]
+    return np.array([each[:k].mean() for each in shuffled]), np.array([each[k:].mean() for each in shuffled])
+
+
+def _recorder(subject: str, naming: Naming, n: int, n_simulated: int) -> Callable[..., Evaluation]:
+    def record(metric: str, value: float | None, bounds: tuple[float, float] | None = None) -> Evaluation:
+        low, high = bounds if bounds is not None and value is not None else (None, None)
+        return Evaluation(
+            evaluation_id=content_id(
+                "evaluation", naming.model_id, naming.dataset_id, naming.suite, subject, metric
+            ),
+            model_id=naming.model_id,
+            dataset_id=naming.dataset_id,
+            suite=naming.suite,
+            subject=subject,
+            metric=metric,
+            value=value,
+            low=low,
+            high=high,
+            n=n,
+            n_simulated=n_simulated,
+        )
+
+    return record

@@ -1,0 +1,295 @@
+"""Fitting an estimator: train on one split, keep the epoch that is best on the dev split, publish a folder at the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from training import loss as losses
+from training.batches import collate, encode_table, judged, shuffled_batches, sorted_batches
+from training.estimator import (
+    Card,
+    Device,
+    Estimator,
+    Precision,
+    add_levels,
+    answer_logits,
+    assemble,
+    autocast,
+    load_base,
+    save_estimator,
+    with_lora,
+)
+from training.folders import empty_folder, new_folder
+from training.levels import Floats, centres
+from training.prompt import Encoded
+from training.targets import Prior, TargetKind, prior_of, targets
+from warehouse.errors import InputError, OddsError
+from warehouse.records import Drop
+
+_ROWS_AT_ONCE = 8192
+_GRADIENT_NORM = 1.0
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class FitSettings(BaseModel):
+    """How an estimator is fitted. `base` is a GGUF file, or a folder or a name in Hugging Face format."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: Annotated[str, Field(min_length=1)]
+    levels: Annotated[int, Field(ge=2, le=100)] = 10
+    target: TargetKind = "mixture"
+    spread: Annotated[float, Field(gt=0, le=1)] = 0.1
+    loss: Literal["forward", "reverse"] = "forward"
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    margin_weight: Annotated[float, Field(ge=0)] = 0.0
+    margin: Annotated[float, Field(ge=0, le=1)] = 0.1
+    tuning: Literal["lora", "full"] = "lora"
+    lora_rank: Positive = 16
+    lora_alpha: Positive = 32
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    epochs: Positive = 3
+    batch_size: Positive = 16
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    level_learning_rate: Annotated[float, Field(gt=0)] = 5e-3
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    max_length: Annotated[int, Field(ge=16)] = 256
+    max_minutes: Annotated[float, Field(gt=0)] | None = None
+    seed: int = 0
+    device: Device = "auto"
+    precision: Precision = "bf16"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a fit stands. `loss` is the mean since the last report, `dev_loss` stands at the end of an epoch."""
+
+    step: int
+    steps: int
+    epoch: int
+    loss: float
+    dev_loss: float | None
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted estimator: its folder, the dev loss of the epoch kept, and what was cut or left out on the way."""
+
+    path: Path
+    dev_loss: float
+    steps: int
+    duration_s: float
+    history: tuple[Progress, ...]
+    truncated: int
+    drops: tuple[Drop, ...]
+
+
+@dataclass(frozen=True)
+class _Examples:
+    prompts: Encoded
+    targets: torch.Tensor
+    means: torch.Tensor
+
+
+def fit(
+    train: pa.Table,
+    dev: pa.Table,
+    settings: FitSettings,
+    cache: Path,
+    out_dir: Path,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Fitted:
+    """Fit an estimator on `train`, choose its epoch by the loss on `dev`, and leave it in `out_dir`.
+
+    Both tables have a shard's columns. `cache` keeps a converted base. `out_dir` appears at the end and whole, its
+    `training.json` written last; an interruption leaves none. `max_minutes` bounds the training steps; the last look
+    at dev comes on top. On a CPU the same tables, settings and seed give the same weights, unless time ran out.
+    Raises InputError for an empty table, an unusable base, or an `out_dir` that exists.
+    """
+    started = time.monotonic()
+    for name, table in (("train", train), ("dev", dev)):
+        if table.num_rows == 0:
+            raise InputError(f"the {name} split has no proposition; publish a dataset with more of them")
+    with new_folder(out_dir) as scratch, torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        estimator = _start(settings, cache)
+        prior = prior_of(judged(train), settings.levels)
+        examples, drops = _examples(train, estimator, settings, prior, "train")
+        held_out, more = _examples(dev, estimator, settings, prior, "dev")
+        history = tuple(_train(estimator, examples, held_out, settings, scratch, started, on_progress))
+        fitted = Fitted(
+            path=out_dir,
+            dev_loss=min(each.dev_loss for each in history if each.dev_loss is not None),
+            steps=history[-1].step,
+            duration_s=time.monotonic() - started,
+            history=history,
+            truncated=int(examples.prompts.truncated.sum() + held_out.prompts.truncated.sum()),
+            drops=(*drops, *more),
+        )
+        _write_summary(scratch, fitted, settings, train, dev)
+    return fitted
+
+
+def _start(settings: FitSettings, cache: Path) -> Estimator:
+    """The estimator before the first step."""
+    local = Path(settings.base)
+    base = str(local.resolve()) if local.exists() else settings.base
+    model, tokenizer = load_base(base, cache)
+    level_ids = add_levels(model, tokenizer, settings.levels, settings.seed)
+    if settings.tuning == "lora":
+        model = with_lora(model, level_ids, settings.lora_rank, settings.lora_alpha, settings.lora_dropout)
+    card = Card(
+        base=base,
+        cache=str(cache.resolve()),
+        levels=settings.levels,
+        max_length=settings.max_length,
+        weights="adapter" if settings.tuning == "lora" else "whole",
+    )
+    return assemble(model, tokenizer, card, settings.device, settings.precision)
+
+
+def _examples(
+    table: pa.Table, estimator: Estimator, settings: FitSettings, prior: Prior, split: str
+) -> tuple[_Examples, list[Drop]]:
+    """What the model reads and should answer, for every proposition of a table that fits."""
+    prompts, drops = encode_table(estimator.tokenizer, table, settings.max_length)
+    if not len(prompts.rows):
+        raise InputError(f"no {split} proposition fits into {settings.max_length} tokens; raise max_length")
+    means = table.column("mean").to_numpy()
+    parts = [
+        targets(settings.target, judged(table.slice(start, _ROWS_AT_ONCE)), part, settings.spread, prior)
+        for start in range(0, table.num_rows, _ROWS_AT_ONCE)
+        for part in [means[start : start + _ROWS_AT_ONCE]]
+    ]
+    wanted = np.concatenate(parts)[prompts.rows]
+    return _Examples(prompts, _tensor(wanted, estimator), _tensor(means[prompts.rows], estimator)), drops
+
+
+def _tensor(array: Floats, estimator: Estimator) -> torch.Tensor:
+    return torch.from_numpy(array.astype(np.float32)).to(estimator.device)
+
+
+def _train(
+    estimator: Estimator,
+    train: _Examples,
+    dev: _Examples,
+    settings: FitSettings,
+    folder: Path,
+    started: float,
+    on_progress: Callable[[Progress], None],
+) -> Iterator[Progress]:
+    """Train, and keep in `folder` the estimator of the epoch with the lowest dev loss."""
+    optimizer = torch.optim.AdamW(_parameter_groups(estimator, settings), weight_decay=0.0)
+    per_epoch = len(shuffled_batches(train.prompts.lengths(), settings.batch_size, settings.seed, 0))
+    steps, step, best = settings.epochs * per_epoch, 0, float("inf")
+    clock = time.monotonic()
+    for epoch in range(settings.epochs):
+        sums: list[float] = []
+        late = False
+        for indices in shuffled_batches(train.prompts.lengths(), settings.batch_size, settings.seed, epoch):
+            done = max(step / steps, _share_of_time(clock, settings))
+            sums.append(_step(estimator, train, indices, optimizer, _rate(done, settings.warmup), settings))
+            step += 1
+            late = _share_of_time(clock, settings) >= 1
+            last = late or step % per_epoch == 0
+            dev_loss = _dev_loss(estimator, dev, settings) if last else None
+            if dev_loss is not None and dev_loss < best:
+                best = dev_loss
+                empty_folder(folder)
+                save_estimator(estimator, folder)
+            if last or step % 5 == 0:
+                progress = Progress(step, steps, epoch + 1, sums[-1], dev_loss, time.monotonic() - started)
+                on_progress(progress)
+                yield progress
+            if late:
+                return
+
+
+def _step(
+    estimator: Estimator,
+    train: _Examples,
+    indices: Any,
+    optimizer: torch.optim.Optimizer,
+    rate: float,
+    settings: FitSettings,
+) -> float:
+    estimator.model.train()
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * rate
+    value = _loss(estimator, train, indices, settings)
+    if not torch.isfinite(value):
+        raise OddsError("the training loss is no longer a number; lower learning_rate and level_learning_rate")
+    optimizer.zero_grad()
+    value.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], _GRADIENT_NORM)
+    optimizer.step()
+    return float(value)
+
+
+def _loss(estimator: Estimator, examples: _Examples, indices: Any, settings: FitSettings) -> torch.Tensor:
+    batch = collate(examples.prompts, indices, estimator.tokenizer.pad_token_id, estimator.device)
+    with autocast(estimator):
+        logits = answer_logits(estimator.model, batch)
+    rows = torch.from_numpy(indices).to(estimator.device)
+    kl = losses.forward_kl if settings.loss == "forward" else losses.reverse_kl
+    value = kl(logits, estimator.level_ids, examples.targets[rows], settings.temperature)
+    if settings.margin_weight:
+        middle = torch.from_numpy(centres(settings.levels).astype(np.float32)).to(estimator.device)
+        scores = losses.expected_score(logits, estimator.level_ids, middle)
+        value = value + settings.margin_weight * losses.batch_margin(scores, examples.means[rows], settings.margin)
+    return value
+
+
+@torch.no_grad()
+def _dev_loss(estimator: Estimator, dev: _Examples, settings: FitSettings) -> float:
+    """The mean KL over the dev propositions; the margin loss, which depends on the batches, is no part of it."""
+    estimator.model.eval()
+    plain = settings.model_copy(update={"margin_weight": 0.0})
+    batches = sorted_batches(dev.prompts.lengths(), settings.batch_size)
+    total = sum(float(_loss(estimator, dev, indices, plain)) * len(indices) for indices in batches)
+    return total / len(dev.prompts.rows)
+
+
+def _parameter_groups(estimator: Estimator, settings: FitSettings) -> list[dict[str, Any]]:
+    """The trained parameters with their peak learning rates: fresh level rows need bigger steps than the rest."""
+    named = [(name, p) for name, p in estimator.model.named_parameters() if p.requires_grad]
+    rows = [p for name, p in named if "trainable_tokens" in name]
+    rest = [p for name, p in named if "trainable_tokens" not in name]
+    groups = [(rest, settings.learning_rate), (rows, settings.level_learning_rate)]
+    return [{"params": params, "lr": rate, "peak": rate} for params, rate in groups if params]
+
+
+def _rate(done: float, warmup: float) -> float:
+    """The share of the peak learning rate once a share `done` of the steps is over: linear up, then linear down."""
+    return (done + 1e-3) / (warmup + 1e-3) if done < warmup else (1 - done) / (1 - warmup)
+
+
+def _share_of_time(clock: float, settings: FitSettings) -> float:
+    return 0.0 if settings.max_minutes is None else (time.monotonic() - clock) / (60 * settings.max_minutes)
+
+
+def _write_summary(folder: Path, fitted: Fitted, settings: FitSettings, train: pa.Table, dev: pa.Table) -> None:
+    """Write `training.json`, whose existence means that the folder is done."""
+    summary = {
+        **{key: value for key, value in asdict(replace(fitted, drops=())).items() if key not in ("path", "drops")},
+        "dropped": len(fitted.drops),
+        "settings": settings.model_dump(),
+        "n_train": train.num_rows,
+        "n_dev": dev.num_rows,
+        "n_simulated": sum(int(np.sum(table.column("n_simulated").to_numpy())) for table in (train, dev)),
+        "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
+    }
+    (folder / "training.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,111 @@
+"""The question an estimator is asked, and how it becomes tokens.
+
+The texts are those of Wang et al. 2025 (arXiv 2505.01595), so that their published checkpoints answer them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from warehouse.records import PropositionText
+
+ANSWER = "### Answer:"
+
+
+class Encoded(NamedTuple):
+    """The prompts of n propositions, ragged: proposition i owns `tokens[offsets[i]:offsets[i + 1]]`.
+
+    `rows` [n] are their positions among the propositions given: one whose question alone is over the maximal length
+    is left out. `truncated` [n] says whose premise was cut. The last token is the answer position.
+    """
+
+    tokens: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+    truncated: npt.NDArray[np.bool_]
+
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """The number of tokens of each prompt, [n]."""
+        return np.diff(self.offsets)
+
+
+def question(premise: str, hypothesis: str) -> str:
+    """The user's turn."""
+    return (
+        f'### Question: Given the premise "{premise}", how likely is it that the hypothesis "{hypothesis}" is true?\n\n'
+    )
+
+
+def render(tokenizer: Any, premise: str, hypothesis: str) -> str:
+    """The whole prompt up to the answer: through the tokenizer's chat template where it has one, else plain."""
+    user = question(premise, hypothesis)
+    if not tokenizer.chat_template:
+        return user + ANSWER
+    turns = [{"role": "user", "content": user}, {"role": "assistant", "content": ANSWER}]
+    return str(tokenizer.apply_chat_template(turns, tokenize=False, continue_final_message=True))
+
+
+def encode(tokenizer: Any, propositions: Sequence[PropositionText], max_length: int) -> Encoded:
+    """The prompts as tokens, at most `max_length` each: the end of a premise is cut, the question never is."""
+    prompts = [render(tokenizer, each.premise, each.hypothesis) for each in propositions]
+    found: list[list[int]] = []
+    rows: list[int] = []
+    truncated: list[bool] = []
+    for row, tokens in enumerate(_tokens(tokenizer, prompts)):
+        short = tokens if len(tokens) <= max_length else _cut(tokenizer, propositions[row], max_length)
+        if short is None:
+            continue
+        found.append(short)
+        rows.append(row)
+        truncated.append(len(tokens) > max_length)
+    return Encoded(
+        np.fromiter((token for tokens in found for token in tokens), dtype=np.int32),
+        np.concatenate([[0], np.cumsum([len(tokens) for tokens in found], dtype=np.int64)]).astype(np.int64),
+        np.array(rows, dtype=np.int64),
+        np.array(truncated, dtype=np.bool_),
+    )
+
+
+def join(parts: Sequence[Encoded], counts: Sequence[int]) -> Encoded:
+    """One Encoded of several that followed each other; `counts` are the propositions that each was given."""
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    lengths = np.concatenate([[0], *(part.lengths() for part in parts)])
+    return Encoded(
+        np.concatenate([np.empty(0, np.int32), *(part.tokens for part in parts)]),
+        np.cumsum(lengths).astype(np.int64),
+        np.concatenate([np.empty(0, np.int64), *(p.rows + s for p, s in zip(parts, starts[:-1], strict=True))]),
+        np.concatenate([np.empty(0, np.bool_), *(part.truncated for part in parts)]),
+    )
+
+
+def _tokens(tokenizer: Any, prompts: Sequence[str]) -> list[list[int]]:
+    if not prompts:
+        return []
+    special = not tokenizer.chat_template  # a chat template writes its special tokens itself
+    result: list[list[int]] = tokenizer(list(prompts), add_special_tokens=special)["input_ids"]
+    return result
+
+
+def _cut(tokenizer: Any, proposition: PropositionText, max_length: int) -> list[int] | None:
+    """The prompt with the longest start of the premise that fits, or None where not even an empty one does."""
+
+    def attempt(characters: int) -> list[int]:
+        premise = proposition.premise[:characters].rstrip()
+        return _tokens(tokenizer, [render(tokenizer, premise, proposition.hypothesis)])[0]
+
+    best = attempt(0)
+    if len(best) > max_length:
+        return None
+    fits, over = 0, len(proposition.premise)
+    while over - fits > 1:
+        middle = (fits + over) // 2
+        tokens = attempt(middle)
+        if len(tokens) <= max_length:
+            fits, best = middle, tokens
+        else:
+            over = middle
+    return best
