@@ -15,7 +15,7 @@ import pyarrow as pa
 from warehouse.errors import InputError
 from warehouse.patience import alone
 
-DEFAULT_CATALOG = Path(".odds/catalog.sqlite")
+DEFAULT_CATALOG = Path(".odds/warehouse/catalog.sqlite")
 ALIAS = "odds"
 
 

@@ -282,6 +282,7 @@ class Agreement(Record):
 
     table: ClassVar[str] = "agreement"
     key: ClassVar[str] = "agreement_id"
+    volatile: ClassVar[frozenset[str]] = frozenset({"created_at", "snapshot_id"})
 
     agreement_id: Text
     metric: Text

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import pyarrow as pa
 from pydantic import AwareDatetime
 
-from warehouse.records import Record
+from warehouse.records import TABLES, Record
 
 R = TypeVar("R", bound=Record)
 
@@ -54,7 +54,20 @@ def arrow_schema(record: type[Record]) -> pa.Schema:
     for name, info in record.model_fields.items():
         kind, nullable = _arrow_type(info.annotation)
         fields.append(pa.field(name, kind, nullable=nullable))
-    return pa.schema(fields)
+    return pa.schema(fields, metadata={"table": record.table})
+
+
+def record_of(schema: pa.Schema) -> type[Record]:
+    """The record class that Arrow rows are rows of, from the metadata that `arrow_schema` gives a schema.
+
+    Raises:
+        ValueError: the schema is not one of a record.
+    """
+    table = (schema.metadata or {}).get(b"table", b"").decode()
+    for record in TABLES:
+        if record.table == table and schema.equals(arrow_schema(record)):
+            return record
+    raise ValueError(f"these Arrow rows have not the schema of a record: give them arrow_schema(Record), not {schema}")
 
 
 def sql_type(kind: pa.DataType) -> str:

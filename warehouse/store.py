@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import duckdb
 import pyarrow as pa
 
 from warehouse.errors import InputError, ServiceError
 from warehouse.patience import alone
-from warehouse.records import Record
-from warehouse.schema import arrow_schema, to_records, to_table
+from warehouse.records import Premise, Proposition, Record
+from warehouse.schema import arrow_schema, record_of, to_records, to_table
 
 if TYPE_CHECKING:
     from warehouse.connect import Warehouse
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 
-Rows = pa.Table | pa.RecordBatchReader
+Rows: TypeAlias = pa.Table | pa.RecordBatchReader
+
+# The id of a text is its content. Whoever brought it first stays its source; else two sources of one text would
+# overwrite each other for ever.
+FIRST_STAYS = frozenset({Premise, Proposition})
 
 
 @dataclass(frozen=True)
@@ -70,69 +75,66 @@ def write(warehouse: Warehouse, fn: Callable[[Warehouse], T]) -> T:
         raise ServiceError(f"The warehouse cannot be written: {str(error).splitlines()[0]}") from error
 
 
-def merge(
-    warehouse: Warehouse, rows: Iterable[Record] | Rows, record: type[Record] | None = None, *, insert_only: bool = False
-) -> Merged:
-    """Merge rows of one kind by their key. Arrow rows need `record` to say what they are; see `merge_all`."""
-    kept = [record] if insert_only and record else []
-    if isinstance(rows, Rows):
-        if record is None:
-            raise TypeError("Arrow rows need the record class that they are rows of")
-        return merge_all(warehouse, tables={record: rows}, insert_only=kept)[record.table]
-    records = list(rows)
-    if insert_only:
-        kept = [type(row) for row in records]
-    results = merge_all(warehouse, records, insert_only=kept)
+def merge(warehouse: Warehouse, rows: Iterable[Record] | Rows) -> Merged:
+    """Merge rows of one kind by their key; see `merge_all`."""
+    results = merge_all(warehouse, [rows])
     if len(results) > 1:
         raise TypeError(f"merge takes rows of one kind, not of {', '.join(sorted(results))}: use merge_all")
     return next(iter(results.values()), Merged())
 
 
-def merge_all(
-    warehouse: Warehouse,
-    records: Iterable[Record] = (),
-    *,
-    tables: Mapping[type[Record], Rows] | None = None,
-    insert_only: Collection[type[Record]] = (),
-) -> dict[str, Merged]:
-    """Merge records of several kinds, and Arrow rows of others, in one transaction; what was done, by table.
+def merge_all(warehouse: Warehouse, batches: Iterable[Iterable[Record] | Rows]) -> defaultdict[str, Merged]:
+    """Merge batches of rows in one transaction, and say by table what was done; a table without rows counts zeros.
 
+    A batch holds records, also of several kinds, or Arrow rows with the schema that `arrow_schema` gives.
     A row whose key is new is inserted. One whose key is there is updated where a field that is not volatile differs;
-    `created_at` stays what it was. Of rows with one key the last counts. Kinds in `insert_only` are never updated:
-    whoever brought the row first stays its source. Where nothing differs nothing is written.
+    `created_at` stays what it was. Of rows with one key the last counts. Where nothing differs nothing is written.
     """
-    grouped: dict[type[Record], list[Record]] = {}
-    for row in records:
-        grouped.setdefault(type(row), []).append(row)
-    sources: dict[type[Record], Rows] = {kind: to_table(kind, rows) for kind, rows in grouped.items()}
-    sources.update(tables or {})
-    for kind, rows in sources.items():
-        _stage(warehouse, kind, rows)
+    staged = _stage_all(warehouse, batches)
+    results: defaultdict[str, Merged] = defaultdict(Merged)
     try:
-        return write(
-            warehouse, lambda w: {kind.table: _merge_staged(w, kind, kind in insert_only) for kind in sources}
-        )
+        if staged:
+            results.update(write(warehouse, lambda w: {kind.table: _merge_staged(w, kind) for kind in staged}))
     finally:
-        for kind in sources:
-            warehouse.connection.execute(f"DROP TABLE IF EXISTS {_staged(kind)}")
+        _unstage(warehouse, staged)
+    return results
 
 
-def replace(warehouse: Warehouse, record: type[Record], rows: Rows, where: str, params: Sequence[object] = ()) -> Merged:
+def replace(warehouse: Warehouse, rows: Rows, where: str, params: Sequence[object] = ()) -> Merged:
     """Make the rows of a table for which `where` holds equal to `rows`: a merge that also deletes what is missing."""
-    _stage(warehouse, record, rows)
+    record = record_of(rows.schema)
+    staged = _stage_all(warehouse, [rows])
 
     def fn(w: Warehouse) -> Merged:
         gone = f"({where}) AND {record.key} NOT IN (SELECT {record.key} FROM {_staged(record)})"
         (count,) = w.sql(f"SELECT count(*) AS n FROM {record.table} WHERE {gone}", params)["n"].to_pylist()
         if count:
             w.connection.execute(f"DELETE FROM {record.table} WHERE {gone}", list(params))
-        merged = _merge_staged(w, record, insert_only=False)
+        merged = _merge_staged(w, record)
         return Merged(merged.inserted, merged.updated, merged.unchanged, count)
 
     try:
         return write(warehouse, fn)
     finally:
-        warehouse.connection.execute(f"DROP TABLE IF EXISTS {_staged(record)}")
+        _unstage(warehouse, staged)
+
+
+def mark_deleted(warehouse: Warehouse, source: str, source_ids: Iterable[str]) -> int:
+    """Mark the judgments that a source no longer has with the time of deletion; how many were marked."""
+    ids = pa.table({"source_id": pa.array(sorted(set(source_ids)), pa.string())})
+    where = "source = ? AND deleted_at IS NULL AND source_id IN (SELECT source_id FROM temp.main.gone)"
+    _keep(warehouse, "temp.main.gone", "SELECT source_id FROM incoming", ids)
+
+    def fn(w: Warehouse) -> int:
+        count = int(w.sql(f"SELECT count(*) AS n FROM judgments WHERE {where}", [source])["n"][0].as_py())
+        if count:
+            w.connection.execute(f"UPDATE judgments SET deleted_at = now() WHERE {where}", [source])
+        return count
+
+    try:
+        return write(warehouse, fn)
+    finally:
+        warehouse.connection.execute("DROP TABLE temp.main.gone")
 
 
 def read(warehouse: Warehouse, record: type[R], where: str = "", params: Sequence[object] = ()) -> list[R]:
@@ -150,26 +152,49 @@ def _staged(record: type[Record]) -> str:
     return f"temp.main.staged_{record.table}"
 
 
-def _stage(warehouse: Warehouse, record: type[Record], rows: Rows) -> None:
-    """Put the rows into a temporary table, outside of the transaction: a retry does not read them again."""
-    columns = ", ".join(arrow_schema(record).names)
-    order = "ORDER BY position DESC"
+def _stage_all(warehouse: Warehouse, batches: Iterable[Iterable[Record] | Rows]) -> list[type[Record]]:
+    """Put the rows into temporary tables, outside of the transaction: a retry does not read them again."""
+    grouped: dict[type[Record], list[Record]] = {}
+    arrow: dict[type[Record], Rows] = {}
+    for batch in batches:
+        if isinstance(batch, Rows):
+            kind = record_of(batch.schema)
+            if kind in arrow:
+                raise ValueError(f"two batches of {kind.table}: put them together first")
+            arrow[kind] = batch
+            continue
+        for row in batch:
+            grouped.setdefault(type(row), []).append(row)
+    if both := grouped.keys() & arrow.keys():
+        raise ValueError(f"two batches of {next(iter(both)).table}: put them together first")
+    sources = {**{kind: to_table(kind, rows) for kind, rows in grouped.items()}, **arrow}
+    for kind, rows in sources.items():
+        columns = ", ".join(arrow_schema(kind).names)
+        last = f"row_number() OVER (PARTITION BY {kind.key} ORDER BY position DESC) = 1"
+        numbered = f"(SELECT {columns}, row_number() OVER () AS position FROM incoming)"
+        _keep(warehouse, _staged(kind), f"SELECT {columns} FROM {numbered} QUALIFY {last} ORDER BY position", rows)
+    return list(sources)
+
+
+def _keep(warehouse: Warehouse, name: str, query: str, rows: Rows) -> None:
+    """Keep the result of a query over `rows`, called `incoming` in it, as a temporary table."""
     warehouse.connection.register("incoming", rows)
     try:
-        warehouse.connection.execute(
-            f"CREATE OR REPLACE TABLE {_staged(record)} AS SELECT {columns} FROM "
-            f"(SELECT {columns}, row_number() OVER () AS position FROM incoming) "
-            f"QUALIFY row_number() OVER (PARTITION BY {record.key} {order}) = 1 ORDER BY position"
-        )
+        warehouse.connection.execute(f"CREATE OR REPLACE TEMPORARY TABLE {name} AS {query}")
     finally:
         warehouse.connection.unregister("incoming")
 
 
-def _merge_staged(warehouse: Warehouse, record: type[Record], insert_only: bool) -> Merged:
+def _unstage(warehouse: Warehouse, kinds: Iterable[type[Record]]) -> None:
+    for kind in kinds:
+        warehouse.connection.execute(f"DROP TABLE IF EXISTS {_staged(kind)}")
+
+
+def _merge_staged(warehouse: Warehouse, record: type[Record]) -> Merged:
     names = arrow_schema(record).names
     compared = [name for name in names if name != record.key and name not in record.volatile]
     differs = " OR ".join(f"t.{name} IS DISTINCT FROM s.{name}" for name in compared)
-    if insert_only or not differs:
+    if record in FIRST_STAYS:
         differs = "false"
     on = f"t.{record.key} = s.{record.key}"
     counted = warehouse.sql(

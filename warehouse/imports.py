@@ -1,0 +1,417 @@
+"""From a person's file to records: premises, propositions and judgments, all of the file or nothing."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from dateutil import parser as date_parser
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from warehouse import records
+from warehouse.errors import InputError
+from warehouse.files import TextColumns, read_columns
+from warehouse.records import Annotator, AnnotatorKind, Drop, Judgment, Premise, Proposition
+from warehouse.schema import arrow_schema, to_table
+
+SplitShares = tuple[float, float]
+DEFAULT_SHARES: SplitShares = (0.7, 0.1)
+REQUIRED = ("premise", "hypothesis", "annotator", "rating")
+TRUE, FALSE = ("true", "t", "yes", "1", "1.0"), ("false", "f", "no", "0", "0.0")
+
+# Hours from UTC of the zone names that American sources write; dateutil knows UTC and GMT itself.
+ZONE_HOURS = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
+ZONE_HOURS |= {"AKST": -9, "AKDT": -8, "HST": -10}
+ZONE_SECONDS = {name: hours * 3600 for name, hours in ZONE_HOURS.items()}
+
+
+class JudgmentMapping(BaseModel):
+    """Which column of a file holds what. A name given must be there; an optional column left at its default need not.
+
+    premise, hypothesis: the texts. annotator: an id of the annotator in this source. rating: a number on `scale`, empty
+    only where the annotator could not judge (other empty ones are dropped, and counted). cannot_judge: true or false,
+    yes or no, 1 or 0, empty for false. submitted_at: ISO 8601, or as in "Wed Dec 19 16:10:21 PST 2018"; without a zone
+    it is UTC. status: as the source says it, kept in lower case; judgments that are `rejected` do not count. batch: any
+    text. lead_time: seconds. source_id: a unique id of the judgment; without one a judgment is known by its annotator,
+    its proposition and its place among the judgments of that annotator on it, in the order of the file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    premise: str = "premise"
+    hypothesis: str = "hypothesis"
+    annotator: str = "annotator"
+    rating: str = "rating"
+    scale: tuple[float, float] = (0.0, 100.0)
+    cannot_judge: str | None = "cannot_judge"
+    submitted_at: str | None = "submitted_at"
+    status: str | None = "status"
+    batch: str | None = "batch"
+    lead_time: str | None = "lead_time"
+    source_id: str | None = None
+    annotator_kind: Annotated[AnnotatorKind, Field(description="what the annotators of the file are")] = "imported"
+
+    @model_validator(mode="after")
+    def _scale_has_a_length(self) -> JudgmentMapping:
+        if not self.scale[0] < self.scale[1]:
+            raise ValueError("the scale must be its lowest and its highest rating, such as 0 and 100")
+        return self
+
+
+@dataclass(frozen=True)
+class PropositionBatch:
+    """Premises and the propositions on them, as Arrow rows of their records."""
+
+    premises: pa.Table
+    propositions: pa.Table
+
+
+@dataclass(frozen=True)
+class JudgmentBatch:
+    """Judgments with everything they speak of, as Arrow rows of their records, and what was dropped."""
+
+    premises: pa.Table
+    propositions: pa.Table
+    annotators: pa.Table
+    judgments: pa.Table
+    drops: list[Drop]
+
+
+@dataclass(frozen=True)
+class _Distinct:
+    """The distinct values of a column: `codes[row]` is the place of the value of a row in `values`."""
+
+    values: list[str]
+    codes: np.ndarray[Any, np.dtype[np.int64]]
+
+
+def read_premises(path: Path, source: str | None = None) -> list[Premise]:
+    """The premises of a file: column `premise` or `text`, and where they are `source`, `license`, `language`.
+
+    `source` is the source of those that name none; by default the name of the file without its extension.
+
+    Raises:
+        InputError: the file cannot be read, or a premise is empty.
+    """
+    read = read_columns(path, [], ["premise", "text", "source", "license", "language"])
+    column = next((name for name in ("premise", "text") if name in read.columns), None)
+    if column is None:
+        raise InputError(f"{path} has no column 'premise' or 'text': one of them must hold the premises")
+    premises = _distinct(read, column)
+    rows = {}
+    for index, code in enumerate(premises.codes):
+        text = premises.values[code]
+        rows.setdefault(
+            records.premise_id(text),
+            Premise(
+                premise_id=records.premise_id(text),
+                text=text,
+                source=_value(read, "source", index) or source or path.stem,
+                license=_value(read, "license", index),
+                language=_value(read, "language", index) or "en",
+            ),
+        )
+    return list(rows.values())
+
+
+def read_propositions(
+    path: Path, source: str | None = None, *, split_shares: SplitShares = DEFAULT_SHARES
+) -> PropositionBatch:
+    """The propositions of a file: columns `premise` and `hypothesis`, and where they are `probability` (in [0, 1]).
+
+    The probability becomes the target probability. `source`, `license` and `language` are read as for premises.
+
+    Raises:
+        InputError: the file cannot be read, a text is empty, or a probability is no number in [0, 1].
+    """
+    optional = ["probability", "source", "license", "language"]
+    read = read_columns(path, ["premise", "hypothesis"], optional)
+    premises, hypotheses = _distinct(read, "premise"), _distinct(read, "hypothesis")
+    targets = _numbers(read, "probability", (0.0, 1.0)).to_pylist() if "probability" in read.columns else None
+    premise_rows: dict[str, Premise] = {}
+    rows: dict[str, Proposition] = {}
+    for index in range(len(read)):
+        premise, hypothesis = premises.values[premises.codes[index]], hypotheses.values[hypotheses.codes[index]]
+        key, named = records.premise_id(premise), _value(read, "source", index) or source or path.stem
+        premise_rows.setdefault(
+            key,
+            Premise(
+                premise_id=key,
+                text=premise,
+                source=named,
+                license=_value(read, "license", index),
+                language=_value(read, "language", index) or "en",
+            ),
+        )
+        proposition = Proposition(
+            proposition_id=records.proposition_id(premise, hypothesis),
+            premise_id=key,
+            hypothesis=hypothesis,
+            kind="imported",
+            source=named,
+            split=records.split_of(key, *split_shares),
+            target_probability=targets[index] if targets else None,
+        )
+        rows.setdefault(proposition.proposition_id, proposition)
+    return PropositionBatch(to_table(Premise, premise_rows.values()), to_table(Proposition, rows.values()))
+
+
+def read_judgments(
+    path: Path,
+    mapping: JudgmentMapping | None = None,
+    source: str | None = None,
+    *,
+    split_shares: SplitShares = DEFAULT_SHARES,
+) -> JudgmentBatch:
+    """The judgments of a file, with their premises, propositions and annotators.
+
+    `source` names the file's origin and is part of the ids of its annotators and judgments: import a grown file under
+    the same one and only what is new is added. By default it is the name of the file without its extension.
+
+    Raises:
+        InputError: one line with the file, the row, the column and what to do, for the first thing that is wrong.
+    """
+    mapping = mapping or JudgmentMapping()
+    read = _judgment_columns(path, mapping)
+    origin = source or path.stem
+    premises, hypotheses = _distinct(read, mapping.premise), _distinct(read, mapping.hypothesis)
+    annotators = _distinct(read, mapping.annotator)
+    propositions, texts = _propositions(premises, hypotheses, origin, split_shares)
+    annotator_rows = [
+        Annotator(
+            annotator_id=records.annotator_id(origin, one), kind=mapping.annotator_kind, source=origin, source_id=one
+        )
+        for one in annotators.values
+    ]
+    judgments = _judgment_rows(read, mapping, origin, propositions, annotators)
+    kept, drops = _without_unanswered(read, judgments)
+    return JudgmentBatch(texts.premises, texts.propositions, to_table(Annotator, annotator_rows), kept, drops)
+
+
+def _judgment_columns(path: Path, mapping: JudgmentMapping) -> TextColumns:
+    required = [str(getattr(mapping, name)) for name in REQUIRED]
+    optional = []
+    for name in ("cannot_judge", "submitted_at", "status", "batch", "lead_time", "source_id"):
+        column = getattr(mapping, name)
+        if column is not None:
+            (required if name in mapping.model_fields_set else optional).append(column)
+    return read_columns(path, required, optional)
+
+
+def _value(read: TextColumns, column: str, index: int) -> str | None:
+    value: str | None = read.columns[column][index].as_py() if column in read.columns else None
+    return value
+
+
+def _distinct(read: TextColumns, column: str) -> _Distinct:
+    """The distinct values of a column that must not be empty."""
+    values = read.columns[column]
+    empty = read.first(pc.is_null(values))
+    if empty is not None:
+        raise read.error(empty, column, "it is empty: fill it in, or take the row out")
+    encoded = values.dictionary_encode()
+    return _Distinct(encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64))
+
+
+def _numbers(read: TextColumns, column: str, scale: tuple[float, float]) -> pa.Array:
+    """The numbers of a column as floats; null where it is empty."""
+    texts = read.columns[column].dictionary_encode()
+    numbers = np.array([_number(text) for text in texts.dictionary.to_pylist()], dtype=np.float64)
+    values = pa.array(numbers).take(texts.indices)
+    low, high = scale
+    broken = read.first(pc.is_nan(values))
+    if broken is not None:
+        raise read.error(broken, column, f"{read.columns[column][broken].as_py()!r} is not a number")
+    outside = read.first(pc.or_(pc.less(values, low), pc.greater(values, high)))
+    if outside is not None:
+        value = read.columns[column][outside].as_py()
+        raise read.error(outside, column, f"{value} is out of the scale from {low:g} to {high:g}")
+    return values
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def _booleans(read: TextColumns, column: str) -> pa.Array:
+    values = pc.utf8_lower(pc.fill_null(read.columns[column], "false"))
+    unknown = read.first(pc.invert(pc.is_in(values, pa.array(TRUE + FALSE))))
+    if unknown is not None:
+        raise read.error(unknown, column, f"{values[unknown].as_py()!r} is neither true nor false")
+    return pc.is_in(values, pa.array(TRUE))
+
+
+def _times(read: TextColumns, column: str) -> pa.Array:
+    texts = read.columns[column].dictionary_encode()
+    times = [parse_time(text) for text in texts.dictionary.to_pylist()]
+    values = pa.array(times, pa.timestamp("us", "UTC")).take(texts.indices)
+    broken = read.first(pc.and_(pc.is_null(values), pc.is_valid(read.columns[column])))
+    if broken is not None:
+        shown = read.columns[column][broken].as_py()
+        raise read.error(broken, column, f"{shown!r} is not a date: write it like 2018-12-19T16:10:21Z")
+    return values
+
+
+def parse_time(text: str) -> datetime | None:
+    """A date and time in UTC, from ISO 8601 or what dateutil reads; without a zone it is UTC. None if it is neither."""
+    try:
+        return _utc(datetime.fromisoformat(text))
+    except ValueError:
+        pass
+    try:
+        with warnings.catch_warnings():
+            # An unknown zone only warns, and would shift the time without a word.
+            warnings.simplefilter("error")
+            # A text that leaves out the day or the year takes it from the default: then the two differ.
+            first, second = (
+                date_parser.parse(text, tzinfos=ZONE_SECONDS, default=default)
+                for default in (datetime(2000, 1, 1), datetime(2001, 2, 2))  # noqa: DTZ001
+            )
+    except (ValueError, OverflowError, Warning):
+        return None
+    return _utc(first) if first == second else None
+
+
+def _utc(time: datetime) -> datetime:
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _propositions(
+    premises: _Distinct, hypotheses: _Distinct, source: str, shares: SplitShares
+) -> tuple[_Distinct, PropositionBatch]:
+    """The distinct propositions of the rows by id, and their records; hashes each distinct text pair once."""
+    premise_ids = [records.premise_id(text) for text in premises.values]
+    pairs, codes = np.unique(premises.codes * len(hypotheses.values) + hypotheses.codes, return_inverse=True)
+    premise_rows: dict[str, Premise] = {}
+    rows: dict[str, Proposition] = {}
+    ids = []
+    for pair in pairs:
+        premise_code, hypothesis_code = divmod(int(pair), len(hypotheses.values))
+        text, hypothesis = premises.values[premise_code], hypotheses.values[hypothesis_code]
+        premise, key = premise_ids[premise_code], records.proposition_id(text, hypothesis)
+        ids.append(key)
+        if premise not in premise_rows:
+            premise_rows[premise] = Premise(premise_id=premise, text=text, source=source)
+        if key not in rows:
+            rows[key] = Proposition(
+                proposition_id=key,
+                premise_id=premise,
+                hypothesis=hypothesis,
+                kind="imported",
+                source=source,
+                split=records.split_of(premise, *shares),
+            )
+    batch = PropositionBatch(to_table(Premise, premise_rows.values()), to_table(Proposition, rows.values()))
+    return _merged_codes(ids, codes), batch
+
+
+def _merged_codes(ids: list[str], codes: np.ndarray[Any, np.dtype[np.int64]]) -> _Distinct:
+    """The ids without repeats: two texts that differ in white space alone are one proposition."""
+    distinct = list(dict.fromkeys(ids))
+    place = {one: number for number, one in enumerate(distinct)}
+    return _Distinct(distinct, np.array([place[one] for one in ids], np.int64)[codes.reshape(-1)])
+
+
+def _judgment_rows(
+    read: TextColumns, mapping: JudgmentMapping, source: str, propositions: _Distinct, annotators: _Distinct
+) -> pa.Table:
+    """The judgments, one a row; where a rating is missing both probability and cannot_judge are so too."""
+    n = len(read)
+    low, high = mapping.scale
+    raw = pc.divide(pc.subtract(_numbers(read, mapping.rating, mapping.scale), low), high - low)
+
+    def column(name: str | None, parse: Callable[[TextColumns, str], pa.Array], kind: pa.DataType) -> pa.Array:
+        return parse(read, name) if name is not None and name in read.columns else pa.nulls(n, kind)
+
+    flags = pc.fill_null(column(mapping.cannot_judge, _booleans, pa.bool_()), False)
+    source_ids = _source_ids(read, mapping, propositions, annotators)
+    annotator_ids = pa.array([records.annotator_id(source, one) for one in annotators.values])
+    text = pa.string()
+    return pa.table(
+        {
+            "judgment_id": pa.array([records.judgment_id(source, one) for one in source_ids.to_pylist()]),
+            "proposition_id": pa.array(propositions.values).take(pa.array(propositions.codes)),
+            "annotator_id": annotator_ids.take(pa.array(annotators.codes)),
+            "probability": pc.if_else(flags, pa.scalar(None, pa.float64()), raw),
+            "raw_probability": raw,
+            "cannot_judge": flags,
+            "comment": pa.nulls(n, text),
+            "lead_time_s": column(mapping.lead_time, _seconds, pa.float64()),
+            "source": pa.repeat(pa.scalar(source), n),
+            "source_id": source_ids,
+            "status": pc.fill_null(pc.utf8_lower(column(mapping.status, _texts, text)), "submitted"),
+            "batch": column(mapping.batch, _texts, text),
+            "submitted_at": column(mapping.submitted_at, _times, pa.timestamp("us", "UTC")),
+            "updated_at": pa.nulls(n, pa.timestamp("us", "UTC")),
+            "deleted_at": pa.nulls(n, pa.timestamp("us", "UTC")),
+            "created_at": pa.repeat(pa.scalar(records.now(), pa.timestamp("us", "UTC")), n),
+        }
+    )
+
+
+def _texts(read: TextColumns, column: str) -> pa.Array:
+    return read.columns[column]
+
+
+def _seconds(read: TextColumns, column: str) -> pa.Array:
+    return _numbers(read, column, (0.0, float("inf")))
+
+
+def _source_ids(
+    read: TextColumns, mapping: JudgmentMapping, propositions: _Distinct, annotators: _Distinct
+) -> pa.Array:
+    if mapping.source_id is not None:
+        ids = read.columns[mapping.source_id]
+        first_rows = _distinct(read, mapping.source_id)
+        repeats = np.flatnonzero(_ordinals(first_rows.codes))
+        if len(repeats):
+            index = int(repeats[0])
+            shown = ids[index].as_py()
+            raise read.error(index, mapping.source_id, f"{shown!r} stands there twice: a judgment needs its own id")
+        return ids
+    ordinals = _ordinals(annotators.codes * len(propositions.values) + propositions.codes)
+    return pc.binary_join_element_wise(
+        pa.array(annotators.values).take(pa.array(annotators.codes)),
+        pa.array(propositions.values).take(pa.array(propositions.codes)),
+        pc.utf8_lpad(pa.array(ordinals + 1).cast(pa.string()), 4, "0"),
+        ":",
+    )
+
+
+def _ordinals(codes: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """How many rows before each one have the same code."""
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    ordinals = np.empty(len(codes), np.int64)
+    ordinals[order] = np.arange(len(codes)) - np.repeat(starts, np.diff(np.append(starts, len(codes))))
+    return ordinals
+
+
+def _without_unanswered(read: TextColumns, judgments: pa.Table) -> tuple[pa.Table, list[Drop]]:
+    """The judgments that say something, and a drop for each row with neither a rating nor "cannot judge"."""
+    silent = pc.and_(pc.is_null(judgments["probability"]), pc.invert(judgments["cannot_judge"]))
+    reason = "no rating"
+    drops = [
+        Drop(
+            drop_id=records.content_id("import", judgments["judgment_id"][index].as_py(), reason),
+            stage="import",
+            subject_id=judgments["judgment_id"][index].as_py(),
+            reason=reason,
+            detail=f"{read.path.name}, {read.unit} {read.rows[index].as_py()}",
+        )
+        for index in np.flatnonzero(silent.to_numpy()).tolist()
+    ]
+    kept = judgments.filter(pc.invert(silent))
+    if kept.num_rows == 0:
+        raise InputError(f"{read.path} has no rating in any row")
+    return kept.cast(arrow_schema(Judgment)).replace_schema_metadata(arrow_schema(Judgment).metadata), drops

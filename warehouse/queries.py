@@ -1,0 +1,250 @@
+"""What the flows ask of the warehouse, each question one query."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from warehouse.connect import Warehouse
+from warehouse.errors import InputError
+from warehouse.migrate import column_comments
+from warehouse.records import ConsensusMethod, Dataset, Premise, PropositionText, Split
+from warehouse.schema import arrow_schema, to_records
+
+TEXTS = """
+SELECT p.proposition_id, m.text AS premise, p.hypothesis
+FROM propositions p JOIN premises m ON m.premise_id = p.premise_id
+"""
+
+
+@dataclass(frozen=True)
+class ColumnDescription:
+    """A column with its SQL type and its meaning."""
+
+    name: str
+    type: str
+    comment: str
+
+
+@dataclass(frozen=True)
+class TableDescription:
+    """A table or view, how many rows it has and what they mean."""
+
+    name: str
+    kind: str
+    rows: int
+    comment: str
+    columns: tuple[ColumnDescription, ...]
+
+
+@dataclass(frozen=True)
+class EvaluationTables:
+    """What an evaluation compares: Arrow tables over the propositions of one split.
+
+    `consensus`: proposition_id, mean, sd, n_judgments, n_simulated. `estimates`: proposition_id, labeler,
+    labeler_version, probability. `judgments` (valid ones): proposition_id, annotator_id, probability, is_simulated.
+    All probabilities are in [0, 1].
+    """
+
+    consensus: pa.Table
+    estimates: pa.Table
+    judgments: pa.Table
+
+
+def proposition_texts(warehouse: Warehouse, where: str = "", params: Sequence[object] = ()) -> list[PropositionText]:
+    """Propositions with both texts; `where` speaks of `p` (propositions) and `m` (premises)."""
+    condition = f"WHERE {where}" if where else ""
+    return to_records(PropositionText, warehouse.sql(f"{TEXTS} {condition} ORDER BY p.proposition_id", params))
+
+
+def pending_premises(warehouse: Warehouse, labeler: str, prompt_version: str) -> list[Premise]:
+    """Premises for which this labeler has neither answered nor refused a proposal with this version of its prompt."""
+    query = f"""
+        SELECT {", ".join(f"m.{name}" for name in arrow_schema(Premise).names)} FROM premises m
+        WHERE m.premise_id NOT IN (
+          SELECT subject_id FROM requests
+          WHERE purpose = 'propose' AND status IN ('answered', 'refused') AND labeler = ? AND prompt_version = ?
+        ) ORDER BY m.created_at, m.premise_id
+    """
+    return to_records(Premise, warehouse.sql(query, [labeler, prompt_version]))
+
+
+def pending_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) -> list[PropositionText]:
+    """Propositions that this version of a labeler has no estimate for, not even one without a probability."""
+    done = "SELECT proposition_id FROM estimates WHERE labeler = ? AND labeler_version = ?"
+    return proposition_texts(warehouse, f"p.proposition_id NOT IN ({done})", [labeler, labeler_version])
+
+
+def unpushed_propositions(warehouse: Warehouse, project: str) -> list[PropositionText]:
+    """Propositions that have no task in a Label Studio project."""
+    done = "SELECT proposition_id FROM tasks WHERE project = ?"
+    return proposition_texts(warehouse, f"p.proposition_id NOT IN ({done})", [project])
+
+
+def simulation_truths(warehouse: Warehouse) -> dict[str, float]:
+    """What simulated annotators judge around, for each proposition: its target probability, else 0.5."""
+    rows = warehouse.sql("SELECT proposition_id, coalesce(target_probability, 0.5) AS truth FROM propositions")
+    return dict(zip(rows["proposition_id"].to_pylist(), rows["truth"].to_pylist(), strict=True))
+
+
+def live_judgment_sources(warehouse: Warehouse, source: str) -> set[str]:
+    """The ids, at their source, of the judgments that stand."""
+    rows = warehouse.sql("SELECT source_id FROM judgments WHERE source = ? AND deleted_at IS NULL", [source])
+    return set(rows["source_id"].to_pylist())
+
+
+def latest_update(warehouse: Warehouse, source: str) -> datetime | None:
+    """When the last judgment known from a source was changed there (UTC); None without one."""
+    rows = warehouse.sql(
+        "SELECT max(coalesce(updated_at, submitted_at)) AS t FROM judgments WHERE source = ?", [source]
+    )
+    latest: datetime | None = rows["t"][0].as_py()
+    return latest
+
+
+def counts(warehouse: Warehouse) -> pa.Table:
+    """How far the work is: stage, n, n_simulated (rows that are simulated, or rest on simulated judgments)."""
+    return warehouse.sql("SELECT stage, n, n_simulated FROM progress ORDER BY position")
+
+
+def consensus_splits(warehouse: Warehouse, method: ConsensusMethod) -> dict[str, int]:
+    """How many propositions of each split have a consensus of this method."""
+    rows = warehouse.sql(
+        "SELECT p.split, count(*) AS n FROM consensus c JOIN propositions p ON p.proposition_id = c.proposition_id "
+        "WHERE c.method = ? GROUP BY p.split",
+        [method],
+    )
+    return dict(zip(rows["split"].to_pylist(), rows["n"].to_pylist(), strict=True))
+
+
+def newest_dataset(warehouse: Warehouse, name: str) -> Dataset | None:
+    """The dataset of this name with the highest version; None where none is published."""
+    columns = ", ".join(arrow_schema(Dataset).names)
+    query = f"SELECT {columns} FROM datasets WHERE name = ? ORDER BY version DESC LIMIT 1"
+    found = to_records(Dataset, warehouse.sql(query, [name]))
+    return found[0] if found else None
+
+
+def next_version(warehouse: Warehouse, name: str) -> int:
+    """The version that the next dataset of this name gets, from 1."""
+    newest = newest_dataset(warehouse, name)
+    return newest.version + 1 if newest else 1
+
+
+def valid_judgments(warehouse: Warehouse) -> pa.Table:
+    """proposition_id, annotator_id, probability, is_simulated of the judgments that count, in a stable order."""
+    return warehouse.sql(
+        "SELECT proposition_id, annotator_id, probability, is_simulated FROM valid_judgments "
+        "ORDER BY proposition_id, annotator_id"
+    )
+
+
+def evaluation_tables(warehouse: Warehouse, split: Split = "test", method: ConsensusMethod = "em") -> EvaluationTables:
+    """The consensus, the estimates and the judgments of the propositions of a split."""
+    of_split = "JOIN propositions p ON p.proposition_id = t.proposition_id WHERE p.split = ?"
+    return EvaluationTables(
+        consensus=warehouse.sql(
+            f"SELECT t.proposition_id, t.mean, t.sd, t.n_judgments, t.n_simulated FROM consensus t {of_split} "
+            "AND t.method = ? ORDER BY t.proposition_id",
+            [split, method],
+        ),
+        estimates=warehouse.sql(
+            f"SELECT t.proposition_id, t.labeler, t.labeler_version, t.probability FROM estimates t {of_split} "
+            "AND t.probability IS NOT NULL ORDER BY t.labeler, t.labeler_version, t.proposition_id",
+            [split],
+        ),
+        judgments=warehouse.sql(
+            f"SELECT t.proposition_id, t.annotator_id, t.probability, t.is_simulated FROM valid_judgments t {of_split} "
+            "ORDER BY t.proposition_id, t.annotator_id",
+            [split],
+        ),
+    )
+
+
+def describe_tables(warehouse: Warehouse) -> list[TableDescription]:
+    """Every table and view: its rows and what it and its columns mean, as the catalog says it. Views come first."""
+    listed = warehouse.sql(
+        "SELECT view_name AS name, 'view' AS kind, comment FROM duckdb_views() WHERE database_name = 'odds' "
+        "AND NOT internal UNION ALL "
+        "SELECT table_name, 'table', comment FROM duckdb_tables() WHERE database_name = 'odds' ORDER BY kind DESC, name"
+    ).to_pylist()
+    columns = warehouse.sql(
+        "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() WHERE database_name = 'odds' "
+        "ORDER BY table_name, column_index"
+    ).to_pylist()
+    described = []
+    for one in listed:
+        comment = one["comment"] or ""
+        meanings = column_comments(comment) if one["kind"] == "view" else {}
+        own = tuple(
+            ColumnDescription(
+                column["column_name"],
+                column["data_type"],
+                column["comment"] or meanings.get(column["column_name"], ""),
+            )
+            for column in columns
+            if column["table_name"] == one["name"]
+        )
+        rows = int(warehouse.sql(f'SELECT count(*) AS n FROM "{one["name"]}"')["n"][0].as_py())
+        described.append(TableDescription(one["name"], one["kind"], rows, comment.partition("\n")[0], own))
+    return described
+
+
+def select(warehouse: Warehouse, query: str) -> pa.Table:
+    """The result of a query that a person wrote. Raises `InputError` with what the database says is wrong with it."""
+    try:
+        return warehouse.sql(query)
+    except duckdb.Error as error:
+        raise InputError(f"The query cannot be run: {_first_lines(error)}") from error
+
+
+def write_rows(warehouse: Warehouse, query: str, output: Path) -> int:
+    """Write the result of a query to a .parquet, .csv or .jsonl file, batch by batch; how many rows it has.
+
+    Raises:
+        InputError: an unknown extension, a wrong query, or a file that cannot be written. Nothing half-written stays.
+    """
+    if output.suffix not in (".parquet", ".csv", ".jsonl"):
+        raise InputError(f"{output}: the extension must be .parquet, .csv or .jsonl")
+    partial = output.with_name(f".{output.name}.partial")
+    try:
+        written = _write_batches(warehouse.batches(query), partial, output.suffix)
+        partial.replace(output)
+    except duckdb.Error as error:
+        raise InputError(f"The query cannot be run: {_first_lines(error)}") from error
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{output}: these columns do not fit into a {output.suffix} file; use .parquet") from error
+    except OSError as error:
+        raise InputError(f"{output} cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return written
+
+
+def _write_batches(reader: pa.RecordBatchReader, path: Path, extension: str) -> int:
+    rows = 0
+    if extension == ".jsonl":
+        with path.open("w", encoding="utf-8") as file:
+            for batch in reader:
+                rows += batch.num_rows
+                file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in batch.to_pylist())
+        return rows
+    make = pq.ParquetWriter if extension == ".parquet" else pa_csv.CSVWriter
+    with make(str(path), reader.schema) as writer:
+        for batch in reader:
+            rows += batch.num_rows
+            writer.write_batch(batch)
+    return rows
+
+
+def _first_lines(error: duckdb.Error) -> str:
+    """What the database says, without the picture of the query that it draws."""
+    return " ".join(line.strip() for line in str(error).split("\n\n")[0].splitlines() if line.strip())
