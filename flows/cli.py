@@ -1,0 +1,349 @@
+"""The command line: one command a flow, and what a person needs around them.
+
+A mistake of the person ends in one line and exit status 2, a failure in one line and exit status 1; `--verbose` shows
+the traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.settings import CONFIG_NAME, load_settings
+from warehouse.errors import InputError, OddsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flows.outcome import Outcome
+
+app = typer.Typer(
+    name="odds",
+    help="Generate propositions, have people and LLMs say how likely they are, agree, learn, evaluate.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+importing = typer.Typer(no_args_is_help=True, help="Bring in premises, propositions or judgments from a file.")
+studio_commands = typer.Typer(no_args_is_help=True, help="Start, stop and find the embedded Label Studio.")
+app.add_typer(importing, name="import")
+app.add_typer(studio_commands, name="studio")
+
+out = Console()
+
+
+class Chosen:
+    """The options that stand before the command; `main` fills them once a run."""
+
+    config: Path | None = None
+    verbose: bool = False
+
+
+@app.callback()
+def options(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help=f"The settings file; ./{CONFIG_NAME} where it is not given.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks and the log of Prefect.")] = False,
+) -> None:
+    """Keep the options for the commands."""
+    Chosen.config, Chosen.verbose = config, verbose
+
+
+def main() -> None:
+    """Run the command line; the entry point of `odds`."""
+    try:
+        app()
+    except OddsError as error:
+        _fail(error, str(error), error.exit_status)
+    except KeyboardInterrupt as error:
+        _fail(error, "interrupted; what was done until now is kept, the same command goes on from there", 130)
+    except Exception as error:  # the last line of defence: a person never meets a traceback unasked
+        _fail(error, f"unexpected {type(error).__name__}: {error}; --verbose shows where", 1)
+
+
+def _fail(error: BaseException, line: str, status: int) -> None:
+    if Chosen.verbose:
+        traceback.print_exception(error)
+    print("odds: " + " ".join(line.split()), file=sys.stderr)
+    sys.exit(status)
+
+
+def quiet_prefect() -> None:
+    """Prefect's defaults for a person at a terminal. Whatever the environment already says stays."""
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if Chosen.verbose else "CRITICAL")
+
+
+def _run(flow: Callable[..., Outcome], **arguments: Any) -> None:
+    out.print(flow(config=Chosen.config, **arguments).line(), highlight=False, soft_wrap=True)
+
+
+def _ready() -> None:
+    """Settings are read before Prefect starts, so that a mistake in them shows at once."""
+    load_settings(Chosen.config)
+    quiet_prefect()
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to write the settings file.")] = Path(),
+) -> None:
+    """Write a settings file with every default explained."""
+    from flows.template import write_template
+
+    out.print(f"wrote {write_template(folder)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def propose() -> None:
+    """Ask an LLM for hypotheses for the premises that have none yet."""
+    _ready()
+    from flows.propose import propose as flow
+
+    _run(flow)
+
+
+@app.command()
+def elicit() -> None:
+    """Have the panel of labelers estimate the propositions that they have not estimated yet."""
+    _ready()
+    from flows.elicit import elicit as flow
+
+    _run(flow)
+
+
+@app.command()
+def push() -> None:
+    """Give the propositions that have no task yet to Label Studio."""
+    _ready()
+    from flows.push import push as flow
+
+    _run(flow)
+
+
+@app.command()
+def simulate() -> None:
+    """Have simulated annotators judge (demonstrations only; marked as simulated everywhere)."""
+    _ready()
+    from flows.simulate import simulate as flow
+
+    _run(flow)
+
+
+@app.command()
+def pull() -> None:
+    """Fetch judgments that were made, changed or deleted in Label Studio."""
+    _ready()
+    from flows.pull import pull as flow
+
+    _run(flow)
+
+
+@app.command()
+def agree(
+    with_cannot_judge: Annotated[
+        bool, typer.Option("--with-cannot-judge", help="Count the slider of those who ticked 'cannot judge'.")
+    ] = False,
+    with_rejected: Annotated[bool, typer.Option("--with-rejected", help="Count rejected judgments.")] = False,
+    with_repeats: Annotated[
+        bool, typer.Option("--with-repeats", help="Count every judgment of an annotator on a proposition.")
+    ] = False,
+) -> None:
+    """Measure agreement, and aggregate the judgments of each proposition into its consensus."""
+    _ready()
+    from flows.agree import agree as flow
+    from flows.agree import figures_table, selection_of
+
+    _run(flow, with_cannot_judge=with_cannot_judge, with_rejected=with_rejected, with_repeats=with_repeats)
+    selection = selection_of(with_cannot_judge, with_rejected, with_repeats)
+    out.print(figures_table(load_settings(Chosen.config), selection))
+
+
+@app.command()
+def publish(
+    verify: Annotated[bool, typer.Option("--verify", help="Recheck the hashes of the newest dataset instead.")] = False,
+) -> None:
+    """Publish the consensus as a training set of parquet shards with a manifest."""
+    _ready()
+    from flows.publish import publish as flow
+    from flows.publish import verify_newest
+
+    if verify:
+        out.print(verify_newest(load_settings(Chosen.config)), highlight=False, soft_wrap=True)
+        return
+    _run(flow)
+
+
+@app.command()
+def train() -> None:
+    """Fine-tune the estimator on the newest published dataset."""
+    _ready()
+    from flows.train import train as flow
+
+    _run(flow)
+
+
+@app.command()
+def score(
+    file: Annotated[Path | None, typer.Argument(help="Propositions to score: JSONL, CSV or parquet.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where the scores go: .jsonl, .csv or .parquet.")
+    ] = None,
+) -> None:
+    """Score the newest dataset's test split, or the propositions of a file, with the newest estimator."""
+    _ready()
+    from flows.score import score as flow
+
+    if (file is None) != (output is None):
+        raise InputError("odds score: a file to score and --output belong together")
+    _run(flow, file=file, output=output)
+
+
+@app.command()
+def evaluate() -> None:
+    """Score the test split, compare the estimator with labelers and baselines, and write the report."""
+    _ready()
+    from flows.evaluate import evaluate as flow
+
+    _run(flow)
+
+
+@app.command()
+def cycle() -> None:
+    """Run every stage in turn. With nothing new, it does nothing."""
+    _ready()
+    from flows.cycle import cycle as flow
+
+    flow(config=Chosen.config)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the demo lives; run it again and it goes on from there.")] = Path(
+        "demo"
+    ),
+    wait_for_people: Annotated[
+        bool, typer.Option("--wait-for-people", help="Stop at the annotation step until people have judged.")
+    ] = False,
+    enough: Annotated[int, typer.Option(min=12, help="With --wait-for-people: go on after so many propositions.")] = 60,
+) -> None:
+    """Run the main job on embedded defaults: no account, no key, no GPU."""
+    quiet_prefect()
+    from flows.demo import run_demo
+
+    run_demo(folder, enough if wait_for_people else None, out)
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """Show what stands where."""
+    from flows.status import as_table, status_of
+
+    state = status_of(load_settings(Chosen.config))
+    if as_json:
+        out.print_json(data=state)
+        return
+    out.print(as_table(state))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is missing on this machine, and what to do about it."""
+    from flows.doctor import as_table, examine
+
+    findings = examine(load_settings(Chosen.config))
+    out.print(as_table(findings))
+    if any(finding.needed and not finding.fine for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT; `odds tables` shows what there is.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write all rows to a .parquet, .csv or .jsonl file instead.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows to print at most.")] = 40,
+) -> None:
+    """Query the warehouse, read-only."""
+    from flows.query import print_query, write_query
+
+    settings = load_settings(Chosen.config)
+    if output is not None:
+        out.print(f"{write_query(settings, query, output):,} rows in {output}", highlight=False, soft_wrap=True)
+        return
+    print_query(settings, query, limit, out)
+
+
+@app.command()
+def tables() -> None:
+    """List the tables and views with the meaning of their columns."""
+    from flows.query import print_tables
+
+    print_tables(load_settings(Chosen.config), out)
+
+
+@importing.command("premises")
+def import_premises(file: Annotated[Path, typer.Argument(help="JSONL, CSV or parquet with a column `text`.")]) -> None:
+    """Import premises."""
+    from flows.imports import import_premises as run
+
+    out.print(run(load_settings(Chosen.config), file).line(), highlight=False, soft_wrap=True)
+
+
+@importing.command("propositions")
+def import_propositions(
+    file: Annotated[Path, typer.Argument(help="JSONL, CSV or parquet with columns `premise` and `hypothesis`.")],
+) -> None:
+    """Import propositions, with their premises."""
+    from flows.imports import import_propositions as run
+
+    out.print(run(load_settings(Chosen.config), file).line(), highlight=False, soft_wrap=True)
+
+
+@importing.command("judgments")
+def import_judgments(
+    file: Annotated[Path, typer.Argument(help="JSONL, CSV or parquet, a row a judgment.")],
+    source: Annotated[str | None, typer.Option(help="A name for where they come from; the file's name if not given.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column", help="FIELD=COLUMN where the file's column has another name; FIELD= where it has none."
+        ),
+    ] = None,
+    scale: Annotated[str, typer.Option(help="The ends of the rating's scale, LOW:HIGH.")] = "0:100",
+) -> None:
+    """Import judgments, with their premises, propositions and annotators."""
+    from flows.imports import import_judgments as run
+
+    outcome = run(load_settings(Chosen.config), file, source=source, columns=column or [], scale=scale)
+    out.print(outcome.line(), highlight=False, soft_wrap=True)
+
+
+@studio_commands.command("start")
+def studio_start() -> None:
+    """Start the embedded Label Studio and say where it stands."""
+    from flows.services import studio_address, studio_login
+
+    settings = load_settings(Chosen.config)
+    studio_address(settings)
+    out.print(studio_login(settings), highlight=False, soft_wrap=True)
+
+
+@studio_commands.command("stop")
+def studio_stop() -> None:
+    """Stop the embedded Label Studio; its data stays."""
+    from annotation import server
+
+    stopped = server.stop(load_settings(Chosen.config).home_path)
+    out.print("Label Studio stopped" if stopped else "Label Studio was not running")

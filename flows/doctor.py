@@ -1,0 +1,110 @@
+"""Doctor: what is missing on this machine, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+from rich.table import Table
+
+from annotation import server
+from flows.services import reading
+from flows.settings import EMBEDDED, Settings
+from synthesis.local_llm import weights_path
+from synthesis.panel import Endpoint
+from warehouse.errors import OddsError
+
+GIB = 2**30
+DISK_NEEDED_GIB = 2
+
+
+class Finding(BaseModel):
+    """One thing examined. `needed` says whether the main job cannot run without it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    what: str
+    fine: bool
+    detail: str
+    needed: bool = True
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything that the main job stands on. Starts nothing and changes nothing."""
+    findings = [
+        Finding(what="Python 3.11 or later", fine=sys.version_info >= (3, 11), detail=sys.version.split()[0]),
+        _checked("packages", _packages),
+        _disk(settings.home_path),
+        _checked("warehouse", lambda: _warehouse(settings), needed=Path(settings.catalog).exists()),
+    ]
+    findings += [_endpoint(endpoint) for endpoint in settings.endpoints]
+    findings.append(_studio(settings))
+    findings.append(_prefect())
+    return findings
+
+
+def as_table(findings: list[Finding]) -> Table:
+    """The findings for a terminal."""
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    for finding in findings:
+        mark = "[green]ok[/green]" if finding.fine else ("[red]missing[/red]" if finding.needed else "[yellow]not yet[/yellow]")
+        table.add_row(mark, finding.what, finding.detail)
+    return table
+
+
+def _checked(what: str, examine_one: Callable[[], str], *, needed: bool = True) -> Finding:
+    try:
+        return Finding(what=what, fine=True, detail=examine_one(), needed=needed)
+    except OddsError as error:
+        return Finding(what=what, fine=False, detail=str(error), needed=needed)
+
+
+def _packages() -> str:
+    names = ("odds", "duckdb", "prefect", "torch", "transformers", "label-studio-sdk")
+    try:
+        return ", ".join(f"{name} {version(name)}" for name in names)
+    except PackageNotFoundError as error:
+        raise OddsError(f"{error.name} is not installed: make setup") from error
+
+
+def _disk(home: Path) -> Finding:
+    existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free / GIB
+    writable = os.access(existing, os.W_OK)
+    detail = f"{free:.1f} GiB free at {existing}" + ("" if writable else ", but the folder is not writable")
+    return Finding(what="disk", fine=writable and free >= DISK_NEEDED_GIB, detail=detail)
+
+
+def _warehouse(settings: Settings) -> str:
+    with reading(settings) as warehouse:
+        return f"{settings.catalog}, snapshot {warehouse.snapshot_id()}"
+
+
+def _endpoint(endpoint: Endpoint) -> Finding:
+    what = f"endpoint {endpoint.name}"
+    if endpoint.base_url == EMBEDDED:
+        return _checked(what, lambda: f"embedded model, weights at {weights_path()}")
+    if endpoint.api_key_env and not os.environ.get(endpoint.api_key_env):
+        return Finding(what=what, fine=False, detail=f"environment variable {endpoint.api_key_env} is empty")
+    return Finding(what=what, fine=True, detail=f"{endpoint.base_url} (asked when it is needed)")
+
+
+def _studio(settings: Settings) -> Finding:
+    annotation = settings.annotation
+    if annotation.url == EMBEDDED:
+        named = annotation.command and settings.path(annotation.command)
+        return _checked("Label Studio", lambda: f"embedded, {server.find_command(named)}")
+    present = bool(os.environ.get(annotation.token_env))
+    detail = annotation.url if present else f"environment variable {annotation.token_env} is empty"
+    return Finding(what="Label Studio", fine=present, detail=detail)
+
+
+def _prefect() -> Finding:
+    address = os.environ.get("PREFECT_API_URL")
+    detail = f"server at {address}" if address else "a temporary server starts with each run (PREFECT_API_URL is not set)"
+    return Finding(what="Prefect", fine=True, detail=detail)

@@ -1,0 +1,61 @@
+"""Evaluate: score the test split, set the estimator beside labelers and baselines, and write the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.compute as pc
+from prefect import flow
+
+from flows.outcome import Outcome
+from flows.reporting import report_data
+from flows.score import required_model, score_test_split
+from flows.services import writing
+from flows.settings import Settings, load_settings
+from warehouse.connect import Warehouse
+from warehouse.queries import current_estimates
+from warehouse.records import Dataset, Evaluation, Model, Score
+from warehouse.shards import read_split
+from warehouse.store import Merged, merge_all, read
+
+
+@flow(name="evaluate")
+def evaluate(config: Path | None = None) -> Outcome:
+    """Evaluate the newest estimator on the test split of its dataset, and write the report.
+
+    Raises `InputError` where no estimator is trained yet. The same estimator is not evaluated twice, unless labelers
+    gave further estimates.
+    """
+    settings = load_settings(config)
+    with writing(settings) as warehouse:
+        model = required_model(warehouse, settings.publish.name)
+        new_scores = score_test_split(warehouse, model)
+        figures = _figures(settings, warehouse, model)
+        merged = merge_all(warehouse, figures).get("evaluations", Merged())
+        path = settings.home_path / "reports" / f"{model.model_id}.html"
+        if merged.changed or new_scores or not path.exists():
+            from training.evaluation.report import write_report
+
+            write_report(report_data(settings, warehouse, model, figures), path)
+    counts = {"new scores": new_scores, "new figures": merged.inserted, "changed figures": merged.updated}
+    return Outcome(stage="evaluate", counts=counts, note=f"report: {path}")
+
+
+def _figures(settings: Settings, warehouse: Warehouse, model: Model) -> list[Evaluation]:
+    from training.evaluation.suites import Naming, consensus_suite
+
+    (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
+    test = read_split(Path(dataset.path), "test")
+    train_mean = pc.mean(read_split(Path(dataset.path), "train")["mean"]).as_py()
+    scores = {
+        row.proposition_id: (row.score, row.level_probabilities)
+        for row in read(warehouse, Score, "model_id = ?", [model.model_id])
+    }
+    return consensus_suite(
+        test,
+        scores,
+        current_estimates(warehouse, "test"),
+        train_mean,
+        Naming(model_id=model.model_id, dataset_id=dataset.dataset_id),
+        seed=settings.agreement.seed,
+    )

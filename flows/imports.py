@@ -1,0 +1,82 @@
+"""Import: premises, propositions and judgments from files. Not flows: a person runs them once, and sees the mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from flows.outcome import Outcome
+from flows.services import writing
+from flows.settings import Settings
+from warehouse.errors import InputError
+from warehouse.imports import JudgmentMapping, read_judgments, read_premises, read_propositions
+from warehouse.records import Annotator, Judgment, Premise, Proposition, Record
+from warehouse.store import Merged, Rows, merge_all
+
+# Whoever brings a text first stays its source, so that two files with the same text do not overwrite each other.
+BROUGHT_ONCE = (Premise, Proposition)
+
+
+def import_premises(settings: Settings, file: Path) -> Outcome:
+    """Import premises. All or nothing: a file with a mistake changes nothing (`InputError` with its place)."""
+    premises = read_premises(file)
+    with writing(settings) as warehouse:
+        merged = merge_all(warehouse, premises, insert_only=BROUGHT_ONCE)
+    return _outcome("import premises", merged)
+
+
+def import_propositions(settings: Settings, file: Path) -> Outcome:
+    """Import propositions with their premises. All or nothing, as for premises."""
+    batch = read_propositions(file, split_shares=(settings.splits.train, settings.splits.dev))
+    with writing(settings) as warehouse:
+        tables: dict[type[Record], Rows] = {Premise: batch.premises, Proposition: batch.propositions}
+        merged = merge_all(warehouse, tables=tables, insert_only=BROUGHT_ONCE)
+    return _outcome("import propositions", merged)
+
+
+def import_judgments(
+    settings: Settings, file: Path, *, source: str | None, columns: Sequence[str], scale: str
+) -> Outcome:
+    """Import judgments with everything they speak of. `columns` are `FIELD=COLUMN` pairs, `scale` is `LOW:HIGH`."""
+    mapping = mapping_of(columns, scale)
+    batch = read_judgments(
+        file, mapping, source=source or file.stem, split_shares=(settings.splits.train, settings.splits.dev)
+    )
+    with writing(settings) as warehouse:
+        tables: dict[type[Record], Rows] = {
+            Premise: batch.premises,
+            Proposition: batch.propositions,
+            Annotator: batch.annotators,
+            Judgment: batch.judgments,
+        }
+        merged = merge_all(warehouse, batch.drops, tables=tables, insert_only=BROUGHT_ONCE)
+    return _outcome("import judgments", merged)
+
+
+def mapping_of(columns: Sequence[str], scale: str) -> JudgmentMapping:
+    """The column mapping that a person's options describe. Raises `InputError` for what cannot be read."""
+    given: dict[str, str | None] = {}
+    for pair in columns:
+        field, equals, column = pair.partition("=")
+        if not equals or field not in JudgmentMapping.model_fields or field == "scale":
+            known = ", ".join(name for name in JudgmentMapping.model_fields if name != "scale")
+            raise InputError(f"--column {pair}: write FIELD=COLUMN, where FIELD is one of {known}")
+        given[field] = column or None
+    low, colon, high = scale.partition(":")
+    try:
+        ends = (float(low), float(high))
+    except ValueError as error:
+        raise InputError(f"--scale {scale}: write LOW:HIGH, such as 0:100") from error
+    if not colon or not ends[0] < ends[1]:
+        raise InputError(f"--scale {scale}: LOW must stand below HIGH, such as 0:100")
+    return JudgmentMapping.model_validate({**given, "scale": ends})
+
+
+def _outcome(stage: str, merged: dict[str, Merged]) -> Outcome:
+    """New rows a table, and what was there already."""
+    counts = {f"new {table}": rows.inserted for table, rows in merged.items() if table != "drops"}
+    counts["changed"] = sum(rows.updated for rows in merged.values())
+    counts["already there"] = sum(rows.unchanged for rows in merged.values())
+    if "drops" in merged:
+        counts["dropped"] = merged["drops"].inserted
+    return Outcome(stage=stage, counts=counts)

@@ -1,0 +1,33 @@
+"""Push: give every proposition that has no task yet to the annotators' Label Studio project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow
+
+from annotation.sync import ensure_project
+from annotation.sync import push as push_to
+from flows.outcome import Outcome
+from flows.progress import progress
+from flows.services import studio, writing
+from flows.settings import load_settings
+from warehouse.queries import unpushed_propositions
+from warehouse.store import merge_all
+
+
+@flow(name="push")
+def push(config: Path | None = None) -> Outcome:
+    """Create a task for each proposition that the project does not have. Pushing twice creates nothing twice.
+
+    Raises `ServiceError` where Label Studio cannot be reached or refuses.
+    """
+    settings = load_settings(config)
+    client = studio(settings)
+    project = ensure_project(client, settings.annotation.project, overlap=settings.annotation.judgments_per_proposition)
+    with writing(settings) as warehouse:
+        waiting = unpushed_propositions(warehouse, client.project_key(project))
+        with progress("push") as tick:
+            pushed = push_to(client, project, waiting, on_progress=tick)
+        merge_all(warehouse, pushed.tasks)
+    return Outcome(stage="push", counts={"new tasks": pushed.created, "found there": pushed.already})

@@ -1,0 +1,134 @@
+"""What the report shows, gathered from the warehouse, the dataset and the estimator's folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from flows.settings import Settings
+from training.evaluation.report import (
+    CurvePoint,
+    Judged,
+    LabelerAnswers,
+    ReportData,
+    Stage,
+    TestProposition,
+)
+from training.levels import quantile
+from warehouse.connect import Warehouse
+from warehouse.queries import counts, current_agreement, evaluation_tables, labeler_answers, valid_judgments
+from warehouse.records import Dataset, Evaluation, Model, Score, now
+from warehouse.shards import read_split
+from warehouse.store import read
+
+INTERVAL = (0.1, 0.9)
+STAGES_SHOWN = (
+    "premises",
+    "propositions",
+    "requests answered",
+    "requests refused",
+    "estimates",
+    "estimates without a probability",
+    "tasks",
+    "annotators",
+    "judgments",
+    "propositions with a consensus",
+    "dropped rows",
+)
+
+
+def report_data(
+    settings: Settings, warehouse: Warehouse, model: Model, evaluations: list[Evaluation]
+) -> ReportData:
+    """Everything that the report on `model` shows. All of it is read; nothing is computed anew but summaries."""
+    (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
+    judgments = valid_judgments(warehouse)
+    return ReportData(
+        title=f"Odds: {settings.publish.name}",
+        created_at=now(),
+        n_judgments=judgments.num_rows,
+        n_simulated=sum(judgments["is_simulated"].to_pylist()),
+        n_annotators=len(set(judgments["annotator_id"].to_pylist())),
+        n_simulated_annotators=len(
+            set(judgments.filter(judgments["is_simulated"])["annotator_id"].to_pylist())
+        ),
+        stages=_stages(warehouse),
+        agreement=current_agreement(warehouse),
+        consensus=_spread(judgments),
+        judgments=judgments["probability"].to_pylist(),
+        labelers=[LabelerAnswers.model_validate(row) for row in labeler_answers(warehouse).to_pylist()],
+        curve=_curve(Path(model.path)),
+        evaluations=evaluations,
+        test=_test(warehouse, model, dataset),
+        provenance=_provenance(settings, model, dataset),
+    )
+
+
+def _stages(warehouse: Warehouse) -> list[Stage]:
+    shown = {row["stage"]: row for row in counts(warehouse).to_pylist()}
+    return [
+        Stage(
+            name=name,
+            count=shown[name]["n"],
+            remark=f"{shown[name]['n_simulated']:,} of them simulated" if shown[name]["n_simulated"] else "",
+        )
+        for name in STAGES_SHOWN
+    ]
+
+
+def _spread(judgments: pa.Table) -> list[Judged]:
+    """The mean and the SD of the judgments of each proposition; the SD is None for a single judgment."""
+    grouped = judgments.group_by("proposition_id").aggregate([("probability", "list")])
+    values = [np.array(each) for each in grouped["probability_list"].to_pylist()]
+    return [
+        Judged(mean=float(each.mean()), sd=float(each.std(ddof=1)) if len(each) > 1 else None) for each in values
+    ]
+
+
+def _curve(folder: Path) -> list[CurvePoint]:
+    history = json.loads((folder / "training.json").read_text(encoding="utf-8"))["history"]
+    return [CurvePoint(step=each["step"], loss=each["loss"], dev_loss=each["dev_loss"]) for each in history]
+
+
+def _test(warehouse: Warehouse, model: Model, dataset: Dataset) -> list[TestProposition]:
+    scores = {row.proposition_id: row for row in read(warehouse, Score, "model_id = ?", [model.model_id])}
+    panel = _panel_means(evaluation_tables(warehouse, "test").estimates)
+    shown = []
+    for row in read_split(Path(dataset.path), "test").to_pylist():
+        if (score := scores.get(row["proposition_id"])) is None:
+            continue
+        low, high = (float(quantile(score.level_probabilities, q)) for q in INTERVAL)
+        shown.append(
+            TestProposition(
+                premise=row["premise"],
+                hypothesis=row["hypothesis"],
+                score=score.score,
+                low=low,
+                high=high,
+                mean=row["mean"],
+                panel_mean=panel.get(row["proposition_id"]),
+                n_judgments=row["n_judgments"],
+            )
+        )
+    return shown
+
+
+def _panel_means(estimates: pa.Table) -> dict[str, float]:
+    means = estimates.group_by("proposition_id").aggregate([("probability", "mean")])
+    return dict(zip(means["proposition_id"].to_pylist(), means["probability_mean"].to_pylist(), strict=True))
+
+
+def _provenance(settings: Settings, model: Model, dataset: Dataset) -> list[tuple[str, str]]:
+    return [
+        ("Dataset", f"{dataset.name} v{dataset.version}, {dataset.dataset_id}"),
+        ("Dataset folder", dataset.path),
+        ("Warehouse", f"{settings.catalog}, snapshot {dataset.snapshot_id}"),
+        ("Estimator", model.model_id),
+        ("Base model", model.base_model),
+        ("Training settings", model.settings),
+        ("Steps", f"{model.steps} in {model.duration_s:.0f} s"),
+        ("Code version", model.code_version),
+    ]

@@ -1,0 +1,91 @@
+"""Score: the newest estimator's probability for propositions, of the test split or of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+from prefect import flow
+
+from flows.outcome import Outcome
+from flows.progress import progress
+from flows.services import writing
+from flows.settings import Settings, load_settings
+from warehouse.connect import Warehouse
+from warehouse.errors import InputError
+from warehouse.files import write_table
+from warehouse.imports import read_propositions
+from warehouse.queries import newest_model
+from warehouse.records import Dataset, Model, PropositionText, Score, content_id
+from warehouse.shards import read_split
+from warehouse.store import merge_all, read
+
+
+@flow(name="score")
+def score(config: Path | None = None, file: Path | None = None, output: Path | None = None) -> Outcome:
+    """Score the test split of the newest estimator's dataset; or the propositions of `file`, into `output`.
+
+    Raises `InputError` where no estimator is trained yet, or where the file cannot be read.
+    """
+    settings = load_settings(config)
+    if file is not None and output is not None:
+        return _score_file(settings, file, output)
+    with writing(settings) as warehouse:
+        model = required_model(warehouse, settings.publish.name)
+        made = score_test_split(warehouse, model)
+    return Outcome(stage="score", counts={"new scores": made}, note=f"model {model.model_id}")
+
+
+def required_model(warehouse: Warehouse, name: str) -> Model:
+    """The newest estimator of a name. Raises `InputError` where there is none, or where its files are gone."""
+    model = newest_model(warehouse, name)
+    if model is None:
+        raise InputError(f"no estimator {name!r} is trained yet; run odds train")
+    if not Path(model.path).is_dir():
+        raise InputError(f"{model.path}: the estimator's files are gone; run odds train")
+    return model
+
+
+def score_test_split(warehouse: Warehouse, model: Model) -> int:
+    """Score what is not scored yet of the test split that belongs to the model's dataset; gives the number of scores."""
+    (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
+    test = read_split(Path(dataset.path), "test")
+    done = {row.proposition_id for row in read(warehouse, Score, "model_id = ?", [model.model_id])}
+    waiting = [row for row in proposition_texts(test) if row.proposition_id not in done]
+    if not waiting:
+        return 0
+    scores, drops = scored(model, waiting)
+    merge_all(warehouse, [*scores, *drops])
+    return len(scores)
+
+
+def proposition_texts(table: pa.Table) -> list[PropositionText]:
+    """The propositions of a table with a shard's columns."""
+    rows = table.select(["proposition_id", "premise", "hypothesis"]).to_pylist()
+    return [PropositionText.model_validate(row) for row in rows]
+
+
+def scored(model: Model, propositions: list[PropositionText]) -> tuple[list[Score], list[object]]:
+    """The scores of the propositions, and the drops of those too long to score."""
+    from training.score import load_estimator
+    from training.score import score as score_with
+
+    scores: list[Score] = []
+    drops: list[object] = []
+    with progress("score") as tick:
+        for batch in score_with(load_estimator(Path(model.path)), propositions):
+            rows = zip(batch.proposition_ids, batch.scores, batch.level_probabilities, strict=True)
+            scores += [
+                Score(
+                    score_id=content_id("score", model.model_id, proposition_id),
+                    model_id=model.model_id,
+                    proposition_id=proposition_id,
+                    score=float(value),
+                    level_probabilities=[min(float(level), 1.0) for level in levels],
+                )
+                for proposition_id, value, levels in rows
+            ]
+            drops += batch.drops
+            tick(len(scores), len(propositions))
+    return scores, drops

@@ -1,0 +1,107 @@
+"""The services a flow stands on, opened from the settings: the warehouse, the LLM endpoints, Label Studio."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+from annotation import server
+from annotation.studio import Studio, connect
+from flows.settings import EMBEDDED, Settings
+from synthesis.client import Caller
+from synthesis.ledger import Ledger
+from synthesis.local_llm import serve, weights_path
+from synthesis.panel import Endpoint
+from warehouse.connect import Warehouse, open_warehouse
+from warehouse.errors import InputError
+from warehouse.queries import consensus_splits
+
+
+@contextmanager
+def reading(settings: Settings) -> Iterator[Warehouse]:
+    """The warehouse, read-only."""
+    with open_warehouse(settings.catalog, settings.data_path) as warehouse:
+        yield warehouse
+
+
+@contextmanager
+def writing(settings: Settings) -> Iterator[Warehouse]:
+    """The warehouse for reading and writing; it is made, or migrated, where that is needed."""
+    with open_warehouse(settings.catalog, settings.data_path, read_only=False) as warehouse:
+        yield warehouse
+
+
+@contextmanager
+def running_endpoints(settings: Settings, names: Collection[str]) -> Iterator[tuple[Endpoint, ...]]:
+    """The named endpoints with real addresses: the embedded server runs as long as it is needed and no longer."""
+    wanted = tuple(endpoint for endpoint in settings.endpoints if endpoint.name in names)
+    if all(endpoint.base_url != EMBEDDED for endpoint in wanted):
+        yield wanted
+        return
+    parallel = max(endpoint.max_in_flight for endpoint in wanted if endpoint.base_url == EMBEDDED)
+    with serve(parallel=parallel) as address:
+        yield tuple(
+            endpoint.model_copy(update={"base_url": address}) if endpoint.base_url == EMBEDDED else endpoint
+            for endpoint in wanted
+        )
+
+
+@contextmanager
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    """The ledger of LLM requests and replies."""
+    with Ledger.open(settings.home_path / "ledger.sqlite") as opened:
+        yield opened
+
+
+def caller(endpoints: Collection[Endpoint], opened: Ledger) -> Caller:
+    """The caller of the endpoints, through the ledger."""
+    return Caller(endpoints, opened)
+
+
+def studio_address(settings: Settings) -> tuple[str, str]:
+    """The address and the token of Label Studio; the embedded one is started where it does not run yet."""
+    if settings.annotation.url == EMBEDDED:
+        command = server.find_command(settings.annotation.command and settings.path(settings.annotation.command))
+        address = server.start(settings.home_path, command, port=settings.annotation.port)
+        return address.url, address.token
+    name = settings.annotation.token_env
+    token = os.environ.get(name)
+    if not token:
+        raise InputError(f"environment variable {name} is empty: it must hold a token of {settings.annotation.url}")
+    return settings.annotation.url, token
+
+
+def studio(settings: Settings) -> Studio:
+    """A client of the Label Studio that the settings name."""
+    url, token = studio_address(settings)
+    return connect(url, token)
+
+
+def estimator_base(settings: Settings) -> str:
+    """The base model of the estimator: the embedded model's weights, or what the settings name."""
+    base = settings.training.base
+    if base == EMBEDDED:
+        return str(weights_path())
+    local = settings.path(base)
+    return str(local) if local.exists() else base
+
+
+def code_version() -> str:
+    """The version of the product that is running."""
+    return version("odds")
+
+
+def studio_login(settings: Settings) -> str:
+    """Where the embedded Label Studio stands and where its login is kept; the password itself is never printed."""
+    address = server.running(settings.home_path)
+    if address is None:
+        return "Label Studio is not running; odds studio start"
+    return f"Label Studio: {address.url} (login {address.username}, password in {address.credentials})"
+
+
+def judged_splits(settings: Settings) -> dict[str, int]:
+    """How many propositions of each split have a consensus."""
+    with reading(settings) as warehouse:
+        return consensus_splits(warehouse, settings.agreement.consensus)

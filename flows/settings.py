@@ -1,0 +1,184 @@
+"""Everything a person can set, in one file: `odds.toml`, with `ODDS_<SECTION>__<NAME>` in the environment above it.
+
+Paths in the file are relative to the file's folder. Secrets never stand in it: it names the environment variable that
+holds one. An unknown key is refused, with its place.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from synthesis.panel import DEFAULT_ENDPOINT, DEFAULT_PANEL, DEFAULT_PROPOSER, Endpoint, Labeler, Proposer
+from training.settings import FitSettings
+from warehouse.errors import InputError
+from warehouse.records import ConsensusMethod
+
+EMBEDDED = "embedded"
+CONFIG_NAME = "odds.toml"
+
+
+class Section(BaseModel):
+    """A table of the settings file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WarehouseSettings(Section):
+    """Where the DuckLake catalog and its parquet files lie. Empty: both under `home`."""
+
+    catalog: str | None = None
+    data_path: str | None = None
+
+
+class SplitSettings(Section):
+    """The shares of premises that go to training and to selection; the rest is the test split."""
+
+    train: Annotated[float, Field(gt=0, lt=1)] = 0.7
+    dev: Annotated[float, Field(gt=0, lt=1)] = 0.1
+
+    @model_validator(mode="after")
+    def _leaves_a_test_split(self) -> SplitSettings:
+        if self.train + self.dev >= 1:
+            raise ValueError("train + dev must stay below 1, so that a test split is left")
+        return self
+
+
+class AnnotationSettings(Section):
+    """The Label Studio project. `url = "embedded"` starts a server of our own on loopback.
+
+    `simulated_annotators` is for demonstrations: so many simulated annotators judge beside people, always marked.
+    """
+
+    url: str = EMBEDDED
+    token_env: str = "LABEL_STUDIO_TOKEN"
+    command: Path | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    project: Annotated[str, Field(min_length=3, max_length=50)] = "Odds"
+    judgments_per_proposition: Annotated[int, Field(ge=1, le=100)] = 3
+    simulated_annotators: Annotated[int, Field(ge=0, le=6)] = 0
+
+
+class AgreementSettings(Section):
+    """How often propositions are resampled for the intervals, and the seed of it."""
+
+    draws: Annotated[int, Field(ge=100, le=100_000)] = 2000
+    seed: int = 0
+    consensus: ConsensusMethod = "em"
+
+
+class PublishSettings(Section):
+    """The name under which training sets are published, and the rows of a shard at most."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")] = "odds"
+    max_rows_per_shard: Annotated[int, Field(ge=1)] = 100_000
+
+
+class Settings(BaseSettings):
+    """The settings of one installation."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", env_prefix="ODDS_", env_nested_delimiter="__", nested_model_default_partial_update=True
+    )
+
+    root: Path = Path()
+    home: Path = Path(".odds")
+    warehouse: WarehouseSettings = WarehouseSettings()
+    splits: SplitSettings = SplitSettings()
+    endpoints: tuple[Endpoint, ...] = (DEFAULT_ENDPOINT,)
+    proposer: Proposer = DEFAULT_PROPOSER
+    labelers: tuple[Labeler, ...] = DEFAULT_PANEL
+    annotation: AnnotationSettings = AnnotationSettings()
+    agreement: AgreementSettings = AgreementSettings()
+    publish: PublishSettings = PublishSettings()
+    training: FitSettings = FitSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment stands above the file, so that a deployment can override one value."""
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> Settings:
+        names = [endpoint.name for endpoint in self.endpoints]
+        if len(set(names)) < len(names):
+            raise ValueError(f"endpoints: two have the same name, out of {names}")
+        labelers = [labeler.name for labeler in self.labelers]
+        if len(set(labelers)) < len(labelers):
+            raise ValueError(f"labelers: two have the same name, out of {labelers}")
+        for user in (self.proposer, *self.labelers):
+            if user.endpoint not in names:
+                raise ValueError(f"{user.name}: endpoint {user.endpoint!r} is not among {names}")
+        return self
+
+    def path(self, path: Path | str) -> Path:
+        """A path of the settings file, relative to its folder."""
+        return (self.root / path).resolve()
+
+    @property
+    def home_path(self) -> Path:
+        """The folder that holds everything the product writes by default."""
+        return self.path(self.home)
+
+    @property
+    def catalog(self) -> str:
+        """The DuckLake catalog: a SQLite file's path or a `postgres:` connection string."""
+        named = self.warehouse.catalog
+        if named is not None and named.startswith("postgres:"):
+            return named
+        return str(self.path(named) if named else self.home_path / "warehouse" / "catalog.sqlite")
+
+    @property
+    def data_path(self) -> str:
+        """Where the warehouse's parquet files lie: a folder or an `s3://` address."""
+        named = self.warehouse.data_path
+        if named is not None and "://" in named:
+            return named
+        return str(self.path(named) if named else self.home_path / "warehouse" / "data")
+
+
+def load_settings(config: Path | None = None) -> Settings:
+    """The settings of `config`, or of `odds.toml` in the working directory, or the defaults where there is none.
+
+    Raises `InputError` for a file that is missing though named, is not TOML, or has a key or value we do not know.
+    """
+    path = config if config is not None else Path(CONFIG_NAME)
+    if config is not None and not path.is_file():
+        raise InputError(f"{path}: no such settings file; `odds init` writes one")
+    table: dict[str, Any] = {}
+    if path.is_file():
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: not valid TOML: {error}") from error
+    if "root" in table:
+        raise InputError(f"{path}: root cannot be set: paths are relative to the file's folder")
+    try:
+        return Settings(root=path.resolve().parent, **table)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_first_problem(error)}") from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False, include_input=True)[0]
+    place = ".".join(str(part) for part in problem["loc"]) or "settings"
+    if problem["type"] == "extra_forbidden":
+        return f"{place} is not a setting; remove it or correct its name"
+    message = problem["msg"].removeprefix("Value error, ")
+    given = problem["input"]
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    more = f"; {error.error_count() - 1} more problem(s) follow" if error.error_count() > 1 else ""
+    return f"{place}: {message}{shown}{more}"
+
+

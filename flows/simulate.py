@@ -1,0 +1,45 @@
+"""Simulate: simulated annotators judge in Label Studio, as separate users. For demonstrations, and marked as such."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow
+
+from annotation.simulate import default_annotators
+from annotation.simulate import simulate as simulate_in
+from annotation.sync import ensure_project
+from flows.outcome import Outcome
+from flows.progress import progress
+from flows.services import reading, studio
+from flows.settings import load_settings
+from warehouse.errors import InputError
+from warehouse.queries import simulation_truths
+
+
+@flow(name="simulate")
+def simulate(config: Path | None = None) -> Outcome:
+    """Have the simulated annotators give the judgments that are missing. Running it again adds nothing.
+
+    They draw around `target_probability` with a bias and a noise of their own, so that the demonstration shows how the
+    pipeline works, and nothing about how people judge.
+    """
+    settings = load_settings(config)
+    wanted = settings.annotation.simulated_annotators
+    if not wanted:
+        raise InputError("annotation.simulated_annotators is 0: set it to 1 or more, in a demonstration only")
+    client = studio(settings)
+    per_proposition = settings.annotation.judgments_per_proposition
+    project = ensure_project(client, settings.annotation.project, overlap=per_proposition)
+    with reading(settings) as warehouse:
+        truths = simulation_truths(warehouse)
+    with progress("simulate") as tick:
+        made = simulate_in(
+            client,
+            project,
+            default_annotators(wanted),
+            truths,
+            per_proposition=per_proposition,
+            on_progress=tick,
+        )
+    return Outcome(stage="simulate", counts={"simulated annotators": wanted, "simulated judgments": made})

@@ -1,0 +1,64 @@
+"""Status: what stands where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+
+from annotation import server
+from flows.services import reading
+from flows.settings import EMBEDDED, Settings
+from warehouse.queries import counts, newest_dataset, newest_model
+
+State = dict[str, Any]
+
+
+def status_of(settings: Settings) -> State:
+    """The rows a stage, the newest dataset, estimator and report, and where Label Studio stands, as plain values."""
+    with reading(settings) as warehouse:
+        dataset = newest_dataset(warehouse, settings.publish.name)
+        model = newest_model(warehouse, settings.publish.name)
+        stages = counts(warehouse).to_pylist()
+        snapshot = warehouse.snapshot_id()
+    report = settings.home_path / "reports" / f"{model.model_id}.html" if model else None
+    return {
+        "warehouse": {"catalog": settings.catalog, "snapshot": snapshot},
+        "stages": stages,
+        "dataset": dataset and {"name": dataset.name, "version": dataset.version, "path": dataset.path},
+        "estimator": model and {"model_id": model.model_id, "path": model.path, "dev_loss": model.dev_loss},
+        "report": str(report) if report and report.exists() else None,
+        "label_studio": _studio(settings),
+    }
+
+
+def as_table(state: State) -> Group:
+    """The status for a terminal."""
+    stages = Table("stage", header_style="bold")
+    stages.add_column("rows", justify="right")
+    stages.add_column("of them simulated", justify="right")
+    for row in state["stages"]:
+        stages.add_row(row["stage"], f"{row['n']:,}", f"{row['n_simulated']:,}" if row["n_simulated"] else "")
+    places = Table(show_header=False, box=None, padding=(0, 2))
+    places.add_row("warehouse", f"{state['warehouse']['catalog']}, snapshot {state['warehouse']['snapshot']}")
+    dataset, estimator = state["dataset"], state["estimator"]
+    places.add_row("dataset", f"{dataset['name']} v{dataset['version']}, {dataset['path']}" if dataset else "none yet")
+    places.add_row("estimator", f"{estimator['model_id']}, {estimator['path']}" if estimator else "none yet")
+    places.add_row("report", state["report"] or "none yet")
+    places.add_row("Label Studio", state["label_studio"]["url"] or "not running; odds studio start")
+    return Group(stages, places)
+
+
+def _studio(settings: Settings) -> State:
+    if settings.annotation.url != EMBEDDED:
+        return {"url": settings.annotation.url, "project": settings.annotation.project}
+    address = server.running(settings.home_path)
+    return {"url": address.url if address else None, "project": settings.annotation.project}
+
+
+def newest_report(settings: Settings) -> Path | None:
+    """The newest estimator's report, where it was written."""
+    report = status_of(settings)["report"]
+    return Path(report) if report else None

@@ -1,0 +1,76 @@
+"""Train: fine-tune the estimator on the newest published dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow
+
+from flows.outcome import Outcome
+from flows.progress import progress
+from flows.services import code_version, estimator_base, writing
+from flows.settings import load_settings
+from training.settings import FitSettings
+from warehouse.connect import Warehouse
+from warehouse.errors import InputError
+from warehouse.queries import newest_dataset
+from warehouse.records import Dataset, Model, content_id
+from warehouse.shards import read_manifest, read_split
+from warehouse.store import merge_all, read
+
+
+@flow(name="train")
+def train(config: Path | None = None) -> Outcome:
+    """Fit an estimator. The same dataset with the same settings and code is not fitted again.
+
+    Raises `InputError` where nothing is published or a split is empty; an interrupted fit leaves nothing behind.
+    """
+    settings = load_settings(config)
+    base = estimator_base(settings)
+    with writing(settings) as warehouse:
+        dataset = required_dataset(warehouse, settings.publish.name)
+        model_id = model_id_of(dataset, settings.training)
+        folder = settings.home_path / "models" / model_id
+        if read(warehouse, Model, "model_id = ?", [model_id]) and folder.exists():
+            return Outcome(stage="train", counts={"steps": 0}, note=f"model {model_id} is there already")
+        from training.fit import fit
+
+        tables = [read_split(Path(dataset.path), split) for split in ("train", "dev")]
+        chosen = settings.training.model_copy(update={"base": base})
+        with progress("train") as tick:
+            fitted = fit(
+                *tables,
+                chosen,
+                settings.home_path / "cache",
+                folder,
+                on_progress=lambda moment: tick(moment.step, moment.steps),
+            )
+        model = Model(
+            model_id=model_id,
+            name=settings.publish.name,
+            dataset_id=dataset.dataset_id,
+            base_model=Path(base).name,
+            settings=settings.training.model_dump_json(),
+            code_version=code_version(),
+            path=str(folder),
+            dev_loss=fitted.dev_loss,
+            steps=fitted.steps,
+            duration_s=fitted.duration_s,
+        )
+        merge_all(warehouse, [model, *fitted.drops])
+    counts = {"steps": fitted.steps, "seconds": round(fitted.duration_s), "dropped": len(fitted.drops)}
+    return Outcome(stage="train", counts=counts, note=f"model {model_id}, dev loss {fitted.dev_loss:.4f}")
+
+
+def required_dataset(warehouse: Warehouse, name: str) -> Dataset:
+    """The newest dataset of a name. Raises `InputError` where there is none, or its files are gone."""
+    dataset = newest_dataset(warehouse, name)
+    if dataset is None:
+        raise InputError(f"no dataset {name!r} is published yet; run odds publish")
+    read_manifest(Path(dataset.path))
+    return dataset
+
+
+def model_id_of(dataset: Dataset, settings: FitSettings) -> str:
+    """The id of the model that these settings and this code make of a dataset."""
+    return content_id("model", dataset.dataset_id, settings.model_dump_json(), code_version())
