@@ -1,0 +1,172 @@
+"""The annotation page as an annotator meets it, in a real browser."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from playwright.sync_api import Page, Response, sync_playwright
+
+from annotation.studio import Studio
+from annotation.sync import ensure_project, pull, push
+from annotation.users import add_annotator
+from tests.fixtures.studio import StudioServer
+from warehouse.records import PropositionText, proposition_id
+
+SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+EMAIL, PASSWORD = "page@example.org", "a-long-password-1"
+PREMISE = (
+    "A woman in a red coat is waiting at a bus stop in the rain. She has looked at her watch three times, "
+    "and the last bus was due ten minutes ago."
+)
+HYPOTHESES = ("The bus is late.", "<b>She</b> is &amp; was annoyed.", "It is Monday.", "The coat is wet.")
+ARGUMENTS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+SLIDER, READOUT, CANNOT_JUDGE = ".odds input[type=range]", ".odds output", ".odds input[type=checkbox]"
+
+
+@pytest.fixture(scope="module")
+def page(studio_server: StudioServer) -> Iterator[Page]:
+    """A browser that is logged in as an annotator."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on the PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS.split())
+        context = browser.new_context(viewport={"width": 1280, "height": 800}, base_url=studio_server.url)
+        add_annotator(Studio(studio_server.url, studio_server.token), EMAIL, PASSWORD)
+        logged_in = context.new_page()
+        logged_in.goto("/user/login/")
+        logged_in.fill("#email", EMAIL)
+        logged_in.fill("#password", PASSWORD)
+        logged_in.click("button[type=submit]")
+        logged_in.wait_for_url(lambda url: "login" not in url)
+        yield logged_in
+        browser.close()
+
+
+@pytest.fixture
+def project(studio: Studio, page: Page) -> int:
+    """A project with a few tasks, opened for labeling, its instructions read."""
+    made = ensure_project(studio, f"page {uuid4().hex[:12]}", overlap=2)
+    # One after the other, so that the test knows which proposition it sees.
+    studio.update_project(made, {"sampling": "Sequential sampling"})
+    texts = [
+        PropositionText(proposition_id=proposition_id(PREMISE, text), premise=PREMISE, hypothesis=text)
+        for text in HYPOTHESES
+    ]
+    push(studio, made, texts)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(f"/projects/{made}/data?labeling=1")
+    page.wait_for_selector(SLIDER)
+    return made
+
+
+def submit(page: Page) -> list[dict[str, Any]]:
+    """Press Submit, and give the result that the page sends."""
+
+    def is_answer(response: Response) -> bool:
+        return "/annotations" in response.url and response.request.method == "POST"
+
+    with page.expect_response(is_answer) as answer:
+        page.get_by_role("button", name="Submit", exact=True).click()
+    assert answer.value.ok
+    result: list[dict[str, Any]] = answer.value.json()["result"]
+    return result
+
+
+def test_it_looks_right(page: Page, project: int) -> None:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    for width, height in ((1440, 900), (1280, 800)):
+        page.set_viewport_size({"width": width, "height": height})
+        slider, readout = page.locator(SLIDER).bounding_box(), page.locator(READOUT).bounding_box()
+        assert slider is not None
+        assert readout is not None
+        assert slider["width"] >= 600
+        assert slider["x"] + slider["width"] / 2 == pytest.approx(width / 2, abs=20), "the column is in the middle"
+        for part in (".odds-premise", ".odds-hypothesis", ".odds-question", SLIDER, READOUT, ".odds textarea"):
+            box = page.locator(part).bounding_box()
+            assert box is not None
+            assert box["y"] >= 0
+            assert box["y"] + box["height"] <= height - 50, f"{part} is below the fold at {width}x{height}"
+    assert not page.get_by_text("Labeled regions will appear here").is_visible()
+    page.screenshot(path=SCREENSHOTS / "annotation_untouched.png")
+    page.locator(SLIDER).focus()
+    for key in ["PageUp"] * 3 + ["ArrowRight"] * 7:
+        page.keyboard.press(key)
+    page.screenshot(path=SCREENSHOTS / "annotation.png")
+    font = page.locator(READOUT).evaluate("element => parseFloat(getComputedStyle(element).fontSize)")
+    assert font >= 32
+    assert (SCREENSHOTS / "annotation.png").stat().st_size > 10_000
+
+
+def test_texts_are_shown_as_they_are(page: Page, project: int) -> None:
+    page.locator(SLIDER).focus()
+    page.keyboard.press("End")
+    submit(page)
+    page.get_by_text(HYPOTHESES[1], exact=True).wait_for()
+    assert page.locator(".odds-hypothesis .lsf-richtext__container").inner_text() == HYPOTHESES[1]
+    assert page.locator(".odds-premise .lsf-richtext__container").inner_text() == PREMISE
+
+
+def test_the_keyboard_moves_the_value_and_submitting_stores_it(page: Page, project: int, studio: Studio) -> None:
+    slider, readout = page.locator(SLIDER), page.locator(READOUT)
+    assert readout.inner_text() == ""
+    slider.focus()
+    shown = []
+    for key in ("Home", "ArrowRight", "PageUp", "End", "ArrowLeft"):
+        page.keyboard.press(key)
+        shown.append(readout.inner_text())
+    assert shown == ["0", "0.1", "10.1", "100", "99.9"]
+    page.fill(".odds textarea", "nearly sure")
+    result = submit(page)
+    assert [item["value"] for item in result if item["from_name"] == "probability"] == [{"number": 99.9}]
+    (judgment,) = pull(studio, project, None, ()).judgments
+    assert judgment.probability == 0.999
+    assert judgment.comment == "nearly sure"
+    assert judgment.proposition_id == proposition_id(PREMISE, HYPOTHESES[0])
+    assert judgment.lead_time_s is not None
+
+
+def test_the_mouse_reaches_the_value_under_the_tick(page: Page, project: int) -> None:
+    box = page.locator(SLIDER).bounding_box()
+    assert box is not None
+    for share in (0.0, 0.3, 1.0):
+        # The centre of the thumb, 26 px wide, runs from 13 px to 13 px before the end.
+        page.mouse.click(box["x"] + 13 + share * (box["width"] - 26), box["y"] + box["height"] / 2)
+        assert float(page.locator(READOUT).inner_text()) == pytest.approx(100 * share, abs=0.2)
+
+
+def test_an_untouched_slider_cannot_be_submitted(page: Page, project: int, studio: Studio) -> None:
+    page.get_by_role("button", name="Submit", exact=True).click()
+    page.get_by_text('Move the slider, or tick "I cannot judge this".').wait_for()
+    page.get_by_role("button", name="OK", exact=True).click()
+    assert studio.counts(project).annotations == 0
+
+
+def test_cannot_judge_needs_no_value(page: Page, project: int, studio: Studio) -> None:
+    page.check(CANNOT_JUDGE)
+    assert not page.locator(SLIDER).is_visible()
+    page.screenshot(path=SCREENSHOTS / "annotation_cannot_judge.png")
+    submit(page)
+    (judgment,) = pull(studio, project, None, ()).judgments
+    assert (judgment.cannot_judge, judgment.probability, judgment.raw_probability) == (True, None, None)
+
+
+def test_a_value_under_cannot_judge_is_kept_apart(page: Page, project: int, studio: Studio) -> None:
+    page.locator(SLIDER).focus()
+    page.keyboard.press("Home")
+    page.check(CANNOT_JUDGE)
+    submit(page)
+    (judgment,) = pull(studio, project, None, ()).judgments
+    assert (judgment.cannot_judge, judgment.probability, judgment.raw_probability) == (True, None, 0.0)
+
+
+def test_there_is_no_way_to_skip(page: Page, project: int) -> None:
+    assert page.get_by_role("button", name="Skip").count() == 0
