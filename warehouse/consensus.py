@@ -74,21 +74,20 @@ def fit_em(
         max_iterations: when to stop at the latest.
         tolerance: the fit stops when no theta moves by more.
     """
-    n_units = int(unit_index.max()) + 1
     per_annotator = np.bincount(annotator_index)
     variance = np.full(len(per_annotator), prior_sd**2)
-    theta = np.bincount(unit_index, values) / np.bincount(unit_index)
+    theta = _sums(unit_index, values) / np.bincount(unit_index)
     mu, tau2 = float(theta.mean()), max(float(theta.var()), prior_sd**2)
-    unit_variance: Floats = np.full(n_units, tau2)
+    unit_variance: Floats = np.full(len(theta), tau2)
     iterations = 0
     while iterations < max_iterations:
         iterations += 1
         precision = 1.0 / variance[annotator_index]
-        unit_variance = 1.0 / (1.0 / tau2 + np.bincount(unit_index, precision, n_units))
-        moved = (mu / tau2 + np.bincount(unit_index, precision * values)) * unit_variance
+        unit_variance = 1.0 / (1.0 / tau2 + _sums(unit_index, precision))
+        moved = (mu / tau2 + _sums(unit_index, precision * values)) * unit_variance
         mu = float(moved.mean())
         tau2 = max(float(moved.var() + unit_variance.mean()), SMALLEST_VARIANCE)
-        squares: Floats = np.bincount(annotator_index, (values - moved[unit_index]) ** 2 + unit_variance[unit_index])
+        squares = _sums(annotator_index, (values - moved[unit_index]) ** 2 + unit_variance[unit_index])
         variance = (prior_judgments * prior_sd**2 + squares) / (prior_judgments + per_annotator)
         change = float(np.abs(moved - theta).max())
         theta = moved
@@ -107,15 +106,15 @@ def aggregate(unit_index: Ints, annotator_index: Ints, values: Floats, method: C
     if method == "em":
         fit = fit_em(unit_index, annotator_index, values)
         precision = 1.0 / fit.annotator_sd[annotator_index] ** 2
-        weights = precision / np.bincount(unit_index, precision)[unit_index]
+        weights = precision / _sums(unit_index, precision)[unit_index]
         return Aggregate(np.clip(fit.theta, 0.0, 1.0), fit.sd, weights)
     counts = np.bincount(unit_index)
     if method == "median":
         return Aggregate(_medians(unit_index, values), np.full(len(counts), np.nan), 1.0 / counts[unit_index])
     kept = np.ones(len(values)) if method == "mean" else _untrimmed(unit_index, values)
-    n = np.bincount(unit_index, kept)
-    mean = np.bincount(unit_index, kept * values) / n
-    squares = np.bincount(unit_index, kept * (values - mean[unit_index]) ** 2)
+    n = _sums(unit_index, kept)
+    mean = _sums(unit_index, kept * values) / n
+    squares = _sums(unit_index, kept * (values - mean[unit_index]) ** 2)
     sd = np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1) / n), np.nan)
     return Aggregate(np.clip(mean, 0.0, 1.0), sd, kept / n[unit_index])
 
@@ -135,7 +134,7 @@ def consensus_records(judgments: pa.Table, method: ConsensusMethod, snapshot_id:
     values = judgments["probability"].to_numpy()
     result = aggregate(unit_index, annotator_index, values, method)
     counts = np.bincount(unit_index)
-    simulated = np.bincount(unit_index, pc.cast(judgments["is_simulated"], pa.float64()).to_numpy()).astype(np.int64)
+    simulated = _sums(unit_index, pc.cast(judgments["is_simulated"], pa.float64()).to_numpy()).astype(np.int64)
     order = np.argsort(unit_index, kind="stable")
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
     ids = units.dictionary.to_pylist()
@@ -157,6 +156,11 @@ def consensus_records(judgments: pa.Table, method: ConsensusMethod, snapshot_id:
     return pa.table(columns, schema=arrow_schema(Consensus))
 
 
+def _sums(index: Ints, weights: Floats) -> Floats:
+    """The sum of the weights that have the same index."""
+    return np.asarray(np.bincount(index, weights), dtype=np.float64)
+
+
 def _ranks(unit_index: Ints, values: Floats) -> Ints:
     """The rank of each value within its unit, from 0; ties in their order."""
     order = np.lexsort((values, unit_index))
@@ -169,8 +173,7 @@ def _ranks(unit_index: Ints, values: Floats) -> Ints:
 def _medians(unit_index: Ints, values: Floats) -> Floats:
     counts, ranks = np.bincount(unit_index)[unit_index], _ranks(unit_index, values)
     middle = ((ranks == (counts - 1) // 2) * 0.5 + (ranks == counts // 2) * 0.5).astype(np.float64)
-    medians: Floats = np.bincount(unit_index, middle * values)
-    return medians
+    return _sums(unit_index, middle * values)
 
 
 def _untrimmed(unit_index: Ints, values: Floats) -> Floats:

@@ -105,7 +105,7 @@ def read_premises(path: Path, source: str | None = None) -> list[Premise]:
     if column is None:
         raise InputError(f"{path} has no column 'premise' or 'text': one of them must hold the premises")
     premises = _distinct(read, column)
-    rows = {}
+    rows: dict[str, Premise] = {}
     for index, code in enumerate(premises.codes):
         text = premises.values[code]
         rows.setdefault(
@@ -197,7 +197,7 @@ def read_judgments(
 
 def _judgment_columns(path: Path, mapping: JudgmentMapping) -> TextColumns:
     required = [str(getattr(mapping, name)) for name in REQUIRED]
-    optional = []
+    optional: list[str] = []
     for name in ("cannot_judge", "submitted_at", "status", "batch", "lead_time", "source_id"):
         column = getattr(mapping, name)
         if column is not None:

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.store import made_rows
+from warehouse import Warehouse, open_warehouse
+from warehouse.errors import InputError
+from warehouse.store import merge_all
+
+
+def test_the_records_alone_do_not_load_the_database() -> None:
+    code = "import sys, warehouse.records, warehouse.shards; sys.exit('duckdb' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_nothing_is_installed_or_downloaded(tmp_path: Path) -> None:
+    code = f"from warehouse import open_warehouse; open_warehouse({str(tmp_path / 'c.sqlite')!r}, read_only=False)"
+    home = tmp_path / "home"
+    home.mkdir()
+    subprocess.run([sys.executable, "-c", code], check=True, env={"HOME": str(home), "PYTHONPATH": ":".join(sys.path)})
+    assert not list(home.iterdir())
+
+
+def test_a_reader_sees_what_a_writer_in_the_same_moment_commits(warehouse: Warehouse) -> None:
+    with open_warehouse(warehouse.catalog) as reader:
+        merge_all(warehouse, made_rows([("p", "a", 0.5)]))
+        assert reader.sql("SELECT count(*) AS n FROM judgments")["n"].to_pylist() == [1]
+        assert reader.snapshot_id() == warehouse.snapshot_id()
+
+
+def test_reading_where_there_is_nothing_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="odds doctor"):
+        open_warehouse(tmp_path / "none.sqlite")
+    assert not (tmp_path / "none.sqlite").exists()
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_file_that_is_no_catalog_is_refused_and_left_alone(tmp_path: Path, read_only: bool) -> None:
+    text, database = tmp_path / "text.sqlite", tmp_path / "other.sqlite"
+    text.write_text("not a database " * 100)
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE mine (x)")
+    for path in (text, database):
+        with pytest.raises(InputError, match=path.name):
+            open_warehouse(path, read_only=read_only)
+    assert text.read_text() == "not a database " * 100
+    with sqlite3.connect(database) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("mine",)]
+
+
+def test_a_folder_is_no_catalog(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder"):
+        open_warehouse(tmp_path, read_only=False)
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_catalog_of_another_ducklake_is_refused(tmp_path: Path, read_only: bool) -> None:
+    path = tmp_path / "catalog.sqlite"
+    open_warehouse(path, read_only=False).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE ducklake_metadata SET value = '99.0' WHERE key = 'version'")
+    with pytest.raises(InputError, match="another DuckLake version"):
+        open_warehouse(path, read_only=read_only)
+
+
+def test_another_data_path_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    open_warehouse(path, tmp_path / "one", read_only=False).close()
+    with pytest.raises(InputError, match="keeps its data elsewhere"):
+        open_warehouse(path, tmp_path / "two", read_only=False)
+
+
+def test_a_catalog_without_tables_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "catalog.sqlite"
+    monkeypatch.setattr("warehouse.migrate.migrate", lambda warehouse: None)
+    open_warehouse(path, read_only=False).close()
+    with pytest.raises(InputError, match="version 0 of"):
+        open_warehouse(path)
+
+
+def test_an_unreachable_server_shows_no_password() -> None:
+    with pytest.raises(InputError) as caught:
+        open_warehouse("postgres:host=127.0.0.1 port=1 user=u password=hunter2 dbname=x", "/nowhere", read_only=False)
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from warehouse import Warehouse, migrate, open_warehouse
+from warehouse.errors import InputError
+from warehouse.migrate import Script
+from warehouse.queries import describe_tables
+from warehouse.records import TABLES, Record
+from warehouse.schema import arrow_schema, sql_type
+
+
+@pytest.mark.parametrize("record", TABLES, ids=lambda record: record.table)
+def test_the_columns_of_a_table_are_the_fields_of_its_record(warehouse: Warehouse, record: type[Record]) -> None:
+    columns = warehouse.sql(
+        "SELECT column_name, data_type, is_nullable FROM duckdb_columns() WHERE database_name = 'odds' "
+        "AND table_name = ? ORDER BY column_index",
+        [record.table],
+    ).to_pylist()
+    assert [(c["column_name"], c["data_type"], c["is_nullable"]) for c in columns] == [
+        (field.name, sql_type(field.type), field.nullable) for field in arrow_schema(record)
+    ]
+    assert list(record.model_fields) == [c["column_name"] for c in columns]
+
+
+def test_every_table_view_and_column_says_what_it_means(warehouse: Warehouse) -> None:
+    described = describe_tables(warehouse)
+    assert {one.name for one in described} >= {record.table for record in TABLES} | {
+        "valid_judgments",
+        "proposition_overview",
+        "disagreement",
+        "annotator_quality",
+        "labeler_quality",
+        "labeler_cost",
+        "progress",
+    }
+    assert not [one.name for one in described if not one.comment]
+    assert not [(one.name, column.name) for one in described for column in one.columns if not column.comment]
+
+
+def test_opening_again_writes_nothing(warehouse: Warehouse) -> None:
+    before = warehouse.snapshot_id()
+    with open_warehouse(warehouse.catalog, read_only=False) as again:
+        assert again.snapshot_id() == before
+
+
+def test_a_changed_view_is_made_anew_once(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = Script(1, "only_view", "-- A view.\n-- x: A number.\nCREATE VIEW only_view AS SELECT 1 AS x;")
+    monkeypatch.setattr(migrate, "views", lambda: (changed,))
+    migrate.migrate(warehouse)
+    assert [one.name for one in describe_tables(warehouse) if one.kind == "view"] == ["only_view"]
+    before = warehouse.snapshot_id()
+    migrate.migrate(warehouse)
+    assert warehouse.snapshot_id() == before
+
+
+def test_a_broken_migration_leaves_neither_table_nor_record(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Script(2, "broken", "CREATE TABLE half (x INTEGER); SELECT * FROM no_such_table;")
+    monkeypatch.setattr(migrate, "migrations", lambda: (broken,))
+    with pytest.raises(Exception, match="no_such_table"):
+        migrate.migrate(warehouse)
+    assert "half" not in {one.name for one in describe_tables(warehouse)}
+    assert migrate.applied_version(warehouse) == 1
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_an_older_program_refuses_a_newer_catalog(tmp_path: Path, read_only: bool) -> None:
+    path = tmp_path / "catalog.sqlite"
+    with open_warehouse(path, read_only=False) as opened:
+        opened.connection.execute("INSERT INTO migrations VALUES (99, 'later', 'x', now())")
+    with pytest.raises(InputError, match=r"version 99.*upgrade"):
+        open_warehouse(path, read_only=read_only)

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import csv
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.fixtures.store import SOURCE, made_judgment, made_proposition, made_rows
+from warehouse import Warehouse
+from warehouse.consensus import consensus_records
+from warehouse.errors import InputError
+from warehouse.queries import (
+    consensus_splits,
+    counts,
+    evaluation_tables,
+    latest_update,
+    live_judgment_sources,
+    newest_dataset,
+    next_version,
+    pending_estimates,
+    pending_premises,
+    proposition_texts,
+    select,
+    simulation_truths,
+    unpushed_propositions,
+    valid_judgments,
+    write_rows,
+)
+from warehouse.records import Dataset, Estimate, Premise, Request, RequestStatus, Task
+from warehouse.store import mark_deleted, merge, merge_all, read, replace
+
+RATINGS = [("p", "a", 0.25), ("p", "s", 0.5), ("q", "a", 1.0)]
+
+
+@pytest.fixture
+def filled(warehouse: Warehouse) -> Warehouse:
+    """Two propositions, three judgments, one of them simulated, and their consensus."""
+    merge_all(warehouse, made_rows(RATINGS, {"s": "simulated"}))
+    replace(warehouse, consensus_records(valid_judgments(warehouse), "em", 1), "method = ?", ["em"])
+    return warehouse
+
+
+def made_request(subject: str, status: RequestStatus, labeler: str = "proposer", version: str = "1") -> Request:
+    return Request(
+        request_id=f"{subject} {status} {labeler} {version}",
+        purpose="propose",
+        subject_id=subject,
+        labeler=labeler,
+        endpoint="http://127.0.0.1",
+        model="m",
+        prompt="propose",
+        prompt_version=version,
+        parameters="{}",
+        status=status,
+        reason=None if status == "answered" else "made up",
+        tokens_in=10,
+        tokens_out=5,
+        cost=0.5,
+        latency_s=1.0,
+    )
+
+
+def test_texts_come_with_their_premises(filled: Warehouse) -> None:
+    found = {(one.premise, one.hypothesis) for one in proposition_texts(filled)}
+    assert found == {("premise p", "hypothesis p"), ("premise q", "hypothesis q")}
+    (one,) = proposition_texts(filled, "p.hypothesis = ?", ["hypothesis q"])
+    assert one.proposition_id == made_proposition("q").proposition_id
+
+
+def test_a_premise_is_pending_until_it_was_answered_or_refused(filled: Warehouse) -> None:
+    p, q = (made_proposition(name).premise_id for name in "pq")
+
+    def pending(labeler: str = "proposer", version: str = "1") -> set[str]:
+        return {one.premise_id for one in pending_premises(filled, labeler, version)}
+
+    merge(filled, [made_request(p, "failed")])
+    assert pending() == {p, q}
+    merge(filled, [made_request(p, "answered"), made_request(q, "refused")])
+    assert pending() == set()
+    assert pending(version="2") == pending(labeler="other") == {p, q}
+
+
+def test_an_estimate_without_a_probability_is_not_asked_again(filled: Warehouse) -> None:
+    p, q = (made_proposition(name).proposition_id for name in "pq")
+    merge(
+        filled,
+        [
+            Estimate(
+                estimate_id="1",
+                proposition_id=p,
+                labeler="l",
+                labeler_version="1",
+                method="token",
+                probability=None,
+                reason="unparsed",
+            )
+        ],
+    )
+    assert [one.proposition_id for one in pending_estimates(filled, "l", "1")] == [q]
+    assert len(pending_estimates(filled, "l", "2")) == 2
+
+
+def test_a_proposition_is_pushed_once_a_project(filled: Warehouse) -> None:
+    p, q = (made_proposition(name).proposition_id for name in "pq")
+    merge(filled, [Task(task_id="1", proposition_id=p, project="Odds", source_id="17")])
+    assert [one.proposition_id for one in unpushed_propositions(filled, "Odds")] == [q]
+    assert len(unpushed_propositions(filled, "Other")) == 2
+
+
+def test_what_a_source_holds_and_since_when(filled: Warehouse) -> None:
+    assert live_judgment_sources(filled, SOURCE) == {"p/a", "p/s", "q/a"}
+    assert latest_update(filled, SOURCE) == datetime(2026, 1, 1, tzinfo=UTC)
+    merge(filled, [made_judgment("p", "a", 0.5, updated_at="2026-02-01T00:00:00Z")])
+    assert latest_update(filled, SOURCE) == datetime(2026, 2, 1, tzinfo=UTC)
+    mark_deleted(filled, SOURCE, ["p/a"])
+    assert live_judgment_sources(filled, SOURCE) == {"p/s", "q/a"}
+    assert (live_judgment_sources(filled, "x"), latest_update(filled, "x")) == (set(), None)
+
+
+def test_progress_counts_what_is_simulated(filled: Warehouse) -> None:
+    stages = {row["stage"]: (row["n"], row["n_simulated"]) for row in counts(filled).to_pylist()}
+    assert stages["premises"] == (2, 0)
+    assert stages["annotators"] == (2, 1)
+    assert stages["judgments"] == stages["valid judgments"] == (3, 1)
+    assert stages["propositions with a consensus"] == (2, 1)
+    assert sum(consensus_splits(filled, "em").values()) == 2
+    assert consensus_splits(filled, "mean") == {}
+
+
+def test_disagreement_and_quality_by_hand(filled: Warehouse) -> None:
+    (row,) = filled.sql("SELECT * FROM disagreement").to_pylist()
+    assert row["proposition_id"] == made_proposition("p").proposition_id
+    assert (row["mean"], row["lowest"], row["highest"], row["n_simulated"]) == (0.375, 0.25, 0.5, 1)
+    assert row["sd"] == pytest.approx(0.125 * 2**0.5)
+    quality = {one["kind"]: one for one in filled.sql("SELECT * FROM annotator_quality").to_pylist()}
+    assert (quality["human"]["n_judgments"], quality["human"]["n_simulated"]) == (2, 0)
+    assert (quality["simulated"]["n_judgments"], quality["simulated"]["n_simulated"]) == (1, 1)
+    assert quality["human"]["mean_difference"] == pytest.approx(-0.25)
+    assert (quality["human"]["n_compared"], quality["human"]["pearson_with_rest"]) == (1, None)
+    assert (quality["human"]["share_at_ends"], quality["simulated"]["share_at_half"]) == (0.5, 1.0)
+
+
+def test_labeler_cost_by_hand(filled: Warehouse) -> None:
+    cached = made_request("y", "answered").model_copy(update={"cached": True})
+    merge(filled, [made_request("x", "answered"), made_request("x", "refused"), made_request("x", "failed"), cached])
+    (row,) = filled.sql("SELECT * FROM labeler_cost").to_pylist()
+    names = ("n_requests", "n_answered", "n_refused", "n_failed", "n_cached", "tokens_in", "tokens_out", "cost")
+    assert [row[name] for name in names] == [4, 2, 1, 1, 1, 40, 20, 1.5]
+
+
+def test_simulated_annotators_judge_around_the_target(filled: Warehouse) -> None:
+    targeted = made_proposition("r").model_copy(update={"target_probability": 0.9})
+    merge(filled, [targeted])
+    truths = simulation_truths(filled)
+    assert (truths[targeted.proposition_id], truths[made_proposition("p").proposition_id]) == (0.9, 0.5)
+
+
+def test_an_evaluation_sees_one_split_alone(filled: Warehouse) -> None:
+    propositions = {name: made_proposition(name) for name in "pq"}
+    for split in ("train", "dev", "test"):
+        tables = evaluation_tables(filled, split)
+        expected = {one.proposition_id for one in propositions.values() if one.split == split}
+        assert set(tables.consensus["proposition_id"].to_pylist()) == expected
+        assert set(tables.judgments["proposition_id"].to_pylist()) == expected
+        assert tables.estimates.num_rows == 0
+
+
+def test_versions_count_from_one(warehouse: Warehouse) -> None:
+    assert (newest_dataset(warehouse, "demo"), next_version(warehouse, "demo")) == (None, 1)
+    sets = [
+        Dataset(
+            dataset_id=str(version),
+            name="demo",
+            version=version,
+            snapshot_id=1,
+            path="x",
+            n_train=1,
+            n_dev=0,
+            n_test=0,
+            n_judgments=1,
+            n_simulated=0,
+            code_version="0",
+        )
+        for version in (1, 2, 10)
+    ]
+    merge(warehouse, sets)
+    assert newest_dataset(warehouse, "demo") == sets[-1]
+    assert next_version(warehouse, "demo") == 11
+
+
+def test_a_query_of_a_person(filled: Warehouse, tmp_path: Path) -> None:
+    query = "SELECT source_id, probability, submitted_at FROM judgments ORDER BY source_id"
+    assert select(filled, query).num_rows == 3
+    for bad in ("SELECT nothing FROM judgments", "SELEKT 1"):
+        with pytest.raises(InputError, match="cannot be run"):
+            select(filled, bad)
+    for extension in ("parquet", "csv", "jsonl"):
+        assert write_rows(filled, query, tmp_path / f"out.{extension}") == 3
+    assert pq.read_table(tmp_path / "out.parquet")["probability"].to_pylist() == [0.25, 0.5, 1.0]
+    with (tmp_path / "out.csv").open() as file:
+        assert [row["probability"] for row in csv.DictReader(file)] == ["0.25", "0.5", "1"]
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert [json.loads(line)["source_id"] for line in lines] == ["p/a", "p/s", "q/a"]
+
+
+def test_a_failed_output_leaves_nothing(filled: Warehouse, tmp_path: Path) -> None:
+    for query, name in (("SELECT * FROM consensus", "out.csv"), ("SELECT nothing", "out.csv"), ("SELECT 1", "out.txt")):
+        with pytest.raises(InputError):
+            write_rows(filled, query, tmp_path / name)
+    with pytest.raises(InputError, match="cannot be written"):
+        write_rows(filled, "SELECT 1 AS x", tmp_path / "none" / "out.csv")
+    left = [path.name for path in tmp_path.iterdir() if path.is_file()]
+    assert left == []
+
+
+def test_other_queries_run_while_a_stream_is_read(filled: Warehouse) -> None:
+    batches = filled.batches("SELECT * FROM judgments", rows=1)
+    first = batches.read_next_batch()
+    assert len(read(filled, Premise)) == 2
+    assert first.num_rows + sum(batch.num_rows for batch in batches) == 3
