@@ -95,7 +95,7 @@ def with_lora(model: Any, level_ids: list[int], rank: int, alpha: int, dropout: 
         lora_dropout=dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
-        trainable_token_indices={name: level_ids for name in _embeddings(model)},
+        trainable_token_indices=dict.fromkeys(_embeddings(model), level_ids),
     )
     return get_peft_model(model, config)
 
@@ -182,8 +182,9 @@ def _read_card(folder: Path) -> Card | None:
 
 
 def _pretrained(place: str | Path) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, logging
 
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # whoever calls shows progress of their own
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(place))
         model = AutoModelForCausalLM.from_pretrained(str(place), dtype=torch.float32)
@@ -213,11 +214,12 @@ def _converted(gguf: Path, cache: Path) -> Path:
 
 
 def _convert(gguf: Path, folder: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, logging
 
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-        model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+        model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{gguf}: not a GGUF file of a known language model: {_line(error)}") from error
     model.hf_quantizer = None  # the weights are plain floats now; transformers would refuse to save them

@@ -1,11 +1,11 @@
-"""Fitting an estimator: train on one split, keep the epoch that is best on the dev split, publish a folder at the end."""
+"""Fitting an estimator: train on one split, keep the epoch that is best on dev, leave a whole folder at the end."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from training import loss as losses
-from training.batches import collate, encode_table, judged, shuffled_batches, sorted_batches
+from training.batches import Indices, collate, encode_table, judged, shuffled_batches, sorted_batches
 from training.estimator import (
     Card,
     Device,
@@ -39,6 +39,7 @@ from warehouse.records import Drop
 
 _ROWS_AT_ONCE = 8192
 _GRADIENT_NORM = 1.0
+_REPORT_EVERY = 5  # steps
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -104,12 +105,21 @@ class _Examples:
     means: torch.Tensor
 
 
+@dataclass(frozen=True)
+class _Run:
+    estimator: Estimator
+    settings: FitSettings
+    train: _Examples
+    dev: _Examples
+
+
 def fit(
     train: pa.Table,
     dev: pa.Table,
     settings: FitSettings,
     cache: Path,
     out_dir: Path,
+    *,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Fitted:
     """Fit an estimator on `train`, choose its epoch by the loss on `dev`, and leave it in `out_dir`.
@@ -129,7 +139,8 @@ def fit(
         prior = prior_of(judged(train), settings.levels)
         examples, drops = _examples(train, estimator, settings, prior, "train")
         held_out, more = _examples(dev, estimator, settings, prior, "dev")
-        history = tuple(_train(estimator, examples, held_out, settings, scratch, started, on_progress))
+        run = _Run(estimator, settings, examples, held_out)
+        history = tuple(_train(run, scratch, started, on_progress))
         fitted = Fitted(
             path=out_dir,
             dev_loss=min(each.dev_loss for each in history if each.dev_loss is not None),
@@ -170,9 +181,14 @@ def _examples(
         raise InputError(f"no {split} proposition fits into {settings.max_length} tokens; raise max_length")
     means = table.column("mean").to_numpy()
     parts = [
-        targets(settings.target, judged(table.slice(start, _ROWS_AT_ONCE)), part, settings.spread, prior)
+        targets(
+            settings.target,
+            judged(table.slice(start, _ROWS_AT_ONCE)),
+            means[start : start + _ROWS_AT_ONCE],
+            settings.spread,
+            prior,
+        )
         for start in range(0, table.num_rows, _ROWS_AT_ONCE)
-        for part in [means[start : start + _ROWS_AT_ONCE]]
     ]
     wanted = np.concatenate(parts)[prompts.rows]
     return _Examples(prompts, _tensor(wanted, estimator), _tensor(means[prompts.rows], estimator)), drops
@@ -182,71 +198,59 @@ def _tensor(array: Floats, estimator: Estimator) -> torch.Tensor:
     return torch.from_numpy(array.astype(np.float32)).to(estimator.device)
 
 
-def _train(
-    estimator: Estimator,
-    train: _Examples,
-    dev: _Examples,
-    settings: FitSettings,
-    folder: Path,
-    started: float,
-    on_progress: Callable[[Progress], None],
-) -> Iterator[Progress]:
+def _train(run: _Run, folder: Path, started: float, on_progress: Callable[[Progress], None]) -> Iterator[Progress]:
     """Train, and keep in `folder` the estimator of the epoch with the lowest dev loss."""
-    optimizer = torch.optim.AdamW(_parameter_groups(estimator, settings), weight_decay=0.0)
-    per_epoch = len(shuffled_batches(train.prompts.lengths(), settings.batch_size, settings.seed, 0))
-    steps, step, best = settings.epochs * per_epoch, 0, float("inf")
-    clock = time.monotonic()
-    for epoch in range(settings.epochs):
-        sums: list[float] = []
-        late = False
-        for indices in shuffled_batches(train.prompts.lengths(), settings.batch_size, settings.seed, epoch):
+    settings, lengths = run.settings, run.train.prompts.lengths()
+    optimizer = torch.optim.AdamW(_parameter_groups(run.estimator, settings), weight_decay=0.0)
+    epochs = [shuffled_batches(lengths, settings.batch_size, settings.seed, i) for i in range(settings.epochs)]
+    steps, step, best, clock = sum(map(len, epochs)), 0, float("inf"), time.monotonic()
+    recent: list[float] = []
+    for epoch, batches in enumerate(epochs, start=1):
+        for place, indices in enumerate(batches, start=1):
             done = max(step / steps, _share_of_time(clock, settings))
-            sums.append(_step(estimator, train, indices, optimizer, _rate(done, settings.warmup), settings))
+            recent.append(_step(run, indices, optimizer, _rate(done, settings.warmup)))
             step += 1
             late = _share_of_time(clock, settings) >= 1
-            last = late or step % per_epoch == 0
-            dev_loss = _dev_loss(estimator, dev, settings) if last else None
+            dev_loss = _dev_loss(run) if late or place == len(batches) else None
             if dev_loss is not None and dev_loss < best:
                 best = dev_loss
                 empty_folder(folder)
-                save_estimator(estimator, folder)
-            if last or step % 5 == 0:
-                progress = Progress(step, steps, epoch + 1, sums[-1], dev_loss, time.monotonic() - started)
+                save_estimator(run.estimator, folder)
+            if dev_loss is not None or step % _REPORT_EVERY == 0:
+                elapsed = time.monotonic() - started
+                progress = Progress(step, steps, epoch, float(np.mean(recent)), dev_loss, elapsed)
+                recent.clear()
                 on_progress(progress)
                 yield progress
             if late:
                 return
 
 
-def _step(
-    estimator: Estimator,
-    train: _Examples,
-    indices: Any,
-    optimizer: torch.optim.Optimizer,
-    rate: float,
-    settings: FitSettings,
-) -> float:
-    estimator.model.train()
+def _step(run: _Run, indices: Indices, optimizer: torch.optim.Optimizer, rate: float) -> float:
+    """One step at a share `rate` of the peak learning rates; the loss before it."""
+    run.estimator.model.train()
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * rate
-    value = _loss(estimator, train, indices, settings)
+    value = _loss(run, run.train, indices)
     if not torch.isfinite(value):
         raise OddsError("the training loss is no longer a number; lower learning_rate and level_learning_rate")
     optimizer.zero_grad()
-    value.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(value)
     torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], _GRADIENT_NORM)
     optimizer.step()
-    return float(value)
+    return value.item()
 
 
-def _loss(estimator: Estimator, examples: _Examples, indices: Any, settings: FitSettings) -> torch.Tensor:
+def _loss(run: _Run, examples: _Examples, indices: Indices) -> torch.Tensor:
+    """The mean KL of the examples at `indices`, plus the margin loss over their pairs while training."""
+    estimator, settings = run.estimator, run.settings
     batch = collate(examples.prompts, indices, estimator.tokenizer.pad_token_id, estimator.device)
     with autocast(estimator):
         logits = answer_logits(estimator.model, batch)
     rows = torch.from_numpy(indices).to(estimator.device)
     kl = losses.forward_kl if settings.loss == "forward" else losses.reverse_kl
     value = kl(logits, estimator.level_ids, examples.targets[rows], settings.temperature)
-    if settings.margin_weight:
+    if settings.margin_weight and estimator.model.training:
         middle = torch.from_numpy(centres(settings.levels).astype(np.float32)).to(estimator.device)
         scores = losses.expected_score(logits, estimator.level_ids, middle)
         value = value + settings.margin_weight * losses.batch_margin(scores, examples.means[rows], settings.margin)
@@ -254,13 +258,12 @@ def _loss(estimator: Estimator, examples: _Examples, indices: Any, settings: Fit
 
 
 @torch.no_grad()
-def _dev_loss(estimator: Estimator, dev: _Examples, settings: FitSettings) -> float:
-    """The mean KL over the dev propositions; the margin loss, which depends on the batches, is no part of it."""
-    estimator.model.eval()
-    plain = settings.model_copy(update={"margin_weight": 0.0})
-    batches = sorted_batches(dev.prompts.lengths(), settings.batch_size)
-    total = sum(float(_loss(estimator, dev, indices, plain)) * len(indices) for indices in batches)
-    return total / len(dev.prompts.rows)
+def _dev_loss(run: _Run) -> float:
+    """The mean KL over the dev propositions, without the margin loss, which depends on the batches."""
+    run.estimator.model.eval()
+    batches = sorted_batches(run.dev.prompts.lengths(), run.settings.batch_size)
+    total = sum(_loss(run, run.dev, indices).item() * len(indices) for indices in batches)
+    return total / len(run.dev.prompts.rows)
 
 
 def _parameter_groups(estimator: Estimator, settings: FitSettings) -> list[dict[str, Any]]:
@@ -284,7 +287,7 @@ def _share_of_time(clock: float, settings: FitSettings) -> float:
 def _write_summary(folder: Path, fitted: Fitted, settings: FitSettings, train: pa.Table, dev: pa.Table) -> None:
     """Write `training.json`, whose existence means that the folder is done."""
     summary = {
-        **{key: value for key, value in asdict(replace(fitted, drops=())).items() if key not in ("path", "drops")},
+        **{key: value for key, value in asdict(fitted).items() if key not in ("path", "drops")},
         "dropped": len(fitted.drops),
         "settings": settings.model_dump(),
         "n_train": train.num_rows,

@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
+_TINY = 1e-12
+
 
 def level_token(level: int) -> str:
     """The token of a level, with its leading space; levels count from 0."""
@@ -22,7 +24,7 @@ def level_token(level: int) -> str:
 
 def bounds(levels: int) -> Floats:
     """The K + 1 bounds of K levels, from 0 to 1."""
-    return np.linspace(0.0, 1.0, levels + 1)
+    return np.arange(levels + 1) / levels  # i / K, so that 0.3 is exactly a bound of ten levels
 
 
 def centres(levels: int) -> Floats:
@@ -56,10 +58,14 @@ def cdf(distribution: npt.ArrayLike) -> Floats:
 
 
 def quantile(distribution: npt.ArrayLike, q: float) -> Any:
-    """The value in [0, 1] below which a share `q` in [0, 1] of each distribution's mass lies; shape [...]."""
+    """The value in [0, 1] below which a share `q` in [0, 1] of each distribution's mass lies; shape [...].
+
+    For 0 that is the lower bound of the first level with any mass.
+    """
     cumulative = cdf(distribution)
     levels = cumulative.shape[-1] - 1
-    above = np.argmax(cumulative[..., 1:] >= min(q, 1.0) - 1e-12, axis=-1)[..., None]
+    reached = cumulative[..., 1:] >= min(max(q, _TINY), 1.0) - _TINY / 2
+    above = np.argmax(reached, axis=-1)[..., None]
     low = np.take_along_axis(cumulative, above, axis=-1)
     mass = np.take_along_axis(cumulative, above + 1, axis=-1) - low
     inside = np.divide(q - low, mass, out=np.zeros_like(mass), where=mass > 0)

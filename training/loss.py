@@ -17,7 +17,8 @@ def forward_kl(
     the levels, in their order.
     """
     log_p = functional.log_softmax(logits.float() / temperature, dim=-1)[:, level_ids]
-    return (torch.special.xlogy(target, target) - target * log_p).sum(dim=-1).mean()
+    divergence: torch.Tensor = (torch.special.xlogy(target, target) - target * log_p).sum(dim=-1)
+    return divergence.mean()
 
 
 def reverse_kl(

@@ -63,12 +63,12 @@ def spearman(scores: Floats, labels: Floats) -> float | None:
 
 def mse(scores: Floats, labels: Floats) -> float | None:
     """The mean squared error."""
-    return _number(np.mean((scores - labels) ** 2)) if len(scores) else None
+    return _number(float(np.mean((scores - labels) ** 2))) if len(scores) else None
 
 
 def mae(scores: Floats, labels: Floats) -> float | None:
     """The mean absolute error."""
-    return _number(np.mean(np.abs(scores - labels))) if len(scores) else None
+    return _number(float(np.mean(np.abs(scores - labels)))) if len(scores) else None
 
 
 def reliability(scores: Floats, labels: Floats, bins: int = 10) -> list[Bin]:

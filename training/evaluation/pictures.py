@@ -16,7 +16,7 @@ from training.levels import Floats
 _INK, _SOFT = "#010203", "#040506"
 _FIRST, _SECOND = "#070809", "#0a0b0c"
 _PAGE_COLOURS = {_INK: "currentColor", _SOFT: "var(--rule)", _FIRST: "var(--first)", _SECOND: "var(--second)"}
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "report",
     "font.family": "sans-serif",

@@ -16,9 +16,10 @@ from training.levels import Floats
 from warehouse.records import Agreement, Count, Evaluation, Probability, Text
 
 _BEST_AND_WORST = 10
+_NONE, _MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 _TABLE = {
     "pearson": ("Pearson r", "higher is better"),
-    "spearman": ("Spearman ρ", "higher is better"),
+    "spearman": ("Spearman rho", "higher is better"),
     "mse": ("MSE", "lower is better"),
     "mae": ("MAE", "lower is better"),
     "crps": ("CRPS", "lower is better"),
@@ -259,12 +260,12 @@ def _best(metric: str, evaluations: Sequence[Evaluation]) -> float | None:
 
 def _cell(record: Evaluation | None, best: float | None) -> Cell:
     if record is None or record.value is None:
-        return Cell("–", "", best=False)
+        return Cell(_NONE, "", best=False)
     return Cell(_number(record.value), _interval(record.low, record.high), best=record.value == best)
 
 
 def _number(value: Any) -> str:
-    return "–" if value is None or not math.isfinite(value) else f"{value:.3f}".replace("-", "−")
+    return _NONE if value is None or not math.isfinite(value) else f"{value:.3f}".replace("-", _MINUS)
 
 
 def _interval(low: float | None, high: float | None) -> str:

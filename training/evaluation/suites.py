@@ -160,7 +160,8 @@ def _annotator_figures(
 ) -> Iterator[Evaluation]:
     """The figures of the mean of k annotators drawn at random against the mean of the others.
 
-    A value is the mean over draws of k annotators for every proposition; the resamples of its interval take turns with the draws.
+    A value is the mean over many draws of k annotators for every proposition; the resamples of its interval take
+    turns with these draws.
     """
     rows = np.array([row for row, each in enumerate(data.judgments) if len(each) > k], dtype=np.int64)
     record = _recorder(
@@ -197,9 +198,7 @@ def _recorder(subject: str, naming: Naming, n: int, n_simulated: int) -> Callabl
     def record(metric: str, value: float | None, bounds: tuple[float, float] | None = None) -> Evaluation:
         low, high = bounds if bounds is not None and value is not None else (None, None)
         return Evaluation(
-            evaluation_id=content_id(
-                "evaluation", naming.model_id, naming.dataset_id, naming.suite, subject, metric
-            ),
+            evaluation_id=content_id("evaluation", naming.model_id, naming.dataset_id, naming.suite, subject, metric),
             model_id=naming.model_id,
             dataset_id=naming.dataset_id,
             suite=naming.suite,

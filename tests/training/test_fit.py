@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from safetensors.numpy import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.fixtures.estimator import Base, shard_table
+from training.estimator import load_estimator, merge_estimator
+from training.fit import FitSettings, Progress, fit
+from training.levels import level_token
+from training.prompt import render
+from training.score import score
+from warehouse.errors import InputError, OddsError
+
+
+def settings(tiny: Base, **changes: object) -> FitSettings:
+    common = {
+        "base": str(tiny.path),
+        "device": "cpu",
+        "precision": "fp32",
+        "batch_size": 8,
+        "epochs": 6,
+        "lora_rank": 4,
+    }
+    return FitSettings.model_validate(common | {"learning_rate": 5e-3, "level_learning_rate": 1e-2} | changes)
+
+
+def scores_by_id(folder: Path, table: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    found = {
+        key: value
+        for batch in score(load_estimator(folder, "cpu", "fp32"), table)
+        for key, value in zip(batch.proposition_ids, batch.scores, strict=True)
+    }
+    return np.array([found[key] for key in table["proposition_id"].to_pylist()])
+
+
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+def test_it_learns_what_the_judgments_say(tiny_base: Base, tmp_path: Path, tuning: str) -> None:
+    test = shard_table(20, start=200)
+    epochs = 8 if tuning == "lora" else 20
+    fitted = fit(
+        shard_table(64),
+        shard_table(16, start=100),
+        settings(tiny_base, tuning=tuning, epochs=epochs),
+        tiny_base.cache,
+        tmp_path / "model",
+    )
+    scores, means = scores_by_id(fitted.path, test), test["mean"].to_numpy()
+    assert np.mean((scores - means) ** 2) < 0.3 * means.var()
+    assert fitted.steps == epochs * 8
+
+
+def test_the_kept_epoch_is_the_best_on_dev_and_not_the_last(tiny_base: Base, tmp_path: Path) -> None:
+    dev = shard_table(16, start=100)
+    flipped = [[1 - value for value in each] for each in dev["values"].to_pylist()]
+    opposed = dev.set_column(dev.column_names.index("values"), "values", pa.array(flipped))
+    seen: list[Progress] = []
+    fitted = fit(
+        shard_table(64), opposed, settings(tiny_base), tiny_base.cache, tmp_path / "model", on_progress=seen.append
+    )
+    losses = [each.dev_loss for each in seen if each.dev_loss is not None]
+    assert len(losses) == 6
+    assert fitted.dev_loss == min(losses) < losses[-1]
+    assert _dev_loss_of(fitted.path, opposed, settings(tiny_base)) == pytest.approx(min(losses), abs=1e-5)
+
+
+def _dev_loss_of(folder: Path, dev: pa.Table, chosen: FitSettings) -> float:
+    """The mean KL from the published distributions, by its definition: level mass times what other tokens leave."""
+    from training.batches import collate, encode_table, judged
+    from training.estimator import answer_logits
+    from training.targets import mixture
+
+    subject = load_estimator(folder, "cpu", "fp32")
+    encoded, _ = encode_table(subject.tokenizer, dev, 256)
+    with torch.inference_mode():
+        logits = answer_logits(subject.model, collate(encoded, encoded.rows, 0, subject.device))
+    p = torch.softmax(logits.double(), dim=1)[:, subject.level_ids].numpy()
+    q = mixture(judged(dev), chosen.spread, chosen.levels)
+    return float(np.mean(np.sum(np.where(q > 0, q * np.log(np.where(q > 0, q, 1) / p), 0), axis=1)))
+
+
+def test_the_same_seed_gives_the_same_weights_on_a_cpu(tiny_base: Base, tmp_path: Path) -> None:
+    outcomes = []
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        torch.manual_seed(hash(name) % 1000)  # the caller's random state plays no part
+        chosen = settings(tiny_base, seed=seed, epochs=2, lora_dropout=0.1)
+        fitted = fit(shard_table(16), shard_table(8, start=50), chosen, tiny_base.cache, tmp_path / name)
+        outcomes.append((fitted.dev_loss, load_file(tmp_path / name / "adapter_model.safetensors")))
+    (loss, weights), (same_loss, same), (other_loss, _) = outcomes
+    assert loss == same_loss != other_loss
+    assert weights.keys() == same.keys()
+    assert all(np.array_equal(weights[key], same[key]) for key in weights)
+
+
+def test_the_callers_random_state_is_left_alone(tiny_base: Base, tmp_path: Path) -> None:
+    torch.manual_seed(11)
+    expected = torch.rand(3)
+    torch.manual_seed(11)
+    fit(shard_table(8), shard_table(4, start=50), settings(tiny_base, epochs=1), tiny_base.cache, tmp_path / "model")
+    torch.testing.assert_close(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"loss": "reverse"}, {"margin_weight": 1.0}, {"target": "beta"}, {"target": "mixture+dirichlet"}, {"levels": 20}],
+)
+def test_every_variant_lowers_its_dev_loss(tiny_base: Base, tmp_path: Path, changes: dict[str, object]) -> None:
+    fitted = fit(
+        shard_table(48), shard_table(8, start=50), settings(tiny_base, **changes), tiny_base.cache, tmp_path / "model"
+    )
+    dev = [each.dev_loss for each in fitted.history if each.dev_loss is not None]
+    assert dev[-1] < dev[0]
+
+
+def test_the_summary_says_what_was_done(tiny_base: Base, tmp_path: Path) -> None:
+    train = shard_table(12)
+    hypotheses = train["hypothesis"].to_pylist()
+    premises = train["premise"].to_pylist()
+    hypotheses[3], premises[5] = "word " * 200, "word " * 200
+    train = train.set_column(3, "hypothesis", pa.array(hypotheses)).set_column(2, "premise", pa.array(premises))
+    chosen = settings(tiny_base, epochs=1, max_length=160)
+    fitted = fit(train, shard_table(4, start=50, simulated=False), chosen, tiny_base.cache, tmp_path / "model")
+    summary = json.loads((tmp_path / "model" / "training.json").read_text())
+    assert fitted.truncated == summary["truncated"] == 1
+    assert [drop.subject_id for drop in fitted.drops] == [train["proposition_id"][3].as_py()]
+    assert summary["dropped"] == 1
+    assert FitSettings.model_validate(summary["settings"]) == chosen
+    assert (summary["n_train"], summary["n_dev"], summary["n_simulated"]) == (12, 4, 36)
+
+
+def test_time_can_be_bounded(tiny_base: Base, tmp_path: Path) -> None:
+    chosen = settings(tiny_base, epochs=1000, max_minutes=0.03)
+    fitted = fit(shard_table(16), shard_table(4, start=50), chosen, tiny_base.cache, tmp_path / "model")
+    assert 0 < fitted.steps < 2000
+    assert fitted.history[-1].dev_loss is not None
+
+
+def _nothing_left(folder: Path) -> bool:
+    return list(folder.iterdir()) == []
+
+
+def test_an_interruption_leaves_nothing(tiny_base: Base, tmp_path: Path) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.dev_loss is not None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            shard_table(16),
+            shard_table(4, start=50),
+            settings(tiny_base),
+            tiny_base.cache,
+            tmp_path / "model",
+            on_progress=interrupt,
+        )
+    assert _nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("train", "dev", "changes", "message"),
+    [
+        (0, 4, {}, "the train split has no proposition"),
+        (4, 0, {}, "the dev split has no proposition"),
+        (4, 4, {"max_length": 20}, "no train proposition fits into 20 tokens"),
+        (4, 4, {"base": "/no/such/folder"}, "no language model could be loaded"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    tiny_base: Base, tmp_path: Path, train: int, dev: int, changes: dict[str, object], message: str
+) -> None:
+    tables = shard_table(4).slice(0, train), shard_table(4).slice(0, dev)
+    with pytest.raises(InputError, match=message) as caught:
+        fit(*tables, settings(tiny_base, **changes), tiny_base.cache, tmp_path / "model")
+    assert "\n" not in str(caught.value)
+    assert _nothing_left(tmp_path)
+
+
+def test_an_existing_folder_is_not_overwritten(tiny_base: Base, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="already exists"):
+        fit(shard_table(4), shard_table(4), settings(tiny_base), tiny_base.cache, tmp_path)
+
+
+def test_a_diverged_training_says_so(tiny_base: Base, tmp_path: Path) -> None:
+    chosen = settings(tiny_base, tuning="full", learning_rate=1e30, warmup=0)
+    with pytest.raises(OddsError, match="lower learning_rate"):
+        fit(shard_table(32), shard_table(4, start=50), chosen, tiny_base.cache, tmp_path / "model")
+    assert _nothing_left(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_embedded_base_learns_saves_merges_and_answers(gguf_base: Base, tmp_path: Path) -> None:
+    chosen = FitSettings(base=str(gguf_base.path), device="cpu", precision="fp32", epochs=4, batch_size=8)
+    fitted = fit(shard_table(40), shard_table(8, start=100), chosen, gguf_base.cache, tmp_path / "model")
+    dev = [each.dev_loss for each in fitted.history if each.dev_loss is not None]
+    assert dev[-1] < 0.5 * dev[0]
+    assert len(list(gguf_base.cache.iterdir())) == 1
+    test = shard_table(6, start=200)
+    scores = scores_by_id(tmp_path / "model", test)
+    merge_estimator(tmp_path / "model", tmp_path / "merged")
+    np.testing.assert_allclose(scores_by_id(tmp_path / "merged", test), scores, atol=1e-4)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "merged")
+    prompt = render(tokenizer, test["premise"][0].as_py(), test["hypothesis"][0].as_py())
+    inputs = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)
+    reply = tokenizer.decode(model.generate(**inputs, max_new_tokens=1, do_sample=False)[0, -1:])
+    assert reply in {level_token(level) for level in range(10)}

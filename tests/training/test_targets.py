@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from training.levels import bounds, one_hot
+from training.targets import Judged, Prior, TargetKind, beta, gaussian, mixture, prior_of, shrunk_mixture, targets
+
+KINDS: list[TargetKind] = ["gaussian", "mixture", "mixture+dirichlet", "beta"]
+
+
+def judged(*propositions: list[float], weights: list[list[float]] | None = None) -> Judged:
+    weights = weights or [[1 / len(each)] * len(each) for each in propositions]
+    sizes = [len(each) for each in propositions]
+    return Judged(
+        np.array([value for each in propositions for value in each], dtype=np.float64),
+        np.array([value for each in weights for value in each], dtype=np.float64),
+        np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+    )
+
+
+UNIFORM = Prior(np.full(10, 0.1), 0.05)
+
+
+def test_the_gaussian_is_scipys_with_the_tails_on_the_end_levels() -> None:
+    normal = stats.norm(0.12, 0.1)
+    steps = normal.cdf(bounds(10)[1:-1])
+    np.testing.assert_allclose(gaussian(0.12, 0.1, 10), np.diff([0, *steps, 1]), atol=1e-14)
+    assert gaussian(0.0, 0.1, 10)[0] == pytest.approx(stats.norm.cdf(1.0))
+    assert gaussian(1.0, 0.1, 10)[-1] == pytest.approx(stats.norm.cdf(1.0))
+
+
+def test_a_mixture_is_the_weighted_mean_of_its_gaussians() -> None:
+    q = mixture(judged([0.1, 0.9], [0.5], weights=[[0.25, 0.75], [1.0]]), 0.1, 10)
+    np.testing.assert_allclose(q[0], 0.25 * gaussian(0.1, 0.1, 10) + 0.75 * gaussian(0.9, 0.1, 10))
+    np.testing.assert_allclose(q[1], gaussian(0.5, 0.1, 10))
+
+
+def test_missing_mass_goes_to_uniform() -> None:
+    q = mixture(judged([0.1, np.nan], [0.3], [], weights=[[0.5, 0.5], [0.2], []]), 0.1, 10)
+    np.testing.assert_allclose(q[0], 0.5 * gaussian(0.1, 0.1, 10) + 0.5 / 10)
+    np.testing.assert_allclose(q[1], 0.2 * gaussian(0.3, 0.1, 10) + 0.8 / 10)
+    np.testing.assert_allclose(q[2], np.full(10, 0.1))
+
+
+def test_weights_above_one_are_refused() -> None:
+    with pytest.raises(ValueError, match="more than 1"):
+        mixture(judged([0.1, 0.2], weights=[[0.9, 0.9]]), 0.1, 10)
+
+
+def test_dirichlet_shrinkage_counts_the_prior_as_two_judgments() -> None:
+    prior = Prior(one_hot(0.95, 10), 0.05)
+    q = shrunk_mixture(judged([0.1, 0.1, 0.1]), 0.1, prior)
+    np.testing.assert_allclose(q[0], (3 * gaussian(0.1, 0.1, 10) + 2 * prior.histogram) / 5)
+
+
+def test_beta_matches_scipy_on_its_moments() -> None:
+    values, prior = [0.2, 0.4, 0.9], Prior(np.full(10, 0.1), 0.04)
+    variance = (3 * np.var(values) + 2 * 0.04) / 5
+    mean = np.mean(values)
+    nu = mean * (1 - mean) / variance - 1
+    expected = stats.beta(mean * nu, (1 - mean) * nu)
+    assert expected.mean() == pytest.approx(mean)
+    assert expected.var() == pytest.approx(variance)
+    np.testing.assert_allclose(beta(judged(values), 10, prior)[0], np.diff(expected.cdf(bounds(10))))
+
+
+def test_the_prior_is_the_histogram_and_the_pooled_variance() -> None:
+    prior = prior_of(judged([0.05, 0.15], [0.15, np.nan], [0.95, 0.85, 0.95]), 10)
+    np.testing.assert_allclose(prior.histogram * 6, [1, 2, 0, 0, 0, 0, 0, 0, 1, 2])
+    squares = 2 * 0.05**2 + np.var([0.95, 0.85, 0.95]) * 3
+    assert prior.variance == pytest.approx(squares / (1 + 0 + 2))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(
+    st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=6), min_size=1, max_size=5),
+    st.integers(2, 30),
+    st.floats(0.01, 0.5),
+)
+def test_every_target_is_a_distribution(
+    kind: TargetKind, propositions: list[list[float]], k: int, spread: float
+) -> None:
+    data = judged(*propositions)
+    means = np.array([np.mean(each) for each in propositions])
+    q = targets(kind, data, means, spread, prior_of(data, k))
+    assert q.shape == (len(propositions), k)
+    assert (q >= -1e-12).all()
+    np.testing.assert_allclose(q.sum(axis=1), 1, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_mirrored_judgments_give_mirrored_targets(kind: TargetKind) -> None:
+    values = [0.11, 0.32, 0.58]
+    mirrored = [1 - value for value in values]
+    q = targets(kind, judged(values), np.array([np.mean(values)]), 0.1, UNIFORM)
+    r = targets(kind, judged(mirrored), np.array([np.mean(mirrored)]), 0.1, UNIFORM)
+    np.testing.assert_allclose(q[0], r[0][::-1], atol=1e-12)
