@@ -10,11 +10,10 @@ from rich.table import Table
 from flows.outcome import Outcome
 from flows.services import reading, writing
 from flows.settings import Settings, load_settings
-from warehouse.agreement import Selection, measure_agreement
-from warehouse.connect import Warehouse
+from warehouse.agreement import Selection, measure_agreement, unrecorded
 from warehouse.consensus import consensus_records
 from warehouse.queries import current_agreement, valid_judgments
-from warehouse.records import Agreement, Consensus
+from warehouse.records import Agreement
 from warehouse.store import merge_all, replace
 
 
@@ -33,11 +32,11 @@ def agree(
     selection = selection_of(with_cannot_judge, with_rejected, with_repeats)
     with writing(settings) as warehouse:
         figures = measure_agreement(warehouse, selection, settings.agreement.draws, settings.agreement.seed)
-        new = _new_figures(warehouse, figures)
-        merge_all(warehouse, new)
+        new = unrecorded(figures, current_agreement(warehouse))
+        merge_all(warehouse, [new])
         method = settings.agreement.consensus
         rows = consensus_records(valid_judgments(warehouse), method, warehouse.snapshot_id())
-        consensus = replace(warehouse, Consensus, rows, "method = ?", [method])
+        consensus = replace(warehouse, rows, "method = ?", [method])
     counts = {
         "new figures": len(new),
         "new consensus": consensus.inserted,
@@ -56,12 +55,6 @@ def selection_of(with_cannot_judge: bool, with_rejected: bool, with_repeats: boo
     )
 
 
-def _new_figures(warehouse: Warehouse, figures: list[Agreement]) -> list[Agreement]:
-    """The figures that rest on other judgments than the newest of their kind."""
-    known = {(each.metric, each.scope, each.slice): each.fingerprint for each in current_agreement(warehouse)}
-    return [each for each in figures if known.get((each.metric, each.scope, each.slice)) != each.fingerprint]
-
-
 def _headline(figures: list[Agreement]) -> str:
     alpha = next((each for each in figures if (each.metric, each.slice) == ("interval_alpha", "all")), None)
     if alpha is None or alpha.value is None:
@@ -72,15 +65,30 @@ def _headline(figures: list[Agreement]) -> str:
 
 
 def figures_table(settings: Settings, selection: Selection) -> Table:
-    """The newest figures of a selection for a terminal."""
+    """The newest figures of a selection for a terminal: all of them over everything, and alpha for each slice."""
     with reading(settings) as warehouse:
         figures = [each for each in current_agreement(warehouse) if each.scope == selection.scope]
-    table = Table("metric", "slice", header_style="bold", title=selection.scope)
-    for name in ("value", "95% interval", "propositions", "annotators", "judgments", "simulated"):
-        table.add_column(name, justify="right")
-    for each in figures:
-        value = "" if each.value is None else f"{each.value:.6f}"
-        interval = "" if each.low is None or each.high is None else f"{each.low:.3f} to {each.high:.3f}"
-        numbers = (each.n_propositions, each.n_annotators, each.n_judgments, each.n_simulated)
-        table.add_row(each.metric, each.slice, value, interval, *(f"{number:,}" for number in numbers))
+    kinds = {each.slice for each in figures if each.slice != "all"}
+    shown = [each for each in figures if each.slice == "all"]
+    if len(kinds) > len({name.partition("=")[0] for name in kinds}):
+        shown += [each for each in figures if each.slice != "all" and each.metric == "interval_alpha"]
+    table = Table("metric", header_style="bold", title=_caption(shown, selection), title_justify="left")
+    table.add_column("value", justify="right")
+    table.add_column("95% interval")
+    for each in shown:
+        name = each.metric if each.slice == "all" else f"{each.metric}, {each.slice}"
+        interval = "" if each.low is None or each.high is None else f"{each.low:.4f} to {each.high:.4f}"
+        table.add_row(name, "" if each.value is None else f"{each.value:.6f}", interval)
     return table
+
+
+def _caption(figures: list[Agreement], selection: Selection) -> str:
+    """What the figures rest on."""
+    if not figures:
+        return f"{selection.scope}: no figures yet"
+    base = figures[0]
+    simulated = f", {base.n_simulated:,} of them simulated" if base.n_simulated else ""
+    return (
+        f"{selection.scope}: {base.n_judgments:,} judgments{simulated}, {base.n_annotators:,} annotators, "
+        f"{base.n_propositions:,} propositions"
+    )

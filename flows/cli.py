@@ -314,7 +314,9 @@ def import_propositions(
 @importing.command("judgments")
 def import_judgments(
     file: Annotated[Path, typer.Argument(help="JSONL, CSV or parquet, a row a judgment.")],
-    source: Annotated[str | None, typer.Option(help="A name for where they come from; the file's name if not given.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="A name for where they come from; the file's name if not given.")
+    ] = None,
     column: Annotated[
         list[str] | None,
         typer.Option(

@@ -25,8 +25,7 @@ SECONDS_BETWEEN_LOOKS = 10
 EXAMPLES = Path(__file__).parents[1] / "examples"
 QUERIES = (
     "SELECT stage, n, n_simulated FROM progress ORDER BY position",
-    "SELECT hypothesis, n_judgments, consensus_mean, consensus_sd, estimate_mean "
-    "FROM proposition_overview ORDER BY consensus_sd DESC NULLS LAST LIMIT 5",
+    "SELECT hypothesis, consensus_mean, consensus_sd FROM proposition_overview ORDER BY consensus_sd DESC LIMIT 5",
     "SELECT labeler, method, n_estimates, n_distinct, pearson FROM labeler_quality",
 )
 
@@ -75,7 +74,9 @@ def _example(name: str) -> Path:
 def _wait_for_people(config: Path, settings: Settings, enough: int) -> None:
     """Pull until so many propositions are judged, and some of every split."""
     print(f"\nPlease judge now. {studio_login(settings)}")
-    print(f"The demo goes on once {enough} propositions are judged; Ctrl-C stops it, the same command goes on from here.")
+    print(
+        f"The demo goes on once {enough} propositions are judged; Ctrl-C stops it, the same command goes on from here."
+    )
     shown = 0
     while True:
         # Every look as a flow run would fill the operator's list of runs.

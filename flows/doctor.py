@@ -14,9 +14,9 @@ from rich.table import Table
 
 from annotation import server
 from flows.services import reading
-from flows.settings import EMBEDDED, Settings
+from flows.settings import Settings
 from synthesis.local_llm import weights_path
-from synthesis.panel import Endpoint
+from synthesis.panel import EMBEDDED, Endpoint
 from warehouse.errors import OddsError
 
 GIB = 2**30
@@ -52,7 +52,11 @@ def as_table(findings: list[Finding]) -> Table:
     """The findings for a terminal."""
     table = Table(show_header=False, box=None, padding=(0, 2))
     for finding in findings:
-        mark = "[green]ok[/green]" if finding.fine else ("[red]missing[/red]" if finding.needed else "[yellow]not yet[/yellow]")
+        mark = (
+            "[green]ok[/green]"
+            if finding.fine
+            else ("[red]missing[/red]" if finding.needed else "[yellow]not yet[/yellow]")
+        )
         table.add_row(mark, finding.what, finding.detail)
     return table
 
@@ -106,5 +110,7 @@ def _studio(settings: Settings) -> Finding:
 
 def _prefect() -> Finding:
     address = os.environ.get("PREFECT_API_URL")
-    detail = f"server at {address}" if address else "a temporary server starts with each run (PREFECT_API_URL is not set)"
+    detail = (
+        f"server at {address}" if address else "a temporary server starts with each run (PREFECT_API_URL is not set)"
+    )
     return Finding(what="Prefect", fine=True, detail=detail)

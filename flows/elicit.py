@@ -10,13 +10,12 @@ from prefect import flow
 
 from flows.outcome import Outcome
 from flows.progress import Tick, progress
-from flows.services import caller, ledger, running_endpoints, writing
+from flows.services import ledger, running_endpoints, writing
 from flows.settings import load_settings
+from synthesis.client import Caller
 from synthesis.elicit import elicit as elicit_from
-from synthesis.ledger import Ledger
-from synthesis.panel import Endpoint, Labeler
+from synthesis.panel import Labeler, labeler_version
 from synthesis.render import load_prompt
-from synthesis.panel import labeler_version
 from warehouse.connect import Warehouse
 from warehouse.queries import pending_estimates
 from warehouse.records import PropositionText
@@ -46,20 +45,18 @@ def elicit(config: Path | None = None) -> Outcome:
             ledger(settings) as opened,
             progress("elicit") as tick,
         ):
-            made = asyncio.run(_elicit(warehouse, work, endpoints, opened, tick))
+            made = asyncio.run(_elicit(warehouse, work, Caller(endpoints, opened), tick))
     return Outcome(stage="elicit", counts=dict(made))
 
 
-async def _elicit(
-    warehouse: Warehouse, work: Work, endpoints: tuple[Endpoint, ...], opened: Ledger, tick: Tick
-) -> Counter[str]:
+async def _elicit(warehouse: Warehouse, work: Work, calling: Caller, tick: Tick) -> Counter[str]:
     made: Counter[str] = Counter({"requests": 0, "estimates": 0, "refused": 0})
     total = sum(len(propositions) for _, propositions in work)
     before = 0
-    async with caller(endpoints, opened) as calling:
+    async with calling:
         for labeler, propositions in work:
             async for batch in elicit_from(propositions, labeler, calling):
-                merge_all(warehouse, [*batch.requests, *batch.estimates])
+                merge_all(warehouse, [batch.requests, batch.estimates])
                 refused = sum(estimate.probability is None for estimate in batch.estimates)
                 made["requests"] += len(batch.requests)
                 made["estimates"] += len(batch.estimates) - refused

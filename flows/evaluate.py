@@ -16,7 +16,7 @@ from warehouse.connect import Warehouse
 from warehouse.queries import current_estimates
 from warehouse.records import Dataset, Evaluation, Model, Score
 from warehouse.shards import read_split
-from warehouse.store import Merged, merge_all, read
+from warehouse.store import merge, read
 
 
 @flow(name="evaluate")
@@ -31,7 +31,7 @@ def evaluate(config: Path | None = None) -> Outcome:
         model = required_model(warehouse, settings.publish.name)
         new_scores = score_test_split(warehouse, model)
         figures = _figures(settings, warehouse, model)
-        merged = merge_all(warehouse, figures).get("evaluations", Merged())
+        merged = merge(warehouse, figures)
         path = settings.home_path / "reports" / f"{model.model_id}.html"
         if merged.changed or new_scores or not path.exists():
             from training.evaluation.report import write_report

@@ -1,4 +1,4 @@
-"""Import: premises, propositions and judgments from files. Not flows: a person runs them once, and sees the mistakes."""
+"""Import: premises, propositions and judgments from files. No flow: a person runs them once and sees what is wrong."""
 
 from __future__ import annotations
 
@@ -10,18 +10,14 @@ from flows.services import writing
 from flows.settings import Settings
 from warehouse.errors import InputError
 from warehouse.imports import JudgmentMapping, read_judgments, read_premises, read_propositions
-from warehouse.records import Annotator, Judgment, Premise, Proposition, Record
-from warehouse.store import Merged, Rows, merge_all
-
-# Whoever brings a text first stays its source, so that two files with the same text do not overwrite each other.
-BROUGHT_ONCE = (Premise, Proposition)
+from warehouse.store import Merged, merge_all
 
 
 def import_premises(settings: Settings, file: Path) -> Outcome:
     """Import premises. All or nothing: a file with a mistake changes nothing (`InputError` with its place)."""
     premises = read_premises(file)
     with writing(settings) as warehouse:
-        merged = merge_all(warehouse, premises, insert_only=BROUGHT_ONCE)
+        merged = merge_all(warehouse, [premises])
     return _outcome("import premises", merged)
 
 
@@ -29,8 +25,7 @@ def import_propositions(settings: Settings, file: Path) -> Outcome:
     """Import propositions with their premises. All or nothing, as for premises."""
     batch = read_propositions(file, split_shares=(settings.splits.train, settings.splits.dev))
     with writing(settings) as warehouse:
-        tables: dict[type[Record], Rows] = {Premise: batch.premises, Proposition: batch.propositions}
-        merged = merge_all(warehouse, tables=tables, insert_only=BROUGHT_ONCE)
+        merged = merge_all(warehouse, [batch.premises, batch.propositions])
     return _outcome("import propositions", merged)
 
 
@@ -43,13 +38,8 @@ def import_judgments(
         file, mapping, source=source or file.stem, split_shares=(settings.splits.train, settings.splits.dev)
     )
     with writing(settings) as warehouse:
-        tables: dict[type[Record], Rows] = {
-            Premise: batch.premises,
-            Proposition: batch.propositions,
-            Annotator: batch.annotators,
-            Judgment: batch.judgments,
-        }
-        merged = merge_all(warehouse, batch.drops, tables=tables, insert_only=BROUGHT_ONCE)
+        rows = [batch.premises, batch.propositions, batch.annotators, batch.judgments, batch.drops]
+        merged = merge_all(warehouse, rows)
     return _outcome("import judgments", merged)
 
 

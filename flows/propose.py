@@ -10,15 +10,14 @@ from prefect import flow
 
 from flows.outcome import Outcome
 from flows.progress import Tick, progress
-from flows.services import caller, ledger, running_endpoints, writing
+from flows.services import ledger, running_endpoints, writing
 from flows.settings import Settings, load_settings
-from synthesis.panel import Endpoint
+from synthesis.client import Caller
 from synthesis.propose import propose as propose_for
-from synthesis.propose import proposer_version
-from synthesis.ledger import Ledger
+from synthesis.render import load_prompt
 from warehouse.connect import Warehouse
 from warehouse.queries import pending_premises
-from warehouse.records import Premise
+from warehouse.records import Premise, Split, split_of
 from warehouse.store import merge_all
 
 
@@ -31,7 +30,9 @@ def propose(config: Path | None = None) -> Outcome:
     """
     settings = load_settings(config)
     with writing(settings) as warehouse:
-        premises = pending_premises(warehouse, settings.proposer.name, proposer_version(settings.proposer))
+        proposer = settings.proposer
+        revision = load_prompt(proposer.prompt).revision
+        premises = pending_premises(warehouse, proposer.name, proposer.model, revision)
         if not premises:
             return Outcome(stage="propose", counts={"premises": 0, "requests": 0, "propositions": 0, "dropped": 0})
         with (
@@ -39,23 +40,24 @@ def propose(config: Path | None = None) -> Outcome:
             ledger(settings) as opened,
             progress("propose") as tick,
         ):
-            made = asyncio.run(_propose(settings, warehouse, premises, endpoints, opened, tick))
+            made = asyncio.run(_propose(settings, warehouse, premises, Caller(endpoints, opened), tick))
     return Outcome(stage="propose", counts={"premises": len(premises), **made})
 
 
 async def _propose(
-    settings: Settings,
-    warehouse: Warehouse,
-    premises: list[Premise],
-    endpoints: tuple[Endpoint, ...],
-    opened: Ledger,
-    tick: Tick,
+    settings: Settings, warehouse: Warehouse, premises: list[Premise], calling: Caller, tick: Tick
 ) -> Counter[str]:
     made: Counter[str] = Counter({"requests": 0, "propositions": 0, "dropped": 0})
-    shares = (settings.splits.train, settings.splits.dev)
-    async with caller(endpoints, opened) as calling:
-        async for batch in propose_for(premises, settings.proposer, calling, split_shares=shares, on_progress=tick):
-            merge_all(warehouse, [*batch.requests, *batch.propositions, *batch.drops])
+    shares = settings.splits
+
+    def split(premise: str) -> Split:
+        return split_of(premise, shares.train, shares.dev)
+
+    async with calling:
+        async for batch in propose_for(
+            premises, settings.proposer, calling, split, lambda so_far: tick(so_far.done, len(premises))
+        ):
+            merge_all(warehouse, [batch.requests, batch.propositions, batch.drops])
             made["requests"] += len(batch.requests)
             made["propositions"] += len(batch.propositions)
             made["dropped"] += len(batch.drops)

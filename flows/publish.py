@@ -31,10 +31,9 @@ def publish(config: Path | None = None) -> Outcome:
         if read(warehouse, Dataset, "dataset_id = ?", [dataset_id]):
             return Outcome(stage="publish", counts={"new shards": 0}, note="nothing new to publish")
         manifest, folder = _write(settings, warehouse, dataset_id)
-        merge_all(warehouse, [_dataset(manifest, folder), *_shards(manifest)])
-    return Outcome(
-        stage="publish", counts={"new shards": len(manifest.files), **manifest.counts}, note=f"{manifest.name} v{manifest.version}"
-    )
+        merge_all(warehouse, [[_dataset(manifest, folder)], _shards(manifest)])
+    counts = {"new shards": len(manifest.files)} | {str(split): rows for split, rows in manifest.counts.items()}
+    return Outcome(stage="publish", counts=counts, note=f"{manifest.name} v{manifest.version}")
 
 
 def _write(settings: Settings, warehouse: Warehouse, dataset_id: str) -> tuple[Manifest, Path]:

@@ -29,5 +29,5 @@ def push(config: Path | None = None) -> Outcome:
         waiting = unpushed_propositions(warehouse, client.project_key(project))
         with progress("push") as tick:
             pushed = push_to(client, project, waiting, on_progress=tick)
-        merge_all(warehouse, pushed.tasks)
+        merge_all(warehouse, [pushed.tasks])
     return Outcome(stage="push", counts={"new tasks": pushed.created, "found there": pushed.already})

@@ -14,8 +14,8 @@ from training.evaluation.report import (
     Judged,
     LabelerAnswers,
     ReportData,
+    ScoredProposition,
     Stage,
-    TestProposition,
 )
 from training.levels import quantile
 from warehouse.connect import Warehouse
@@ -40,9 +40,7 @@ STAGES_SHOWN = (
 )
 
 
-def report_data(
-    settings: Settings, warehouse: Warehouse, model: Model, evaluations: list[Evaluation]
-) -> ReportData:
+def report_data(settings: Settings, warehouse: Warehouse, model: Model, evaluations: list[Evaluation]) -> ReportData:
     """Everything that the report on `model` shows. All of it is read; nothing is computed anew but summaries."""
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
     judgments = valid_judgments(warehouse)
@@ -52,9 +50,7 @@ def report_data(
         n_judgments=judgments.num_rows,
         n_simulated=sum(judgments["is_simulated"].to_pylist()),
         n_annotators=len(set(judgments["annotator_id"].to_pylist())),
-        n_simulated_annotators=len(
-            set(judgments.filter(judgments["is_simulated"])["annotator_id"].to_pylist())
-        ),
+        n_simulated_annotators=len(set(judgments.filter(judgments["is_simulated"])["annotator_id"].to_pylist())),
         stages=_stages(warehouse),
         agreement=current_agreement(warehouse),
         consensus=_spread(judgments),
@@ -83,9 +79,7 @@ def _spread(judgments: pa.Table) -> list[Judged]:
     """The mean and the SD of the judgments of each proposition; the SD is None for a single judgment."""
     grouped = judgments.group_by("proposition_id").aggregate([("probability", "list")])
     values = [np.array(each) for each in grouped["probability_list"].to_pylist()]
-    return [
-        Judged(mean=float(each.mean()), sd=float(each.std(ddof=1)) if len(each) > 1 else None) for each in values
-    ]
+    return [Judged(mean=float(each.mean()), sd=float(each.std(ddof=1)) if len(each) > 1 else None) for each in values]
 
 
 def _curve(folder: Path) -> list[CurvePoint]:
@@ -93,7 +87,7 @@ def _curve(folder: Path) -> list[CurvePoint]:
     return [CurvePoint(step=each["step"], loss=each["loss"], dev_loss=each["dev_loss"]) for each in history]
 
 
-def _test(warehouse: Warehouse, model: Model, dataset: Dataset) -> list[TestProposition]:
+def _test(warehouse: Warehouse, model: Model, dataset: Dataset) -> list[ScoredProposition]:
     scores = {row.proposition_id: row for row in read(warehouse, Score, "model_id = ?", [model.model_id])}
     panel = _panel_means(evaluation_tables(warehouse, "test").estimates)
     shown = []
@@ -102,7 +96,7 @@ def _test(warehouse: Warehouse, model: Model, dataset: Dataset) -> list[TestProp
             continue
         low, high = (float(quantile(score.level_probabilities, q)) for q in INTERVAL)
         shown.append(
-            TestProposition(
+            ScoredProposition(
                 premise=row["premise"],
                 hypothesis=row["hypothesis"],
                 score=score.score,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,16 +9,21 @@ from prefect import flow
 
 from flows.outcome import Outcome
 from flows.progress import progress
-from flows.services import writing
+from flows.services import reading, writing
 from flows.settings import Settings, load_settings
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError
-from warehouse.files import write_table
+from warehouse.files import check_output, write_table
 from warehouse.imports import read_propositions
 from warehouse.queries import newest_model
-from warehouse.records import Dataset, Model, PropositionText, Score, content_id
+from warehouse.records import Dataset, Drop, Model, PropositionText, Score, content_id
 from warehouse.shards import read_split
 from warehouse.store import merge_all, read
+
+SCORED = pa.schema(
+    [(name, pa.string()) for name in ("proposition_id", "premise", "hypothesis")]
+    + [("score", pa.float64()), ("level_probabilities", pa.list_(pa.float64()))]
+)
 
 
 @flow(name="score")
@@ -48,7 +52,7 @@ def required_model(warehouse: Warehouse, name: str) -> Model:
 
 
 def score_test_split(warehouse: Warehouse, model: Model) -> int:
-    """Score what is not scored yet of the test split that belongs to the model's dataset; gives the number of scores."""
+    """Score what is not scored yet of the test split that belongs to the model's dataset; how many it made."""
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
     test = read_split(Path(dataset.path), "test")
     done = {row.proposition_id for row in read(warehouse, Score, "model_id = ?", [model.model_id])}
@@ -56,8 +60,33 @@ def score_test_split(warehouse: Warehouse, model: Model) -> int:
     if not waiting:
         return 0
     scores, drops = scored(model, waiting)
-    merge_all(warehouse, [*scores, *drops])
+    merge_all(warehouse, [scores, drops])
     return len(scores)
+
+
+def _score_file(settings: Settings, file: Path, output: Path) -> Outcome:
+    """Score a file. Nothing goes into the warehouse: a person's propositions are the person's."""
+    check_output(output)
+    read_batch = read_propositions(file)
+    premises = dict(zip(*(read_batch.premises[name].to_pylist() for name in ("premise_id", "text")), strict=True))
+    waiting = [
+        PropositionText(
+            proposition_id=row["proposition_id"], premise=premises[row["premise_id"]], hypothesis=row["hypothesis"]
+        )
+        for row in read_batch.propositions.to_pylist()
+    ]
+    with reading(settings) as warehouse:
+        model = required_model(warehouse, settings.publish.name)
+    scores, drops = scored(model, waiting)
+    found = {row.proposition_id: row for row in scores}
+    rows = [
+        {**text.model_dump(), "score": found[text.proposition_id].score, "level_probabilities": levels}
+        for text in waiting
+        if text.proposition_id in found
+        for levels in [found[text.proposition_id].level_probabilities]
+    ]
+    write_table(pa.Table.from_pylist(rows, schema=SCORED), output)
+    return Outcome(stage="score", counts={"scores": len(rows), "too long": len(drops)}, note=str(output))
 
 
 def proposition_texts(table: pa.Table) -> list[PropositionText]:
@@ -66,13 +95,13 @@ def proposition_texts(table: pa.Table) -> list[PropositionText]:
     return [PropositionText.model_validate(row) for row in rows]
 
 
-def scored(model: Model, propositions: list[PropositionText]) -> tuple[list[Score], list[object]]:
+def scored(model: Model, propositions: list[PropositionText]) -> tuple[list[Score], list[Drop]]:
     """The scores of the propositions, and the drops of those too long to score."""
-    from training.score import load_estimator
+    from training.estimator import load_estimator
     from training.score import score as score_with
 
     scores: list[Score] = []
-    drops: list[object] = []
+    drops: list[Drop] = []
     with progress("score") as tick:
         for batch in score_with(load_estimator(Path(model.path)), propositions):
             rows = zip(batch.proposition_ids, batch.scores, batch.level_probabilities, strict=True)

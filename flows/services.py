@@ -9,11 +9,10 @@ from importlib.metadata import version
 
 from annotation import server
 from annotation.studio import Studio, connect
-from flows.settings import EMBEDDED, Settings
-from synthesis.client import Caller
+from flows.settings import Settings
 from synthesis.ledger import Ledger
 from synthesis.local_llm import serve, weights_path
-from synthesis.panel import Endpoint
+from synthesis.panel import EMBEDDED, Endpoint
 from warehouse.connect import Warehouse, open_warehouse
 from warehouse.errors import InputError
 from warehouse.queries import consensus_splits
@@ -53,11 +52,6 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
     """The ledger of LLM requests and replies."""
     with Ledger.open(settings.home_path / "ledger.sqlite") as opened:
         yield opened
-
-
-def caller(endpoints: Collection[Endpoint], opened: Ledger) -> Caller:
-    """The caller of the endpoints, through the ledger."""
-    return Caller(endpoints, opened)
 
 
 def studio_address(settings: Settings) -> tuple[str, str]:

@@ -13,12 +13,19 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from synthesis.panel import DEFAULT_ENDPOINT, DEFAULT_PANEL, DEFAULT_PROPOSER, Endpoint, Labeler, Proposer
+from synthesis.panel import (
+    DEFAULT_ENDPOINT,
+    DEFAULT_PANEL,
+    DEFAULT_PROPOSER,
+    EMBEDDED,
+    Endpoint,
+    Labeler,
+    Proposer,
+)
 from training.settings import FitSettings
 from warehouse.errors import InputError
 from warehouse.records import ConsensusMethod
 
-EMBEDDED = "embedded"
 CONFIG_NAME = "odds.toml"
 
 
@@ -55,7 +62,7 @@ class AnnotationSettings(Section):
     """
 
     url: str = EMBEDDED
-    token_env: str = "LABEL_STUDIO_TOKEN"
+    token_env: str = "LABEL_STUDIO_TOKEN"  # noqa: S105 - the name of a variable, not a token
     command: Path | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     project: Annotated[str, Field(min_length=3, max_length=50)] = "Odds"
@@ -78,6 +85,12 @@ class PublishSettings(Section):
     max_rows_per_shard: Annotated[int, Field(ge=1)] = 100_000
 
 
+class TrainingSettings(FitSettings):
+    """How the estimator is fitted. `base = "embedded"` takes the weights of the embedded model."""
+
+    base: Annotated[str, Field(min_length=1)] = EMBEDDED
+
+
 class Settings(BaseSettings):
     """The settings of one installation."""
 
@@ -95,7 +108,7 @@ class Settings(BaseSettings):
     annotation: AnnotationSettings = AnnotationSettings()
     agreement: AgreementSettings = AgreementSettings()
     publish: PublishSettings = PublishSettings()
-    training: FitSettings = FitSettings()
+    training: TrainingSettings = TrainingSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -117,9 +130,10 @@ class Settings(BaseSettings):
         labelers = [labeler.name for labeler in self.labelers]
         if len(set(labelers)) < len(labelers):
             raise ValueError(f"labelers: two have the same name, out of {labelers}")
-        for user in (self.proposer, *self.labelers):
-            if user.endpoint not in names:
-                raise ValueError(f"{user.name}: endpoint {user.endpoint!r} is not among {names}")
+        users = {self.proposer.name: self.proposer.endpoint} | {each.name: each.endpoint for each in self.labelers}
+        for user, endpoint in users.items():
+            if endpoint not in names:
+                raise ValueError(f"{user}: endpoint {endpoint!r} is not among {names}")
         return self
 
     def path(self, path: Path | str) -> Path:
@@ -180,5 +194,3 @@ def _first_problem(error: ValidationError) -> str:
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
     more = f"; {error.error_count() - 1} more problem(s) follow" if error.error_count() > 1 else ""
     return f"{place}: {message}{shown}{more}"
-
-

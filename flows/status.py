@@ -10,7 +10,8 @@ from rich.table import Table
 
 from annotation import server
 from flows.services import reading
-from flows.settings import EMBEDDED, Settings
+from flows.settings import Settings
+from synthesis.panel import EMBEDDED
 from warehouse.queries import counts, newest_dataset, newest_model
 
 State = dict[str, Any]

@@ -15,7 +15,7 @@ def template_text() -> str:
 
 
 def write_template(folder: Path) -> Path:
-    """Write the settings file into `folder`, which is made where needed. Raises `InputError` where one stands already."""
+    """Write the settings file into `folder`, made where needed. Raises `InputError` where one stands already."""
     path = folder / CONFIG_NAME
     if path.exists():
         raise InputError(f"{path} exists already; edit it, or name another folder")

@@ -39,7 +39,8 @@ def train(config: Path | None = None) -> Outcome:
         chosen = settings.training.model_copy(update={"base": base})
         with progress("train") as tick:
             fitted = fit(
-                *tables,
+                tables[0],
+                tables[1],
                 chosen,
                 settings.home_path / "cache",
                 folder,
@@ -57,7 +58,7 @@ def train(config: Path | None = None) -> Outcome:
             steps=fitted.steps,
             duration_s=fitted.duration_s,
         )
-        merge_all(warehouse, [model, *fitted.drops])
+        merge_all(warehouse, [[model], fitted.drops])
     counts = {"steps": fitted.steps, "seconds": round(fitted.duration_s), "dropped": len(fitted.drops)}
     return Outcome(stage="train", counts=counts, note=f"model {model_id}, dev loss {fitted.dev_loss:.4f}")
 
