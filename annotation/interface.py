@@ -19,11 +19,11 @@ CONTROLS = {PROBABILITY: "Number", CANNOT_JUDGE: "Choices", COMMENT: "TextArea"}
 OBJECTS = {PREMISE: "Text", HYPOTHESIS: "Text"}
 
 INSTRUCTION = """
-<p>Take the <b>premise</b> as true. Then say how likely the <b>hypothesis</b> is, given the premise.</p>
-<p>Use the whole scale and as fine a value as you can: 0% is impossible, 50% an even chance, 100% certain; 2% and 0.2%
-are different answers. With the slider in focus the arrow keys move it by 0.1 and Page Up and Page Down by 10.</p>
-<p>There is no right answer to find out: your own estimate is asked for. Use what everybody knows about the world, but
-look nothing up. Tick <b>I cannot judge this</b> where a text makes no sense, not where you are merely unsure.</p>
+Take the <b>premise</b> as true. Then say how likely the <b>hypothesis</b> is, given the premise.<br><br>
+Use the whole scale and as fine a value as you can: 0% is impossible, 50% an even chance, 100% certain; 2% and 0.2%
+are different answers. With the slider in focus the arrow keys move it by 0.1 and Page Up and Page Down by 10.<br><br>
+There is no right answer to find out: your own estimate is asked for. Use what everybody knows about the world, but
+look nothing up. Tick <b>I cannot judge this</b> where a text makes no sense, not where you are merely unsure.
 """.strip()
 
 

@@ -8,9 +8,7 @@ of the running server. It is Django's development server with SQLite: right for 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -22,8 +20,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from annotation import credentials
 from warehouse.errors import InputError, ServiceError
 
 USERNAME = "odds@localhost"
@@ -42,17 +41,7 @@ class StudioAddress(NamedTuple):
     @property
     def token(self) -> str:
         """The API token, read from the private file; it stands in no field, so that printing an address is safe."""
-        return _read_credentials(self.credentials).token.get_secret_value()
-
-
-class Credentials(BaseModel):
-    """The first user's login and API token; neither shows in a repr or a log."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    username: str
-    password: SecretStr
-    token: SecretStr
+        return credentials.read(self.credentials).token.get_secret_value()
 
 
 class _State(BaseModel):
@@ -105,15 +94,15 @@ def start(
     with _locked(folder):
         if (address := running(home)) is not None:
             return address
-        credentials = _credentials(folder)
+        login = credentials.load_or_make(folder / "credentials.json", USERNAME)
         chosen = _choose_port(port, _remembered(folder))
         first = not (folder / "label_studio.sqlite3").exists()
         on_progress(f"starting Label Studio on port {chosen}" + (" (the first start takes a minute)" if first else ""))
-        process = _spawn(folder, command, chosen, credentials)
+        process = _spawn(folder, command, chosen, login)
         try:
             _wait(process, folder / "server.log", chosen, timeout_s, on_progress)
             # Where the port was taken in the meantime, Label Studio moves on, and another server answers here.
-            if not _knows(chosen, credentials):
+            if not _knows(chosen, login):
                 raise ServiceError(f"another server answers on port {chosen}: start again with another port")
         except BaseException:
             _end(process.pid)
@@ -139,19 +128,9 @@ def stop(home: Path) -> bool:
     return True
 
 
-def read_credentials(home: Path) -> Credentials:
+def read_credentials(home: Path) -> credentials.Credentials:
     """The login of the embedded server of `home`. Raises `InputError` where it was never started."""
-    return _read_credentials(home / "label-studio" / "credentials.json")
-
-
-def _read_credentials(path: Path) -> Credentials:
-    try:
-        return Credentials.model_validate_json(path.read_text())
-    except FileNotFoundError as error:
-        raise InputError(f"{path} is missing: the embedded Label Studio was never started here") from error
-    except ValidationError:
-        # From None: the message of the validator quotes what it read, and that is a secret.
-        raise InputError(f"{path} is damaged: restore it, or remove {path.parent} to begin anew") from None
+    return credentials.read(home / "label-studio" / "credentials.json")
 
 
 def _folder(home: Path) -> Path:
@@ -166,25 +145,6 @@ def _locked(folder: Path) -> Iterator[None]:
     with (folder / "start.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _credentials(folder: Path) -> Credentials:
-    """The credentials of this installation, made on the first call: written aside, then linked into place."""
-    path = folder / "credentials.json"
-    if not path.exists():
-        made = {"username": USERNAME, "password": secrets.token_urlsafe(18), "token": secrets.token_hex(20)}
-        _write_private(path, json.dumps(made))
-    return _read_credentials(path)
-
-
-def _write_private(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
 
 
 def _read_state(folder: Path) -> _State | None:
@@ -223,13 +183,13 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def _environment(folder: Path, credentials: Credentials, inherited: Mapping[str, str]) -> dict[str, str]:
+def _environment(folder: Path, login: credentials.Credentials, inherited: Mapping[str, str]) -> dict[str, str]:
     """What the server is told. Little is inherited: its settings also read bare names such as PORT or HOST."""
     return {name: inherited[name] for name in _INHERITED if name in inherited} | {
         "LABEL_STUDIO_BASE_DATA_DIR": str(folder),
-        "LABEL_STUDIO_USERNAME": credentials.username,
-        "LABEL_STUDIO_PASSWORD": credentials.password.get_secret_value(),
-        "LABEL_STUDIO_USER_TOKEN": credentials.token.get_secret_value(),
+        "LABEL_STUDIO_USERNAME": login.username,
+        "LABEL_STUDIO_PASSWORD": login.password.get_secret_value(),
+        "LABEL_STUDIO_USER_TOKEN": login.token.get_secret_value(),
         "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
         "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
         "COLLECT_ANALYTICS": "false",
@@ -239,14 +199,14 @@ def _environment(folder: Path, credentials: Credentials, inherited: Mapping[str,
     }
 
 
-def _spawn(folder: Path, command: Path, port: int, credentials: Credentials) -> subprocess.Popen[bytes]:
+def _spawn(folder: Path, command: Path, port: int, login: credentials.Credentials) -> subprocess.Popen[bytes]:
     arguments = [str(command), "start", "--no-browser", "--internal-host", HOST, "--port", str(port)]
     descriptor = os.open(folder / "server.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
     try:
         process = subprocess.Popen(
             arguments,
             cwd=folder,
-            env=_environment(folder, credentials, os.environ),
+            env=_environment(folder, login, os.environ),
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,
@@ -257,7 +217,7 @@ def _spawn(folder: Path, command: Path, port: int, credentials: Credentials) -> 
     finally:
         os.close(descriptor)
     state = _State(pid=process.pid, started=_identity(process.pid) or "", port=port)
-    _write_private(folder / "server.json", state.model_dump_json())
+    credentials.write_private(folder / "server.json", state.model_dump_json())
     return process
 
 
@@ -285,11 +245,11 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _knows(port: int, credentials: Credentials) -> bool:
-    headers = {"Authorization": f"Token {credentials.token.get_secret_value()}"}
+def _knows(port: int, login: credentials.Credentials) -> bool:
+    headers = {"Authorization": f"Token {login.token.get_secret_value()}"}
     try:
         reply = httpx.get(f"{_url(port)}/api/current-user/whoami", headers=headers, timeout=30, trust_env=False)
-        return reply.status_code == httpx.codes.OK and reply.json().get("email") == credentials.username
+        return reply.status_code == httpx.codes.OK and reply.json().get("email") == login.username
     except (httpx.HTTPError, ValueError, AttributeError):
         return False
 

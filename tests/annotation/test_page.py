@@ -40,6 +40,7 @@ def page(studio_server: StudioServer) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS.split())
         context = browser.new_context(viewport={"width": 1280, "height": 800}, base_url=studio_server.url)
+        context.set_default_timeout(15_000)
         add_annotator(Studio(studio_server.url, studio_server.token), EMAIL, PASSWORD)
         logged_in = context.new_page()
         logged_in.goto("/user/login/")
@@ -65,6 +66,10 @@ def project(studio: Studio, page: Page) -> int:
     page.set_viewport_size({"width": 1280, "height": 800})
     page.goto(f"/projects/{made}/data?labeling=1")
     page.wait_for_selector(SLIDER)
+    instructions = page.get_by_text("There is no right answer to find out")
+    instructions.wait_for()
+    page.keyboard.press("Escape")
+    instructions.wait_for(state="hidden")
     return made
 
 
@@ -75,7 +80,7 @@ def submit(page: Page) -> list[dict[str, Any]]:
         return "/annotations" in response.url and response.request.method == "POST"
 
     with page.expect_response(is_answer) as answer:
-        page.get_by_role("button", name="Submit", exact=True).click()
+        page.get_by_role("button", name="Submit current annotation").click()
     assert answer.value.ok
     result: list[dict[str, Any]] = answer.value.json()["result"]
     return result
@@ -144,7 +149,11 @@ def test_the_mouse_reaches_the_value_under_the_tick(page: Page, project: int) ->
 
 
 def test_an_untouched_slider_cannot_be_submitted(page: Page, project: int, studio: Studio) -> None:
-    page.get_by_role("button", name="Submit", exact=True).click()
+    button = page.get_by_role("button", name="Submit current annotation")
+    assert button.is_disabled()
+    page.fill(".odds textarea", "a comment alone is no judgment")
+    page.locator(".odds textarea").press("Shift+Enter")
+    button.click()
     page.get_by_text('Move the slider, or tick "I cannot judge this".').wait_for()
     page.get_by_role("button", name="OK", exact=True).click()
     assert studio.counts(project).annotations == 0
