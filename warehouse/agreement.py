@@ -105,6 +105,19 @@ def measure_agreement(
         warehouse.connection.execute(f"DROP TABLE {SELECTED}")
 
 
+def unrecorded(figures: list[Agreement], current: list[Agreement]) -> list[Agreement]:
+    """The figures that rest on other judgments than the newest ones of their metric, scope and slice.
+
+    A figure that is back at an earlier state is a new point of the history, so that it gets an id of its own.
+    """
+    known = {(each.metric, each.scope, each.slice): each.fingerprint for each in current}
+    return [
+        each.model_copy(update={"agreement_id": content_id(each.agreement_id, str(each.snapshot_id))})
+        for each in figures
+        if known.get((each.metric, each.scope, each.slice)) != each.fingerprint
+    ]
+
+
 class _Base(BaseModel):
     """What a figure rests on."""
 

@@ -23,6 +23,7 @@ ALIAS = "odds"
 class Warehouse:
     """An open warehouse. Tables and views are plain names in `sql`; times are in UTC.
 
+    `catalog` is the file of the catalog, or `postgres` without its connection string, which may hold a password.
     `lock_folder` is where its writers queue; None for a catalog on a server.
     """
 
@@ -77,7 +78,7 @@ def open_warehouse(
     if isinstance(target, Path):
         _check_file(target, read_only)
     connection = _connection(with_postgres=isinstance(target, str))
-    warehouse = Warehouse(connection, str(target), read_only, lock_folder)
+    warehouse = Warehouse(connection, "postgres" if lock_folder is None else str(target), read_only, lock_folder)
     try:
         if read_only:
             _attach(connection, target, data_path, read_only)

@@ -1,10 +1,10 @@
-"""Reading a person's parquet, CSV or JSONL file as columns of text, and saying where in it something is wrong."""
+"""A person's parquet, CSV and JSONL files: read as columns of text, with the place of a mistake, and written."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -154,3 +154,68 @@ def _text(path: Path, number: int, name: str, value: object) -> str | None:
 def _blank_to_null(column: pa.Array) -> pa.Array:
     trimmed = pc.utf8_trim_whitespace(column)
     return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+
+
+def check_output(path: Path) -> None:
+    """Refuse a file that cannot be written, before any work is done for it."""
+    if path.suffix not in (".parquet", ".csv", ".jsonl"):
+        raise InputError(f"{path}: the extension must be .parquet, .csv or .jsonl")
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError(f"{path} cannot be written: {path.parent} must be a folder, and {path.name} none")
+
+
+def write_table(table: pa.Table, path: Path) -> int:
+    """Write a table to a .parquet, .csv or .jsonl file; how many rows it has. Lists stand in CSV as JSON."""
+    return write_batches(table.to_reader(), path)
+
+
+def write_batches(reader: pa.RecordBatchReader, path: Path) -> int:
+    """Write a stream of batches to a .parquet, .csv or .jsonl file; how many rows it has. Lists stand in CSV as JSON.
+
+    Raises:
+        InputError: the file cannot be written. Nothing half-written stays.
+    """
+    check_output(path)
+    partial = path.with_name(f".{path.name}.partial")
+    write = {".jsonl": _write_jsonl, ".csv": _write_csv, ".parquet": _write_parquet}[path.suffix]
+    try:
+        rows = write(reader, partial)
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return rows
+
+
+def _write_parquet(reader: pa.RecordBatchReader, path: Path) -> int:
+    rows = 0
+    with pq.ParquetWriter(path, reader.schema) as writer:
+        for batch in reader:
+            rows += batch.num_rows
+            writer.write_batch(batch)
+    return rows
+
+
+def _write_jsonl(reader: pa.RecordBatchReader, path: Path) -> int:
+    rows = 0
+    with path.open("w", encoding="utf-8") as file:
+        for batch in reader:
+            rows += batch.num_rows
+            file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in batch.to_pylist())
+    return rows
+
+
+def _write_csv(reader: pa.RecordBatchReader, path: Path) -> int:
+    rows = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(reader.schema.names)
+        for batch in reader:
+            rows += batch.num_rows
+            writer.writerows(map(_cells, batch.to_pylist()))
+    return rows
+
+
+def _cells(row: dict[str, object]) -> Iterable[object]:
+    return (json.dumps(v, ensure_ascii=False, default=str) if isinstance(v, list | dict) else v for v in row.values())

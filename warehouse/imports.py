@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from dateutil import parser as date_parser
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from warehouse import records
+from warehouse.columns import Distinct, booleans, distinct, numbers, seconds, texts, times
 from warehouse.errors import InputError
 from warehouse.files import TextColumns, read_columns
 from warehouse.records import Annotator, AnnotatorKind, Drop, Judgment, Premise, Proposition
@@ -24,12 +22,6 @@ from warehouse.schema import arrow_schema, to_table
 SplitShares = tuple[float, float]
 DEFAULT_SHARES: SplitShares = (0.7, 0.1)
 REQUIRED = ("premise", "hypothesis", "annotator", "rating")
-TRUE, FALSE = ("true", "t", "yes", "1", "1.0"), ("false", "f", "no", "0", "0.0")
-
-# Hours from UTC of the zone names that American sources write; dateutil knows UTC and GMT itself.
-ZONE_HOURS = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
-ZONE_HOURS |= {"AKST": -9, "AKDT": -8, "HST": -10}
-ZONE_SECONDS = {name: hours * 3600 for name, hours in ZONE_HOURS.items()}
 
 
 class JudgmentMapping(BaseModel):
@@ -84,14 +76,6 @@ class JudgmentBatch:
     drops: list[Drop]
 
 
-@dataclass(frozen=True)
-class _Distinct:
-    """The distinct values of a column: `codes[row]` is the place of the value of a row in `values`."""
-
-    values: list[str]
-    codes: np.ndarray[Any, np.dtype[np.int64]]
-
-
 def read_premises(path: Path, source: str | None = None) -> list[Premise]:
     """The premises of a file: column `premise` or `text`, and where they are `source`, `license`, `language`.
 
@@ -104,7 +88,7 @@ def read_premises(path: Path, source: str | None = None) -> list[Premise]:
     column = next((name for name in ("premise", "text") if name in read.columns), None)
     if column is None:
         raise InputError(f"{path} has no column 'premise' or 'text': one of them must hold the premises")
-    premises = _distinct(read, column)
+    premises = distinct(read, column)
     rows: dict[str, Premise] = {}
     for index, code in enumerate(premises.codes):
         text = premises.values[code]
@@ -133,8 +117,8 @@ def read_propositions(
     """
     optional = ["probability", "source", "license", "language"]
     read = read_columns(path, ["premise", "hypothesis"], optional)
-    premises, hypotheses = _distinct(read, "premise"), _distinct(read, "hypothesis")
-    targets = _numbers(read, "probability", (0.0, 1.0)).to_pylist() if "probability" in read.columns else None
+    premises, hypotheses = distinct(read, "premise"), distinct(read, "hypothesis")
+    targets = numbers(read, "probability", (0.0, 1.0)).to_pylist() if "probability" in read.columns else None
     premise_rows: dict[str, Premise] = {}
     rows: dict[str, Proposition] = {}
     for index in range(len(read)):
@@ -181,9 +165,9 @@ def read_judgments(
     mapping = mapping or JudgmentMapping()
     read = _judgment_columns(path, mapping)
     origin = source or path.stem
-    premises, hypotheses = _distinct(read, mapping.premise), _distinct(read, mapping.hypothesis)
-    annotators = _distinct(read, mapping.annotator)
-    propositions, texts = _propositions(premises, hypotheses, origin, split_shares)
+    premises, hypotheses = distinct(read, mapping.premise), distinct(read, mapping.hypothesis)
+    annotators = distinct(read, mapping.annotator)
+    propositions, rows = _propositions(premises, hypotheses, origin, split_shares)
     annotator_rows = [
         Annotator(
             annotator_id=records.annotator_id(origin, one), kind=mapping.annotator_kind, source=origin, source_id=one
@@ -192,7 +176,7 @@ def read_judgments(
     ]
     judgments = _judgment_rows(read, mapping, origin, propositions, annotators)
     kept, drops = _without_unanswered(read, judgments)
-    return JudgmentBatch(texts.premises, texts.propositions, to_table(Annotator, annotator_rows), kept, drops)
+    return JudgmentBatch(rows.premises, rows.propositions, to_table(Annotator, annotator_rows), kept, drops)
 
 
 def _judgment_columns(path: Path, mapping: JudgmentMapping) -> TextColumns:
@@ -210,85 +194,9 @@ def _value(read: TextColumns, column: str, index: int) -> str | None:
     return value
 
 
-def _distinct(read: TextColumns, column: str) -> _Distinct:
-    """The distinct values of a column that must not be empty."""
-    values = read.columns[column]
-    empty = read.first(pc.is_null(values))
-    if empty is not None:
-        raise read.error(empty, column, "it is empty: fill it in, or take the row out")
-    encoded = values.dictionary_encode()
-    return _Distinct(encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64))
-
-
-def _numbers(read: TextColumns, column: str, scale: tuple[float, float]) -> pa.Array:
-    """The numbers of a column as floats; null where it is empty."""
-    texts = read.columns[column].dictionary_encode()
-    numbers = np.array([_number(text) for text in texts.dictionary.to_pylist()], dtype=np.float64)
-    values = pa.array(numbers).take(texts.indices)
-    low, high = scale
-    broken = read.first(pc.is_nan(values))
-    if broken is not None:
-        raise read.error(broken, column, f"{read.columns[column][broken].as_py()!r} is not a number")
-    outside = read.first(pc.or_(pc.less(values, low), pc.greater(values, high)))
-    if outside is not None:
-        value = read.columns[column][outside].as_py()
-        raise read.error(outside, column, f"{value} is out of the scale from {low:g} to {high:g}")
-    return values
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
-
-
-def _booleans(read: TextColumns, column: str) -> pa.Array:
-    values = pc.utf8_lower(pc.fill_null(read.columns[column], "false"))
-    unknown = read.first(pc.invert(pc.is_in(values, pa.array(TRUE + FALSE))))
-    if unknown is not None:
-        raise read.error(unknown, column, f"{values[unknown].as_py()!r} is neither true nor false")
-    return pc.is_in(values, pa.array(TRUE))
-
-
-def _times(read: TextColumns, column: str) -> pa.Array:
-    texts = read.columns[column].dictionary_encode()
-    times = [parse_time(text) for text in texts.dictionary.to_pylist()]
-    values = pa.array(times, pa.timestamp("us", "UTC")).take(texts.indices)
-    broken = read.first(pc.and_(pc.is_null(values), pc.is_valid(read.columns[column])))
-    if broken is not None:
-        shown = read.columns[column][broken].as_py()
-        raise read.error(broken, column, f"{shown!r} is not a date: write it like 2018-12-19T16:10:21Z")
-    return values
-
-
-def parse_time(text: str) -> datetime | None:
-    """A date and time in UTC, from ISO 8601 or what dateutil reads; without a zone it is UTC. None if it is neither."""
-    try:
-        return _utc(datetime.fromisoformat(text))
-    except ValueError:
-        pass
-    try:
-        with warnings.catch_warnings():
-            # An unknown zone only warns, and would shift the time without a word.
-            warnings.simplefilter("error")
-            # A text that leaves out the day or the year takes it from the default: then the two differ.
-            first, second = (
-                date_parser.parse(text, tzinfos=ZONE_SECONDS, default=default)
-                for default in (datetime(2000, 1, 1), datetime(2001, 2, 2))  # noqa: DTZ001
-            )
-    except (ValueError, OverflowError, Warning):
-        return None
-    return _utc(first) if first == second else None
-
-
-def _utc(time: datetime) -> datetime:
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-
-
 def _propositions(
-    premises: _Distinct, hypotheses: _Distinct, source: str, shares: SplitShares
-) -> tuple[_Distinct, PropositionBatch]:
+    premises: Distinct, hypotheses: Distinct, source: str, shares: SplitShares
+) -> tuple[Distinct, PropositionBatch]:
     """The distinct propositions of the rows by id, and their records; hashes each distinct text pair once."""
     premise_ids = [records.premise_id(text) for text in premises.values]
     pairs, codes = np.unique(premises.codes * len(hypotheses.values) + hypotheses.codes, return_inverse=True)
@@ -315,25 +223,25 @@ def _propositions(
     return _merged_codes(ids, codes), batch
 
 
-def _merged_codes(ids: list[str], codes: np.ndarray[Any, np.dtype[np.int64]]) -> _Distinct:
+def _merged_codes(ids: list[str], codes: np.ndarray[Any, np.dtype[np.int64]]) -> Distinct:
     """The ids without repeats: two texts that differ in white space alone are one proposition."""
     distinct = list(dict.fromkeys(ids))
     place = {one: number for number, one in enumerate(distinct)}
-    return _Distinct(distinct, np.array([place[one] for one in ids], np.int64)[codes.reshape(-1)])
+    return Distinct(distinct, np.array([place[one] for one in ids], np.int64)[codes.reshape(-1)])
 
 
 def _judgment_rows(
-    read: TextColumns, mapping: JudgmentMapping, source: str, propositions: _Distinct, annotators: _Distinct
+    read: TextColumns, mapping: JudgmentMapping, source: str, propositions: Distinct, annotators: Distinct
 ) -> pa.Table:
     """The judgments, one a row; where a rating is missing both probability and cannot_judge are so too."""
     n = len(read)
     low, high = mapping.scale
-    raw = pc.divide(pc.subtract(_numbers(read, mapping.rating, mapping.scale), low), high - low)
+    raw = pc.divide(pc.subtract(numbers(read, mapping.rating, mapping.scale), low), high - low)
 
     def column(name: str | None, parse: Callable[[TextColumns, str], pa.Array], kind: pa.DataType) -> pa.Array:
         return parse(read, name) if name is not None and name in read.columns else pa.nulls(n, kind)
 
-    flags = pc.fill_null(column(mapping.cannot_judge, _booleans, pa.bool_()), False)
+    flags = pc.fill_null(column(mapping.cannot_judge, booleans, pa.bool_()), False)
     source_ids = _source_ids(read, mapping, propositions, annotators)
     annotator_ids = pa.array([records.annotator_id(source, one) for one in annotators.values])
     text = pa.string()
@@ -346,12 +254,12 @@ def _judgment_rows(
             "raw_probability": raw,
             "cannot_judge": flags,
             "comment": pa.nulls(n, text),
-            "lead_time_s": column(mapping.lead_time, _seconds, pa.float64()),
+            "lead_time_s": column(mapping.lead_time, seconds, pa.float64()),
             "source": pa.repeat(pa.scalar(source), n),
             "source_id": source_ids,
-            "status": pc.fill_null(pc.utf8_lower(column(mapping.status, _texts, text)), "submitted"),
-            "batch": column(mapping.batch, _texts, text),
-            "submitted_at": column(mapping.submitted_at, _times, pa.timestamp("us", "UTC")),
+            "status": pc.fill_null(pc.utf8_lower(column(mapping.status, texts, text)), "submitted"),
+            "batch": column(mapping.batch, texts, text),
+            "submitted_at": column(mapping.submitted_at, times, pa.timestamp("us", "UTC")),
             "updated_at": pa.nulls(n, pa.timestamp("us", "UTC")),
             "deleted_at": pa.nulls(n, pa.timestamp("us", "UTC")),
             "created_at": pa.repeat(pa.scalar(records.now(), pa.timestamp("us", "UTC")), n),
@@ -359,20 +267,10 @@ def _judgment_rows(
     )
 
 
-def _texts(read: TextColumns, column: str) -> pa.Array:
-    return read.columns[column]
-
-
-def _seconds(read: TextColumns, column: str) -> pa.Array:
-    return _numbers(read, column, (0.0, float("inf")))
-
-
-def _source_ids(
-    read: TextColumns, mapping: JudgmentMapping, propositions: _Distinct, annotators: _Distinct
-) -> pa.Array:
+def _source_ids(read: TextColumns, mapping: JudgmentMapping, propositions: Distinct, annotators: Distinct) -> pa.Array:
     if mapping.source_id is not None:
         ids = read.columns[mapping.source_id]
-        first_rows = _distinct(read, mapping.source_id)
+        first_rows = distinct(read, mapping.source_id)
         repeats = np.flatnonzero(_ordinals(first_rows.codes))
         if len(repeats):
             index = int(repeats[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,18 +9,23 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError
+from warehouse.files import check_output, write_batches
 from warehouse.migrate import column_comments
-from warehouse.records import ConsensusMethod, Dataset, Premise, PropositionText, Split
+from warehouse.records import Agreement, ConsensusMethod, Dataset, Estimate, Model, Premise, PropositionText, Split
 from warehouse.schema import arrow_schema, to_records
 
 TEXTS = """
 SELECT p.proposition_id, m.text AS premise, p.hypothesis
 FROM propositions p JOIN premises m ON m.premise_id = p.premise_id
+"""
+
+CURRENT_ESTIMATES = """
+SELECT * FROM estimates QUALIFY row_number() OVER (
+  PARTITION BY labeler, proposition_id ORDER BY created_at DESC, estimate_id
+) = 1
 """
 
 
@@ -65,16 +69,16 @@ def proposition_texts(warehouse: Warehouse, where: str = "", params: Sequence[ob
     return to_records(PropositionText, warehouse.sql(f"{TEXTS} {condition} ORDER BY p.proposition_id", params))
 
 
-def pending_premises(warehouse: Warehouse, labeler: str, prompt_version: str) -> list[Premise]:
-    """Premises for which this labeler has neither answered nor refused a proposal with this version of its prompt."""
+def pending_premises(warehouse: Warehouse, labeler: str, model: str, prompt_version: str) -> list[Premise]:
+    """Premises that this proposer has not been asked about to the end: no reply yet, or a request that failed."""
+    of_proposer = "purpose = 'propose' AND labeler = ? AND model = ? AND prompt_version = ?"
     query = f"""
         SELECT {", ".join(f"m.{name}" for name in arrow_schema(Premise).names)} FROM premises m
-        WHERE m.premise_id NOT IN (
-          SELECT subject_id FROM requests
-          WHERE purpose = 'propose' AND status IN ('answered', 'refused') AND labeler = ? AND prompt_version = ?
-        ) ORDER BY m.created_at, m.premise_id
+        WHERE m.premise_id NOT IN (SELECT subject_id FROM requests WHERE {of_proposer} AND status <> 'failed')
+           OR m.premise_id IN (SELECT subject_id FROM requests WHERE {of_proposer} AND status = 'failed')
+        ORDER BY m.created_at, m.premise_id
     """
-    return to_records(Premise, warehouse.sql(query, [labeler, prompt_version]))
+    return to_records(Premise, warehouse.sql(query, [labeler, model, prompt_version] * 2))
 
 
 def pending_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) -> list[PropositionText]:
@@ -95,18 +99,16 @@ def simulation_truths(warehouse: Warehouse) -> dict[str, float]:
     return dict(zip(rows["proposition_id"].to_pylist(), rows["truth"].to_pylist(), strict=True))
 
 
-def live_judgment_sources(warehouse: Warehouse, source: str) -> set[str]:
-    """The ids, at their source, of the judgments that stand."""
-    rows = warehouse.sql("SELECT source_id FROM judgments WHERE source = ? AND deleted_at IS NULL", [source])
-    return set(rows["source_id"].to_pylist())
+def live_judgment_sources(warehouse: Warehouse, source: str, batch: str) -> set[str]:
+    """The ids, at their source, of the judgments of a batch (such as a Label Studio project) that stand."""
+    query = "SELECT source_id FROM judgments WHERE source = ? AND batch = ? AND deleted_at IS NULL"
+    return set(warehouse.sql(query, [source, batch])["source_id"].to_pylist())
 
 
-def latest_update(warehouse: Warehouse, source: str) -> datetime | None:
-    """When the last judgment known from a source was changed there (UTC); None without one."""
-    rows = warehouse.sql(
-        "SELECT max(coalesce(updated_at, submitted_at)) AS t FROM judgments WHERE source = ?", [source]
-    )
-    latest: datetime | None = rows["t"][0].as_py()
+def latest_update(warehouse: Warehouse, source: str, batch: str) -> datetime | None:
+    """When the last judgment known of a batch of a source was changed there (UTC); None without one."""
+    query = "SELECT max(coalesce(updated_at, submitted_at)) AS t FROM judgments WHERE source = ? AND batch = ?"
+    latest: datetime | None = warehouse.sql(query, [source, batch])["t"][0].as_py()
     return latest
 
 
@@ -137,6 +139,44 @@ def next_version(warehouse: Warehouse, name: str) -> int:
     """The version that the next dataset of this name gets, from 1."""
     newest = newest_dataset(warehouse, name)
     return newest.version + 1 if newest else 1
+
+
+def newest_model(warehouse: Warehouse, name: str) -> Model | None:
+    """The estimator of this name that was trained last; None where none is."""
+    columns = ", ".join(arrow_schema(Model).names)
+    query = f"SELECT {columns} FROM models WHERE name = ? ORDER BY created_at DESC, model_id LIMIT 1"
+    found = to_records(Model, warehouse.sql(query, [name]))
+    return found[0] if found else None
+
+
+def current_agreement(warehouse: Warehouse) -> list[Agreement]:
+    """The newest figure of each metric, scope and slice, in the order of these."""
+    columns = ", ".join(arrow_schema(Agreement).names)
+    newest = "PARTITION BY scope, slice, metric ORDER BY created_at DESC, agreement_id"
+    query = f"SELECT {columns} FROM agreement QUALIFY row_number() OVER ({newest}) = 1 ORDER BY scope, slice, metric"
+    return to_records(Agreement, warehouse.sql(query))
+
+
+def current_estimates(warehouse: Warehouse, split: Split) -> list[Estimate]:
+    """The newest estimate of each labeler for each proposition of a split, also where it gave no probability."""
+    columns = ", ".join(f"e.{name}" for name in arrow_schema(Estimate).names)
+    query = (
+        f"SELECT {columns} FROM ({CURRENT_ESTIMATES}) e JOIN propositions p ON p.proposition_id = e.proposition_id "
+        "WHERE p.split = ? ORDER BY e.labeler, e.proposition_id"
+    )
+    return to_records(Estimate, warehouse.sql(query, [split]))
+
+
+def labeler_answers(warehouse: Warehouse) -> pa.Table:
+    """A row for each labeler: name, probabilities (a list) and without, the number of its replies that gave none.
+
+    Of its estimates for a proposition the newest counts.
+    """
+    return warehouse.sql(
+        "SELECT labeler AS name, coalesce(list(probability ORDER BY proposition_id) "
+        "FILTER (probability IS NOT NULL), []) AS probabilities, count(*) FILTER (probability IS NULL) AS without "
+        f"FROM ({CURRENT_ESTIMATES}) GROUP BY labeler ORDER BY labeler"
+    )
 
 
 def valid_judgments(warehouse: Warehouse) -> pa.Table:
@@ -212,37 +252,11 @@ def write_rows(warehouse: Warehouse, query: str, output: Path) -> int:
     Raises:
         InputError: an unknown extension, a wrong query, or a file that cannot be written. Nothing half-written stays.
     """
-    if output.suffix not in (".parquet", ".csv", ".jsonl"):
-        raise InputError(f"{output}: the extension must be .parquet, .csv or .jsonl")
-    partial = output.with_name(f".{output.name}.partial")
+    check_output(output)
     try:
-        written = _write_batches(warehouse.batches(query), partial, output.suffix)
-        partial.replace(output)
+        return write_batches(warehouse.batches(query), output)
     except duckdb.Error as error:
         raise InputError(f"The query cannot be run: {_first_lines(error)}") from error
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{output}: these columns do not fit into a {output.suffix} file; use .parquet") from error
-    except OSError as error:
-        raise InputError(f"{output} cannot be written: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return written
-
-
-def _write_batches(reader: pa.RecordBatchReader, path: Path, extension: str) -> int:
-    rows = 0
-    if extension == ".jsonl":
-        with path.open("w", encoding="utf-8") as file:
-            for batch in reader:
-                rows += batch.num_rows
-                file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in batch.to_pylist())
-        return rows
-    make = pq.ParquetWriter if extension == ".parquet" else pa_csv.CSVWriter
-    with make(str(path), reader.schema) as writer:
-        for batch in reader:
-            rows += batch.num_rows
-            writer.write_batch(batch)
-    return rows
 
 
 def _first_lines(error: duckdb.Error) -> str:

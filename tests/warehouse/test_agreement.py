@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from tests.fixtures.store import made_judgment, made_proposition, made_rows
 from warehouse import Warehouse, resample
-from warehouse.agreement import Selection, alpha_sql, measure_agreement
+from warehouse.agreement import Selection, alpha_sql, measure_agreement, unrecorded
 from warehouse.imports import JudgmentMapping, read_judgments
+from warehouse.queries import current_agreement
 from warehouse.records import Agreement, Estimate
 from warehouse.store import Merged, merge, merge_all
 
@@ -226,6 +227,20 @@ def test_unchanged_judgments_give_no_new_row_and_changed_ones_do(warehouse: Ware
     merge(warehouse, [made_judgment("p", "a", 0.2)])
     assert merge(warehouse, measure_agreement(warehouse, draws=100)).inserted == n
     assert merge(warehouse, measure_agreement(warehouse, draws=200)).inserted == n
+
+
+def test_a_return_to_an_earlier_state_is_a_new_point_of_the_history(warehouse: Warehouse) -> None:
+    def record() -> int:
+        figures = unrecorded(measure_agreement(warehouse, draws=100), current_agreement(warehouse))
+        return merge(warehouse, figures).inserted
+
+    merge_all(warehouse, made_rows([("p", "a", 0.1), ("p", "b", 0.3), ("q", "a", 0.7), ("q", "b", 0.9)]))
+    n = record()
+    assert (n > 0, record()) == (True, 0)
+    merge(warehouse, [made_judgment("p", "a", 0.2)])
+    assert (record(), record()) == (n, 0)
+    merge(warehouse, [made_judgment("p", "a", 0.1)])
+    assert (record(), record()) == (n, 0)
 
 
 def test_without_judgments_there_are_no_figures(warehouse: Warehouse) -> None:

@@ -10,15 +10,20 @@ import pytest
 
 from tests.fixtures.store import SOURCE, made_judgment, made_proposition, made_rows
 from warehouse import Warehouse
+from warehouse.agreement import measure_agreement
 from warehouse.consensus import consensus_records
 from warehouse.errors import InputError
 from warehouse.queries import (
     consensus_splits,
     counts,
+    current_agreement,
+    current_estimates,
     evaluation_tables,
+    labeler_answers,
     latest_update,
     live_judgment_sources,
     newest_dataset,
+    newest_model,
     next_version,
     pending_estimates,
     pending_premises,
@@ -29,7 +34,7 @@ from warehouse.queries import (
     valid_judgments,
     write_rows,
 )
-from warehouse.records import Dataset, Estimate, Premise, Request, RequestStatus, Task
+from warehouse.records import Dataset, Estimate, Model, Premise, Request, RequestStatus, Task
 from warehouse.store import mark_deleted, merge, merge_all, read, replace
 
 RATINGS = [("p", "a", 0.25), ("p", "s", 0.5), ("q", "a", 1.0)]
@@ -73,14 +78,18 @@ def test_texts_come_with_their_premises(filled: Warehouse) -> None:
 def test_a_premise_is_pending_until_it_was_answered_or_refused(filled: Warehouse) -> None:
     p, q = (made_proposition(name).premise_id for name in "pq")
 
-    def pending(labeler: str = "proposer", version: str = "1") -> set[str]:
-        return {one.premise_id for one in pending_premises(filled, labeler, version)}
+    def pending(labeler: str = "proposer", model: str = "m", version: str = "1") -> set[str]:
+        return {one.premise_id for one in pending_premises(filled, labeler, model, version)}
 
     merge(filled, [made_request(p, "failed")])
     assert pending() == {p, q}
-    merge(filled, [made_request(p, "answered"), made_request(q, "refused")])
+    retried = made_request(p, "failed").model_copy(update={"status": "answered", "reason": None})
+    merge(filled, [retried, made_request(q, "refused")])
     assert pending() == set()
-    assert pending(version="2") == pending(labeler="other") == {p, q}
+    assert pending(version="2") == pending(labeler="other") == pending(model="other") == {p, q}
+    # One of several requests about a premise that failed leaves it pending.
+    merge(filled, [made_request(q, "failed")])
+    assert pending() == {q}
 
 
 def test_an_estimate_without_a_probability_is_not_asked_again(filled: Warehouse) -> None:
@@ -110,14 +119,17 @@ def test_a_proposition_is_pushed_once_a_project(filled: Warehouse) -> None:
     assert len(unpushed_propositions(filled, "Other")) == 2
 
 
-def test_what_a_source_holds_and_since_when(filled: Warehouse) -> None:
-    assert live_judgment_sources(filled, SOURCE) == {"p/a", "p/s", "q/a"}
-    assert latest_update(filled, SOURCE) == datetime(2026, 1, 1, tzinfo=UTC)
-    merge(filled, [made_judgment("p", "a", 0.5, updated_at="2026-02-01T00:00:00Z")])
-    assert latest_update(filled, SOURCE) == datetime(2026, 2, 1, tzinfo=UTC)
-    mark_deleted(filled, SOURCE, ["p/a"])
-    assert live_judgment_sources(filled, SOURCE) == {"p/s", "q/a"}
-    assert (live_judgment_sources(filled, "x"), latest_update(filled, "x")) == (set(), None)
+def test_what_a_batch_of_a_source_holds_and_since_when(warehouse: Warehouse) -> None:
+    judgments = [made_judgment("p", name, 0.5, batch="7") for name in "as"]
+    merge(warehouse, [*judgments, made_judgment("q", "a", 0.5, batch="8")])
+    assert live_judgment_sources(warehouse, SOURCE, "7") == {"p/a", "p/s"}
+    assert latest_update(warehouse, SOURCE, "7") == datetime(2026, 1, 1, tzinfo=UTC)
+    merge(warehouse, [made_judgment("p", "a", 0.5, batch="7", updated_at="2026-02-01T00:00:00Z")])
+    assert latest_update(warehouse, SOURCE, "7") == datetime(2026, 2, 1, tzinfo=UTC)
+    assert latest_update(warehouse, SOURCE, "8") == datetime(2026, 1, 1, tzinfo=UTC)
+    mark_deleted(warehouse, SOURCE, ["p/a"])
+    assert live_judgment_sources(warehouse, SOURCE, "7") == {"p/s"}
+    assert (live_judgment_sources(warehouse, "x", "7"), latest_update(warehouse, "x", "7")) == (set(), None)
 
 
 def test_progress_counts_what_is_simulated(filled: Warehouse) -> None:
@@ -201,19 +213,71 @@ def test_a_query_of_a_person(filled: Warehouse, tmp_path: Path) -> None:
         assert write_rows(filled, query, tmp_path / f"out.{extension}") == 3
     assert pq.read_table(tmp_path / "out.parquet")["probability"].to_pylist() == [0.25, 0.5, 1.0]
     with (tmp_path / "out.csv").open() as file:
-        assert [row["probability"] for row in csv.DictReader(file)] == ["0.25", "0.5", "1"]
+        assert [row["probability"] for row in csv.DictReader(file)] == ["0.25", "0.5", "1.0"]
+    write_rows(filled, "SELECT [0.5::DOUBLE, 1.0::DOUBLE] AS values", tmp_path / "list.csv")
+    assert (tmp_path / "list.csv").read_text().splitlines() == ["values", '"[0.5, 1.0]"']
     lines = (tmp_path / "out.jsonl").read_text().splitlines()
     assert [json.loads(line)["source_id"] for line in lines] == ["p/a", "p/s", "q/a"]
 
 
 def test_a_failed_output_leaves_nothing(filled: Warehouse, tmp_path: Path) -> None:
-    for query, name in (("SELECT * FROM consensus", "out.csv"), ("SELECT nothing", "out.csv"), ("SELECT 1", "out.txt")):
+    for query, name in (("SELECT nothing", "out.csv"), ("SELECT 1", "out.txt")):
         with pytest.raises(InputError):
             write_rows(filled, query, tmp_path / name)
     with pytest.raises(InputError, match="cannot be written"):
         write_rows(filled, "SELECT 1 AS x", tmp_path / "none" / "out.csv")
     left = [path.name for path in tmp_path.iterdir() if path.is_file()]
     assert left == []
+
+
+def made_estimate(proposition: str, version: str, probability: float | None) -> Estimate:
+    return Estimate(
+        estimate_id=f"{proposition} {version}",
+        proposition_id=made_proposition(proposition).proposition_id,
+        labeler="l",
+        labeler_version=version,
+        method="token",
+        probability=probability,
+        reason="unparsed" if probability is None else None,
+        created_at=datetime(2026, 1, int(version), tzinfo=UTC),
+    )
+
+
+def test_of_a_labelers_estimates_the_newest_counts(filled: Warehouse) -> None:
+    merge(filled, [made_estimate("p", "2", 0.75), made_estimate("p", "1", 0.25), made_estimate("q", "1", None)])
+    assert labeler_answers(filled).to_pylist() == [{"name": "l", "probabilities": [0.75], "without": 1}]
+    found = [one for split in ("train", "dev", "test") for one in current_estimates(filled, split)]
+    assert sorted(one.estimate_id for one in found) == ["p 2", "q 1"]
+
+
+def test_of_figures_and_models_the_newest_is_current(filled: Warehouse) -> None:
+    first = measure_agreement(filled, draws=100)
+    merge(filled, first)
+    merge(filled, [made_judgment("q", "s", 0.5)])
+    second = measure_agreement(filled, draws=100)
+    merge(filled, second)
+    current = {one.agreement_id for one in current_agreement(filled) if one.slice == "all"}
+    assert current >= {one.agreement_id for one in second if one.slice == "all"}
+    assert current.isdisjoint({one.agreement_id for one in first})
+    assert newest_model(filled, "demo") is None
+    models = [
+        Model(
+            model_id=str(day),
+            name="demo",
+            dataset_id="d",
+            base_model="b",
+            settings="{}",
+            code_version="0",
+            path="x",
+            dev_loss=None,
+            steps=1,
+            duration_s=1.0,
+            created_at=datetime(2026, 1, day, tzinfo=UTC),
+        )
+        for day in (9, 10)
+    ]
+    merge(filled, models)
+    assert newest_model(filled, "demo") == models[1]
 
 
 def test_other_queries_run_while_a_stream_is_read(filled: Warehouse) -> None:
