@@ -14,10 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from training.batches import Batch
 from training.folders import new_folder
 from training.levels import level_token
+from training.settings import Device, Precision
 from warehouse.errors import InputError
-
-Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["bf16", "fp32"]
 
 _CARD = "estimator.json"
 _NOISE = 0.02

@@ -8,20 +8,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 
 from training import loss as losses
 from training.batches import Indices, collate, encode_table, judged, shuffled_batches, sorted_batches
 from training.estimator import (
     Card,
-    Device,
     Estimator,
-    Precision,
     add_levels,
     answer_logits,
     assemble,
@@ -33,44 +30,14 @@ from training.estimator import (
 from training.folders import empty_folder, new_folder
 from training.levels import Floats, centres
 from training.prompt import Encoded
-from training.targets import Prior, TargetKind, prior_of, targets
+from training.settings import FitSettings
+from training.targets import Prior, prior_of, targets
 from warehouse.errors import InputError, OddsError
 from warehouse.records import Drop
 
 _ROWS_AT_ONCE = 8192
 _GRADIENT_NORM = 1.0
 _REPORT_EVERY = 5  # steps
-
-Positive = Annotated[int, Field(ge=1)]
-
-
-class FitSettings(BaseModel):
-    """How an estimator is fitted. `base` is a GGUF file, or a folder or a name in Hugging Face format."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    base: Annotated[str, Field(min_length=1)]
-    levels: Annotated[int, Field(ge=2, le=100)] = 10
-    target: TargetKind = "mixture"
-    spread: Annotated[float, Field(gt=0, le=1)] = 0.1
-    loss: Literal["forward", "reverse"] = "forward"
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    margin_weight: Annotated[float, Field(ge=0)] = 0.0
-    margin: Annotated[float, Field(ge=0, le=1)] = 0.1
-    tuning: Literal["lora", "full"] = "lora"
-    lora_rank: Positive = 16
-    lora_alpha: Positive = 32
-    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    epochs: Positive = 3
-    batch_size: Positive = 16
-    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
-    level_learning_rate: Annotated[float, Field(gt=0)] = 5e-3
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    max_length: Annotated[int, Field(ge=16)] = 256
-    max_minutes: Annotated[float, Field(gt=0)] | None = None
-    seed: int = 0
-    device: Device = "auto"
-    precision: Precision = "bf16"
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,14 @@ judgment; whatever mass is missing in a proposition goes to the uniform distribu
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
 from training.levels import Floats, bounds, one_hot
-
-TargetKind = Literal["gaussian", "mixture", "mixture+dirichlet", "beta"]
+from training.settings import TargetKind
 
 _EDGE = 0.01  # a Beta needs a mean strictly inside (0, 1)
 _WEIGHT_SLACK = 1e-6

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +13,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.fixtures.estimator import Base, shard_table
 from training.estimator import load_estimator, merge_estimator
-from training.fit import FitSettings, Progress, fit
+from training.fit import Progress, fit
 from training.levels import level_token
 from training.prompt import render
 from training.score import score
+from training.settings import FitSettings
 from warehouse.errors import InputError, OddsError
 
 
@@ -163,20 +165,20 @@ def test_an_interruption_leaves_nothing(tiny_base: Base, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("train", "dev", "changes", "message"),
+    ("sizes", "changes", "message"),
     [
-        (0, 4, {}, "the train split has no proposition"),
-        (4, 0, {}, "the dev split has no proposition"),
-        (4, 4, {"max_length": 20}, "no train proposition fits into 20 tokens"),
-        (4, 4, {"base": "/no/such/folder"}, "no language model could be loaded"),
+        ((0, 4), {}, "the train split has no proposition"),
+        ((4, 0), {}, "the dev split has no proposition"),
+        ((4, 4), {"max_length": 20}, "no train proposition fits into 20 tokens"),
+        ((4, 4), {"base": "/no/such/folder"}, "no language model could be loaded"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
-    tiny_base: Base, tmp_path: Path, train: int, dev: int, changes: dict[str, object], message: str
+    tiny_base: Base, tmp_path: Path, sizes: tuple[int, int], changes: dict[str, object], message: str
 ) -> None:
-    tables = shard_table(4).slice(0, train), shard_table(4).slice(0, dev)
+    train, dev = (shard_table(4).slice(0, size) for size in sizes)
     with pytest.raises(InputError, match=message) as caught:
-        fit(*tables, settings(tiny_base, **changes), tiny_base.cache, tmp_path / "model")
+        fit(train, dev, settings(tiny_base, **changes), tiny_base.cache, tmp_path / "model")
     assert "\n" not in str(caught.value)
     assert _nothing_left(tmp_path)
 
@@ -204,7 +206,7 @@ def test_the_embedded_base_learns_saves_merges_and_answers(gguf_base: Base, tmp_
     scores = scores_by_id(tmp_path / "model", test)
     merge_estimator(tmp_path / "model", tmp_path / "merged")
     np.testing.assert_allclose(scores_by_id(tmp_path / "merged", test), scores, atol=1e-4)
-    model = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    model: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "merged")
     prompt = render(tokenizer, test["premise"][0].as_py(), test["hypothesis"][0].as_py())
     inputs = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)

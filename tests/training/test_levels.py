@@ -16,7 +16,8 @@ LEVELS = st.integers(2, 40)
 @st.composite
 def distributions(draw: st.DrawFn) -> levels.Floats:
     raw = np.array(draw(st.lists(st.floats(0, 1), min_size=2, max_size=20)))
-    return (raw + 1e-3) / (raw + 1e-3).sum()
+    mass: levels.Floats = (raw + 1e-3) / (raw + 1e-3).sum()
+    return mass
 
 
 def test_ten_levels_by_hand() -> None:

@@ -49,12 +49,12 @@ def test_a_long_premise_is_cut_and_the_question_stays(tiny_base: Base, max_lengt
     assert encoded.truncated.tolist() == [False, True]
     length = int(encoded.lengths()[1])
     assert max_length - 3 <= length <= max_length
-    text = tokenizer.decode(encoded.tokens[encoded.offsets[1] :])
+    text = str(tokenizer.decode(encoded.tokens[encoded.offsets[1] :]))
     assert text.startswith('<|start|>user\n### Question: Given the premise "word0 word1')
     assert text.endswith(
         'how likely is it that the hypothesis "The lamp is on." is true?\n\n<|end|>\n<|start|>assistant\n### Answer:'
     )
-    kept = text.split('premise "')[1].split('", how likely')[0]
+    kept = text.split('premise "')[1].split('", how likely', maxsplit=1)[0]
     assert LONG.startswith(kept)
 
 

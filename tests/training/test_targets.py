@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from training.levels import bounds, one_hot
-from training.targets import Judged, Prior, TargetKind, beta, gaussian, mixture, prior_of, shrunk_mixture, targets
+from training.settings import TargetKind
+from training.targets import Judged, Prior, beta, gaussian, mixture, prior_of, shrunk_mixture, targets
 
 KINDS: list[TargetKind] = ["gaussian", "mixture", "mixture+dirichlet", "beta"]
 

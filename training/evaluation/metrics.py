@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,14 +47,14 @@ class Bin(NamedTuple):
     n: int
 
 
-def pearson(scores: Floats, labels: Floats) -> float | None:
+def pearson(scores: npt.NDArray[Any], labels: npt.NDArray[Any]) -> float | None:
     """Pearson's correlation; None where either side is constant or n < 2."""
     if _constant(scores) or _constant(labels):
         return None
     return _number(np.corrcoef(scores, labels)[0, 1])
 
 
-def spearman(scores: Floats, labels: Floats) -> float | None:
+def spearman(scores: npt.NDArray[Any], labels: npt.NDArray[Any]) -> float | None:
     """Spearman's rank correlation, ties sharing their mean rank; None where either side is constant or n < 2."""
     if _constant(scores) or _constant(labels):
         return None
@@ -145,7 +145,7 @@ def interval(
     return float(low), float(high)
 
 
-def _constant(values: Floats) -> bool:
+def _constant(values: npt.NDArray[Any]) -> bool:
     return len(values) < 2 or float(np.ptp(values)) < _SAME
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from training.evaluation.metrics import Bin
-from training.levels import Floats
+from training.levels import Floats, level_of
 
 # stand-ins that `_svg` replaces by the page's colours; nothing else may draw in them
 _INK, _SOFT = "#010203", "#040506"
@@ -45,12 +45,13 @@ def answers(subjects: Mapping[str, Floats]) -> str:
 
     def draw(axes: Any) -> None:
         rows = axes if isinstance(axes, np.ndarray) else np.array([axes])
-        for index, (axis, (name, values)) in enumerate(zip(rows, subjects.items(), strict=True)):
-            share = np.histogram(values, bins=20, range=(0, 1))[0] / max(len(values), 1) * 100
+        shares = [np.bincount(level_of(each, 20), minlength=20) / max(len(each), 1) * 100 for each in subjects.values()]
+        top = 20 * np.ceil(max(float(np.max(shares)), 1) / 20)
+        for index, (axis, (name, values), share) in enumerate(zip(rows, subjects.items(), shares, strict=True)):
             axis.bar(np.arange(20) / 20, share, width=0.044, align="edge", color=_SECOND if index else _FIRST)
             axis.set_title(f"{name} (n = {len(values):,})", loc="left", fontsize=10)
-            axis.set_yticks([0, 50, 100])
-            axis.set_ylim(0, 100)
+            axis.set_yticks([0, top / 2, top])
+            axis.set_ylim(0, top)
             axis.set_xlim(0, 1)
         rows[-1].set_xlabel("probability")
         rows[len(rows) // 2].set_ylabel("share of answers (%)")

@@ -16,6 +16,7 @@ from training.levels import Floats
 from warehouse.records import Agreement, Count, Evaluation, Probability, Text
 
 _BEST_AND_WORST = 10
+_PER_BIN = 10  # test propositions in a bin of the reliability diagram, or the picture is noise
 _NONE, _MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 _TABLE = {
     "pearson": ("Pearson r", "higher is better"),
@@ -61,7 +62,7 @@ class LabelerAnswers(_Part):
     without: Count = 0
 
 
-class TestProposition(_Part):
+class ScoredProposition(_Part):
     """A test proposition with the estimator's score, an 80% interval of its level distribution, and the consensus."""
 
     premise: Text
@@ -98,7 +99,7 @@ class ReportData(_Part):
     labelers: list[LabelerAnswers]
     curve: list[CurvePoint]
     evaluations: list[Evaluation]
-    test: list[TestProposition]
+    test: list[ScoredProposition]
     provenance: list[tuple[str, str]]
 
 
@@ -226,21 +227,22 @@ def _curve(curve: Sequence[CurvePoint]) -> Figure:
     )
 
 
-def _test_figures(test: Sequence[TestProposition]) -> dict[str, Figure]:
+def _test_figures(test: Sequence[ScoredProposition]) -> dict[str, Figure]:
     scores, means = np.array([each.score for each in test]), np.array([each.mean for each in test])
-    curves = {"estimator": metrics.reliability(scores, means)}
+    bins = max(2, min(10, len(test) // _PER_BIN))
+    curves = {"estimator": metrics.reliability(scores, means, bins)}
     asked = [(each.panel_mean, each.mean) for each in test if each.panel_mean is not None]
     if asked:
         panel, labels = np.array(asked).T
-        curves["mean of the labelers"] = metrics.reliability(panel, labels)
+        curves["mean of the labelers"] = metrics.reliability(panel, labels, bins)
     gap = metrics.calibration_error(scores, means) or 0.0
     r = metrics.pearson(scores, means)
     return {
         "reliability": Figure(
             pictures.reliability(curves),
             f"Reliability diagram; the estimator's mean distance from the diagonal is {gap:.2f}.",
-            f"Ten bins of equal size. Above the diagonal the answers are too low, below it too high; "
-            f"the estimator is off by {gap:.2f} on average.",
+            f"{bins} bins of about equal size. Above the diagonal the answers are too low, below it too high; "
+            f"in ten bins the estimator is off by {gap:.2f} on average.",
         ),
         "scatter": Figure(
             pictures.scatter(scores, means),
@@ -252,7 +254,9 @@ def _test_figures(test: Sequence[TestProposition]) -> dict[str, Figure]:
 
 
 def _best(metric: str, evaluations: Sequence[Evaluation]) -> float | None:
-    values = [each.value for each in evaluations if each.metric == metric and each.value is not None]
+    """The best figure among those that answer on their own: neither the constant nor the annotators are rivals."""
+    rivals = [each for each in evaluations if each.subject != "constant" and "annotator" not in each.subject]
+    values = [each.value for each in rivals if each.metric == metric and each.value is not None]
     if not values:
         return None
     return max(values) if _TABLE[metric][1].startswith("higher") else min(values)

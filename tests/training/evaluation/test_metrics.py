@@ -48,20 +48,17 @@ def test_calibration_error_by_hand() -> None:
     scores, labels = np.array([0.1, 0.2, 0.8, 0.9]), np.array([0.3, 0.4, 0.5, 0.7])
     # two bins: |.15 - .35| and |.85 - .6|
     assert metrics.calibration_error(scores, labels, bins=2) == pytest.approx((0.2 + 0.25) / 2)
-    assert metrics.reliability(scores, labels, bins=2) == [
-        (pytest.approx(0.15), pytest.approx(0.35), 2),
-        (pytest.approx(0.85), pytest.approx(0.6), 2),
-    ]
+    np.testing.assert_allclose(metrics.reliability(scores, labels, bins=2), [(0.15, 0.35, 2), (0.85, 0.6, 2)])
 
 
 def test_a_constant_has_one_bin_whatever_the_order() -> None:
     labels = np.array([0.0, 0.0, 1.0, 1.0, 0.5])
-    assert metrics.reliability(np.full(5, 0.4), labels) == [(pytest.approx(0.4), 0.5, 5)]
+    np.testing.assert_allclose(metrics.reliability(np.full(5, 0.4), labels), [(0.4, 0.5, 5)])
     assert metrics.calibration_error(np.full(5, 0.5), labels) == 0
 
 
-@given(PAIRS, st.randoms())
-def test_the_calibration_error_ignores_the_order_of_the_rows(pairs: Floats, random: object) -> None:
+@given(PAIRS)
+def test_the_calibration_error_ignores_the_order_of_the_rows(pairs: Floats) -> None:
     order = np.random.default_rng(0).permutation(len(pairs))
     one = metrics.calibration_error(pairs[:, 0], pairs[:, 1])
     assert one == pytest.approx(metrics.calibration_error(pairs[order, 0], pairs[order, 1]))
@@ -110,7 +107,7 @@ def test_the_interval_of_a_mean_is_the_known_one() -> None:
     found = metrics.interval(lambda rows: float(values[rows].mean()), range(400), resamples=4000)
     assert found is not None
     half = 1.96 * values.std() / 20
-    assert found == (pytest.approx(values.mean() - half, abs=0.012), pytest.approx(values.mean() + half, abs=0.012))
+    np.testing.assert_allclose(found, (values.mean() - half, values.mean() + half), atol=0.012)
 
 
 def test_whole_groups_are_drawn() -> None:

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.training.evaluation.test_suites import estimate, judged_table
+from training.evaluation.report import (
+    CurvePoint,
+    Judged,
+    LabelerAnswers,
+    ReportData,
+    ScoredProposition,
+    Stage,
+    render,
+    write_report,
+)
+from training.evaluation.suites import Naming, consensus_suite
+from training.levels import one_hot
+from warehouse.records import Agreement
+
+SCREENSHOT = Path(__file__).parents[3] / "build" / "screenshots" / "report.png"
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+NASTY = "<script>alert('x')</script> & averyveryverylongwordwithoutanyspace" * 3
+
+
+def agreement(metric: str, value: float | None, low: float | None = None, high: float | None = None) -> Agreement:
+    return Agreement(
+        agreement_id=metric,
+        metric=metric,
+        scope="all judgments",
+        slice="all judgments",
+        value=value,
+        low=low,
+        high=high,
+        n_propositions=206,
+        n_annotators=6,
+        n_judgments=1030,
+        n_simulated=1030,
+        fingerprint="f",
+        snapshot_id=1,
+    )
+
+
+def synthetic(*, simulated: bool = True) -> ReportData:
+    """A report's data made up of random numbers, of the size of a small run."""
+    rng = np.random.default_rng(3)
+    table = judged_table(40)
+    ids, means = table["proposition_id"].to_pylist(), table["mean"].to_numpy()
+    scores = np.clip(0.25 + 0.5 * means + 0.1 * rng.normal(size=40), 0.02, 0.98)
+    distributions = {
+        key: (score, (0.6 * one_hot(score, 10) + 0.04).tolist()) for key, score in zip(ids, scores, strict=True)
+    }
+    panel = {
+        "smollm2-135m verbalised": rng.choice([0.5, 0.7, 0.8, 0.9], size=200, p=[0.2, 0.1, 0.6, 0.1]),
+        "smollm2-135m scale20": np.clip(np.round(rng.normal(0.6, 0.2, size=200) * 20) / 20, 0, 1),
+        "smollm2-135m token": rng.beta(4, 3, size=200),
+    }
+    estimates = [
+        estimate(key, labeler, float(values[i])) for labeler, values in panel.items() for i, key in enumerate(ids)
+    ]
+    decay = [4.0 * np.exp(-step / 12) + 0.4 + 0.05 * rng.normal() for step in range(5, 65, 5)]
+    spread = rng.uniform(0.05, 0.95, size=206)
+    return ReportData(
+        title="Probability judgments: demo",
+        created_at=datetime(2026, 3, 4, 12, 30, tzinfo=UTC),
+        n_judgments=1030,
+        n_simulated=1030 if simulated else 0,
+        n_annotators=6,
+        n_simulated_annotators=6 if simulated else 0,
+        stages=[
+            Stage(name="Premises", count=41),
+            Stage(name="Propositions", count=206, remark="80 imported, 126 proposed"),
+            Stage(name="LLM requests", count=744, remark="12 refused: unparseable 9, too long 3"),
+            Stage(name="Estimates", count=606, remark="12 without a probability"),
+            Stage(name="Judgments", count=1030, remark="17 cannot judge"),
+            Stage(name="Training propositions", count=150, remark="16 dev, 40 test, split by premise"),
+        ],
+        agreement=[agreement("interval alpha", 0.508, 0.484, 0.532), agreement("ordinal alpha", -0.021)],
+        consensus=[Judged(mean=m, sd=float(rng.uniform(0.1, 0.9) * np.sqrt(m * (1 - m)))) for m in spread],
+        judgments=rng.beta(0.7, 0.7, size=1030).tolist(),
+        labelers=[LabelerAnswers(name=k, probabilities=v.tolist(), without=4) for k, v in panel.items()],
+        curve=[
+            CurvePoint(step=5 * i + 5, loss=loss, dev_loss=loss + 0.1 if i % 4 == 3 else None)
+            for i, loss in enumerate(decay)
+        ],
+        evaluations=consensus_suite(table, distributions, estimates, 0.5, Naming("m", "d"), resamples=50),
+        test=[
+            ScoredProposition(
+                premise=NASTY if i == 0 else f"A woman in a red coat walks two dogs along the river at dawn ({i}).",
+                hypothesis=f"Someone is outside, and it is early in the day ({i}).",
+                score=float(scores[i] if i else means[i]),
+                low=max(float(scores[i]) - 0.2, 0.0),
+                high=min(float(scores[i]) + 0.2, 1.0),
+                mean=float(means[i]),
+                panel_mean=float(np.mean([values[i] for values in panel.values()])),
+                n_judgments=5,
+            )
+            for i in range(40)
+        ],
+        provenance=[
+            ("Dataset", "demo, version 1 (3f2a9c41d07be65518aa20c4)"),
+            ("Warehouse snapshot", "57"),
+            ("Base model", "SmolLM2-135M-Instruct"),
+            ("Settings", '{"levels": 10, "target": "mixture", "epochs": 3, "learning_rate": 0.0005, "batch_size": 16}'),
+            ("Code version", "0.1.0"),
+        ],
+    )
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no chromium on this machine")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def opened(browser: Any, report: Path, width: int, scheme: str = "light") -> Any:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.requests_seen = []
+    page.on("request", lambda request: page.requests_seen.append(request.url))
+    page.goto(report.as_uri())
+    return page
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(synthetic(), path)
+    return path
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_fits_and_loads_nothing(browser: Any, report: Path, width: int) -> None:
+    page = opened(browser, report, width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.requests_seen == [report.as_uri()]
+    assert page.evaluate("document.scripts.length") == 0
+    pictures = page.locator("[role=img]")
+    assert pictures.count() == 5
+    for index in range(5):
+        picture = pictures.nth(index)
+        box = picture.locator("svg").bounding_box()
+        assert box["width"] > 250
+        assert box["height"] > 150
+        assert len(picture.get_attribute("aria-label")) > 40
+    page.close()
+
+
+def test_the_banner_is_seen_at_once_where_judgments_are_simulated(browser: Any, report: Path) -> None:
+    page = opened(browser, report, 1280)
+    banner = page.locator("#simulated")
+    assert banner.is_visible()
+    assert banner.bounding_box()["y"] < 500
+    assert "1,030 of 1,030 judgments are by programs, not people" in banner.inner_text()
+    SCREENSHOT.parent.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOT, full_page=True)
+    assert SCREENSHOT.stat().st_size > 50_000
+    page.close()
+
+
+def test_dark_mode_has_contrast(browser: Any, report: Path) -> None:
+    page = opened(browser, report, 1280, "dark")
+    ink, paper = page.evaluate(
+        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    brightness = [sum(int(part) for part in each[4:-1].split(",")) for each in (ink, paper)]
+    assert brightness[0] - brightness[1] > 450
+    assert page.locator("figure svg text").first.evaluate("each => getComputedStyle(each).fill") == ink
+    page.close()
+
+
+def test_the_table_shows_every_subject_once(browser: Any, report: Path) -> None:
+    page = opened(browser, report, 1280)
+    rows = page.locator("#evaluation ~ .scroll").first.locator("tbody tr")
+    names = [row.locator("th").inner_text() for row in rows.all()]
+    assert names[0] == "Estimator"
+    assert len(names) == len(set(names)) == 7
+    constant = rows.nth(names.index("Constant: the training mean")).locator("td").all_inner_texts()
+    assert constant[:3] == ["40", "\N{EN DASH}", "\N{EN DASH}"]
+    page.close()
+
+
+def test_real_people_bring_no_banner() -> None:
+    assert 'id="simulated"' not in render(synthetic(simulated=False))
+    assert 'id="simulated"' in render(synthetic())
+
+
+def test_texts_are_escaped() -> None:
+    html = render(synthetic())
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in html
+
+
+def test_a_report_of_nothing_still_reads(tmp_path: Path) -> None:
+    empty = synthetic().model_copy(
+        update={
+            name: []
+            for name in ("stages", "agreement", "consensus", "judgments", "labelers", "curve", "evaluations", "test")
+        }
+    )
+    write_report(empty, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert "agreement cannot be measured" in text
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_failed_write_keeps_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old")
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_report(synthetic(), path)
+    assert path.read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
