@@ -110,6 +110,7 @@ def _judgment(
         lead_time_s=_seconds(annotation.get("lead_time")),
         source=SOURCE,
         source_id=source_id,
+        sequence=number if isinstance(number := annotation.get("id"), int) else None,
         batch=batch,
         submitted_at=_moment(annotation.get("created_at")),
         updated_at=_moment(annotation.get("updated_at")),

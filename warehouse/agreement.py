@@ -133,7 +133,8 @@ def _selected_sql(selection: Selection) -> str:
     kinds = ", ".join(f"'{kind}'" for kind in selection.annotator_kinds)
     rejected = "" if selection.include_rejected else "AND j.status <> 'rejected'"
     order = (
-        "PARTITION BY j.annotator_id, j.proposition_id ORDER BY j.submitted_at NULLS LAST, j.source_id, j.judgment_id"
+        "PARTITION BY j.annotator_id, j.proposition_id "
+        "ORDER BY j.sequence NULLS LAST, j.submitted_at NULLS LAST, j.judgment_id"
     )
     first = f"QUALIFY row_number() OVER ({order}) = 1" if selection.repeats == "first" else ""
     return f"""

@@ -257,6 +257,7 @@ def _judgment_rows(
             "lead_time_s": column(mapping.lead_time, seconds, pa.float64()),
             "source": pa.repeat(pa.scalar(source), n),
             "source_id": source_ids,
+            "sequence": pa.array(np.arange(n), pa.int64()),
             "status": pc.fill_null(pc.utf8_lower(column(mapping.status, texts, text)), "submitted"),
             "batch": column(mapping.batch, texts, text),
             "submitted_at": column(mapping.submitted_at, times, pa.timestamp("us", "UTC")),

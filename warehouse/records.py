@@ -207,10 +207,12 @@ class Judgment(Record):
     """One annotator's probability for one proposition, or "cannot judge".
 
     `raw_probability` is where the slider stood, also where the annotator could not judge; only `probability` counts.
+    `sequence` is its place in its source: of an annotator's judgments on one proposition the first counts.
     """
 
     table: ClassVar[str] = "judgments"
     key: ClassVar[str] = "judgment_id"
+    volatile: ClassVar[frozenset[str]] = frozenset({"created_at", "sequence"})
 
     judgment_id: Text
     proposition_id: Text
@@ -222,6 +224,7 @@ class Judgment(Record):
     lead_time_s: Annotated[float, Field(ge=0)] | None = None
     source: Text
     source_id: Text
+    sequence: Count | None = None
     status: str = "submitted"
     batch: str | None = None
     submitted_at: AwareDatetime | None = None

@@ -72,6 +72,7 @@ def test_a_rating_with_a_comment() -> None:
         "lead_time_s": 3.2,
         "source": "label-studio",
         "source_id": UNIQUE,
+        "sequence": 1,
         "status": "submitted",
         "batch": "project",
         "submitted_at": datetime(2026, 11, 23, 14, 51, 45, 414903, UTC),

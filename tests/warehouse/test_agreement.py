@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.fixtures.store import made_judgment, made_proposition, made_rows
 from warehouse import Warehouse, resample
 from warehouse.agreement import Selection, alpha_sql, measure_agreement, unrecorded
-from warehouse.imports import JudgmentMapping, read_judgments
+from warehouse.imports import read_judgments
 from warehouse.queries import current_agreement
 from warehouse.records import Agreement, Estimate
 from warehouse.store import Merged, merge, merge_all
@@ -118,8 +118,7 @@ def test_real_judgments_give_the_reference_alpha(warehouse: Warehouse, nli_varia
 
 
 def test_imported_real_judgments_give_the_reference_alpha(warehouse: Warehouse, nli_variation: Path) -> None:
-    # The reference keeps the first repeat in the order of the file: without times that is our order as well.
-    batch = read_judgments(nli_variation, JudgmentMapping(submitted_at=None))
+    batch = read_judgments(nli_variation)
     merge_all(warehouse, [batch.premises, batch.propositions, batch.annotators, batch.judgments])
     for name, selection in SELECTIONS.items():
         figures = measure_agreement(warehouse, selection, draws=100)
@@ -154,6 +153,16 @@ def test_of_repeats_the_first_in_time_counts(warehouse: Warehouse) -> None:
     every = figure(measure_agreement(warehouse, Selection(repeats="all"), draws=100), "interval_alpha")
     assert (first.n_judgments, every.n_judgments) == (4, 5)
     assert first.value != every.value
+
+
+def test_the_order_of_the_source_stands_above_the_time(warehouse: Warehouse) -> None:
+    later = made_judgment("p", "a", 0.0, source_id="x", sequence=0, submitted_at="2026-05-01T00:00:00Z")
+    earlier = made_judgment("p", "a", 1.0, source_id="y", sequence=1, submitted_at="2026-04-01T00:00:00Z")
+    rows = made_rows([("p", "a", 0.5)])
+    merge_all(warehouse, [*rows[:3], [later, earlier]])
+    assert warehouse.sql("SELECT probability FROM valid_judgments")["probability"].to_pylist() == [0.0]
+    first = next(each for each in measure_agreement(warehouse, draws=100) if each.metric == "share_at_0")
+    assert first.value == 1.0
 
 
 def test_simple_figures_by_hand(warehouse: Warehouse) -> None:

@@ -144,6 +144,7 @@ CREATE TABLE judgments (
   lead_time_s DOUBLE,
   source VARCHAR NOT NULL,
   source_id VARCHAR NOT NULL,
+  sequence BIGINT,
   status VARCHAR NOT NULL,
   batch VARCHAR,
   submitted_at TIMESTAMP WITH TIME ZONE,
@@ -164,6 +165,7 @@ COMMENT ON COLUMN judgments.source IS 'Where it was made: a Label Studio project
 COMMENT ON COLUMN judgments.source_id IS 'The id that it has there.';
 COMMENT ON COLUMN judgments.status IS 'submitted, or what the source says in lower case; rejected ones do not count.';
 COMMENT ON COLUMN judgments.batch IS 'The batch that it belongs to in its source; null without one.';
+COMMENT ON COLUMN judgments.sequence IS 'Its place in its source (a row of a file, a number of Label Studio): the first of an annotator on a proposition counts; null where the source has no order.';
 COMMENT ON COLUMN judgments.submitted_at IS 'When it was made (UTC); null where unknown.';
 COMMENT ON COLUMN judgments.updated_at IS 'When it was last changed in its source (UTC); null where unknown.';
 COMMENT ON COLUMN judgments.deleted_at IS 'When it was found deleted in its source (UTC); null while it stands.';

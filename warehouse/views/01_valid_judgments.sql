@@ -17,5 +17,5 @@ FROM judgments j
 JOIN annotators a ON a.annotator_id = j.annotator_id
 WHERE j.deleted_at IS NULL AND j.status <> 'rejected' AND NOT j.cannot_judge
 QUALIFY row_number() OVER (
-  PARTITION BY j.annotator_id, j.proposition_id ORDER BY j.submitted_at NULLS LAST, j.source_id, j.judgment_id
+  PARTITION BY j.annotator_id, j.proposition_id ORDER BY j.sequence NULLS LAST, j.submitted_at NULLS LAST, j.judgment_id
 ) = 1;
