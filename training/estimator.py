@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -66,10 +69,11 @@ def add_levels(model: Any, tokenizer: Any, levels: int, seed: int) -> list[int]:
     """Give a model and its tokenizer the level tokens that they lack, and return the ids of all K.
 
     A new row of the embedding (and of an untied output matrix) is the mean row with a little noise that depends on
-    `seed` alone.
+    `seed` alone. Raises InputError where the model has more levels already.
     """
-    present = set(tokenizer.get_vocab())
-    missing = [token for token in map(level_token, range(levels)) if token not in present]
+    if (found := _count_levels(tokenizer)) > levels:
+        raise InputError(f"the base model answers in {found} levels already; set levels to {found}, not to {levels}")
+    missing = [level_token(level) for level in range(found, levels)]
     if missing:
         tokenizer.add_tokens(missing)
         if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
@@ -95,7 +99,8 @@ def with_lora(model: Any, level_ids: list[int], rank: int, alpha: int, dropout: 
         task_type="CAUSAL_LM",
         trainable_token_indices=dict.fromkeys(_embeddings(model), level_ids),
     )
-    return get_peft_model(model, config)
+    with _without_future_warnings():
+        return get_peft_model(model, config)
 
 
 def answer_logits(model: Any, batch: Batch) -> torch.Tensor:
@@ -158,12 +163,14 @@ def merge_estimator(folder: Path, out_dir: Path) -> None:
 
 def _with_adapter(folder: Path, card: Card) -> tuple[Any, Any]:
     from peft import PeftModel
+    from safetensors import SafetensorError
 
     model, tokenizer = load_base(card.base, Path(card.cache))
     add_levels(model, tokenizer, card.levels, seed=0)
     try:
-        return PeftModel.from_pretrained(model, folder), tokenizer
-    except (OSError, ValueError, RuntimeError) as error:
+        with _without_future_warnings():
+            return PeftModel.from_pretrained(model, folder), tokenizer
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{folder}: its adapter does not fit the base {card.base}: {_line(error)}") from error
 
 
@@ -180,13 +187,14 @@ def _read_card(folder: Path) -> Card | None:
 
 
 def _pretrained(place: str | Path) -> tuple[Any, Any]:
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # whoever calls shows progress of their own
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(place))
         model = AutoModelForCausalLM.from_pretrained(str(place), dtype=torch.float32)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise InputError(f"{place}: no language model could be loaded from there: {_line(error)}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -248,6 +256,13 @@ def _count_levels(tokenizer: Any) -> int:
     while level_token(levels) in present:
         levels += 1
     return levels
+
+
+@contextmanager
+def _without_future_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft reads a property that transformers is renaming
+        yield
 
 
 def _line(error: Exception) -> str:

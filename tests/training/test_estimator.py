@@ -85,6 +85,13 @@ def test_adding_levels_twice_changes_nothing(tiny_base: Base) -> None:
     torch.testing.assert_close(model.get_input_embeddings().weight[ids], rows)
 
 
+def test_a_base_with_more_levels_is_refused(tiny_base: Base) -> None:
+    model, tokenizer = load_base(tiny_base.path, tiny_base.cache)
+    add_levels(model, tokenizer, LEVELS, 0)
+    with pytest.raises(InputError, match="answers in 6 levels already"):
+        add_levels(model, tokenizer, LEVELS - 1, 0)
+
+
 def test_a_level_token_is_one_token_after_the_answer(tiny_base: Base) -> None:
     model, tokenizer = load_base(tiny_base.path, tiny_base.cache)
     ids = add_levels(model, tokenizer, LEVELS, 0)
@@ -178,6 +185,14 @@ def test_bad_folders_are_named(tiny_base: Base, tmp_path: Path) -> None:
         load_base(tmp_path / "missing.gguf", tmp_path)
     (tmp_path / "estimator.json").write_text(json.dumps({"base": "x"}))
     with pytest.raises(InputError, match="not an estimator's card"):
+        load_estimator(tmp_path)
+
+
+def test_a_damaged_adapter_is_named(tiny_base: Base, tmp_path: Path) -> None:
+    save_estimator(estimator(tiny_base), tmp_path)
+    weights = tmp_path / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(InputError, match="its adapter does not fit the base"):
         load_estimator(tmp_path)
 
 

@@ -197,8 +197,8 @@ def test_a_diverged_training_says_so(tiny_base: Base, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_embedded_base_learns_saves_merges_and_answers(gguf_base: Base, tmp_path: Path) -> None:
-    chosen = FitSettings(base=str(gguf_base.path), device="cpu", precision="fp32", epochs=4, batch_size=8)
-    fitted = fit(shard_table(40), shard_table(8, start=100), chosen, gguf_base.cache, tmp_path / "model")
+    chosen = FitSettings(base=str(gguf_base.path), device="cpu", precision="fp32", epochs=4, batch_size=4)
+    fitted = fit(shard_table(24), shard_table(4, start=100), chosen, gguf_base.cache, tmp_path / "model")
     dev = [each.dev_loss for each in fitted.history if each.dev_loss is not None]
     assert dev[-1] < 0.5 * dev[0]
     assert len(list(gguf_base.cache.iterdir())) == 1
