@@ -1,0 +1,215 @@
+"""From a reply to a probability or a reason. Pure, and never a guess: what can be read in two ways is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from synthesis.render import Answer
+
+MIN_YES_NO_MASS = 0.2
+"""The least joint probability of Yes and No at the first token: below it the model was not answering the question."""
+
+
+class Reason(StrEnum):
+    """Why a reply is no answer."""
+
+    EMPTY = "empty_reply"
+    CUT_OFF = "cut_off"
+    NOT_JSON = "not_json"
+    MISSING_FIELD = "missing_field"
+    NO_NUMBER = "no_number"
+    SEVERAL_ANSWERS = "several_answers"
+    AMBIGUOUS = "ambiguous"
+    NOT_FINITE = "not_finite"
+    OUT_OF_RANGE = "out_of_range"
+    NO_LOGPROBS = "no_logprobs"
+    NO_YES_NO_TOKEN = "no_yes_no_token"  # noqa: S105 - a token of text
+    TOO_FEW_SAMPLES = "too_few_samples"
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A probability in [0, 1] or a reason, exactly one of them, and the reasoning that came with it."""
+
+    probability: float | None
+    reason: Reason | None
+    reasoning: str | None = None
+
+
+@dataclass(frozen=True)
+class _Field:
+    """Where a number stands in a JSON answer, what it is divided by, and the suffixes it may carry."""
+
+    name: str
+    top: float
+    suffixes: Mapping[str, float]
+
+
+_FIELDS: Mapping[Answer, _Field] = {
+    "probability": _Field("probability", 1.0, {"": 1.0, "%": 100.0}),
+    "scale20": _Field("score", 20.0, {"": 20.0, "/20": 20.0}),
+}
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+_PLAIN = re.compile(
+    rf"(?:(?:answer|probability|score)\s*[:=]\s*)?({_NUMBER}|[+-]?(?:nan|inf(?:inity)?))\s*(%|/\s*20)?\.?", re.I
+)
+_ANY_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_THINK = re.compile(r"<think>.*?</think>", re.DOTALL | re.IGNORECASE)
+
+
+def parse_number(text: str, answer: Answer, finish_reason: str | None = None) -> Parsed:
+    """The probability in a reply whose answer is "probability" (0.7 or 70%) or "scale20" (14 of 20 is 0.7).
+
+    Accepted are one JSON object with the field `probability` or `score`, in a code fence or among other text, and a
+    bare number with or without a label. A reply that was cut off by the token limit has the reason `cut_off`.
+    """
+    field = _FIELDS[answer]
+    visible = without_thinking(text)
+    parsed = _refused(Reason.EMPTY) if not visible else _from_text(visible, field)
+    if parsed.reason is not None and finish_reason == "length":
+        return Parsed(None, Reason.CUT_OFF, parsed.reasoning)
+    return parsed
+
+
+def parse_yes_no(top_logprobs: Iterable[tuple[str, float]]) -> Parsed:
+    """P(Yes) / (P(Yes) + P(No)) at the first token, from pairs of token and natural-log probability.
+
+    Spellings that differ only in case and leading space are summed. Refused where P(Yes) + P(No) is below
+    MIN_YES_NO_MASS, or where the endpoint gave no log-probabilities.
+    """
+    mass = {"yes": 0.0, "no": 0.0}
+    seen = False
+    for token, logprob in top_logprobs:
+        if math.isnan(logprob) or logprob > 0:
+            continue
+        seen = True
+        word = token.lstrip(" \t\n▁Ġ").casefold()
+        if word in mass:
+            mass[word] += math.exp(logprob)
+    if not seen:
+        return _refused(Reason.NO_LOGPROBS)
+    total = mass["yes"] + mass["no"]
+    if total < MIN_YES_NO_MASS:
+        return _refused(Reason.NO_YES_NO_TOKEN)
+    return Parsed(mass["yes"] / total, None)
+
+
+def parse_hypotheses(text: str, finish_reason: str | None = None) -> list[str] | Reason:
+    """The hypotheses of a reply that holds one JSON object with the field `hypotheses`, a list of texts."""
+    visible = without_thinking(text)
+    found = _objects_with(visible, "hypotheses")
+    if len(found) == 1:
+        values = found[0]["hypotheses"]
+        if isinstance(values, list) and all(isinstance(value, str) for value in values):
+            return values
+        return Reason.MISSING_FIELD
+    if finish_reason == "length":
+        return Reason.CUT_OFF
+    if not visible:
+        return Reason.EMPTY
+    if found:
+        return Reason.SEVERAL_ANSWERS
+    return Reason.MISSING_FIELD if _objects(visible) else Reason.NOT_JSON
+
+
+def without_thinking(text: str) -> str:
+    """The reply without its <think> blocks; an open block takes the rest, a lone closing tag what stands before."""
+    visible = _THINK.sub("", text)
+    visible = re.split(r"</think>", visible, flags=re.IGNORECASE)[-1]
+    return re.split(r"<think>", visible, maxsplit=1, flags=re.IGNORECASE)[0].strip()
+
+
+def _refused(reason: Reason, reasoning: str | None = None) -> Parsed:
+    return Parsed(None, reason, reasoning)
+
+
+def _from_text(text: str, field: _Field) -> Parsed:
+    found = _objects_with(text, field.name)
+    if len(found) > 1:
+        return _refused(Reason.SEVERAL_ANSWERS)
+    if found:
+        reasoning = found[0].get("reasoning")
+        value = _from_value(found[0][field.name], field)
+        return Parsed(value.probability, value.reason, reasoning if isinstance(reasoning, str) else None)
+    if _objects(text):
+        return _refused(Reason.MISSING_FIELD)
+    return _refused(Reason.NOT_JSON) if "{" in text else _from_plain(text, field)
+
+
+def _from_value(value: Any, field: _Field) -> Parsed:
+    if isinstance(value, _Twice):
+        return _refused(Reason.SEVERAL_ANSWERS)
+    if isinstance(value, str):
+        return _from_plain(value.strip(), field)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return _refused(Reason.NO_NUMBER)
+    return _in_range(value, field.top)
+
+
+def _from_plain(text: str, field: _Field) -> Parsed:
+    match = _PLAIN.fullmatch(text)
+    if match is None:
+        return _refused(_why_not_plain(text))
+    suffix = re.sub(r"\s", "", match[2] or "")
+    if suffix not in field.suffixes:
+        return _refused(Reason.AMBIGUOUS)
+    return _in_range(float(match[1]), field.suffixes[suffix])
+
+
+def _why_not_plain(text: str) -> Reason:
+    numbers = len(_ANY_NUMBER.findall(text))
+    if numbers == 0:
+        return Reason.NO_NUMBER
+    return Reason.AMBIGUOUS if numbers == 1 else Reason.SEVERAL_ANSWERS
+
+
+def _in_range(value: float, top: float) -> Parsed:
+    if isinstance(value, float) and not math.isfinite(value):
+        return _refused(Reason.NOT_FINITE)
+    if not 0 <= value <= top:
+        return _refused(Reason.OUT_OF_RANGE)
+    return Parsed(value / top, None)
+
+
+class _Twice:
+    """Stands for the value of a key that an object holds more than once with different values."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        result[key] = _Twice() if key in result and result[key] != value else value
+    return result
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
+def _objects(text: str) -> list[dict[str, Any]]:
+    """The JSON objects in the text, from left to right; what stands between them is passed over."""
+    found: list[dict[str, Any]] = []
+    position = text.find("{")
+    while position >= 0:
+        try:
+            value, end = _DECODER.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            end = position + 1
+        else:
+            found.append(value)
+        position = text.find("{", end)
+    return found
+
+
+def _objects_with(text: str, name: str) -> list[dict[str, Any]]:
+    """The objects that have the field, each different one once: a model may give the same answer twice."""
+    found: list[dict[str, Any]] = []
+    for value in _objects(text):
+        if name in value and all(value[name] != other[name] for other in found):
+            found.append(value)
+    return found

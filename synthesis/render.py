@@ -1,0 +1,171 @@
+"""From a prompt file and its values to the messages that are sent. Reading is apart from rendering, which is pure."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from warehouse.errors import InputError
+from warehouse.records import Method, Text, content_id, normalise
+
+Answer = Literal["hypotheses", "probability", "scale20", "yes_no"]
+
+ANSWERS_OF_METHOD: Mapping[Method, tuple[Answer, ...]] = {
+    "verbalised": ("probability",),
+    "scale20": ("scale20",),
+    "token": ("yes_no",),
+    "mean_of_samples": ("probability", "scale20"),
+}
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_NEEDED: Mapping[Answer, frozenset[str]] = {
+    "hypotheses": frozenset({"premise", "target"}),
+    "probability": frozenset({"premise", "hypothesis"}),
+    "scale20": frozenset({"premise", "hypothesis"}),
+    "yes_no": frozenset({"premise", "hypothesis"}),
+}
+_ALLOWED: Mapping[Answer, frozenset[str]] = {
+    **_NEEDED,
+    "hypotheses": frozenset({"premise", "target", "likelihood", "count"}),
+}
+
+
+class Example(BaseModel):
+    """One worked example: the values of its user turn, and the reply that is shown for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    values: dict[str, str]
+    reply: Text
+
+
+class Prompt(BaseModel):
+    """A versioned prompt. In `user`, {premise}, {hypothesis}, {target} ... stand for values; other braces are text.
+
+    `answer` says what a reply holds and so how it is parsed. `json_schema` is the JSON schema of the answer as text,
+    in which {count} stands for the number of hypotheses that are asked for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Text
+    version: Annotated[int, Field(ge=1)]
+    description: Text
+    answer: Answer
+    system: Text
+    user: Text
+    examples: tuple[Example, ...] = ()
+    json_schema: Text | None = None
+
+    @property
+    def revision(self) -> str:
+        """The version number and a hash of the text that is sent, so that an edited text is never mistaken."""
+        text = self.model_dump_json(include={"answer", "system", "user", "examples", "json_schema"})
+        return f"{self.version}-{content_id('prompt', text)[:12]}"
+
+    @model_validator(mode="after")
+    def _can_be_rendered(self) -> Prompt:
+        named = set(_PLACEHOLDER.findall(self.user))
+        if missing := _NEEDED[self.answer] - named:
+            raise ValueError(f"user lacks {{{sorted(missing)[0]}}}")
+        if unknown := named - _ALLOWED[self.answer]:
+            raise ValueError(f"user holds {{{sorted(unknown)[0]}}}, which has no value here")
+        for number, example in enumerate(self.examples, start=1):
+            if set(example.values) != named:
+                raise ValueError(f"example {number} must give exactly the values {', '.join(sorted(named))}")
+        response_format(self, count=1)
+        return self
+
+
+def load_prompt(prompt: str) -> Prompt:
+    """The prompt of that name in the package, or of that file where the name ends in `.toml`.
+
+    Raises InputError where there is no such prompt or the file cannot be used.
+    """
+    if not prompt.endswith(".toml"):
+        packaged = resources.files("synthesis.prompts") / f"{prompt}.toml"
+        if not packaged.is_file():
+            known = ", ".join(prompt_names())
+            raise InputError(f"prompt {prompt}: no such prompt; give one of {known} or the path of a .toml file")
+        return parse_prompt(packaged.read_text("utf-8"), prompt)
+    try:
+        return parse_prompt(Path(prompt).read_text("utf-8"), prompt)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"prompt {prompt}: the file cannot be read ({error}); check the path") from error
+
+
+def prompt_names() -> list[str]:
+    """The names of the prompts of the package."""
+    files = resources.files("synthesis.prompts").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def parse_prompt(text: str, where: str) -> Prompt:
+    """The prompt of a TOML text; `where` names it in errors (InputError)."""
+    try:
+        return Prompt.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"prompt {where}: not valid TOML ({error})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "file"
+        raise InputError(f"prompt {where}: {field}: {first['msg']}") from error
+
+
+def check_method(prompt: Prompt, method: Method) -> None:
+    """Raises InputError where the replies to this prompt are not what the method reads."""
+    possible = ANSWERS_OF_METHOD.get(method, ())
+    if prompt.answer not in possible:
+        wanted = " or ".join(possible)
+        raise InputError(
+            f"prompt {prompt.name}: its answer is {prompt.answer}, but the method {method} reads {wanted}; "
+            "choose another prompt or method"
+        )
+
+
+def messages(prompt: Prompt, values: Mapping[str, str]) -> tuple[dict[str, str], ...]:
+    """The chat messages: the system text, the examples as earlier turns, and the user turn with the values put in.
+
+    Values are put in once and never read as a template, and each becomes a single line, so that no text can pass for
+    another part of the prompt. What all requests share stands first, which lets a server reuse its prefix cache.
+    """
+    turns = [{"role": "system", "content": prompt.system.strip()}]
+    for example in prompt.examples:
+        turns.append({"role": "user", "content": _fill(prompt.user, example.values)})
+        turns.append({"role": "assistant", "content": example.reply})
+    turns.append({"role": "user", "content": _fill(prompt.user, values)})
+    return tuple(turns)
+
+
+def response_format(prompt: Prompt, count: int) -> dict[str, Any] | None:
+    """The `response_format` of the request, or None where the prompt has no schema. `count` hypotheses are asked."""
+    if prompt.json_schema is None:
+        return None
+    schema = json.loads(prompt.json_schema.replace("{count}", str(count)))
+    if not isinstance(schema, dict):
+        raise ValueError("json_schema is not a JSON object")
+    return {"type": "json_schema", "json_schema": {"name": prompt.answer, "strict": True, "schema": schema}}
+
+
+def likelihood(probability: float) -> str:
+    """A target probability in words, which a small model follows better than a number."""
+    words = ((0.2, "almost certainly false"), (0.4, "probably false"), (0.6, "as likely true as false"))
+    for bound, text in words:
+        if probability < bound:
+            return text
+    return "probably true" if probability < 0.8 else "almost certainly true"
+
+
+def percent(probability: float) -> str:
+    """A probability as a percentage without needless digits: 0.1 is 10%, 0.125 is 12.5%."""
+    return f"{probability * 100:.10g}%"
+
+
+def _fill(template: str, values: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda found: normalise(values[found[1]]), template.strip())

@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+
+from synthesis.call import Call, Failure, Reply, cost
+from synthesis.client import MAX_WAIT_S, Caller
+from synthesis.ledger import Ledger
+from synthesis.panel import DEFAULT_ENDPOINT, Endpoint
+from tests.synthesis.faulty_endpoint import (
+    Fault,
+    answers,
+    answers_and_closes,
+    breaks_off,
+    drips,
+    fails,
+    faulty,
+    hangs,
+    only_without_response_format,
+    refuses_text,
+    sends,
+)
+from warehouse.errors import InputError, ServiceError
+
+KEY = "sk-secret-of-a-test"
+FORMAT = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
+
+
+def call(content: str = "a", **changes: object) -> Call:
+    base = Call(endpoint="e", model="m", messages=({"role": "user", "content": content},), max_tokens=8)
+    return base.model_copy(update=changes)
+
+
+def endpoint(url: str, **changes: object) -> Endpoint:
+    settings = {"name": "e", "base_url": url, "timeout_s": 2.0, "max_attempts": 3, "max_in_flight": 4}
+    return Endpoint.model_validate(settings | changes)
+
+
+def ask(settings: Endpoint, ledger: Path, *calls: Call, at_once: bool = True) -> list[Reply | Failure]:
+    async def run() -> list[Reply | Failure]:
+        with Ledger.open(ledger) as kept:
+            async with Caller([settings], kept, backoff_s=0.01) as caller:
+                if at_once:
+                    return list(await asyncio.gather(*(caller.ask(each) for each in calls)))
+                return [await caller.ask(each) for each in calls]
+
+    return asyncio.run(run())
+
+
+def only(outcomes: list[Reply | Failure]) -> Reply:
+    assert len(outcomes) == 1
+    assert isinstance(outcomes[0], Reply)
+    return outcomes[0]
+
+
+def test_a_reply_comes_with_its_tokens_and_time(tmp_path: Path) -> None:
+    with faulty(answers("hello", logprob=-0.5, after_s=0.05)) as server:
+        reply = only(ask(endpoint(server.url), tmp_path / "l", call(seed=3, temperature=0.5, top_logprobs=5)))
+    assert (reply.text, reply.finish_reason, reply.tokens_in, reply.tokens_out) == ("hello", "stop", 10, 5)
+    assert reply.top_logprobs == (("Yes", -0.5), ("No", -2.0))
+    assert 0.05 <= reply.latency_s < 2
+    sent = server.bodies[0]
+    assert {name: sent[name] for name in ("seed", "temperature", "logprobs", "top_logprobs", "max_tokens")} == {
+        "seed": 3,
+        "temperature": 0.5,
+        "logprobs": True,
+        "top_logprobs": 5,
+        "max_tokens": 8,
+    }
+    assert cost(reply, endpoint(server.url, price_in=1.0, price_out=4.0)) == pytest.approx((10 + 4 * 5) / 1e6)
+    assert cost(reply, endpoint(server.url)) is None
+
+
+def test_a_second_run_asks_nothing_again(tmp_path: Path) -> None:
+    calls = [call(str(number)) for number in range(5)]
+    with faulty(answers("hello")) as server:
+        ask(endpoint(server.url), tmp_path / "l", *calls[:3])
+        again = ask(endpoint(server.url), tmp_path / "l", *calls)
+        assert server.requests == 5
+    assert [isinstance(reply, Reply) and reply.cached for reply in again] == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        fails(500),
+        fails(503),
+        fails(429, retry_after="0.01"),
+        fails(408),
+        breaks_off(),
+        sends(b'{"choices": [{"mess'),
+        sends(b"<html>busy</html>", "text/html"),
+        sends(b"[1, 2]"),
+        hangs(3.0),
+        drips(3.0),
+    ],
+    ids=["500", "503", "429", "408", "broken off", "cut JSON", "HTML", "a list", "hangs", "drips"],
+)
+def test_a_passing_fault_is_survived_and_not_kept(tmp_path: Path, fault: Fault) -> None:
+    with faulty(fault, fault, answers("hello")) as server:
+        reply = only(ask(endpoint(server.url, timeout_s=0.3), tmp_path / "l", call()))
+        assert (reply.text, reply.cached) == ("hello", False)
+        assert server.requests == 3
+
+
+def test_a_storm_ends_and_all_are_answered(tmp_path: Path) -> None:
+    storm = [fails(500)] * 8
+    with faulty(*storm, answers("hello")) as server:
+        replies = ask(endpoint(server.url, max_attempts=4), tmp_path / "l", *(call(str(n)) for n in range(20)))
+        assert server.requests == 28
+        assert server.most_in_flight <= 4
+    assert all(isinstance(reply, Reply) for reply in replies)
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+def test_the_pause_that_an_endpoint_asks_for_is_kept(tmp_path: Path, as_date: bool) -> None:
+    pause = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True) if as_date else "0.6"
+    with faulty(fails(429, retry_after=pause), answers("hello")) as server:
+        started = time.monotonic()
+        only(ask(endpoint(server.url), tmp_path / "l", call()))
+    assert time.monotonic() - started >= 0.6
+
+
+def test_a_pause_beyond_patience_ends_the_run_at_once(tmp_path: Path) -> None:
+    with faulty(fails(429, retry_after=str(MAX_WAIT_S * 30))) as server:
+        with pytest.raises(ServiceError, match="run again in 3600 s"):
+            ask(endpoint(server.url), tmp_path / "l", call())
+        assert server.requests == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"choices": []}',
+        b'{"choices": null}',
+        b"{}",
+        b'{"choices": [{"index": 0}]}',
+        b'{"choices": [{"message": {"role": "assistant", "content": null}, "logprobs": {"content": []}}]}',
+    ],
+)
+def test_an_answer_without_text_is_an_empty_reply_that_is_kept(tmp_path: Path, body: bytes) -> None:
+    with faulty(sends(body)) as server:
+        assert only(ask(endpoint(server.url), tmp_path / "l", call())).text == ""
+        assert only(ask(endpoint(server.url), tmp_path / "l", call())).cached
+        assert server.requests == 1
+
+
+def test_log_probabilities_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
+    with faulty(answers("Yes", logprob=float("nan"))) as server:
+        for _ in range(2):
+            assert only(ask(endpoint(server.url), tmp_path / "l", call())).top_logprobs == (("No", -2.0),)
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [(401, "check the key in TEST_KEY"), (403, "check the key"), (402, "refuses access"), (404, "the model m")],
+)
+def test_what_no_call_can_survive_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, says: str
+) -> None:
+    monkeypatch.setenv("TEST_KEY", KEY)
+    with faulty(fails(status, f"wrong key {KEY}")) as server:
+        with pytest.raises(ServiceError, match=says) as caught:
+            ask(endpoint(server.url, api_key_env="TEST_KEY"), tmp_path / "l", call())
+        assert server.requests == 1
+        assert server.headers[0]["authorization"] == f"Bearer {KEY}"
+        assert server.url in str(caught.value)
+    assert KEY not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_key_stands_in_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_KEY", KEY)
+    with faulty(fails(400, f"bad request with {KEY}"), answers("hello")) as server:
+        settings = endpoint(server.url, api_key_env="TEST_KEY")
+        outcomes = ask(settings, tmp_path / "l", call("a"), call("b"), at_once=False)
+    assert outcomes[0] == Failure(reason="rejected", detail="HTTP 400 bad request with [key]")
+    assert all(KEY.encode() not in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_one_refused_call_does_not_stop_the_others(tmp_path: Path) -> None:
+    with faulty(refuses_text("poison", 400, "hello")) as server:
+        outcomes = ask(endpoint(server.url), tmp_path / "l", call("a"), call("poison"), call("b"), at_once=False)
+        assert server.requests == 3
+    assert [type(outcome) for outcome in outcomes] == [Reply, Failure, Reply]
+
+
+def test_one_call_that_breaks_its_endpoint_fails_alone(tmp_path: Path) -> None:
+    with faulty(refuses_text("poison", 500, "hello")) as server:
+        outcomes = ask(endpoint(server.url), tmp_path / "l", call("a"), call("poison"), call("b"), at_once=False)
+        assert outcomes[1] == Failure(reason="not_answered", detail="HTTP 500")
+        assert isinstance(outcomes[2], Reply)
+        ask(endpoint(server.url), tmp_path / "l", call("a"), call("b"))
+        assert server.requests == 5
+
+
+def test_an_endpoint_that_answers_nothing_any_more_ends_the_run(tmp_path: Path) -> None:
+    with faulty(answers("hello"), fails(500)) as server:
+        with pytest.raises(ServiceError, match="HTTP 500, 3 attempts"):
+            ask(endpoint(server.url), tmp_path / "l", *(call(str(n)) for n in range(9)), at_once=False)
+        assert only(ask(endpoint(server.url), tmp_path / "l", call("0"))).cached
+
+
+def test_an_endpoint_that_refuses_connections_ends_the_run(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    with pytest.raises(ServiceError, match=f"endpoint e at {url} does not answer") as caught:
+        ask(endpoint(url), tmp_path / "l", call())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_refused_connection_ends_the_run_also_after_answers(tmp_path: Path) -> None:
+    async def run() -> None:
+        with Ledger.open(tmp_path / "l") as kept:
+            with faulty(answers_and_closes("hello")) as server:
+                caller = Caller([endpoint(server.url)], kept, backoff_s=0.01)
+                await caller.ask(call("a"))
+            async with caller:
+                await caller.ask(call("b"))
+
+    with pytest.raises(ServiceError, match="does not answer"):
+        asyncio.run(run())
+
+
+def test_a_server_without_response_formats_is_asked_without(tmp_path: Path) -> None:
+    with faulty(only_without_response_format('{"a": 1}')) as server:
+        calls = [call(str(number), response_format=FORMAT) for number in range(3)]
+        replies = ask(endpoint(server.url), tmp_path / "l", *calls, at_once=False)
+        assert ["response_format" in body for body in server.bodies] == [True, False, False, False]
+        assert json.loads(only(replies[:1]).text) == {"a": 1}
+        assert all(
+            isinstance(reply, Reply) and reply.cached for reply in ask(endpoint(server.url), tmp_path / "l", *calls)
+        )
+        assert server.requests == 4
+
+
+def test_a_key_that_is_not_set_is_named(tmp_path: Path) -> None:
+    assert "NO_SUCH_KEY" not in os.environ
+    with pytest.raises(InputError, match="NO_SUCH_KEY is not set"):
+        ask(endpoint("http://127.0.0.1:9/v1", api_key_env="NO_SUCH_KEY"), tmp_path / "l", call())
+
+
+def test_the_embedded_server_must_be_started_first(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="embedded server is not started"):
+        ask(DEFAULT_ENDPOINT, tmp_path / "l", call())
+
+
+def test_an_unknown_endpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="endpoint other: not among the endpoints"):
+        ask(endpoint("http://127.0.0.1:9/v1"), tmp_path / "l", call(endpoint="other"))
+
+
+def test_a_proxy_of_the_environment_is_not_used_for_loopback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with faulty(answers("hello")) as server:
+        assert only(ask(endpoint(server.url), tmp_path / "l", call())).text == "hello"

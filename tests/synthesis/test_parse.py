@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthesis.parse import MIN_YES_NO_MASS, Reason, parse_hypotheses, parse_number, parse_yes_no, without_thinking
+from synthesis.render import Answer
+
+READABLE: list[tuple[Answer, str, float]] = [
+    ("probability", '{"probability": 0.7}', 0.7),
+    ("probability", '{"reasoning": "It is {likely}.", "probability": 0.7}', 0.7),
+    ("probability", '```json\n{"probability": 0.25}\n```', 0.25),
+    ("probability", 'Here you are: {"probability": 1} I hope it helps, 100%.', 1.0),
+    ("probability", '{"probability": "70%"}', 0.7),
+    ("probability", '{"probability": "0.7"}', 0.7),
+    ("probability", '<think>maybe {"probability": 0.1}</think>{"probability": 0.9}', 0.9),
+    ("probability", 'maybe 0.1</think>\n{"probability": 0.9}', 0.9),
+    ("probability", '{"probability": 0.4} and again {"probability": 0.4}', 0.4),
+    ("probability", "0.7", 0.7),
+    ("probability", " .7\n", 0.7),
+    ("probability", "0", 0.0),
+    ("probability", "70%", 0.7),
+    ("probability", "70 %.", 0.7),
+    ("probability", "Probability: 0.05", 0.05),
+    ("probability", "5e-2", 0.05),
+    ("scale20", '{"score": 14}', 0.7),
+    ("scale20", '{"score": 0}', 0.0),
+    ("scale20", '{"score": "20"}', 1.0),
+    ("scale20", "14", 0.7),
+    ("scale20", "14/20", 0.7),
+    ("scale20", "Score: 5 / 20", 0.25),
+    ("scale20", '{"score": 14.5}', 0.725),
+]
+
+UNREADABLE: list[tuple[Answer, str, Reason]] = [
+    ("probability", "", Reason.EMPTY),
+    ("probability", "   \n", Reason.EMPTY),
+    ("probability", "<think>0.7</think>", Reason.EMPTY),
+    ("probability", "<think>0.7", Reason.EMPTY),
+    ("probability", "about 70%", Reason.AMBIGUOUS),
+    ("probability", "I would say 0.7", Reason.AMBIGUOUS),
+    ("probability", "0,7", Reason.AMBIGUOUS),
+    ("probability", "0.5 or 0.6", Reason.SEVERAL_ANSWERS),
+    ("probability", "between 50% and 60%", Reason.SEVERAL_ANSWERS),
+    ("probability", "3 to 1", Reason.SEVERAL_ANSWERS),
+    ("probability", "3:1", Reason.SEVERAL_ANSWERS),
+    ("probability", "1/3", Reason.SEVERAL_ANSWERS),
+    ("probability", "14/20", Reason.AMBIGUOUS),
+    ("probability", "very likely", Reason.NO_NUMBER),
+    ("probability", '{"probability": null}', Reason.NO_NUMBER),
+    ("probability", '{"probability": true}', Reason.NO_NUMBER),
+    ("probability", '{"probability": [0.5]}', Reason.NO_NUMBER),
+    ("probability", '{"probability": "likely"}', Reason.NO_NUMBER),
+    ("probability", '{"probability": "0.5 or 0.6"}', Reason.SEVERAL_ANSWERS),
+    ("probability", '{"probability": 0.2, "probability": 0.9}', Reason.SEVERAL_ANSWERS),
+    ("probability", '{"probability": 0.2} no, {"probability": 0.9}', Reason.SEVERAL_ANSWERS),
+    ("probability", '{"probability": NaN}', Reason.NOT_FINITE),
+    ("probability", '{"probability": 1e999}', Reason.NOT_FINITE),
+    ("probability", "nan", Reason.NOT_FINITE),
+    ("probability", '{"probability": 70}', Reason.OUT_OF_RANGE),
+    ("probability", '{"probability": -0.1}', Reason.OUT_OF_RANGE),
+    ("probability", "101%", Reason.OUT_OF_RANGE),
+    ("probability", "70", Reason.OUT_OF_RANGE),
+    ("probability", '{"score": 14}', Reason.MISSING_FIELD),
+    ("probability", '{"probability": 0.', Reason.NOT_JSON),
+    ("probability", '{"probability": ' + "9" * 5000 + "}", Reason.NOT_JSON),
+    ("probability", '{"a":' * 100_000, Reason.NOT_JSON),
+    ("scale20", '{"score": 21}', Reason.OUT_OF_RANGE),
+    ("scale20", "70%", Reason.AMBIGUOUS),
+    ("scale20", "14 of 20", Reason.SEVERAL_ANSWERS),
+]
+
+
+@pytest.mark.parametrize(("answer", "text", "probability"), READABLE)
+def test_a_clear_form_is_read(answer: Answer, text: str, probability: float) -> None:
+    parsed = parse_number(text, answer)
+    assert parsed.reason is None
+    assert parsed.probability == pytest.approx(probability)
+
+
+@pytest.mark.parametrize(("answer", "text", "reason"), UNREADABLE, ids=lambda value: str(value)[:40])
+def test_what_can_be_read_in_two_ways_is_refused(answer: Answer, text: str, reason: Reason) -> None:
+    assert parse_number(text, answer) == parse_number(text, answer, "stop")
+    parsed = parse_number(text, answer)
+    assert (parsed.probability, parsed.reason) == (None, reason)
+
+
+def test_the_reasoning_is_kept_beside_the_number() -> None:
+    assert parse_number('{"reasoning": "Dogs bark.", "probability": 0.7}', "probability").reasoning == "Dogs bark."
+
+
+def test_a_reply_that_met_the_token_limit_says_so_unless_it_is_readable() -> None:
+    assert parse_number('{"reasoning": "and so', "probability", "length").reason is Reason.CUT_OFF
+    assert parse_number("<think>and so", "probability", "length").reason is Reason.CUT_OFF
+    assert parse_number('{"probability": 0.7} and', "probability", "length").probability == 0.7
+    assert parse_hypotheses('{"hypotheses": ["A', "length") is Reason.CUT_OFF
+
+
+@given(st.text() | st.from_regex(r'\{"(probability|score)": ?"?[-+0-9.eE%/ nanif]{0,8}"?\}?', fullmatch=True))
+def test_any_text_gives_a_probability_or_a_reason(text: str) -> None:
+    answers: tuple[Answer, ...] = ("probability", "scale20")
+    for answer in answers:
+        parsed = parse_number(text, answer)
+        assert (parsed.probability is None) != (parsed.reason is None)
+        assert parsed.probability is None or 0 <= parsed.probability <= 1
+    assert isinstance(parse_hypotheses(text), list | Reason)
+
+
+@given(st.integers(0, 100))
+def test_a_percentage_is_a_hundredth(percentage: int) -> None:
+    parsed = parse_number(f"{percentage}%", "probability")
+    assert parsed.probability is not None
+    assert abs(parsed.probability - percentage / 100) < 1e-12
+
+
+def test_yes_and_no_are_summed_over_their_spellings() -> None:
+    tokens = [("Yes", 0.3), (" yes", 0.1), ("YES", 0.05), ("▁No", 0.1), ("no", 0.05), ("Perhaps", 0.4), ("None", 0.0)]
+    parsed = parse_yes_no([(token, math.log(p)) for token, p in tokens if p > 0])
+    assert parsed.probability == pytest.approx(0.45 / 0.6)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "reason"),
+    [
+        ([], Reason.NO_LOGPROBS),
+        ([("Yes", math.nan)], Reason.NO_LOGPROBS),
+        ([("The", math.log(0.9)), ("Yes", math.log(MIN_YES_NO_MASS / 2))], Reason.NO_YES_NO_TOKEN),
+        ([("Yesterday", 0.0)], Reason.NO_YES_NO_TOKEN),
+        ([("Yes", -math.inf), ("No", -math.inf)], Reason.NO_YES_NO_TOKEN),
+    ],
+)
+def test_a_first_token_that_is_no_answer_is_refused(tokens: list[tuple[str, float]], reason: Reason) -> None:
+    parsed = parse_yes_no(tokens)
+    assert (parsed.probability, parsed.reason) == (None, reason)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["Yes", " no", "x"]), st.floats())))
+def test_any_log_probabilities_give_a_probability_or_a_reason(tokens: list[tuple[str, float]]) -> None:
+    parsed = parse_yes_no(tokens)
+    assert (parsed.probability is None) != (parsed.reason is None)
+    assert parsed.probability is None or 0 <= parsed.probability <= 1
+
+
+def test_hypotheses_are_a_list_of_texts() -> None:
+    assert parse_hypotheses('Sure: {"hypotheses": ["A {b}.", "C \\"d\\"."]}') == ["A {b}.", 'C "d".']
+    assert parse_hypotheses('{"hypotheses": []}') == []
+    assert parse_hypotheses('{"hypotheses": "A"}') is Reason.MISSING_FIELD
+    assert parse_hypotheses('{"hypotheses": [1]}') is Reason.MISSING_FIELD
+    assert parse_hypotheses('{"statements": ["A"]}') is Reason.MISSING_FIELD
+    assert parse_hypotheses("1. A\n2. B") is Reason.NOT_JSON
+    assert parse_hypotheses("") is Reason.EMPTY
+    assert parse_hypotheses('{"hypotheses": ["A"]} {"hypotheses": ["B"]}') is Reason.SEVERAL_ANSWERS
+
+
+def test_thinking_is_not_part_of_the_answer() -> None:
+    assert without_thinking("<think>a</think> b <THINK>c</THINK> d") == "b  d"

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthesis.parse import parse_hypotheses, parse_number
+from synthesis.render import (
+    check_method,
+    likelihood,
+    load_prompt,
+    messages,
+    parse_prompt,
+    percent,
+    prompt_names,
+    response_format,
+)
+from warehouse.errors import InputError
+from warehouse.records import normalise
+
+SMALL = """
+name = "small"
+version = 3
+description = "A prompt of a test."
+answer = "probability"
+system = "Be brief."
+user = "P: {premise}\\nH: {hypothesis}"
+"""
+
+
+def test_the_packaged_prompts_load_and_bear_their_file_names() -> None:
+    assert {"propose", "verbalised", "scale20", "token"} <= set(prompt_names())
+    for name in prompt_names():
+        assert load_prompt(name).name == name
+
+
+@pytest.mark.parametrize("name", prompt_names())
+def test_the_examples_of_a_prompt_are_answers_that_we_can_read(name: str) -> None:
+    prompt = load_prompt(name)
+    assert prompt.examples
+    for example in prompt.examples:
+        if prompt.answer == "hypotheses":
+            assert len(parse_hypotheses(example.reply)) == int(example.values["count"])
+            assert example.values["likelihood"] == likelihood(float(example.values["target"].rstrip("%")) / 100)
+        elif prompt.answer == "yes_no":
+            assert example.reply in {"Yes", "No"}
+        else:
+            assert parse_number(example.reply, prompt.answer).reason is None
+
+
+def test_a_prompt_of_ones_own_loads_from_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(SMALL)
+    assert messages(load_prompt(str(path)), {"premise": "A.", "hypothesis": "B."}) == (
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "P: A.\nH: B."},
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{hypothesis}", "{premise}", '"} {0} {', "{{x}}", "\\1 \\g<0>", "line\nHypothesis: another", "%s", "</think>"],
+)
+def test_no_value_is_read_as_a_template_or_makes_a_new_line(text: str) -> None:
+    prompt = parse_prompt(SMALL, "here")
+    assert messages(prompt, {"premise": text, "hypothesis": "B."})[-1]["content"] == f"P: {normalise(text)}\nH: B."
+
+
+@given(premise=st.text(), hypothesis=st.text())
+def test_any_values_stand_in_the_user_turn_as_they_are(premise: str, hypothesis: str) -> None:
+    content = messages(parse_prompt(SMALL, "here"), {"premise": premise, "hypothesis": hypothesis})[-1]["content"]
+    assert content == f"P: {normalise(premise)}\nH: {normalise(hypothesis)}"
+
+
+def test_what_requests_share_stands_before_what_differs() -> None:
+    prompt = load_prompt("verbalised")
+    one, other = (messages(prompt, {"premise": text, "hypothesis": text}) for text in "ab")
+    assert one[:-1] == other[:-1]
+    assert len(one) == 2 + 2 * len(prompt.examples)
+
+
+def test_the_schema_counts_the_hypotheses() -> None:
+    sent = response_format(load_prompt("propose"), count=3)
+    assert sent is not None
+    items = sent["json_schema"]["schema"]["properties"]["hypotheses"]
+    assert (items["minItems"], items["maxItems"]) == (3, 3)
+    assert response_format(load_prompt("token"), count=1) is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "moves"),
+    [
+        ("Be brief.", "Be very brief.", True),
+        ("P: ", "Premise: ", True),
+        ("version = 3", "version = 4", True),
+        ("A prompt of a test.", "Another description.", False),
+    ],
+)
+def test_the_revision_moves_with_the_text_that_is_sent(old: str, new: str, moves: bool) -> None:
+    before, after = parse_prompt(SMALL, "a"), parse_prompt(SMALL.replace(old, new), "b")
+    assert (before.revision != after.revision) == moves
+    assert before.revision.startswith("3-")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name = ", "not valid TOML"),
+        (SMALL + 'extra = "x"', "extra"),
+        (SMALL.replace("{hypothesis}", ""), "user lacks {hypothesis}"),
+        (SMALL.replace("H: ", "{target} "), "{target}, which has no value here"),
+        (SMALL + "json_schema = '{'", "json_schema"),
+        (SMALL + "json_schema = '[]'", "json_schema"),
+        (SMALL + '[[examples]]\nvalues = { premise = "A" }\nreply = "0.5"', "example 1"),
+    ],
+)
+def test_a_prompt_that_cannot_be_used_is_one_clear_line(text: str, says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_prompt(text, "mine.toml")
+    assert says in str(caught.value)
+    assert "prompt mine.toml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_prompt_names_the_known_ones() -> None:
+    with pytest.raises(InputError, match="verbalised"):
+        load_prompt("nothing")
+    with pytest.raises(InputError, match=r"missing\.toml: the file cannot be read"):
+        load_prompt("missing.toml")
+
+
+def test_a_method_needs_a_prompt_that_it_can_read() -> None:
+    check_method(load_prompt("token"), "token")
+    check_method(load_prompt("scale20"), "mean_of_samples")
+    with pytest.raises(InputError, match="reads yes_no"):
+        check_method(load_prompt("verbalised"), "token")
+
+
+def test_targets_are_given_in_words_and_per_cent() -> None:
+    assert [percent(p) for p in (0.1, 0.3, 0.125, 0.07, 1.0)] == ["10%", "30%", "12.5%", "7%", "100%"]
+    assert likelihood(0.1) == "almost certainly false"
+    assert likelihood(0.5) == "as likely true as false"
+    assert likelihood(0.9) == "almost certainly true"
+
+
+def test_messages_are_json() -> None:
+    sent = messages(load_prompt("propose"), {"premise": '"\ud83d"', "likelihood": "x", "target": "1%", "count": "1"})
+    assert json.loads(json.dumps(sent))
