@@ -5,4 +5,5 @@ pytest_plugins = [
     "tests.fixtures.studio",
     "tests.fixtures.store",
     "tests.fixtures.estimator",
+    "tests.fixtures.commands",
 ]

@@ -1,0 +1,145 @@
+"""The main job as an operator runs it: a small cycle on the real components, run twice, then with a change."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from annotation.studio import connect
+from tests.fixtures.commands import Run, ended_well
+from tests.fixtures.estimator import Base
+from tests.fixtures.studio import StudioServer
+from warehouse import open_warehouse
+from warehouse.connect import Warehouse
+from warehouse.records import premise_id, split_of
+from warehouse.shards import read_manifest, read_split
+
+PROPOSED_FOR = 3
+JUDGMENTS_EACH = 2
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def settings(studio: StudioServer, base: Base, project: str) -> str:
+    return f"""
+        [annotation]
+        url = "{studio.url}"
+        project = "{project}"
+        judgments_per_proposition = {JUDGMENTS_EACH}
+        simulated_annotators = 3
+
+        [agreement]
+        draws = 200
+
+        [training]
+        base = "{base.path}"
+        epochs = 2
+        batch_size = 4
+        max_length = 200
+        precision = "fp32"
+    """
+
+
+def small_examples(folder: Path) -> tuple[int, int]:
+    """Write a few example premises and propositions of every split; gives how many premises and propositions."""
+    lines = [json.loads(line) for line in (EXAMPLES / "propositions.jsonl").read_text().splitlines()]
+    chosen = []
+    for split in ("train", "dev", "test"):
+        premises = list(dict.fromkeys(row["premise"] for row in lines if split_of(premise_id(row["premise"])) == split))
+        chosen += [row for row in lines if row["premise"] in premises[:2]]
+    premises = list(dict.fromkeys(row["premise"] for row in chosen))
+    (folder / "propositions.jsonl").write_text("\n".join(map(json.dumps, chosen)))
+    (folder / "premises.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in premises[:PROPOSED_FOR]))
+    return len(premises), len(chosen)
+
+
+def opened(folder: Path) -> Warehouse:
+    return open_warehouse(folder / ".odds/warehouse/catalog.sqlite")
+
+
+def number(warehouse: Warehouse, query: str) -> int:
+    value: int = warehouse.sql(f"SELECT ({query}) AS n")["n"][0].as_py()
+    return value
+
+
+@pytest.mark.slow
+def test_cycle_twice_and_after_a_change(
+    tmp_path: Path, odds: Run, studio_server: StudioServer, tiny_base: Base, llm_url: str
+) -> None:
+    n_premises, n_imported = small_examples(tmp_path)
+    (tmp_path / "odds.toml").write_text(settings(studio_server, tiny_base, "Acceptance"))
+    secret = {"LABEL_STUDIO_TOKEN": studio_server.token, "ODDS_PROPOSER__TARGETS": "[0.1, 0.9]"}
+    endpoint = f'[{{"name": "embedded", "base_url": "{llm_url}", "timeout_s": 180}}]'
+    secret["ODDS_ENDPOINTS"] = endpoint
+
+    ended_well(odds("import", "propositions", "propositions.jsonl"))
+    first = ended_well(odds("cycle", env=secret, timeout=900))
+    for stage in ("propose", "elicit", "push", "simulate", "pull", "agree", "publish", "train", "evaluate"):
+        assert f"\n{stage}: " in "\n" + first
+
+    with opened(tmp_path) as warehouse:
+        snapshot = warehouse.snapshot_id()
+        propositions = number(warehouse, "SELECT count(*) FROM propositions")
+        assert number(warehouse, "SELECT count(*) FROM premises") == n_premises
+        assert number(warehouse, "SELECT count(*) FROM propositions WHERE kind = 'imported'") == n_imported
+        # Every reply is accounted for: what was proposed is a proposition or a drop, what was elicited an estimate.
+        asked = "SELECT count(DISTINCT subject_id) FROM requests WHERE purpose = 'propose'"
+        assert number(warehouse, asked) == n_premises
+        assert number(warehouse, "SELECT count(*) FROM estimates") == 3 * propositions
+        assert number(warehouse, "SELECT count(*) FROM estimates WHERE probability IS NULL AND reason IS NULL") == 0
+        assert number(warehouse, "SELECT count(*) FROM tasks") == propositions
+        judgments = number(warehouse, "SELECT count(*) FROM judgments")
+        assert judgments == JUDGMENTS_EACH * propositions
+        assert number(warehouse, "SELECT count(*) FROM annotators WHERE kind = 'simulated'") == 3
+        assert number(warehouse, "SELECT count(*) FROM annotators WHERE kind <> 'simulated'") == 0
+        assert number(warehouse, "SELECT n_simulated FROM datasets") == number(
+            warehouse, "SELECT count(*) FROM valid_judgments"
+        )
+        scored = number(warehouse, "SELECT count(*) FROM scores")
+        requests = number(warehouse, "SELECT count(*) FROM requests")
+    folder = tmp_path / ".odds/datasets/odds/v1"
+    manifest = read_manifest(folder)
+    splits = {split: set(read_split(folder, split)["premise_id"].to_pylist()) for split in ("train", "dev", "test")}  # type: ignore[arg-type]
+    assert not splits["train"] & splits["test"]
+    assert not splits["train"] & splits["dev"]
+    assert scored == manifest.counts["test"] > 0
+    report = next((tmp_path / ".odds/reports").glob("*.html")).read_text()
+    assert "Simulated annotators" in report
+
+    second = ended_well(
+        odds("cycle", env=secret | {"ODDS_ENDPOINTS": endpoint.replace(llm_url, "http://127.0.0.1:9/v1")})
+    )
+    assert "publish: 0 new shards" in second
+    with opened(tmp_path) as warehouse:
+        assert warehouse.snapshot_id() == snapshot, "a second cycle with nothing new wrote something"
+        assert number(warehouse, "SELECT count(*) FROM requests") == requests
+
+    studio = connect(studio_server.url, studio_server.token)
+    (project,) = studio.projects_called("Acceptance")
+    exported = studio.export(project)
+    delete_annotation(studio_server, exported[0]["annotations"][0]["id"])
+    third = ended_well(odds("cycle", env=secret, timeout=900))
+    assert "1 deleted" in third
+    assert "(odds v2)" in third
+    with opened(tmp_path) as warehouse:
+        assert number(warehouse, "SELECT count(*) FROM judgments") == judgments, "a deleted judgment keeps its row"
+        assert number(warehouse, "SELECT count(*) FROM judgments WHERE deleted_at IS NOT NULL") == 1
+        assert number(warehouse, "SELECT count(*) FROM models") == 2
+
+    status = json.loads(ended_well(odds("status", "--json", env=secret)))
+    assert status["dataset"]["version"] == 2
+    shown = ended_well(odds("sql", "SELECT stage, n FROM progress ORDER BY position"))
+    assert f"{propositions}" in shown
+
+
+def delete_annotation(studio: StudioServer, annotation_id: int) -> None:
+    import httpx
+
+    reply = httpx.delete(
+        f"{studio.url}/api/annotations/{annotation_id}/",
+        headers={"Authorization": f"Token {studio.token}"},
+        trust_env=False,
+        timeout=30,
+    )
+    reply.raise_for_status()
