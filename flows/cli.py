@@ -17,6 +17,7 @@ from rich.console import Console
 
 from flows.settings import CONFIG_NAME, load_settings
 from warehouse.errors import InputError, OddsError
+from warehouse.records import AnnotatorKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +81,7 @@ def quiet_prefect() -> None:
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if Chosen.verbose else "CRITICAL")
+    os.environ.setdefault("PREFECT_LOGGING_ROOT_LEVEL", "WARNING" if Chosen.verbose else "CRITICAL")
 
 
 def _run(flow: Callable[..., Outcome], **arguments: Any) -> None:
@@ -324,11 +326,16 @@ def import_judgments(
         ),
     ] = None,
     scale: Annotated[str, typer.Option(help="The ends of the rating's scale, LOW:HIGH.")] = "0:100",
+    annotators: Annotated[
+        AnnotatorKind, typer.Option(help="What the annotators are; simulated ones are marked everywhere.")
+    ] = "imported",
 ) -> None:
     """Import judgments, with their premises, propositions and annotators."""
     from flows.imports import import_judgments as run
 
-    outcome = run(load_settings(Chosen.config), file, source=source, columns=column or [], scale=scale)
+    outcome = run(
+        load_settings(Chosen.config), file, source=source, columns=column or [], scale=scale, annotators=annotators
+    )
     out.print(outcome.line(), highlight=False, soft_wrap=True)
 
 

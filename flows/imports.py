@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from flows.outcome import Outcome
 from flows.services import writing
 from flows.settings import Settings
 from warehouse.errors import InputError
 from warehouse.imports import JudgmentMapping, read_judgments, read_premises, read_propositions
+from warehouse.records import AnnotatorKind
 from warehouse.store import Merged, merge_all
+
+COLUMNS = tuple(name for name in JudgmentMapping.model_fields if name not in ("scale", "annotator_kind"))
 
 
 def import_premises(settings: Settings, file: Path) -> Outcome:
@@ -30,10 +36,13 @@ def import_propositions(settings: Settings, file: Path) -> Outcome:
 
 
 def import_judgments(
-    settings: Settings, file: Path, *, source: str | None, columns: Sequence[str], scale: str
+    settings: Settings, file: Path, *, source: str | None, columns: Sequence[str], scale: str, annotators: AnnotatorKind
 ) -> Outcome:
-    """Import judgments with everything they speak of. `columns` are `FIELD=COLUMN` pairs, `scale` is `LOW:HIGH`."""
-    mapping = mapping_of(columns, scale)
+    """Import judgments with everything they speak of. `columns` are `FIELD=COLUMN` pairs, `scale` is `LOW:HIGH`.
+
+    `annotators` says what the annotators of the file are: people (imported or human), or simulated.
+    """
+    mapping = mapping_of(columns, scale).model_copy(update={"annotator_kind": annotators})
     batch = read_judgments(
         file, mapping, source=source or file.stem, split_shares=(settings.splits.train, settings.splits.dev)
     )
@@ -48,18 +57,21 @@ def mapping_of(columns: Sequence[str], scale: str) -> JudgmentMapping:
     given: dict[str, str | None] = {}
     for pair in columns:
         field, equals, column = pair.partition("=")
-        if not equals or field not in JudgmentMapping.model_fields or field == "scale":
-            known = ", ".join(name for name in JudgmentMapping.model_fields if name != "scale")
-            raise InputError(f"--column {pair}: write FIELD=COLUMN, where FIELD is one of {known}")
+        if not equals or field not in COLUMNS:
+            raise InputError(f"--column {pair}: write FIELD=COLUMN, where FIELD is one of {', '.join(COLUMNS)}")
         given[field] = column or None
     low, colon, high = scale.partition(":")
     try:
         ends = (float(low), float(high))
     except ValueError as error:
         raise InputError(f"--scale {scale}: write LOW:HIGH, such as 0:100") from error
-    if not colon or not ends[0] < ends[1]:
+    if not colon or not -math.inf < ends[0] < ends[1] < math.inf:
         raise InputError(f"--scale {scale}: LOW must stand below HIGH, such as 0:100")
-    return JudgmentMapping.model_validate({**given, "scale": ends})
+    try:
+        return JudgmentMapping.model_validate({**given, "scale": ends})
+    except ValidationError as error:
+        named = error.errors()[0]["loc"][0]
+        raise InputError(f"--column {named}=: a file of judgments needs a column for {named}") from error
 
 
 def _outcome(stage: str, merged: dict[str, Merged]) -> Outcome:

@@ -191,6 +191,8 @@ def _first_problem(error: ValidationError) -> str:
         return f"{place} is not a setting; remove it or correct its name"
     message = problem["msg"].removeprefix("Value error, ")
     given = problem["input"]
-    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    # An address may hold a password.
+    harmless = isinstance(given, int | float) or (isinstance(given, str) and "//" not in given)
+    shown = f" (given: {given!r})" if harmless else ""
     more = f"; {error.error_count() - 1} more problem(s) follow" if error.error_count() > 1 else ""
     return f"{place}: {message}{shown}{more}"

@@ -17,7 +17,7 @@ def constraints(listed: list[dict[str, str]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    listing = subprocess.run(  # noqa: S603
+    listing = subprocess.run(
         [sys.argv[1], "-m", "pip", "list", "--format=json", "--disable-pip-version-check"],
         check=True,
         capture_output=True,
