@@ -75,6 +75,14 @@ class Failure(BaseModel):
     detail: str
 
 
+def seed_for(seed: int | None, subject_id: str, question: str, number: int) -> int | None:
+    """The seed of one call, from its asker's seed, what it is about and the number of the try; None stays None.
+
+    Each subject has its own: under one and the same seed a model draws alike for all, and its answers bunch together.
+    """
+    return None if seed is None else int(content_id("seed", str(seed), subject_id, question, str(number))[:7], 16)
+
+
 def cost(reply: Reply, endpoint: Endpoint) -> float | None:
     """What the reply cost, in the currency of the endpoint's prices; None where prices or counts are not known."""
     if None in (endpoint.price_in, endpoint.price_out, reply.tokens_in, reply.tokens_out):

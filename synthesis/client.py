@@ -20,6 +20,7 @@ import httpx2
 import openai
 import tenacity
 from openai.types.chat import ChatCompletion
+from pydantic import ValidationError
 
 from synthesis.call import Call, Failure, Reply
 from synthesis.ledger import Ledger
@@ -144,7 +145,10 @@ class Caller:
             raise _GarbledReplyError("the body is not JSON") from error
         if not isinstance(completion, ChatCompletion):
             raise _GarbledReplyError("the body is not a chat completion")
-        return _reply(completion, time.monotonic() - started)
+        try:
+            return _reply(completion, time.monotonic() - started)
+        except (AttributeError, TypeError, ValidationError) as error:
+            raise _GarbledReplyError("the chat completion has parts of the wrong type") from error
 
     def _line(self, name: str) -> _Line:
         if name not in self._lines:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
-from synthesis.call import Call, Failure, Reply, request_row
+from synthesis.call import Call, Failure, Reply, request_row, seed_for
 from synthesis.client import Caller
 from synthesis.panel import Labeler, labeler_version
 from synthesis.parse import Parsed, Reason, parse_number, parse_yes_no
@@ -72,12 +72,11 @@ async def elicit(
 
 
 async def _one(proposition: PropositionText, labeler: Labeler, prompt: Prompt, caller: Caller) -> Elicited:
-    values = {"premise": proposition.premise, "hypothesis": proposition.hypothesis}
     if labeler.method == "mean_of_samples":
-        calls = [_call(labeler, prompt, values, number, warmer=0.0) for number in range(labeler.samples)]
+        calls = [_call(proposition, labeler, prompt, number, warmer=0.0) for number in range(labeler.samples)]
         tried = list(await asyncio.gather(*(_try(call, prompt, caller) for call in calls)))
     else:
-        tried = await _until_read(labeler, prompt, values, caller)
+        tried = await _until_read(proposition, labeler, prompt, caller)
     endpoint = caller.endpoint(labeler.endpoint)
     requests = [
         request_row(
@@ -99,12 +98,12 @@ async def _one(proposition: PropositionText, labeler: Labeler, prompt: Prompt, c
     return Elicited([_estimate(proposition, labeler, prompt, answer, request_id)], requests)
 
 
-async def _until_read(labeler: Labeler, prompt: Prompt, values: dict[str, str], caller: Caller) -> list[_Tried]:
+async def _until_read(proposition: PropositionText, labeler: Labeler, prompt: Prompt, caller: Caller) -> list[_Tried]:
     """Asks until a reply can be read, at most MAX_TRIES times, and stops where there is no reply at all."""
     tries = 1 if labeler.method == "token" else MAX_TRIES  # the first token's probabilities know no seed
     tried: list[_Tried] = []
     for number in range(tries):
-        tried.append(await _try(_call(labeler, prompt, values, number, warmer=_WARMER), prompt, caller))
+        tried.append(await _try(_call(proposition, labeler, prompt, number, warmer=_WARMER), prompt, caller))
         parsed = tried[-1].parsed
         if parsed is None or parsed.reason is None:
             break
@@ -130,8 +129,9 @@ def mean_of(samples: list[Parsed]) -> Parsed:
     return Parsed(min(max(fmean(values), 0.0), 1.0), None)
 
 
-def _call(labeler: Labeler, prompt: Prompt, values: dict[str, str], number: int, warmer: float) -> Call:
+def _call(proposition: PropositionText, labeler: Labeler, prompt: Prompt, number: int, warmer: float) -> Call:
     """The call of a try or sample: each has another seed, and a temperature that rises by `warmer`, at most to 1."""
+    values = {"premise": proposition.premise, "hypothesis": proposition.hypothesis}
     temperature = labeler.temperature
     if temperature is not None:
         temperature = max(temperature, min(1.0, round(temperature + warmer * number, 6)))
@@ -141,7 +141,7 @@ def _call(labeler: Labeler, prompt: Prompt, values: dict[str, str], number: int,
         messages=messages(prompt, values),
         max_tokens=labeler.max_tokens,
         temperature=temperature,
-        seed=None if labeler.seed is None else labeler.seed + number,
+        seed=seed_for(labeler.seed, proposition.proposition_id, labeler.method, number),
         top_logprobs=TOP_LOGPROBS if labeler.method == "token" else None,
         response_format=response_format(prompt, count=1),
         attempt=number,

@@ -35,10 +35,12 @@ def weights_path() -> Path:
 
 
 @contextmanager
-def serve(parallel: int = 8, weights: Path | None = None) -> Iterator[str]:
+def serve(parallel: int = 8, weights: Path | None = None, threads: int | None = None) -> Iterator[str]:
     """Serves the embedded model while the context lasts, and gives its address up to and including `/v1`.
 
-    The server answers `parallel` requests at a time on a free port of the loopback address and prints nothing.
+    The server answers `parallel` requests at a time on a free port of the loopback address and prints nothing. It
+    computes on all cores, or on `threads` of them: its threads wait for each other, so that on a machine with other
+    work one thread that finds no free core slows all of them down many times over.
     Raises InputError where the weights are missing and ServiceError where the server does not start.
     """
     import xllamacpp
@@ -50,6 +52,8 @@ def serve(parallel: int = 8, weights: Path | None = None) -> Iterator[str]:
     settings.n_ctx = CONTEXT_TOKENS * parallel
     settings.verbosity = -1
     settings.ui = False
+    if threads is not None:
+        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = threads
     try:
         server = xllamacpp.Server(settings)
     except (RuntimeError, ValueError, OSError) as error:

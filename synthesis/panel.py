@@ -152,7 +152,7 @@ DEFAULT_PROPOSER = Proposer(
     endpoint=EMBEDDED,
     model=LOCAL_MODEL,
     per_target=1,
-    temperature=0.8,
+    temperature=0.6,
     max_tokens=64,
     seed=1,
 )

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from synthesis.call import Call, Failure, request_row
+from synthesis.call import Call, Failure, request_row, seed_for
 from synthesis.client import Caller
 from synthesis.panel import Proposer
 from synthesis.parse import Reason, parse_hypotheses
@@ -157,7 +157,7 @@ def _call(premise: Premise, target: float, proposer: Proposer, prompt: Prompt, n
         messages=messages(prompt, values),
         max_tokens=proposer.max_tokens,
         temperature=temperature,
-        seed=None if proposer.seed is None else proposer.seed + number,
+        seed=seed_for(proposer.seed, premise.premise_id, percent(target), number),
         response_format=response_format(prompt, proposer.per_target),
         attempt=number,
     )

@@ -147,7 +147,10 @@ def response_format(prompt: Prompt, count: int) -> dict[str, Any] | None:
     """The `response_format` of the request, or None where the prompt has no schema. `count` hypotheses are asked."""
     if prompt.json_schema is None:
         return None
-    schema = json.loads(prompt.json_schema.replace("{count}", str(count)))
+    try:
+        schema = json.loads(prompt.json_schema.replace("{count}", str(count)))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"json_schema is not JSON ({error})") from error
     if not isinstance(schema, dict):
         raise ValueError("json_schema is not a JSON object")
     return {"type": "json_schema", "json_schema": {"name": prompt.answer, "strict": True, "schema": schema}}

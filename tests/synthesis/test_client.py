@@ -99,10 +99,27 @@ def test_a_second_run_asks_nothing_again(tmp_path: Path) -> None:
         sends(b'{"choices": [{"mess'),
         sends(b"<html>busy</html>", "text/html"),
         sends(b"[1, 2]"),
+        sends(b'{"choices": ["x"]}'),
+        sends(b'{"choices": [{"message": {"content": ["x"]}}]}'),
+        sends(b'{"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{"top_logprobs": [{}]}]}}]}'),
         hangs(3.0),
         drips(3.0),
     ],
-    ids=["500", "503", "429", "408", "broken off", "cut JSON", "HTML", "a list", "hangs", "drips"],
+    ids=[
+        "500",
+        "503",
+        "429",
+        "408",
+        "broken off",
+        "cut JSON",
+        "HTML",
+        "a list",
+        "a text as choice",
+        "a list as text",
+        "no log-probability",
+        "hangs",
+        "drips",
+    ],
 )
 def test_a_passing_fault_is_survived_and_not_kept(tmp_path: Path, fault: Fault) -> None:
     with faulty(fault, fault, answers("hello")) as server:

@@ -114,7 +114,7 @@ def test_an_unreadable_reply_is_asked_for_again_and_then_kept_with_its_reason(tm
     assert [(each.probability, each.reason) for each in made.estimates] == [(None, "ambiguous")]
     assert [request.status for request in made.requests] == ["refused"] * MAX_TRIES
     assert {request.reply for request in made.requests} == {"about 70%"}
-    assert [body["seed"] for body in server.bodies] == [5, 6, 7]
+    assert len({body["seed"] for body in server.bodies}) == MAX_TRIES
     assert [body["temperature"] for body in server.bodies] == [0.0, 0.3, 0.6]
 
 
@@ -124,6 +124,16 @@ def test_a_second_try_can_be_read(tmp_path: Path) -> None:
     assert [(each.probability, each.reason, each.reasoning) for each in made.estimates] == [(0.25, None, "r")]
     assert [request.status for request in made.requests] == ["refused", "answered"]
     assert made.estimates[0].request_id == made.requests[1].request_id
+
+
+def test_each_proposition_has_a_seed_of_its_own_that_stays(tmp_path: Path) -> None:
+    with faulty(answers('{"probability": 0.5}')) as server:
+        for ledger in ("one", "two"):
+            run(Endpoint(name="e", base_url=server.url), tmp_path / ledger, PROPOSITIONS, VERBALISED)
+    seeds = [body["seed"] for body in server.bodies]
+    half = len(PROPOSITIONS)
+    assert len(set(seeds)) == half
+    assert sorted(seeds[:half]) == sorted(seeds[half:])
 
 
 def test_a_token_labeler_reads_the_first_token_and_asks_once(tmp_path: Path) -> None:
@@ -154,7 +164,7 @@ def test_an_endpoint_that_dies_leaves_what_was_done(tmp_path: Path) -> None:
             settings = Endpoint(name="e", base_url=url, max_in_flight=1, max_attempts=2)
             async with Caller([settings], kept, backoff_s=0.01) as caller:
                 async for batch in elicit(PROPOSITIONS, VERBALISED, caller):
-                    done.append(batch)
+                    done.extend([batch])
 
     reply = answers('{"probability": 0.5}')
     with faulty(reply, reply, fails(401)) as server, pytest.raises(ServiceError, match="refuses access"):
@@ -191,9 +201,9 @@ def test_memory_does_not_grow_with_the_propositions(tmp_path: Path) -> None:
         tracemalloc.stop()
         return most
 
-    # The server runs in this process and keeps what it was sent, so that its bodies are thrown away here.
+    # The server runs in this process, so that what it keeps of each request is thrown away.
     with faulty(answers('{"probability": 0.5}')) as server:
-        server.bodies = _Forgetful()
+        server.bodies, server.headers = _Forgetful(), _Forgetful()
         small, large = (asyncio.run(peak(server.url, count)) for count in (150, 600))
     assert large < 1.5 * small
 

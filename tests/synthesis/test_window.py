@@ -69,12 +69,12 @@ def test_what_was_done_before_an_error_is_handed_on_and_the_rest_is_cancelled() 
                 raise
         return item
 
-    async def run() -> list[int]:
-        done: list[int] = []
-        with pytest.raises(ValueError, match="five"):
-            async for batch in batches_of(range(100), work, in_flight=8, size=64):
-                done += batch
-        return done
+    async def run() -> None:
+        async for batch in batches_of(range(100), work, in_flight=8, size=64):
+            done.extend(batch)
 
-    assert sorted(asyncio.run(run())) == [0, 1, 2, 3, 4]
+    done: list[int] = []
+    with pytest.raises(ValueError, match="five"):
+        asyncio.run(run())
+    assert sorted(done) == [0, 1, 2, 3, 4]
     assert cancelled == [6, 7]
