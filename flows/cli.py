@@ -6,18 +6,17 @@ the traceback.
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from flows.settings import CONFIG_NAME, load_settings
+from flows.cli_data import importing, sql, studio, tables
+from flows.console import Chosen, out, quiet_prefect, say, settings
+from flows.settings import CONFIG_NAME
 from warehouse.errors import InputError, OddsError
-from warehouse.records import AnnotatorKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,19 +30,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-importing = typer.Typer(no_args_is_help=True, help="Bring in premises, propositions or judgments from a file.")
-studio_commands = typer.Typer(no_args_is_help=True, help="Start, stop and find the embedded Label Studio.")
 app.add_typer(importing, name="import")
-app.add_typer(studio_commands, name="studio")
-
-out = Console()
-
-
-class Chosen:
-    """The options that stand before the command; `main` fills them once a run."""
-
-    config: Path | None = None
-    verbose: bool = False
+app.add_typer(studio, name="studio")
+app.command()(sql)
+app.command()(tables)
 
 
 @app.callback()
@@ -76,21 +66,13 @@ def _fail(error: BaseException, line: str, status: int) -> None:
     sys.exit(status)
 
 
-def quiet_prefect() -> None:
-    """Prefect's defaults for a person at a terminal. Whatever the environment already says stays."""
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if Chosen.verbose else "CRITICAL")
-    os.environ.setdefault("PREFECT_LOGGING_ROOT_LEVEL", "WARNING" if Chosen.verbose else "CRITICAL")
-
-
 def _run(flow: Callable[..., Outcome], **arguments: Any) -> None:
-    out.print(flow(config=Chosen.config, **arguments).line(), highlight=False, soft_wrap=True)
+    say(flow(config=Chosen.config, **arguments).line())
 
 
 def _ready() -> None:
     """Settings are read before Prefect starts, so that a mistake in them shows at once."""
-    load_settings(Chosen.config)
+    settings()
     quiet_prefect()
 
 
@@ -101,7 +83,7 @@ def init(
     """Write a settings file with every default explained."""
     from flows.template import write_template
 
-    out.print(f"wrote {write_template(folder)}", highlight=False, soft_wrap=True)
+    say(f"wrote {write_template(folder)}")
 
 
 @app.command()
@@ -166,7 +148,7 @@ def agree(
 
     _run(flow, with_cannot_judge=with_cannot_judge, with_rejected=with_rejected, with_repeats=with_repeats)
     selection = selection_of(with_cannot_judge, with_rejected, with_repeats)
-    out.print(figures_table(load_settings(Chosen.config), selection))
+    out.print(figures_table(settings(), selection))
 
 
 @app.command()
@@ -179,7 +161,7 @@ def publish(
     from flows.publish import verify_newest
 
     if verify:
-        out.print(verify_newest(load_settings(Chosen.config)), highlight=False, soft_wrap=True)
+        say(verify_newest(settings()))
         return
     _run(flow)
 
@@ -251,7 +233,7 @@ def status(
     """Show what stands where."""
     from flows.status import as_table, status_of
 
-    state = status_of(load_settings(Chosen.config))
+    state = status_of(settings())
     if as_json:
         out.print_json(data=state)
         return
@@ -263,96 +245,7 @@ def doctor() -> None:
     """Say what is missing on this machine, and what to do about it."""
     from flows.doctor import as_table, examine
 
-    findings = examine(load_settings(Chosen.config))
+    findings = examine(settings())
     out.print(as_table(findings))
     if any(finding.needed and not finding.fine for finding in findings):
         raise typer.Exit(1)
-
-
-@app.command()
-def sql(
-    query: Annotated[str, typer.Argument(help="One SELECT; `odds tables` shows what there is.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write all rows to a .parquet, .csv or .jsonl file instead.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Rows to print at most.")] = 40,
-) -> None:
-    """Query the warehouse, read-only."""
-    from flows.query import print_query, write_query
-
-    settings = load_settings(Chosen.config)
-    if output is not None:
-        out.print(f"{write_query(settings, query, output):,} rows in {output}", highlight=False, soft_wrap=True)
-        return
-    print_query(settings, query, limit, out)
-
-
-@app.command()
-def tables() -> None:
-    """List the tables and views with the meaning of their columns."""
-    from flows.query import print_tables
-
-    print_tables(load_settings(Chosen.config), out)
-
-
-@importing.command("premises")
-def import_premises(file: Annotated[Path, typer.Argument(help="JSONL, CSV or parquet with a column `text`.")]) -> None:
-    """Import premises."""
-    from flows.imports import import_premises as run
-
-    out.print(run(load_settings(Chosen.config), file).line(), highlight=False, soft_wrap=True)
-
-
-@importing.command("propositions")
-def import_propositions(
-    file: Annotated[Path, typer.Argument(help="JSONL, CSV or parquet with columns `premise` and `hypothesis`.")],
-) -> None:
-    """Import propositions, with their premises."""
-    from flows.imports import import_propositions as run
-
-    out.print(run(load_settings(Chosen.config), file).line(), highlight=False, soft_wrap=True)
-
-
-@importing.command("judgments")
-def import_judgments(
-    file: Annotated[Path, typer.Argument(help="JSONL, CSV or parquet, a row a judgment.")],
-    source: Annotated[
-        str | None, typer.Option(help="A name for where they come from; the file's name if not given.")
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--column", help="FIELD=COLUMN where the file's column has another name; FIELD= where it has none."
-        ),
-    ] = None,
-    scale: Annotated[str, typer.Option(help="The ends of the rating's scale, LOW:HIGH.")] = "0:100",
-    annotators: Annotated[
-        AnnotatorKind, typer.Option(help="What the annotators are; simulated ones are marked everywhere.")
-    ] = "imported",
-) -> None:
-    """Import judgments, with their premises, propositions and annotators."""
-    from flows.imports import import_judgments as run
-
-    outcome = run(
-        load_settings(Chosen.config), file, source=source, columns=column or [], scale=scale, annotators=annotators
-    )
-    out.print(outcome.line(), highlight=False, soft_wrap=True)
-
-
-@studio_commands.command("start")
-def studio_start() -> None:
-    """Start the embedded Label Studio and say where it stands."""
-    from flows.services import studio_address, studio_login
-
-    settings = load_settings(Chosen.config)
-    studio_address(settings)
-    out.print(studio_login(settings), highlight=False, soft_wrap=True)
-
-
-@studio_commands.command("stop")
-def studio_stop() -> None:
-    """Stop the embedded Label Studio; its data stays."""
-    from annotation import server
-
-    stopped = server.stop(load_settings(Chosen.config).home_path)
-    out.print("Label Studio stopped" if stopped else "Label Studio was not running")

@@ -11,7 +11,7 @@ import yaml
 from prefect import Flow
 from rich.console import Console
 
-from flows import cli
+from flows import cli, console
 from flows.outcome import Outcome
 from flows.query import shown
 from warehouse.errors import InputError, ServiceError
@@ -83,5 +83,5 @@ def test_values_as_a_person_reads_them() -> None:
 
 
 def test_the_console_writes_results_to_the_standard_output() -> None:
-    assert isinstance(cli.out, Console)
-    assert not cli.out.stderr
+    assert isinstance(console.out, Console)
+    assert not console.out.stderr
