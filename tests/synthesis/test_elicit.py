@@ -204,7 +204,7 @@ def test_memory_does_not_grow_with_the_propositions(tmp_path: Path) -> None:
     # The server runs in this process, so that what it keeps of each request is thrown away.
     with faulty(answers('{"probability": 0.5}')) as server:
         server.bodies, server.headers = _Forgetful(), _Forgetful()
-        small, large = (asyncio.run(peak(server.url, count)) for count in (150, 600))
+        small, large = (asyncio.run(peak(server.url, count)) for count in (150, 400))
     assert large < 1.5 * small
 
 

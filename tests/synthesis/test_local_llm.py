@@ -15,7 +15,7 @@ from warehouse.errors import InputError, ServiceError
 QUIET = """
 import httpx
 from synthesis.local_llm import serve
-with serve(parallel=2) as url:
+with serve(parallel=1, threads=1) as url:
     body = {"model": "m", "max_tokens": 4, "messages": [{"role": "user", "content": "Hello"}]}
     assert httpx.post(f"{url}/chat/completions", json=body, timeout=120).json()["choices"]
 try:
