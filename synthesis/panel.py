@@ -111,7 +111,7 @@ def labeler_version(labeler: Labeler, prompt: Prompt) -> str:
 
 
 DEFAULT_ENDPOINT = Endpoint(
-    name=EMBEDDED, base_url=EMBEDDED, max_in_flight=8, timeout_s=180.0, price_in=0.0, price_out=0.0
+    name=EMBEDDED, base_url=EMBEDDED, max_in_flight=4, timeout_s=180.0, price_in=0.0, price_out=0.0
 )
 
 DEFAULT_PANEL: tuple[Labeler, ...] = (

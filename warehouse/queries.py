@@ -64,9 +64,13 @@ class EvaluationTables:
 
 
 def proposition_texts(warehouse: Warehouse, where: str = "", params: Sequence[object] = ()) -> list[PropositionText]:
-    """Propositions with both texts; `where` speaks of `p` (propositions) and `m` (premises)."""
+    """Propositions with both texts; `where` speaks of `p` (propositions) and `m` (premises).
+
+    Those of one premise stand together: a server that keeps the beginning of a prompt then reads the premise once.
+    """
     condition = f"WHERE {where}" if where else ""
-    return to_records(PropositionText, warehouse.sql(f"{TEXTS} {condition} ORDER BY p.proposition_id", params))
+    order = "ORDER BY p.premise_id, p.proposition_id"
+    return to_records(PropositionText, warehouse.sql(f"{TEXTS} {condition} {order}", params))
 
 
 def pending_premises(warehouse: Warehouse, labeler: str, model: str, prompt_version: str) -> list[Premise]:

@@ -1,0 +1,43 @@
+"""The operator's journey: deploy every flow to a Prefect server, and have a worker run one of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.commands import ODDS, Run, ended_well
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+def test_a_worker_runs_a_deployed_flow(tmp_path: Path, odds: Run, prefect_api: str) -> None:
+    rows = [
+        {"premise": "It rains.", "hypothesis": "The street is wet.", "annotator": who, "rating": rating}
+        for who, rating in (("a", 90), ("b", 80))
+    ]
+    (tmp_path / "judgments.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "odds.toml").write_text("[agreement]\ndraws = 100\n")
+    ended_well(odds("import", "judgments", "judgments.jsonl"))
+
+    environment = os.environ | {"PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(tmp_path / ".prefect")}
+
+    def prefect(*arguments: str) -> str:
+        command = [str(ODDS.with_name("prefect")), "--no-prompt", *arguments]
+        done = subprocess.run(  # noqa: S603
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    prefect("work-pool", "create", "odds", "--type", "process", "--overwrite")
+    prefect("deploy", "--all")
+    assert "cycle/nightly" in prefect("deployment", "ls")
+    prefect("deployment", "run", "agree/on-demand", "--param", f"config={tmp_path / 'odds.toml'}")
+    prefect("worker", "start", "--pool", "odds", "--run-once")
+    shown = ended_well(odds("sql", "SELECT metric, value FROM agreement WHERE metric = 'within_proposition_sd'"))
+    assert "0.0707" in shown  # 0.9 and 0.8 have a sample SD of 0.1 / sqrt(2)
