@@ -223,7 +223,7 @@ def demo(
     quiet_prefect()
     from flows.demo import run_demo
 
-    run_demo(folder, enough if wait_for_people else None, out)
+    run_demo(folder, enough if wait_for_people else None)
 
 
 @app.command()

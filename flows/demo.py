@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
 
-from rich.console import Console, Group
-from rich.padding import Padding
-from rich.text import Text
-
 from flows.agree import agree
+from flows.console import out, say
 from flows.cycle import announced, asking, cycle, learning
 from flows.imports import import_premises, import_propositions
 from flows.pull import pull
@@ -23,6 +21,7 @@ from warehouse.errors import InputError
 SIMULATED = 5
 SECONDS_BETWEEN_LOOKS = 10
 EXAMPLES = Path(__file__).parents[1] / "examples"
+CHANGED = {"epochs = 3\n": "epochs = 2                          # for a shorter demo; the default is 3\n"}
 QUERIES = (
     "SELECT stage, n, n_simulated FROM progress ORDER BY position",
     "SELECT hypothesis, consensus_mean, consensus_sd FROM proposition_overview ORDER BY consensus_sd DESC LIMIT 5",
@@ -30,7 +29,7 @@ QUERIES = (
 )
 
 
-def run_demo(folder: Path, enough: int | None, console: Console) -> None:
+def run_demo(folder: Path, enough: int | None) -> None:
     """Run the demo in `folder`, which it makes; run again, it goes on from there.
 
     With `enough`, people judge instead of simulated annotators, and it goes on after so many judged propositions.
@@ -46,21 +45,23 @@ def run_demo(folder: Path, enough: int | None, console: Console) -> None:
         announced(asking(config))
         _wait_for_people(config, settings, enough)
         announced(learning(config))
-    console.print(summary(config, settings, time.monotonic() - began))
+    summary(config, settings, time.monotonic() - began)
 
 
 def prepare(folder: Path, *, simulated: int) -> Path:
-    """The settings file of the demo: the defaults, and so many simulated annotators. One that stands there stays."""
+    """The settings file of the demo, which stays once it stands there: the defaults, but for what `CHANGED` says."""
     path = folder / CONFIG_NAME
-    text = template_text().replace("simulated_annotators = 0 ", f"simulated_annotators = {simulated} ")
     if path.exists():
         present = load_settings(path).annotation.simulated_annotators
         if bool(present) != bool(simulated):
             kind = "simulated annotators" if present else "people"
             raise InputError(f"{folder} holds a demo with {kind}; name another one with --folder")
         return path
+    text = template_text()
+    for default, changed in CHANGED.items():
+        text = text.replace(default, changed)
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text.replace("simulated_annotators = 0 ", f"simulated_annotators = {simulated} "), encoding="utf-8")
     return path
 
 
@@ -91,22 +92,17 @@ def _wait_for_people(config: Path, settings: Settings, enough: int) -> None:
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-def summary(config: Path, settings: Settings, seconds: float) -> Group:
-    """What was made, where it stands, and what to try next."""
-    odds = f"{Path(sys.argv[0])} --config {config}"
-    tries = Text("\n".join(f'{odds} sql "{query}"' for query in QUERIES))
+def summary(config: Path, settings: Settings, seconds: float) -> None:
+    """Print what was made, where it stands, and what to try next."""
+    odds = f"{os.path.relpath(sys.argv[0])} --config {config}"
     simulated = settings.annotation.simulated_annotators
-    origin = (
-        f"All judgments come from {simulated} simulated annotators: the figures show that the pipeline works, "
-        "and nothing about how people judge."
-        if simulated
-        else "The judgments come from people."
-    )
-    return Group(
-        Text(f"\nThe demo took {seconds / 60:.1f} minutes.\n", style="bold"),
-        as_table(status_of(settings)),
-        Text(f"\n{origin}", style="yellow" if simulated else ""),
-        Text(f"{studio_login(settings)}\n\nThree queries to try:"),
-        Padding(tries, (0, 2)),
-        Text(f"\nStop Label Studio: {odds} studio stop"),
-    )
+    say(f"\nThe demo took {seconds / 60:.1f} minutes.\n")
+    out.print(as_table(status_of(settings)))
+    if simulated:
+        say(f"\nAll judgments come from {simulated} simulated annotators: the figures show that the pipeline works,")
+        say("and nothing about how people judge.")
+    say(f"\n{studio_login(settings)}")
+    say("\nThree queries to try:")
+    for query in QUERIES:
+        say(f'  {odds} sql "{query}"')
+    say(f"\nStop Label Studio: {odds} studio stop")

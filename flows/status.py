@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from rich.console import Group
@@ -57,9 +56,3 @@ def _studio(settings: Settings) -> State:
         return {"url": settings.annotation.url, "project": settings.annotation.project}
     address = server.running(settings.home_path)
     return {"url": address.url if address else None, "project": settings.annotation.project}
-
-
-def newest_report(settings: Settings) -> Path | None:
-    """The newest estimator's report, where it was written."""
-    report = status_of(settings)["report"]
-    return Path(report) if report else None

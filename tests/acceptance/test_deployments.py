@@ -28,7 +28,7 @@ def test_a_worker_runs_a_deployed_flow(tmp_path: Path, odds: Run, prefect_api: s
 
     def prefect(*arguments: str) -> str:
         command = [str(ODDS.with_name("prefect")), "--no-prompt", *arguments]
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
