@@ -64,14 +64,19 @@ def _headline(figures: list[Agreement]) -> str:
     return f"interval alpha {alpha.value:.6f}{interval}{simulated}"
 
 
+def shown_figures(figures: list[Agreement], scope: str) -> list[Agreement]:
+    """The figures of a scope that a person reads: alpha first, and alpha for each slice where there are several."""
+    own = [each for each in figures if each.scope == scope]
+    slices = {each.slice for each in own if each.slice != "all"}
+    several = len(slices) > len({name.partition("=")[0] for name in slices})
+    alpha_first = sorted(own, key=lambda each: (each.metric != "interval_alpha", each.slice != "all"))
+    return [each for each in alpha_first if each.slice == "all" or (several and each.metric == "interval_alpha")]
+
+
 def figures_table(settings: Settings, selection: Selection) -> Table:
-    """The newest figures of a selection for a terminal: all of them over everything, and alpha for each slice."""
+    """The newest figures of a selection for a terminal."""
     with reading(settings) as warehouse:
-        figures = [each for each in current_agreement(warehouse) if each.scope == selection.scope]
-    kinds = {each.slice for each in figures if each.slice != "all"}
-    shown = [each for each in figures if each.slice == "all"]
-    if len(kinds) > len({name.partition("=")[0] for name in kinds}):
-        shown += [each for each in figures if each.slice != "all" and each.metric == "interval_alpha"]
+        shown = shown_figures(current_agreement(warehouse), selection.scope)
     table = Table("metric", header_style="bold", title=_caption(shown, selection), title_justify="left")
     table.add_column("value", justify="right")
     table.add_column("95% interval")

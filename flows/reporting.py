@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from flows.agree import shown_figures
 from flows.settings import Settings
 from training.evaluation.report import (
     CurvePoint,
@@ -18,9 +19,10 @@ from training.evaluation.report import (
     Stage,
 )
 from training.levels import quantile
+from warehouse.agreement import Selection
 from warehouse.connect import Warehouse
 from warehouse.queries import counts, current_agreement, evaluation_tables, labeler_answers, valid_judgments
-from warehouse.records import Dataset, Evaluation, Model, Score, now
+from warehouse.records import Agreement, Dataset, Evaluation, Model, Score, now
 from warehouse.shards import read_split
 from warehouse.store import read
 
@@ -45,14 +47,14 @@ def report_data(settings: Settings, warehouse: Warehouse, model: Model, evaluati
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
     judgments = valid_judgments(warehouse)
     return ReportData(
-        title=f"Odds: {settings.publish.name}",
+        title=f"Probability judgments: {dataset.name} v{dataset.version}",
         created_at=now(),
         n_judgments=judgments.num_rows,
         n_simulated=sum(judgments["is_simulated"].to_pylist()),
         n_annotators=len(set(judgments["annotator_id"].to_pylist())),
         n_simulated_annotators=len(set(judgments.filter(judgments["is_simulated"])["annotator_id"].to_pylist())),
         stages=_stages(warehouse),
-        agreement=current_agreement(warehouse),
+        agreement=_agreement(warehouse),
         consensus=_spread(judgments),
         judgments=judgments["probability"].to_pylist(),
         labelers=[LabelerAnswers.model_validate(row) for row in labeler_answers(warehouse).to_pylist()],
@@ -73,6 +75,15 @@ def _stages(warehouse: Warehouse) -> list[Stage]:
         )
         for name in STAGES_SHOWN
     ]
+
+
+def _agreement(warehouse: Warehouse) -> list[Agreement]:
+    """The figures of the valid judgments, then how each labeler goes with them; versions are left to the tables."""
+    figures = current_agreement(warehouse)
+    scope = Selection().scope
+    labelers = [each for each in figures if each.metric == "pearson_with_mean_judgment" and each.scope.endswith(scope)]
+    named = [each.model_copy(update={"scope": each.scope.partition(",")[0]}) for each in labelers]
+    return shown_figures(figures, scope) + named
 
 
 def _spread(judgments: pa.Table) -> list[Judged]:

@@ -60,6 +60,7 @@ def number(warehouse: Warehouse, query: str) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_cycle_twice_and_after_a_change(
     tmp_path: Path, odds: Run, studio_server: StudioServer, tiny_base: Base, llm_url: str
 ) -> None:

@@ -35,6 +35,20 @@ _SUBJECTS = {
 }
 
 
+_AGREEMENT = {
+    "interval_alpha": "Interval alpha",
+    "reliability_of_mean": "Reliability of the mean",
+    "leave_one_out_r_mean": "Leave-one-out r, mean",
+    "leave_one_out_r_median": "Leave-one-out r, median",
+    "median_judgments": "Judgments, median",
+    "share_at_0": "Share at 0%",
+    "share_at_half": "Share at 50%",
+    "share_at_1": "Share at 100%",
+    "within_proposition_sd": "SD within a proposition",
+    "pearson_with_mean_judgment": "Pearson r with the mean judgment",
+}
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -146,7 +160,10 @@ def render(data: ReportData) -> str:
         rows=table(data.evaluations),
         parts=parts(data.evaluations),
         part_names=list(_PARTS.values()),
-        agreement=[(each, _number(each.value), _interval(each.low, each.high)) for each in data.agreement],
+        agreement=[
+            (each, _figure_name(each.metric), _number(each.value), _interval(each.low, each.high))
+            for each in data.agreement
+        ],
         labelers=[(each, metrics.coarseness(np.array(each.probabilities))) for each in data.labelers],
         figures=figures(data),
         best=ranked[:_BEST_AND_WORST],
@@ -266,6 +283,10 @@ def _cell(record: Evaluation | None, best: float | None) -> Cell:
     if record is None or record.value is None:
         return Cell(_NONE, "", best=False)
     return Cell(_number(record.value), _interval(record.low, record.high), best=record.value == best)
+
+
+def _figure_name(metric: str) -> str:
+    return _AGREEMENT.get(metric, metric.replace("_", " "))
 
 
 def _number(value: Any) -> str:
