@@ -14,6 +14,11 @@ Tick = Callable[[int, int], None]
 SECONDS_BETWEEN_LINES = 5.0
 
 
+def note(text: str) -> None:
+    """A line about what is going on, beside the results: on the standard error."""
+    print(f"  {text}", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def progress(stage: str) -> Iterator[Tick]:
     """A function to call with (done, total) while `stage` runs. It goes to the standard error, results do not."""
@@ -47,6 +52,6 @@ def lines(stage: str, clock: Callable[[], float] = time.monotonic) -> Tick:
         last = moment
         rate = done / max(moment - began, 1e-9)
         left = f", {(total - done) / rate:.0f} s left" if 0 < done < total else ""
-        print(f"  {stage}: {done:,} of {total:,} after {moment - began:.0f} s{left}", file=sys.stderr, flush=True)
+        note(f"{stage}: {done:,} of {total:,} after {moment - began:.0f} s{left}")
 
     return tick

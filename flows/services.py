@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from annotation import server
 from annotation.studio import Studio, connect
+from flows.progress import note
 from flows.settings import Settings
 from synthesis.ledger import Ledger
 from synthesis.local_llm import serve, weights_path
@@ -58,7 +59,7 @@ def studio_address(settings: Settings) -> tuple[str, str]:
     """The address and the token of Label Studio; the embedded one is started where it does not run yet."""
     if settings.annotation.url == EMBEDDED:
         command = server.find_command(settings.annotation.command and settings.path(settings.annotation.command))
-        address = server.start(settings.home_path, command, port=settings.annotation.port)
+        address = server.start(settings.home_path, command, port=settings.annotation.port, on_progress=note)
         return address.url, address.token
     name = settings.annotation.token_env
     token = os.environ.get(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.outcome import Outcome
-from flows.progress import progress
+from flows.progress import note, progress
 from flows.services import code_version, estimator_base, writing
 from flows.settings import load_settings
 from training.settings import FitSettings
@@ -36,6 +36,7 @@ def train(config: Path | None = None) -> Outcome:
         from training.fit import fit
 
         tables = [read_split(Path(dataset.path), split) for split in ("train", "dev")]
+        note(f"train: preparing the base model, then fitting on {tables[0].num_rows:,} propositions")
         chosen = settings.training.model_copy(update={"base": base})
         with progress("train") as tick:
             fitted = fit(
