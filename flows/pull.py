@@ -7,10 +7,9 @@ from pathlib import Path
 from prefect import flow
 
 from annotation.mapping import SOURCE
-from annotation.sync import ensure_project
 from annotation.sync import pull as pull_from
 from flows.outcome import Outcome
-from flows.services import studio, writing
+from flows.services import project_of, writing
 from flows.settings import load_settings
 from warehouse.queries import latest_update, live_judgment_sources
 from warehouse.store import mark_deleted, merge_all
@@ -23,8 +22,7 @@ def pull(config: Path | None = None) -> Outcome:
     Raises `ServiceError` where Label Studio cannot be reached or refuses.
     """
     settings = load_settings(config)
-    client = studio(settings)
-    project = ensure_project(client, settings.annotation.project, overlap=settings.annotation.judgments_per_proposition)
+    client, project = project_of(settings)
     batch = client.project_key(project)
     with writing(settings) as warehouse:
         known = live_judgment_sources(warehouse, SOURCE, batch)

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from prefect import flow
 
-from annotation.sync import ensure_project
 from annotation.sync import push as push_to
 from flows.outcome import Outcome
 from flows.progress import progress
-from flows.services import studio, writing
+from flows.services import project_of, writing
 from flows.settings import load_settings
 from warehouse.queries import unpushed_propositions
 from warehouse.store import merge_all
@@ -23,8 +22,7 @@ def push(config: Path | None = None) -> Outcome:
     Raises `ServiceError` where Label Studio cannot be reached or refuses.
     """
     settings = load_settings(config)
-    client = studio(settings)
-    project = ensure_project(client, settings.annotation.project, overlap=settings.annotation.judgments_per_proposition)
+    client, project = project_of(settings)
     with writing(settings) as warehouse:
         waiting = unpushed_propositions(warehouse, client.project_key(project))
         with progress("push") as tick:

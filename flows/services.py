@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from annotation import server
 from annotation.studio import Studio, connect
+from annotation.sync import ensure_project
 from flows.progress import note
 from flows.settings import Settings
 from synthesis.ledger import Ledger
@@ -68,10 +69,11 @@ def studio_address(settings: Settings) -> tuple[str, str]:
     return settings.annotation.url, token
 
 
-def studio(settings: Settings) -> Studio:
-    """A client of the Label Studio that the settings name."""
-    url, token = studio_address(settings)
-    return connect(url, token)
+def project_of(settings: Settings) -> tuple[Studio, int]:
+    """A client of the Label Studio that the settings name, and their project there, which is made where needed."""
+    client = connect(*studio_address(settings))
+    annotation = settings.annotation
+    return client, ensure_project(client, annotation.project, overlap=annotation.judgments_per_proposition)
 
 
 def estimator_base(settings: Settings) -> str:

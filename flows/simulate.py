@@ -8,10 +8,9 @@ from prefect import flow
 
 from annotation.simulate import default_annotators
 from annotation.simulate import simulate as simulate_in
-from annotation.sync import ensure_project
 from flows.outcome import Outcome
 from flows.progress import progress
-from flows.services import reading, studio
+from flows.services import project_of, reading
 from flows.settings import load_settings
 from warehouse.errors import InputError
 from warehouse.queries import simulation_truths
@@ -28,9 +27,8 @@ def simulate(config: Path | None = None) -> Outcome:
     wanted = settings.annotation.simulated_annotators
     if not wanted:
         raise InputError("annotation.simulated_annotators is 0: set it to 1 or more, in a demonstration only")
-    client = studio(settings)
     per_proposition = settings.annotation.judgments_per_proposition
-    project = ensure_project(client, settings.annotation.project, overlap=per_proposition)
+    client, project = project_of(settings)
     with reading(settings) as warehouse:
         truths = simulation_truths(warehouse)
     with progress("simulate") as tick:
