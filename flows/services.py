@@ -91,7 +91,9 @@ def code_version() -> str:
 
 
 def studio_login(settings: Settings) -> str:
-    """Where the embedded Label Studio stands and where its login is kept; the password itself is never printed."""
+    """Where Label Studio stands and where the embedded one keeps its login; the password itself is never printed."""
+    if settings.annotation.url != EMBEDDED:
+        return f"Label Studio: {settings.annotation.url}, project {settings.annotation.project}"
     address = server.running(settings.home_path)
     if address is None:
         return "Label Studio is not running; odds studio start"
