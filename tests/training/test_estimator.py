@@ -39,7 +39,7 @@ def estimator(base: Base, *, disturb: bool = False) -> Estimator:
         generator = torch.Generator().manual_seed(5)
         for parameter in model.parameters():
             if parameter.requires_grad:
-                parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
+                parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
     card = Card(base=str(base.path), cache=str(base.cache), levels=LEVELS, max_length=256, weights="adapter")
     return assemble(model.eval(), tokenizer, card, "cpu", "fp32")
 
