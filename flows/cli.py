@@ -36,6 +36,9 @@ app.command()(sql)
 app.command()(tables)
 
 
+INTERRUPTED = "interrupted; what was done until now is kept, the same command goes on from there"
+
+
 @app.callback()
 def options(
     config: Annotated[
@@ -54,7 +57,11 @@ def main() -> None:
     except OddsError as error:
         _fail(error, str(error), error.exit_status)
     except KeyboardInterrupt as error:
-        _fail(error, "interrupted; what was done until now is kept, the same command goes on from there", 130)
+        _fail(error, INTERRUPTED, 130)
+    except SystemExit as left:  # typer turns Ctrl-C into a silent exit
+        if left.code != 130:
+            raise
+        _fail(left, INTERRUPTED, 130)
     except Exception as error:  # the last line of defence: a person never meets a traceback unasked
         _fail(error, f"unexpected {type(error).__name__}: {error}; --verbose shows where", 1)
 

@@ -52,6 +52,7 @@ def test_every_deployment_names_a_flow() -> None:
         (ServiceError("nobody answers"), 1),
         (ValueError("a defect"), 1),
         (KeyboardInterrupt(), 130),
+        (SystemExit(130), 130),
     ],
 )
 def test_every_error_is_one_line(
