@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +22,8 @@ from training.evaluation.report import (
 from training.levels import quantile
 from warehouse.agreement import Selection
 from warehouse.connect import Warehouse
-from warehouse.queries import counts, current_agreement, evaluation_tables, labeler_answers, valid_judgments
-from warehouse.records import Agreement, Dataset, Evaluation, Model, Score, now
+from warehouse.queries import counts, current_agreement, current_estimates, labeler_answers, valid_judgments
+from warehouse.records import Agreement, Dataset, Estimate, Evaluation, Model, Score, now
 from warehouse.shards import read_split
 from warehouse.store import read
 
@@ -100,7 +101,7 @@ def _curve(folder: Path) -> list[CurvePoint]:
 
 def _test(warehouse: Warehouse, model: Model, dataset: Dataset) -> list[ScoredProposition]:
     scores = {row.proposition_id: row for row in read(warehouse, Score, "model_id = ?", [model.model_id])}
-    panel = _panel_means(evaluation_tables(warehouse, "test").estimates)
+    panel = _panel_means(current_estimates(warehouse, "test"))
     shown = []
     for row in read_split(Path(dataset.path), "test").to_pylist():
         if (score := scores.get(row["proposition_id"])) is None:
@@ -121,9 +122,13 @@ def _test(warehouse: Warehouse, model: Model, dataset: Dataset) -> list[ScoredPr
     return shown
 
 
-def _panel_means(estimates: pa.Table) -> dict[str, float]:
-    means = estimates.group_by("proposition_id").aggregate([("probability", "mean")])
-    return dict(zip(means["proposition_id"].to_pylist(), means["probability_mean"].to_pylist(), strict=True))
+def _panel_means(estimates: list[Estimate]) -> dict[str, float]:
+    """The mean of the labelers that answered, by proposition."""
+    answers: dict[str, list[float]] = {}
+    for each in estimates:
+        if each.probability is not None:
+            answers.setdefault(each.proposition_id, []).append(each.probability)
+    return {proposition_id: fmean(values) for proposition_id, values in answers.items()}
 
 
 def _provenance(settings: Settings, model: Model, dataset: Dataset) -> list[tuple[str, str]]:

@@ -49,20 +49,6 @@ class TableDescription:
     columns: tuple[ColumnDescription, ...]
 
 
-@dataclass(frozen=True)
-class EvaluationTables:
-    """What an evaluation compares: Arrow tables over the propositions of one split.
-
-    `consensus`: proposition_id, mean, sd, n_judgments, n_simulated. `estimates`: proposition_id, labeler,
-    labeler_version, probability. `judgments` (valid ones): proposition_id, annotator_id, probability, is_simulated.
-    All probabilities are in [0, 1].
-    """
-
-    consensus: pa.Table
-    estimates: pa.Table
-    judgments: pa.Table
-
-
 def proposition_texts(warehouse: Warehouse, where: str = "", params: Sequence[object] = ()) -> list[PropositionText]:
     """Propositions with both texts; `where` speaks of `p` (propositions) and `m` (premises).
 
@@ -188,28 +174,6 @@ def valid_judgments(warehouse: Warehouse) -> pa.Table:
     return warehouse.sql(
         "SELECT proposition_id, annotator_id, probability, is_simulated FROM valid_judgments "
         "ORDER BY proposition_id, annotator_id"
-    )
-
-
-def evaluation_tables(warehouse: Warehouse, split: Split = "test", method: ConsensusMethod = "em") -> EvaluationTables:
-    """The consensus, the estimates and the judgments of the propositions of a split."""
-    of_split = "JOIN propositions p ON p.proposition_id = t.proposition_id WHERE p.split = ?"
-    return EvaluationTables(
-        consensus=warehouse.sql(
-            f"SELECT t.proposition_id, t.mean, t.sd, t.n_judgments, t.n_simulated FROM consensus t {of_split} "
-            "AND t.method = ? ORDER BY t.proposition_id",
-            [split, method],
-        ),
-        estimates=warehouse.sql(
-            f"SELECT t.proposition_id, t.labeler, t.labeler_version, t.probability FROM estimates t {of_split} "
-            "AND t.probability IS NOT NULL ORDER BY t.labeler, t.labeler_version, t.proposition_id",
-            [split],
-        ),
-        judgments=warehouse.sql(
-            f"SELECT t.proposition_id, t.annotator_id, t.probability, t.is_simulated FROM valid_judgments t {of_split} "
-            "ORDER BY t.proposition_id, t.annotator_id",
-            [split],
-        ),
     )
 
 

@@ -18,7 +18,6 @@ from warehouse.queries import (
     counts,
     current_agreement,
     current_estimates,
-    evaluation_tables,
     labeler_answers,
     latest_update,
     live_judgment_sources,
@@ -170,14 +169,12 @@ def test_simulated_annotators_judge_around_the_target(filled: Warehouse) -> None
     assert (truths[targeted.proposition_id], truths[made_proposition("p").proposition_id]) == (0.9, 0.5)
 
 
-def test_an_evaluation_sees_one_split_alone(filled: Warehouse) -> None:
-    propositions = {name: made_proposition(name) for name in "pq"}
+def test_current_estimates_see_one_split_alone(filled: Warehouse) -> None:
+    propositions = [made_proposition(name) for name in "pq"]
+    merge(filled, [made_estimate(name, "1", 0.5) for name in "pq"])
     for split in ("train", "dev", "test"):
-        tables = evaluation_tables(filled, split)
-        expected = {one.proposition_id for one in propositions.values() if one.split == split}
-        assert set(tables.consensus["proposition_id"].to_pylist()) == expected
-        assert set(tables.judgments["proposition_id"].to_pylist()) == expected
-        assert tables.estimates.num_rows == 0
+        expected = {one.proposition_id for one in propositions if one.split == split}
+        assert {one.proposition_id for one in current_estimates(filled, split)} == expected
 
 
 def test_versions_count_from_one(warehouse: Warehouse) -> None:
