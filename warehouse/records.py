@@ -201,6 +201,7 @@ class Annotator(Record):
     qualified_at: AwareDatetime | None = None
     reliability: float | None = None
     created_at: AwareDatetime = Field(default_factory=now)
+    annotator_group: str | None = None
 
 
 class Judgment(Record):
@@ -304,7 +305,10 @@ class Agreement(Record):
 
 
 class Consensus(Record):
-    """The aggregate of the judgments of one proposition: its mean, its SD, the values and the weights it rests on."""
+    """The aggregate of one proposition: its mean, its SD, the values and the weights it rests on.
+
+    `values` are those of `n_judgments` judgments, then those of `n_estimates` recalibrated estimates.
+    """
 
     table: ClassVar[str] = "consensus"
     key: ClassVar[str] = "consensus_id"
@@ -321,6 +325,79 @@ class Consensus(Record):
     n_estimates: Count = 0
     n_simulated: Count = 0
     snapshot_id: int
+    created_at: AwareDatetime = Field(default_factory=now)
+    fingerprint: str | None = None
+
+
+class ConsensusFit(Record):
+    """One fit of the random-effects consensus: the whole of it, or the propositions with new judgments alone."""
+
+    table: ClassVar[str] = "consensus_fits"
+    key: ClassVar[str] = "fit_id"
+
+    fit_id: Text
+    method: Literal["em"] = "em"
+    mode: Literal["full", "incremental"]
+    mu: float
+    tau: Annotated[float, Field(ge=0)]
+    iterations: Count
+    n_recomputed: Count
+    n_propositions: Count
+    n_annotators: Count
+    n_judgments: Count
+    n_simulated: Count
+    largest_move: float | None
+    settings: Text
+    snapshot_id: int
+    created_at: AwareDatetime = Field(default_factory=now)
+
+
+class AnnotatorPrecision(Record):
+    """How far an annotator's judgments lie from the consensus, as the random-effects fit estimates it."""
+
+    table: ClassVar[str] = "annotator_precisions"
+    key: ClassVar[str] = "annotator_id"
+    volatile: ClassVar[frozenset[str]] = frozenset({"created_at", "snapshot_id"})
+
+    annotator_id: Text
+    sd: Annotated[float, Field(ge=0)]
+    sd_of_full_fit: Annotated[float, Field(ge=0)]
+    squares: Annotated[float, Field(ge=0)]
+    n_judgments: Count
+    snapshot_id: int
+    created_at: AwareDatetime = Field(default_factory=now)
+
+
+class Recalibration(Record):
+    """A map from a labeler's estimates to human consensus: corners of a line that never descends."""
+
+    table: ClassVar[str] = "recalibrations"
+    key: ClassVar[str] = "recalibration_id"
+    volatile: ClassVar[frozenset[str]] = frozenset({"created_at", "snapshot_id"})
+
+    recalibration_id: Text
+    labeler: Text
+    labeler_version: Text
+    estimates: list[Probability]
+    probabilities: list[Probability]
+    n_propositions: Count
+    n_judgments: Count
+    n_simulated: Count
+    fingerprint: Text
+    snapshot_id: int
+    created_at: AwareDatetime = Field(default_factory=now)
+
+
+class PremiseGroup(Record):
+    """A premise that a split must not part from others: near-duplicates, or texts derived from one another."""
+
+    table: ClassVar[str] = "premise_groups"
+    key: ClassVar[str] = "premise_id"
+
+    premise_id: Text
+    group_id: Text
+    reason: Literal["near-duplicate", "derived", "both"]
+    split: Split
     created_at: AwareDatetime = Field(default_factory=now)
 
 
@@ -342,6 +419,9 @@ class Dataset(Record):
     n_simulated: Count
     code_version: Text
     created_at: AwareDatetime = Field(default_factory=now)
+    n_human: Count | None = None
+    n_synthetic: Count | None = None
+    n_pairs: Count | None = None
 
 
 class Shard(Record):
@@ -358,6 +438,9 @@ class Shard(Record):
     bytes: Count
     sha256: Text
     created_at: AwareDatetime = Field(default_factory=now)
+    part: Literal["propositions", "pairs"] | None = None
+    first_premise_id: str | None = None
+    last_premise_id: str | None = None
 
 
 class Model(Record):
@@ -425,6 +508,10 @@ TABLES: tuple[type[Record], ...] = (
     Drop,
     Agreement,
     Consensus,
+    ConsensusFit,
+    AnnotatorPrecision,
+    Recalibration,
+    PremiseGroup,
     Dataset,
     Shard,
     Model,

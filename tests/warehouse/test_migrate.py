@@ -59,12 +59,13 @@ def test_a_changed_view_is_made_anew_once(warehouse: Warehouse, monkeypatch: pyt
 def test_a_broken_migration_leaves_neither_table_nor_record(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = Script(2, "broken", "CREATE TABLE half (x INTEGER); SELECT * FROM no_such_table;")
+    broken = Script(99, "broken", "CREATE TABLE half (x INTEGER); SELECT * FROM no_such_table;")
+    version = migrate.applied_version(warehouse)
     monkeypatch.setattr(migrate, "migrations", lambda: (broken,))
     with pytest.raises(Exception, match="no_such_table"):
         migrate.migrate(warehouse)
     assert "half" not in {one.name for one in describe_tables(warehouse)}
-    assert migrate.applied_version(warehouse) == 1
+    assert migrate.applied_version(warehouse) == version
 
 
 @pytest.mark.parametrize("read_only", [True, False])
