@@ -15,22 +15,24 @@ from flows.settings import Settings
 from synthesis.ledger import Ledger
 from synthesis.local_llm import serve, weights_path
 from synthesis.panel import EMBEDDED, Endpoint
-from warehouse.connect import Warehouse, open_warehouse
+from warehouse.connect import At, Warehouse, open_warehouse
 from warehouse.errors import InputError
 from warehouse.queries import consensus_splits
 
 
 @contextmanager
-def reading(settings: Settings) -> Iterator[Warehouse]:
-    """The warehouse, read-only."""
-    with open_warehouse(settings.catalog, settings.data_path) as warehouse:
+def reading(settings: Settings, at: At = "opened") -> Iterator[Warehouse]:
+    """The warehouse, read-only: every query sees one snapshot, that of the moment of opening or the one at `at`."""
+    memory = settings.warehouse.memory_limit
+    with open_warehouse(settings.catalog, settings.data_path, at=at, memory_limit=memory) as warehouse:
         yield warehouse
 
 
 @contextmanager
 def writing(settings: Settings) -> Iterator[Warehouse]:
     """The warehouse for reading and writing; it is made, or migrated, where that is needed."""
-    with open_warehouse(settings.catalog, settings.data_path, read_only=False) as warehouse:
+    memory = settings.warehouse.memory_limit
+    with open_warehouse(settings.catalog, settings.data_path, read_only=False, memory_limit=memory) as warehouse:
         yield warehouse
 
 

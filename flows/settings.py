@@ -36,10 +36,16 @@ class Section(BaseModel):
 
 
 class WarehouseSettings(Section):
-    """Where the DuckLake catalog and its parquet files lie. Empty: both under `home`."""
+    """Where the DuckLake catalog and its parquet files lie, and the memory that queries may take.
+
+    Empty: both under `home`, and 80% of the machine's memory. `keep_snapshots_days` is how long `odds maintain` keeps
+    snapshots that no dataset rests on.
+    """
 
     catalog: str | None = None
     data_path: str | None = None
+    memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?([KMGT]i?B)$")] | None = None
+    keep_snapshots_days: Annotated[float, Field(ge=0)] = 30
 
 
 class SplitSettings(Section):

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import import_module
-from importlib.resources import files
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 import duckdb
 import pyarrow as pa
 
 from warehouse.errors import InputError
-from warehouse.patience import alone
+from warehouse.extensions import connection_with, quoted, use_object_store
+from warehouse.patience import UNREACHABLE, Lock, alone, folder_lock, server_lock
 
 DEFAULT_CATALOG = Path(".odds/warehouse/catalog.sqlite")
 ALIAS = "odds"
+At = int | datetime | Literal["opened"] | None
+NOT_FOUND = "No snapshot found"
 
 
 @dataclass(frozen=True)
 class Warehouse:
     """An open warehouse. Tables and views are plain names in `sql`; times are in UTC.
 
-    `catalog` is the file of the catalog, or `postgres` without its connection string, which may hold a password.
-    `lock_folder` is where its writers queue; None for a catalog on a server.
+    `catalog` is the file of the catalog, or `on PostgreSQL` without its connection string, which may hold a password.
+    `lock` is what its writers queue for. `at` is the snapshot that every query sees; None for the latest one.
     """
 
     connection: duckdb.DuckDBPyConnection
     catalog: str
     read_only: bool
-    lock_folder: Path | None
+    lock: Lock = field(repr=False)
+    at: int | None = None
 
     def sql(self, query: str, params: Sequence[object] = ()) -> pa.Table:
         """The result of a query, `?` standing for the params, as an Arrow table."""
@@ -43,7 +48,7 @@ class Warehouse:
         return cursor.execute(query, list(params)).to_arrow_reader(rows)
 
     def snapshot_id(self) -> int:
-        """The number of the latest snapshot: it grows with every transaction that wrote something."""
+        """The number of the snapshot that queries see: it grows with every transaction that wrote something."""
         return int(self.sql(f"SELECT id FROM ducklake_current_snapshot('{ALIAS}')")["id"][0].as_py())
 
     def close(self) -> None:
@@ -60,34 +65,55 @@ class Warehouse:
 
 
 def open_warehouse(
-    catalog: str | Path = DEFAULT_CATALOG, data_path: str | Path | None = None, *, read_only: bool = True
+    catalog: str | Path = DEFAULT_CATALOG,
+    data_path: str | Path | None = None,
+    *,
+    read_only: bool = True,
+    at: At = None,
+    memory_limit: str | None = None,
 ) -> Warehouse:
     """The warehouse of a catalog: a path of a SQLite file, or `postgres:` with a libpq connection string.
 
-    The parquet files lie under `data_path`, by default the folder `data` beside a SQLite catalog. Opened for writing,
-    a catalog is made where there is none, and brought up to date. Nothing is downloaded.
+    The parquet files lie under `data_path`, a folder or an `s3://` address, by default the folder `data` beside a
+    SQLite catalog. Opened for writing, a catalog is made where there is none, and brought up to date. Nothing is
+    downloaded.
+
+    Args:
+        catalog: where the catalog is.
+        data_path: where the parquet files are.
+        read_only: whether it is only read.
+        at: for reading: the number of a snapshot, or a time, and every query answers as it was then. With "opened"
+            every query sees the snapshot of the moment of opening; without it, the latest one.
+        memory_limit: the memory that queries may take, such as "4GB"; 80% of the machine's without it.
 
     Raises:
-        InputError: no catalog to read, one that cannot be read, or one that a newer program wrote.
+        InputError: no catalog to read, one that cannot be read, one that a newer program wrote, or nothing at `at`.
         ServiceError: the catalog stayed busy.
     """
     from warehouse.migrate import check_version, migrate
 
+    if at is not None and not read_only:
+        raise ValueError("only a warehouse that is opened for reading can be seen at a snapshot")
     target = _target(catalog)
-    lock_folder = None if isinstance(target, str) else target.parent
     if isinstance(target, Path):
         _check_file(target, read_only)
-    connection = _connection(with_postgres=isinstance(target, str))
-    warehouse = Warehouse(connection, "postgres" if lock_folder is None else str(target), read_only, lock_folder)
+    lock = server_lock(target) if isinstance(target, str) else folder_lock(target.parent)
+    connection = connection_with(_extensions(target), _spill(target), memory_limit)
     try:
+        if _is_remote(data_path):
+            use_object_store(connection)
+        shown = "on PostgreSQL" if isinstance(target, str) else str(target)
         if read_only:
             _attach(connection, target, data_path, read_only)
-            check_version(warehouse)
+            snapshot = _see(connection, target, data_path, at) if at is not None else None
+            warehouse = Warehouse(connection, shown, read_only, lock, snapshot)
+            check_version(warehouse, past=at not in (None, "opened"))
         else:
-            alone(lambda: _attach(connection, target, data_path, read_only), lock_folder)
+            alone(lambda: _attach(connection, target, data_path, read_only), lock)
+            warehouse = Warehouse(connection, shown, read_only, lock)
             migrate(warehouse)
     except BaseException:
-        warehouse.close()
+        connection.close()
         raise
     return warehouse
 
@@ -111,35 +137,59 @@ def _check_file(target: Path, read_only: bool) -> None:
             raise InputError(f"The folder {target.parent} of the catalog cannot be made: {error.strerror}") from error
 
 
-def _connection(with_postgres: bool) -> duckdb.DuckDBPyConnection:
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-    }
-    connection = duckdb.connect(":memory:", config=config)
-    for extension in ("postgres_scanner" if with_postgres else "sqlite_scanner", "ducklake"):
-        connection.execute(f"LOAD {_quoted(str(_extension_file(extension)))}")
-    connection.execute("SET GLOBAL TimeZone = 'UTC'")
-    return connection
+def _extensions(target: str | Path) -> tuple[str, str]:
+    return ("postgres_scanner" if isinstance(target, str) else "sqlite_scanner", "ducklake")
 
 
-def _extension_file(extension: str) -> Path:
-    package = f"duckdb-extension-{extension.replace('_', '-')}"
+def _spill(target: str | Path) -> Path:
+    """Where large queries spill to: beside a catalog that is a file, or the system's folder for such things."""
+    return target.parent / "spill" if isinstance(target, Path) else Path(tempfile.gettempdir()) / "odds-spill"
+
+
+def _is_remote(data_path: str | Path | None) -> bool:
+    return str(data_path).startswith("s3://")
+
+
+def _see(connection: duckdb.DuckDBPyConnection, target: str | Path, data_path: str | Path | None, at: At) -> int:
+    """Attach the catalog anew as it was at a snapshot or time; the number of the snapshot."""
+    current = f"SELECT id FROM ducklake_current_snapshot('{ALIAS}')"
+    if at == "opened":
+        at = int(connection.execute(current).fetchall()[0][0])
+    connection.execute("USE memory")
+    connection.execute(f"DETACH {ALIAS}")
     try:
-        module = import_module(f"duckdb_extension_{extension}")
-    except ImportError as error:
-        raise InputError(f"This catalog needs the package {package}: install it and try again") from error
-    path = Path(str(files(module))) / "extensions" / f"v{duckdb.__version__}" / f"{extension}.duckdb_extension"
-    if not path.exists():
-        raise InputError(f"The package {package} is not for DuckDB {duckdb.__version__}: install the same version")
-    return path
+        _attach(connection, target, data_path, True, at)
+        return int(connection.execute(current).fetchall()[0][0])
+    except duckdb.Error as error:
+        if NOT_FOUND not in str(error):
+            raise
+        raise InputError(
+            f"The warehouse has no snapshot {_shown_moment(at)}: it is older than the warehouse, not there yet, or it "
+            "has expired; `odds snapshots` lists them"
+        ) from error
+
+
+def _shown_moment(at: At) -> str:
+    return f"of {at:%Y-%m-%d %H:%M:%S} UTC" if isinstance(at, datetime) else str(at)
 
 
 def _attach(
-    connection: duckdb.DuckDBPyConnection, target: str | Path, data_path: str | Path | None, read_only: bool
+    connection: duckdb.DuckDBPyConnection,
+    target: str | Path,
+    data_path: str | Path | None,
+    read_only: bool,
+    at: At = None,
 ) -> None:
+    statement = f"ATTACH {quoted(_uri(target))} AS {ALIAS} ({_options(target, data_path, read_only, at)})"
     try:
-        connection.execute(f"ATTACH {_quoted(_uri(target))} AS {ALIAS} ({_options(target, data_path, read_only)})")
+        try:
+            connection.execute(statement)
+        except duckdb.Error as error:
+            # A catalog may keep its data in an object store without the caller knowing.
+            if "extension httpfs" not in str(error):
+                raise
+            use_object_store(connection)
+            connection.execute(statement)
         connection.execute(f"USE {ALIAS}")
     except duckdb.Error as error:
         raise_unless_readable(error, target)
@@ -162,19 +212,23 @@ def raise_unless_readable(error: duckdb.Error, target: str | Path) -> None:
         raise InputError(f"The catalog {shown} cannot be read as a warehouse: name another file, or move it") from error
     if isinstance(target, str) and "onnect" in text:
         # The message may hold the connection string with its password, so neither it nor its cause is shown.
-        raise InputError("The PostgreSQL catalog cannot be reached: check its connection string and server") from None
+        raise InputError(UNREACHABLE) from None
 
 
 def _uri(target: str | Path) -> str:
     return f"ducklake:sqlite:{target}" if isinstance(target, Path) else f"ducklake:{target}"
 
 
-def _options(target: str | Path, data_path: str | Path | None, read_only: bool) -> str:
+def _options(target: str | Path, data_path: str | Path | None, read_only: bool, at: At = None) -> str:
     """The options of ATTACH. Write-ahead logging lets readers read on while one process writes, and is twice as fast.
 
     DuckLake keeps its default of putting transactions of up to ten rows into the catalog instead of a parquet file.
     """
     options = ["READ_ONLY"] if read_only else []
+    if isinstance(at, datetime):
+        options.append(f"SNAPSHOT_TIME {quoted(at.astimezone(UTC).isoformat())}")
+    elif at is not None:
+        options.append(f"SNAPSHOT_VERSION {at}")
     if isinstance(target, Path) and not read_only:
         options.append("META_JOURNAL_MODE 'WAL'")
         # A file that is there is a catalog or a mistake: DuckLake would add its tables to any SQLite file.
@@ -184,9 +238,5 @@ def _options(target: str | Path, data_path: str | Path | None, read_only: bool) 
             data_path = target.parent / "data"
     if data_path is not None:
         place = str(data_path) if "://" in str(data_path) else str(Path(data_path).expanduser().absolute())
-        options.append(f"DATA_PATH {_quoted(place)}")
+        options.append(f"DATA_PATH {quoted(place)}")
     return ", ".join(options) or "CREATE_IF_NOT_EXISTS true"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -55,16 +55,21 @@ def applied_version(warehouse: Warehouse) -> int:
     return int(warehouse.sql("SELECT coalesce(max(number), 0) AS number FROM migrations")["number"][0].as_py())
 
 
-def check_version(warehouse: Warehouse) -> None:
-    """Refuse a catalog that this program cannot read: one that a newer program wrote, or one not yet up to date."""
+def check_version(warehouse: Warehouse, past: bool = False) -> None:
+    """Refuse a catalog that this program cannot read: one that a newer program wrote, or one not yet up to date.
+
+    A catalog seen at a `past` snapshot may be older, but must have tables.
+    """
     version, latest = applied_version(warehouse), migrations()[-1].number
     if version > latest:
         raise InputError(
-            f"The catalog {_shown(warehouse)} is at version {version}, this program knows {latest}: upgrade `odds`"
+            f"The catalog {warehouse.catalog} is at version {version}, this program knows {latest}: upgrade `odds`"
         )
-    if warehouse.read_only and version < latest:
+    if past and version == 0:
+        raise InputError(f"The catalog {warehouse.catalog} had no tables yet at snapshot {warehouse.at}")
+    if warehouse.read_only and not past and version < latest:
         raise InputError(
-            f"The catalog {_shown(warehouse)} is at version {version} of {latest}: "
+            f"The catalog {warehouse.catalog} is at version {version} of {latest}: "
             "any writing command brings it up to date; `odds doctor` says more"
         )
 
@@ -95,10 +100,6 @@ def column_comments(comment: str) -> dict[str, str]:
     DuckLake keeps no comments on the columns of a view, so they are lines of the comment on the view itself.
     """
     return {match[1]: match[2] for line in comment.splitlines() if (match := COLUMN_COMMENT.fullmatch(line))}
-
-
-def _shown(warehouse: Warehouse) -> str:
-    return "on PostgreSQL" if warehouse.lock_folder is None else warehouse.catalog
 
 
 def _apply(warehouse: Warehouse, script: Script) -> None:

@@ -5,37 +5,66 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import duckdb
 from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from warehouse.errors import ServiceError
+from warehouse.errors import InputError, ServiceError
 
 T = TypeVar("T")
+Lock: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 PATIENCE_S = 120.0
+ADVISORY_KEY = 0x0DD5  # any number that nobody else takes in the catalog's database
+UNREACHABLE = "The PostgreSQL catalog cannot be reached: check its connection string and server"
 BUSY_SIGNS = ("is locked", "conflict", "could not serialize", "deadlock detected")
 
 
-@contextmanager
-def writer_lock(folder: Path | None) -> Iterator[None]:
-    """Hold the folder's writer lock (none for a catalog on a server); BlockingIOError where another process has it.
+def folder_lock(folder: Path) -> Lock:
+    """The lock of the writers of a catalog in a folder; taking it raises BlockingIOError where another has it.
 
     DuckLake has no unique keys, so two MERGEs of the same new key at the same time would both insert it. The lock
     is advisory, on the folder itself: it leaves no file, and the system frees it when its process dies.
     """
-    if folder is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(handle)
+
+    @contextmanager
+    def hold() -> Iterator[None]:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        finally:
+            os.close(handle)
+
+    return hold
+
+
+def server_lock(catalog: str) -> Lock:
+    """The same for a catalog on PostgreSQL (`postgres:` with a connection string): an advisory lock of its database.
+
+    The server frees it when the connection ends, however its process does.
+    """
+
+    @contextmanager
+    def hold() -> Iterator[None]:
+        # Only writers on PostgreSQL need the client library.
+        import psycopg
+
+        try:
+            connection = psycopg.connect(catalog.removeprefix("postgres:"), autocommit=True)
+        except psycopg.OperationalError:
+            # The message may hold parts of the connection string.
+            raise InputError(UNREACHABLE) from None
+        with connection:
+            found = connection.execute("SELECT pg_try_advisory_lock(%s)", [ADVISORY_KEY]).fetchone()
+            if not (found and found[0]):
+                raise BlockingIOError("another process writes")
+            yield
+
+    return hold
 
 
 def is_busy(error: BaseException) -> bool:
@@ -45,7 +74,7 @@ def is_busy(error: BaseException) -> bool:
     return isinstance(error, duckdb.Error) and any(sign in str(error).lower() for sign in BUSY_SIGNS)
 
 
-def alone(fn: Callable[[], T], folder: Path | None, patience_s: float = PATIENCE_S) -> T:
+def alone(fn: Callable[[], T], lock: Lock, patience_s: float = PATIENCE_S) -> T:
     """What `fn` gives, run while no other process writes; tried again with jitter for at most `patience_s` seconds.
 
     Raises:
@@ -58,7 +87,7 @@ def alone(fn: Callable[[], T], folder: Path | None, patience_s: float = PATIENCE
     )
 
     def attempt() -> T:
-        with writer_lock(folder):
+        with lock():
             return fn()
 
     try:

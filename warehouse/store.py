@@ -70,7 +70,7 @@ def write(warehouse: Warehouse, fn: Callable[[Warehouse], T]) -> T:
         return result
 
     try:
-        return alone(transaction, warehouse.lock_folder)
+        return alone(transaction, warehouse.lock)
     except duckdb.IOException as error:
         raise ServiceError(f"The warehouse cannot be written: {str(error).splitlines()[0]}") from error
 

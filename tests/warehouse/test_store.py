@@ -199,17 +199,15 @@ def test_a_conflict_is_tried_again_and_another_error_is_not(warehouse: Warehouse
 def test_patience_ends(warehouse: Warehouse) -> None:
     fn, calls = faulty(10**6, "Transaction conflict")
     with pytest.raises(ServiceError, match="busy"):
-        patience.alone(lambda: fn(warehouse), warehouse.lock_folder, patience_s=0.3)
+        patience.alone(lambda: fn(warehouse), warehouse.lock, patience_s=0.3)
     assert len(calls) > 1
 
 
-def test_the_lock_keeps_a_second_writer_out(tmp_path: Path) -> None:
-    with patience.writer_lock(tmp_path):
-        with pytest.raises(BlockingIOError), patience.writer_lock(tmp_path):
+def test_the_lock_keeps_a_second_writer_out(warehouse: Warehouse) -> None:
+    with warehouse.lock():
+        with pytest.raises(BlockingIOError), warehouse.lock():
             pass
-        with patience.writer_lock(None):
-            pass
-    with patience.writer_lock(tmp_path):
+    with warehouse.lock():
         pass
 
 
