@@ -204,9 +204,8 @@ def test_patience_ends(warehouse: Warehouse) -> None:
 
 
 def test_the_lock_keeps_a_second_writer_out(warehouse: Warehouse) -> None:
-    with warehouse.lock():
-        with pytest.raises(BlockingIOError), warehouse.lock():
-            pass
+    with warehouse.lock(), pytest.raises(BlockingIOError), warehouse.lock():
+        pass
     with warehouse.lock():
         pass
 
