@@ -12,9 +12,10 @@ from flows.outcome import Outcome
 from flows.services import writing
 from flows.settings import Settings
 from warehouse.errors import InputError
-from warehouse.imports import JudgmentMapping, read_judgments, read_premises, read_propositions
+from warehouse.imports import JudgmentMapping, read_judgments
 from warehouse.records import AnnotatorKind
 from warehouse.store import Merged, merge_all
+from warehouse.texts import read_premises, read_propositions
 
 COLUMNS = tuple(name for name in JudgmentMapping.model_fields if name not in ("scale", "annotator_kind"))
 
@@ -31,7 +32,7 @@ def import_propositions(settings: Settings, file: Path) -> Outcome:
     """Import propositions with their premises. All or nothing, as for premises."""
     batch = read_propositions(file, split_shares=(settings.splits.train, settings.splits.dev))
     with writing(settings) as warehouse:
-        merged = merge_all(warehouse, [batch.premises, batch.propositions])
+        merged = merge_all(warehouse, [batch.premises, batch.propositions, batch.drops])
     return _outcome("import propositions", merged)
 
 

@@ -1,4 +1,4 @@
-"""From a person's file to records: premises, propositions and judgments, all of the file or nothing."""
+"""From a person's file to records: judgments with everything they speak of, all of the file or nothing."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from warehouse.errors import InputError
 from warehouse.files import TextColumns, read_columns
 from warehouse.records import Annotator, AnnotatorKind, Drop, Judgment, Premise, Proposition
 from warehouse.schema import arrow_schema, to_table
+from warehouse.texts import DEFAULT_SHARES, PropositionBatch, SplitShares
 
-SplitShares = tuple[float, float]
-DEFAULT_SHARES: SplitShares = (0.7, 0.1)
 REQUIRED = ("premise", "hypothesis", "annotator", "rating")
 
 
@@ -58,14 +57,6 @@ class JudgmentMapping(BaseModel):
 
 
 @dataclass(frozen=True)
-class PropositionBatch:
-    """Premises and the propositions on them, as Arrow rows of their records."""
-
-    premises: pa.Table
-    propositions: pa.Table
-
-
-@dataclass(frozen=True)
 class JudgmentBatch:
     """Judgments with everything they speak of, as Arrow rows of their records, and what was dropped."""
 
@@ -74,77 +65,6 @@ class JudgmentBatch:
     annotators: pa.Table
     judgments: pa.Table
     drops: list[Drop]
-
-
-def read_premises(path: Path, source: str | None = None) -> list[Premise]:
-    """The premises of a file: column `premise` or `text`, and where they are `source`, `license`, `language`.
-
-    `source` is the source of those that name none; by default the name of the file without its extension.
-
-    Raises:
-        InputError: the file cannot be read, or a premise is empty.
-    """
-    read = read_columns(path, [], ["premise", "text", "source", "license", "language"])
-    column = next((name for name in ("premise", "text") if name in read.columns), None)
-    if column is None:
-        raise InputError(f"{path} has no column 'premise' or 'text': one of them must hold the premises")
-    premises = distinct(read, column)
-    rows: dict[str, Premise] = {}
-    for index, code in enumerate(premises.codes):
-        text = premises.values[code]
-        rows.setdefault(
-            records.premise_id(text),
-            Premise(
-                premise_id=records.premise_id(text),
-                text=text,
-                source=_value(read, "source", index) or source or path.stem,
-                license=_value(read, "license", index),
-                language=_value(read, "language", index) or "en",
-            ),
-        )
-    return list(rows.values())
-
-
-def read_propositions(
-    path: Path, source: str | None = None, *, split_shares: SplitShares = DEFAULT_SHARES
-) -> PropositionBatch:
-    """The propositions of a file: columns `premise` and `hypothesis`, and where they are `probability` (in [0, 1]).
-
-    The probability becomes the target probability. `source`, `license` and `language` are read as for premises.
-
-    Raises:
-        InputError: the file cannot be read, a text is empty, or a probability is no number in [0, 1].
-    """
-    optional = ["probability", "source", "license", "language"]
-    read = read_columns(path, ["premise", "hypothesis"], optional)
-    premises, hypotheses = distinct(read, "premise"), distinct(read, "hypothesis")
-    targets = numbers(read, "probability", (0.0, 1.0)).to_pylist() if "probability" in read.columns else None
-    premise_rows: dict[str, Premise] = {}
-    rows: dict[str, Proposition] = {}
-    for index in range(len(read)):
-        premise, hypothesis = premises.values[premises.codes[index]], hypotheses.values[hypotheses.codes[index]]
-        key, named = records.premise_id(premise), _value(read, "source", index) or source or path.stem
-        premise_rows.setdefault(
-            key,
-            Premise(
-                premise_id=key,
-                text=premise,
-                source=named,
-                license=_value(read, "license", index),
-                language=_value(read, "language", index) or "en",
-            ),
-        )
-        proposition = Proposition(
-            proposition_id=records.proposition_id(premise, hypothesis),
-            premise_id=key,
-            hypothesis=hypothesis,
-            kind="imported",
-            source=named,
-            split=records.split_of(key, *split_shares),
-            target_probability=targets[index] if targets else None,
-        )
-        rows.setdefault(proposition.proposition_id, proposition)
-    return PropositionBatch(to_table(Premise, premise_rows.values()), to_table(Proposition, rows.values()))
 
 
 def read_judgments(
@@ -187,11 +107,6 @@ def _judgment_columns(path: Path, mapping: JudgmentMapping) -> TextColumns:
         if column is not None:
             (required if name in mapping.model_fields_set else optional).append(column)
     return read_columns(path, required, optional)
-
-
-def _value(read: TextColumns, column: str, index: int) -> str | None:
-    value: str | None = read.columns[column][index].as_py() if column in read.columns else None
-    return value
 
 
 def _propositions(

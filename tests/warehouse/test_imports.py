@@ -15,7 +15,7 @@ from tests.fixtures.store import made_annotator
 from warehouse import Warehouse, records
 from warehouse.columns import parse_time
 from warehouse.errors import InputError
-from warehouse.imports import JudgmentMapping, read_judgments, read_premises, read_propositions
+from warehouse.imports import JudgmentMapping, read_judgments
 from warehouse.store import Merged, merge, merge_all
 
 HEADER = ["premise", "hypothesis", "annotator", "rating", "cannot_judge", "status"]
@@ -235,29 +235,6 @@ def test_a_bad_date_says_where(tmp_path: Path) -> None:
     path = write_file(tmp_path / "file.csv", [["p", "h", "a", "1", "soon"]], [*HEADER[:4], "submitted_at"])
     with pytest.raises(InputError, match=r"row 1, column 'submitted_at': 'soon' is not a date"):
         read_judgments(path)
-
-
-def test_premises_and_propositions_with_their_targets(tmp_path: Path) -> None:
-    premises = tmp_path / "premises.jsonl"
-    premises.write_text('{"text": "A dog", "source": "mine", "license": "CC0-1.0"}\n{"text": "A  dog"}\n')
-    (premise,) = read_premises(premises)
-    assert (premise.text, premise.source, premise.license, premise.language) == ("A dog", "mine", "CC0-1.0", "en")
-
-    path = tmp_path / "propositions.csv"
-    path.write_text("premise,hypothesis,probability\nA dog,An animal,0.95\nA dog,A pet,\n")
-    batch = read_propositions(path, split_shares=(0.0, 0.0))
-    rows = sorted(batch.propositions.to_pylist(), key=lambda row: str(row["hypothesis"]))
-    assert [(row["hypothesis"], row["target_probability"], row["split"]) for row in rows] == [
-        ("A pet", None, "test"),
-        ("An animal", 0.95, "test"),
-    ]
-    assert batch.premises["source"].to_pylist() == ["propositions"]
-    path.write_text("premise,hypothesis,probability\nA dog,An animal,95\n")
-    with pytest.raises(InputError, match=r"row 1, column 'probability': 95 is out of the scale from 0 to 1"):
-        read_propositions(path)
-    path.write_text("statement\nA dog\n")
-    with pytest.raises(InputError, match="'premise' or 'text'"):
-        read_premises(path)
 
 
 def test_real_judgments_arrive_whole(nli_variation: Path) -> None:

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from warehouse import records
+from warehouse.errors import InputError
+from warehouse.texts import read_premises, read_propositions
+
+PREMISE, HYPOTHESIS = "A man is fishing.", "He catches something."
+STRONGER, WEAKER = "He uses fresh bait.", "The lake is frozen."
+
+
+def updates_file(path: Path, *rows: str) -> Path:
+    """A CSV of one proposition with updates."""
+    header = "premise,hypothesis,update,update_type\n"
+    path.write_text(header + "".join(f"{PREMISE},{HYPOTHESIS},{row}\n" for row in rows))
+    return path
+
+
+def test_premises_and_propositions_with_their_targets(tmp_path: Path) -> None:
+    premises = tmp_path / "premises.jsonl"
+    premises.write_text('{"text": "A dog", "source": "mine", "license": "CC0-1.0"}\n{"text": "A  dog"}\n')
+    (premise,) = read_premises(premises)
+    assert (premise.text, premise.source, premise.license, premise.language) == ("A dog", "mine", "CC0-1.0", "en")
+
+    path = tmp_path / "propositions.csv"
+    path.write_text("premise,hypothesis,probability\nA dog,An animal,0.95\nA dog,A pet,\n")
+    batch = read_propositions(path, split_shares=(0.0, 0.0))
+    rows = sorted(batch.propositions.to_pylist(), key=lambda row: str(row["hypothesis"]))
+    assert [(row["hypothesis"], row["target_probability"], row["split"]) for row in rows] == [
+        ("A pet", None, "test"),
+        ("An animal", 0.95, "test"),
+    ]
+    assert batch.premises["source"].to_pylist() == ["propositions"]
+    path.write_text("premise,hypothesis,probability\nA dog,An animal,95\n")
+    with pytest.raises(InputError, match=r"row 1, column 'probability': 95 is out of the scale from 0 to 1"):
+        read_propositions(path)
+    path.write_text("statement\nA dog\n")
+    with pytest.raises(InputError, match="'premise' or 'text'"):
+        read_premises(path)
+
+
+def test_an_update_makes_a_proposition_whose_parent_is_the_plain_one(tmp_path: Path) -> None:
+    rows = [f"{STRONGER},strengthener", f"{WEAKER},Weakener", ","]
+    batch = read_propositions(updates_file(tmp_path / "updates.csv", *rows))
+    assert batch.drops == []
+    texts = dict(zip(*(batch.premises[name].to_pylist() for name in ("premise_id", "text")), strict=True))
+    parent = records.proposition_id(PREMISE, HYPOTHESIS)
+    assert [
+        (texts[row["premise_id"]], row["hypothesis"], row["kind"], row["parent_id"])
+        for row in batch.propositions.to_pylist()
+    ] == [
+        (PREMISE, HYPOTHESIS, "imported", None),
+        (f"{PREMISE} {STRONGER}", HYPOTHESIS, "strengthened", parent),
+        (f"{PREMISE} {WEAKER}", HYPOTHESIS, "weakened", parent),
+    ]
+    for row in batch.propositions.to_pylist():
+        assert row["proposition_id"] == records.proposition_id(texts[row["premise_id"]], HYPOTHESIS)
+        assert row["premise_id"] == records.premise_id(texts[row["premise_id"]])
+
+
+def test_of_two_rows_that_contradict_each_other_the_second_is_dropped(tmp_path: Path) -> None:
+    rows = [f"{WEAKER},weakener", f"{WEAKER},strengthener", f"{WEAKER},weakener"]
+    batch = read_propositions(updates_file(tmp_path / "updates.csv", *rows))
+    assert batch.propositions["kind"].to_pylist() == ["imported", "weakened"]
+    (drop,) = batch.drops
+    assert drop.subject_id == records.proposition_id(f"{PREMISE} {WEAKER}", HYPOTHESIS)
+    assert (drop.reason, drop.detail) == (
+        "another row says otherwise of this proposition",
+        "strengthened, updates.csv, row 2",
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "part"),
+    [
+        ("He waits.,", r"row 2, column 'update_type': it is empty"),
+        ("He waits.,stronger", r"row 2, column 'update_type': 'stronger' is unknown: write strengthener or weakener"),
+        (",weakener", r"row 2, column 'update': it is empty"),
+    ],
+)
+def test_half_an_update_is_one_line_with_its_place(tmp_path: Path, row: str, part: str) -> None:
+    path = updates_file(tmp_path / "updates.csv", f"{WEAKER},weakener", row)
+    with pytest.raises(InputError, match=part) as caught:
+        read_propositions(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_real_updates_arrive_whole(defeasible_snli: Path) -> None:
+    batch = read_propositions(defeasible_snli)
+    expected = duckdb.sql(
+        "SELECT count(DISTINCT (premise, hypothesis)), count(DISTINCT (premise, update, hypothesis)) "
+        f"FROM '{defeasible_snli}'"
+    ).fetchone()
+    assert expected is not None
+    kinds = batch.propositions["kind"].to_pylist()
+    # Updates that differ in white space alone are one.
+    assert (kinds.count("imported"), len(kinds) - kinds.count("imported")) == (
+        expected[0],
+        pytest.approx(expected[1], abs=3),
+    )
+    assert batch.propositions["parent_id"].null_count == expected[0]
+    assert batch.drops == []

@@ -1,0 +1,152 @@
+"""From a person's file to records: premises, and propositions with the updates that strengthen or weaken them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from warehouse import records
+from warehouse.columns import distinct, numbers
+from warehouse.errors import InputError
+from warehouse.files import TextColumns, read_columns
+from warehouse.records import Drop, Premise, Proposition, PropositionKind
+from warehouse.schema import to_table
+
+SplitShares = tuple[float, float]
+DEFAULT_SHARES: SplitShares = (0.7, 0.1)
+UPDATES: dict[str, PropositionKind] = {"strengthener": "strengthened", "weakener": "weakened"}
+
+
+@dataclass(frozen=True)
+class PropositionBatch:
+    """Premises and the propositions on them, as Arrow rows of their records, and what was dropped."""
+
+    premises: pa.Table
+    propositions: pa.Table
+    drops: list[Drop] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Update:
+    """What a row adds to its premise, and the kind of the proposition that this makes."""
+
+    text: str
+    kind: PropositionKind
+
+
+def read_premises(path: Path, source: str | None = None) -> list[Premise]:
+    """The premises of a file: column `premise` or `text`, and where they are `source`, `license`, `language`.
+
+    `source` is the source of those that name none; by default the name of the file without its extension.
+
+    Raises:
+        InputError: the file cannot be read, or a premise is empty.
+    """
+    read = read_columns(path, [], ["premise", "text", "source", "license", "language"])
+    column = next((name for name in ("premise", "text") if name in read.columns), None)
+    if column is None:
+        raise InputError(f"{path} has no column 'premise' or 'text': one of them must hold the premises")
+    premises = distinct(read, column)
+    rows: dict[str, Premise] = {}
+    for index, code in enumerate(premises.codes):
+        premise = _premise(read, index, premises.values[code], source)
+        rows.setdefault(premise.premise_id, premise)
+    return list(rows.values())
+
+
+def read_propositions(
+    path: Path, source: str | None = None, *, split_shares: SplitShares = DEFAULT_SHARES
+) -> PropositionBatch:
+    """The propositions of a file: columns `premise` and `hypothesis`, and where they are `probability` (in [0, 1]).
+
+    The probability becomes the target probability. `source`, `license` and `language` are read as for premises. A row
+    with `update`, a sentence, and `update_type`, strengthener or weakener, makes a second proposition: the premise
+    with the update behind it, and the same hypothesis. Its parent is the row's proposition, and of the two one must
+    score higher. Where a file says that one update does both, the first row counts and the other is dropped.
+
+    Raises:
+        InputError: the file cannot be read, a text is empty, a probability is no number in [0, 1], or an update has no
+            type or a type no update.
+    """
+    optional = ["probability", "source", "license", "language", "update", "update_type"]
+    read = read_columns(path, ["premise", "hypothesis"], optional)
+    premises, hypotheses = distinct(read, "premise"), distinct(read, "hypothesis")
+    targets = numbers(read, "probability", (0.0, 1.0)).to_pylist() if "probability" in read.columns else None
+    premise_rows: dict[str, Premise] = {}
+    rows: dict[str, Proposition] = {}
+    drops: list[Drop] = []
+    for index in range(len(read)):
+        premise = _premise(read, index, premises.values[premises.codes[index]], source)
+        hypothesis = hypotheses.values[hypotheses.codes[index]]
+        parent = _proposition(premise, hypothesis, split_shares, target=targets[index] if targets else None)
+        premise_rows.setdefault(premise.premise_id, premise)
+        rows.setdefault(parent.proposition_id, parent)
+        if (update := _update(read, index)) is None:
+            continue
+        longer = _premise(read, index, f"{premise.text} {update.text}", source)
+        child = _proposition(longer, hypothesis, split_shares, kind=update.kind, parent=parent.proposition_id)
+        premise_rows.setdefault(longer.premise_id, longer)
+        if rows.setdefault(child.proposition_id, child).kind != child.kind:
+            drops.append(_contradiction(read, index, child))
+    return PropositionBatch(to_table(Premise, premise_rows.values()), to_table(Proposition, rows.values()), drops)
+
+
+def _premise(read: TextColumns, index: int, text: str, source: str | None) -> Premise:
+    return Premise(
+        premise_id=records.premise_id(text),
+        text=text,
+        source=_value(read, "source", index) or source or read.path.stem,
+        license=_value(read, "license", index),
+        language=_value(read, "language", index) or "en",
+    )
+
+
+def _proposition(
+    premise: Premise,
+    hypothesis: str,
+    shares: SplitShares,
+    *,
+    kind: PropositionKind = "imported",
+    parent: str | None = None,
+    target: float | None = None,
+) -> Proposition:
+    return Proposition(
+        proposition_id=records.proposition_id(premise.text, hypothesis),
+        premise_id=premise.premise_id,
+        hypothesis=hypothesis,
+        kind=kind,
+        source=premise.source,
+        split=records.split_of(premise.premise_id, *shares),
+        parent_id=parent,
+        target_probability=target,
+    )
+
+
+def _update(read: TextColumns, index: int) -> _Update | None:
+    """The update of a row; None where it has none."""
+    text, kind = _value(read, "update", index), _value(read, "update_type", index)
+    if text is None and kind is None:
+        return None
+    if text is None:
+        raise read.error(index, "update", "it is empty, but there is an update_type: fill both in, or none")
+    if kind is None or kind.lower() not in UPDATES:
+        shown = "it is empty" if kind is None else f"{kind!r} is unknown"
+        raise read.error(index, "update_type", f"{shown}: write strengthener or weakener beside an update")
+    return _Update(text, UPDATES[kind.lower()])
+
+
+def _contradiction(read: TextColumns, index: int, child: Proposition) -> Drop:
+    return Drop(
+        drop_id=records.content_id("import", child.proposition_id, child.kind),
+        stage="import",
+        subject_id=child.proposition_id,
+        reason="another row says otherwise of this proposition",
+        detail=f"{child.kind}, {read.path.name}, {read.unit} {read.rows[index].as_py()}",
+    )
+
+
+def _value(read: TextColumns, column: str, index: int) -> str | None:
+    value: str | None = read.columns[column][index].as_py() if column in read.columns else None
+    return value
