@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from warehouse import Warehouse, groups
+from warehouse.groups import renew_groups
+from warehouse.records import Premise, PremiseGroup, Proposition, Split, premise_id, proposition_id
+from warehouse.store import merge_all, read
+
+SENTENCE = "the old man walks his two dogs along the river every single morning"
+
+
+def made(text: str, split: Split, parent: str | None = None) -> tuple[Premise, Proposition]:
+    """A premise with one proposition of a split, made from a parent premise where there is one."""
+    return (
+        Premise(premise_id=premise_id(text), text=text, source="made-up"),
+        Proposition(
+            proposition_id=proposition_id(text, "h"),
+            premise_id=premise_id(text),
+            hypothesis="h",
+            kind="imported" if parent is None else "strengthened",
+            source="made-up",
+            split=split,
+            parent_id=None if parent is None else proposition_id(parent, "h"),
+        ),
+    )
+
+
+def fill(warehouse: Warehouse, rows: Iterable[tuple[Premise, Proposition]]) -> None:
+    premises, propositions = zip(*rows, strict=True)
+    merge_all(warehouse, [premises, propositions])
+
+
+def grouped(warehouse: Warehouse) -> dict[str, PremiseGroup]:
+    """The groups by the text of the premise."""
+    texts = {row.premise_id: row.text for row in read(warehouse, Premise)}
+    return {texts[row.premise_id]: row for row in read(warehouse, PremiseGroup)}
+
+
+def words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", text.lower()))
+
+
+def components(texts: list[str], threshold: float) -> set[frozenset[str]]:
+    """The groups by looking at every pair."""
+    found = {text: {text} for text in texts}
+    for a, b in combinations(texts, 2):
+        common = len(words(a) & words(b))
+        if common and common >= threshold * len(words(a) | words(b)) and found[a] is not found[b]:
+            found[a] |= found[b]
+            for text in found[b]:
+                found[text] = found[a]
+    return {frozenset(group) for group in found.values() if len(group) > 1}
+
+
+def test_a_premise_that_differs_in_a_word_or_in_its_punctuation_is_in_the_group(warehouse: Warehouse) -> None:
+    near = [SENTENCE, f"{SENTENCE.upper()}!!", SENTENCE.replace("river", "lake")]  # 11 of 13 words: .846
+    far = [SENTENCE.replace("two dogs", "horse"), "the river", "..."]  # 10 of 13: .77
+    fill(warehouse, [made(text, "train") for text in near + far])
+    renew_groups(warehouse, 0.8)
+    found = grouped(warehouse)
+    assert found.keys() == set(near)
+    assert {row.group_id for row in found.values()} == {min(map(premise_id, near))}
+    assert {row.reason for row in found.values()} == {"near-duplicate"}
+    renew_groups(warehouse, 0.9)
+    assert grouped(warehouse).keys() == set(near[:2])
+    renew_groups(warehouse, 0)
+    assert grouped(warehouse) == {}
+
+
+def test_scripts_without_spaces_are_compared_by_character(warehouse: Warehouse) -> None:
+    fill(warehouse, [made(text, "train") for text in ("一个男人在河边钓鱼", "一个男人在河边钓鱼。", "两只狗在跑")])
+    renew_groups(warehouse, 0.8)
+    assert len(grouped(warehouse)) == 2
+
+
+def test_a_derived_premise_goes_with_its_parent_and_joins_what_hangs_on_either(warehouse: Warehouse) -> None:
+    child, grandchild = (
+        f"{SENTENCE}. It rains.",
+        f"{SENTENCE}. It rains. He has no coat, no hat and no umbrella with him.",
+    )
+    twin = SENTENCE.replace("river", "lake")
+    fill(warehouse, [made(SENTENCE, "train"), made(child, "train", SENTENCE), made(grandchild, "train", child)])
+    fill(
+        warehouse,
+        [made("apart", "train"), made("apart, though it follows from it", "dev", "apart"), made(twin, "test")],
+    )
+    renew_groups(warehouse, 0.8)
+    found = grouped(warehouse)
+    chain = {SENTENCE, child, grandchild, twin}
+    assert {(found[text].group_id, found[text].reason, found[text].split) for text in chain} == {
+        (min(map(premise_id, chain)), "both", "test")
+    }
+    assert {(row.reason, row.split) for text, row in found.items() if text not in chain} == {("derived", "dev")}
+
+
+@pytest.mark.parametrize(
+    ("splits", "expected"),
+    [(("train", "train"), "train"), (("train", "dev"), "dev"), (("test", "dev"), "test"), (("train", "test"), "test")],
+)
+def test_a_group_is_held_out_as_far_as_any_of_its_premises(
+    warehouse: Warehouse, splits: tuple[Split, Split], expected: Split
+) -> None:
+    fill(warehouse, [made(SENTENCE, splits[0]), made(f"{SENTENCE}!", splits[1])])
+    renew_groups(warehouse, 0.8)
+    assert {row.split for row in grouped(warehouse).values()} == {expected}
+
+
+def test_with_nothing_new_nothing_is_written(warehouse: Warehouse) -> None:
+    fill(warehouse, [made(SENTENCE, "train"), made(f"{SENTENCE}!", "dev"), made("alone", "dev")])
+    assert renew_groups(warehouse, 0.8).inserted == 2
+    before = warehouse.snapshot_id()
+    assert renew_groups(warehouse, 0.8).unchanged == 2
+    assert warehouse.snapshot_id() == before
+
+
+@pytest.mark.parametrize("paired_up_to", [0, 3, 1000])
+def test_the_groups_are_those_of_looking_at_every_pair(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, paired_up_to: int
+) -> None:
+    monkeypatch.setattr(groups, "PAIRED_UP_TO", paired_up_to)
+    rng = np.random.default_rng(paired_up_to)
+    vocabulary = [f"w{i}" for i in range(60)]
+    texts: set[str] = set()
+    for _ in range(100):
+        size = int(rng.integers(1, 12))
+        text = " ".join(rng.choice(vocabulary[: max(size, int(rng.integers(8, 60)))], size, replace=False))
+        texts |= {text, text + " w0", text.replace("w3", "w4")}
+    listed = sorted(texts)
+    fill(warehouse, [made(text, "train") for text in listed])
+    for threshold in (0.5, 0.75, 0.8, 1.0):
+        renew_groups(warehouse, threshold)
+        found: dict[str, set[str]] = {}
+        for text, row in grouped(warehouse).items():
+            found.setdefault(row.group_id, set()).add(text)
+        assert {frozenset(group) for group in found.values()} == components(listed, threshold)
