@@ -10,10 +10,11 @@ from rich.table import Table
 from flows.outcome import Outcome
 from flows.services import reading, writing
 from flows.settings import Settings, load_settings
-from warehouse.agreement import Selection, measure_agreement, unrecorded
+from warehouse.agreement import measure_agreement, unrecorded
 from warehouse.consensus import consensus_records
 from warehouse.queries import current_agreement, valid_judgments
 from warehouse.records import Agreement
+from warehouse.selection import Selection
 from warehouse.store import merge_all, replace
 
 

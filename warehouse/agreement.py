@@ -1,108 +1,97 @@
-"""How far annotators agree: interval alpha in one SQL scan, its interval by resampling propositions, and more."""
+"""How far annotators agree: all figures of all slices from one pass over the judgments, in SQL."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
+from warehouse import resample
+from warehouse.agreement_sql import (
+    COMPARED_TABLE_SQL,
+    annotators_sql,
+    compared_sql,
+    levels_sql,
+    moments_sql,
+    slices_sql,
+    units_sql,
+    units_table_sql,
+)
 from warehouse.connect import Warehouse
-from warehouse.records import Agreement, AnnotatorKind, content_id
-from warehouse.resample import Figure, alpha_figure, pearson_figure, reliability_figure
+from warehouse.records import Agreement, content_id
+from warehouse.resample import Figure, Moments
+from warehouse.selection import Selection, Slices, selected
 
 DIGITS = 9  # sums in another order differ behind these, and the same judgments must give the same row
-SELECTED = "temp.main.selected"
-METRICS_VERSION = "1"  # part of the fingerprint: raise it when a figure is computed in another way
+METRICS_VERSION = "2"  # part of the fingerprint: raise it when a figure is computed in another way
+RELIABILITIES = (0.7, 0.8, 0.9)
+SIMPLE = (
+    "ordinal_alpha",
+    "nominal_alpha",
+    "median_judgments",
+    "within_proposition_sd",
+    "leave_one_out_r_mean",
+    "leave_one_out_r_median",
+    "leave_one_out_r_negative",
+    "share_at_0",
+    "share_at_half",
+    "share_at_1",
+    "share_at_twentieths",
+)
 
 
-class Selection(BaseModel):
-    """Which judgments count. The default are the valid ones; deleted ones never count.
+def interval_alpha(
+    warehouse: Warehouse, relation: str, unit: str, value: str, *, draws: int = 2000, seed: int = 0
+) -> Figure:
+    """Interval alpha of any relation (as for `alpha_sql`) with its 95% interval from resampling the units.
 
-    With `include_cannot_judge` a judgment without a probability counts by where its slider stood. `repeats` says
-    whether only the first of several judgments of an annotator on a proposition counts. `annotator_kinds` limits
-    whose judgments count.
+    One scan, whatever the size: up to a few thousand units they are resampled themselves, above from the normal limit.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    include_cannot_judge: bool = False
-    include_rejected: bool = False
-    repeats: Literal["first", "all"] = "first"
-    annotator_kinds: tuple[AnnotatorKind, ...] = Field(default=("human", "simulated", "imported"), min_length=1)
-
-    @property
-    def scope(self) -> str:
-        """What the figures are about, in words: "valid judgments" for the default."""
-        if self == Selection():
-            return "valid judgments"
-        parts = ["with cannot judge"] if self.include_cannot_judge else []
-        parts += ["with rejected"] if self.include_rejected else []
-        parts += ["with repeats"] if self.repeats == "all" else []
-        if self.annotator_kinds != Selection().annotator_kinds:
-            parts.append("of " + " and ".join(self.annotator_kinds))
-        return f"judgments {', '.join(parts)}"
-
-
-def alpha_sql(relation: str, unit: str, value: str) -> str:
-    """A query for Krippendorff's alpha with the interval metric over any relation, in one scan.
-
-    It gives alpha (null where it is not defined), n_units and n_values, the units with at least two values and their
-    values. With m, S and Q the number, sum and sum of squares of the values of a unit and N, S_t, Q_t their totals:
-    alpha = 1 - D_o / D_e, D_o = (1/N) sum 2 (m Q - S^2) / (m - 1), D_e = 2 (N Q_t - S_t^2) / (N (N - 1)).
-    (Krippendorff 2011, Computing Krippendorff's alpha-reliability, with the squared differences written as sums.)
-
-    Args:
-        relation: a table, view or parenthesised query.
-        unit: the column whose values are the units, such as proposition_id.
-        value: the column of the values; nulls do not count.
-    """
-    return f"""
-        WITH units AS (
-          SELECT count({value})::DOUBLE AS m, sum({value}::DOUBLE) AS s, sum({value}::DOUBLE * {value}::DOUBLE) AS q
-          FROM {relation} GROUP BY {unit} HAVING count({value}) >= 2
-        ), totals AS (
-          SELECT
-            count(*) AS n_units, sum(m) AS n, sum(s) AS s, sum(q) AS q, sum(2 * (m * q - s * s) / (m - 1)) AS d
-          FROM units
-        )
-        SELECT
-          1 - (d / n) / nullif(2 * (n * q - s * s) / (n * (n - 1)), 0) AS alpha,
-          n_units, coalesce(n, 0)::BIGINT AS n_values
-        FROM totals
-    """
+    units = units_sql(relation, unit, value)
+    columns = resample.UNIT_COLUMNS[:4]
+    row = warehouse.sql(f"SELECT {moments_sql(columns)} FROM ({units})").to_pylist()[0]
+    if row["n"] == 0:
+        return Figure("interval_alpha", None)
+    moments = _moments(row, len(columns))
+    block = None
+    if moments.n <= resample.FEW:
+        block = _block(warehouse.sql(f"SELECT {_numbered(columns)} FROM ({units}) ORDER BY ALL"), len(columns))
+    return resample.figures(moments, block, {"interval_alpha": resample.interval_alpha}, draws, seed)[0]
 
 
 def measure_agreement(
     warehouse: Warehouse, selection: Selection | None = None, draws: int = 2000, seed: int = 0
 ) -> list[Agreement]:
-    """The figures of agreement of a selection of judgments: over all, by kind of annotator and by source.
+    """The figures of agreement of a selection of judgments, over all and for each slice.
 
-    Metrics: `interval_alpha`; `reliability_of_mean`, that of the mean of k judgments with k their median number
-    (`median_judgments`); `leave_one_out_r_mean` and `_median` of the Pearson correlations of the annotators with at
-    least ten propositions with the mean of the others; `within_proposition_sd`, the mean of the sample SDs;
-    `share_at_0`, `share_at_half`, `share_at_1` of the judgments. For each labeler, in a scope of its own:
-    `pearson_with_mean_judgment` and `mean_absolute_error`. Intervals come from resampling propositions `draws` times.
+    Slices are those of `warehouse.selection.SLICES`: kind and group of annotator, kind of proposition, source, batch,
+    project and week. Metrics of each:
+
+    - `interval_alpha`, `icc_1`: with intervals from resampling propositions `draws` times;
+    - `ordinal_alpha`, `nominal_alpha`: on ten levels;
+    - `reliability_of_mean`: that of the mean of k judgments with k their median number (`median_judgments`);
+      `judgments_for_reliability_0.7`, `_0.8`, `_0.9`: how many judgments a proposition needs for that;
+    - `leave_one_out_r_mean`, `_median`, `_negative`: of the Pearson correlations of the annotators with at least ten
+      propositions with the mean of the others: their mean, their median and how many lie below 0;
+    - `within_proposition_sd`: the mean of the sample SDs;
+    - heaping: `share_at_0`, `share_at_half`, `share_at_1` and `share_at_twentieths` (multiples of .05).
+
+    For each labeler, in a scope of its own, over all and by kind of proposition: `pearson_with_mean_judgment`,
+    `interval_alpha_with_mean_judgment`, `mean_absolute_error`, `mean_difference`.
     The same judgments with the same settings give rows with the same ids. Without judgments there are no figures.
     """
     selection = selection or Selection()
-    settings = f"{METRICS_VERSION} {draws} {seed} {selection.model_dump_json()}"
-    warehouse.connection.execute(f"CREATE OR REPLACE TEMPORARY TABLE {SELECTED} AS {_selected_sql(selection)}")
-    try:
-        snapshot = warehouse.snapshot_id()
-        found: list[Agreement] = []
-        for name, condition in _slices(warehouse):
-            base = _base(warehouse, f"(SELECT * FROM {SELECTED} WHERE {condition})", settings)
-            figures = _slice_figures(warehouse, condition, draws, seed)
-            found += [_record(figure, selection.scope, name, base, snapshot) for figure in figures]
-        for labeler, version, pairs in _labeler_pairs(warehouse):
-            base = _labeler_base(warehouse, pairs, content_id(settings, labeler, version))
-            scope = f"labeler {labeler}, version {version}, {selection.scope}"
-            found += [_record(figure, scope, "all", base, snapshot) for figure in _labeler_figures(pairs, draws, seed)]
-        return found
-    finally:
-        warehouse.connection.execute(f"DROP TABLE {SELECTED}")
+    run = _Run(selection=selection, draws=draws, seed=seed, snapshot=warehouse.snapshot_id())
+    with selected(warehouse, selection) as slices:
+        try:
+            warehouse.connection.execute(units_table_sql(slices))
+            found = _judgment_figures(warehouse, slices, run) + _labeler_figures(warehouse, run)
+        finally:
+            warehouse.connection.execute("DROP TABLE IF EXISTS temp.main.units")
+    return found
 
 
 def unrecorded(figures: list[Agreement], current: list[Agreement]) -> list[Agreement]:
@@ -128,134 +117,129 @@ class _Base(BaseModel):
     fingerprint: str
 
 
-def _selected_sql(selection: Selection) -> str:
-    value = "coalesce(j.probability, j.raw_probability)" if selection.include_cannot_judge else "j.probability"
-    kinds = ", ".join(f"'{kind}'" for kind in selection.annotator_kinds)
-    rejected = "" if selection.include_rejected else "AND j.status <> 'rejected'"
-    order = (
-        "PARTITION BY j.annotator_id, j.proposition_id "
-        "ORDER BY j.sequence NULLS LAST, j.submitted_at NULLS LAST, j.judgment_id"
-    )
-    first = f"QUALIFY row_number() OVER ({order}) = 1" if selection.repeats == "first" else ""
-    return f"""
-        SELECT j.judgment_id, j.proposition_id, j.annotator_id, a.kind, j.source, {value} AS value
-        FROM judgments j JOIN annotators a ON a.annotator_id = j.annotator_id
-        WHERE j.deleted_at IS NULL AND {value} IS NOT NULL AND a.kind IN ({kinds}) {rejected} {first}
-    """
+class _Run(BaseModel):
+    """What the figures of one run share."""
 
+    selection: Selection
+    draws: int
+    seed: int
+    snapshot: int
 
-def _slices(warehouse: Warehouse) -> list[tuple[str, str]]:
-    """The name of each slice with its SQL condition; none without judgments."""
-    slices = []
-    for column in ("kind", "source"):
-        values = warehouse.sql(f"SELECT DISTINCT {column} AS v FROM {SELECTED} ORDER BY v")["v"].to_pylist()
-        for value in values:
-            escaped = value.replace("'", "''")
-            slices.append((f"{column}={value}", f"{column} = '{escaped}'"))
-    return [("all", "true"), *slices] if slices else []
+    def fingerprint(self, *parts: str) -> str:
+        """A hash of what a figure rests on, with the settings that it is computed with."""
+        settings = f"{METRICS_VERSION} {self.draws} {self.seed} {self.selection.model_dump_json()}"
+        return content_id(settings, *parts)
 
+    def figures(
+        self, moments: Moments, block: resample.Floats | None, statistics: Mapping[str, resample.Statistic]
+    ) -> list[Figure]:
+        """The statistics with their intervals."""
+        return resample.figures(moments, block, statistics, self.draws, self.seed)
 
-def _base(warehouse: Warehouse, relation: str, settings: str) -> _Base:
-    row = warehouse.sql(
-        f"""
-        SELECT
-          count(DISTINCT proposition_id) AS n_propositions, count(DISTINCT annotator_id) AS n_annotators,
-          count(*) AS n_judgments, count(*) FILTER (kind = 'simulated') AS n_simulated,
-          sum(
-            md5_number_lower(concat_ws('|', judgment_id, proposition_id, annotator_id, kind, value))::HUGEINT
-          )::VARCHAR AS fingerprint
-        FROM {relation}
-        """
-    ).to_pylist()[0]
-    fingerprint = content_id(settings, str(row["n_judgments"]), row["fingerprint"] or "")
-    return _Base.model_validate({**row, "fingerprint": fingerprint})
-
-
-def _slice_figures(warehouse: Warehouse, condition: str, draws: int, seed: int) -> list[Figure]:
-    block = warehouse.sql(
-        f"SELECT count(*)::DOUBLE AS m, sum(value) AS s, sum(value * value) AS q FROM {SELECTED} WHERE {condition} "
-        "GROUP BY proposition_id HAVING count(*) >= 2 ORDER BY proposition_id"
-    )
-    alpha = alpha_figure(block["m"].to_numpy(), block["s"].to_numpy(), block["q"].to_numpy(), draws, seed)
-    simple = warehouse.sql(_simple_sql(condition)).to_pylist()[0]
-    figures = [alpha]
-    if simple["median_judgments"] is not None:
-        figures.append(reliability_figure(alpha, simple["median_judgments"]))
-    return figures + [Figure(metric, value) for metric, value in simple.items()]
-
-
-def _simple_sql(condition: str) -> str:
-    """The figures without an interval, one column each."""
-    return f"""
-        WITH compared AS (
-          SELECT
-            proposition_id, annotator_id, value, count(*) OVER same AS m,
-            (sum(value) OVER same - value) / nullif(count(*) OVER same - 1, 0) AS rest
-          FROM {SELECTED} WHERE {condition} WINDOW same AS (PARTITION BY proposition_id)
-        ), annotators AS (
-          SELECT corr(value, rest) AS r FROM compared WHERE rest IS NOT NULL GROUP BY annotator_id
-          HAVING count(DISTINCT proposition_id) >= 10 AND var_pop(value) > 1e-12 AND var_pop(rest) > 1e-12
-        ), units AS (
-          SELECT m, stddev_samp(value) AS sd FROM compared WHERE m >= 2 GROUP BY proposition_id, m
+    def record(self, figure: Figure, scope: str, slice_name: str, base: _Base) -> Agreement:
+        """The row of a figure."""
+        rounded = {
+            name: None if value is None else round(value, DIGITS)
+            for name, value in (("value", figure.value), ("low", figure.low), ("high", figure.high))
+        }
+        return Agreement.model_validate(
+            {
+                "agreement_id": content_id(figure.metric, scope, slice_name, base.fingerprint),
+                "metric": figure.metric,
+                "scope": scope,
+                "slice": slice_name,
+                "snapshot_id": self.snapshot,
+                **rounded,
+                **base.model_dump(),
+            }
         )
-        SELECT
-          (SELECT median(m)::DOUBLE FROM units) AS median_judgments,
-          (SELECT avg(r) FROM annotators) AS leave_one_out_r_mean,
-          (SELECT median(r) FROM annotators) AS leave_one_out_r_median,
-          (SELECT avg(sd) FROM units) AS within_proposition_sd,
-          avg((value = 0)::DOUBLE) AS share_at_0, avg((value = 0.5)::DOUBLE) AS share_at_half,
-          avg((value = 1)::DOUBLE) AS share_at_1
-        FROM compared
-    """
 
 
-def _labeler_pairs(warehouse: Warehouse) -> list[tuple[str, str, pa.Table]]:
-    """Labeler, version, and its estimates beside the mean judgments: proposition_id, probability, mean."""
-    pairs = warehouse.sql(
-        f"""
-        WITH judged AS (SELECT proposition_id, avg(value) AS mean FROM {SELECTED} GROUP BY proposition_id)
-        SELECT e.labeler, e.labeler_version, e.proposition_id, e.probability, j.mean
-        FROM estimates e JOIN judged j ON j.proposition_id = e.proposition_id WHERE e.probability IS NOT NULL
-        ORDER BY e.labeler, e.labeler_version, e.proposition_id
-        """
-    )
-    labelers = zip(pairs["labeler"].to_pylist(), pairs["labeler_version"].to_pylist(), strict=True)
+def _judgment_figures(warehouse: Warehouse, slices: Slices, run: _Run) -> list[Agreement]:
+    sums = _by_slice(warehouse.sql(slices_sql()))
+    annotators = _by_slice(warehouse.sql(annotators_sql(slices)))
+    levels = _by_slice(warehouse.sql(levels_sql()))
+    blocks = _blocks(warehouse, sums)
+    found = []
+    for number in sorted(sums):
+        row = sums[number] | annotators[number] | levels.get(number, {"ordinal_alpha": None, "nominal_alpha": None})
+        fingerprint = run.fingerprint(str(row["n_judgments"]), row["fingerprint"])
+        base = _Base.model_validate({**row, "fingerprint": fingerprint})
+        figures = _interval_figures(row, blocks.get(number), run) + [Figure(metric, row[metric]) for metric in SIMPLE]
+        found += [run.record(figure, run.selection.scope, slices.names[number], base) for figure in figures]
+    return found
+
+
+def _interval_figures(row: Mapping[str, Any], block: resample.Floats | None, run: _Run) -> list[Figure]:
+    """The figures that have an interval, and those that follow from interval alpha."""
+    if row["n"] == 0:
+        return [Figure("interval_alpha", None), Figure("icc_1", None)]
+    moments = _moments(row, len(resample.UNIT_COLUMNS))
+    statistics = {"interval_alpha": resample.interval_alpha, "icc_1": resample.icc1(moments.n)}
+    alpha, icc = run.figures(moments, block, statistics)
     return [
-        (name, version, pairs.filter(_both_equal(pairs, name, version))) for name, version in dict.fromkeys(labelers)
+        alpha,
+        icc,
+        resample.reliability(alpha, row["median_judgments"]),
+        *(resample.judgments_for(alpha, reached) for reached in RELIABILITIES),
     ]
 
 
-def _labeler_base(warehouse: Warehouse, pairs: pa.Table, settings: str) -> _Base:
-    warehouse.connection.register("compared", pairs.select(["proposition_id"]))
+def _by_slice(table: pa.Table) -> dict[int, dict[str, Any]]:
+    return {row["slice"]: row for row in table.to_pylist()}
+
+
+def _moments(row: Mapping[str, Any], columns: int) -> Moments:
+    mean = np.array([row[f"mean_{i}"] for i in range(columns)], np.float64)
+    covariance = [[row[f"cov_{min(i, j)}_{max(i, j)}"] for j in range(columns)] for i in range(columns)]
+    return Moments(row["n"], mean, np.array(covariance, np.float64))
+
+
+def _blocks(warehouse: Warehouse, sums: Mapping[int, Mapping[str, Any]]) -> dict[int, resample.Floats]:
+    """The rows of the slices that have few units; the others draw from the normal limit."""
+    few = [number for number, row in sums.items() if 0 < row["n"] <= resample.FEW]
+    if not few:
+        return {}
+    columns, numbers = _numbered(resample.UNIT_COLUMNS), ", ".join(map(str, few))
+    rows = warehouse.sql(f"SELECT slice, {columns} FROM units WHERE m >= 2 AND slice IN ({numbers}) ORDER BY ALL")
+    numbers_found, starts = np.unique(rows["slice"].to_numpy(), return_index=True)
+    parts = np.split(_block(rows, len(resample.UNIT_COLUMNS)), starts[1:])
+    return dict(zip(numbers_found.tolist(), parts, strict=True))
+
+
+def _numbered(columns: Sequence[str]) -> str:
+    return ", ".join(f"{column} AS c{i}" for i, column in enumerate(columns))
+
+
+def _block(rows: pa.Table, columns: int) -> resample.Floats:
+    return np.column_stack([rows[f"c{i}"].to_numpy() for i in range(columns)]).astype(np.float64)
+
+
+def _labeler_figures(warehouse: Warehouse, run: _Run) -> list[Agreement]:
+    """The figures of each version of each labeler beside the mean judgments, over all and by kind of proposition."""
+    warehouse.connection.execute(COMPARED_TABLE_SQL)
     try:
-        relation = f"(SELECT s.* FROM {SELECTED} s SEMI JOIN compared c ON c.proposition_id = s.proposition_id)"
-        return _base(warehouse, relation, content_id(settings, *map(repr, pairs["probability"].to_pylist())))
+        rows = warehouse.sql(compared_sql()).to_pylist()
+        return [figure for row in rows for figure in _compared_figures(warehouse, run, row)]
     finally:
-        warehouse.connection.unregister("compared")
+        warehouse.connection.execute("DROP TABLE temp.main.compared")
 
 
-def _labeler_figures(pairs: pa.Table, draws: int, seed: int) -> list[Figure]:
-    estimates, means = pairs["probability"].to_numpy(), pairs["mean"].to_numpy()
-    error = float(abs(estimates - means).mean())
-    return [pearson_figure(estimates, means, draws, seed), Figure("mean_absolute_error", error)]
+def _compared_figures(warehouse: Warehouse, run: _Run, row: Mapping[str, Any]) -> list[Agreement]:
+    labeler, version, name = row["labeler"], row["labeler_version"], row["slice"]
+    fingerprint = run.fingerprint(labeler, version, str(row["n"]), row["fingerprint"])
+    base = _Base.model_validate({**row, "fingerprint": fingerprint})
+    moments = _moments(row, len(resample.PAIR_COLUMNS))
+    block = _compared_block(warehouse, labeler, version, name) if moments.n <= resample.FEW else None
+    figures = run.figures(moments, block, resample.pair_statistics(moments.n))
+    scope = f"labeler {labeler}, version {version}, {run.selection.scope}"
+    return [run.record(figure, scope, name, base) for figure in figures]
 
 
-def _both_equal(pairs: pa.Table, labeler: str, version: str) -> pa.ChunkedArray:
-    return pc.and_(pc.equal(pairs["labeler"], labeler), pc.equal(pairs["labeler_version"], version))
-
-
-def _record(figure: Figure, scope: str, name: str, base: _Base, snapshot: int) -> Agreement:
-    def rounded(value: float | None) -> float | None:
-        return None if value is None else round(value, DIGITS)
-
-    return Agreement(
-        agreement_id=content_id(figure.metric, scope, name, base.fingerprint),
-        metric=figure.metric,
-        scope=scope,
-        slice=name,
-        value=rounded(figure.value),
-        low=rounded(figure.low),
-        high=rounded(figure.high),
-        snapshot_id=snapshot,
-        **base.model_dump(),
+def _compared_block(warehouse: Warehouse, labeler: str, version: str, name: str) -> resample.Floats:
+    rows = warehouse.sql(
+        f"SELECT {_numbered(resample.PAIR_COLUMNS)} FROM compared WHERE labeler = ? AND labeler_version = ? "
+        "AND (? = 'all' OR 'kind=' || kind = ?) ORDER BY ALL",
+        [labeler, version, name, name],
     )
+    return _block(rows, len(resample.PAIR_COLUMNS))

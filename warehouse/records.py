@@ -362,7 +362,6 @@ class AnnotatorPrecision(Record):
     annotator_id: Text
     sd: Annotated[float, Field(ge=0)]
     sd_of_full_fit: Annotated[float, Field(ge=0)]
-    squares: Annotated[float, Field(ge=0)]
     n_judgments: Count
     snapshot_id: int
     created_at: AwareDatetime = Field(default_factory=now)

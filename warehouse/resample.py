@@ -1,14 +1,23 @@
-"""Figures with a 95% interval from resampling propositions: pure numpy over a few sums for each proposition."""
+"""Figures with a 95% interval from resampling propositions: pure numpy over a few sums.
+
+A figure is a smooth function of the sums of a block, a row a proposition. Resampling the rows many times gives the
+interval. For many propositions the resampled sums have a normal limit, whose mean and covariance one scan gives; then
+no row is held and the time does not grow with their number.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Statistic = Callable[[Floats], Floats]
+
+FEW = 2000  # propositions up to which the rows themselves are resampled
+NOT_ZERO = 1e-12  # equal values leave a rounding error instead of zero
 
 
 @dataclass(frozen=True)
@@ -19,6 +28,25 @@ class Figure:
     value: float | None
     low: float | None = None
     high: float | None = None
+
+
+@dataclass(frozen=True)
+class Moments:
+    """The rows of a block in short: how many, their mean and their covariance (divided by n)."""
+
+    n: int
+    mean: Floats
+    covariance: Floats
+
+    @classmethod
+    def of(cls, block: Floats) -> Moments:
+        """The moments of rows x columns."""
+        return cls(len(block), block.mean(axis=0), np.atleast_2d(np.cov(block, rowvar=False, bias=True)))
+
+    @property
+    def sums(self) -> Floats:
+        """The sums of the columns."""
+        return self.n * self.mean
 
 
 def resampled_sums(block: Floats, draws: int, seed: int) -> Floats:
@@ -34,23 +62,121 @@ def resampled_sums(block: Floats, draws: int, seed: int) -> Floats:
     return sums
 
 
-def alpha_figure(m: Floats, s: Floats, q: Floats, draws: int, seed: int) -> Figure:
-    """Interval alpha from the number, sum and sum of squares of the judgments of each proposition with two or more.
+def normal_sums(moments: Moments, draws: int, seed: int) -> Floats:
+    """What `resampled_sums` tends to for many rows: normal draws with mean n mu and covariance n C."""
+    rng = np.random.default_rng(seed)
+    # Columns differ by orders of magnitude; unscaled, the small ones would drown in the rounding of the large ones.
+    spread = np.sqrt(np.diag(moments.covariance))
+    scale = np.where(spread > 0, spread, 1.0)
+    values, vectors = np.linalg.eigh(moments.covariance / np.outer(scale, scale))
+    root = vectors * np.sqrt(np.maximum(values, 0))
+    noise = rng.standard_normal((draws, len(scale))) @ root.T * scale
+    return np.asarray(moments.sums + np.sqrt(moments.n) * noise)
 
-    Each resample of the propositions has an expected disagreement D_e of its own: with the one of the whole sample the
-    interval would be too narrow.
+
+def figures(
+    moments: Moments, block: Floats | None, statistics: Mapping[str, Statistic], draws: int, seed: int
+) -> list[Figure]:
+    """Each statistic of the sums, with the 2.5th and 97.5th percentile of its resamples.
+
+    Args:
+        moments: the moments of all rows.
+        block: the rows, where there are few; None draws from the normal limit.
+        statistics: for each metric a function from sums (draws x columns) to values (draws), nan where not defined.
+        draws: how many resamples.
+        seed: of the resamples.
     """
-    block = np.column_stack([m, s, q, 2 * (m * q - s**2) / (m - 1)])
-    return _figure("interval_alpha", block, _alphas, draws, seed)
+    totals = {metric: statistic(moments.sums[None, :])[0] for metric, statistic in statistics.items()}
+    if moments.n < 2 or all(np.isnan(total) for total in totals.values()):
+        return [Figure(metric, _known(total)) for metric, total in totals.items()]
+    drawn = normal_sums(moments, draws, seed) if block is None else resampled_sums(block, draws, seed)
+    return [_figure(metric, totals[metric], statistic(drawn)) for metric, statistic in statistics.items()]
 
 
-def pearson_figure(x: Floats, y: Floats, draws: int, seed: int) -> Figure:
-    """Pearson's correlation of two values of each proposition."""
-    block = np.column_stack([np.ones(len(x)), x, y, x * x, y * y, x * y])
-    return _figure("pearson_with_mean_judgment", block, _pearsons, draws, seed)
+def _figure(metric: str, total: float, drawn: Floats) -> Figure:
+    if np.isnan(total) or np.isnan(drawn).all():
+        return Figure(metric, _known(total))
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    return Figure(metric, float(total), float(low), float(high))
 
 
-def reliability_figure(alpha: Figure, k: float) -> Figure:
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+UNIT_COLUMNS = ("m", "s", "q", "2 * (m * q - s * s) / (m - 1)", "s * s / m", "m * m")  # of a unit with m >= 2 values
+
+
+def unit_block(m: Floats, s: Floats, q: Floats) -> Floats:
+    """The block that agreement rests on (`UNIT_COLUMNS`), from the number, sum and sum of squares of each unit."""
+    return np.column_stack([m, s, q, 2 * (m * q - s**2) / (m - 1), s**2 / m, m**2])
+
+
+def interval_alpha(sums: Floats) -> Floats:
+    """Interval alpha 1 - D_o / D_e of sums of `UNIT_COLUMNS`.
+
+    Each resample has an expected disagreement D_e of its own: with that of the whole sample the interval would be too
+    narrow.
+    """
+    n, s, q, d = sums.T[:4]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = 2 * (n * q - s**2) / (n * (n - 1))
+        alphas: Floats = np.where(expected > NOT_ZERO, 1 - (d / n) / expected, np.nan)
+    return alphas
+
+
+def icc1(units: int) -> Statistic:
+    """ICC(1) of so many units, by one-way analysis of variance with k_0 for unequal numbers of judgments.
+
+    (MSB - MSW) / (MSB + (k_0 - 1) MSW), k_0 = (N - sum m^2 / N) / (n - 1) (Shrout and Fleiss 1979; Donner 1986).
+    """
+
+    def statistic(sums: Floats) -> Floats:
+        n, s, q, _, between, squares = sums.T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            msb = (between - s**2 / n) / (units - 1)
+            msw = (q - between) / (n - units)
+            k0 = (n - squares / n) / (units - 1)
+            total = msb + (k0 - 1) * msw
+            icc: Floats = np.where(np.abs(total) > NOT_ZERO, (msb - msw) / total, np.nan)
+        return icc
+
+    return statistic
+
+
+PAIR_COLUMNS = ("x", "y", "x * x", "y * y", "x * y", "abs(x - y)")  # of an estimate x and a mean judgment y
+
+
+def pair_block(x: Floats, y: Floats) -> Floats:
+    """The block that a comparison rests on (`PAIR_COLUMNS`)."""
+    return np.column_stack([x, y, x * x, y * y, x * y, np.abs(x - y)])
+
+
+def pair_statistics(n: int) -> dict[str, Statistic]:
+    """The figures of n pairs: correlation, mean error, bias, and interval alpha of the two as two annotators."""
+
+    def pearson(sums: Floats) -> Floats:
+        x, y, xx, yy, xy, _ = sums.T
+        spread_x, spread_y = n * xx - x**2, n * yy - y**2
+        known = (spread_x > NOT_ZERO * n**2) & (spread_y > NOT_ZERO * n**2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            r: Floats = np.where(known, (n * xy - x * y) / np.sqrt(spread_x * spread_y), np.nan)
+        return r
+
+    def alpha(sums: Floats) -> Floats:
+        x, y, xx, yy, xy, _ = sums.T
+        zero = np.zeros_like(x)
+        return interval_alpha(np.column_stack([zero + 2 * n, x + y, xx + yy, 2 * (xx + yy - 2 * xy)]))
+
+    return {
+        "pearson_with_mean_judgment": pearson,
+        "interval_alpha_with_mean_judgment": alpha,
+        "mean_absolute_error": lambda sums: sums[:, 5] / n,
+        "mean_difference": lambda sums: (sums[:, 0] - sums[:, 1]) / n,
+    }
+
+
+def reliability(alpha: Figure, k: float) -> Figure:
     """The reliability of the mean of k judgments, k a / (1 + (k - 1) a) with a = alpha (Spearman 1910, Brown 1910)."""
 
     def stepped_up(a: float | None) -> float | None:
@@ -61,31 +187,16 @@ def reliability_figure(alpha: Figure, k: float) -> Figure:
     return Figure("reliability_of_mean", stepped_up(alpha.value), stepped_up(alpha.low), stepped_up(alpha.high))
 
 
-def _figure(metric: str, block: Floats, statistic: Callable[[Floats], Floats], draws: int, seed: int) -> Figure:
-    """The statistic of the sums of the block, with the 2.5th and 97.5th percentile of its resamples."""
-    value = float(statistic(block.sum(axis=0, keepdims=True))[0])
-    if np.isnan(value):
-        return Figure(metric, None)
-    if len(block) < 2:
-        return Figure(metric, value)
-    drawn = statistic(resampled_sums(block, draws, seed))
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return Figure(metric, value, float(low), float(high))
+def judgments_for(alpha: Figure, reached: float) -> Figure:
+    """How many judgments a proposition needs so that the reliability of their mean is at least `reached`.
 
+    R (1 - a) / (a (1 - R)), rounded up. Its interval is that of alpha turned round; None where alpha is not positive.
+    """
 
-def _alphas(sums: Floats) -> Floats:
-    n, s, q, d = sums.T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        expected = 2 * (n * q - s**2) / (n * (n - 1))
-        # Equal values leave a rounding error instead of zero.
-        alphas: Floats = np.where(expected > 1e-12, 1 - (d / n) / expected, np.nan)
-    return alphas
+    def needed(a: float | None) -> float | None:
+        if a is None or a <= 0:
+            return None
+        # The rounding of a sum such as 4.000000001 must not ask for one more.
+        return float(max(1, np.ceil(round(reached * (1 - a) / (a * (1 - reached)), 9))))
 
-
-def _pearsons(sums: Floats) -> Floats:
-    n, x, y, xx, yy, xy = sums.T
-    spread_x, spread_y = n * xx - x**2, n * yy - y**2
-    known = (spread_x > 1e-9) & (spread_y > 1e-9)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        r: Floats = np.where(known, (n * xy - x * y) / np.sqrt(spread_x * spread_y), np.nan)
-    return r
+    return Figure(f"judgments_for_reliability_{reached:g}", needed(alpha.value), needed(alpha.high), needed(alpha.low))

@@ -10,13 +10,16 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from tests.fixtures.store import made_judgment, made_proposition, made_rows
+from tests.fixtures.store import made_annotator, made_judgment, made_proposition, made_rows
 from warehouse import Warehouse, resample
-from warehouse.agreement import Selection, alpha_sql, measure_agreement, unrecorded
+from warehouse.agreement import interval_alpha, measure_agreement, unrecorded
+from warehouse.agreement_sql import alpha_sql
 from warehouse.imports import read_judgments
 from warehouse.queries import current_agreement
-from warehouse.records import Agreement, Estimate
+from warehouse.records import Agreement, Estimate, Task
+from warehouse.selection import Selection
 from warehouse.store import Merged, merge, merge_all
 
 # Items 1 to 12 by observers A to D, from the worked example of Krippendorff 2011, interval metric: alpha = 0.849.
@@ -94,15 +97,7 @@ def test_alpha_is_that_of_the_package(warehouse: Warehouse, cells: list[tuple[in
     expected = krippendorff.alpha(reliability_matrix(units, values), level_of_measurement="interval")
     result = alpha_of_pairs(warehouse, units, values)["alpha"]
     assert result == pytest.approx(expected, abs=1e-9)
-    m, s, q = block_of(units, np.array(values))
-    assert resample.alpha_figure(m, s, q, 2, 0).value == pytest.approx(expected, abs=1e-9)
-
-
-def block_of(units: list[Any], values: resample.Floats) -> tuple[resample.Floats, resample.Floats, resample.Floats]:
-    groups = [values[[other == unit for other in units]] for unit in dict.fromkeys(units)]
-    groups = [group for group in groups if len(group) > 1]
-    m, s, q = ([float(f(g)) for g in groups] for f in (len, np.sum, lambda g: np.sum(g**2)))
-    return np.array(m), np.array(s), np.array(q)
+    assert interval_alpha(warehouse, "pairs", "unit", "value", draws=2).value == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("selected", SELECTIONS)
@@ -174,6 +169,7 @@ def test_simple_figures_by_hand(warehouse: Warehouse) -> None:
     assert figure(figures, "share_at_0").value == pytest.approx(1 / 5)
     assert figure(figures, "share_at_half").value == pytest.approx(2 / 5)
     assert figure(figures, "share_at_1").value == pytest.approx(1 / 5)
+    assert figure(figures, "share_at_twentieths").value == 1.0
     assert figure(figures, "median_judgments").value == 2
     assert figure(figures, "leave_one_out_r_mean").value is None
 
@@ -191,23 +187,129 @@ def test_leave_one_out_correlation_is_that_of_numpy(warehouse: Warehouse) -> Non
 
 
 def test_reliability_of_the_mean_by_hand() -> None:
-    stepped = resample.reliability_figure(resample.Figure("interval_alpha", 0.5, 0.25, 0.75), 3)
+    stepped = resample.reliability(resample.Figure("interval_alpha", 0.5, 0.25, 0.75), 3)
     assert (stepped.value, stepped.low, stepped.high) == pytest.approx((0.75, 0.5, 0.9))
-    assert resample.reliability_figure(resample.Figure("interval_alpha", -0.9), 3).value is None
+    assert resample.reliability(resample.Figure("interval_alpha", -0.9), 3).value is None
+
+
+def test_how_many_judgments_reach_a_reliability_by_hand() -> None:
+    # a = 1/2: k / (1 + k) >= .8 from k = 4; a = 1/4: k / (3 + k) >= .8 from k = 12; a = 3/4: 3k / (1 + 3k) from 4/3.
+    needed = resample.judgments_for(resample.Figure("interval_alpha", 0.5, 0.25, 0.75), 0.8)
+    assert (needed.metric, needed.value, needed.low, needed.high) == ("judgments_for_reliability_0.8", 4, 2, 12)
+    assert resample.reliability(resample.Figure("interval_alpha", 0.5), 4).value == pytest.approx(0.8)
+    never = resample.judgments_for(resample.Figure("interval_alpha", 0.1, -0.2, 0.4), 0.8)
+    assert (never.value, never.low, never.high) == (36, 6, None)
+
+
+def made_block(rng: np.random.Generator, units: int) -> resample.Floats:
+    """x = theta + e with var(theta) = 1 and var(e) = 1, three to seven judgments a unit: alpha is about 1/2."""
+    m = rng.integers(3, 8, units)
+    x = [rng.normal() + rng.normal(size=k) for k in m]
+    return resample.unit_block(m.astype(float), np.array([v.sum() for v in x]), np.array([(v**2).sum() for v in x]))
+
+
+STATISTIC = {"interval_alpha": resample.interval_alpha}
 
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
-    # x = theta + e with var(theta) = 1 and var(e) = 1: alpha is 1/2 but for its small-sample bias.
     rng = np.random.default_rng(0)
     inside = 0
     for trial in range(200):
-        x = rng.normal(size=(60, 1)) + rng.normal(size=(60, 5))
-        ones = np.full(60, 5.0)
-        result = resample.alpha_figure(ones, x.sum(axis=1), (x**2).sum(axis=1), 200, trial)
+        block = made_block(rng, 60)
+        (result,) = resample.figures(resample.Moments.of(block), block, STATISTIC, 200, trial)
         assert result.low is not None
         assert result.high is not None
         inside += result.low <= 0.5 <= result.high
     assert 0.86 <= inside / 200 <= 0.99
+
+
+def test_the_normal_limit_is_what_exact_resampling_gives() -> None:
+    rng = np.random.default_rng(1)
+    for units in (resample.FEW + 1, 20_000):
+        block = made_block(rng, units)
+        moments = resample.Moments.of(block)
+        statistics = STATISTIC | {"icc_1": resample.icc1(units)}
+        exact = resample.figures(moments, block, statistics, 4000, 0)
+        limit = resample.figures(moments, None, statistics, 4000, 1)
+        for one, other in zip(exact, limit, strict=True):
+            assert one.low is not None
+            assert one.high is not None
+            assert one.value == other.value
+            # Two sets of 4,000 draws differ at an end by about 1.3% of the width for chance alone.
+            assert other.low == pytest.approx(one.low, abs=0.05 * (one.high - one.low))
+            assert other.high == pytest.approx(one.high, abs=0.05 * (one.high - one.low))
+
+
+def test_icc_is_that_of_the_analysis_of_variance() -> None:
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=(30, 1)) + rng.normal(size=(30, 4))
+    f = stats.f_oneway(*values).statistic
+    block = resample.unit_block(np.full(30, 4.0), values.sum(axis=1), (values**2).sum(axis=1))
+    assert resample.icc1(30)(block.sum(axis=0)[None, :])[0] == pytest.approx((f - 1) / (f + 3), abs=1e-12)
+
+
+def test_alpha_on_levels_is_that_of_the_package(warehouse: Warehouse) -> None:
+    rng = np.random.default_rng(3)
+    judged = [(f"p{i}", f"a{j}", float(rng.beta(1, 2))) for i in range(25) for j in range(4) if rng.random() < 0.7]
+    merge_all(warehouse, made_rows([*judged, ("alone", "a1", 1.0)]))
+    figures = measure_agreement(warehouse, draws=100)
+    levels = [float(min(int(value * 10), 9)) for _, _, value in judged]
+    matrix = reliability_matrix([unit for unit, _, _ in judged], levels)
+    for metric in ("ordinal", "nominal"):
+        expected = krippendorff.alpha(matrix, level_of_measurement=metric)
+        assert figure(figures, f"{metric}_alpha").value == pytest.approx(expected, abs=1e-9)
+
+
+def test_every_slice_is_measured_as_if_it_stood_alone(warehouse: Warehouse) -> None:
+    rng = np.random.default_rng(4)
+    values = {(i, j): float(rng.random()) for i in range(30) for j in range(4)}
+    rows = made_rows([(f"p{i}", f"a{j}", value) for (i, j), value in values.items()])
+    weeks = {0: "2026-01-05T00:00:00Z", 1: "2026-01-11T23:59:59Z", 2: "2026-01-12T00:00:00Z", 3: None}
+    judgments = [
+        made_judgment(
+            f"p{i}", f"a{j}", value, batch=f"b{i % 2}", submitted_at=weeks[j], source="one" if j < 2 else "two"
+        )
+        for (i, j), value in values.items()
+    ]
+    groups = [made_annotator(f"a{j}").model_copy(update={"annotator_group": f"g{j // 2}"}) for j in range(4)]
+    task = Task(task_id="t", proposition_id="p0", project="b1", source_id="1")
+    merge_all(warehouse, [rows[0], rows[1], groups, judgments, [task]])
+    figures = measure_agreement(warehouse, draws=100)
+    parts = {
+        "all": [(i, j) for i, j in values],
+        "annotator_kind=human": [(i, j) for i, j in values],
+        "kind=imported": [(i, j) for i, j in values],
+        "annotator_group=g0": [(i, j) for i, j in values if j < 2],
+        "annotator_group=g1": [(i, j) for i, j in values if j >= 2],
+        "source=one": [(i, j) for i, j in values if j < 2],
+        "source=two": [(i, j) for i, j in values if j >= 2],
+        "batch=b0": [(i, j) for i, j in values if i % 2 == 0],
+        "project=b1": [(i, j) for i, j in values if i % 2 == 1],
+        "week=2026-01-05": [(i, j) for i, j in values if j < 2],
+        "week=2026-01-12": [(i, j) for i, j in values if j == 2],
+    }
+    assert {one.slice for one in figures} == set(parts)
+    for name, own in parts.items():
+        alpha = figure(figures, "interval_alpha", name)
+        assert (alpha.n_judgments, alpha.n_annotators) == (len(own), len({j for _, j in own}))
+        assert alpha.n_propositions == len({i for i, _ in own})
+        if name == "week=2026-01-12":
+            assert alpha.value is None
+            continue
+        matrix = reliability_matrix([i for i, _ in own], [values[cell] for cell in own])
+        expected = krippendorff.alpha(matrix, level_of_measurement="interval")
+        assert alpha.value == pytest.approx(expected, abs=1e-9)
+        table = np.array(
+            [[values.get((i, j), np.nan) if (i, j) in own else np.nan for j in range(4)] for i in range(30)]
+        )
+        rs = []
+        for j in {j for _, j in own}:
+            both = ~np.isnan(table[:, j])
+            rest = np.nanmean(np.delete(table, j, axis=1)[both], axis=1)
+            rs.append(np.corrcoef(table[both, j], rest)[0, 1])
+        assert figure(figures, "leave_one_out_r_mean", name).value == pytest.approx(np.mean(rs), abs=1e-8)
+        negative = figure(figures, "leave_one_out_r_negative", name).value
+        assert negative == sum(r < 0 for r in rs)
 
 
 def test_simulated_judgments_are_counted_in_every_figure(warehouse: Warehouse) -> None:
@@ -216,9 +318,11 @@ def test_simulated_judgments_are_counted_in_every_figure(warehouse: Warehouse) -
     figures = measure_agreement(warehouse, draws=100)
     assert {(one.slice, one.n_judgments, one.n_simulated) for one in figures} == {
         ("all", 4, 2),
-        ("kind=human", 2, 0),
-        ("kind=simulated", 2, 2),
+        ("annotator_kind=human", 2, 0),
+        ("annotator_kind=simulated", 2, 2),
+        ("kind=imported", 4, 2),
         ("source=made-up", 4, 2),
+        ("week=2025-12-29", 4, 2),
     }
     people = measure_agreement(warehouse, Selection(annotator_kinds=("human",)), draws=100)
     assert {one.n_simulated for one in people} == {0}
@@ -279,6 +383,12 @@ def test_a_labeler_is_compared_with_the_mean_judgment(warehouse: Warehouse) -> N
     assert pearson.value == pytest.approx(expected, abs=1e-8)
     error = np.abs(estimated - judged.mean(axis=1)).mean()
     assert figure(figures, "mean_absolute_error").value == pytest.approx(error, abs=1e-8)
+    bias = (estimated - judged.mean(axis=1)).mean()
+    assert figure(figures, "mean_difference").value == pytest.approx(bias, abs=1e-8)
+    alpha = krippendorff.alpha(np.array([estimated, judged.mean(axis=1)]), level_of_measurement="interval")
+    assert figure(figures, "interval_alpha_with_mean_judgment").value == pytest.approx(alpha, abs=1e-8)
+    assert {one.slice for one in figures} == {"all", "kind=imported"}
+    assert {(one.n_propositions, one.n_judgments, one.n_annotators) for one in figures} == {(8, 16, 2)}
     (quality,) = warehouse.sql("SELECT * FROM labeler_quality").to_pylist()
     assert quality["pearson"] == pytest.approx(expected, abs=1e-8)
     assert quality["mean_absolute_error"] == pytest.approx(error, abs=1e-8)

@@ -46,7 +46,6 @@ CREATE TABLE annotator_precisions (
   annotator_id VARCHAR NOT NULL,
   sd DOUBLE NOT NULL,
   sd_of_full_fit DOUBLE NOT NULL,
-  squares DOUBLE NOT NULL,
   n_judgments BIGINT NOT NULL,
   snapshot_id BIGINT NOT NULL,
   created_at TIMESTAMP WITH TIME ZONE NOT NULL
@@ -55,7 +54,6 @@ COMMENT ON TABLE annotator_precisions IS 'How far each annotator''s judgments li
 COMMENT ON COLUMN annotator_precisions.annotator_id IS 'The annotator, by its id in annotators.';
 COMMENT ON COLUMN annotator_precisions.sd IS 'The standard deviation of the annotator''s judgments around the consensus (a probability): the smaller, the more a judgment weighs.';
 COMMENT ON COLUMN annotator_precisions.sd_of_full_fit IS 'The same at the last full fit: what the consensus rests on.';
-COMMENT ON COLUMN annotator_precisions.squares IS 'The sum of the expected squared distances from the consensus (squared probabilities).';
 COMMENT ON COLUMN annotator_precisions.n_judgments IS 'Valid judgments (count).';
 COMMENT ON COLUMN annotator_precisions.snapshot_id IS 'The warehouse snapshot (number) that it was computed from.';
 COMMENT ON COLUMN annotator_precisions.created_at IS 'When the row was first written (UTC).';
@@ -113,3 +111,6 @@ ALTER TABLE shards ADD COLUMN first_premise_id VARCHAR;
 COMMENT ON COLUMN shards.first_premise_id IS 'The premise of its first row: rows are sorted by premise; null in shards older than this column.';
 ALTER TABLE shards ADD COLUMN last_premise_id VARCHAR;
 COMMENT ON COLUMN shards.last_premise_id IS 'The premise of its last row; null in shards older than this column.';
+
+COMMENT ON COLUMN agreement.metric IS 'The figure: interval_alpha, icc_1, reliability_of_mean, leave_one_out_r_mean and others; the docs for researchers define each.';
+COMMENT ON COLUMN agreement.slice IS 'The part of it: all, or such as kind=proposed; also annotator_kind, annotator_group, source, batch, project and week (its Monday).';

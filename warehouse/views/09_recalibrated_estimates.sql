@@ -1,0 +1,35 @@
+-- The newest estimate of each labeler for each proposition, and what it says after the labeler's newest recalibration.
+-- estimate_id: The estimate, by its id in estimates.
+-- proposition_id: The proposition, by its id in propositions.
+-- labeler: The labeler, by name.
+-- labeler_version: The version of the labeler.
+-- probability: The estimate as it was given, in [0, 1].
+-- recalibrated: The same through the recalibration of this version, in [0, 1]; null where there is none.
+-- recalibration_id: The recalibration, by its id in recalibrations; null where there is none.
+-- is_simulated: Whether that recalibration rests on simulated judgments; false without one.
+CREATE VIEW recalibrated_estimates AS
+WITH newest AS (
+  SELECT estimate_id, proposition_id, labeler, labeler_version, probability FROM estimates
+  QUALIFY row_number() OVER (PARTITION BY labeler, proposition_id ORDER BY created_at DESC, estimate_id) = 1
+), maps AS (
+  SELECT recalibration_id, labeler, labeler_version, estimates AS x, probabilities AS y, n_simulated FROM recalibrations
+  QUALIFY row_number() OVER (
+    PARTITION BY labeler, labeler_version ORDER BY created_at DESC, recalibration_id
+  ) = 1
+), placed AS (
+  SELECT n.*, m.recalibration_id, m.x, m.y, m.n_simulated,
+    -- How many corners lie at or below the estimate: it is on the line from this one to the next.
+    len(list_filter(m.x, lambda corner: corner <= n.probability)) AS corner
+  FROM newest n
+  LEFT JOIN maps m ON m.labeler = n.labeler AND m.labeler_version = n.labeler_version
+  WHERE n.probability IS NOT NULL
+)
+SELECT
+  estimate_id, proposition_id, labeler, labeler_version, probability,
+  CASE
+    WHEN corner = 0 THEN y[1]
+    WHEN corner = len(x) THEN y[len(x)]
+    ELSE y[corner] + (y[corner + 1] - y[corner]) * (probability - x[corner]) / (x[corner + 1] - x[corner])
+  END AS recalibrated,
+  recalibration_id, coalesce(n_simulated > 0, false) AS is_simulated
+FROM placed;
