@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.store import made_rows
+from tests.fixtures.store import Place, made_rows
 from warehouse import Warehouse, open_warehouse
 from warehouse.errors import InputError
 from warehouse.store import merge_all
@@ -26,8 +26,8 @@ def test_nothing_is_installed_or_downloaded(tmp_path: Path) -> None:
     assert not list(home.iterdir())
 
 
-def test_a_reader_sees_what_a_writer_in_the_same_moment_commits(warehouse: Warehouse) -> None:
-    with open_warehouse(warehouse.catalog) as reader:
+def test_a_reader_sees_what_a_writer_in_the_same_moment_commits(place: Place, warehouse: Warehouse) -> None:
+    with place.open() as reader:
         merge_all(warehouse, made_rows([("p", "a", 0.5)]))
         assert reader.sql("SELECT count(*) AS n FROM judgments")["n"].to_pylist() == [1]
         assert reader.snapshot_id() == warehouse.snapshot_id()

@@ -1,28 +1,27 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from warehouse import Warehouse, migrate, open_warehouse
+from tests.fixtures.store import Place
+from warehouse import Warehouse, migrate
 from warehouse.errors import InputError
 from warehouse.migrate import Script
 from warehouse.queries import describe_tables
-from warehouse.records import TABLES, Record
+from warehouse.records import TABLES
 from warehouse.schema import arrow_schema, sql_type
 
 
-@pytest.mark.parametrize("record", TABLES, ids=lambda record: record.table)
-def test_the_columns_of_a_table_are_the_fields_of_its_record(warehouse: Warehouse, record: type[Record]) -> None:
-    columns = warehouse.sql(
-        "SELECT column_name, data_type, is_nullable FROM duckdb_columns() WHERE database_name = 'odds' "
-        "AND table_name = ? ORDER BY column_index",
-        [record.table],
+def test_the_columns_of_a_table_are_the_fields_of_its_record(warehouse: Warehouse) -> None:
+    rows = warehouse.sql(
+        "SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns() WHERE database_name = 'odds' "
+        "ORDER BY table_name, column_index"
     ).to_pylist()
-    assert [(c["column_name"], c["data_type"], c["is_nullable"]) for c in columns] == [
-        (field.name, sql_type(field.type), field.nullable) for field in arrow_schema(record)
-    ]
-    assert list(record.model_fields) == [c["column_name"] for c in columns]
+    for record in TABLES:
+        columns = [
+            (c["column_name"], c["data_type"], c["is_nullable"]) for c in rows if c["table_name"] == record.table
+        ]
+        assert columns == [(field.name, sql_type(field.type), field.nullable) for field in arrow_schema(record)]
+        assert list(record.model_fields) == [name for name, _, _ in columns]
 
 
 def test_every_table_view_and_column_says_what_it_means(warehouse: Warehouse) -> None:
@@ -40,9 +39,9 @@ def test_every_table_view_and_column_says_what_it_means(warehouse: Warehouse) ->
     assert not [(one.name, column.name) for one in described for column in one.columns if not column.comment]
 
 
-def test_opening_again_writes_nothing(warehouse: Warehouse) -> None:
+def test_opening_again_writes_nothing(place: Place, warehouse: Warehouse) -> None:
     before = warehouse.snapshot_id()
-    with open_warehouse(warehouse.catalog, read_only=False) as again:
+    with place.open(read_only=False) as again:
         assert again.snapshot_id() == before
 
 
@@ -69,9 +68,8 @@ def test_a_broken_migration_leaves_neither_table_nor_record(
 
 
 @pytest.mark.parametrize("read_only", [True, False])
-def test_an_older_program_refuses_a_newer_catalog(tmp_path: Path, read_only: bool) -> None:
-    path = tmp_path / "catalog.sqlite"
-    with open_warehouse(path, read_only=False) as opened:
+def test_an_older_program_refuses_a_newer_catalog(place: Place, read_only: bool) -> None:
+    with place.open(read_only=False) as opened:
         opened.connection.execute("INSERT INTO migrations VALUES (99, 'later', 'x', now())")
     with pytest.raises(InputError, match=r"version 99.*upgrade"):
-        open_warehouse(path, read_only=read_only)
+        place.open(read_only=read_only)

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fixtures.store import made_annotator, made_judgment, made_proposition, made_rows
-from warehouse import Warehouse, open_warehouse, patience
+from tests.fixtures.store import Place, made_annotator, made_judgment, made_proposition, made_rows
+from warehouse import Warehouse, patience
 from warehouse.errors import InputError, ServiceError
 from warehouse.records import Annotator, Consensus, Judgment, Premise, Proposition, Score
 from warehouse.schema import to_table
@@ -24,20 +22,19 @@ from warehouse.store import Merged, mark_deleted, merge, merge_all, read, replac
 
 WRITER = """
 import sys
-from tests.fixtures.store import made_annotator
+from tests.fixtures.store import Place, made_annotator
 from warehouse import open_warehouse
 from warehouse.store import merge
-with open_warehouse(sys.argv[1], read_only=False) as warehouse:
-    print("open", flush=True)
-    for number in range(int(sys.argv[3])):
-        merge(warehouse, [made_annotator(f"{sys.argv[2]}-{number}"), made_annotator("everybody's")])
+catalog, data_path, name, transactions = sys.argv[1:]
+with open_warehouse(catalog, data_path, read_only=False) as warehouse:
+    for number in range(int(transactions)):
+        merge(warehouse, [made_annotator(f"{name}-{number}"), made_annotator("everybody's")])
 """
 
 
-def start_writer(catalog: str, name: str, transactions: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", WRITER, catalog, name, str(transactions)]
-    root = str(Path(__file__).resolve().parents[2])
-    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": root}, stdout=subprocess.PIPE, text=True)
+def start_writer(place: Place, name: str, transactions: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", WRITER, place.catalog, place.data_path, name, str(transactions)]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])})
 
 
 def test_a_merge_inserts_then_changes_only_what_differs(warehouse: Warehouse) -> None:
@@ -158,8 +155,8 @@ def test_deleted_judgments_keep_their_row(warehouse: Warehouse) -> None:
     assert warehouse.sql("SELECT count(*) AS n FROM valid_judgments")["n"].to_pylist() == [1]
 
 
-def test_a_reader_cannot_write(warehouse: Warehouse) -> None:
-    with open_warehouse(warehouse.catalog) as reader, pytest.raises(InputError, match="reading only"):
+def test_a_reader_cannot_write(place: Place, warehouse: Warehouse) -> None:
+    with place.open() as reader, pytest.raises(InputError, match="reading only"):
         merge(reader, [made_annotator("a")])
 
 
@@ -210,24 +207,8 @@ def test_the_lock_keeps_a_second_writer_out(warehouse: Warehouse) -> None:
         pass
 
 
-def test_three_writers_all_arrive_and_a_shared_key_stays_one_row(warehouse: Warehouse) -> None:
-    writers = [start_writer(warehouse.catalog, f"w{number}", 50) for number in range(3)]
+def test_three_writers_all_arrive_and_a_shared_key_stays_one_row(place: Place, warehouse: Warehouse) -> None:
+    writers = [start_writer(place, f"w{number}", 20) for number in range(3)]
     assert [writer.wait(timeout=240) for writer in writers] == [0, 0, 0]
     rows = warehouse.sql("SELECT source_id FROM annotators")["source_id"].to_pylist()
-    assert sorted(rows) == sorted(["everybody's", *(f"w{w}-{n}" for w in range(3) for n in range(50))])
-
-
-@pytest.mark.parametrize("delay", [0.0, 0.05, 0.11])
-def test_a_killed_writer_leaves_a_catalog_that_opens(tmp_path: Path, delay: float) -> None:
-    catalog = str(tmp_path / "catalog.sqlite")
-    writer = start_writer(catalog, "killed", 100_000)
-    assert writer.stdout is not None
-    assert writer.stdout.readline() == "open\n"
-    time.sleep(0.5 + delay)
-    os.kill(writer.pid, signal.SIGKILL)
-    assert writer.wait(timeout=10) == -signal.SIGKILL
-    with open_warehouse(catalog, read_only=False) as warehouse:
-        names = {row.source_id for row in read(warehouse, Annotator)}
-        numbers = sorted(int(name.removeprefix("killed-")) for name in names - {"everybody's"})
-        assert numbers == list(range(len(numbers)))
-        assert merge(warehouse, [made_annotator("after")]).inserted == 1
+    assert sorted(rows) == sorted(["everybody's", *(f"w{w}-{n}" for w in range(3) for n in range(20))])
