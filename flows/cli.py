@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli_data import importing, sql, studio, tables
+from flows.cli_data import export, importing, sql, studio, tables
 from flows.console import Chosen, out, quiet_prefect, say, settings
 from flows.settings import CONFIG_NAME
 from warehouse.errors import InputError, OddsError
@@ -34,6 +34,7 @@ app.add_typer(importing, name="import")
 app.add_typer(studio, name="studio")
 app.command()(sql)
 app.command()(tables)
+app.command()(export)
 
 
 INTERRUPTED = "interrupted; what was done until now is kept, the same command goes on from there"

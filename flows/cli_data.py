@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,28 +14,57 @@ importing = typer.Typer(no_args_is_help=True, help="Bring in premises, propositi
 studio = typer.Typer(no_args_is_help=True, help="Start and stop the embedded Label Studio.")
 
 
+AtOption = Annotated[
+    str | None,
+    typer.Option(
+        "--at", help="Answer as it was then: the number of a snapshot, or a time such as '2026-11-20 14:00' (UTC)."
+    ),
+]
+
+
 def sql(
-    query: Annotated[str, typer.Argument(help="One SELECT; `odds tables` shows what there is.")],
+    query: Annotated[
+        str | None,
+        typer.Argument(help="A SELECT, @FILE, or - for the standard input; `odds tables` shows what there is."),
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="A file with the query.")] = None,
+    at: AtOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write all rows to a .parquet, .csv or .jsonl file instead.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Rows to print at most.")] = 40,
 ) -> None:
-    """Query the warehouse, read-only."""
-    from flows.query import print_query, write_query
+    """Query the warehouse, read-only, now or as it was."""
+    from flows.query import moment, print_query, query_text, write_query
 
-    chosen = settings()
+    chosen, text, then = settings(), query_text(query, file), moment(at)
     if output is not None:
-        say(f"{write_query(chosen, query, output):,} rows in {output}")
+        say(f"{write_query(chosen, text, output, then):,} rows in {output}")
         return
-    print_query(chosen, query, limit, out)
+    print_query(chosen, text, limit, out, then)
 
 
-def tables() -> None:
+def tables(at: AtOption = None) -> None:
     """List the tables and views with the meaning of their columns."""
-    from flows.query import print_tables
+    from flows.query import moment, print_tables
 
-    print_tables(settings(), out)
+    print_tables(settings(), out, moment(at))
+
+
+def export(
+    what: Annotated[str, typer.Argument(help="A table or view, a SELECT, @FILE, or - for the standard input.")],
+    output: Annotated[Path, typer.Argument(help="A .parquet, .csv or .jsonl file; without an extension, a folder.")],
+    format_: Annotated[
+        Literal["parquet", "csv", "jsonl", "hf"] | None,
+        typer.Option("--format", help="Where the extension does not say it; hf: a Hugging Face dataset folder."),
+    ] = None,
+    at: AtOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder of an earlier export.")] = False,
+) -> None:
+    """Write a table, a view or a query to a file (which is replaced if there), or to a dataset folder with a card."""
+    from flows.export import export_rows
+
+    say(export_rows(settings(), what, output, at=at, chosen=format_, overwrite=overwrite))
 
 
 @importing.command("premises")

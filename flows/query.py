@@ -2,46 +2,122 @@
 
 from __future__ import annotations
 
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from flows.services import reading
 from flows.settings import Settings
-from warehouse.queries import describe_tables, select, write_rows
+from warehouse.asking import head, statements
+from warehouse.connect import At
+from warehouse.errors import InputError
+from warehouse.export import write_query as write
+from warehouse.queries import describe_tables
+
+AT_FORMS = "write the number of a snapshot, or a time such as 2026-11-20 or '2026-11-20 14:00' (UTC)"
 
 
-def print_query(settings: Settings, query: str, limit: int, console: Console) -> None:
-    """Print the first `limit` rows of a query as a table, and say how many there are."""
-    with reading(settings) as warehouse:
-        rows = select(warehouse, query)
-    table = Table(header_style="bold")
-    for name, kind in zip(rows.schema.names, rows.schema.types, strict=True):
-        numeric = str(kind).startswith(("int", "uint", "double", "float", "decimal"))
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows.slice(0, limit).to_pylist():
-        table.add_row(*(shown(value) for value in row.values()))
-    console.print(table)
-    if rows.num_rows > limit:
-        console.print(f"{limit} of {rows.num_rows:,} rows; --limit shows more, --output writes all", highlight=False)
+def moment(text: str | None, now: datetime | None = None) -> At:
+    """What `--at` means: the number of a snapshot, a time (UTC unless it names a zone), or now where it is not given.
+
+    A date alone is its first moment. Raises `InputError` for anything else, and for a time that is yet to come.
+    """
+    if text is None:
+        return "opened"
+    if text.strip().isdecimal():
+        return int(text)
+    time = _time(text.strip())
+    if time is None:
+        raise InputError(f"--at {text}: this is no moment; {AT_FORMS}")
+    if time > (now or datetime.now(UTC)):
+        raise InputError(f"--at {text}: that is yet to come; leave --at out for the latest state")
+    return time
 
 
-def write_query(settings: Settings, query: str, output: Path) -> int:
+def _time(text: str) -> datetime | None:
+    """An ISO 8601 time in UTC, with an offset, or a name such as Europe/Berlin after it; None for anything else."""
+    for part, zone in ((text, "UTC"), text.rpartition(" ")[::2]):
+        try:
+            read = datetime.fromisoformat(part)
+            return (read.replace(tzinfo=ZoneInfo(zone)) if read.tzinfo is None else read).astimezone(UTC)
+        except (ValueError, ZoneInfoNotFoundError, OverflowError, OSError):
+            continue
+    return None
+
+
+def query_text(query: str | None, file: Path | None) -> str:
+    """The query that a person gave: its text, @FILE or - for the standard input, or a file.
+
+    Raises `InputError` where there is none, or two, or the file cannot be read.
+    """
+    if (query is None) == (file is None):
+        raise InputError("odds sql: give one query: its text, @FILE, or - for the standard input")
+    if query == "-":
+        return sys.stdin.read()
+    if query is not None:
+        if not query.startswith("@"):
+            return query
+        file = Path(query.removeprefix("@"))
+    return _text_of(file or Path())
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
+
+
+def print_query(settings: Settings, text: str, limit: int, console: Console, at: At = "opened") -> None:
+    """Print the first `limit` rows of each query of a text as a table, and say how many there are."""
+    with reading(settings, at) as warehouse:
+        queries = statements(warehouse, text)
+        for query in queries:
+            rows, total = head(warehouse, query, limit)
+            table = Table(header_style="bold", title=_title(query) if len(queries) > 1 else None, title_justify="left")
+            for name, kind in zip(rows.schema.names, rows.schema.types, strict=True):
+                numeric = str(kind).startswith(("int", "uint", "double", "float", "decimal"))
+                table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+            # By column: two of them may have one name.
+            for values in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+                table.add_row(*(Text(shown(value)) for value in values))
+            console.print(table)
+            if total > limit:
+                console.print(f"{limit} of {total:,} rows; --limit shows more, --output writes all", highlight=False)
+        if at != "opened":
+            console.print(f"as of snapshot {warehouse.at}", highlight=False)
+
+
+def _title(query: str) -> Text:
+    """The last comment line before a query."""
+    comments = [line for line in query.splitlines() if line.startswith("--")]
+    return Text(comments[-1].removeprefix("--").strip() if comments else "")
+
+
+def write_query(settings: Settings, query: str, output: Path, at: At = "opened") -> int:
     """Write all rows of a query to a .parquet, .csv or .jsonl file; gives their number."""
-    with reading(settings) as warehouse:
-        return write_rows(warehouse, query, output)
+    with reading(settings, at) as warehouse:
+        return write(warehouse, query, output)
 
 
-def print_tables(settings: Settings, console: Console) -> None:
+def print_tables(settings: Settings, console: Console, at: At = "opened") -> None:
     """Print every table and view with what it holds, and its columns with their meaning and unit."""
-    with reading(settings) as warehouse:
+    with reading(settings, at) as warehouse:
         described = describe_tables(warehouse)
     for one in described:
-        console.print(f"\n[bold]{one.name}[/bold] ({one.kind}, {one.rows:,} rows): {one.comment}", highlight=False)
+        heading = f"\n[bold]{one.name}[/bold] ({one.kind}, {one.rows or 0:,} rows): {escape(one.comment)}"
+        console.print(heading, highlight=False)
         columns = Table(show_header=False, box=None, padding=(0, 2))
         for column in one.columns:
-            columns.add_row(column.name, column.type, column.comment)
+            columns.add_row(column.name, column.type, escape(column.comment))
         console.print(columns)
 
 

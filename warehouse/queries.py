@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 
 from warehouse.connect import Warehouse
-from warehouse.errors import InputError
-from warehouse.files import check_output, write_batches
 from warehouse.migrate import column_comments
 from warehouse.records import Agreement, ConsensusMethod, Dataset, Estimate, Model, Premise, PropositionText, Split
 from warehouse.schema import arrow_schema, to_records
@@ -40,11 +36,11 @@ class ColumnDescription:
 
 @dataclass(frozen=True)
 class TableDescription:
-    """A table or view, how many rows it has and what they mean."""
+    """A table or view, how many rows it has (None where they were not counted) and what they mean."""
 
     name: str
     kind: str
-    rows: int
+    rows: int | None
     comment: str
     columns: tuple[ColumnDescription, ...]
 
@@ -177,8 +173,11 @@ def valid_judgments(warehouse: Warehouse) -> pa.Table:
     )
 
 
-def describe_tables(warehouse: Warehouse) -> list[TableDescription]:
-    """Every table and view: its rows and what it and its columns mean, as the catalog says it. Views come first."""
+def describe_tables(warehouse: Warehouse, *, count: bool = True) -> list[TableDescription]:
+    """Every table and view: its rows and what it and its columns mean, as the catalog says it. Views come first.
+
+    Rows are None unless they are to be counted.
+    """
     listed = warehouse.sql(
         "SELECT view_name AS name, 'view' AS kind, comment FROM duckdb_views() WHERE database_name = 'odds' "
         "AND NOT internal UNION ALL "
@@ -201,32 +200,6 @@ def describe_tables(warehouse: Warehouse) -> list[TableDescription]:
             for column in columns
             if column["table_name"] == one["name"]
         )
-        rows = int(warehouse.sql(f'SELECT count(*) AS n FROM "{one["name"]}"')["n"][0].as_py())
+        rows = warehouse.sql(f'SELECT count(*) AS n FROM "{one["name"]}"')["n"][0].as_py() if count else None
         described.append(TableDescription(one["name"], one["kind"], rows, comment.partition("\n")[0], own))
     return described
-
-
-def select(warehouse: Warehouse, query: str) -> pa.Table:
-    """The result of a query that a person wrote. Raises `InputError` with what the database says is wrong with it."""
-    try:
-        return warehouse.sql(query)
-    except duckdb.Error as error:
-        raise InputError(f"The query cannot be run: {_first_lines(error)}") from error
-
-
-def write_rows(warehouse: Warehouse, query: str, output: Path) -> int:
-    """Write the result of a query to a .parquet, .csv or .jsonl file, batch by batch; how many rows it has.
-
-    Raises:
-        InputError: an unknown extension, a wrong query, or a file that cannot be written. Nothing half-written stays.
-    """
-    check_output(output)
-    try:
-        return write_batches(warehouse.batches(query), output)
-    except duckdb.Error as error:
-        raise InputError(f"The query cannot be run: {_first_lines(error)}") from error
-
-
-def _first_lines(error: duckdb.Error) -> str:
-    """What the database says, without the picture of the query that it draws."""
-    return " ".join(line.strip() for line in str(error).split("\n\n")[0].splitlines() if line.strip())

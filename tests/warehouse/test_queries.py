@@ -1,18 +1,12 @@
 from __future__ import annotations
 
-import csv
-import json
 from datetime import UTC, datetime
-from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from tests.fixtures.store import SOURCE, made_judgment, made_proposition, made_rows
 from warehouse import Warehouse
 from warehouse.agreement import measure_agreement
-from warehouse.consensus import consensus_records
-from warehouse.errors import InputError
 from warehouse.queries import (
     consensus_splits,
     counts,
@@ -27,14 +21,12 @@ from warehouse.queries import (
     pending_estimates,
     pending_premises,
     proposition_texts,
-    select,
     simulation_truths,
     unpushed_propositions,
-    valid_judgments,
-    write_rows,
 )
 from warehouse.records import Dataset, Estimate, Model, Premise, Request, RequestStatus, Task
-from warehouse.store import mark_deleted, merge, merge_all, read, replace
+from warehouse.renew import renew_consensus
+from warehouse.store import mark_deleted, merge, merge_all, read
 
 RATINGS = [("p", "a", 0.25), ("p", "s", 0.5), ("q", "a", 1.0)]
 
@@ -43,7 +35,7 @@ RATINGS = [("p", "a", 0.25), ("p", "s", 0.5), ("q", "a", 1.0)]
 def filled(warehouse: Warehouse) -> Warehouse:
     """Two propositions, three judgments, one of them simulated, and their consensus."""
     merge_all(warehouse, made_rows(RATINGS, {"s": "simulated"}))
-    replace(warehouse, consensus_records(valid_judgments(warehouse), "em", 1), "method = ?", ["em"])
+    renew_consensus(warehouse, "em")
     return warehouse
 
 
@@ -198,33 +190,6 @@ def test_versions_count_from_one(warehouse: Warehouse) -> None:
     merge(warehouse, sets)
     assert newest_dataset(warehouse, "demo") == sets[-1]
     assert next_version(warehouse, "demo") == 11
-
-
-def test_a_query_of_a_person(filled: Warehouse, tmp_path: Path) -> None:
-    query = "SELECT source_id, probability, submitted_at FROM judgments ORDER BY source_id"
-    assert select(filled, query).num_rows == 3
-    for bad in ("SELECT nothing FROM judgments", "SELEKT 1"):
-        with pytest.raises(InputError, match="cannot be run"):
-            select(filled, bad)
-    for extension in ("parquet", "csv", "jsonl"):
-        assert write_rows(filled, query, tmp_path / f"out.{extension}") == 3
-    assert pq.read_table(tmp_path / "out.parquet")["probability"].to_pylist() == [0.25, 0.5, 1.0]
-    with (tmp_path / "out.csv").open() as file:
-        assert [row["probability"] for row in csv.DictReader(file)] == ["0.25", "0.5", "1.0"]
-    write_rows(filled, "SELECT [0.5::DOUBLE, 1.0::DOUBLE] AS values", tmp_path / "list.csv")
-    assert (tmp_path / "list.csv").read_text().splitlines() == ["values", '"[0.5, 1.0]"']
-    lines = (tmp_path / "out.jsonl").read_text().splitlines()
-    assert [json.loads(line)["source_id"] for line in lines] == ["p/a", "p/s", "q/a"]
-
-
-def test_a_failed_output_leaves_nothing(filled: Warehouse, tmp_path: Path) -> None:
-    for query, name in (("SELECT nothing", "out.csv"), ("SELECT 1", "out.txt")):
-        with pytest.raises(InputError):
-            write_rows(filled, query, tmp_path / name)
-    with pytest.raises(InputError, match="cannot be written"):
-        write_rows(filled, "SELECT 1 AS x", tmp_path / "none" / "out.csv")
-    left = [path.name for path in tmp_path.iterdir() if path.is_file()]
-    assert left == []
 
 
 def made_estimate(proposition: str, version: str, probability: float | None) -> Estimate:

@@ -1,0 +1,29 @@
+"""Export: a table, a view or a query of a person, as a file or a dataset folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flows.query import moment, query_text
+from flows.services import reading
+from flows.settings import Settings
+from warehouse.export import Format, export
+
+
+def export_rows(
+    settings: Settings,
+    what: str,
+    output: Path,
+    *,
+    at: str | None = None,
+    chosen: Format | None = None,
+    overwrite: bool = False,
+) -> str:
+    """Write what a person asked for, as it is or was at a snapshot or time; one line that says what was written.
+
+    Raises `InputError` as `warehouse.export.export` does, and for an `at` that is no moment.
+    """
+    text = query_text(what, None)
+    with reading(settings, moment(at)) as warehouse:
+        done = export(warehouse, text, output, chosen, overwrite=overwrite)
+    return f"{done.rows:,} rows in {output}, snapshot {done.snapshot_id}"

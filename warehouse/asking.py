@@ -1,0 +1,107 @@
+"""Queries that a person wrote: only those that read, one at a time, and mistakes in one line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+
+from warehouse.connect import Warehouse
+from warehouse.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+
+
+def statements(warehouse: Warehouse, text: str) -> list[str]:
+    """The statements of a text, each with the comments before it.
+
+    Raises:
+        InputError: it is empty, cannot be parsed, or one of them does more than read.
+    """
+    with query_mistakes():
+        parsed = warehouse.connection.extract_statements(text)
+    if not parsed:
+        raise InputError("The query is empty: write one SELECT; `odds tables` shows what there is")
+    if not parsed[0].query and parsed[-1].type in READING:
+        return [text]  # PIVOT is parsed into several statements without a text
+    for statement in parsed:
+        if statement.type not in READING:
+            raise InputError(
+                f"The query would do more than read ({statement.type.name}): here only SELECT and its kin run; "
+                "`odds import` brings rows in"
+            )
+    return [statement.query.strip() for statement in parsed]
+
+
+def only_statement(warehouse: Warehouse, text: str) -> str:
+    """The one statement of a text. Raises `InputError` as `statements` does, and where there are several."""
+    found = statements(warehouse, text)
+    if len(found) > 1:
+        raise InputError(f"There are {len(found)} queries, where one is needed: give them one at a time")
+    return found[0]
+
+
+def head(warehouse: Warehouse, query: str, limit: int) -> tuple[pa.Table, int]:
+    """The first `limit` rows of a query and how many it has in all; the others are counted batch by batch.
+
+    Raises:
+        InputError: the query is wrong.
+    """
+    with query_mistakes():
+        reader = warehouse.batches(query)
+        first: list[pa.RecordBatch] = []
+        total = 0
+        for batch in reader:
+            if total < limit:
+                first.append(batch.slice(0, limit - total))
+            total += batch.num_rows
+        return pa.Table.from_batches(first, reader.schema), total
+
+
+def stream(warehouse: Warehouse, query: str) -> pa.RecordBatchReader:
+    """The rows of a query, batch by batch; every column has a name of its own.
+
+    The first batch is there when this returns, so that most mistakes show before anything is written.
+
+    Raises:
+        InputError: the query is wrong, or two of its columns have one name; also while the stream is read.
+    """
+    with query_mistakes():
+        reader = warehouse.batches(query)
+    twice = [name for name, times in Counter(reader.schema.names).items() if times > 1]
+    if twice:
+        raise InputError(f"Two columns of the query are called {twice[0]!r}: give one of them another name with AS")
+    batches = _guarded(reader)
+    first = next(batches, None)
+    return pa.RecordBatchReader.from_batches(reader.schema, chain([] if first is None else [first], batches))
+
+
+def _guarded(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    with query_mistakes():
+        yield from reader
+
+
+@contextmanager
+def query_mistakes() -> Iterator[None]:
+    """Turn what the database says about a query into an `InputError` of one line."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise InputError(f"The query cannot be run: {_first_lines(error)}") from error
+    except OSError as error:
+        # What goes wrong while a stream is read comes through Arrow, as an error of no system call.
+        if error.errno is not None:
+            raise
+        raise InputError(f"The query cannot be run: {_first_lines(error)}") from error
+
+
+def _first_lines(error: Exception) -> str:
+    """What the database says, without the picture of the query that it draws."""
+    return " ".join(line.strip() for line in str(error).split("\n\n")[0].splitlines() if line.strip())

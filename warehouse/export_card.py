@@ -1,0 +1,230 @@
+"""The card of an exported dataset folder: where its rows come from, what they mean, how many are simulated."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from warehouse.connect import ALIAS, Warehouse
+from warehouse.queries import TableDescription
+
+CARD = "README.md"
+MARK = "odds_export: 1"  # stands in the cards of our exports, so that no other folder is ever replaced
+KIND_COLUMNS = ("kind", "annotator_kind")
+
+
+@dataclass(frozen=True)
+class State:
+    """The warehouse at a snapshot: when that was, its judgments, and its premises by licence."""
+
+    snapshot_id: int
+    snapshot_time: datetime
+    n_judgments: int
+    n_simulated: int
+    licenses: dict[str, int]
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card tells. `splits` are rows by split, `tables` everything that the query can speak of."""
+
+    title: str
+    query: str
+    state: State
+    exported_at: datetime
+    splits: Mapping[str, int]
+    schema: pa.Schema
+    tables: Mapping[str, TableDescription]
+
+
+@dataclass
+class Tally:
+    """Rows counted while they are written, and those that a column of theirs marks as simulated.
+
+    `marks` has a column a key: rows with `is_simulated`, with `n_simulated` above 0, or of the kind simulated.
+    """
+
+    rows: int
+    marks: dict[str, int]
+
+    @staticmethod
+    def of(schema: pa.Schema) -> Tally:
+        """The empty tally of rows with these columns."""
+        marks = {}
+        for field in schema:
+            fits = (
+                (field.name == "is_simulated" and pa.types.is_boolean(field.type))
+                or (
+                    field.name == "n_simulated" and (pa.types.is_integer(field.type) or pa.types.is_decimal(field.type))
+                )
+                or (field.name in KIND_COLUMNS and pa.types.is_string(field.type))
+            )
+            if fits:
+                marks[field.name] = 0
+        return Tally(0, marks)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Count the rows of a batch."""
+        self.rows += batch.num_rows
+        for name in self.marks:
+            column = batch.column(name)
+            if name == "is_simulated":
+                marked = column
+            elif name == "n_simulated":
+                marked = pc.greater(column.cast(pa.float64()), 0.0)
+            else:
+                marked = pc.equal(column, "simulated")
+            self.marks[name] += pc.sum(marked).as_py() or 0
+
+
+def state_of(warehouse: Warehouse) -> State:
+    """The state of the warehouse that its queries see."""
+    snapshot = warehouse.snapshot_id()
+    query = f"SELECT snapshot_time AS t FROM ducklake_snapshots('{ALIAS}') WHERE snapshot_id = ?"
+    times = warehouse.sql(query, [snapshot])
+    (judged,) = warehouse.sql(
+        "SELECT count(*) AS n, count(*) FILTER (a.kind = 'simulated') AS simulated "
+        "FROM judgments j LEFT JOIN annotators a ON a.annotator_id = j.annotator_id WHERE j.deleted_at IS NULL"
+    ).to_pylist()
+    licenses = warehouse.sql(
+        "SELECT coalesce(license, 'unknown') AS license, count(*) AS n FROM premises GROUP BY ALL ORDER BY ALL"
+    ).to_pylist()
+    return State(
+        snapshot_id=snapshot,
+        snapshot_time=times["t"][0].as_py(),
+        n_judgments=judged["n"],
+        n_simulated=judged["simulated"],
+        licenses={one["license"]: one["n"] for one in licenses},
+    )
+
+
+def is_export(folder: Path) -> bool:
+    """Whether the folder holds an export of ours, by the mark in its card."""
+    try:
+        return MARK in (folder / CARD).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def card_text(facts: CardFacts, tally: Tally) -> str:
+    """The card: YAML that `datasets` reads, then what a person reads."""
+    state = facts.state
+    files = "\n".join(f"  - split: {name}\n    path: data/{name}-*.parquet" for name in facts.splits)
+    splits = "\n".join(f"| `{name}` | {rows:,} |" for name, rows in facts.splits.items())
+    return f"""---
+pretty_name: {json.dumps(facts.title, ensure_ascii=False)}
+{MARK}
+configs:
+- config_name: default
+  data_files:
+{files}
+---
+
+# {facts.title}
+
+Exported from an Odds warehouse: fine-grained probability judgments. All probabilities are in [0, 1].
+
+| what | value |
+|---|---|
+| rows | {tally.rows:,} |
+| snapshot of the warehouse | {state.snapshot_id}, of {_shown(state.snapshot_time)} |
+| exported | {_shown(facts.exported_at)}, by odds {version("odds")} |
+
+## How much is simulated
+
+{_simulated(facts, tally)}
+
+## The query
+
+```sql
+{facts.query}
+```
+
+## Columns
+
+| column | type | meaning |
+|---|---|---|
+{_columns(facts)}
+
+## Files
+
+`datasets.load_dataset` opens this folder; so does anything that reads parquet, from `data/`.
+
+| split | rows |
+|---|---|
+{splits}
+
+{_about_splits(facts)}
+
+## Licence
+
+The premises of the warehouse carry these licences: {_licenses(state)}. Whoever passes this folder on keeps to them.
+"""
+
+
+def _shown(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _simulated(facts: CardFacts, tally: Tally) -> str:
+    says = {
+        "is_simulated": "come from simulated annotators",
+        "n_simulated": "rest on judgments of simulated annotators",
+    }
+    lines = [
+        f"- {count:,} of {tally.rows:,} rows {says.get(name, 'are of simulated annotators')} (column `{name}`)."
+        for name, count in tally.marks.items()
+    ]
+    if not lines:
+        lines = ["- No column of these rows says so."]
+    state = facts.state
+    share = f"{state.n_simulated:,} of {state.n_judgments:,} judgments"
+    whole = f"- In the whole warehouse {share} come from simulated annotators"
+    if state.n_simulated:
+        return "\n".join([*lines, f"{whole}: **what rests on them says nothing about how people judge**."])
+    return "\n".join([*lines, f"{whole}."])
+
+
+def _columns(facts: CardFacts) -> str:
+    if facts.title in facts.tables:
+        meanings = {column.name: column.comment for column in facts.tables[facts.title].columns}
+        return _rows(facts.schema, meanings)
+    used = {word.lower() for word in re.findall(r"\w+", facts.query)}
+    tables = [one for name, one in facts.tables.items() if name in used]
+    return _rows(facts.schema, {name: _meaning(name, tables) for name in facts.schema.names})
+
+
+def _rows(schema: pa.Schema, meanings: Mapping[str, str]) -> str:
+    escaped = {name: meaning.replace("|", "&#124;") for name, meaning in meanings.items()}
+    return "\n".join(f"| `{field.name}` | {field.type} | {escaped.get(field.name, '')} |" for field in schema)
+
+
+def _meaning(name: str, tables: list[TableDescription]) -> str:
+    """What the column of this name means in the tables of the query: a result only has names, so it says where."""
+    found: dict[str, list[str]] = {}
+    for table in tables:
+        for column in table.columns:
+            if column.name == name and column.comment:
+                found.setdefault(column.comment, []).append(table.name)
+    if not found:
+        return "Computed by the query."
+    return " ".join(f"As in {', '.join(f'`{one}`' for one in names)}: {comment}" for comment, names in found.items())
+
+
+def _about_splits(facts: CardFacts) -> str:
+    if "split" in facts.schema.names:
+        text = "Rows are parted by their column `split`"
+        return f"{text}; `other` holds those of none of train, dev and test." if "other" in facts.splits else f"{text}."
+    return "The rows are not parted: `train` is only the name that `datasets` gives to a whole."
+
+
+def _licenses(state: State) -> str:
+    return ", ".join(f"{name} ({n:,} premises)" for name, n in state.licenses.items()) or "there are no premises"
