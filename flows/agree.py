@@ -11,11 +11,11 @@ from flows.outcome import Outcome
 from flows.services import reading, writing
 from flows.settings import Settings, load_settings
 from warehouse.agreement import measure_agreement, unrecorded
-from warehouse.consensus import consensus_records
-from warehouse.queries import current_agreement, valid_judgments
+from warehouse.queries import current_agreement
 from warehouse.records import Agreement
+from warehouse.renew import renew_consensus
 from warehouse.selection import Selection
-from warehouse.store import merge_all, replace
+from warehouse.store import merge_all
 
 
 @flow(name="agree")
@@ -24,10 +24,12 @@ def agree(
     with_cannot_judge: bool = False,
     with_rejected: bool = False,
     with_repeats: bool = False,
+    full: bool = False,
 ) -> Outcome:
     """Measure the agreement of the chosen judgments, and renew the consensus, which always rests on the valid ones.
 
-    Figures are kept as a history: the same judgments measured again add nothing.
+    Figures are kept as a history: the same judgments measured again add nothing. Of the consensus only propositions
+    with new judgments are computed, unless the annotators' precisions moved, or with `full`.
     """
     settings = load_settings(config)
     selection = selection_of(with_cannot_judge, with_rejected, with_repeats)
@@ -35,14 +37,19 @@ def agree(
         figures = measure_agreement(warehouse, selection, settings.agreement.draws, settings.agreement.seed)
         new = unrecorded(figures, current_agreement(warehouse))
         merge_all(warehouse, [new])
-        method = settings.agreement.consensus
-        rows = consensus_records(valid_judgments(warehouse), method, warehouse.snapshot_id())
-        consensus = replace(warehouse, rows, "method = ?", [method])
+        renewal = renew_consensus(
+            warehouse,
+            settings.agreement.consensus,
+            labeler_weights=settings.agreement.labeler_weights,
+            tolerance=settings.agreement.precision_tolerance,
+            full=full,
+        )
     counts = {
         "new figures": len(new),
-        "new consensus": consensus.inserted,
-        "changed": consensus.updated,
-        "withdrawn": consensus.deleted,
+        "propositions computed": renewal.computed,
+        "new consensus": renewal.inserted,
+        "changed": renewal.updated,
+        "withdrawn": renewal.withdrawn,
     }
     return Outcome(stage="agree", counts=counts, note=_headline(figures))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli_data import export, importing, sql, studio, tables
+from flows.cli_data import export, importing, sql, studio, tables, trace
 from flows.console import Chosen, out, quiet_prefect, say, settings
 from flows.settings import CONFIG_NAME
 from warehouse.errors import InputError, OddsError
@@ -35,6 +35,7 @@ app.add_typer(studio, name="studio")
 app.command()(sql)
 app.command()(tables)
 app.command()(export)
+app.command()(trace)
 
 
 INTERRUPTED = "interrupted; what was done until now is kept, the same command goes on from there"
@@ -148,13 +149,16 @@ def agree(
     with_repeats: Annotated[
         bool, typer.Option("--with-repeats", help="Count every judgment of an annotator on a proposition.")
     ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Compute the whole consensus anew, not what changed alone.")
+    ] = False,
 ) -> None:
     """Measure agreement, and aggregate the judgments of each proposition into its consensus."""
     _ready()
     from flows.agree import agree as flow
     from flows.agree import figures_table, selection_of
 
-    _run(flow, with_cannot_judge=with_cannot_judge, with_rejected=with_rejected, with_repeats=with_repeats)
+    _run(flow, with_cannot_judge=with_cannot_judge, with_rejected=with_rejected, with_repeats=with_repeats, full=full)
     selection = selection_of(with_cannot_judge, with_rejected, with_repeats)
     out.print(figures_table(settings(), selection))
 
@@ -162,15 +166,21 @@ def agree(
 @app.command()
 def publish(
     verify: Annotated[bool, typer.Option("--verify", help="Recheck the hashes of the newest dataset instead.")] = False,
+    name: Annotated[
+        str | None, typer.Option(help="With --verify: the dataset; that of the settings otherwise.")
+    ] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="With --verify: an older version.")] = None,
 ) -> None:
     """Publish the consensus as a training set of parquet shards with a manifest."""
     _ready()
     from flows.publish import publish as flow
-    from flows.publish import verify_newest
+    from flows.publish import verify_dataset
 
     if verify:
-        say(verify_newest(settings()))
+        say(verify_dataset(settings(), name, version))
         return
+    if name or version:
+        raise InputError("odds publish: --name and --version belong to --verify; publish.name in odds.toml names a set")
     _run(flow)
 
 

@@ -77,18 +77,49 @@ class AnnotationSettings(Section):
 
 
 class AgreementSettings(Section):
-    """How often propositions are resampled for the intervals, and the seed of it."""
+    """How often propositions are resampled for the intervals, and how the consensus is computed.
+
+    `precision_tolerance`: all propositions are fitted again when an annotator's SD has moved by more than this share of
+    it. `labeler_weights`: how many judgments of an average annotator a recalibrated estimate of a labeler is worth in
+    the consensus; a labeler that is not named is worth none.
+    """
 
     draws: Annotated[int, Field(ge=100, le=100_000)] = 2000
     seed: int = 0
     consensus: ConsensusMethod = "em"
+    precision_tolerance: Annotated[float, Field(ge=0)] = 0.05
+    labeler_weights: dict[str, Annotated[float, Field(ge=0, le=100)]] = {}
+
+    @model_validator(mode="after")
+    def _method_takes_estimates(self) -> AgreementSettings:
+        if self.labeler_weights and self.consensus not in ("mean", "em"):
+            raise ValueError(
+                f"the consensus {self.consensus} takes judgments alone: empty labeler_weights, or mean or em"
+            )
+        return self
 
 
 class PublishSettings(Section):
-    """The name under which training sets are published, and the rows of a shard at most."""
+    """The name under which training sets are published, what they are mixed of, and the rows of a shard at most.
+
+    The weights multiply the loss of a part: propositions with judgments (human), propositions with nothing but
+    estimates of labelers (synthetic), order pairs of a proposition and its strengthener or weakener (pairs). 0 leaves
+    a part out. Premises whose sets of words have a Jaccard similarity of `near_duplicates` or more stay in one split;
+    0 turns that off.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")] = "odds"
+    human_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    synthetic_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    pairs_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    near_duplicates: Annotated[float, Field(ge=0, le=1)] = 0.8
     max_rows_per_shard: Annotated[int, Field(ge=1)] = 100_000
+
+    @model_validator(mode="after")
+    def _holds_propositions(self) -> PublishSettings:
+        if not self.human_weight and not self.synthetic_weight:
+            raise ValueError("human_weight or synthetic_weight must be above 0: a training set needs propositions")
+        return self
 
 
 class TrainingSettings(FitSettings):
@@ -140,6 +171,8 @@ class Settings(BaseSettings):
         for user, endpoint in users.items():
             if endpoint not in names:
                 raise ValueError(f"{user}: endpoint {endpoint!r} is not among {names}")
+        if unknown := set(self.agreement.labeler_weights) - set(labelers):
+            raise ValueError(f"agreement.labeler_weights: {sorted(unknown)[0]!r} is not among {labelers}")
         return self
 
     def path(self, path: Path | str) -> Path:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -83,18 +84,32 @@ def merge(warehouse: Warehouse, rows: Iterable[Record] | Rows) -> Merged:
     return next(iter(results.values()), Merged())
 
 
-def merge_all(warehouse: Warehouse, batches: Iterable[Iterable[Record] | Rows]) -> defaultdict[str, Merged]:
+def merge_all(
+    warehouse: Warehouse,
+    batches: Iterable[Iterable[Record] | Rows],
+    removing: Mapping[type[Record], str] | None = None,
+) -> defaultdict[str, Merged]:
     """Merge batches of rows in one transaction, and say by table what was done; a table without rows counts zeros.
 
     A batch holds records, also of several kinds, or Arrow rows with the schema that `arrow_schema` gives.
     A row whose key is new is inserted. One whose key is there is updated where a field that is not volatile differs;
     `created_at` stays what it was. Of rows with one key the last counts. Where nothing differs nothing is written.
+    Rows of a table for which its SQL condition in `removing` holds are deleted first.
     """
     staged = _stage_all(warehouse, batches)
     results: defaultdict[str, Merged] = defaultdict(Merged)
+
+    def fn(w: Warehouse) -> dict[str, Merged]:
+        deleted = {kind.table: _delete(w, kind, where) for kind, where in (removing or {}).items()}
+        merged = {kind.table: _merge_staged(w, kind) for kind in staged}
+        tables = {**deleted, **merged}
+        return {
+            table: dataclasses.replace(merged.get(table, Merged()), deleted=deleted.get(table, 0)) for table in tables
+        }
+
     try:
-        if staged:
-            results.update(write(warehouse, lambda w: {kind.table: _merge_staged(w, kind) for kind in staged}))
+        if staged or removing:
+            results.update(write(warehouse, fn))
     finally:
         _unstage(warehouse, staged)
     return results
@@ -107,11 +122,8 @@ def replace(warehouse: Warehouse, rows: Rows, where: str, params: Sequence[objec
 
     def fn(w: Warehouse) -> Merged:
         gone = f"({where}) AND {record.key} NOT IN (SELECT {record.key} FROM {_staged(record)})"
-        (count,) = w.sql(f"SELECT count(*) AS n FROM {record.table} WHERE {gone}", params)["n"].to_pylist()
-        if count:
-            w.connection.execute(f"DELETE FROM {record.table} WHERE {gone}", list(params))
-        merged = _merge_staged(w, record)
-        return Merged(merged.inserted, merged.updated, merged.unchanged, count)
+        count = _delete(w, record, gone, params)
+        return dataclasses.replace(_merge_staged(w, record), deleted=count)
 
     try:
         return write(warehouse, fn)
@@ -188,6 +200,14 @@ def _keep(warehouse: Warehouse, name: str, query: str, rows: Rows) -> None:
 def _unstage(warehouse: Warehouse, kinds: Iterable[type[Record]]) -> None:
     for kind in kinds:
         warehouse.connection.execute(f"DROP TABLE IF EXISTS {_staged(kind)}")
+
+
+def _delete(warehouse: Warehouse, record: type[Record], where: str, params: Sequence[object] = ()) -> int:
+    """Delete the rows for which `where` holds; how many. Without any nothing is written."""
+    (count,) = warehouse.sql(f"SELECT count(*) AS n FROM {record.table} WHERE {where}", params)["n"].to_pylist()
+    if count:
+        warehouse.connection.execute(f"DELETE FROM {record.table} WHERE {where}", list(params))
+    return int(count)
 
 
 def _merge_staged(warehouse: Warehouse, record: type[Record]) -> Merged:

@@ -1,0 +1,147 @@
+"""What the consensus rests on, read from the warehouse: judgments, pooled estimates, and which propositions changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from warehouse.connect import Warehouse
+from warehouse.consensus import Evidence, Units
+from warehouse.random_effects import PRIOR_JUDGMENTS, PRIOR_SD, Ints
+from warehouse.records import ConsensusMethod
+
+WITHDRAWN = "proposition_id IN (SELECT proposition_id FROM temp.main.evident WHERE NOT stands)"
+
+# Annotators first, in the order of their ids, then the labelers: values keep this order within a proposition.
+JUDGES_SQL = """
+CREATE OR REPLACE TEMPORARY TABLE judges AS
+SELECT judge, weight, (row_number() OVER (ORDER BY weight IS NOT NULL, judge) - 1)::INTEGER AS code
+FROM (
+  SELECT annotator_id AS judge, NULL::DOUBLE AS weight FROM annotators
+  UNION ALL SELECT labeler, weight FROM pooled_weights
+)
+"""
+POOLED = """
+SELECT r.proposition_id, r.labeler, r.recalibrated, w.weight
+FROM recalibrated_estimates r JOIN pooled_weights w ON w.labeler = r.labeler WHERE r.recalibrated IS NOT NULL
+"""
+EVIDENT_SQL = f"""
+CREATE OR REPLACE TEMPORARY TABLE evident AS
+WITH judged AS (
+  SELECT proposition_id, count(*) AS n_judgments, count(*) FILTER (is_simulated) AS n_simulated,
+    sum(md5_number_lower(concat_ws('|', annotator_id, probability, is_simulated))::HUGEINT) AS hash
+  FROM valid_judgments GROUP BY proposition_id
+), pooled AS (
+  SELECT proposition_id, sum(md5_number_lower(concat_ws('|', labeler, recalibrated))::HUGEINT) AS hash
+  FROM ({POOLED}) GROUP BY proposition_id
+), evidence AS (
+  SELECT j.proposition_id, j.n_judgments, j.n_simulated,
+    md5(concat_ws('|', j.n_judgments, j.hash, p.hash, ?::VARCHAR))[:24] AS fingerprint
+  FROM judged j LEFT JOIN pooled p ON p.proposition_id = j.proposition_id
+), known AS (
+  SELECT proposition_id, fingerprint, n_judgments, n_simulated FROM consensus WHERE method = ?
+)
+SELECT coalesce(e.proposition_id, k.proposition_id) AS proposition_id, e.proposition_id IS NOT NULL AS stands,
+  e.proposition_id IS NOT NULL AND e.fingerprint IS DISTINCT FROM k.fingerprint AS is_changed,
+  e.n_judgments, e.n_simulated, e.fingerprint
+FROM evidence e FULL JOIN known k ON k.proposition_id = e.proposition_id
+"""
+
+
+@dataclass(frozen=True)
+class State:
+    """How many propositions have evidence, how many of them changed, and how many lost it."""
+
+    total: int
+    changed: int
+    withdrawn: int
+    n_judgments: int
+    n_simulated: int
+    n_annotators: int
+
+
+def settings_of(weights: Mapping[str, float]) -> str:
+    """What a consensus is computed with, as JSON: part of every fingerprint and kept with every fit."""
+    chosen = {"prior_judgments": PRIOR_JUDGMENTS, "prior_sd": PRIOR_SD, "labeler_weights": dict(weights)}
+    return json.dumps(chosen, sort_keys=True)
+
+
+@contextmanager
+def gathered(
+    warehouse: Warehouse, method: ConsensusMethod, weights: Mapping[str, float], settings: str
+) -> Iterator[None]:
+    """Temporary tables while it lasts: `evident` (a row a proposition with its evidence in short) and `judges`."""
+    connection = warehouse.connection
+    try:
+        connection.execute("CREATE OR REPLACE TEMPORARY TABLE pooled_weights (labeler VARCHAR, weight DOUBLE)")
+        if weights:
+            connection.executemany("INSERT INTO pooled_weights VALUES (?, ?)", [list(item) for item in weights.items()])
+        connection.execute(JUDGES_SQL)
+        connection.execute(EVIDENT_SQL, [settings, method])
+        yield
+    finally:
+        for table in ("evident", "judges", "pooled_weights"):
+            connection.execute(f"DROP TABLE IF EXISTS temp.main.{table}")
+
+
+def state_of(warehouse: Warehouse) -> State:
+    """What there is to do, from the gathered evidence."""
+    row = warehouse.sql(
+        """
+        SELECT count(*) FILTER (stands) AS total, count(*) FILTER (is_changed) AS changed,
+          count(*) FILTER (NOT stands) AS withdrawn, coalesce(sum(n_judgments), 0)::BIGINT AS n_judgments,
+          coalesce(sum(n_simulated), 0)::BIGINT AS n_simulated,
+          (SELECT count(DISTINCT annotator_id) FROM valid_judgments) AS n_annotators
+        FROM evident
+        """
+    ).to_pylist()[0]
+    return State(**row)
+
+
+def load(warehouse: Warehouse, condition: str) -> tuple[Units, Evidence]:
+    """The units of `evident` for which a condition holds, with their values sorted by unit and judge."""
+    units = f"""
+        SELECT proposition_id, (row_number() OVER (ORDER BY proposition_id) - 1)::INTEGER AS unit, n_judgments,
+          n_simulated, fingerprint
+        FROM evident WHERE stands AND {condition}
+    """
+    warehouse.connection.execute(f"CREATE OR REPLACE TEMPORARY TABLE wanted AS {units}")
+    try:
+        described = warehouse.sql("SELECT * FROM wanted ORDER BY unit")
+        values = warehouse.sql(
+            f"""
+            SELECT w.unit, j.code, v.value, v.weight FROM (
+              SELECT proposition_id, annotator_id AS judge, probability AS value, NULL::DOUBLE AS weight
+              FROM valid_judgments
+              UNION ALL SELECT * FROM ({POOLED})
+            ) v
+            JOIN wanted w ON w.proposition_id = v.proposition_id
+            JOIN judges j ON j.judge = v.judge AND j.weight IS NOT DISTINCT FROM v.weight
+            ORDER BY w.unit, j.code
+            """
+        )
+    finally:
+        warehouse.connection.execute("DROP TABLE temp.main.wanted")
+    evidence = Evidence(
+        values["unit"].to_numpy().astype(np.int64),
+        values["code"].to_numpy().astype(np.int64),
+        values["value"].to_numpy(),
+        values["weight"].to_numpy(zero_copy_only=False).astype(np.float64),
+    )
+    return Units(
+        described["proposition_id"].combine_chunks(),
+        described["n_judgments"].to_numpy(),
+        described["n_simulated"].to_numpy(),
+        described["fingerprint"].combine_chunks(),
+    ), evidence
+
+
+def judges_of(warehouse: Warehouse, codes: Ints) -> pa.Table:
+    """Of the judges with these codes: judge (an annotator's id or a labeler's name), weight (null for annotators)."""
+    judges = warehouse.sql("SELECT judge, weight FROM judges ORDER BY code")
+    return judges.take(pa.array(codes))
