@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli_data import export, importing, sql, studio, tables, trace
+from flows.cli_data import attach, export, importing, sql, studio, tables, trace
 from flows.console import Chosen, out, quiet_prefect, say, settings
 from flows.settings import CONFIG_NAME
 from warehouse.errors import InputError, OddsError
@@ -35,6 +35,7 @@ app.add_typer(studio, name="studio")
 app.command()(sql)
 app.command()(tables)
 app.command()(export)
+app.command()(attach)
 app.command()(trace)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -65,6 +66,44 @@ def export(
     from flows.export import export_rows
 
     say(export_rows(settings(), what, output, at=at, chosen=format_, overwrite=overwrite))
+
+
+def attach(
+    client: Annotated[
+        Literal["duckdb", "python", "r", "notebook", "all"], typer.Option("--for", help="What the line is for.")
+    ] = "all",
+    at: AtOption = None,
+) -> None:
+    """Print the line that opens the same tables, read-only, in DuckDB's command line, Python, R or a notebook."""
+    from flows.attach import attach_lines
+
+    lines, notes = attach_lines(settings(), client, at)
+    for title, line in lines:
+        # For one client the line stands alone, so that a script can run it.
+        say(line if len(lines) == 1 else f"# {title}\n{line}\n")
+    for note in notes:
+        print(f"# {note}", file=sys.stderr)
+
+
+def trace(
+    id_: Annotated[
+        str, typer.Argument(metavar="ID", help="The id of anything, or its beginning: at least six characters.")
+    ],
+    direction: Annotated[
+        Literal["back", "forward", "both"],
+        typer.Option(help="What it rests on (back), what it is used by (forward), or both."),
+    ] = "both",
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many of each kind to show at each place.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="The same tree as JSON, for programs.")] = False,
+) -> None:
+    """Show what something rests on and what it is used by: from a score back to the judgments, and forward."""
+    from flows.trace import as_values, print_trace, trace_of
+
+    found = trace_of(settings(), id_, direction, limit)
+    if as_json:
+        out.print_json(data=as_values(found.subject))
+        return
+    print_trace(found, out)
 
 
 @importing.command("premises")
