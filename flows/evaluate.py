@@ -13,6 +13,7 @@ from flows.score import required_model, score_test_split
 from flows.services import writing
 from flows.settings import Settings, load_settings
 from warehouse.connect import Warehouse
+from warehouse.errors import InputError
 from warehouse.queries import current_estimates
 from warehouse.records import Dataset, Evaluation, Model, Score
 from warehouse.shards import read_split
@@ -45,8 +46,15 @@ def _figures(settings: Settings, warehouse: Warehouse, model: Model) -> list[Eva
     from training.evaluation.suites import Naming, consensus_suite
 
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
-    test = read_split(Path(dataset.path), "test")
-    train_mean = pc.mean(read_split(Path(dataset.path), "train")["mean"]).as_py()
+    test = read_split(Path(dataset.path), "test", "human")
+    if not test.num_rows:
+        raise InputError(
+            f"{dataset.name} v{dataset.version}: no proposition of its test split has judgments, and an estimator is "
+            "measured against people; have some judged, then odds agree, odds publish and odds train"
+        )
+    train = read_split(Path(dataset.path), "train")
+    judged = train.filter(pc.equal(train["origin"], "human"))
+    train_mean = pc.mean((judged if judged.num_rows else train)["mean"]).as_py()
     scores = {
         row.proposition_id: (row.score, row.level_probabilities)
         for row in read(warehouse, Score, "model_id = ?", [model.model_id])

@@ -1,7 +1,8 @@
-"""Publish: freeze the consensus and its judgments as parquet shards with a manifest, for training."""
+"""Publish: freeze consensus, estimates and order pairs as parquet shards with a manifest, for training."""
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
 from prefect import flow
@@ -11,11 +12,14 @@ from flows.services import code_version, reading, writing
 from flows.settings import Settings, load_settings
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError
-from warehouse.publish import dataset_fingerprint, publish_rows
+from warehouse.groups import renew_groups
+from warehouse.publish import dataset_fingerprint, licences, publish_rows, queries
 from warehouse.queries import newest_dataset, next_version
 from warehouse.records import Dataset, Shard, content_id
-from warehouse.shards import Manifest, ManifestHead, verify, write_dataset
+from warehouse.shards import Manifest, ManifestHead, Recipe, read_manifest
 from warehouse.store import merge_all, read
+from warehouse.verify import verify
+from warehouse.write_shards import Limits, write_dataset
 
 
 @flow(name="publish")
@@ -25,30 +29,54 @@ def publish(config: Path | None = None) -> Outcome:
     Raises `InputError` where there is no consensus yet.
     """
     settings = load_settings(config)
+    recipe = recipe_of(settings)
     with writing(settings) as warehouse:
-        method = settings.agreement.consensus
-        dataset_id = content_id("dataset", settings.publish.name, dataset_fingerprint(warehouse, method))
+        renew_groups(warehouse, recipe.near_duplicates)
+    with reading(settings) as warehouse:  # whatever others write meanwhile, all of it comes from one snapshot
+        dataset_id = content_id("dataset", settings.publish.name, dataset_fingerprint(warehouse, recipe))
         if read(warehouse, Dataset, "dataset_id = ?", [dataset_id]):
             return Outcome(stage="publish", counts={"new shards": 0}, note="nothing new to publish")
-        manifest, folder = _write(settings, warehouse, dataset_id)
+        manifest, folder = _write(settings, warehouse, recipe, dataset_id)
+    with writing(settings) as warehouse:
         merge_all(warehouse, [[_dataset(manifest, folder)], _shards(manifest)])
     counts = {"new shards": len(manifest.files)} | {str(split): rows for split, rows in manifest.counts.items()}
+    if pairs := sum(manifest.pairs.values()):
+        counts["order pairs"] = pairs
     return Outcome(stage="publish", counts=counts, note=f"{manifest.name} v{manifest.version}")
 
 
-def _write(settings: Settings, warehouse: Warehouse, dataset_id: str) -> tuple[Manifest, Path]:
-    version = next_version(warehouse, settings.publish.name)
-    folder = settings.home_path / "datasets" / settings.publish.name / f"v{version}"
+def recipe_of(settings: Settings) -> Recipe:
+    """What the settings mix a training set of."""
+    mixed = settings.publish.model_dump(include=set(Recipe.model_fields))
+    return Recipe(consensus=settings.agreement.consensus, **mixed)
+
+
+def _write(settings: Settings, warehouse: Warehouse, recipe: Recipe, dataset_id: str) -> tuple[Manifest, Path]:
+    """Write the folder of the next version; a whole one that an interruption kept from being recorded is taken up."""
+    for version in count(next_version(warehouse, settings.publish.name)):
+        folder = settings.home_path / "datasets" / settings.publish.name / f"v{version}"
+        if not folder.exists():
+            break
+        if read_manifest(folder).dataset_id == dataset_id:
+            return verify(folder), folder
     head = ManifestHead(
         name=settings.publish.name,
         version=version,
         dataset_id=dataset_id,
         snapshot_id=warehouse.snapshot_id(),
         code_version=code_version(),
-        consensus=settings.agreement.consensus,
+        recipe=recipe,
+        queries=queries(recipe),
+        licences=licences(warehouse, recipe),
     )
-    rows = publish_rows(warehouse, settings.agreement.consensus)
-    return write_dataset(rows, folder, head, max_rows_per_shard=settings.publish.max_rows_per_shard), folder
+    manifest = write_dataset(
+        publish_rows(warehouse, recipe),
+        folder,
+        head,
+        pairs=publish_rows(warehouse, recipe, "pairs"),
+        limits=Limits(rows=settings.publish.max_rows_per_shard),
+    )
+    return manifest, folder
 
 
 def _dataset(manifest: Manifest, folder: Path) -> Dataset:
@@ -64,6 +92,9 @@ def _dataset(manifest: Manifest, folder: Path) -> Dataset:
         n_judgments=manifest.n_judgments,
         n_simulated=manifest.n_simulated,
         code_version=manifest.code_version,
+        n_human=sum(manifest.origins["human"].values()),
+        n_synthetic=sum(manifest.origins["synthetic"].values()),
+        n_pairs=sum(manifest.pairs.values()),
     )
 
 
@@ -77,16 +108,32 @@ def _shards(manifest: Manifest) -> list[Shard]:
             rows=file.rows,
             bytes=file.bytes,
             sha256=file.sha256,
+            part=file.part,
+            first_premise_id=file.first_premise_id,
+            last_premise_id=file.last_premise_id,
         )
         for file in manifest.files
     ]
 
 
-def verify_newest(settings: Settings) -> str:
-    """Recheck every hash of the newest dataset; one line that says so. Raises `InputError` for a file that differs."""
+def verify_dataset(settings: Settings, name: str | None = None, version: int | None = None) -> str:
+    """Recheck every hash of a dataset, and that no premise stands in two splits; one line that says so.
+
+    Without a name it is that of the settings, without a version the newest one. The hashes of the shards must also be
+    those that the catalog holds. Raises `InputError` for a file that differs, and where there is no such dataset.
+    """
+    name = name or settings.publish.name
     with reading(settings) as warehouse:
-        dataset = newest_dataset(warehouse, settings.publish.name)
-    if dataset is None:
-        raise InputError(f"no dataset {settings.publish.name!r} is published yet; run odds publish")
+        if version is None:
+            dataset = newest_dataset(warehouse, name)
+        else:
+            dataset = next(iter(read(warehouse, Dataset, "name = ? AND version = ?", [name, version])), None)
+        if dataset is None:
+            raise InputError(
+                f"no dataset {name!r}{f' v{version}' if version else ''} is published yet; run odds publish"
+            )
+        recorded = {row.path: row.sha256 for row in read(warehouse, Shard, "dataset_id = ?", [dataset.dataset_id])}
     manifest = verify(Path(dataset.path))
+    if {file.path: file.sha256 for file in manifest.files} != recorded:
+        raise InputError(f"{dataset.path}: the manifest is not the one that was published: its hashes differ")
     return f"{dataset.name} v{dataset.version}: {len(manifest.files)} shards match their manifest"

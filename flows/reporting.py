@@ -103,7 +103,7 @@ def _test(warehouse: Warehouse, model: Model, dataset: Dataset) -> list[ScoredPr
     scores = {row.proposition_id: row for row in read(warehouse, Score, "model_id = ?", [model.model_id])}
     panel = _panel_means(current_estimates(warehouse, "test"))
     shown = []
-    for row in read_split(Path(dataset.path), "test").to_pylist():
+    for row in read_split(Path(dataset.path), "test", "human").to_pylist():
         if (score := scores.get(row["proposition_id"])) is None:
             continue
         low, high = (float(quantile(score.level_probabilities, q)) for q in INTERVAL)

@@ -54,7 +54,7 @@ def required_model(warehouse: Warehouse, name: str) -> Model:
 def score_test_split(warehouse: Warehouse, model: Model) -> int:
     """Score what is not scored yet of the test split that belongs to the model's dataset; how many it made."""
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
-    test = read_split(Path(dataset.path), "test")
+    test = read_split(Path(dataset.path), "test", "human")
     done = {row.proposition_id for row in read(warehouse, Score, "model_id = ?", [model.model_id])}
     waiting = [row for row in proposition_texts(test) if row.proposition_id not in done]
     if not waiting:

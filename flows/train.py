@@ -15,7 +15,7 @@ from warehouse.connect import Warehouse
 from warehouse.errors import InputError
 from warehouse.queries import newest_dataset
 from warehouse.records import Dataset, Model, content_id
-from warehouse.shards import read_manifest, read_split
+from warehouse.shards import read_manifest, read_pairs, read_split
 from warehouse.store import merge_all, read
 
 
@@ -45,6 +45,7 @@ def train(config: Path | None = None) -> Outcome:
                 chosen,
                 settings.home_path / "cache",
                 folder,
+                pairs=read_pairs(Path(dataset.path), "train"),
                 on_progress=lambda moment: tick(moment.step, moment.steps),
             )
         model = Model(

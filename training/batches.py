@@ -46,6 +46,16 @@ def sorted_batches(lengths: Indices, batch_size: int) -> list[Indices]:
     return _by_length(np.arange(len(lengths)), lengths, batch_size)[::-1]
 
 
+def pair_batches(pairs: int, steps: int, most: int, seed: int, epoch: int) -> list[Indices]:
+    """Which order pairs go with each of the steps of an epoch, in a random order that depends on seed and epoch alone.
+
+    Every pair comes once where that needs no more than `most` a step; else so many at random as fit. A step may have
+    none.
+    """
+    order = np.random.default_rng([seed, epoch, 1]).permutation(pairs)[: steps * most]
+    return [part.astype(np.int64) for part in np.array_split(order, steps)]
+
+
 def collate(encoded: Encoded, indices: Indices, pad: int, device: torch.device) -> Batch:
     """The prompts at `indices` as one batch on `device`."""
     lengths = encoded.lengths()[indices]
@@ -91,6 +101,13 @@ def too_long(propositions: list[PropositionText], encoded: Encoded, max_length: 
         for row, each in enumerate(propositions)
         if row not in kept
     ]
+
+
+def pair_texts(pairs: pa.Table) -> pa.Table:
+    """The propositions of order pairs, [2 n] rows: the higher ones of all pairs, then the lower ones."""
+    names = ("proposition_id", "premise", "hypothesis")
+    sides = [pairs.select([f"{side}_{name}" for name in names]).rename_columns(names) for side in ("higher", "lower")]
+    return pa.concat_tables(sides)
 
 
 def judged(table: pa.Table) -> Judged:

@@ -15,7 +15,14 @@ import pyarrow as pa
 import torch
 
 from training import loss as losses
-from training.batches import Indices, collate, encode_table, judged, shuffled_batches, sorted_batches
+from training.batches import (
+    Indices,
+    collate,
+    judged,
+    pair_batches,
+    shuffled_batches,
+    sorted_batches,
+)
 from training.estimator import (
     Card,
     Estimator,
@@ -27,15 +34,15 @@ from training.estimator import (
     save_estimator,
     with_lora,
 )
+from training.examples import Examples, OrderPairs, choosing, examples_of, pairs_of
 from training.folders import empty_folder, new_folder
-from training.levels import Floats, centres
+from training.levels import centres
 from training.prompt import Encoded
 from training.settings import FitSettings
-from training.targets import Prior, prior_of, targets
+from training.targets import prior_of
 from warehouse.errors import InputError, OddsError
 from warehouse.records import Drop
 
-_ROWS_AT_ONCE = 8192
 _GRADIENT_NORM = 1.0
 _REPORT_EVERY = 5  # steps
 
@@ -66,18 +73,12 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class _Examples:
-    prompts: Encoded
-    targets: torch.Tensor
-    means: torch.Tensor
-
-
-@dataclass(frozen=True)
 class _Run:
     estimator: Estimator
     settings: FitSettings
-    train: _Examples
-    dev: _Examples
+    train: Examples
+    dev: Examples
+    pairs: OrderPairs | None = None
 
 
 def fit(
@@ -87,11 +88,16 @@ def fit(
     cache: Path,
     out_dir: Path,
     *,
+    pairs: pa.Table | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Fitted:
     """Fit an estimator on `train`, choose its epoch by the loss on `dev`, and leave it in `out_dir`.
 
-    Both tables have a shard's columns. `cache` keeps a converted base. `out_dir` appears at the end and whole, its
+    Both tables have a shard's columns, and `weight` multiplies the loss of a row. Where dev has rows that people
+    judged, these alone choose the epoch. `pairs` has the columns of a shard of order pairs: each adds the margin loss
+    between its two scores, times its weight, and no other term; at most half a batch of them goes with each step.
+
+    `cache` keeps a converted base. `out_dir` appears at the end and whole, its
     `training.json` written last; an interruption leaves none. `max_minutes` bounds the training steps; the last look
     at dev comes on top. On a CPU the same tables, settings and seed give the same weights, unless time ran out.
     Raises InputError for an empty table, an unusable base, or an `out_dir` that exists.
@@ -103,10 +109,11 @@ def fit(
     with new_folder(out_dir) as scratch, torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         estimator = _start(settings, cache)
-        prior = prior_of(judged(train), settings.levels)
-        examples, drops = _examples(train, estimator, settings, prior, "train")
-        held_out, more = _examples(dev, estimator, settings, prior, "dev")
-        run = _Run(estimator, settings, examples, held_out)
+        prior = prior_of(judged(train), settings.levels, train.column("weight").to_numpy())
+        examples, drops = examples_of(train, estimator, settings, prior, "train")
+        held_out, more = examples_of(choosing(dev), estimator, settings, prior, "dev")
+        ordered, unordered = pairs_of(pairs, estimator, settings)
+        run = _Run(estimator, settings, examples, held_out, ordered)
         history = tuple(_train(run, scratch, started, on_progress))
         fitted = Fitted(
             path=out_dir,
@@ -115,9 +122,9 @@ def fit(
             duration_s=time.monotonic() - started,
             history=history,
             truncated=int(examples.prompts.truncated.sum() + held_out.prompts.truncated.sum()),
-            drops=(*drops, *more),
+            drops=(*drops, *more, *unordered),
         )
-        _write_summary(scratch, fitted, settings, train, dev)
+        _write_summary(scratch, fitted, run, train, dev)
     return fitted
 
 
@@ -139,32 +146,6 @@ def _start(settings: FitSettings, cache: Path) -> Estimator:
     return assemble(model, tokenizer, card, settings.device, settings.precision)
 
 
-def _examples(
-    table: pa.Table, estimator: Estimator, settings: FitSettings, prior: Prior, split: str
-) -> tuple[_Examples, list[Drop]]:
-    """What the model reads and should answer, for every proposition of a table that fits."""
-    prompts, drops = encode_table(estimator.tokenizer, table, settings.max_length)
-    if not len(prompts.rows):
-        raise InputError(f"no {split} proposition fits into {settings.max_length} tokens; raise max_length")
-    means = table.column("mean").to_numpy()
-    parts = [
-        targets(
-            settings.target,
-            judged(table.slice(start, _ROWS_AT_ONCE)),
-            means[start : start + _ROWS_AT_ONCE],
-            settings.spread,
-            prior,
-        )
-        for start in range(0, table.num_rows, _ROWS_AT_ONCE)
-    ]
-    wanted = np.concatenate(parts)[prompts.rows]
-    return _Examples(prompts, _tensor(wanted, estimator), _tensor(means[prompts.rows], estimator)), drops
-
-
-def _tensor(array: Floats, estimator: Estimator) -> torch.Tensor:
-    return torch.from_numpy(array.astype(np.float32)).to(estimator.device)
-
-
 def _train(run: _Run, folder: Path, started: float, on_progress: Callable[[Progress], None]) -> Iterator[Progress]:
     """Train, and keep in `folder` the estimator of the epoch with the lowest dev loss."""
     settings, lengths = run.settings, run.train.prompts.lengths()
@@ -173,9 +154,10 @@ def _train(run: _Run, folder: Path, started: float, on_progress: Callable[[Progr
     steps, step, best, clock = sum(map(len, epochs)), 0, float("inf"), time.monotonic()
     recent: list[float] = []
     for epoch, batches in enumerate(epochs, start=1):
+        ordered = _ordered(run, len(batches), epoch)
         for place, indices in enumerate(batches, start=1):
             done = max(step / steps, _share_of_time(clock, settings))
-            recent.append(_step(run, indices, optimizer, _rate(done, settings.warmup)))
+            recent.append(_step(run, indices, ordered[place - 1], optimizer, _rate(done, settings.warmup)))
             step += 1
             late = _share_of_time(clock, settings) >= 1
             dev_loss = _dev_loss(run) if late or place == len(batches) else None
@@ -193,12 +175,20 @@ def _train(run: _Run, folder: Path, started: float, on_progress: Callable[[Progr
                 return
 
 
-def _step(run: _Run, indices: Indices, optimizer: torch.optim.Optimizer, rate: float) -> float:
-    """One step at a share `rate` of the peak learning rates; the loss before it."""
+def _ordered(run: _Run, steps: int, epoch: int) -> list[Indices]:
+    """The order pairs of each step of an epoch."""
+    n = 0 if run.pairs is None else len(run.pairs.higher)
+    return pair_batches(n, steps, max(run.settings.batch_size // 2, 1), run.settings.seed, epoch)
+
+
+def _step(run: _Run, indices: Indices, pairs: Indices, optimizer: torch.optim.Optimizer, rate: float) -> float:
+    """One step on some examples and order pairs, at a share `rate` of the peak learning rates; the loss before it."""
     run.estimator.model.train()
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * rate
     value = _loss(run, run.train, indices)
+    if len(pairs):
+        value = value + _pair_loss(run, pairs)
     if not torch.isfinite(value):
         raise OddsError("the training loss is no longer a number; lower learning_rate and level_learning_rate")
     optimizer.zero_grad()
@@ -208,29 +198,48 @@ def _step(run: _Run, indices: Indices, optimizer: torch.optim.Optimizer, rate: f
     return value.item()
 
 
-def _loss(run: _Run, examples: _Examples, indices: Indices) -> torch.Tensor:
+def _loss(run: _Run, examples: Examples, indices: Indices) -> torch.Tensor:
     """The mean KL of the examples at `indices`, plus the margin loss over their pairs while training."""
     estimator, settings = run.estimator, run.settings
-    batch = collate(examples.prompts, indices, estimator.tokenizer.pad_token_id, estimator.device)
-    with autocast(estimator):
-        logits = answer_logits(estimator.model, batch)
+    logits = _logits(estimator, examples.prompts, indices)
     rows = torch.from_numpy(indices).to(estimator.device)
     kl = losses.forward_kl if settings.loss == "forward" else losses.reverse_kl
-    value = kl(logits, estimator.level_ids, examples.targets[rows], settings.temperature)
+    weights = examples.weights[rows]
+    value = kl(logits, estimator.level_ids, examples.targets[rows], settings.temperature, weights)
     if settings.margin_weight and estimator.model.training:
-        middle = torch.from_numpy(centres(settings.levels).astype(np.float32)).to(estimator.device)
-        scores = losses.expected_score(logits, estimator.level_ids, middle)
-        value = value + settings.margin_weight * losses.batch_margin(scores, examples.means[rows], settings.margin)
+        between = losses.batch_margin(_scores(run, logits), examples.means[rows], settings.margin, weights)
+        value = value + settings.margin_weight * between
     return value
+
+
+def _pair_loss(run: _Run, indices: Indices) -> torch.Tensor:
+    """The mean of weight times margin loss over the order pairs at `indices`."""
+    assert run.pairs is not None
+    both = np.concatenate([run.pairs.higher[indices], run.pairs.lower[indices]])
+    scores = _scores(run, _logits(run.estimator, run.pairs.prompts, both))
+    higher, lower = scores[: len(indices)], scores[len(indices) :]
+    weights = run.pairs.weights[torch.from_numpy(indices).to(run.estimator.device)]
+    return losses.margin(higher, lower, torch.ones_like(higher), run.settings.margin, weights)
+
+
+def _logits(estimator: Estimator, prompts: Encoded, indices: Indices) -> torch.Tensor:
+    batch = collate(prompts, indices, estimator.tokenizer.pad_token_id, estimator.device)
+    with autocast(estimator):
+        return answer_logits(estimator.model, batch)
+
+
+def _scores(run: _Run, logits: torch.Tensor) -> torch.Tensor:
+    middle = torch.from_numpy(centres(run.settings.levels).astype(np.float32)).to(run.estimator.device)
+    return losses.expected_score(logits, run.estimator.level_ids, middle)
 
 
 @torch.no_grad()
 def _dev_loss(run: _Run) -> float:
-    """The mean KL over the dev propositions, without the margin loss, which depends on the batches."""
+    """The weighted mean KL over the dev propositions, without the margin loss, which depends on the batches."""
     run.estimator.model.eval()
     batches = sorted_batches(run.dev.prompts.lengths(), run.settings.batch_size)
     total = sum(_loss(run, run.dev, indices).item() * len(indices) for indices in batches)
-    return total / len(run.dev.prompts.rows)
+    return total / run.dev.weights.double().sum().item()
 
 
 def _parameter_groups(estimator: Estimator, settings: FitSettings) -> list[dict[str, Any]]:
@@ -251,14 +260,15 @@ def _share_of_time(clock: float, settings: FitSettings) -> float:
     return 0.0 if settings.max_minutes is None else (time.monotonic() - clock) / (60 * settings.max_minutes)
 
 
-def _write_summary(folder: Path, fitted: Fitted, settings: FitSettings, train: pa.Table, dev: pa.Table) -> None:
+def _write_summary(folder: Path, fitted: Fitted, run: _Run, train: pa.Table, dev: pa.Table) -> None:
     """Write `training.json`, whose existence means that the folder is done."""
     summary = {
         **{key: value for key, value in asdict(fitted).items() if key not in ("path", "drops")},
         "dropped": len(fitted.drops),
-        "settings": settings.model_dump(),
+        "settings": run.settings.model_dump(),
         "n_train": train.num_rows,
         "n_dev": dev.num_rows,
+        "n_pairs": 0 if run.pairs is None else len(run.pairs.higher),
         "n_simulated": sum(int(np.sum(table.column("n_simulated").to_numpy())) for table in (train, dev)),
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
     }

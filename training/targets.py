@@ -79,15 +79,21 @@ def beta(judged: Judged, levels: int, prior: Prior, strength: float = 2.0) -> Fl
     return np.where(n[:, None] > 0, np.diff(steps, axis=-1), 1.0 / levels)
 
 
-def prior_of(judged: Judged, levels: int) -> Prior:
-    """The prior of the training split: every judgment counts once. Give it no dev and no test proposition."""
-    present = judged.values[~np.isnan(judged.values)]
-    if not len(present):
+def prior_of(judged: Judged, levels: int, weights: Floats | None = None) -> Prior:
+    """The prior of the training split. Give it no dev and no test proposition.
+
+    Every judgment counts as much as its proposition weighs (`weights` [n]); once without weights.
+    """
+    rows = np.ones(len(judged.offsets) - 1) if weights is None else weights
+    there = ~np.isnan(judged.values)
+    present, mass = judged.values[there], np.repeat(rows, np.diff(judged.offsets))[there]
+    if not mass.sum():
         return Prior(np.full(levels, 1.0 / levels), 1.0 / 12)
     _, variance, n = _moments(judged)
-    free = np.maximum(n - 1, 0)
-    pooled = float((variance * n).sum() / free.sum()) if free.sum() else float(present.var())
-    return Prior(one_hot(present, levels).mean(axis=0), pooled)
+    free = (rows * np.maximum(n - 1, 0)).sum()
+    mean = np.average(present, weights=mass)
+    pooled = (rows * variance * n).sum() / free if free else np.average((present - mean) ** 2, weights=mass)
+    return Prior(np.average(one_hot(present, levels), axis=0, weights=mass), float(pooled))
 
 
 def targets(kind: TargetKind, judged: Judged, means: Floats, spread: float, prior: Prior) -> Floats:

@@ -1,39 +1,114 @@
-"""What a published training set holds: the consensus of each proposition with its texts and its raw judgments."""
+"""What a published training set holds: consensus, estimates where nobody judged, and order pairs, with their texts."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pyarrow as pa
 
 from warehouse.connect import Warehouse
-from warehouse.records import ConsensusMethod, content_id
-from warehouse.shards import SHARD_SCHEMA
+from warehouse.queries import CURRENT_ESTIMATES
+from warehouse.records import content_id
+from warehouse.shards import FORMAT_VERSION, SCHEMAS, Licence, Part, Recipe
 
-ROWS = """
+HUMAN = """
 SELECT
-  p.proposition_id, p.premise_id, m.text AS premise, p.hypothesis, p.kind, p.source, p.split,
-  c.mean, c.sd, c.values, c.weights, c.n_judgments::INTEGER AS n_judgments, c.n_simulated::INTEGER AS n_simulated
+  p.proposition_id, p.premise_id, m.text AS premise, p.hypothesis, p.kind, p.source,
+  coalesce(g.split, p.split) AS split, 'human' AS origin, {weight!r}::DOUBLE AS weight,
+  c.mean, c.sd, c.values, c.weights, c.n_judgments::INTEGER AS n_judgments, c.n_estimates::INTEGER AS n_estimates,
+  c.n_simulated::INTEGER AS n_simulated
 FROM consensus c
 JOIN propositions p ON p.proposition_id = c.proposition_id
 JOIN premises m ON m.premise_id = p.premise_id
-WHERE c.method = ?
+LEFT JOIN premise_groups g ON g.premise_id = p.premise_id
+WHERE c.method = '{method}' AND c.n_judgments > 0
 """
+# The figures are taken from the sorted list, so that they do not depend on the order in which rows are read.
+SYNTHETIC = """
+SELECT
+  p.proposition_id, p.premise_id, m.text AS premise, p.hypothesis, p.kind, p.source,
+  coalesce(g.split, p.split) AS split, 'synthetic' AS origin, {weight!r}::DOUBLE AS weight,
+  list_avg(e.values) AS mean, list_aggregate(e.values, 'stddev_samp') / sqrt(len(e.values)) AS sd, e.values,
+  list_transform(e.values, lambda v: 1 / len(e.values)) AS weights, 0 AS n_judgments,
+  len(e.values)::INTEGER AS n_estimates, e.n_simulated::INTEGER AS n_simulated
+FROM (
+  SELECT proposition_id, list(probability ORDER BY labeler) AS values, count(*) FILTER (is_simulated) AS n_simulated
+  FROM ({estimates})
+  WHERE probability IS NOT NULL
+    AND proposition_id NOT IN (SELECT proposition_id FROM consensus WHERE method = '{method}' AND n_judgments > 0)
+    AND proposition_id NOT IN (SELECT proposition_id FROM valid_judgments)
+  GROUP BY proposition_id
+) e
+JOIN propositions p ON p.proposition_id = e.proposition_id
+JOIN premises m ON m.premise_id = p.premise_id
+LEFT JOIN premise_groups g ON g.premise_id = p.premise_id
+"""
+PAIRS = """
+SELECT
+  c.proposition_id AS pair_id, h.premise_id, coalesce(g.split, h.split) AS split, c.kind, c.source,
+  {weight!r}::DOUBLE AS weight,
+  h.proposition_id AS higher_proposition_id, hm.text AS higher_premise, h.hypothesis AS higher_hypothesis,
+  l.proposition_id AS lower_proposition_id, l.premise_id AS lower_premise_id, lm.text AS lower_premise,
+  l.hypothesis AS lower_hypothesis
+FROM propositions c
+JOIN propositions h ON h.proposition_id = CASE c.kind WHEN 'strengthened' THEN c.proposition_id ELSE c.parent_id END
+JOIN propositions l ON l.proposition_id = CASE c.kind WHEN 'strengthened' THEN c.parent_id ELSE c.proposition_id END
+JOIN premises hm ON hm.premise_id = h.premise_id
+JOIN premises lm ON lm.premise_id = l.premise_id
+LEFT JOIN premise_groups g ON g.premise_id = h.premise_id
+WHERE c.kind IN ('strengthened', 'weakened') AND c.parent_id IS NOT NULL
+"""
+ORDER: dict[Part, str] = {"propositions": "premise_id, proposition_id", "pairs": "premise_id, pair_id"}
+ESTIMATES = f"SELECT proposition_id, labeler, probability, false AS is_simulated FROM ({CURRENT_ESTIMATES})"
 
 
-def publish_rows(warehouse: Warehouse, method: ConsensusMethod) -> pa.RecordBatchReader:
-    """The rows of a training set (`SHARD_SCHEMA`) as a stream of batches, always in the same order."""
-    reader = warehouse.batches(f"{ROWS} ORDER BY p.proposition_id", [method])
-    return pa.RecordBatchReader.from_batches(
-        SHARD_SCHEMA, (pa.record_batch(batch.columns, schema=SHARD_SCHEMA) for batch in reader)
+def queries(recipe: Recipe) -> dict[Part, str]:
+    """The query of each part that the recipe asks for, without an order; they run as they stand."""
+    human = HUMAN.format(method=recipe.consensus, weight=recipe.human_weight)
+    synthetic = SYNTHETIC.format(method=recipe.consensus, weight=recipe.synthetic_weight, estimates=ESTIMATES)
+    weighed = ((recipe.human_weight, human), (recipe.synthetic_weight, synthetic))
+    found: dict[Part, str] = {}
+    if rows := [query.strip() for weight, query in weighed if weight]:
+        found["propositions"] = "\nUNION ALL\n".join(rows)
+    if recipe.pairs_weight:
+        found["pairs"] = PAIRS.format(weight=recipe.pairs_weight).strip()
+    return found
+
+
+def publish_rows(warehouse: Warehouse, recipe: Recipe, part: Part = "propositions") -> Iterator[pa.RecordBatch]:
+    """The rows of a part (of its schema), sorted by premise, batch by batch; none where the part is left out."""
+    query = queries(recipe).get(part)
+    if query is not None:
+        for batch in warehouse.batches(f"SELECT * FROM ({query}) ORDER BY {ORDER[part]}"):
+            yield pa.record_batch(batch.columns, schema=SCHEMAS[part])
+
+
+def licences(warehouse: Warehouse, recipe: Recipe) -> tuple[Licence, ...]:
+    """How many of the premises of a training set are under which licence, by source."""
+    columns: dict[Part, tuple[str, ...]] = {
+        "propositions": ("premise_id",),
+        "pairs": ("premise_id", "lower_premise_id"),
+    }
+    used = [f"SELECT {column} FROM ({query})" for part, query in queries(recipe).items() for column in columns[part]]
+    if not used:
+        return ()
+    rows = warehouse.sql(
+        "SELECT coalesce(license, 'unknown') AS licence, source, count(*) AS premises FROM premises "
+        f"WHERE premise_id IN ({' UNION ALL '.join(used)}) GROUP BY ALL ORDER BY ALL"
     )
+    return tuple(Licence.model_validate(row) for row in rows.to_pylist())
 
 
-def dataset_fingerprint(warehouse: Warehouse, method: ConsensusMethod) -> str:
-    """A hash of the content of a training set, in one scan: the same rows give the same, in whatever order.
+def dataset_fingerprint(warehouse: Warehouse, recipe: Recipe) -> str:
+    """A hash of the content of a training set, in one scan a part: the same rows give the same, in whatever order.
 
-    The sum of the 64-bit hashes of the rows, with their number: two sets that differ in one row differ.
+    The sum of the 64-bit hashes of the rows, with their number: two sets that differ in one row differ. A row holds
+    its split and its weight, so that groups and weights count as far as they change one.
     """
-    query = (
-        f"SELECT count(*) AS n, sum(md5_number_lower(to_json(r)::VARCHAR)::HUGEINT)::VARCHAR AS total FROM ({ROWS}) r"
-    )
-    row = warehouse.sql(query, [method]).to_pylist()[0]
-    return content_id("rows", str(row["n"]), row["total"] or "")
+    parts = [str(FORMAT_VERSION)]
+    for part, query in queries(recipe).items():
+        total = "sum(md5_number_lower(to_json(r)::VARCHAR)::HUGEINT)::VARCHAR"
+        row = warehouse.sql(f"SELECT count(*) AS n, {total} AS total FROM ({query}) r").to_pylist()[0]
+        if row["n"]:
+            parts += [part, str(row["n"]), row["total"]]
+    return content_id("rows", *parts)

@@ -1,205 +1,190 @@
 """A published training set: parquet shards in a folder with a manifest that is written last.
 
-Training reads it, so nothing here knows the database.
+Training reads it, so nothing here knows the database. Rows are propositions, or pairs of which one must score higher;
+both are sorted by premise, so that readers skip and that what must not meet is found without holding all of it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
-from datetime import datetime
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from warehouse.errors import InputError
-from warehouse.records import ConsensusMethod, Count, Split, Text, now
+from warehouse.records import ConsensusMethod, Count, Split, Text
 
 MANIFEST = "manifest.json"
+CARD = "README.md"
+FORMAT_VERSION = 2
+Part = Literal["propositions", "pairs"]
+Origin = Literal["human", "synthetic"]
+Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+SPLITS: tuple[Split, ...] = get_args(Split)
+ORIGINS: tuple[Origin, ...] = get_args(Origin)
+
+
+def _field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"meaning": meaning})
+
+
 SHARD_SCHEMA = pa.schema(
     [
-        pa.field("proposition_id", pa.string(), nullable=False),
-        pa.field("premise_id", pa.string(), nullable=False),
-        pa.field("premise", pa.string(), nullable=False),
-        pa.field("hypothesis", pa.string(), nullable=False),
-        pa.field("kind", pa.string(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
-        pa.field("mean", pa.float64(), nullable=False),
-        pa.field("sd", pa.float64()),
-        pa.field("values", pa.list_(pa.float64()), nullable=False),
-        pa.field("weights", pa.list_(pa.float64()), nullable=False),
-        pa.field("n_judgments", pa.int32(), nullable=False),
-        pa.field("n_simulated", pa.int32(), nullable=False),
+        _field("proposition_id", pa.string(), "The proposition; a hash of its normalised texts."),
+        _field("premise_id", pa.string(), "The premise; a hash of its normalised text. Rows are sorted by it."),
+        _field("premise", pa.string(), "The text taken as true."),
+        _field("hypothesis", pa.string(), "The statement whose probability is asked."),
+        _field("kind", pa.string(), "proposed, imported, negation, paraphrase, strengthened or weakened."),
+        _field("source", pa.string(), "Where the proposition comes from."),
+        _field("split", pa.string(), "train, dev or test; that of the premise and of everything like it."),
+        _field("origin", pa.string(), "human: it rests on judgments; synthetic: on estimates of labelers alone."),
+        _field("weight", pa.float64(), "The weight of its part: multiplies the row's loss."),
+        _field("mean", pa.float64(), "The consensus, or the mean of the estimates (a probability)."),
+        _field("sd", pa.float64(), "The standard error of the mean; null where unknown.", nullable=True),
+        _field("values", pa.list_(pa.float64()), "The probabilities that it rests on: judgments, then estimates."),
+        _field("weights", pa.list_(pa.float64()), "How much each value weighs; they sum to at most 1."),
+        _field("n_judgments", pa.int32(), "How many judgments it rests on (count)."),
+        _field("n_estimates", pa.int32(), "How many estimates of labelers it rests on (count)."),
+        _field("n_simulated", pa.int32(), "How many of these rest on simulated annotators (count)."),
     ]
 )
+PAIR_SCHEMA = pa.schema(
+    [
+        _field("pair_id", pa.string(), "The pair: the id of the proposition that was made from the other one."),
+        _field("premise_id", pa.string(), "The premise of the higher proposition. Rows are sorted by it."),
+        _field("split", pa.string(), "train, dev or test; that of both premises."),
+        _field("kind", pa.string(), "What the one does to the other: strengthened or weakened."),
+        _field("source", pa.string(), "Where the pair comes from."),
+        _field("weight", pa.float64(), "The weight of its part: multiplies the pair's loss."),
+        _field("higher_proposition_id", pa.string(), "The proposition that must score higher."),
+        _field("higher_premise", pa.string(), "Its premise."),
+        _field("higher_hypothesis", pa.string(), "Its hypothesis."),
+        _field("lower_proposition_id", pa.string(), "The proposition that must score lower."),
+        _field("lower_premise_id", pa.string(), "The id of its premise."),
+        _field("lower_premise", pa.string(), "Its premise."),
+        _field("lower_hypothesis", pa.string(), "Its hypothesis."),
+    ]
+)
+SCHEMAS: dict[Part, pa.Schema] = {"propositions": SHARD_SCHEMA, "pairs": PAIR_SCHEMA}
+KEYS: dict[Part, str] = {"propositions": "proposition_id", "pairs": "pair_id"}
+_ADDED_IN_2: dict[str, Any] = {"origin": "human", "weight": 1.0, "n_estimates": 0}
 
 
-class ManifestHead(BaseModel):
-    """What a training set is called and what it was made from. `consensus` is the method of the consensus."""
-
+class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Recipe(_Frozen):
+    """What a training set is mixed of: a part of weight 0 is left out.
+
+    consensus: the method of the consensus. near_duplicates: the Jaccard similarity from which on two premises are of
+    one split; 0 for those derived from one another alone.
+    """
+
+    consensus: ConsensusMethod
+    human_weight: Weight = 1.0
+    synthetic_weight: Weight = 0.0
+    pairs_weight: Weight = 0.0
+    near_duplicates: Annotated[float, Field(ge=0.0, le=1.0)] = 0.8
+
+
+class Licence(_Frozen):
+    """How many premises of a source are under a licence; "unknown" where none is known."""
+
+    licence: Text
+    source: Text
+    premises: Count
+
+
+class ManifestHead(_Frozen):
+    """What a training set is called and what it was made from. `queries` made the rows of each part."""
 
     name: Text
     version: int = Field(ge=1)
     dataset_id: Text
     snapshot_id: int
     code_version: Text
-    consensus: ConsensusMethod
+    recipe: Recipe
+    queries: dict[Part, Text] = Field(default_factory=dict)
+    licences: tuple[Licence, ...] = ()
 
 
-class ShardFile(BaseModel):
-    """A shard: its path relative to the folder, its size in bytes and its SHA-256 hash in hexadecimal."""
+class Column(_Frozen):
+    """A column of a part, its Arrow type and what it means."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: Text
+    type: Text
+    meaning: str
 
-    split: Split
+
+class File(_Frozen):
+    """A file: its path relative to the folder, its size in bytes and its SHA-256 hash in hexadecimal."""
+
     path: Text
-    rows: Count
     bytes: Count
     sha256: Text
 
 
-class Manifest(ManifestHead):
-    """Everything about a training set. `counts` are propositions by split."""
+class ShardFile(File):
+    """A shard, and the premises of its first and last row."""
 
-    format_version: Literal[1] = 1
+    split: Split
+    rows: Count
+    part: Part = "propositions"
+    first_premise_id: str | None = None
+    last_premise_id: str | None = None
+
+
+class Manifest(ManifestHead):
+    """Everything about a training set. `counts` are propositions by split, `origins` the same by origin.
+
+    `n_simulated` of the judgments come from simulated annotators, `n_simulated_estimates` of the estimates that stand
+    for judgments were recalibrated on such.
+    """
+
+    format_version: Literal[2] = 2
     created_at: AwareDatetime
     counts: dict[Split, Count]
+    origins: dict[Origin, dict[Split, Count]]
+    pairs: dict[Split, Count]
     n_judgments: Count
+    n_estimates: Count
     n_simulated: Count
+    n_simulated_estimates: Count = 0
+    columns: dict[Part, tuple[Column, ...]]
     files: tuple[ShardFile, ...]
+    card: File | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_1(cls, data: Any) -> Any:
+        """A manifest of version 1 as one of version 2: it knew human propositions alone and grouped no premises."""
+        if not isinstance(data, dict) or data.get("format_version") != 1:
+            return data
+        none: dict[Split, int] = dict.fromkeys(SPLITS, 0)
+        older = {key: value for key, value in data.items() if key not in ("consensus", "format_version")}
+        recipe = {"consensus": data.get("consensus"), "near_duplicates": 0.0}
+        origins = {"human": data.get("counts"), "synthetic": none}
+        return older | {"recipe": recipe, "origins": origins, "pairs": none, "n_estimates": 0, "columns": {}}
 
 
-class _Shards:
-    """The open shard of each split; a full one is closed and the next one opened."""
-
-    def __init__(self, folder: Path, max_rows: int, stack: ExitStack) -> None:
-        self.folder = folder
-        self.max_rows = max_rows
-        self.stack = stack
-        self.writers: dict[Split, pq.ParquetWriter] = {}
-        self.rows: dict[tuple[Split, str], int] = {}
-        self.current: dict[Split, str] = {}
-
-    def write(self, split: Split, rows: pa.Table) -> None:
-        while rows.num_rows:
-            room = self.max_rows - self.rows.get((split, self.current.get(split, "")), self.max_rows)
-            if room == 0:
-                self._open_next(split)
-                room = self.max_rows
-            part, rows = rows.slice(0, room), rows.slice(room)
-            self.writers[split].write_table(part)
-            self.rows[split, self.current[split]] += part.num_rows
-
-    def _open_next(self, split: Split) -> None:
-        if split in self.writers:
-            self.writers[split].close()
-        number = sum(1 for other, _ in self.rows if other == split)
-        name = f"{split}-{number:05d}.parquet"
-        self.writers[split] = self.stack.enter_context(
-            pq.ParquetWriter(self.folder / name, SHARD_SCHEMA, compression="zstd")
-        )
-        self.current[split] = name
-        self.rows[split, name] = 0
-
-
-def write_dataset(
-    rows: pa.RecordBatchReader | Iterable[pa.RecordBatch],
-    folder: Path,
-    head: ManifestHead,
-    *,
-    max_rows_per_shard: int = 100_000,
-    created_at: datetime | None = None,
-) -> Manifest:
-    """Write rows of `SHARD_SCHEMA` as shards `train-00000.parquet` ... into a new folder, batch by batch.
-
-    They are written into a folder beside it, the manifest last, and renamed into place: a folder that is
-    there is whole.
-
-    Raises:
-        InputError: the folder is there already, there are no rows, or a premise stands in two splits.
-    """
-    if folder.exists():
-        raise InputError(f"{folder} is there already: a published training set never changes, publish a new version")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        manifest = _write(rows, partial, head, max_rows_per_shard, created_at or now())
-        (partial / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return manifest
-
-
-def _write(
-    rows: Iterable[pa.RecordBatch], folder: Path, head: ManifestHead, max_rows: int, created_at: datetime
-) -> Manifest:
-    judgments = simulated = 0
-    with ExitStack() as stack:
-        shards = _Shards(folder, max_rows, stack)
-        for batch in rows:
-            table = pa.Table.from_batches([batch]).cast(SHARD_SCHEMA)
-            judgments += pc.sum(table["n_judgments"]).as_py() or 0
-            simulated += pc.sum(table["n_simulated"]).as_py() or 0
-            for split in ("train", "dev", "test"):
-                shards.write(split, table.filter(pc.equal(table["split"], split)))
-    if not shards.rows:
-        raise InputError("There is nothing to publish: no proposition has a consensus yet, run `odds agree` first")
-    files = [_described(folder, split, name, n) for (split, name), n in sorted(shards.rows.items())]
-    _check_splits(folder, files)
-    counts: dict[Split, int] = {"train": 0, "dev": 0, "test": 0}
-    for file in files:
-        counts[file.split] += file.rows
-    return Manifest(
-        **head.model_dump(),
-        created_at=created_at,
-        counts=counts,
-        n_judgments=judgments,
-        n_simulated=simulated,
-        files=tuple(files),
+def columns_of(part: Part) -> tuple[Column, ...]:
+    """The columns of a part with their meaning."""
+    return tuple(
+        Column(name=each.name, type=str(each.type), meaning=each.metadata[b"meaning"].decode())
+        for each in SCHEMAS[part]
     )
 
 
-def _described(folder: Path, split: Split, name: str, rows: int) -> ShardFile:
-    path = folder / name
-    return ShardFile(split=split, path=name, rows=rows, bytes=path.stat().st_size, sha256=_sha256(path))
-
-
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """The SHA-256 hash of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _check_splits(folder: Path, files: Iterable[ShardFile]) -> None:
-    """Refuse a premise in two splits: an estimator would be tested on what it was trained on.
-
-    Reads one column; memory grows with the number of premises alone.
-    """
-    seen: dict[Split, pa.Array] = {}
-    for file in files:
-        column = pq.read_table(folder / file.path, columns=["premise_id"])["premise_id"]
-        known = seen.get(file.split, pa.array([], pa.string()))
-        seen[file.split] = pc.unique(pa.chunked_array([known, *column.chunks], pa.string()))
-    splits = list(seen)
-    for number, split in enumerate(splits):
-        for other in splits[number + 1 :]:
-            both = seen[split].filter(pc.is_in(seen[split], seen[other]))
-            if len(both):
-                raise InputError(
-                    f"Premise {both[0].as_py()} stands in the splits {split} and {other}: "
-                    "the shares of the splits must not change once there are propositions"
-                )
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -213,31 +198,33 @@ def read_manifest(folder: Path) -> Manifest:
         raise InputError(f"{path} cannot be read: it is broken, or a newer `odds` wrote it; publish again") from error
 
 
-def verify(folder: Path) -> Manifest:
-    """Check every shard against the manifest, and the splits against each other; the manifest.
-
-    Raises:
-        InputError: a shard is missing or not the one that was published, or a premise stands in two splits.
-    """
-    manifest = read_manifest(folder)
-    for file in manifest.files:
-        path = folder / file.path
-        if not path.exists():
-            raise InputError(f"{path} is missing: the training set is not whole, publish it again")
-        if _sha256(path) != file.sha256:
-            raise InputError(f"{path} is not the file that was published (its SHA-256 differs): publish again")
-    _check_splits(folder, manifest.files)
-    return manifest
-
-
-def read_batches(folder: Path, split: Split, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
-    """The rows of a split in their order, batch by batch."""
+def read_batches(
+    folder: Path, split: Split, rows: int = 65_536, part: Part = "propositions"
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a part of a split in their order, batch by batch."""
     for file in read_manifest(folder).files:
-        if file.split == split:
+        if (file.split, file.part) == (split, part):
             with pq.ParquetFile(folder / file.path) as shard:
-                yield from shard.iter_batches(batch_size=rows)
+                for batch in shard.iter_batches(batch_size=rows):
+                    yield _in_schema(batch, SCHEMAS[part])
 
 
-def read_split(folder: Path, split: Split) -> pa.Table:
-    """The rows of a split as one table; empty where the split has none."""
-    return pa.Table.from_batches(read_batches(folder, split), SHARD_SCHEMA)
+def read_split(folder: Path, split: Split, origin: Origin | None = None) -> pa.Table:
+    """The propositions of a split as one table, all of them or those of an origin; empty where there are none."""
+    table = pa.Table.from_batches(read_batches(folder, split), SHARD_SCHEMA)
+    return table if origin is None else table.filter(pc.equal(table["origin"], origin))
+
+
+def read_pairs(folder: Path, split: Split) -> pa.Table:
+    """The order pairs of a split as one table; empty where there are none."""
+    return pa.Table.from_batches(read_batches(folder, split, part="pairs"), PAIR_SCHEMA)
+
+
+def _in_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The rows with what a shard of version 1 does not say: all of its rows are human, and weigh 1."""
+    there = batch.schema.names
+    columns = [
+        batch[each.name] if each.name in there else pa.repeat(pa.scalar(_ADDED_IN_2[each.name], each.type), len(batch))
+        for each in schema
+    ]
+    return pa.record_batch(columns, schema=schema)

@@ -9,9 +9,18 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from tests.fixtures.estimator import Base, shard_table
-from training.batches import collate, encode_table, judged, shuffled_batches, sorted_batches
+from training.batches import (
+    collate,
+    encode_table,
+    judged,
+    pair_batches,
+    pair_texts,
+    shuffled_batches,
+    sorted_batches,
+)
 from training.prompt import Encoded
 
+NAMES = ("proposition_id", "premise", "hypothesis")
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=200).map(lambda each: np.array(each, dtype=np.int64))
 
 
@@ -83,3 +92,23 @@ def test_judgments_of_a_table_slice() -> None:
 def test_weights_that_do_not_match_are_refused() -> None:
     with pytest.raises(ValueError, match="another number of weights"):
         judged(pa.table({"values": [[0.1, 0.2]], "weights": [[1.0]]}))
+
+
+def test_every_order_pair_comes_once_an_epoch_where_they_fit() -> None:
+    for pairs, steps in ((0, 3), (2, 5), (12, 5), (20, 5)):
+        batches = pair_batches(pairs, steps, 4, 1, 0)
+        assert len(batches) == steps
+        assert sorted(np.concatenate(batches).tolist()) == list(range(pairs))
+        assert max(map(len, batches)) == -(-pairs // steps)
+    many = [np.concatenate(pair_batches(1000, 5, 4, 1, epoch)).tolist() for epoch in range(200)]
+    assert {len(set(each)) for each in many} == {20}
+    assert len({pair for each in many for pair in each}) > 950  # of 4,000 draws; each is left out with p = .98^200
+
+
+def test_the_texts_of_pairs_are_the_higher_ones_then_the_lower_ones() -> None:
+    sides = {
+        f"{side}_{name}": [f"{side} {name} {n}" for n in range(2)] for side in ("higher", "lower") for name in NAMES
+    }
+    assert pair_texts(pa.table(sides)).to_pylist() == [
+        {name: f"{side} {name} {n}" for name in NAMES} for side in ("higher", "lower") for n in range(2)
+    ]

@@ -20,6 +20,8 @@ from training.score import score
 from training.settings import FitSettings
 from warehouse.errors import InputError, OddsError
 
+TEXTS = ["proposition_id", "premise", "hypothesis"]
+
 
 def settings(tiny: Base, **changes: object) -> FitSettings:
     common = {
@@ -193,6 +195,84 @@ def test_a_diverged_training_says_so(tiny_base: Base, tmp_path: Path) -> None:
     with pytest.raises(OddsError, match="lower learning_rate"):
         fit(shard_table(32), shard_table(4, start=50), chosen, tiny_base.cache, tmp_path / "model")
     assert _nothing_left(tmp_path)
+
+
+def pair_table(n: int, start: int, weight: float = 1.0) -> pa.Table:
+    """Order pairs: a room whose lamp is on above one whose lamp is off; `start` is even."""
+    rows = shard_table(2 * n, start=start).to_pylist()
+    names = ("proposition_id", "premise", "hypothesis")
+    return pa.Table.from_pylist(
+        [
+            {"weight": weight}
+            | {f"higher_{name}": higher[name] for name in names}
+            | {f"lower_{name}": lower[name] for name in names}
+            for lower, higher in zip(rows[::2], rows[1::2], strict=True)
+        ]
+    )
+
+
+def with_column(table: pa.Table, name: str, values: list[Any]) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, pa.array(values))
+
+
+def test_the_loss_is_weighted_divergence_plus_weighted_margin_by_hand(tiny_base: Base, tmp_path: Path) -> None:
+    weights = [1.0, 0.5, 0.25, 2.0]
+    train, pairs = with_column(shard_table(4), "weight", weights), pair_table(3, 20, weight=0.5)
+    still = settings(tiny_base, epochs=1, learning_rate=1e-30, level_learning_rate=1e-30, lora_dropout=0, batch_size=8)
+    fitted = fit(train, shard_table(4, start=50), still, tiny_base.cache, tmp_path / "model", pairs=pairs)
+    rows = [_dev_loss_of(fitted.path, train.slice(i, 1), still) for i in range(4)]
+    higher, lower = (
+        scores_by_id(fitted.path, pairs.select([f"{side}_{n}" for n in TEXTS]).rename_columns(TEXTS))
+        for side in ("higher", "lower")
+    )
+    short = np.maximum(0, still.margin - (higher - lower))
+    assert short.max() > 0
+    expected = np.mean(np.array(weights) * rows) + 0.5 * short.mean()
+    assert fitted.history[-1].loss == pytest.approx(expected, abs=1e-4)
+    assert json.loads((fitted.path / "training.json").read_text())["n_pairs"] == 3
+
+
+def test_order_pairs_alone_teach_the_order(tiny_base: Base, tmp_path: Path) -> None:
+    silent = with_column(shard_table(64), "values", [[0.2, 0.5, 0.8]] * 64)
+    test, chosen = shard_table(20, start=200), settings(tiny_base, margin=0.5, epochs=12)
+    is_on = test["mean"].to_numpy() > 0.5
+    gaps = {}
+    for name, pairs in (("with", pair_table(32, 60, weight=5.0)), ("without", None)):
+        fitted = fit(silent, shard_table(8, start=150), chosen, tiny_base.cache, tmp_path / name, pairs=pairs)
+        scores = scores_by_id(fitted.path, test)
+        gaps[name] = scores[is_on].mean() - scores[~is_on].mean()
+    assert abs(gaps["without"]) < 0.05
+    assert gaps["with"] > 0.15
+
+
+def test_a_row_of_small_weight_does_not_outvote_the_others(tiny_base: Base, tmp_path: Path) -> None:
+    right, wrong = shard_table(32), shard_table(64)
+    flipped = [[1 - value for value in each] for each in wrong["values"].to_pylist()]
+    wrong = with_column(with_column(wrong, "values", flipped), "weight", [0.02] * 64)
+    test, chosen = shard_table(20, start=200), settings(tiny_base, epochs=10)
+    fitted = fit(
+        pa.concat_tables([right, wrong]), shard_table(8, start=150), chosen, tiny_base.cache, tmp_path / "model"
+    )
+    assert np.corrcoef(scores_by_id(fitted.path, test), test["mean"].to_numpy())[0, 1] > 0.8
+
+
+def test_the_epoch_is_chosen_by_what_people_judged(tiny_base: Base, tmp_path: Path) -> None:
+    human, synthetic = shard_table(8, start=100), with_column(shard_table(40, start=300), "origin", ["synthetic"] * 40)
+    chosen = settings(tiny_base, epochs=2)
+    losses = [
+        fit(shard_table(16), dev, chosen, tiny_base.cache, tmp_path / name).dev_loss
+        for name, dev in (("human", human), ("mixed", pa.concat_tables([synthetic, human])), ("synthetic", synthetic))
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_a_pair_of_which_one_side_does_not_fit_is_dropped(tiny_base: Base, tmp_path: Path) -> None:
+    pairs = pair_table(3, 20)
+    pairs = with_column(pairs, "lower_hypothesis", ["word " * 300, *pairs["lower_hypothesis"].to_pylist()[1:]])
+    chosen = settings(tiny_base, epochs=1)
+    fitted = fit(shard_table(8), shard_table(4, start=50), chosen, tiny_base.cache, tmp_path / "model", pairs=pairs)
+    assert [drop.subject_id for drop in fitted.drops] == [pairs["lower_proposition_id"][0].as_py()]
+    assert json.loads((fitted.path / "training.json").read_text())["n_pairs"] == 2
 
 
 @pytest.mark.slow

@@ -77,3 +77,22 @@ def test_batch_margin_takes_each_pair_once() -> None:
     scores, means = torch.tensor([0.2, 0.6, 0.5]), torch.tensor([0.1, 0.5, 0.9])
     # (0, 1): .6 - .2 is enough; (0, 2): .3 is enough; (1, 2): wrong way round by .1
     assert batch_margin(scores, means, 0.1).item() == pytest.approx(0.2 / 3)
+
+
+WEIGHTS = torch.tensor([2.0, 0.5])
+
+
+def test_a_weight_multiplies_the_divergence_of_its_row() -> None:
+    z = logits()
+    for kl in (forward_kl, reverse_kl):
+        first, second = (kl(z[row : row + 1], IDS, TARGET[row : row + 1]).item() for row in (0, 1))
+        assert kl(z, IDS, TARGET, 1.0, WEIGHTS).item() == pytest.approx((2 * first + 0.5 * second) / 2, rel=1e-5)
+
+
+def test_a_weight_multiplies_the_margin_of_its_pair() -> None:
+    a, b = torch.tensor([0.7, 0.5, 0.3, 0.9]), torch.tensor([0.4, 0.45, 0.6, 0.1])
+    order, weights = torch.tensor([1.0, 1.0, 1.0, 0.0]), torch.tensor([9.0, 2.0, 0.25, 9.0])
+    assert margin(a, b, order, 0.1, weights).item() == pytest.approx((2 * 0.05 + 0.25 * 0.4) / 3)
+    scores, means = torch.tensor([0.2, 0.6, 0.5]), torch.tensor([0.1, 0.5, 0.9])
+    # Only (1, 2) is wrong, by .1, and the lighter of the two weighs .25.
+    assert batch_margin(scores, means, 0.1, torch.tensor([1.0, 3.0, 0.25])).item() == pytest.approx(0.25 * 0.2 / 3)

@@ -100,3 +100,18 @@ def test_mirrored_judgments_give_mirrored_targets(kind: TargetKind) -> None:
     q = targets(kind, judged(values), np.array([np.mean(values)]), 0.1, UNIFORM)
     r = targets(kind, judged(mirrored), np.array([np.mean(mirrored)]), 0.1, UNIFORM)
     np.testing.assert_allclose(q[0], r[0][::-1], atol=1e-12)
+
+
+def test_the_prior_counts_a_judgment_as_its_proposition_weighs() -> None:
+    # A proposition that weighs 3 counts like three of it, one that weighs nothing not at all.
+    values = [[0.1, 0.3], [0.6, 0.8, 0.9], [0.05, 0.95]]
+
+    def judged_of(rows: list[list[float]]) -> Judged:
+        flat = np.array([value for row in rows for value in row])
+        shares = np.array([1 / len(row) for row in rows for _ in row])
+        return Judged(flat, shares, np.cumsum([0, *(len(row) for row in rows)]))
+
+    weighed = prior_of(judged_of(values), 10, np.array([3.0, 1.0, 0.0]))
+    repeated = prior_of(judged_of([values[0]] * 3 + [values[1]]), 10)
+    np.testing.assert_allclose(weighed.histogram, repeated.histogram)
+    assert weighed.variance == pytest.approx(repeated.variance)

@@ -1,0 +1,122 @@
+"""The data card of a training set: what a person reads first, and what `datasets.load_dataset(folder)` goes by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from warehouse.records import Split
+from warehouse.shards import SPLITS, Manifest, Part, columns_of
+
+# What the Hugging Face Hub and `datasets` call the splits.
+HUB_SPLITS: dict[Split, str] = {"train": "train", "dev": "validation", "test": "test"}
+UNKNOWN = "unknown"
+
+
+def card_of(manifest: Manifest) -> str:
+    """The card as Markdown, with the front matter of a Hugging Face dataset card."""
+    sections = [
+        _front_matter(manifest),
+        f"# {manifest.name} v{manifest.version}\n",
+        _opening(manifest),
+        _counts(manifest),
+        *(_columns(part) for part in ("propositions", "pairs") if _has(manifest, part)),
+        _licences(manifest),
+        _provenance(manifest),
+    ]
+    return "\n".join(sections)
+
+
+def _has(manifest: Manifest, part: Part, split: Split | None = None) -> bool:
+    return any(file.part == part and split in (None, file.split) for file in manifest.files)
+
+
+def _front_matter(manifest: Manifest) -> str:
+    lines = [
+        "---",
+        f"pretty_name: {json.dumps(f'{manifest.name} v{manifest.version}')}",
+        f"license: {_hub_licence(manifest)}",
+    ]
+    lines += ["task_categories:", "- text-classification", "tags:", "- probability", "- uncertainty", "configs:"]
+    for part, config, prefix in (("propositions", "default", ""), ("pairs", "pairs", "pairs-")):
+        found = [split for split in SPLITS if any((f.part, f.split) == (part, split) for f in manifest.files)]
+        if found:
+            lines += [f"- config_name: {config}", "  data_files:"]
+            for split in found:
+                lines += [f"  - split: {HUB_SPLITS[split]}", f'    path: "{prefix}{split}-*.parquet"']
+    return "\n".join([*lines, "---", ""])
+
+
+def _hub_licence(manifest: Manifest) -> str:
+    known = {each.licence for each in manifest.licences}
+    if len(known) == 1:
+        return known.pop().lower()
+    return "other" if known and UNKNOWN not in known else UNKNOWN
+
+
+def _opening(manifest: Manifest) -> str:
+    total = manifest.n_judgments
+    if total == 0:
+        simulated = "It holds no judgments of people: every probability is an estimate of a language model."
+    elif manifest.n_simulated == 0:
+        simulated = f"None of its {total:,} judgments comes from a simulated annotator."
+    else:
+        simulated = (
+            f"**{manifest.n_simulated:,} of its {total:,} judgments come from simulated annotators**: such rows say "
+            "nothing about how people judge. The column `n_simulated` tells them apart."
+        )
+    if manifest.n_simulated_estimates:
+        simulated += f" {manifest.n_simulated_estimates:,} estimates were recalibrated on simulated judgments."
+    return (
+        "How likely is this hypothesis, given that premise? Each row is a proposition with the probability that "
+        f"annotators or labelers gave it, in [0, 1].\n\n{simulated}\n"
+    )
+
+
+def _counts(manifest: Manifest) -> str:
+    rows = [("human", manifest.origins["human"], manifest.recipe.human_weight)]
+    rows.append(("synthetic", manifest.origins["synthetic"], manifest.recipe.synthetic_weight))
+    rows.append(("order pairs", manifest.pairs, manifest.recipe.pairs_weight))
+    lines = ["## Rows", "", "| part | train | dev | test | weight in training |", "|---|---|---|---|---|"]
+    for name, counts, weight in rows:
+        lines.append(f"| {name} | " + " | ".join(f"{counts[split]:,}" for split in SPLITS) + f" | {weight:g} |")
+    parting = "No premise stands in two splits, nor do two of which one was derived from the other"
+    if manifest.recipe.near_duplicates:
+        parting += f", nor two that share {manifest.recipe.near_duplicates:.0%} of their words (Jaccard similarity)"
+    told = (
+        f"Human rows rest on {manifest.n_judgments:,} judgments; {manifest.n_estimates:,} estimates of language models "
+        f"stand beside or instead of them. An order pair says which of two propositions is likelier. {parting}."
+    )
+    return "\n".join([*lines, "", told, "`datasets` calls dev `validation`.", ""])
+
+
+def _columns(part: Part) -> str:
+    lines = [f"## Columns of {part}", "", "| column | type | meaning |", "|---|---|---|"]
+    lines += [f"| {each.name} | {each.type} | {each.meaning} |" for each in columns_of(part)]
+    return "\n".join([*lines, ""])
+
+
+def _licences(manifest: Manifest) -> str:
+    lines = ["## Licences of the premises", "", "| licence | source | premises |", "|---|---|---|"]
+    lines += [f"| {_cell(each.licence)} | {_cell(each.source)} | {each.premises:,} |" for each in manifest.licences]
+    if any(each.licence == UNKNOWN for each in manifest.licences):
+        lines += ["", "Where the licence is unknown, ask the source before you pass the texts on."]
+    return "\n".join([*lines, ""])
+
+
+def _provenance(manifest: Manifest) -> str:
+    made = (
+        f"Dataset `{manifest.dataset_id}`, made on {manifest.created_at:%Y-%m-%d} from snapshot {manifest.snapshot_id} "
+        f"of the warehouse by odds {manifest.code_version}; consensus by the method `{manifest.recipe.consensus}`. "
+        "`manifest.json` holds the queries that made the rows and the hash of every file."
+    )
+    return "\n".join(["## Provenance", "", made, *_queries(manifest)])
+
+
+def _queries(manifest: Manifest) -> Iterator[str]:
+    for part, query in manifest.queries.items():
+        yield f"\nThe query of the {part}:\n\n```sql\n{query.strip()}\n```\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

@@ -1,0 +1,120 @@
+"""Rechecking a training set: every hash, and that no premise stands in two splits, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import combinations
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from warehouse.errors import InputError
+from warehouse.records import Split
+from warehouse.shards import File, Manifest, Part, ShardFile, read_manifest, sha256
+
+_AT_ONCE = 65_536  # rows
+_LOOSE_AT_ONCE = 1_000_000  # premises that are in no order
+
+
+def verify(folder: Path) -> Manifest:
+    """Check every shard and the card against the manifest, and the splits against each other; the manifest.
+
+    Raises:
+        InputError: a file is missing, too much or not the one that was published, or a premise stands in two splits.
+    """
+    manifest = read_manifest(folder)
+    files: list[File] = [*manifest.files, *([manifest.card] if manifest.card else [])]
+    for file in files:
+        path = folder / file.path
+        if not path.exists():
+            raise InputError(f"{path} is missing: the training set is not whole, publish it again")
+        if sha256(path) != file.sha256:
+            raise InputError(f"{path} is not the file that was published (its SHA-256 differs): publish again")
+    if more := {path.name for path in folder.glob("*.parquet")} - {file.path for file in files}:
+        raise InputError(f"{folder / min(more)} was not published: take it out, or it is read as part of the set")
+    check_splits(folder, manifest.files)
+    return manifest
+
+
+def check_splits(folder: Path, files: Iterable[ShardFile]) -> None:
+    """Refuse a premise in two splits: an estimator would be tested on what it was trained on.
+
+    The premises of each split come in their order, so that they are compared like the sides of a merge.
+
+    Raises:
+        InputError: a premise stands in two splits, or a part is not sorted by premise.
+    """
+    listed = list(files)
+    in_order = [file for file in listed if file.first_premise_id is not None]
+    parts: list[tuple[Split, Part]] = sorted({(file.split, file.part) for file in in_order})
+    live = [_Premises(folder, *part, [f for f in in_order if (f.split, f.part) == part]) for part in parts]
+    while live := [each for each in live if each.ready()]:
+        bound = min(each.last for each in live)
+        _refuse_shared([(each.split, each.take(bound)) for each in live])
+    for file in listed:
+        for name in _without_order(file):
+            _check_against(folder, file, name, [other for other in listed if other.split != file.split])
+
+
+class _Premises:
+    """The premises of one part of a split, from file to file, a batch at a time."""
+
+    def __init__(self, folder: Path, split: Split, part: Part, files: list[ShardFile]) -> None:
+        self.split, self.part = split, part
+        self._batches = (batch for file in files for batch in _column(folder / file.path, "premise_id"))
+        self._ids = pa.array([], pa.string())
+        self.last = ""
+
+    def ready(self) -> bool:
+        """Whether there is a premise left; it then stands in memory."""
+        while not len(self._ids):
+            batch = next(self._batches, None)
+            if batch is None:
+                return False
+            if len(batch) and (batch[0].as_py() < self.last or pc.any(pc.less(batch[1:], batch[:-1])).as_py()):
+                raise InputError(f"the {self.part} of the split {self.split} are not sorted by premise: publish again")
+            self._ids = batch
+            self.last = batch[-1].as_py() if len(batch) else self.last
+        return True
+
+    def take(self, bound: str) -> pa.Array:
+        """The premises up to a bound, each once; what is left begins behind it."""
+        n = pc.sum(pc.less_equal(self._ids, bound)).as_py() or 0
+        taken, self._ids = self._ids[:n], self._ids[n:]
+        return pc.unique(taken)
+
+
+def _without_order(file: ShardFile) -> list[str]:
+    """The columns of premises that a shard is not sorted by; those of version 1 were not sorted by premise at all."""
+    loose = ["premise_id"] if file.first_premise_id is None else []
+    return [*loose, "lower_premise_id"] if file.part == "pairs" else loose
+
+
+def _check_against(folder: Path, file: ShardFile, name: str, others: list[ShardFile]) -> None:
+    """Look for the premises of a column in the shards of other splits."""
+    for chunk in _column(folder / file.path, name, _LOOSE_AT_ONCE):
+        ids = pc.unique(chunk)
+        for other in others:
+            for column in ("premise_id", "lower_premise_id") if other.part == "pairs" else ("premise_id",):
+                for other_ids in _column(folder / other.path, column, _LOOSE_AT_ONCE):
+                    _refuse_shared([(file.split, ids), (other.split, other_ids)])
+
+
+def _column(path: Path, name: str, rows: int = _AT_ONCE) -> Iterator[pa.Array]:
+    with pq.ParquetFile(path) as shard:
+        for batch in shard.iter_batches(batch_size=rows, columns=[name]):
+            yield batch[name]
+
+
+def _refuse_shared(sides: list[tuple[Split, pa.Array]]) -> None:
+    for (split, ids), (other, other_ids) in combinations(sides, 2):
+        if split == other:
+            continue
+        both = ids.filter(pc.is_in(ids, other_ids))
+        if len(both):
+            raise InputError(
+                f"Premise {both[0].as_py()} stands in the splits {split} and {other}: "
+                "the shares of the splits must not change once there are propositions"
+            )
