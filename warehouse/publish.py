@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from warehouse.connect import Warehouse
-from warehouse.queries import CURRENT_ESTIMATES
 from warehouse.records import content_id
 from warehouse.shards import FORMAT_VERSION, SCHEMAS, Licence, Part, Recipe
 
@@ -34,8 +33,7 @@ SELECT
 FROM (
   SELECT proposition_id, list(probability ORDER BY labeler) AS values, count(*) FILTER (is_simulated) AS n_simulated
   FROM ({estimates})
-  WHERE probability IS NOT NULL
-    AND proposition_id NOT IN (SELECT proposition_id FROM consensus WHERE method = '{method}' AND n_judgments > 0)
+  WHERE proposition_id NOT IN (SELECT proposition_id FROM consensus WHERE method = '{method}' AND n_judgments > 0)
     AND proposition_id NOT IN (SELECT proposition_id FROM valid_judgments)
   GROUP BY proposition_id
 ) e
@@ -59,7 +57,10 @@ LEFT JOIN premise_groups g ON g.premise_id = h.premise_id
 WHERE c.kind IN ('strengthened', 'weakened') AND c.parent_id IS NOT NULL
 """
 ORDER: dict[Part, str] = {"propositions": "premise_id, proposition_id", "pairs": "premise_id, pair_id"}
-ESTIMATES = f"SELECT proposition_id, labeler, probability, false AS is_simulated FROM ({CURRENT_ESTIMATES})"
+ESTIMATES = """
+  SELECT proposition_id, labeler, coalesce(recalibrated, probability) AS probability, is_simulated
+  FROM recalibrated_estimates
+""".strip()
 
 
 def queries(recipe: Recipe) -> dict[Part, str]:

@@ -106,8 +106,9 @@ def counts(warehouse: Warehouse) -> pa.Table:
 def consensus_splits(warehouse: Warehouse, method: ConsensusMethod) -> dict[str, int]:
     """How many propositions of each split have a consensus of this method."""
     rows = warehouse.sql(
-        "SELECT p.split, count(*) AS n FROM consensus c JOIN propositions p ON p.proposition_id = c.proposition_id "
-        "WHERE c.method = ? GROUP BY p.split",
+        "SELECT coalesce(g.split, p.split) AS split, count(*) AS n "
+        "FROM consensus c JOIN propositions p ON p.proposition_id = c.proposition_id "
+        "LEFT JOIN premise_groups g ON g.premise_id = p.premise_id WHERE c.method = ? GROUP BY ALL",
         [method],
     )
     return dict(zip(rows["split"].to_pylist(), rows["n"].to_pylist(), strict=True))
@@ -148,7 +149,8 @@ def current_estimates(warehouse: Warehouse, split: Split) -> list[Estimate]:
     columns = ", ".join(f"e.{name}" for name in arrow_schema(Estimate).names)
     query = (
         f"SELECT {columns} FROM ({CURRENT_ESTIMATES}) e JOIN propositions p ON p.proposition_id = e.proposition_id "
-        "WHERE p.split = ? ORDER BY e.labeler, e.proposition_id"
+        "LEFT JOIN premise_groups g ON g.premise_id = p.premise_id "
+        "WHERE coalesce(g.split, p.split) = ? ORDER BY e.labeler, e.proposition_id"
     )
     return to_records(Estimate, warehouse.sql(query, [split]))
 
