@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli_data import attach, export, importing, sql, studio, tables, trace
+from flows.cli_data import attach, export, importing, snapshots, sql, studio, tables, trace
 from flows.console import Chosen, out, quiet_prefect, say, settings
 from flows.settings import CONFIG_NAME
 from warehouse.errors import InputError, OddsError
@@ -37,6 +37,7 @@ app.command()(tables)
 app.command()(export)
 app.command()(attach)
 app.command()(trace)
+app.command()(snapshots)
 
 
 INTERRUPTED = "interrupted; what was done until now is kept, the same command goes on from there"
@@ -165,6 +166,15 @@ def agree(
 
 
 @app.command()
+def recalibrate() -> None:
+    """Fit a map from each labeler's estimates to the judgments, outside of the test split."""
+    _ready()
+    from flows.recalibrate import recalibrate as flow
+
+    _run(flow)
+
+
+@app.command()
 def publish(
     verify: Annotated[bool, typer.Option("--verify", help="Recheck the hashes of the newest dataset instead.")] = False,
     name: Annotated[
@@ -226,6 +236,20 @@ def cycle() -> None:
     from flows.cycle import cycle as flow
 
     flow(config=Chosen.config)
+
+
+@app.command()
+def maintain(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    grace_hours: Annotated[
+        float, typer.Option(min=0, help="How long what is no longer needed stays for those who are reading it.")
+    ] = 24,
+) -> None:
+    """Merge small files, expire old snapshots that nothing rests on, and remove files that nobody needs."""
+    _ready()
+    from flows.maintain import maintain_warehouse as flow
+
+    _run(flow, dry_run=dry_run, grace_hours=grace_hours)
 
 
 @app.command()

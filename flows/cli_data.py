@@ -106,6 +106,15 @@ def trace(
     print_trace(found, out)
 
 
+def snapshots(
+    limit: Annotated[int, typer.Option(min=1, help="Snapshots to show at most, the newest first.")] = 40,
+) -> None:
+    """List the snapshots that `--at` can name: number, time, what changed, and the datasets that rest on them."""
+    from flows.maintain import snapshots_table
+
+    out.print(snapshots_table(settings(), limit))
+
+
 @importing.command("premises")
 def import_premises(file: Annotated[Path, typer.Argument(help="JSONL, CSV or parquet with a column `text`.")]) -> None:
     """Import premises."""
@@ -146,6 +155,16 @@ def import_judgments(
 
     outcome = run(settings(), file, source=source, columns=column or [], scale=scale, annotators=annotators)
     say(outcome.line())
+
+
+@importing.command("groups")
+def import_groups(
+    file: Annotated[Path, typer.Argument(help="JSONL, CSV or parquet with columns `annotator` and `group`.")],
+) -> None:
+    """Put annotators into groups, such as teams, which agreement is measured for."""
+    from flows.imports import import_groups as run
+
+    say(run(settings(), file).line())
 
 
 @studio.command("start")

@@ -16,6 +16,7 @@ from flows.propose import propose
 from flows.publish import publish
 from flows.pull import pull
 from flows.push import push
+from flows.recalibrate import recalibrate
 from flows.services import judged_splits
 from flows.settings import load_settings
 from flows.simulate import simulate
@@ -24,7 +25,7 @@ from flows.train import train
 
 @flow(name="cycle")
 def cycle(config: Path | None = None) -> list[Outcome]:
-    """Run propose, elicit, push, (simulate,) pull, agree, publish, train and evaluate; gives their outcomes in order.
+    """Run propose, elicit, push, (simulate,) pull, recalibrate, agree, publish, train, evaluate; gives their outcomes.
 
     Where people have not judged enough yet to train on, it stops after `agree` and says so.
     """
@@ -56,6 +57,7 @@ def judging(config: Path | None) -> Iterator[Outcome]:
 
 def learning(config: Path | None) -> Iterator[Outcome]:
     """The stages behind the judgments, as far as the judgments carry."""
+    yield recalibrate(config=config)
     yield agree(config=config)
     judged = judged_splits(load_settings(config))
     if missing := [split for split in ("train", "dev", "test") if not judged.get(split)]:

@@ -11,10 +11,11 @@ from pydantic import ValidationError
 from flows.outcome import Outcome
 from flows.services import writing
 from flows.settings import Settings
+from warehouse.annotators import read_groups
 from warehouse.errors import InputError
 from warehouse.imports import JudgmentMapping, read_judgments
 from warehouse.records import AnnotatorKind
-from warehouse.store import Merged, merge_all
+from warehouse.store import Merged, merge, merge_all
 from warehouse.texts import read_premises, read_propositions
 
 COLUMNS = tuple(name for name in JudgmentMapping.model_fields if name not in ("scale", "annotator_kind"))
@@ -51,6 +52,13 @@ def import_judgments(
         rows = [batch.premises, batch.propositions, batch.annotators, batch.judgments, batch.drops]
         merged = merge_all(warehouse, rows)
     return _outcome("import judgments", merged)
+
+
+def import_groups(settings: Settings, file: Path) -> Outcome:
+    """Put annotators into the groups that a file gives them. All or nothing, as for premises."""
+    with writing(settings) as warehouse:
+        merged = merge(warehouse, read_groups(warehouse, file))
+    return Outcome(stage="import groups", counts={"annotators changed": merged.updated, "as before": merged.unchanged})
 
 
 def mapping_of(columns: Sequence[str], scale: str) -> JudgmentMapping:

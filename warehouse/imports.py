@@ -30,8 +30,9 @@ class JudgmentMapping(BaseModel):
     only where the annotator could not judge (other empty ones are dropped, and counted). cannot_judge: true or false,
     yes or no, 1 or 0, empty for false. submitted_at: ISO 8601, or as in "Wed Dec 19 16:10:21 PST 2018"; without a zone
     it is UTC. status: as the source says it, kept in lower case; judgments that are `rejected` do not count. batch: any
-    text. lead_time: seconds. source_id: a unique id of the judgment; without one a judgment is known by its annotator,
-    its proposition and its place among the judgments of that annotator on it, in the order of the file.
+    text. group: the group that the annotator belongs to, the same in all rows that name it. lead_time: seconds.
+    source_id: a unique id of the judgment; without one a judgment is known by its annotator, its proposition and its
+    place among the judgments of that annotator on it, in the order of the file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +46,7 @@ class JudgmentMapping(BaseModel):
     submitted_at: str | None = "submitted_at"
     status: str | None = "status"
     batch: str | None = "batch"
+    group: str | None = "group"
     lead_time: str | None = "lead_time"
     source_id: str | None = None
     annotator_kind: Annotated[AnnotatorKind, Field(description="what the annotators of the file are")] = "imported"
@@ -88,9 +90,14 @@ def read_judgments(
     premises, hypotheses = distinct(read, mapping.premise), distinct(read, mapping.hypothesis)
     annotators = distinct(read, mapping.annotator)
     propositions, rows = _propositions(premises, hypotheses, origin, split_shares)
+    groups = _groups(read, mapping.group, annotators)
     annotator_rows = [
         Annotator(
-            annotator_id=records.annotator_id(origin, one), kind=mapping.annotator_kind, source=origin, source_id=one
+            annotator_id=records.annotator_id(origin, one),
+            kind=mapping.annotator_kind,
+            source=origin,
+            source_id=one,
+            annotator_group=groups.get(one),
         )
         for one in annotators.values
     ]
@@ -102,11 +109,29 @@ def read_judgments(
 def _judgment_columns(path: Path, mapping: JudgmentMapping) -> TextColumns:
     required = [str(getattr(mapping, name)) for name in REQUIRED]
     optional: list[str] = []
-    for name in ("cannot_judge", "submitted_at", "status", "batch", "lead_time", "source_id"):
+    for name in ("cannot_judge", "submitted_at", "status", "batch", "group", "lead_time", "source_id"):
         column = getattr(mapping, name)
         if column is not None:
             (required if name in mapping.model_fields_set else optional).append(column)
     return read_columns(path, required, optional)
+
+
+def _groups(read: TextColumns, column: str | None, annotators: Distinct) -> dict[str, str]:
+    """The group of each annotator that has one. Raises `InputError` for an annotator in two groups."""
+    if column is None or column not in read.columns:
+        return {}
+    given = read.columns[column].dictionary_encode()
+    names = given.dictionary.to_pylist()
+    codes = given.indices.fill_null(-1).to_numpy().astype(np.int64)
+    _, rows = np.unique(annotators.codes * (len(names) + 1) + codes, return_index=True)
+    groups: dict[str, str] = {}
+    for row in np.sort(rows[codes[rows] >= 0]).tolist():
+        annotator, group = annotators.values[annotators.codes[row]], names[codes[row]]
+        if groups.setdefault(annotator, group) != group:
+            raise read.error(
+                row, column, f"{annotator!r} is in {groups[annotator]!r} above: an annotator has one group"
+            )
+    return groups
 
 
 def _propositions(

@@ -80,13 +80,17 @@ def now() -> datetime:
 
 
 class Record(BaseModel):
-    """A row. `table` and `key` say where it goes; `volatile` names the fields whose change alone is no change."""
+    """A row. `table` and `key` say where it goes; `volatile` names the fields whose change alone is no change.
+
+    `kept` names the fields that a row without them leaves as they are: another source knows them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     table: ClassVar[str]
     key: ClassVar[str]
     volatile: ClassVar[frozenset[str]] = frozenset({"created_at"})
+    kept: ClassVar[frozenset[str]] = frozenset()
 
 
 class Premise(Record):
@@ -191,6 +195,7 @@ class Annotator(Record):
 
     table: ClassVar[str] = "annotators"
     key: ClassVar[str] = "annotator_id"
+    kept: ClassVar[frozenset[str]] = frozenset({"qualified_at", "reliability", "annotator_group"})
 
     annotator_id: Text
     kind: AnnotatorKind

@@ -213,7 +213,8 @@ def _delete(warehouse: Warehouse, record: type[Record], where: str, params: Sequ
 def _merge_staged(warehouse: Warehouse, record: type[Record]) -> Merged:
     names = arrow_schema(record).names
     compared = [name for name in names if name != record.key and name not in record.volatile]
-    differs = " OR ".join(f"t.{name} IS DISTINCT FROM s.{name}" for name in compared)
+    new = {name: f"coalesce(s.{name}, t.{name})" if name in record.kept else f"s.{name}" for name in names}
+    differs = " OR ".join(f"t.{name} IS DISTINCT FROM {new[name]}" for name in compared)
     if record in FIRST_STAYS:
         differs = "false"
     on = f"t.{record.key} = s.{record.key}"
@@ -223,7 +224,7 @@ def _merge_staged(warehouse: Warehouse, record: type[Record]) -> Merged:
         f"FROM {_staged(record)} s LEFT JOIN {record.table} t ON {on}"
     ).to_pylist()[0]
     inserted, updated = counted["inserted"], counted["updated"]
-    sets = ", ".join(f"{name} = s.{name}" for name in names if name not in (record.key, "created_at"))
+    sets = ", ".join(f"{name} = {new[name]}" for name in names if name not in (record.key, "created_at"))
     update = f"WHEN MATCHED AND ({differs}) THEN UPDATE SET {sets} " if updated else ""
     insert = f"WHEN NOT MATCHED THEN INSERT VALUES ({', '.join(f's.{name}' for name in names)})" if inserted else ""
     if update or insert:

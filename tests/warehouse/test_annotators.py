@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.store import made_annotator, made_rows
+from warehouse import Warehouse
+from warehouse.annotators import read_groups
+from warehouse.errors import InputError
+from warehouse.imports import read_judgments
+from warehouse.records import Annotator
+from warehouse.store import Merged, merge, merge_all, read
+
+
+def groups(warehouse: Warehouse) -> dict[str, str | None]:
+    return {each.source_id: each.annotator_group for each in read(warehouse, Annotator)}
+
+
+def test_a_file_puts_annotators_into_groups_and_a_later_pull_leaves_them_there(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    merge_all(warehouse, made_rows([("p", "a", 0.5), ("p", "b", 0.5)]))
+    (tmp_path / "groups.csv").write_text("annotator,group\na,experts\n")
+    assert merge(warehouse, read_groups(warehouse, tmp_path / "groups.csv")) == Merged(updated=1)
+    assert groups(warehouse) == {"a": "experts", "b": None}
+    assert merge(warehouse, [made_annotator("a"), made_annotator("b")]) == Merged(unchanged=2)
+    renamed = made_annotator("a").model_copy(update={"name": "Ada"})
+    assert merge(warehouse, [renamed]) == Merged(updated=1)
+    assert groups(warehouse) == {"a": "experts", "b": None}
+    (tmp_path / "groups.csv").write_text("annotator,group\nAda,novices\n")
+    assert merge(warehouse, read_groups(warehouse, tmp_path / "groups.csv")) == Merged(updated=1)
+
+
+def test_an_unknown_or_ambiguous_annotator_is_said_with_its_row(warehouse: Warehouse, tmp_path: Path) -> None:
+    other = made_annotator("a").model_copy(update={"annotator_id": "x", "source": "elsewhere"})
+    merge(warehouse, [made_annotator("a"), other])
+    path = tmp_path / "groups.csv"
+    path.write_text("annotator,group\nnobody,experts\n")
+    with pytest.raises(InputError, match=r"row 1, column 'annotator'.*judged nothing yet"):
+        read_groups(warehouse, path)
+    path.write_text("annotator,group\na,experts\n")
+    with pytest.raises(InputError, match="several sources"):
+        read_groups(warehouse, path)
+    path.write_text("annotator,group,source\na,experts,elsewhere\n")
+    assert [each.annotator_id for each in read_groups(warehouse, path)] == ["x"]
+
+
+def test_judgments_bring_the_groups_of_their_annotators(tmp_path: Path) -> None:
+    path = tmp_path / "judgments.csv"
+    path.write_text("premise,hypothesis,annotator,rating,group\nP,H,a,10,one\nP,H,b,20,\nP,I,a,30,one\n")
+    rows = read_judgments(path).annotators.to_pylist()
+    assert {row["source_id"]: row["annotator_group"] for row in rows} == {"a": "one", "b": None}
+    path.write_text("premise,hypothesis,annotator,rating,group\nP,H,a,10,one\nP,I,a,30,two\n")
+    with pytest.raises(InputError, match=r"row 2, column 'group'.*has one group"):
+        read_judgments(path)

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from tests.fixtures.store import made_proposition, made_rows
+from warehouse import Warehouse
+from warehouse.calibration import calibration_pairs
+from warehouse.records import Estimate, PremiseGroup, Split
+from warehouse.store import merge_all
+
+
+def estimates(names: list[str]) -> list[Estimate]:
+    return [
+        Estimate(
+            estimate_id=name,
+            proposition_id=made_proposition(name).proposition_id,
+            labeler="panel",
+            labeler_version="1",
+            method="token",
+            probability=0.5,
+        )
+        for name in names
+    ]
+
+
+def test_no_row_of_the_test_split_is_ever_seen(warehouse: Warehouse) -> None:
+    names = [f"p{i}" for i in range(60)]
+    held_out = {made_proposition(name).proposition_id for name in names if made_proposition(name).split == "test"}
+    trained = [name for name in names if made_proposition(name).split == "train"]
+    assert len(held_out) > 5
+    merge_all(warehouse, made_rows([(name, annotator, 0.25) for name in names for annotator in "ab"]))
+    # A premise in a group that is held out is held out too, and so is a test premise in a group that claims otherwise.
+    grouped: dict[str, Split] = {
+        trained[0]: "test",
+        next(n for n in names if made_proposition(n).split == "test"): "train",
+    }
+    groups = [
+        PremiseGroup(premise_id=made_proposition(name).premise_id, group_id="g", reason="near-duplicate", split=split)
+        for name, split in grouped.items()
+    ]
+    merge_all(warehouse, [estimates(names), groups])
+    pairs = calibration_pairs(warehouse)
+    seen = set(pairs["proposition_id"].to_pylist())
+    assert not seen & held_out
+    assert made_proposition(trained[0]).proposition_id not in seen
+    assert len(seen) == len(names) - len(held_out) - 1
+    assert set(pairs["judged"].to_pylist()) == {0.25}
+    assert set(pairs["n_judgments"].to_pylist()) == {2}
+
+
+def test_only_what_is_judged_and_estimated_counts(warehouse: Warehouse) -> None:
+    name = next(f"p{i}" for i in range(60) if made_proposition(f"p{i}").split == "train")
+    merge_all(warehouse, made_rows([(name, "a", 0.25)], {"a": "simulated"}))
+    assert calibration_pairs(warehouse).num_rows == 0
+    merge_all(warehouse, [estimates([name, "unjudged"])])
+    (row,) = calibration_pairs(warehouse).to_pylist()
+    assert (row["labeler"], row["estimate"], row["judged"], row["n_simulated"]) == ("panel", 0.5, 0.25, 1)
