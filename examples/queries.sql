@@ -1,4 +1,4 @@
--- Questions to the warehouse. Each runs with `odds sql "..."`, and `odds tables` says what every column means.
+-- Questions to the warehouse. All of them: `odds sql @examples/queries.sql`; `odds tables` says what every column means.
 
 -- How far is the work, and how much of it is simulated?
 SELECT stage, n, n_simulated FROM progress ORDER BY position;

@@ -9,6 +9,8 @@ from pathlib import Path
 from statistics import correlation, mean
 from typing import TypedDict
 
+from examples.make_judgments import rows
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 GENRES = ("everyday", "news", "science", "fiction")
 NEGATION = re.compile(r"\b(?:no|not|never|nobody|nothing|neither|none|without)\b|n't\b", re.IGNORECASE)
@@ -33,8 +35,23 @@ def lines(name: str) -> list[str]:
     return (EXAMPLES / name).read_text(encoding="utf-8").splitlines()
 
 
+class JudgmentRow(TypedDict):
+    premise: str
+    hypothesis: str
+    annotator: str
+    group: str
+    rating: float
+    cannot_judge: bool
+    batch: str
+    submitted_at: str
+    lead_time: float
+    simulated: bool
+    license: str
+
+
 PREMISES: list[PremiseRow] = [json.loads(line) for line in lines("premises.jsonl")]
 PROPOSITIONS: list[PropositionRow] = [json.loads(line) for line in lines("propositions.jsonl")]
+JUDGMENTS: list[JudgmentRow] = [json.loads(line) for line in lines("judgments.jsonl")]
 
 
 def probabilities() -> list[float]:
@@ -133,3 +150,47 @@ def test_negation_gives_nothing_away() -> None:
 def test_length_gives_nothing_away() -> None:
     lengths = [float(len(row["hypothesis"].split())) for row in PROPOSITIONS]
     assert abs(correlation(lengths, probabilities())) < 0.2
+
+
+def test_the_judgments_are_those_of_the_generator() -> None:
+    made = [json.dumps(row, ensure_ascii=False) for row in rows([dict(row) for row in PROPOSITIONS])]
+    assert lines("judgments.jsonl") == made
+    other = rows([dict(row) for row in PROPOSITIONS], seed=1)
+    assert [row["rating"] for row in other] != [row["rating"] for row in JUDGMENTS]
+
+
+def test_every_judgment_says_that_it_is_simulated() -> None:
+    for row in JUDGMENTS:
+        assert set(row) == set(JudgmentRow.__annotations__)
+        assert row["simulated"] is True
+        assert row["annotator"].startswith("simulated-")
+        assert row["group"].startswith("simulated-")
+        assert row["license"] == "CC0-1.0"
+        assert 0 <= row["rating"] <= 100
+        assert row["lead_time"] > 0
+
+
+def test_the_judgments_are_what_the_readme_promises() -> None:
+    readme = (EXAMPLES / "README.md").read_text()
+    pairs = {(row["premise"], row["hypothesis"]) for row in JUDGMENTS}
+    assert pairs == {(row["premise"], row["hypothesis"]) for row in PROPOSITIONS}
+    groups = {row["annotator"]: row["group"] for row in JUDGMENTS}
+    assert Counter(groups.values()) == {"simulated-staff": 6, "simulated-crowd": 6}
+    assert {row["batch"] for row in JUDGMENTS} == {"pilot", "main"}
+    days = [row["submitted_at"][:10] for row in JUDGMENTS]
+    assert ("2026-01-05" <= min(days), max(days) <= "2026-02-27") == (True, True)
+    each = Counter((row["annotator"], row["premise"], row["hypothesis"]) for row in JUDGMENTS)
+    repeats, cannot = sum(each.values()) - len(each), sum(row["cannot_judge"] for row in JUDGMENTS)
+    assert len(each) == 96 * 6
+    assert f"| `judgments.jsonl` | {len(JUDGMENTS)} |" in readme
+    assert f"{repeats} repeats" in readme
+    assert f"{cannot} times" in readme
+
+
+def test_one_annotator_is_careless_and_the_others_are_not() -> None:
+    written = {(row["premise"], row["hypothesis"]): row["probability"] for row in PROPOSITIONS}
+    by_annotator: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    for row in JUDGMENTS:
+        by_annotator[row["annotator"]].append((row["rating"], written[row["premise"], row["hypothesis"]]))
+    r = {name: correlation(*zip(*pairs, strict=True)) for name, pairs in by_annotator.items()}
+    assert r.pop("simulated-12") < min(r.values()) - 0.1
