@@ -29,7 +29,9 @@ types: $(VENV)/.ready  ## strict mypy
 	@$(BIN)/mypy
 
 bench: setup  ## the figures of benchmarks/README.md, each beside its peer
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --constraint requirements/odds.txt --editable '.[bench]'
+	@for figure in agreement consensus merge publish; do \
+	  echo "== benchmarks/$$figure.py"; PYTHONPATH=. $(BIN)/python -m benchmarks.$$figure || exit 1; done
 
 clean:  ## stop the demo's Label Studio; remove the environments, the demo's data and the caches
 	@if [ -x $(BIN)/odds ] && [ -f demo/odds.toml ]; then $(BIN)/odds --config demo/odds.toml studio stop; fi

@@ -1,81 +1,99 @@
-"""Interval alpha with its interval in SQL, beside the package `krippendorff`, on continuous ratings; in one run.
+"""Interval alpha with a 2,000-draw interval on a DuckLake table, beside a plain GROUP BY and package `krippendorff`.
 
-    python benchmarks/agreement.py [rows ...]
+    python -m benchmarks.agreement [judgments ...]
 
-Judgments are made up: ten annotators a proposition, normal noise around a uniform truth. The package builds an array
-of values x values for each proposition, so that it is only asked up to the size that `PEER_LIMIT` names.
+Judgments are made up and continuous, ten a proposition. The package, which gives alpha without an interval, builds an
+array of values x values for each proposition; it is tried at growing sizes with 16 GiB of address space until it fails.
+Every measurement runs in a process of its own.
 """
 
 from __future__ import annotations
 
-import resource
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import krippendorff
 import numpy as np
-import pyarrow as pa
 
-from warehouse import Warehouse, open_warehouse
-from warehouse.agreement import alpha_sql
-from warehouse.resample import alpha_figure
+from benchmarks.made import fill
+from benchmarks.measure import Clock, measured
+from warehouse import open_warehouse
+from warehouse.agreement import interval_alpha, measure_agreement
 
-PER_PROPOSITION = 10
-DRAWS = 2000
-PEER_LIMIT = 1500
-SIZES = (1_000, 10_000, 100_000, 1_000_000)
-
-
-def judgments(rows: int) -> pa.Table:
-    """Made-up judgments: unit and value, `PER_PROPOSITION` values a unit."""
-    rng = np.random.default_rng(rows)
-    units = np.repeat(np.arange(rows // PER_PROPOSITION), PER_PROPOSITION)
-    truth = rng.uniform(size=rows // PER_PROPOSITION)[units]
-    return pa.table({"unit": units, "value": np.clip(truth + rng.normal(scale=0.2, size=rows), 0, 1)})
+EACH = 10
+SIZES = (1_000_000, 10_000_000)
+PEER_SIZES = (500, 1_000, 1_500, 2_000, 3_000)
+PEER_GIB = 16.0
+MEMORY = "3GB"
+EVERY_FIGURE = 10_000_000  # the largest size at which all figures of all slices are measured too
 
 
-def timed(work: Callable[[], float]) -> tuple[float, float]:
-    """What `work` gives, and the seconds it took."""
-    began = time.perf_counter()
-    result = work()
-    return result, time.perf_counter() - began
+def ours(catalog: str) -> tuple[object, float]:
+    with open_warehouse(catalog, memory_limit=MEMORY) as warehouse, Clock() as clock:
+        figure = interval_alpha(warehouse, "judgments", "proposition_id", "probability")
+    return figure, clock.seconds
 
 
-def ours(warehouse: Warehouse) -> float:
-    """Alpha in one scan, and its interval from 2,000 resamples of the propositions."""
-    alpha: float = warehouse.sql(alpha_sql("made", "unit", "value"))["alpha"][0].as_py()
-    sums = warehouse.sql(
-        "SELECT count(*)::DOUBLE AS m, sum(value) AS s, sum(value * value) AS q FROM made GROUP BY unit ORDER BY unit"
+def plain(catalog: str) -> tuple[object, float]:
+    """The GROUP BY of the same columns that the figure cannot do without."""
+    query = (
+        "SELECT sum(m), sum(s), sum(q) FROM (SELECT count(probability) AS m, sum(probability) AS s, "
+        "sum(probability * probability) AS q FROM judgments GROUP BY proposition_id)"
     )
-    figure = alpha_figure(sums["m"].to_numpy(), sums["s"].to_numpy(), sums["q"].to_numpy(), DRAWS, 0)
-    assert figure.low is not None
-    return alpha
+    with open_warehouse(catalog, memory_limit=MEMORY) as warehouse, Clock() as clock:
+        row = warehouse.sql(query).to_pylist()[0]
+    return row, clock.seconds
 
 
-def peer(table: pa.Table) -> float:
-    """Alpha by the package, without an interval."""
-    values = table["value"].to_numpy().reshape(-1, PER_PROPOSITION).T
-    return float(krippendorff.alpha(values, level_of_measurement="interval"))
+def every_figure(catalog: str) -> tuple[object, float]:
+    """All that `odds agree` measures: every metric of every slice."""
+    with open_warehouse(catalog) as warehouse, Clock() as clock:
+        figures = measure_agreement(warehouse)
+    return len(figures), clock.seconds
+
+
+def peer(judgments: int) -> tuple[object, float]:
+    import krippendorff
+
+    rng = np.random.default_rng(judgments)
+    truth = rng.uniform(size=judgments // EACH)
+    values = np.clip(truth + rng.normal(scale=0.2, size=(EACH, len(truth))), 0, 1)
+    with Clock() as clock:
+        alpha = float(krippendorff.alpha(values, level_of_measurement="interval"))
+    return alpha, clock.seconds
 
 
 def main() -> None:
     sizes = [int(size) for size in sys.argv[1:]] or SIZES
-    print(f"{'judgments':>10}  {'odds s':>8}  {'krippendorff s':>14}  {'difference':>10}")
-    with tempfile.TemporaryDirectory() as folder, open_warehouse(Path(folder) / "catalog.sqlite", read_only=False) as w:
-        for size in sizes:
-            table = judgments(size)
-            w.connection.register("made", table)
-            alpha, seconds = timed(lambda: ours(w))
-            if size <= PEER_LIMIT:
-                other, peer_seconds = timed(lambda table=table: peer(table))  # type: ignore[misc]
-                print(f"{size:>10,}  {seconds:>8.3f}  {peer_seconds:>14.3f}  {abs(alpha - other):>10.1e}")
+    print("| judgments | alpha and interval, s | GiB | plain GROUP BY, s | ratio | all figures, s | GiB |")
+    print("|---|---|---|---|---|---|---|")
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            catalog = str(Path(folder) / "catalog.sqlite")
+            with open_warehouse(catalog, read_only=False) as warehouse:
+                fill(warehouse, size, EACH)
+            group, alpha = measured(plain, catalog), measured(ours, catalog)
+            row = f"| {size:,} | {alpha.seconds:.2f} | {alpha.peak_gib:.2f} | {group.seconds:.2f} "
+            row += f"| {alpha.seconds / group.seconds:.2f} "
+            if size <= EVERY_FIGURE:
+                every = measured(every_figure, catalog)
+                row += f"| {every.seconds:.1f} ({every.result} figures) | {every.peak_gib:.2f} |"
             else:
-                print(f"{size:>10,}  {seconds:>8.3f}  {'not asked':>14}")
-            w.connection.unregister("made")
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB, the peer's included")
+                row += "| not measured | |"
+            print(row, flush=True)
+    print(f"\n| judgments | krippendorff {krippendorff_version()}, s | GiB |\n|---|---|---|")
+    for size in PEER_SIZES:
+        other = measured(peer, size, memory_gib=PEER_GIB)
+        took = f"{other.seconds:.2f} | {other.peak_gib:.2f}" if other.survived else f"out of {PEER_GIB:.0f} GiB |"
+        print(f"| {size:,} | {took} |", flush=True)
+        if not other.survived:
+            break
+
+
+def krippendorff_version() -> str:
+    from importlib.metadata import version
+
+    return version("krippendorff")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Made-up warehouses for the benchmarks: real tables of a real DuckLake, filled by SQL, with ids like those of real rows."""
+"""Made-up warehouses for the benchmarks: tables of a real DuckLake, filled by SQL, with ids like those of real rows."""
 
 from __future__ import annotations
 
 from warehouse.connect import Warehouse
+from warehouse.records import Judgment
+from warehouse.schema import arrow_schema, sql_type
 
 ROWS_AT_ONCE = 5_000_000
 PROPOSITION_ID = "substr(md5('p' || {0}), 1, 24)"
@@ -13,7 +15,8 @@ def fill(warehouse: Warehouse, judgments: int, each: int = 5, annotators: int = 
     """Fill an empty warehouse with continuous judgments, `each` of them a proposition, and what they need.
 
     A judgment is the proposition's probability plus an error whose size depends on the annotator, cut to [0, 1].
-    No annotator judges a proposition twice.
+    No annotator judges a proposition twice, and the judgments of a proposition are spread over the whole table, as they
+    are where every annotator goes through all propositions.
     """
     propositions = judgments // each
     run = warehouse.connection.execute
@@ -44,23 +47,39 @@ def fill(warehouse: Warehouse, judgments: int, each: int = 5, annotators: int = 
         """
     )
     for start in range(0, judgments, ROWS_AT_ONCE):
-        run(judgments_sql("INSERT INTO judgments BY NAME", start, min(start + ROWS_AT_ONCE, judgments), each, annotators))
+        end = min(start + ROWS_AT_ONCE, judgments)
+        run(judgments_sql("INSERT INTO judgments BY NAME", start, end, propositions, annotators))
 
 
-def judgments_sql(into: str, start: int, end: int, each: int, annotators: int) -> str:
-    """Rows of the table `judgments` with the numbers from `start` to `end`; `into` says what to do with them."""
-    # Neighbouring judgments of a proposition are of different annotators, since the step has no factor with `each`.
+def judgments_sql(into: str, start: int, end: int, propositions: int, annotators: int) -> str:
+    """Rows of the table `judgments` with the numbers from `start` to `end`; `into` says what to do with them.
+
+    Judgment i is round i // propositions of the proposition i % propositions.
+    """
     return f"""
         {into}
         SELECT
-          substr(md5('j' || i), 1, 24) AS judgment_id, {PROPOSITION_ID.format(f"(i // {each})")} AS proposition_id,
+          substr(md5('j' || i), 1, 24) AS judgment_id, {PROPOSITION_ID.format("proposition")} AS proposition_id,
           {ANNOTATOR_ID.format("annotator")} AS annotator_id,
-          greatest(0, least(1, truth + (.05 + .2 * (annotator % 10) / 9) * 2 * (random() + random() - 1))) AS probability,
+          greatest(0, least(1, truth + (.05 + .2 * (annotator % 10) / 9) * 2 * (random() + random() - 1)))
+            AS probability,
           false AS cannot_judge, 'benchmark' AS source, i::VARCHAR AS source_id, i AS sequence, 'submitted' AS status,
           TIMESTAMPTZ '2026-01-01' + to_seconds(i // 2) AS submitted_at, now() AS created_at
         FROM (
-          SELECT i, ((i // {each}) * 7919 + i % {each} * 31) % {annotators} AS annotator,
-            (hash(i // {each}) % 1000000) / 1e6 AS truth
+          SELECT i, i % {propositions} AS proposition, (proposition * 7919 + i // {propositions} * 31) % {annotators}
+            AS annotator, (hash(proposition) % 1000000) / 1e6 AS truth
           FROM range({start}, {end}) t(i)
         )
     """
+
+
+def staged_sql(start: int, end: int, propositions: int, annotators: int = 10_000) -> str:
+    """A query for whole rows of the table `judgments`, in the order of the record's fields."""
+    columns = ", ".join(arrow_schema(Judgment).names)
+    made = judgments_sql("", start, end, propositions, annotators)
+    missing = ", ".join(
+        f"NULL::{sql_type(field.type)} AS {field.name}"
+        for field in arrow_schema(Judgment)
+        if f"AS {field.name}" not in made
+    )
+    return f"SELECT {columns} FROM (SELECT *, {missing} FROM ({made}))"

@@ -72,7 +72,7 @@ def test_cycle_twice_and_after_a_change(
 
     ended_well(odds("import", "propositions", "propositions.jsonl"))
     first = ended_well(odds("cycle", env=secret, timeout=900))
-    for stage in ("propose", "elicit", "push", "simulate", "pull", "recalibrate", "agree", "publish", "train", "evaluate"):
+    for stage in "propose elicit push simulate pull recalibrate agree publish train evaluate".split():
         assert f"\n{stage}: " in "\n" + first
 
     with opened(tmp_path) as warehouse:
