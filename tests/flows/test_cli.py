@@ -37,7 +37,7 @@ def test_every_command_has_a_help_and_stands_in_the_readme() -> None:
 
 def test_every_deployment_names_a_flow() -> None:
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-    assert {"nightly", "hourly", "on-demand"} == {each["name"] for each in deployments}
+    assert {"nightly", "hourly", "weekly", "on-demand"} == {each["name"] for each in deployments}
     for each in deployments:
         path, _, name = each["entrypoint"].partition(":")
         module = importlib.import_module(path.removesuffix(".py").replace("/", "."))

@@ -1,0 +1,61 @@
+"""Maintain: merge small files, expire old snapshots, and remove the files that nobody needs any more."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from prefect import flow
+from rich.table import Table
+
+from flows.outcome import Outcome
+from flows.services import reading, writing
+from flows.settings import Settings, load_settings
+from warehouse.maintenance import Maintained, maintain, snapshots
+
+GRACE_HOURS = 24.0
+
+
+@flow(name="maintain")
+def maintain_warehouse(config: Path | None = None, grace_hours: float = GRACE_HOURS, dry_run: bool = False) -> Outcome:
+    """Maintain the warehouse. A snapshot that a dataset or the consensus rests on never expires.
+
+    Args:
+        config: the settings file.
+        grace_hours: how long what is no longer needed stays for those who began to read before.
+        dry_run: only say what would be done.
+    """
+    settings = load_settings(config)
+    keep = timedelta(days=settings.warehouse.keep_snapshots_days)
+    with writing(settings) as warehouse:
+        done = maintain(warehouse, keep, timedelta(hours=grace_hours), dry_run=dry_run)
+    counts = {
+        "rows moved from the catalog to files": done.moved_rows,
+        "small files merged": done.small_files,
+        "snapshots expired": done.expired,
+        "unneeded files removed": done.unneeded_files,
+        "orphan files removed": done.orphan_files,
+    }
+    return Outcome(stage="maintain", counts=counts, note=_note(done, dry_run))
+
+
+def snapshots_table(settings: Settings, limit: int) -> Table:
+    """The newest snapshots for a terminal: number, time, what changed, and the datasets that rest on it."""
+    with reading(settings) as warehouse:
+        listed = snapshots(warehouse)
+    table = Table("snapshot", "time (UTC)", "what changed", "datasets", header_style="bold")
+    for one in listed[:limit]:
+        table.add_row(str(one.number), f"{one.time:%Y-%m-%d %H:%M:%S}", one.changes, ", ".join(one.datasets))
+    if len(listed) > limit:
+        table.caption = f"the newest {limit:,} of {len(listed):,}; --limit shows more"
+    return table
+
+
+def _note(done: Maintained, dry_run: bool) -> str:
+    said = ["dry run: nothing was changed; so many at most"] if dry_run else []
+    if done.foreign:
+        said.append(
+            f"{len(done.foreign):,} parquet files in the data folder are not the warehouse's, such as "
+            f"{done.foreign[0]}: move them away, then orphan files can be removed"
+        )
+    return "; ".join(said)
