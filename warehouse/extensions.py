@@ -42,7 +42,7 @@ def connection_with(
     for extension in extensions:
         load(connection, extension)
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
-    connection.execute("SET GLOBAL enable_progress_bar = false")
+    connection.execute("SET enable_progress_bar = false")
     return connection
 
 
