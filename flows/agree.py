@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from prefect import flow
-from rich.table import Table
 
 from flows.outcome import Outcome
-from flows.services import reading, writing
-from flows.settings import Settings, load_settings
+from flows.services import writing
+from flows.settings import load_settings
 from warehouse.agreement import measure_agreement, unrecorded
 from warehouse.queries import current_agreement
 from warehouse.records import Agreement
@@ -70,38 +69,3 @@ def _headline(figures: list[Agreement]) -> str:
     interval = f", 95% [{alpha.low:.3f}, {alpha.high:.3f}]" if alpha.low is not None and alpha.high is not None else ""
     simulated = f", {alpha.n_simulated:,} of {alpha.n_judgments:,} judgments simulated" if alpha.n_simulated else ""
     return f"interval alpha {alpha.value:.6f}{interval}{simulated}"
-
-
-def shown_figures(figures: list[Agreement], scope: str) -> list[Agreement]:
-    """The figures of a scope that a person reads: alpha first, and alpha for each slice where there are several."""
-    own = [each for each in figures if each.scope == scope]
-    slices = {each.slice for each in own if each.slice != "all"}
-    several = len(slices) > len({name.partition("=")[0] for name in slices})
-    alpha_first = sorted(own, key=lambda each: (each.metric != "interval_alpha", each.slice != "all"))
-    return [each for each in alpha_first if each.slice == "all" or (several and each.metric == "interval_alpha")]
-
-
-def figures_table(settings: Settings, selection: Selection) -> Table:
-    """The newest figures of a selection for a terminal."""
-    with reading(settings) as warehouse:
-        shown = shown_figures(current_agreement(warehouse), selection.scope)
-    table = Table("metric", header_style="bold", title=_caption(shown, selection), title_justify="left")
-    table.add_column("value", justify="right")
-    table.add_column("95% interval")
-    for each in shown:
-        name = each.metric if each.slice == "all" else f"{each.metric}, {each.slice}"
-        interval = "" if each.low is None or each.high is None else f"{each.low:.4f} to {each.high:.4f}"
-        table.add_row(name, "" if each.value is None else f"{each.value:.6f}", interval)
-    return table
-
-
-def _caption(figures: list[Agreement], selection: Selection) -> str:
-    """What the figures rest on."""
-    if not figures:
-        return f"{selection.scope}: no figures yet"
-    base = figures[0]
-    simulated = f", {base.n_simulated:,} of them simulated" if base.n_simulated else ""
-    return (
-        f"{selection.scope}: {base.n_judgments:,} judgments{simulated}, {base.n_annotators:,} annotators, "
-        f"{base.n_propositions:,} propositions"
-    )

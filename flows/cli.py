@@ -154,15 +154,23 @@ def agree(
     full: Annotated[
         bool, typer.Option("--full", help="Compute the whole consensus anew, not what changed alone.")
     ] = False,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw interval alpha over time into this .svg file.")
+    ] = None,
 ) -> None:
-    """Measure agreement, and aggregate the judgments of each proposition into its consensus."""
+    """Measure agreement by every slice, and aggregate the judgments of each proposition into its consensus."""
     _ready()
     from flows.agree import agree as flow
-    from flows.agree import figures_table, selection_of
+    from flows.agree import selection_of
+    from flows.figures import figure_tables, write_picture
 
     _run(flow, with_cannot_judge=with_cannot_judge, with_rejected=with_rejected, with_repeats=with_repeats, full=full)
     selection = selection_of(with_cannot_judge, with_rejected, with_repeats)
-    out.print(figures_table(settings(), selection))
+    for part in figure_tables(settings(), selection):
+        out.print(part, highlight=False, soft_wrap=isinstance(part, str))
+    if picture is not None:
+        write_picture(settings(), selection, picture)
+        say(f"agreement over time is drawn in {picture}")
 
 
 @app.command()

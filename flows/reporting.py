@@ -9,7 +9,7 @@ from statistics import fmean
 import numpy as np
 import pyarrow as pa
 
-from flows.agree import shown_figures
+from flows.figures import over_time, shown_figures, telling_slices
 from flows.settings import Settings
 from training.evaluation.report import (
     CurvePoint,
@@ -20,10 +20,10 @@ from training.evaluation.report import (
     Stage,
 )
 from training.levels import quantile
-from warehouse.agreement import Selection
 from warehouse.connect import Warehouse
 from warehouse.queries import counts, current_agreement, current_estimates, labeler_answers, valid_judgments
 from warehouse.records import Agreement, Dataset, Estimate, Evaluation, Model, Score, now
+from warehouse.selection import Selection
 from warehouse.shards import read_split
 from warehouse.store import read
 
@@ -47,6 +47,7 @@ def report_data(settings: Settings, warehouse: Warehouse, model: Model, evaluati
     """Everything that the report on `model` shows. All of it is read; nothing is computed anew but summaries."""
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
     judgments = valid_judgments(warehouse)
+    measured, weeks = over_time(warehouse, Selection().scope)
     return ReportData(
         title=f"Probability judgments: {dataset.name} v{dataset.version}",
         created_at=now(),
@@ -56,6 +57,8 @@ def report_data(settings: Settings, warehouse: Warehouse, model: Model, evaluati
         n_simulated_annotators=len(set(judgments.filter(judgments["is_simulated"])["annotator_id"].to_pylist())),
         stages=_stages(warehouse),
         agreement=_agreement(warehouse),
+        measured=measured,
+        weeks=weeks,
         consensus=_spread(judgments),
         judgments=judgments["probability"].to_pylist(),
         labelers=[LabelerAnswers.model_validate(row) for row in labeler_answers(warehouse).to_pylist()],
@@ -79,12 +82,16 @@ def _stages(warehouse: Warehouse) -> list[Stage]:
 
 
 def _agreement(warehouse: Warehouse) -> list[Agreement]:
-    """The figures of the valid judgments, then how each labeler goes with them; versions are left to the tables."""
+    """The figures of the valid judgments, alpha by slice, and how the newest version of each labeler goes with them."""
     figures = current_agreement(warehouse)
     scope = Selection().scope
-    labelers = [each for each in figures if each.metric == "pearson_with_mean_judgment" and each.scope.endswith(scope)]
-    named = [each.model_copy(update={"scope": each.scope.partition(",")[0]}) for each in labelers]
-    return shown_figures(figures, scope) + named
+    newest: dict[str, Agreement] = {}
+    for each in sorted(figures, key=lambda figure: figure.created_at):
+        if (each.metric, each.slice) == ("pearson_with_mean_judgment", "all") and each.scope.endswith(scope):
+            name = each.scope.partition(",")[0]
+            newest[name] = each.model_copy(update={"scope": name})
+    labelers = [newest[name] for name in sorted(newest)]
+    return shown_figures(figures, scope) + telling_slices(figures, scope) + labelers
 
 
 def _spread(judgments: pa.Table) -> list[Judged]:

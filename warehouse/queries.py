@@ -144,6 +144,13 @@ def current_agreement(warehouse: Warehouse) -> list[Agreement]:
     return to_records(Agreement, warehouse.sql(query))
 
 
+def agreement_history(warehouse: Warehouse, metric: str, scope: str) -> list[Agreement]:
+    """Every figure that was ever recorded of a metric and scope, for all slices, in the order of time."""
+    columns = ", ".join(arrow_schema(Agreement).names)
+    query = f"SELECT {columns} FROM agreement WHERE metric = ? AND scope = ? ORDER BY created_at, agreement_id"
+    return to_records(Agreement, warehouse.sql(query, [metric, scope]))
+
+
 def current_estimates(warehouse: Warehouse, split: Split) -> list[Estimate]:
     """The newest estimate of each labeler for each proposition of a split, also where it gave no probability."""
     columns = ", ".join(f"e.{name}" for name in arrow_schema(Estimate).names)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from io import StringIO
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from training.evaluation.metrics import Bin
+from training.folders import write_whole
 from training.levels import Floats, level_of
 
 # stand-ins that `_svg` replaces by the page's colours; nothing else may draw in them
 _INK, _SOFT = "#010203", "#040506"
 _FIRST, _SECOND = "#070809", "#0a0b0c"
 _PAGE_COLOURS = {_INK: "currentColor", _SOFT: "var(--rule)", _FIRST: "var(--first)", _SECOND: "var(--second)"}
+_ON_WHITE = {_INK: "#1c1c1e", _SOFT: "#c9c9ce", _FIRST: "#1f5fae", _SECOND: "#b4541a"}
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "report",
@@ -72,6 +76,72 @@ def spread(means: Floats, deviations: Floats) -> str:
     return _svg(draw, (7.2, 3.6))
 
 
+class Measurement(NamedTuple):
+    """A figure at a time, with the ends of its 95% interval (None without one) and what it rests on."""
+
+    time: datetime
+    value: float
+    low: float | None
+    high: float | None
+    n_judgments: int
+    n_simulated: int
+
+
+def agreement_over_time(measured: Sequence[Measurement], weeks: Sequence[Measurement]) -> str:
+    """Interval alpha each time it was measured, and of the judgments of each week; either may be empty."""
+    return _inline(_agreement_document(measured, weeks))
+
+
+def write_agreement_over_time(measured: Sequence[Measurement], weeks: Sequence[Measurement], path: Path) -> None:
+    """The same as an SVG file of its own, on white. It appears whole or not at all."""
+    document = _agreement_document(measured, weeks)
+    for stand_in, colour in _ON_WHITE.items():
+        document = document.replace(stand_in, colour)
+    write_whole(
+        path, re.sub(r"(<svg[^>]*>)", r'\1<rect width="100%" height="100%" fill="#ffffff"/>', document, count=1)
+    )
+
+
+def _agreement_document(measured: Sequence[Measurement], weeks: Sequence[Measurement]) -> str:
+    panels = [
+        (title, label, points)
+        for title, label, points in (
+            ("all judgments, each time they were measured", "measured at (UTC)", measured),
+            ("the judgments of each week alone", "week (its Monday)", weeks),
+        )
+        if points
+    ]
+
+    def draw(axes: Any) -> None:
+        rows = axes if isinstance(axes, np.ndarray) else np.array([axes])
+        for axis, (title, label, points) in zip(rows, panels, strict=True):
+            _timeline(axis, points)
+            simulated = any(each.n_simulated for each in points)
+            axis.set_title(title + (", simulated ones among them" if simulated else ""), loc="left", fontsize=10)
+            axis.set(xlabel=f"{label}; below it the number of judgments", ylabel="interval alpha")
+
+    return _document(draw, (7.2, 0.3 + 2.6 * len(panels)), rows=len(panels), share_x=False)
+
+
+def _timeline(axis: Any, points: Sequence[Measurement]) -> None:
+    """Evenly spaced points with their intervals: what was measured within minutes would else stand on one spot."""
+    positions = range(len(points))
+    low, high = (
+        [abs(each.value - (end if end is not None else each.value)) for each, end in ends]
+        for ends in ([(e, e.low) for e in points], [(e, e.high) for e in points])
+    )
+    values = [each.value for each in points]
+    axis.errorbar(
+        positions, values, yerr=[low, high], color=_FIRST, marker="o", markersize=5, capsize=3, elinewidth=1.2
+    )
+    days = {each.time.date() for each in points}
+    shown = [f"{e.time:%Y-%m-%d}" if len(days) == len(points) else f"{e.time:%m-%d %H:%M}" for e in points]
+    every = max(1, -(-len(points) // 8))
+    ticks = list(positions)[::every]
+    axis.set_xticks(ticks, [f"{shown[tick]}\n{points[tick].n_judgments:,}" for tick in ticks])
+    axis.set_xlim(-0.5, max(len(points) - 0.5, 0.5))
+
+
 def training_curve(steps: Sequence[int], losses: Sequence[float], dev: Sequence[tuple[int, float]]) -> str:
     """The training loss over the steps and the dev loss at the end of each epoch; a ring marks the lowest."""
 
@@ -125,15 +195,20 @@ def scatter(scores: Floats, means: Floats) -> str:
 
 def _svg(draw: Callable[[Any], None], size: tuple[float, float], rows: int = 1) -> str:
     """Draw on the axes (an array of them where there are several rows) and give the SVG element."""
+    return _inline(_document(draw, size, rows))
+
+
+def _document(draw: Callable[[Any], None], size: tuple[float, float], rows: int, *, share_x: bool = True) -> str:
+    """The SVG document, in the colours that stand in for those of the page."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")
-        draw(figure.subplots(rows, 1, sharex=True))
+        draw(figure.subplots(rows, 1, sharex=share_x))
         target = StringIO()
         figure.savefig(target, format="svg", transparent=True, metadata={"Date": None})
-    return _inline(target.getvalue())
+    return target.getvalue()
 
 
 def _inline(document: str) -> str:

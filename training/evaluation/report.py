@@ -110,6 +110,8 @@ class ReportData(_Part):
     agreement: list[Agreement]
     consensus: list[Judged]
     judgments: list[Probability]
+    measured: list[pictures.Measurement] = []
+    weeks: list[pictures.Measurement] = []
     labelers: list[LabelerAnswers]
     curve: list[CurvePoint]
     evaluations: list[Evaluation]
@@ -204,6 +206,8 @@ def figures(data: ReportData) -> dict[str, Figure]:
     if spread:
         means, deviations = np.array(spread).T
         found["spread"] = _spread(means, deviations)
+    if len(data.measured) > 1 or len(data.weeks) > 1:
+        found["time"] = _over_time(data)
     if data.labelers or data.judgments:
         found["answers"] = _answers(data)
     if data.curve:
@@ -220,6 +224,16 @@ def _spread(means: Floats, deviations: Floats) -> Figure:
         f"Scatter of {len(means)} propositions: SD of the judgments over their mean; the median SD is {middle:.2f}.",
         f"Each dot is a proposition. Half of them have an SD above {middle:.2f}: dots near the dashed line are "
         "propositions on which the annotators split into two camps, dots near 0 those on which they agree.",
+    )
+
+
+def _over_time(data: ReportData) -> Figure:
+    measured, weeks = (points if len(points) > 1 else [] for points in (data.measured, data.weeks))
+    return Figure(
+        pictures.agreement_over_time(measured, weeks),
+        f"Interval alpha with its 95% interval, measured {len(measured)} times and for {len(weeks)} weeks.",
+        "Bars are 95% intervals. Alpha that falls from week to week says that annotators tire, or that newer "
+        "propositions are harder.",
     )
 
 
