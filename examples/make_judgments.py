@@ -10,7 +10,7 @@ writer's probability in `propositions.jsonl`:
 
 - reading is the writer's probability; one proposition in eight can be read in another way, by half of the annotators;
 - bias and s belong to the annotator; in the pilot s is larger by half, so that agreement grows with time;
-- those of the group crowd round more often to tens, and the last one of them answers at random two times in three;
+- those of the group crowd round more often to tens, and the last one of them answers at random most of the time;
 - one judgment in fifty is "cannot judge", and a few propositions are judged a second time by the same annotator.
 """
 
@@ -56,7 +56,7 @@ def judges(rng: random.Random) -> list[Judge]:
                 bias=rng.gauss(0, 0.35),
                 noise=rng.uniform(0.7, 1.3) if crowd else rng.uniform(0.4, 0.8),
                 rounding=rng.uniform(0.6, 0.9) if crowd else rng.uniform(0.1, 0.4),
-                carelessness=0.67 if number == 11 else 0.0,
+                carelessness=0.85 if number == 11 else 0.0,
             )
         )
     return made

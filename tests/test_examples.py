@@ -178,7 +178,7 @@ def test_the_judgments_are_what_the_readme_promises() -> None:
     assert Counter(groups.values()) == {"simulated-staff": 6, "simulated-crowd": 6}
     assert {row["batch"] for row in JUDGMENTS} == {"pilot", "main"}
     days = [row["submitted_at"][:10] for row in JUDGMENTS]
-    assert ("2026-01-05" <= min(days), max(days) <= "2026-02-27") == (True, True)
+    assert (min(days) >= "2026-01-05", max(days) <= "2026-02-27") == (True, True)
     each = Counter((row["annotator"], row["premise"], row["hypothesis"]) for row in JUDGMENTS)
     repeats, cannot = sum(each.values()) - len(each), sum(row["cannot_judge"] for row in JUDGMENTS)
     assert len(each) == 96 * 6
