@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from warehouse import Warehouse, groups
+from warehouse import Warehouse, similar
 from warehouse.groups import renew_groups
 from warehouse.records import Premise, PremiseGroup, Proposition, Split, premise_id, proposition_id
 from warehouse.store import merge_all, read
@@ -119,11 +119,12 @@ def test_with_nothing_new_nothing_is_written(warehouse: Warehouse) -> None:
     assert warehouse.snapshot_id() == before
 
 
-@pytest.mark.parametrize("paired_up_to", [0, 3, 1000])
+@pytest.mark.parametrize(("paired_up_to", "coupled_up_to"), [(0, 8), (3, 4), (1000, 8), (1000, 3), (3, 0)])
 def test_the_groups_are_those_of_looking_at_every_pair(
-    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, paired_up_to: int
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, paired_up_to: int, coupled_up_to: int
 ) -> None:
-    monkeypatch.setattr(groups, "PAIRED_UP_TO", paired_up_to)
+    monkeypatch.setattr(similar, "PAIRED_UP_TO", paired_up_to)
+    monkeypatch.setattr(similar, "COUPLED_UP_TO", coupled_up_to)
     rng = np.random.default_rng(paired_up_to)
     vocabulary = [f"w{i}" for i in range(60)]
     texts: set[str] = set()
@@ -133,7 +134,7 @@ def test_the_groups_are_those_of_looking_at_every_pair(
         texts |= {text, text + " w0", text.replace("w3", "w4")}
     listed = sorted(texts)
     fill(warehouse, [made(text, "train") for text in listed])
-    for threshold in (0.5, 0.75, 0.8, 1.0):
+    for threshold in (0.3, 0.5, 0.8, 1.0):
         renew_groups(warehouse, threshold)
         found: dict[str, set[str]] = {}
         for text, row in grouped(warehouse).items():
