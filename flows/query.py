@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import pyarrow as pa
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -20,6 +22,7 @@ from warehouse.errors import InputError
 from warehouse.export import write_query as write
 from warehouse.queries import describe_tables
 
+NARROWEST = 8  # characters that a column of a table needs at least
 AT_FORMS = "write the number of a snapshot, or a time such as 2026-11-20 or '2026-11-20 14:00' (UTC)"
 
 
@@ -82,24 +85,46 @@ def print_query(settings: Settings, text: str, limit: int, console: Console, at:
         queries = statements(warehouse, text)
         for query in queries:
             rows, total = head(warehouse, query, limit)
-            table = Table(header_style="bold", title=_title(query) if len(queries) > 1 else None, title_justify="left")
-            for name, kind in zip(rows.schema.names, rows.schema.types, strict=True):
-                numeric = str(kind).startswith(("int", "uint", "double", "float", "decimal"))
-                table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
-            # By column: two of them may have one name.
-            for values in zip(*(column.to_pylist() for column in rows.columns), strict=True):
-                table.add_row(*(Text(shown(value)) for value in values))
-            console.print(table)
+            title = _title(query) if len(queries) > 1 else ""
+            console.print(_wide(rows, title) if rows.num_columns * NARROWEST > console.width else _table(rows, title))
             if total > limit:
                 console.print(f"{limit} of {total:,} rows; --limit shows more, --output writes all", highlight=False)
         if at != "opened":
             console.print(f"as of snapshot {warehouse.at}", highlight=False)
 
 
-def _title(query: str) -> Text:
+def _table(rows: pa.Table, title: str) -> Table:
+    """A row a line."""
+    table = Table(header_style="bold", title=Text(title) if title else None, title_justify="left")
+    for name, kind in zip(rows.schema.names, rows.schema.types, strict=True):
+        numeric = str(kind).startswith(("int", "uint", "double", "float", "decimal"))
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+    for values in _rows(rows):
+        table.add_row(*(Text(shown(value)) for value in values))
+    return table
+
+
+def _wide(rows: pa.Table, title: str) -> Table:
+    """A column a line, for rows of more columns than fit beside each other."""
+    table = Table(show_header=False, title=Text(title) if title else None, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for values in _rows(rows):
+        for name, value in zip(rows.schema.names, values, strict=True):
+            table.add_row(Text(name), Text(shown(value)))
+        table.add_section()
+    return table
+
+
+def _rows(rows: pa.Table) -> Iterator[tuple[object, ...]]:
+    """The rows by column: two of these may have one name."""
+    return zip(*(column.to_pylist() for column in rows.columns), strict=True)
+
+
+def _title(query: str) -> str:
     """The last comment line before a query."""
     comments = [line for line in query.splitlines() if line.startswith("--")]
-    return Text(comments[-1].removeprefix("--").strip() if comments else "")
+    return comments[-1].removeprefix("--").strip() if comments else ""
 
 
 def write_query(settings: Settings, query: str, output: Path, at: At = "opened") -> int:

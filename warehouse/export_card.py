@@ -18,6 +18,7 @@ from warehouse.queries import TableDescription
 
 CARD = "README.md"
 MARK = "odds_export: 1"  # stands in the cards of our exports, so that no other folder is ever replaced
+HF_NAMES = {"dev": "validation"}  # as `datasets` calls it, and as our published sets have it
 KIND_COLUMNS = ("kind", "annotator_kind")
 
 
@@ -117,8 +118,10 @@ def is_export(folder: Path) -> bool:
 def card_text(facts: CardFacts, tally: Tally) -> str:
     """The card: YAML that `datasets` reads, then what a person reads."""
     state = facts.state
-    files = "\n".join(f"  - split: {name}\n    path: data/{name}-*.parquet" for name in facts.splits)
-    splits = "\n".join(f"| `{name}` | {rows:,} |" for name, rows in facts.splits.items())
+    files = "\n".join(
+        f"  - split: {HF_NAMES.get(name, name)}\n    path: data/{name}-*.parquet" for name in facts.splits
+    )
+    splits = "\n".join(f"| `{HF_NAMES.get(name, name)}` | {rows:,} |" for name, rows in facts.splits.items())
     return f"""---
 pretty_name: {json.dumps(facts.title, ensure_ascii=False)}
 {MARK}

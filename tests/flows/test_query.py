@@ -125,6 +125,11 @@ def test_what_is_printed(asked: tuple[Settings, int, datetime]) -> None:
     assert "2 of 1,000 rows" in said
     assert "[bold]text[/bold]" in said  # what a person wrote is no markup
     assert [line.split()[1::2][:2] for line in said.splitlines() if "text[" in line] == [["0", "0"], ["1", "1"]]
+    wide = ", ".join(f"{number} AS column_{number}" for number in range(20))
+    said = printed(settings, f"SELECT {wide} FROM range(2)")
+    assert [line.split("┃")[0].split("│")[1].strip() for line in said.splitlines() if "column_7" in line] == [
+        "column_7"
+    ] * 2
     said = printed(settings, "-- How many?\nSELECT count(*) AS judged FROM judgments;\n-- Which?\nSELECT 1 AS one;")
     assert said.index("How many?") < said.index("judged") < said.index("Which?") < said.index("one")
     assert printed(settings, "SELECT 1 AS x WHERE false").splitlines()[1].split() == ["┃", "x", "┃"]
