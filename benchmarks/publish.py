@@ -89,7 +89,7 @@ def copy(config: Path) -> int:
 
 
 def datasets(config: Path) -> int:
-    from datasets import Dataset  # type: ignore[import-untyped]
+    from datasets import Dataset
 
     made = Dataset.from_generator(_rows, cache_dir=str(config.parent / "cache"), gen_kwargs={"config": str(config)})
     made.to_parquet(str(config.parent / "datasets.parquet"))
