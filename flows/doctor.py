@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
 from annotation import server
-from flows.services import reading
+from flows.services import reading, shown_catalog
 from flows.settings import Settings
 from synthesis.local_llm import weights_path
 from synthesis.panel import EMBEDDED, Endpoint
@@ -40,7 +40,7 @@ def examine(settings: Settings) -> list[Finding]:
         Finding(what="Python 3.11 or later", fine=sys.version_info >= (3, 11), detail=sys.version.split()[0]),
         _checked("packages", _packages),
         _disk(settings.home_path),
-        _checked("warehouse", lambda: _warehouse(settings), needed=Path(settings.catalog).exists()),
+        _checked("warehouse", lambda: _warehouse(settings), needed=_is_expected(settings)),
     ]
     findings += [_endpoint(endpoint) for endpoint in settings.endpoints]
     findings.append(_studio(settings))
@@ -84,9 +84,14 @@ def _disk(home: Path) -> Finding:
     return Finding(what="disk", fine=writable and free >= DISK_NEEDED_GIB, detail=detail)
 
 
+def _is_expected(settings: Settings) -> bool:
+    """Whether a warehouse that cannot be read is a fault, and not just not made yet."""
+    return settings.catalog.startswith("postgres:") or Path(settings.catalog).exists()
+
+
 def _warehouse(settings: Settings) -> str:
     with reading(settings) as warehouse:
-        return f"{settings.catalog}, snapshot {warehouse.snapshot_id()}"
+        return f"{shown_catalog(settings)}, snapshot {warehouse.snapshot_id()}"
 
 
 def _endpoint(endpoint: Endpoint) -> Finding:

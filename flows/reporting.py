@@ -142,7 +142,7 @@ def _provenance(settings: Settings, model: Model, dataset: Dataset) -> list[tupl
     return [
         ("Dataset", f"{dataset.name} v{dataset.version}, {dataset.dataset_id}"),
         ("Dataset folder", dataset.path),
-        ("Warehouse", f"{settings.catalog}, snapshot {dataset.snapshot_id}"),
+        ("Warehouse", f"{shown_catalog(settings)}, snapshot {dataset.snapshot_id}"),
         ("Estimator", model.model_id),
         ("Base model", model.base_model),
         ("Training settings", model.settings),

@@ -87,6 +87,11 @@ def estimator_base(settings: Settings) -> str:
     return str(local) if local.exists() else base
 
 
+def shown_catalog(settings: Settings) -> str:
+    """The catalog for a person to read: a connection string may hold a password, so it is not shown."""
+    return "PostgreSQL" if settings.catalog.startswith("postgres:") else settings.catalog
+
+
 def code_version() -> str:
     """The version of the product that is running."""
     return version("odds")

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 
 from annotation import server
-from flows.services import reading
+from flows.services import reading, shown_catalog
 from flows.settings import Settings
 from synthesis.panel import EMBEDDED
 from warehouse.queries import counts, newest_dataset, newest_model
@@ -25,7 +25,7 @@ def status_of(settings: Settings) -> State:
         snapshot = warehouse.snapshot_id()
     report = settings.home_path / "reports" / f"{model.model_id}.html" if model else None
     return {
-        "warehouse": {"catalog": settings.catalog, "snapshot": snapshot},
+        "warehouse": {"catalog": shown_catalog(settings), "snapshot": snapshot},
         "stages": stages,
         "dataset": dataset and {"name": dataset.name, "version": dataset.version, "path": dataset.path},
         "estimator": model and {"model_id": model.model_id, "path": model.path, "dev_loss": model.dev_loss},

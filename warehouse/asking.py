@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError
+from warehouse.faults import fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,11 +95,15 @@ def query_mistakes() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
+        if fault := fault_of(error, "of the warehouse"):
+            raise fault from error
         raise InputError(f"The query cannot be run: {_first_lines(error)}") from error
     except OSError as error:
         # What goes wrong while a stream is read comes through Arrow, as an error of no system call.
         if error.errno is not None:
             raise
+        if fault := fault_of(error, "of the warehouse"):
+            raise fault from error
         raise InputError(f"The query cannot be run: {_first_lines(error)}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,13 +15,15 @@ import duckdb
 import pyarrow as pa
 
 from warehouse.errors import InputError
-from warehouse.extensions import connection_with, quoted, use_object_store
+from warehouse.extensions import SERVER_SECRET, connection_with, quoted, use_object_store, use_server
+from warehouse.faults import fault_of, faults_said
 from warehouse.patience import UNREACHABLE, Lock, alone, folder_lock, server_lock
 
 DEFAULT_CATALOG = Path(".odds/warehouse/catalog.sqlite")
 ALIAS = "odds"
 At = int | datetime | Literal["opened"] | None
 NOT_FOUND = "No snapshot found"
+STORED_PATH = re.compile(r'catalog "([^"\n]+)"')
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,9 @@ class Warehouse:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        # Queries meet a missing file, a full disk or a server that went away wherever they are asked.
+        if error is not None and (fault := fault_of(error, self.catalog)):
+            raise fault from error
 
 
 def open_warehouse(
@@ -88,8 +94,15 @@ def open_warehouse(
 
     Raises:
         InputError: no catalog to read, one that cannot be read, one that a newer program wrote, or nothing at `at`.
-        ServiceError: the catalog stayed busy.
+        ServiceError: the catalog stayed busy, is damaged, or lies where it cannot be written.
     """
+    with faults_said(_shown(_target(catalog))):
+        return _open(catalog, data_path, read_only, at, memory_limit)
+
+
+def _open(
+    catalog: str | Path, data_path: str | Path | None, read_only: bool, at: At, memory_limit: str | None
+) -> Warehouse:
     from warehouse.migrate import check_version, migrate
 
     if at is not None and not read_only:
@@ -100,9 +113,11 @@ def open_warehouse(
     lock = server_lock(target) if isinstance(target, str) else folder_lock(target.parent)
     connection = connection_with(_extensions(target), _spill(target), memory_limit)
     try:
+        if isinstance(target, str):
+            target = use_server(connection, target)
         if _is_remote(data_path):
             use_object_store(connection)
-        shown = "on PostgreSQL" if isinstance(target, str) else str(target)
+        shown = _shown(target)
         if read_only:
             _attach(connection, target, data_path, read_only)
             snapshot = _see(connection, target, data_path, at) if at is not None else None
@@ -123,6 +138,10 @@ def _target(catalog: str | Path) -> str | Path:
     if text.startswith("postgres:"):
         return text
     return Path(text.removeprefix("sqlite:")).expanduser().absolute()
+
+
+def _shown(target: str | Path) -> str:
+    return "on PostgreSQL" if isinstance(target, str) else str(target)
 
 
 def _check_file(target: Path, read_only: bool) -> None:
@@ -159,14 +178,23 @@ def _see(connection: duckdb.DuckDBPyConnection, target: str | Path, data_path: s
     connection.execute(f"DETACH {ALIAS}")
     try:
         _attach(connection, target, data_path, True, at)
-        return int(connection.execute(current).fetchall()[0][0])
+        number = int(connection.execute(current).fetchall()[0][0])
     except duckdb.Error as error:
         if NOT_FOUND not in str(error):
             raise
-        raise InputError(
-            f"The warehouse has no snapshot {_shown_moment(at)}: it is older than the warehouse, not there yet, or it "
-            "has expired; `odds snapshots` lists them"
-        ) from error
+        raise InputError(_no_snapshot(at)) from error
+    later = f"SELECT min(snapshot_id) FROM ducklake_snapshots('{ALIAS}') WHERE snapshot_id > {number}"
+    # Numbers have no gaps unless snapshots expired: what was true at a time in a gap is not known any more.
+    if isinstance(at, datetime) and connection.execute(later).fetchall()[0][0] not in (None, number + 1):
+        raise InputError(_no_snapshot(at))
+    return number
+
+
+def _no_snapshot(at: At) -> str:
+    return (
+        f"The warehouse has no snapshot {_shown_moment(at)}: it is older than the warehouse, not there yet, or it "
+        "has expired; `odds snapshots` lists them"
+    )
 
 
 def _shown_moment(at: At) -> str:
@@ -180,26 +208,52 @@ def _attach(
     read_only: bool,
     at: At = None,
 ) -> None:
-    statement = f"ATTACH {quoted(_uri(target))} AS {ALIAS} ({_options(target, data_path, read_only, at)})"
+    def attach(override: Path | None = None) -> None:
+        options = _options(target, override or data_path, read_only, at)
+        moved = ", OVERRIDE_DATA_PATH true" if override else ""
+        connection.execute(f"ATTACH {quoted(_uri(target))} AS {ALIAS} ({options}{moved})")
+
     try:
         try:
-            connection.execute(statement)
+            attach()
         except duckdb.Error as error:
-            # A catalog may keep its data in an object store without the caller knowing.
-            if "extension httpfs" not in str(error):
+            # A catalog may keep its data in an object store without the caller knowing, or have been moved with it.
+            if "extension httpfs" in str(error):
+                use_object_store(connection)
+                attach()
+            elif moved := _moved(target, data_path, STORED_PATH.search(str(error))):
+                attach(moved)
+            else:
                 raise
-            use_object_store(connection)
-            connection.execute(statement)
+        if isinstance(target, Path) and data_path is None:
+            stored = connection.execute(f"SELECT 'catalog \"' || data_path || '\"' FROM ducklake_settings('{ALIAS}')")
+            if moved := _moved(target, None, STORED_PATH.search(stored.fetchall()[0][0])):
+                connection.execute(f"DETACH {ALIAS}")
+                attach(moved)
         connection.execute(f"USE {ALIAS}")
     except duckdb.Error as error:
         raise_unless_readable(error, target)
         raise
 
 
+def _moved(target: str | Path, data_path: str | Path | None, stored: re.Match[str] | None) -> Path | None:
+    """Where the data lies of a catalog that was moved or copied: its stored path is gone, and the other one is there.
+
+    Beside a SQLite catalog the folder `data` may not be there yet: while all rows are few, they stay in the catalog.
+    """
+    beside = target.parent / "data" if isinstance(target, Path) else None
+    given = beside if data_path is None else Path(data_path).expanduser().absolute()
+    if stored is None or given is None or "://" in stored[1] + str(data_path) or Path(stored[1]).exists():
+        return None
+    if Path(stored[1]) == given or not (given.is_dir() or given == beside):
+        return None
+    return given
+
+
 def raise_unless_readable(error: duckdb.Error, target: str | Path) -> None:
     """Raise an InputError where the error says that the catalog is not one, or not one for this program."""
     text = str(error)
-    shown = target if isinstance(target, Path) else "on PostgreSQL"
+    shown = _shown(target)
     if "version mismatch" in text:
         raise InputError(
             f"The catalog {shown} has another DuckLake version: use the `odds` that wrote it, or make a new catalog"
@@ -208,10 +262,14 @@ def raise_unless_readable(error: duckdb.Error, target: str | Path) -> None:
         raise InputError(
             f"The catalog {shown} keeps its data elsewhere than the data path given: {text.splitlines()[0]}"
         ) from error
-    if any(sign in text for sign in ("not a database", "explicitly disabled", "malformed", "unable to open")):
-        raise InputError(f"The catalog {shown} cannot be read as a warehouse: name another file, or move it") from error
+    if "explicitly disabled" in text and isinstance(target, str):
+        raise InputError("There is no warehouse on PostgreSQL yet: any writing command makes it") from error
+    if any(sign in text for sign in ("not a database", "explicitly disabled", "malformed")):
+        raise InputError(
+            f"The catalog {shown} is damaged or no warehouse: restore it from a backup, or name another file"
+        ) from error
     if isinstance(target, str) and "onnect" in text:
-        # The message may hold the connection string with its password, so neither it nor its cause is shown.
+        # The message may hold parts of the connection string, so neither it nor its cause is shown.
         raise InputError(UNREACHABLE) from None
 
 
@@ -225,6 +283,8 @@ def _options(target: str | Path, data_path: str | Path | None, read_only: bool, 
     DuckLake keeps its default of putting transactions of up to ten rows into the catalog instead of a parquet file.
     """
     options = ["READ_ONLY"] if read_only else []
+    if isinstance(target, str):
+        options.append(f"META_SECRET {SERVER_SECRET}")
     if isinstance(at, datetime):
         options.append(f"SNAPSHOT_TIME {quoted(at.astimezone(UTC).isoformat())}")
     elif at is not None:

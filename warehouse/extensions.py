@@ -13,6 +13,8 @@ import duckdb
 
 from warehouse.errors import InputError
 
+SERVER_SECRET = "catalog_server"  # noqa: S105 - the name of a secret
+
 
 def connection_with(
     extensions: Iterable[str], spill: Path | None = None, memory_limit: str | None = None
@@ -69,6 +71,25 @@ def use_object_store(connection: duckdb.DuckDBPyConnection) -> None:
     load(connection, "httpfs")
     options = ", ".join(f"{name} {quoted(value)}" for name, value in object_store_options(os.environ).items())
     connection.execute(f"CREATE OR REPLACE TEMPORARY SECRET object_store (TYPE s3{', ' if options else ''}{options})")
+
+
+def use_server(connection: duckdb.DuckDBPyConnection, catalog: str) -> str:
+    """Keep the password of a catalog on PostgreSQL as a secret; its connection string without it.
+
+    No message of the database and no table of its settings then holds the password. Raises `InputError` for a
+    connection string that cannot be read.
+    """
+    from psycopg import ProgrammingError, conninfo
+
+    try:
+        parameters = conninfo.conninfo_to_dict(catalog.removeprefix("postgres:"))
+    except ProgrammingError:
+        # The message repeats parts of the connection string.
+        raise InputError("warehouse.catalog: what follows postgres: is no connection string of libpq") from None
+    password = str(parameters.pop("password", ""))
+    option = f", PASSWORD {quoted(password)}" if password else ""
+    connection.execute(f"CREATE OR REPLACE TEMPORARY SECRET {SERVER_SECRET} (TYPE postgres{option})")
+    return "postgres:" + conninfo.make_conninfo("", **parameters)
 
 
 def object_store_options(environment: Mapping[str, str]) -> dict[str, str]:

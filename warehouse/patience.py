@@ -55,7 +55,7 @@ def server_lock(catalog: str) -> Lock:
 
         try:
             connection = psycopg.connect(catalog.removeprefix("postgres:"), autocommit=True)
-        except psycopg.OperationalError:
+        except (psycopg.OperationalError, psycopg.ProgrammingError):
             # The message may hold parts of the connection string.
             raise InputError(UNREACHABLE) from None
         with connection:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import duckdb
 import pyarrow as pa
 
-from warehouse.errors import InputError, ServiceError
+from warehouse.errors import InputError
+from warehouse.faults import faults_said
 from warehouse.patience import alone
 from warehouse.records import Premise, Proposition, Record
 from warehouse.schema import arrow_schema, record_of, to_records, to_table
@@ -70,10 +71,8 @@ def write(warehouse: Warehouse, fn: Callable[[Warehouse], T]) -> T:
             raise
         return result
 
-    try:
+    with faults_said(warehouse.catalog):
         return alone(transaction, warehouse.lock)
-    except duckdb.IOException as error:
-        raise ServiceError(f"The warehouse cannot be written: {str(error).splitlines()[0]}") from error
 
 
 def merge(warehouse: Warehouse, rows: Iterable[Record] | Rows) -> Merged:

@@ -1,0 +1,88 @@
+"""What goes wrong with the files, the disk or the server under a warehouse, in one line each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+
+from warehouse.errors import ServiceError
+
+# Data files have names of their own; a file that a person names in a query is not meant here.
+DATA_FILE = re.compile(r"""["']([^"'\n]*ducklake-[0-9a-f-]{36}(?:-delete)?\.(?:parquet|puffin))["']""")
+# What the message says, and the line for it.
+SIGNS = (
+    (
+        r"Unable to connect to Postgres|server closed the connection|terminating connection|SSL SYSCALL",
+        "{catalog} cannot be reached any more: check the server, then run the command again",
+    ),
+    (
+        r"No space left|database or disk is full|disk I/O error|Disk quota exceeded",
+        "{catalog} or its data cannot be written, the disk is full or fails: make room and run the command again",
+    ),
+    (
+        r"don't know what type|TProtocolException|decompression failure",
+        "A data file of the warehouse is damaged ({first}): restore it from a backup",
+    ),
+    (
+        r"malformed|not a database",
+        "{catalog} is damaged, or no warehouse: restore it from a backup, or name another file",
+    ),
+    (
+        r"read-only file system|readonly database|unable to open|permission denied",
+        "{catalog} or its data cannot be written: allow it for the folder (SQLite needs that to read, too)",
+    ),
+    (
+        r"HTTP|Could not establish connection|Could not connect to server",
+        "The object store of the warehouse fails ({first}): check warehouse.data_path and the AWS_ variables",
+    ),
+)
+FILE_SIGNS = (
+    (
+        r"No such file|404",
+        "The data file {file} is missing: restore it, or correct warehouse.data_path if the data was moved",
+    ),
+    SIGNS[1],
+    (
+        r"read-only file system|permission denied",
+        "The data file {file} cannot be read or written: allow it, or correct warehouse.data_path",
+    ),
+    (
+        r"HTTP|Could not establish connection|Could not connect to server",
+        "The object store fails at {file}: check warehouse.data_path and the AWS_ variables",
+    ),
+    (r"", "The data file {file} is damaged ({first}): restore it from a backup"),
+)
+
+
+def fault_of(error: BaseException, catalog: str) -> ServiceError | None:
+    """What the error says about the files, the disk or the server of a catalog; None where it is about something else.
+
+    What Arrow raises while a stream is read is understood too; other errors of the system are about other files.
+    """
+    if isinstance(error, duckdb.OperationalError | duckdb.InvalidInputException) or type(error) is duckdb.Error:
+        text = str(error).partition("\n\nLINE ")[0]
+    elif isinstance(error, OSError) and error.errno is None:
+        text = str(error)
+    else:
+        return None
+    file = DATA_FILE.search(text)
+    first = DATA_FILE.sub("", text.splitlines()[0] if text else "").strip().rstrip(":")
+    for sign, line in FILE_SIGNS if file else SIGNS:
+        if re.search(sign, text, re.IGNORECASE):
+            return ServiceError(line.format(catalog=f"The catalog {catalog}", file=file and file[1], first=first))
+    return None
+
+
+@contextmanager
+def faults_said(catalog: str) -> Iterator[None]:
+    """Turn errors of the files, the disk or the server of a catalog into a `ServiceError` of one line."""
+    try:
+        yield
+    except (duckdb.Error, OSError) as error:
+        fault = fault_of(error, catalog)
+        if fault is None:
+            raise
+        raise fault from error
