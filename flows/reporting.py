@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from flows.figures import over_time, shown_figures, telling_slices
+from flows.services import shown_catalog
 from flows.settings import Settings
 from training.evaluation.report import (
     CurvePoint,
