@@ -1,12 +1,14 @@
 """Groups of premises that a split must not part: near-duplicates of each other, and texts derived from one another.
 
 Two premises are near-duplicates where the Jaccard similarity of their sets of words reaches a threshold. The order of
-the words plays no part: grouping too much only holds more out.
+the words plays no part: grouping too much only holds more out. Candidates come from MinHash, which overlooks one pair
+in ten thousand at the threshold and fewer above it; that a candidate is one is checked on the words themselves.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
@@ -14,8 +16,14 @@ from scipy.sparse.csgraph import connected_components
 from warehouse.connect import Warehouse
 from warehouse.records import PremiseGroup, now
 from warehouse.schema import arrow_schema
-from warehouse.similar import Pairs, Places, WordSets, similar_pairs
+from warehouse.similar import band_keys
 from warehouse.store import Merged, replace
+
+Places = npt.NDArray[np.int64]
+Pairs = tuple[Places, Places]
+
+BATCH = 20_000  # premises whose signatures are made at once
+NEIGHBOURS = 50
 
 # Scripts that are written without spaces have a word a character.
 WORD = r"\p{Han}|\p{Hiragana}|\p{Katakana}|\p{Thai}|[\pL\pM\pN]+"
@@ -26,16 +34,26 @@ SELECT row_number() OVER (ORDER BY premise_id) - 1 AS place, premise_id FROM pre
 """
 WORDS = f"""
 CREATE OR REPLACE TEMPORARY TABLE temp.main.words AS
-SELECT place, unnest(list_distinct(regexp_extract_all(lower(nfc_normalize(text)), '{WORD}'))) AS word
+SELECT place, list_distinct(regexp_extract_all(lower(nfc_normalize(text)), '{WORD}')) AS words
 FROM premises JOIN temp.main.placed USING (premise_id)
+WHERE regexp_matches(lower(nfc_normalize(text)), '{WORD}')
 """
-SIZES = "SELECT place, count(*) AS size FROM temp.main.words GROUP BY place ORDER BY place"
-SHARED = """
-WITH ranks AS (
-  SELECT word, row_number() OVER (ORDER BY count(*), word) - 1 AS rank FROM temp.main.words
-  GROUP BY word HAVING count(*) > 1
+# Candidates share a band. Where very many do, each is set beside its neighbours and the first one alone.
+SIMILAR = f"""
+WITH repeated AS (
+  SELECT band, key FROM temp.main.bands GROUP BY band, key HAVING count(*) > 1
+), numbered AS (
+  SELECT band, key, place, row_number() OVER (PARTITION BY band, key ORDER BY place) AS number
+  FROM temp.main.bands SEMI JOIN repeated USING (band, key)
+), candidates AS (
+  SELECT DISTINCT one.place AS a, other.place AS b
+  FROM numbered one JOIN numbered other ON other.band = one.band AND other.key = one.key
+    AND other.number > one.number AND (other.number <= one.number + {NEIGHBOURS} OR one.number = 1)
+), compared AS (
+  SELECT a, b, len(list_intersect(x.words, y.words)) AS common, len(x.words) + len(y.words) AS total
+  FROM candidates JOIN temp.main.words x ON x.place = a JOIN temp.main.words y ON y.place = b
 )
-SELECT place::INTEGER AS place, rank::INTEGER AS rank FROM temp.main.words JOIN ranks USING (word) ORDER BY place, rank
+SELECT a, b FROM compared WHERE common >= ? * (total - common) - 1e-9
 """
 DERIVED = """
 SELECT DISTINCT a.place AS a, b.place AS b
@@ -80,7 +98,7 @@ def renew_groups(warehouse: Warehouse, near_duplicates: float) -> Merged:
         finally:
             connection.unregister("members")
     finally:
-        for name in ("placed", "words"):
+        for name in ("placed", "words", "bands"):
             connection.execute(f"DROP TABLE IF EXISTS temp.main.{name}")
     time = pa.repeat(pa.scalar(now(), pa.timestamp("us", "UTC")), found.num_rows)
     rows = pa.table([*found.columns, time], schema=arrow_schema(PremiseGroup))
@@ -88,20 +106,29 @@ def renew_groups(warehouse: Warehouse, near_duplicates: float) -> Merged:
 
 
 def _similar(warehouse: Warehouse, threshold: float) -> Pairs:
-    warehouse.connection.execute(WORDS)
-    places, counted = _columns(warehouse, SIZES, "place", "size")
-    if not len(places):
-        return _no_pairs()
-    n = int(places[-1]) + 1
-    sizes = np.zeros(n, np.int64)
-    sizes[places] = counted
-    shared = warehouse.sql(SHARED)
-    warehouse.connection.execute("DROP TABLE temp.main.words")
-    starts = np.searchsorted(shared["place"].to_numpy(), np.arange(n + 1)).astype(np.int32)
-    ranks = shared["rank"].to_numpy()
-    width = int(ranks.max(initial=0)) + 1
-    words = csr_array((np.ones(len(ranks), np.int16), ranks, starts), shape=(n, width))
-    return _joined(list(similar_pairs(WordSets(sizes, words), threshold)))
+    """Pairs of premises whose words reach the threshold, by their places; memory grows with a batch at a time."""
+    connection = warehouse.connection
+    connection.execute(WORDS)
+    connection.execute("CREATE OR REPLACE TEMPORARY TABLE temp.main.bands (place BIGINT, band UTINYINT, key UBIGINT)")
+    (premises,) = warehouse.sql("SELECT count(*) AS n FROM temp.main.placed")["n"].to_pylist()
+    for start in range(0, premises, BATCH):
+        batch = warehouse.sql(
+            "SELECT place, words FROM temp.main.words WHERE place >= ? AND place < ?", [start, start + BATCH]
+        )
+        if batch.num_rows == 0:
+            continue
+        keys = band_keys(batch["words"].to_pylist(), threshold)
+        bands = keys.shape[1]
+        rows = {
+            "place": np.repeat(batch["place"].to_numpy(), bands),
+            "band": np.tile(np.arange(bands, dtype=np.uint8), len(keys)),
+            "key": keys.ravel(),
+        }
+        connection.register("hashed", pa.table(rows))
+        connection.execute("INSERT INTO temp.main.bands SELECT place, band, key FROM hashed")
+        connection.unregister("hashed")
+    found = warehouse.sql(SIMILAR, [threshold])
+    return found["a"].to_numpy().astype(np.int64), found["b"].to_numpy().astype(np.int64)
 
 
 def _members(similar: Pairs, derived: Pairs) -> pa.Table:

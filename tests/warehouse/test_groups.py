@@ -119,13 +119,9 @@ def test_with_nothing_new_nothing_is_written(warehouse: Warehouse) -> None:
     assert warehouse.snapshot_id() == before
 
 
-@pytest.mark.parametrize(("paired_up_to", "coupled_up_to"), [(0, 8), (3, 4), (1000, 8), (1000, 3), (3, 0)])
-def test_the_groups_are_those_of_looking_at_every_pair(
-    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, paired_up_to: int, coupled_up_to: int
-) -> None:
-    monkeypatch.setattr(similar, "PAIRED_UP_TO", paired_up_to)
-    monkeypatch.setattr(similar, "COUPLED_UP_TO", coupled_up_to)
-    rng = np.random.default_rng(paired_up_to)
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8, 1.0])
+def test_the_groups_are_those_of_looking_at_every_pair(warehouse: Warehouse, threshold: float) -> None:
+    rng = np.random.default_rng(0)
     vocabulary = [f"w{i}" for i in range(60)]
     texts: set[str] = set()
     for _ in range(100):
@@ -134,9 +130,32 @@ def test_the_groups_are_those_of_looking_at_every_pair(
         texts |= {text, text + " w0", text.replace("w3", "w4")}
     listed = sorted(texts)
     fill(warehouse, [made(text, "train") for text in listed])
-    for threshold in (0.3, 0.5, 0.8, 1.0):
-        renew_groups(warehouse, threshold)
-        found: dict[str, set[str]] = {}
-        for text, row in grouped(warehouse).items():
-            found.setdefault(row.group_id, set()).add(text)
-        assert {frozenset(group) for group in found.values()} == components(listed, threshold)
+    renew_groups(warehouse, threshold)
+    found: dict[str, set[str]] = {}
+    for text, row in grouped(warehouse).items():
+        found.setdefault(row.group_id, set()).add(text)
+    assert {frozenset(group) for group in found.values()} == components(listed, threshold)
+
+
+def test_very_many_copies_are_one_group(warehouse: Warehouse) -> None:
+    copies = [f"{SENTENCE}{'!' * n}" for n in range(150)]
+    fill(warehouse, [made(text, "train") for text in copies])
+    renew_groups(warehouse, 0.8)
+    assert len({row.group_id for row in grouped(warehouse).values()}) == 1
+    assert len(grouped(warehouse)) == 150
+
+
+def test_candidates_are_found_as_often_as_the_bands_promise() -> None:
+    rng = np.random.default_rng(1)
+    for threshold in (0.5, 0.8):
+        sets = []
+        for _ in range(500):
+            words = [f"w{i}" for i in rng.choice(100_000, 30, replace=False)]
+            shared = round(
+                threshold * 60 / (1 + threshold)
+            )  # of 30 words each, so that the similarity is the threshold
+            sets += [words, words[:shared] + [f"other{i}" for i in range(30 - shared)]]
+        keys = similar.band_keys(sets, threshold)
+        assert (keys[::2] == keys[1::2]).any(axis=1).mean() > 0.99
+        strangers = (keys[::2] == np.roll(keys[::2], 1, axis=0)).any(axis=1).mean()
+        assert strangers < 0.02
