@@ -1,4 +1,4 @@
--- Questions to the warehouse. All of them: `odds sql @examples/queries.sql`; `odds tables` says what every column means.
+-- Questions to the warehouse. All in turn: `odds sql @examples/queries.sql`. `odds tables` says what every column means.
 
 -- How far is the work, and how much of it is simulated?
 SELECT stage, n, n_simulated FROM progress ORDER BY position;
@@ -16,11 +16,12 @@ SELECT labeler, method, n_estimates, n_distinct, pearson, mean_absolute_error FR
 SELECT * FROM labeler_cost;
 
 -- Which annotators stand apart from the others?
-SELECT name, kind, n_judgments, pearson_with_rest, mean_difference FROM annotator_quality ORDER BY pearson_with_rest;
+SELECT coalesce(a.name, a.source_id) AS annotator, a.kind, q.n_judgments, q.pearson_with_rest, q.mean_difference
+FROM annotator_quality q JOIN annotators a ON a.annotator_id = q.annotator_id ORDER BY q.pearson_with_rest;
 
 -- How has agreement changed over time?
-SELECT created_at, value, low, high, n_judgments, n_simulated
-FROM agreement WHERE metric = 'interval_alpha' AND slice = 'all' ORDER BY created_at;
+SELECT measured_at, scope, value, low, high, change, n_judgments, n_simulated
+FROM agreement_history WHERE metric = 'interval_alpha' AND slice = 'all' ORDER BY measured_at;
 
 -- Why were rows dropped?
 SELECT stage, reason, count(*) AS n FROM drops GROUP BY stage, reason ORDER BY n DESC;

@@ -85,17 +85,18 @@ def print_query(settings: Settings, text: str, limit: int, console: Console, at:
         queries = statements(warehouse, text)
         for query in queries:
             rows, total = head(warehouse, query, limit)
-            title = _title(query) if len(queries) > 1 else ""
-            console.print(_wide(rows, title) if rows.num_columns * NARROWEST > console.width else _table(rows, title))
+            if len(queries) > 1:
+                console.print(Text(f"\n{_title(query)}", style="italic"))
+            console.print(_wide(rows) if rows.num_columns * NARROWEST > console.width else _table(rows))
             if total > limit:
                 console.print(f"{limit} of {total:,} rows; --limit shows more, --output writes all", highlight=False)
         if at != "opened":
             console.print(f"as of snapshot {warehouse.at}", highlight=False)
 
 
-def _table(rows: pa.Table, title: str) -> Table:
+def _table(rows: pa.Table) -> Table:
     """A row a line."""
-    table = Table(header_style="bold", title=Text(title) if title else None, title_justify="left")
+    table = Table(header_style="bold")
     for name, kind in zip(rows.schema.names, rows.schema.types, strict=True):
         numeric = str(kind).startswith(("int", "uint", "double", "float", "decimal"))
         table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
@@ -104,9 +105,9 @@ def _table(rows: pa.Table, title: str) -> Table:
     return table
 
 
-def _wide(rows: pa.Table, title: str) -> Table:
+def _wide(rows: pa.Table) -> Table:
     """A column a line, for rows of more columns than fit beside each other."""
-    table = Table(show_header=False, title=Text(title) if title else None, title_justify="left")
+    table = Table(show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for values in _rows(rows):

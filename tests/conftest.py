@@ -6,4 +6,5 @@ pytest_plugins = [
     "tests.fixtures.store",
     "tests.fixtures.estimator",
     "tests.fixtures.commands",
+    "tests.fixtures.plain_duckdb",
 ]

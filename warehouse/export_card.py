@@ -185,6 +185,7 @@ def _simulated(facts: CardFacts, tally: Tally) -> str:
     lines = [
         f"- {count:,} of {tally.rows:,} rows {says.get(name, 'are of simulated annotators')} (column `{name}`)."
         for name, count in tally.marks.items()
+        if count or name in says  # there are kinds of other things than annotators, which are never simulated
     ]
     if not lines:
         lines = ["- No column of these rows says so."]

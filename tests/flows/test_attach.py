@@ -10,10 +10,8 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import duckdb
 import psycopg
 import pytest
 
@@ -21,25 +19,10 @@ from flows.attach import CLIENTS, Client, attach_line, attach_sql, notes, target
 from tests.fixtures.store import Place, catalog_of, made_rows, on_sqlite
 from warehouse import open_warehouse
 from warehouse.errors import InputError
-from warehouse.extensions import extension_file
 from warehouse.store import merge_all
 
 DUCKDB = Path(sysconfig.get_path("scripts")) / "duckdb"
 QUERY = "SELECT count(*) AS n FROM judgments; SELECT n FROM progress WHERE stage = 'valid judgments'"
-
-
-@pytest.fixture(scope="session")
-def duckdb_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home whose DuckDB has the extensions installed, so that INSTALL needs no network."""
-    home = tmp_path_factory.mktemp("home")
-    (platform,) = duckdb.sql("SELECT platform FROM pragma_platform()").fetchall()[0]
-    folder = home / ".duckdb" / "extensions" / f"v{duckdb.__version__}" / platform
-    folder.mkdir(parents=True)
-    for name in ("ducklake", "sqlite_scanner", "postgres_scanner", "httpfs"):
-        shutil.copy(extension_file(name), folder)
-    with suppress(InputError):  # the test that needs it says so
-        shutil.copy(extension_file("aws"), folder)
-    return home
 
 
 @pytest.fixture

@@ -124,7 +124,11 @@ def test_a_table_has_its_own_comments_and_splits_are_parted(filled: Warehouse, t
     export(filled, "propositions", tmp_path / "all")
     card = (tmp_path / "all" / "README.md").read_text()
     assert "| `split` | string | The split of its premise: train, dev or test. |" in card
-    assert "No column of these rows says so" not in card  # kind is a column of propositions
+    assert "No column of these rows says so" in card  # the kind there is not that of an annotator
+    export(filled, "annotators", tmp_path / "annotators")
+    assert (
+        "1 of 2 rows are of simulated annotators (column `kind`)" in (tmp_path / "annotators" / "README.md").read_text()
+    )
     found = loaded(tmp_path / "all", tmp_path / "cache")
     found["dev"] = found.pop("validation")
     expected = {
