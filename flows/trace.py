@@ -90,10 +90,10 @@ def _line(node: Node, relation: str = "", heading: str = "") -> Text:
         line.append(f"{node.id[:SHOWN_ID]} ", "bold")
     if node.simulated:
         line.append("simulated ", "bold yellow")
+    if node.notes:
+        line.append(f"({', '.join(node.notes)}) ", "magenta")
     said = " ".join(node.summary.split())
     line.append(said if len(said) <= SHOWN_TEXT else f"{said[:SHOWN_TEXT]}…")
-    for note in node.notes:
-        line.append(f" ({note})", "magenta")
     if node.repeated:
         line.append(" (unfolded above)", "dim")
     return line

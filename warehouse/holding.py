@@ -58,8 +58,8 @@ def shard_rows(warehouse: Warehouse, propositions: list[str], datasets: list[str
         if inside := contents.get((file, row["held"])):
             rows.append({**here, **inside})
         elif file in broken and row["_part"] != "pairs" and (row["dataset_id"], row["held"]) not in known:
-            note = f"{broken[file]}, so whether it holds the proposition is unknown"
-            rows.append({**here, **dict.fromkeys(HELD), "_human": row["held"], "_notes": [note]})
+            unknown = {**dict.fromkeys(HELD), "_human": row["held"], "_notes": [f"{broken[file]}, may hold it"]}
+            rows.append({**here, **unknown})
     return rows
 
 
@@ -106,20 +106,16 @@ def _read_as(row: Row) -> Row:
 
 def _read(warehouse: Warehouse, query: str, files: Iterable[str], *more: Any) -> tuple[list[Row], dict[str, str]]:
     """The rows of a query over files, all in one go where all can be read; and why some cannot."""
-    unread = {file: f"the file {file} is missing" for file in files if not Path(file).is_file()}
+    unread = {file: "file missing" for file in files if not Path(file).is_file()}
     there = [file for file in files if file not in unread]
     try:
         return (warehouse.sql(query, [there, *more]).to_pylist() if there else []), unread
-    except duckdb.Error as error:
+    except duckdb.Error:
         if len(there) == 1:
-            return [], {**unread, there[0]: f"the file {there[0]} cannot be read ({_first_line(error)})"}
+            return [], {**unread, there[0]: "file cannot be read"}
     rows: list[Row] = []
     for file in there:
         found, why = _read(warehouse, query, [file], *more)
         rows += found
         unread |= why
     return rows, unread
-
-
-def _first_line(error: duckdb.Error) -> str:
-    return str(error).splitlines()[0]

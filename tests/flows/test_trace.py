@@ -68,7 +68,7 @@ def test_the_tree_reads_from_the_score_to_the_judgments(home: Path, traced: Trac
     assert " simulated 0.900 by sim" in simulated[0]
     assert not [line for line in shown if "by anna" in line and " simulated 0" in line]
     (consensus,) = [line for line in shown if "as of snapshot" in line]
-    assert "(now 0." in consensus
+    assert ", now 0." in consensus
     assert shown[-1] == "└── used by: nothing"
 
 
