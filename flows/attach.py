@@ -6,7 +6,8 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from flows.query import moment
@@ -14,6 +15,7 @@ from flows.services import reading
 from flows.settings import Settings
 from warehouse.errors import InputError
 from warehouse.extensions import object_store_options, quoted
+from warehouse.queries import stored_data_path
 
 Client: TypeAlias = Literal["duckdb", "python", "r", "notebook"]
 CLIENTS: tuple[Client, ...] = get_args(Client)
@@ -30,7 +32,8 @@ SECRET_WORDS = ("password", "sslpassword")
 class Target:
     """What is attached: the catalog, whether its data lies in an object store, and the snapshot (None: the latest).
 
-    `secret_left_out` says that the connection string holds a password, which stands in no text of this module.
+    `moved_to` is where the data lies now, where the catalog tells another folder. `secret_left_out` says that the
+    connection string holds a password, which stands in no text of this module.
     """
 
     catalog: str
@@ -38,6 +41,7 @@ class Target:
     store: Mapping[str, str] | None = None
     snapshot: int | None = None
     secret_left_out: bool = False
+    moved_to: str | None = None
 
 
 def target_of(
@@ -77,6 +81,8 @@ def attach_sql(target: Target) -> str:
     installs = "".join(f"INSTALL {name}; " for name in extensions)
     catalog = quoted(f"ducklake:{'' if target.on_postgres else 'sqlite:'}{target.catalog}")
     then = "" if target.snapshot is None else f", SNAPSHOT_VERSION {target.snapshot}"
+    if target.moved_to is not None:
+        then += f", DATA_PATH {quoted(target.moved_to)}, OVERRIDE_DATA_PATH true"
     return f"{installs}{secret}ATTACH {catalog} AS odds (READ_ONLY{then}); USE odds;"
 
 
@@ -118,7 +124,10 @@ def attach_lines(
     """
     with reading(settings, moment(at)) as warehouse:
         snapshot = warehouse.at if at is not None else None
+        told = stored_data_path(warehouse)
     target = target_of(settings.catalog, settings.data_path, snapshot, os.environ)
+    if "://" not in told + settings.data_path and not Path(told).exists() and Path(told) != Path(settings.data_path):
+        target = replace(target, moved_to=settings.data_path)
     chosen = CLIENTS if client == "all" else (client,)
     return [(TITLES[one], attach_line(target, one)) for one in chosen], notes(target)
 

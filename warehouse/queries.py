@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from warehouse.connect import Warehouse
+from warehouse.connect import ALIAS, Warehouse
 from warehouse.migrate import column_comments
 from warehouse.records import Agreement, ConsensusMethod, Dataset, Estimate, Model, Premise, PropositionText, Split
 from warehouse.schema import arrow_schema, to_records
@@ -180,6 +180,12 @@ def valid_judgments(warehouse: Warehouse) -> pa.Table:
         "SELECT proposition_id, annotator_id, probability, is_simulated FROM valid_judgments "
         "ORDER BY proposition_id, annotator_id"
     )
+
+
+def stored_data_path(warehouse: Warehouse) -> str:
+    """Where the catalog tells that its parquet files lie: another folder than they do where both were moved."""
+    query = f"SELECT value FROM __ducklake_metadata_{ALIAS}.ducklake_metadata WHERE key = 'data_path'"
+    return str(warehouse.sql(query)["value"][0].as_py())
 
 
 def describe_tables(warehouse: Warehouse, *, count: bool = True) -> list[TableDescription]:

@@ -15,7 +15,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from flows.attach import CLIENTS, Client, attach_line, attach_sql, notes, target_of
+from flows.attach import CLIENTS, Client, attach_line, attach_lines, attach_sql, notes, target_of
+from flows.settings import Settings, WarehouseSettings
 from tests.fixtures.store import Place, catalog_of, made_rows, on_sqlite
 from warehouse import open_warehouse
 from warehouse.errors import InputError
@@ -89,6 +90,18 @@ def test_a_path_may_hold_any_character(filled: Place, duckdb_home: Path, tmp_pat
     assert cli_counts(line_for("duckdb", place), duckdb_home) == ["2", "2"]
     code = f"{line_for('python', place)}\nprint(odds.sql('FROM judgments').shape[0])"
     assert run([sys.executable, "-I", "-c", code], duckdb_home).stdout == "2\n"
+
+
+@on_sqlite
+def test_a_warehouse_that_was_moved_opens_too(filled: Place, duckdb_home: Path, tmp_path: Path) -> None:
+    with filled.open(read_only=False) as warehouse:  # more rows than stay in the catalog
+        merge_all(warehouse, made_rows([(f"p{number}", "b", 0.5) for number in range(50)]))
+    moved = tmp_path / "moved"
+    shutil.move(Path(filled.catalog).parent, moved)
+    assert list((moved / "data").rglob("*.parquet"))
+    place = WarehouseSettings(catalog=str(moved / "catalog.sqlite"), data_path=str(moved / "data"))
+    lines, _ = attach_lines(Settings(warehouse=place), "duckdb")
+    assert cli_counts(lines[0][1], duckdb_home) == ["52", "52"]
 
 
 SECRET = "s3cret 'word"
