@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from warehouse.random_effects import PRIOR_SD, Floats, Ints, RandomEffects, fit_em, posterior
@@ -29,9 +30,10 @@ class Evidence:
     weights: Floats
 
     @property
-    def is_estimate(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def is_estimate(self) -> npt.NDArray[np.bool_]:
         """Which values are estimates of labelers."""
-        return ~np.isnan(self.weights)
+        estimates: npt.NDArray[np.bool_] = ~np.isnan(self.weights)
+        return estimates
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,7 +64,7 @@ def fit_em(
     per_unit, per_annotator = np.bincount(unit_index), np.bincount(annotator_index)
     fixed = np.full(len(per_annotator), np.nan) if fixed_sd is None else fixed_sd
     variance = np.where(np.isnan(fixed), prior_sd**2, fixed**2)
-    theta: Floats = np.bincount(unit_index, values) / per_unit
+    theta = _sums(unit_index, values) / per_unit
     mu, tau2 = float(theta.mean()), max(float(theta.var()), prior_sd**2)
     unit_variance: Floats = np.full(len(theta), tau2)
     iterations = 0
@@ -75,7 +76,7 @@ def fit_em(
         errors = values - moved[unit_index]
         errors *= errors
         errors += unit_variance[unit_index]
-        squares = np.bincount(annotator_index, errors)
+        squares = _sums(annotator_index, errors)
         fitted = annotator_variance(squares, per_annotator, prior_judgments, prior_sd)
         variance = np.where(np.isnan(fixed), fitted, fixed**2)
         change = float(np.abs(moved - theta).max())
@@ -87,13 +88,19 @@ def fit_em(
 
 def posterior(unit_index: Ints, values: Floats, precision: Floats, mu: float, tau2: float) -> tuple[Floats, Floats]:
     """The E step: posterior mean and variance of each unit, given the precision of each judgment, mu and tau^2."""
-    variance = 1.0 / (1.0 / tau2 + np.bincount(unit_index, precision))
-    return (mu / tau2 + np.bincount(unit_index, precision * values)) * variance, variance
+    variance: Floats = 1.0 / (1.0 / tau2 + _sums(unit_index, precision))
+    theta: Floats = (mu / tau2 + _sums(unit_index, precision * values)) * variance
+    return theta, variance
 
 
 def annotator_variance(
-    squares: Floats, n: Ints | Floats, prior_judgments: float = PRIOR_JUDGMENTS, prior_sd: float = PRIOR_SD
+    squares: Floats, n: npt.NDArray[Any], prior_judgments: float = PRIOR_JUDGMENTS, prior_sd: float = PRIOR_SD
 ) -> Floats:
     """The M step: s_j^2 from the sum of the expected squared errors of each annotator and the number of judgments."""
     variance: Floats = (prior_judgments * prior_sd**2 + squares) / (prior_judgments + n)
     return variance
+
+
+def _sums(index: Ints, weights: Floats) -> Floats:
+    """The sum of the weights that have the same index."""
+    return np.asarray(np.bincount(index, weights), dtype=np.float64)

@@ -20,6 +20,8 @@ from warehouse.shards import read_split
 JUDGMENTS_EACH = 2
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
+STAGES = ("propose", "elicit", "push", "simulate", "pull", "recalibrate", "agree", "publish", "train", "evaluate")
+
 
 def settings(studio: StudioServer, base: Base, project: str) -> str:
     return f"""
@@ -72,7 +74,7 @@ def test_cycle_twice_and_after_a_change(
 
     ended_well(odds("import", "propositions", "propositions.jsonl"))
     first = ended_well(odds("cycle", env=secret, timeout=900))
-    for stage in "propose elicit push simulate pull recalibrate agree publish train evaluate".split():
+    for stage in STAGES:
         assert f"\n{stage}: " in "\n" + first
 
     with opened(tmp_path) as warehouse:
