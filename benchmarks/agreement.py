@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.made import fill
 from benchmarks.measure import Clock, measured
 from warehouse import open_warehouse
-from warehouse.agreement import interval_alpha, measure_agreement
+from warehouse.agreement.measure import interval_alpha, measure_agreement
 
 EACH = 10
 SIZES = (1_000_000, 10_000_000)

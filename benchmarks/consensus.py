@@ -18,8 +18,8 @@ import numpy as np
 from benchmarks.made import fill
 from benchmarks.measure import Clock, measured
 from warehouse import open_warehouse
-from warehouse.random_effects import fit_em
-from warehouse.renew import renew_consensus
+from warehouse.consensus.random_effects import fit_em
+from warehouse.consensus.renew import renew_consensus
 
 EACH = 5
 SIZES = (1_000_000, 3_000_000, 10_000_000)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from flows.settings import load_settings
 from warehouse import Warehouse, open_warehouse
-from warehouse.publish import ORDER, queries
+from warehouse.datasets.publish import ORDER, queries
 from warehouse.shards import Recipe, read_manifest
 
 PER_PREMISE = 10

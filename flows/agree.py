@@ -9,11 +9,11 @@ from prefect import flow
 from flows.outcome import Outcome
 from flows.services import writing
 from flows.settings import load_settings
-from warehouse.agreement import measure_agreement, unrecorded
+from warehouse.agreement.measure import measure_agreement, unrecorded
+from warehouse.agreement.selection import Selection
+from warehouse.consensus.renew import renew_consensus
 from warehouse.queries import current_agreement
 from warehouse.records import Agreement
-from warehouse.renew import renew_consensus
-from warehouse.selection import Selection
 from warehouse.store import merge_all
 
 

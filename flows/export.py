@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.query import moment, query_text
 from flows.services import reading
 from flows.settings import Settings
-from warehouse.export import Format, export
+from warehouse.files.export import Format, export
 
 
 def export_rows(
@@ -21,7 +21,7 @@ def export_rows(
 ) -> str:
     """Write what a person asked for, as it is or was at a snapshot or time; one line that says what was written.
 
-    Raises `InputError` as `warehouse.export.export` does, and for an `at` that is no moment.
+    Raises `InputError` as `warehouse.files.export.export` does, and for an `at` that is no moment.
     """
     text = query_text(what, None)
     with reading(settings, moment(at)) as warehouse:

@@ -11,11 +11,11 @@ from rich.table import Table
 from flows.services import reading
 from flows.settings import Settings
 from training.evaluation.pictures import Measurement, write_agreement_over_time
+from warehouse.agreement.selection import Selection
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError
 from warehouse.queries import agreement_history, current_agreement
 from warehouse.records import Agreement
-from warehouse.selection import Selection
 
 SLICES_SHOWN = 12
 COUNTS = ("judgments_for_", "median_judgments", "leave_one_out_r_negative")

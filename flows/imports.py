@@ -11,12 +11,12 @@ from pydantic import ValidationError
 from flows.outcome import Outcome
 from flows.services import writing
 from flows.settings import Settings
-from warehouse.annotators import read_groups
 from warehouse.errors import InputError
-from warehouse.imports import JudgmentMapping, read_judgments
+from warehouse.files.annotators import read_groups
+from warehouse.files.imports import JudgmentMapping, read_judgments
+from warehouse.files.texts import read_premises, read_propositions
 from warehouse.records import AnnotatorKind
 from warehouse.store import Merged, merge, merge_all
-from warehouse.texts import read_premises, read_propositions
 
 COLUMNS = tuple(name for name in JudgmentMapping.model_fields if name not in ("scale", "annotator_kind"))
 

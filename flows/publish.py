@@ -11,15 +11,15 @@ from flows.outcome import Outcome
 from flows.services import code_version, reading, writing
 from flows.settings import Settings, load_settings
 from warehouse.connect import Warehouse
+from warehouse.datasets.groups import renew_groups
+from warehouse.datasets.publish import dataset_fingerprint, licences, publish_rows, queries
+from warehouse.datasets.verify import verify
+from warehouse.datasets.write import Limits, write_dataset
 from warehouse.errors import InputError
-from warehouse.groups import renew_groups
-from warehouse.publish import dataset_fingerprint, licences, publish_rows, queries
 from warehouse.queries import newest_dataset, next_version
 from warehouse.records import Dataset, Shard, content_id
 from warehouse.shards import Manifest, ManifestHead, Recipe, read_manifest
 from warehouse.store import merge_all, read
-from warehouse.verify import verify
-from warehouse.write_shards import Limits, write_dataset
 
 
 @flow(name="publish")

@@ -19,7 +19,7 @@ from flows.settings import Settings
 from warehouse.asking import head, statements
 from warehouse.connect import At
 from warehouse.errors import InputError
-from warehouse.export import write_query as write
+from warehouse.files.export import write_query as write
 from warehouse.queries import describe_tables
 
 NARROWEST = 8  # characters that a column of a table needs at least

@@ -10,7 +10,7 @@ from flows.outcome import Outcome
 from flows.services import writing
 from flows.settings import load_settings
 from synthesis.recalibrate import recalibrate as fit_maps
-from warehouse.calibration import calibration_pairs, current_recalibrations
+from warehouse.consensus.calibration import calibration_pairs, current_recalibrations
 from warehouse.records import Recalibration
 from warehouse.store import merge
 

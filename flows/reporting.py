@@ -21,10 +21,10 @@ from training.evaluation.report import (
     Stage,
 )
 from training.levels import quantile
+from warehouse.agreement.selection import Selection
 from warehouse.connect import Warehouse
 from warehouse.queries import counts, current_agreement, current_estimates, labeler_answers, valid_judgments
 from warehouse.records import Agreement, Dataset, Estimate, Evaluation, Model, Score, now
-from warehouse.selection import Selection
 from warehouse.shards import read_split
 from warehouse.store import read
 

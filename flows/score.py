@@ -13,12 +13,12 @@ from flows.services import reading, writing
 from flows.settings import Settings, load_settings
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError
-from warehouse.files import check_output, write_table
+from warehouse.files.formats import check_output, write_table
+from warehouse.files.texts import read_propositions
 from warehouse.queries import newest_model
 from warehouse.records import Dataset, Drop, Model, PropositionText, Score, content_id
 from warehouse.shards import read_split
 from warehouse.store import merge_all, read
-from warehouse.texts import read_propositions
 
 SCORED = pa.schema(
     [(name, pa.string()) for name in ("proposition_id", "premise", "hypothesis")]

@@ -12,7 +12,7 @@ from rich.tree import Tree
 
 from flows.services import reading
 from flows.settings import Settings
-from warehouse.lineage import Direction, Node, Trace, trace
+from warehouse.lineage.trace import Direction, Node, Trace, trace
 
 SHOWN_ID = 12
 SHOWN_TEXT = 300  # characters of what a node says; a terminal's width cuts lines besides

@@ -7,7 +7,7 @@ import pytest
 from flows.demo import EXAMPLES, prepare
 from flows.settings import load_settings
 from warehouse.errors import InputError
-from warehouse.texts import read_premises, read_propositions
+from warehouse.files.texts import read_premises, read_propositions
 
 
 def test_the_demo_settings_differ_from_the_defaults_where_they_say(tmp_path: Path) -> None:

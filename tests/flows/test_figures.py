@@ -11,9 +11,9 @@ from flows.figures import figure_tables, over_time, shown_figures, telling_slice
 from flows.settings import Settings
 from tests.fixtures.store import made_rows
 from warehouse import open_warehouse
+from warehouse.agreement.selection import Selection
 from warehouse.errors import InputError
 from warehouse.records import Agreement
-from warehouse.selection import Selection
 from warehouse.store import merge, merge_all
 
 

@@ -10,9 +10,9 @@ from flows.publish import publish, verify_dataset
 from flows.settings import Settings, load_settings
 from tests.fixtures.store import made_judgment, made_rows
 from warehouse import open_warehouse
+from warehouse.consensus.renew import renew_consensus
 from warehouse.errors import InputError
 from warehouse.records import Dataset, Record, Shard
-from warehouse.renew import renew_consensus
 from warehouse.shards import read_manifest
 from warehouse.store import merge, merge_all, read
 

@@ -15,7 +15,7 @@ from flows.trace import as_values, print_trace
 from tests.fixtures.store import made_proposition
 from tests.fixtures.traced import Traced, change, fill, ident
 from warehouse import open_warehouse
-from warehouse.lineage import trace
+from warehouse.lineage.trace import trace
 from warehouse.store import merge
 
 

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tests.fixtures.store import made_annotator, made_judgment, made_proposition, made_rows
-from warehouse import Warehouse, resample
-from warehouse.agreement import interval_alpha, measure_agreement, unrecorded
-from warehouse.agreement_sql import alpha_sql
-from warehouse.imports import read_judgments
+from warehouse import Warehouse
+from warehouse.agreement import resample
+from warehouse.agreement.measure import interval_alpha, measure_agreement, unrecorded
+from warehouse.agreement.selection import Selection
+from warehouse.agreement.sql import alpha_sql
+from warehouse.files.imports import read_judgments
 from warehouse.queries import current_agreement
 from warehouse.records import Agreement, Estimate, Task
-from warehouse.selection import Selection
 from warehouse.store import Merged, merge, merge_all
 
 # Items 1 to 12 by observers A to D, from the worked example of Krippendorff 2011, interval metric: alpha = 0.849.

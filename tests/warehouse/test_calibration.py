@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from tests.fixtures.store import made_proposition, made_rows
 from warehouse import Warehouse
-from warehouse.calibration import calibration_pairs
+from warehouse.consensus.calibration import calibration_pairs
 from warehouse.records import Estimate, PremiseGroup, Split
 from warehouse.store import merge_all
 

@@ -3,14 +3,16 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.fixtures.store import Place, made_rows
+from tests.fixtures.store import OBJECT_STORE_KEY, Place, made_rows, on_postgres
 from warehouse import Warehouse, open_warehouse
 from warehouse.errors import InputError
-from warehouse.store import merge_all
+from warehouse.store import merge_all, write
 
 
 def test_the_records_alone_do_not_load_the_database() -> None:
@@ -88,3 +90,65 @@ def test_an_unreachable_server_shows_no_password() -> None:
         open_warehouse("postgres:host=127.0.0.1 port=1 user=u password=hunter2 dbname=x", "/nowhere", read_only=False)
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("rows", [3, 40], ids=["in the catalog", "in files"])
+@pytest.mark.parametrize("named", [True, False], ids=["data path given", "default"])
+def test_a_folder_that_was_moved_is_found(tmp_path: Path, rows: int, named: bool) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    with open_warehouse(old / "catalog.sqlite", read_only=False) as opened:
+        merge_all(opened, made_rows([(f"p{n}", "a", 0.5) for n in range(rows)]))
+        number = opened.snapshot_id()
+    old.rename(new)
+    data_path = new / "data" if named else None
+    with open_warehouse(new / "catalog.sqlite", data_path, read_only=False) as opened:
+        assert opened.sql("SELECT sum(probability) AS n FROM judgments")["n"].to_pylist() == [rows / 2]
+        merge_all(opened, made_rows([(f"q{n}", "a", 0.5) for n in range(20)]))
+    assert not old.exists()
+    with open_warehouse(new / "catalog.sqlite", data_path) as opened:
+        assert opened.sql("SELECT sum(probability) AS n FROM judgments")["n"].to_pylist() == [rows / 2 + 10]
+    with open_warehouse(new / "catalog.sqlite", data_path, at=number) as then:
+        assert then.sql("SELECT sum(probability) AS n FROM judgments")["n"].to_pylist() == [rows / 2]
+
+
+def test_a_data_path_where_nothing_is_does_not_count_as_a_move(tmp_path: Path) -> None:
+    open_warehouse(tmp_path / "catalog.sqlite", tmp_path / "one", read_only=False).close()
+    with pytest.raises(InputError, match="keeps its data elsewhere"):
+        open_warehouse(tmp_path / "catalog.sqlite", tmp_path / "none", read_only=False)
+
+
+def test_a_time_among_expired_snapshots_is_refused(place: Place, warehouse: Warehouse) -> None:
+    numbers, times = [], []
+    for name in "pqrs":
+        merge_all(warehouse, made_rows([(name, "a", 0.5)]))
+        numbers.append(warehouse.snapshot_id())
+        times.append(datetime.now(UTC))
+        time.sleep(0.01)
+    with place.open(at=times[1]) as then:
+        assert then.at == numbers[1]
+    write(warehouse, lambda w: w.sql(f"CALL ducklake_expire_snapshots('odds', versions => [{numbers[1]}])"))
+    # The first snapshot was true until the second came; when that was, nobody knows any more.
+    for moment in times[:2]:
+        with pytest.raises(InputError, match="has expired"):
+            place.open(at=moment)
+    for index in (2, 3):
+        with place.open(at=times[index]) as then:
+            assert then.at == numbers[index]
+    with place.open(at=numbers[0]) as then:
+        assert then.sql("SELECT count(*) AS n FROM judgments")["n"].to_pylist() == [1]
+
+
+@pytest.mark.parametrize("ending", [" nonsense=hunter2", " 'hunter2"])
+def test_a_connection_string_that_is_none_is_not_repeated(tmp_path: Path, ending: str) -> None:
+    with pytest.raises(InputError, match="no connection string") as caught:
+        open_warehouse("postgres:dbname=x" + ending, tmp_path)
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+@on_postgres
+def test_no_table_of_the_database_holds_the_password(place: Place, warehouse: Warehouse) -> None:
+    with open_warehouse(place.catalog + " password=hunter2", place.data_path) as opened:
+        for table in ("duckdb_databases", "duckdb_secrets", "duckdb_settings"):
+            assert "hunter2" not in str(opened.sql(f"SELECT * FROM {table}()").to_pylist())
+        assert OBJECT_STORE_KEY not in str(opened.sql("SELECT * FROM duckdb_secrets()").to_pylist())

@@ -8,12 +8,12 @@ from scipy import stats
 
 from tests.fixtures.store import made_judgment, made_proposition, made_rows
 from warehouse import Warehouse
-from warehouse.consensus import Aggregate, Evidence, aggregate
-from warehouse.imports import read_judgments
+from warehouse.consensus.aggregate import Aggregate, Evidence, aggregate
+from warehouse.consensus.random_effects import Floats, Ints, fit_em
+from warehouse.consensus.renew import renew_consensus
+from warehouse.files.imports import read_judgments
 from warehouse.queries import valid_judgments
-from warehouse.random_effects import Floats, Ints, fit_em
 from warehouse.records import Consensus, ConsensusMethod
-from warehouse.renew import renew_consensus
 from warehouse.store import merge_all, read
 
 METHODS: tuple[ConsensusMethod, ...] = ("mean", "median", "trimmed", "em")

@@ -13,7 +13,7 @@ import yaml
 from tests.fixtures.store import made_rows
 from warehouse import Warehouse, open_warehouse
 from warehouse.errors import InputError
-from warehouse.export import export, format_of, write_query
+from warehouse.files.export import export, format_of, write_query
 from warehouse.store import merge_all
 
 RATINGS = [("p", "a", 0.25), ("p", "s", 0.5), ("q", "a", 1.0)]
@@ -173,7 +173,7 @@ def test_only_the_folder_of_an_export_is_replaced(filled: Warehouse, tmp_path: P
 
 
 def test_files_of_a_folder_are_bounded(filled: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("warehouse.export.ROWS_A_FILE", 70_000)
+    monkeypatch.setattr("warehouse.files.export.ROWS_A_FILE", 70_000)
     export(filled, "SELECT i FROM range(200000) t(i) ORDER BY i", tmp_path / "many")
     files = sorted((tmp_path / "many" / "data").iterdir())
     assert [path.name for path in files] == ["train-00000.parquet", "train-00001.parquet", "train-00002.parquet"]
@@ -186,7 +186,7 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 from warehouse import open_warehouse
-from warehouse.export import export
+from warehouse.files.export import export
 with open_warehouse(sys.argv[1]) as warehouse:
     rows = int(sys.argv[3])
     text = "concat(md5(i::VARCHAR), md5((i + 1)::VARCHAR), md5((i + 2)::VARCHAR))"

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from warehouse.errors import InputError
-from warehouse.files import write_batches, write_table
+from warehouse.files.formats import write_batches, write_table
 
 WHEN = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
 ROWS = pa.table(

@@ -7,8 +7,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from warehouse import Warehouse, similar
-from warehouse.groups import renew_groups
+from warehouse import Warehouse
+from warehouse.datasets import similar
+from warehouse.datasets.groups import renew_groups
 from warehouse.records import Premise, PremiseGroup, Proposition, Split, premise_id, proposition_id
 from warehouse.store import merge_all, read
 

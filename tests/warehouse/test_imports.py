@@ -13,9 +13,9 @@ import pytest
 
 from tests.fixtures.store import made_annotator
 from warehouse import Warehouse, records
-from warehouse.columns import parse_time
 from warehouse.errors import InputError
-from warehouse.imports import JudgmentMapping, read_judgments
+from warehouse.files.columns import parse_time
+from warehouse.files.imports import JudgmentMapping, read_judgments
 from warehouse.store import Merged, merge, merge_all
 
 HEADER = ["premise", "hypothesis", "annotator", "rating", "cannot_judge", "status"]

@@ -9,14 +9,14 @@ import pytest
 from tests.fixtures.store import made_annotator, made_judgment, made_proposition
 from tests.fixtures.traced import NAMES, Traced, change, fill, ident, made_estimate, made_model, publish
 from warehouse import Warehouse, open_warehouse
+from warehouse.consensus.renew import renew_consensus
 from warehouse.errors import InputError
-from warehouse.kinds import KINDS, PARTS
-from warehouse.lineage import Node, trace
+from warehouse.lineage.kinds import KINDS, PARTS
+from warehouse.lineage.summaries import SAYINGS
+from warehouse.lineage.trace import Node, trace
 from warehouse.records import TABLES, Proposition, PropositionKind, judgment_id, proposition_id
-from warehouse.renew import renew_consensus
 from warehouse.shards import Recipe
 from warehouse.store import mark_deleted, merge, merge_all
-from warehouse.summaries import SAYINGS
 
 
 @pytest.fixture

@@ -9,17 +9,17 @@ import pytest
 from tests.fixtures.shards import HEAD
 from tests.fixtures.store import SOURCE, made_judgment, made_proposition, made_rows
 from warehouse import Warehouse
+from warehouse.consensus.renew import renew_consensus
+from warehouse.datasets.groups import renew_groups
+from warehouse.datasets.publish import dataset_fingerprint, licences, publish_rows, queries
+from warehouse.datasets.verify import verify
+from warehouse.datasets.write import write_dataset
 from warehouse.errors import InputError
-from warehouse.groups import renew_groups
-from warehouse.publish import dataset_fingerprint, licences, publish_rows, queries
+from warehouse.files.texts import read_propositions
 from warehouse.queries import consensus_splits, current_estimates
 from warehouse.records import Estimate, Premise, Proposition, Recalibration, content_id, premise_id
-from warehouse.renew import renew_consensus
 from warehouse.shards import PAIR_SCHEMA, SHARD_SCHEMA, Manifest, Recipe, read_pairs, read_split
 from warehouse.store import merge, merge_all
-from warehouse.texts import read_propositions
-from warehouse.verify import verify
-from warehouse.write_shards import write_dataset
 
 EM = Recipe(consensus="em")
 ALL = Recipe(consensus="em", human_weight=1.0, synthetic_weight=0.25, pairs_weight=0.5)

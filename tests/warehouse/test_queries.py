@@ -6,7 +6,8 @@ import pytest
 
 from tests.fixtures.store import SOURCE, made_judgment, made_proposition, made_rows
 from warehouse import Warehouse
-from warehouse.agreement import measure_agreement
+from warehouse.agreement.measure import measure_agreement
+from warehouse.consensus.renew import renew_consensus
 from warehouse.queries import (
     consensus_splits,
     counts,
@@ -25,7 +26,6 @@ from warehouse.queries import (
     unpushed_propositions,
 )
 from warehouse.records import Dataset, Estimate, Model, Premise, Request, RequestStatus, Task
-from warehouse.renew import renew_consensus
 from warehouse.store import mark_deleted, merge, merge_all, read
 
 RATINGS = [("p", "a", 0.25), ("p", "s", 0.5), ("q", "a", 1.0)]

@@ -7,12 +7,12 @@ import pytest
 
 from tests.fixtures.store import made_judgment, made_proposition, made_rows
 from warehouse import Warehouse
+from warehouse.consensus.random_effects import fit_em
+from warehouse.consensus.renew import Renewal, renew_consensus
 from warehouse.errors import InputError
-from warehouse.imports import read_judgments
+from warehouse.files.imports import read_judgments
 from warehouse.queries import valid_judgments
-from warehouse.random_effects import fit_em
 from warehouse.records import AnnotatorPrecision, Consensus, ConsensusFit, ConsensusMethod, Estimate, Recalibration
-from warehouse.renew import Renewal, renew_consensus
 from warehouse.store import merge, merge_all, read
 
 METHODS: tuple[ConsensusMethod, ...] = ("mean", "median", "trimmed", "em")

@@ -16,6 +16,8 @@ import pytest
 import yaml
 
 from tests.fixtures.shards import HEAD, batch_of, made_pair, made_row, pairs_of
+from warehouse.datasets.verify import verify
+from warehouse.datasets.write import Limits, write_dataset
 from warehouse.errors import InputError
 from warehouse.shards import (
     PAIR_SCHEMA,
@@ -28,8 +30,6 @@ from warehouse.shards import (
     read_pairs,
     read_split,
 )
-from warehouse.verify import verify
-from warehouse.write_shards import Limits, write_dataset
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ SHARED = {"premise_id": "premise-00003-shared"}
 
 @pytest.mark.parametrize("rows_at_once", [1, 3, 65_536])
 def test_no_premise_stands_in_two_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int) -> None:
-    monkeypatch.setattr("warehouse.verify._AT_ONCE", rows_at_once)
+    monkeypatch.setattr("warehouse.datasets.verify._AT_ONCE", rows_at_once)
     train = [made_row("train", n) for n in range(20)]
     for place in (0, 3, 9):
         test = [made_row("test", n) for n in range(10)]

@@ -7,7 +7,7 @@ import pytest
 
 from warehouse import records
 from warehouse.errors import InputError
-from warehouse.texts import read_premises, read_propositions
+from warehouse.files.texts import read_premises, read_propositions
 
 PREMISE, HYPOTHESIS = "A man is fishing.", "He catches something."
 STRONGER, WEAKER = "He uses fresh bait.", "The lake is frozen."

@@ -10,10 +10,19 @@ import numpy as np
 import pyarrow as pa
 
 from warehouse.connect import Warehouse
-from warehouse.consensus import Aggregate, Evidence, Units, aggregate, by_fit, by_precisions, consensus_rows, fit
+from warehouse.consensus.aggregate import (
+    Aggregate,
+    Evidence,
+    Units,
+    aggregate,
+    by_fit,
+    by_precisions,
+    consensus_rows,
+    fit,
+)
+from warehouse.consensus.evidence import WITHDRAWN, State, gathered, judges_of, load, settings_of, state_of
+from warehouse.consensus.random_effects import PRIOR_SD, Floats, annotator_variance
 from warehouse.errors import InputError
-from warehouse.evidence import WITHDRAWN, State, gathered, judges_of, load, settings_of, state_of
-from warehouse.random_effects import PRIOR_SD, Floats, annotator_variance
 from warehouse.records import AnnotatorPrecision, Consensus, ConsensusFit, ConsensusMethod, Record, content_id, now
 from warehouse.schema import arrow_schema
 from warehouse.store import merge_all, read

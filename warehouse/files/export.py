@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from warehouse.asking import only_statement, stream
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError
-from warehouse.export_card import CARD, CardFacts, Tally, card_text, is_export, state_of
-from warehouse.files import check_output, check_place, parquet_writer, write_batches
+from warehouse.files.card import CARD, CardFacts, Tally, card_text, is_export, state_of
+from warehouse.files.formats import check_output, check_place, parquet_writer, write_batches
 from warehouse.queries import TableDescription, describe_tables
 from warehouse.records import now
 

@@ -1,6 +1,6 @@
 """What the warehouse knows, kind by kind: how its rows are read, what each rests on, and what rests on it.
 
-One table, `KINDS`, says how everything hangs together; `warehouse.lineage` walks along it.
+One table, `KINDS`, says how everything hangs together; `warehouse.lineage.trace` walks along it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Link:
     snapshot at which the other rows are read. `subject_only`: followed only from what is traced itself, where the tree
     says it elsewhere already. `leaf`: what is found is not followed further. `focused`: followed only where the trace
     is about one proposition (True) or about none (False). `same`: a column that must be equal where it is known here.
-    `rows` stands in for the `rows` of the other kind. `finder` says how it is looked up, in `warehouse.lineage`;
+    `rows` stands in for the `rows` of the other kind. `finder` says how it is looked up, in `warehouse.lineage.trace`;
     `origins` which rows of a shard count there (human, synthetic, pairs).
     """
 

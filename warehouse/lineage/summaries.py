@@ -164,5 +164,5 @@ SAYINGS: dict[str, Callable[[Row], str]] = {
 
 
 def summary(kind: str, row: Row) -> str:
-    """A row of a kind of `warehouse.kinds` in one line."""
+    """A row of a kind of `warehouse.lineage.kinds` in one line."""
     return SAYINGS[kind](row)

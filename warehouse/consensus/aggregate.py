@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from warehouse.random_effects import PRIOR_SD, Floats, Ints, RandomEffects, fit_em, posterior
+from warehouse.consensus.random_effects import PRIOR_SD, Floats, Ints, RandomEffects, fit_em, posterior
 from warehouse.records import Consensus, ConsensusMethod, content_id, now
 from warehouse.schema import arrow_schema
 

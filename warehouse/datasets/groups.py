@@ -14,9 +14,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from warehouse.connect import Warehouse
+from warehouse.datasets.similar import band_keys
 from warehouse.records import PremiseGroup, now
 from warehouse.schema import arrow_schema
-from warehouse.similar import band_keys
 from warehouse.store import Merged, replace
 
 Places = npt.NDArray[np.int64]

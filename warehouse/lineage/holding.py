@@ -10,9 +10,9 @@ import duckdb
 
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError
-from warehouse.kinds import SHARDS
+from warehouse.lineage.kinds import SHARDS
+from warehouse.lineage.summaries import Row
 from warehouse.shards import read_manifest
-from warehouse.summaries import Row
 
 # Older shards know no origin (all human). Of a pair both propositions are held.
 READ = """

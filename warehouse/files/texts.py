@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from warehouse import records
-from warehouse.columns import distinct, numbers
 from warehouse.errors import InputError
-from warehouse.files import TextColumns, read_columns
+from warehouse.files.columns import distinct, numbers
+from warehouse.files.formats import TextColumns, read_columns
 from warehouse.records import Drop, Premise, Proposition, PropositionKind
 from warehouse.schema import to_table
 

@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 import duckdb
 
 from warehouse.connect import Warehouse
-from warehouse.holding import first_rows, shard_rows
-from warehouse.kinds import JUDGMENTS, KINDS, PARTS, Finder, Kind, Link
-from warehouse.summaries import Row, number
+from warehouse.lineage.holding import first_rows, shard_rows
+from warehouse.lineage.kinds import JUDGMENTS, KINDS, PARTS, Finder, Kind, Link
+from warehouse.lineage.summaries import Row, number
 
 Moments: TypeAlias = tuple[int | None, ...]
 

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from warehouse.card import card_of
+from warehouse.datasets.card import card_of
+from warehouse.datasets.verify import check_splits
 from warehouse.errors import InputError
 from warehouse.records import Split, now
 from warehouse.shards import (
@@ -32,7 +33,6 @@ from warehouse.shards import (
     columns_of,
     sha256,
 )
-from warehouse.verify import check_splits
 
 TEXTS = ("premise", "hypothesis")
 ROW_GROUP = 16_384  # rows: what a reader that looks for one premise reads

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from warehouse.connect import Warehouse
-from warehouse.consensus import Evidence, Units
-from warehouse.random_effects import PRIOR_JUDGMENTS, PRIOR_SD, Ints
+from warehouse.consensus.aggregate import Evidence, Units
+from warehouse.consensus.random_effects import PRIOR_JUDGMENTS, PRIOR_SD, Ints
 from warehouse.records import ConsensusMethod
 
 WITHDRAWN = "proposition_id IN (SELECT proposition_id FROM temp.main.evident WHERE NOT stands)"

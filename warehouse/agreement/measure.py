@@ -9,8 +9,10 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel
 
-from warehouse import resample
-from warehouse.agreement_sql import (
+from warehouse.agreement import resample
+from warehouse.agreement.resample import Figure, Moments
+from warehouse.agreement.selection import Selection, Slices, selected
+from warehouse.agreement.sql import (
     COMPARED_TABLE_SQL,
     annotators_sql,
     compared_sql,
@@ -22,8 +24,6 @@ from warehouse.agreement_sql import (
 )
 from warehouse.connect import Warehouse
 from warehouse.records import Agreement, content_id
-from warehouse.resample import Figure, Moments
-from warehouse.selection import Selection, Slices, selected
 
 DIGITS = 9  # sums in another order differ behind these, and the same judgments must give the same row
 METRICS_VERSION = "2"  # part of the fingerprint: raise it when a figure is computed in another way
@@ -67,8 +67,8 @@ def measure_agreement(
 ) -> list[Agreement]:
     """The figures of agreement of a selection of judgments, over all and for each slice.
 
-    Slices are those of `warehouse.selection.SLICES`: kind and group of annotator, kind of proposition, source, batch,
-    project and week. Metrics of each:
+    Slices are those of `warehouse.agreement.selection`: kind and group of annotator, kind of proposition, source,
+    batch, project and week. Metrics of each:
 
     - `interval_alpha`, `icc_1`: with intervals from resampling propositions `draws` times;
     - `ordinal_alpha`, `nominal_alpha`: on ten levels;

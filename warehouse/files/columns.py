@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from dateutil import parser as date_parser
 
-from warehouse.files import TextColumns
+from warehouse.files.formats import TextColumns
 
 TRUE, FALSE = ("true", "t", "yes", "1", "1.0"), ("false", "f", "no", "0", "0.0")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from warehouse.connect import Warehouse
-from warehouse.files import read_columns
+from warehouse.files.formats import read_columns
 from warehouse.records import Annotator
 from warehouse.store import read
 

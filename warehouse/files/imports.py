@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from warehouse import records
-from warehouse.columns import Distinct, booleans, distinct, numbers, seconds, texts, times
 from warehouse.errors import InputError
-from warehouse.files import TextColumns, read_columns
+from warehouse.files.columns import Distinct, booleans, distinct, numbers, seconds, texts, times
+from warehouse.files.formats import TextColumns, read_columns
+from warehouse.files.texts import DEFAULT_SHARES, PropositionBatch, SplitShares
 from warehouse.records import Annotator, AnnotatorKind, Drop, Judgment, Premise, Proposition
 from warehouse.schema import arrow_schema, to_table
-from warehouse.texts import DEFAULT_SHARES, PropositionBatch, SplitShares
 
 REQUIRED = ("premise", "hypothesis", "annotator", "rating")
 

@@ -11,10 +11,10 @@ from typing import Literal
 
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError
-from warehouse.finders import NOW, Item, find, grouped, kind_of, read_kind
-from warehouse.kinds import KINDS, Link
+from warehouse.lineage.finders import NOW, Item, find, grouped, kind_of, read_kind
+from warehouse.lineage.kinds import KINDS, Link
+from warehouse.lineage.summaries import Row, summary
 from warehouse.records import TABLES
-from warehouse.summaries import Row, summary
 
 Direction = Literal["back", "forward", "both"]
 Side = Literal["back", "forward"]

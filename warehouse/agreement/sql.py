@@ -1,11 +1,11 @@
-"""The queries behind the figures of agreement; `warehouse.selection` makes the table that they read."""
+"""The queries behind the figures of agreement; `warehouse.agreement.selection` makes the table that they read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from warehouse import resample
-from warehouse.selection import ALL, LEVELS, SELECTED, Slices
+from warehouse.agreement import resample
+from warehouse.agreement.selection import ALL, LEVELS, SELECTED, Slices
 
 COMPARED = 10  # propositions that an annotator must share with others for a correlation to say something
 

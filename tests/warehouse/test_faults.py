@@ -1,0 +1,173 @@
+"""What happens to a disk, a file or a catalog ends in one line that says what, where and what to do."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.fixtures.commands import Run, ended_well, one_line
+from tests.fixtures.store import Place, made_judgment, made_rows, on_postgres, on_sqlite
+from warehouse import Warehouse
+from warehouse.errors import OddsError, ServiceError
+from warehouse.store import merge, merge_all
+
+TOTAL = "SELECT sum(probability) AS n FROM judgments"
+
+
+def write_judgments(path: Path, name: str, rows: int) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["premise", "hypothesis", "annotator", "rating"])
+        writer.writerows([f"premise {name} {row // 3}", "hypothesis", f"a{row % 3}", row % 100] for row in range(rows))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of six megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("needs a disk of its own: only root can mount one")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def on_disk(folder: Path) -> dict[str, str]:
+    return {
+        "ODDS_WAREHOUSE__CATALOG": str(folder / "warehouse" / "catalog.sqlite"),
+        "ODDS_WAREHOUSE__DATA_PATH": str(folder / "warehouse" / "data"),
+        "ODDS_AGREEMENT__DRAWS": "100",
+    }
+
+
+def test_a_full_disk_is_said_and_the_warehouse_works_on_when_there_is_room(
+    tmp_path: Path, odds: Run, small_disk: Path
+) -> None:
+    env = on_disk(small_disk)
+    write_judgments(tmp_path / "one.csv", "one", 60)
+    write_judgments(tmp_path / "two.csv", "two", 6000)
+    ended_well(odds("import", "judgments", "one.csv", env=env))
+    before = ended_well(odds("status", "--json", env=env))
+    ballast = small_disk / "ballast"
+    again = ("import", "judgments", "two.csv")
+    for left, commands in ((0, (again, ("agree",))), (100_000, (again,))):  # no room at all, and room for a part
+        ballast.write_bytes(b"x" * (shutil.disk_usage(small_disk).free - left))
+        for command in commands:
+            line = one_line(odds(*command, env=env), 1)
+            assert "catalog.sqlite" in line
+            assert "the disk is full" in line
+            assert "make room" in line
+        ballast.unlink()
+        assert ended_well(odds("status", "--json", env=env)) == before
+    assert "6,000 new judgments" in ended_well(odds("import", "judgments", "two.csv", env=env))
+    ended_well(odds("agree", env=env))
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, odds: Run, small_disk: Path) -> None:
+    env = on_disk(small_disk)
+    write_judgments(tmp_path / "one.csv", "one", 60)
+    ended_well(odds("import", "judgments", "one.csv", env=env))
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    for command in (("import", "judgments", "one.csv"), ("agree",), ("sql", TOTAL)):
+        line = one_line(odds(*command, env=env), 1)
+        assert "catalog.sqlite" in line
+        assert "allow it for the folder" in line
+    nowhere = env | {"ODDS_WAREHOUSE__CATALOG": str(small_disk / "new" / "catalog.sqlite")}
+    line = one_line(odds("import", "judgments", "one.csv", env=nowhere), 2)
+    assert f"{small_disk}/new" in line
+    assert "Read-only" in line
+
+
+@on_sqlite
+def test_a_damaged_or_missing_file_is_named_by_the_commands(tmp_path: Path, odds: Run, place: Place) -> None:
+    write_judgments(tmp_path / "one.csv", "one", 60)
+    ended_well(odds("import", "judgments", "one.csv", env=place.settings))
+    (file,) = (Path(place.data_path) / "main" / "judgments").glob("*.parquet")
+    content = file.read_bytes()
+    for damaged, said in ((content[: len(content) // 2], "damaged"), (None, "missing")):
+        file.unlink()
+        if damaged is not None:
+            file.write_bytes(damaged)
+        for command in (("sql", TOTAL), ("sql", TOTAL, "--output", "out.csv"), ("agree",), ("tables",)):
+            result = odds(*command, env=place.settings)
+            if command == ("tables",) and result.returncode == 0:  # counts of rows stand in the catalog
+                continue
+            line = one_line(result, 1)
+            assert str(file) in line
+            assert said in line
+            assert "restore it" in line
+        assert not (tmp_path / "out.csv").exists()
+    file.write_bytes(content)
+    ended_well(odds("agree", env=place.settings))
+
+
+def test_a_damaged_catalog_or_another_version_is_said_by_the_commands(tmp_path: Path, odds: Run) -> None:
+    path = tmp_path / "warehouse" / "catalog.sqlite"
+    env = on_disk(tmp_path)
+    write_judgments(tmp_path / "one.csv", "one", 60)
+    ended_well(odds("import", "judgments", "one.csv", env=env))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE ducklake_metadata SET value = '99.0' WHERE key = 'version'")
+    for command in (("sql", TOTAL), ("agree",)):
+        assert "another DuckLake version" in one_line(odds(*command, env=env), 2)
+    path.write_bytes(path.read_bytes()[:5000])
+    for command in (("sql", TOTAL), ("agree",)):
+        line = one_line(odds(*command, env=env), 2)
+        assert str(path) in line
+        assert "damaged or no warehouse" in line
+
+
+@on_sqlite
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.7, 0.99])
+def test_a_file_cut_anywhere_is_named(place: Place, warehouse: Warehouse, share: float) -> None:
+    merge_all(warehouse, made_rows([(f"p{n}", "a", 0.5) for n in range(40)]))
+    (file,) = (Path(place.data_path) / "main" / "judgments").glob("*.parquet")
+    content = file.read_bytes()
+    file.write_bytes(content[: int(len(content) * share)])
+    before = warehouse.snapshot_id()
+    with pytest.raises(ServiceError, match=f"{file.name} is damaged"), place.open() as reader:
+        reader.sql(TOTAL)
+    with pytest.raises(ServiceError, match=f"{file.name} is damaged"), place.open(read_only=False) as writer:
+        merge(writer, [made_judgment("p1", "a", 1.0)])
+    file.write_bytes(content)
+    assert warehouse.snapshot_id() == before
+    assert merge(warehouse, [made_judgment("p1", "a", 1.0)]).updated == 1
+
+
+@on_sqlite
+@pytest.mark.parametrize("kept", [600, 4096, 50_000, -4096])
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_catalog_cut_anywhere_is_named(place: Place, kept: int, read_only: bool) -> None:
+    path = Path(place.catalog)
+    path.write_bytes(path.read_bytes()[:kept])
+    cut = path.read_bytes()
+    with pytest.raises(OddsError, match=r"catalog\.sqlite is damaged"):
+        place.open(read_only=read_only)
+    assert path.read_bytes() == cut
+
+
+@on_postgres
+def test_a_missing_file_of_a_bucket_and_a_dead_store_are_said(
+    place: Place, warehouse: Warehouse, object_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merge_all(warehouse, made_rows([(f"p{n}", "a", 0.5) for n in range(40)]))
+    with place.open() as reader:
+        (file,) = reader.sql("SELECT data_file FROM ducklake_list_files('odds', 'judgments')")["data_file"].to_pylist()
+    with monkeypatch.context() as changed:
+        changed.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        with pytest.raises(ServiceError, match="object store fails"), place.open() as reader:
+            reader.sql(TOTAL)
+    httpx.delete(file.replace("s3:/", object_store), trust_env=False).raise_for_status()
+    with pytest.raises(ServiceError, match=f"{file} is missing"), place.open() as reader:
+        reader.sql(TOTAL)

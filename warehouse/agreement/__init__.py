@@ -1,0 +1,1 @@
+"""How far annotators agree: the figures, the queries behind them, their intervals."""

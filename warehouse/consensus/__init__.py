@@ -1,0 +1,1 @@
+"""What a proposition's judgments come to: methods, the random-effects fit, renewal, recalibration's evidence."""

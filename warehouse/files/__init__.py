@@ -1,0 +1,1 @@
+"""A person's files, read into records and written from queries."""
