@@ -170,5 +170,5 @@ def test_a_missing_file_of_a_bucket_and_a_dead_store_are_said(
             reader.sql(TOTAL)
     bucket, _, key = file.removeprefix("s3://").partition("/")
     boto3.client("s3").delete_object(Bucket=bucket, Key=key)
-    with pytest.raises(ServiceError, match=f"{file} is missing"), place.open() as reader:
+    with pytest.raises(ServiceError, match=f"{key} is missing"), place.open() as reader:
         reader.sql(TOTAL)
