@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STUDIO := .venv-label-studio
 BIN := $(VENV)/bin
+SELECT ?= -m 'not slow'
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 export PIP_NO_WARN_SCRIPT_LOCATION := 1
 
@@ -17,8 +18,8 @@ setup: $(VENV)/.ready $(STUDIO)/.ready  ## install the product and Label Studio,
 demo: setup  ## run the main job on embedded defaults: no account, no key, no GPU (about 10 minutes)
 	@$(BIN)/odds demo
 
-test: setup lint types  ## lint, types, the import contract and all tests
-	@$(BIN)/pytest
+test: setup lint types  ## lint, types, the import contract and the tests; SELECT= takes the slow ones too
+	@$(BIN)/pytest $(SELECT)
 
 lint: $(VENV)/.ready  ## ruff and the import contract
 	@$(BIN)/ruff check .
