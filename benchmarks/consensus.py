@@ -38,9 +38,9 @@ def renewed(catalog: str) -> tuple[object, float]:
 
 
 def incremental(catalog: str) -> tuple[object, float]:
-    """After one judgment in ten thousand changed."""
+    """After one judgment in a hundred thousand changed."""
     with open_warehouse(catalog, read_only=False) as warehouse:
-        warehouse.connection.execute("UPDATE judgments SET probability = 0.5 WHERE sequence % 10000 = 7")
+        warehouse.connection.execute("UPDATE judgments SET probability = 0.5 WHERE hash(sequence) % 100000 = 7")
         with Clock() as clock:
             renewal = renew_consensus(warehouse, "em")
     return renewal, clock.seconds

@@ -1,6 +1,6 @@
 """Publishing a training set, beside DuckDB's COPY of the same rows and `datasets.Dataset.from_generator`; in one run.
 
-    python benchmarks/publish.py [rows ...]
+    python -m benchmarks.publish [rows ...]
 
 Rows are made up by SQL, ten propositions a premise of 15 words. Ours is the whole of `odds publish` with
 `warehouse.memory_limit = "1GB"`: near-duplicate groups, fingerprint, licences, sorted shards with their hashes, and the
