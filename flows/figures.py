@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 
 from rich.table import Table
@@ -101,8 +101,7 @@ def over_time(warehouse: Warehouse, scope: str) -> tuple[list[Measurement], list
     measured = [_measurement(each, each.created_at) for each in history if each.slice == "all"]
     newest = {each.slice: each for each in history if each.slice.startswith("week=")}
     weeks = [_measurement(each, datetime.fromisoformat(f"{name[5:]}T00:00:00Z")) for name, each in newest.items()]
-    by_time: Callable[[Measurement], datetime] = lambda each: each.time  # noqa: E731
-    return sorted(measured, key=by_time), sorted(weeks, key=by_time)
+    return measured, sorted(weeks, key=attrgetter("time"))
 
 
 def _measurement(figure: Agreement, time: datetime) -> Measurement:
