@@ -3,37 +3,72 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from synthesis.panel import Endpoint, Labeler, Proposer
-from synthesis.render import Prompt
+from synthesis.panel import Asker
+from synthesis.render import Prompt, messages, response_format
 from warehouse.records import Count, Request, RequestStatus, content_id
 
+Purpose: TypeAlias = Literal["propose", "elicit", "judge"]
 
-class Call(BaseModel):
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a call is for: it is not sent, and the reply does not depend on it."""
+
+    purpose: Purpose
+    asker: str
+    subject_id: str
+    prompt: str
+    prompt_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
     """What is asked of a model. `attempt` numbers the tries at the same question; it is not sent.
 
-    `top_logprobs` asks for that many alternatives of the first token. What is None is not sent.
+    `top_logprobs` asks for that many alternatives of the first token. What is None is not sent. `key` is the id under
+    which the reply is kept: the same call has the same key, in every process and every version of the product, and
+    whoever asks.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     endpoint: str
     model: str
     messages: tuple[dict[str, str], ...]
-    max_tokens: int
+    max_tokens: int | None
+    about: About
     temperature: float | None = None
     seed: int | None = None
     top_logprobs: int | None = None
     response_format: dict[str, Any] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
     attempt: int = 0
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "key", content_id("call", json.dumps(self._hashed, sort_keys=True, ensure_ascii=False))
+        )
 
     @property
-    def key(self) -> str:
-        """The id under which the reply is kept: the same call has the same key, in every process."""
-        return content_id("call", json.dumps(self.model_dump(), sort_keys=True, ensure_ascii=False))
+    def _hashed(self) -> dict[str, Any]:
+        """What the key is the hash of. Never add a name here that every call has: all that is kept would be lost."""
+        hashed = {
+            "attempt": self.attempt,
+            "endpoint": self.endpoint,
+            "max_tokens": self.max_tokens,
+            "messages": self.messages,
+            "model": self.model,
+            "response_format": self.response_format,
+            "seed": self.seed,
+            "temperature": self.temperature,
+            "top_logprobs": self.top_logprobs,
+        }
+        return {**hashed, "extra": dict(self.extra)} if self.extra else hashed
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -41,14 +76,28 @@ class Call(BaseModel):
         named: dict[str, Any] = {"max_tokens": self.max_tokens, "temperature": self.temperature, "seed": self.seed}
         if self.top_logprobs is not None:
             named |= {"logprobs": True, "top_logprobs": self.top_logprobs}
-        return {name: value for name, value in named.items() if value is not None}
+        return {name: value for name, value in named.items() if value is not None} | dict(self.extra)
+
+    def body(self, *, structured: bool) -> dict[str, Any]:
+        """The body of the request, with the response format or without it."""
+        body = {"model": self.model, "messages": self.messages, **self.parameters}
+        return {**body, "response_format": self.response_format} if structured else body
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request row: this call, asked by this asker about this subject."""
+        about = self.about
+        return content_id("request", about.purpose, about.subject_id, about.asker, self.key)
 
 
 class Reply(BaseModel):
-    """What an endpoint answered. `top_logprobs` are (token, natural log of its probability) of the first token.
+    """What an endpoint answered, as the ledger keeps it.
 
-    `latency_s` is the time of the attempt that was answered. `cached` says that the ledger gave the reply, and that
-    nothing was sent or paid now.
+    `top_logprobs` are (token, natural log of its probability) of the first token. `thinking` is what a reasoning model
+    gave apart from its answer. `latency_s` is the time of the attempt that was answered. `structured` says whether the
+    response format was sent, `batch` whether the batch interface was used. `cost` is what was paid, None where prices
+    or counts are not known, and `paid_by` the request that it was paid for. `kept` says that the ledger gave the reply,
+    and that nothing was sent or paid now.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,10 +105,15 @@ class Reply(BaseModel):
     text: str
     finish_reason: str | None = None
     top_logprobs: tuple[tuple[str, float], ...] = ()
+    thinking: str | None = None
     tokens_in: Count | None = None
     tokens_out: Count | None = None
     latency_s: float = 0.0
-    cached: bool = False
+    structured: bool = False
+    batch: bool = False
+    cost: float | None = None
+    paid_by: str | None = None
+    kept: bool = False
 
 
 class Failure(BaseModel):
@@ -75,6 +129,9 @@ class Failure(BaseModel):
     detail: str
 
 
+Outcome: TypeAlias = Reply | Failure
+
+
 def seed_for(seed: int | None, subject_id: str, question: str, number: int) -> int | None:
     """The seed of one call, from its asker's seed, what it is about and the number of the try; None stays None.
 
@@ -83,46 +140,75 @@ def seed_for(seed: int | None, subject_id: str, question: str, number: int) -> i
     return None if seed is None else int(content_id("seed", str(seed), subject_id, question, str(number))[:7], 16)
 
 
-def cost(reply: Reply, endpoint: Endpoint) -> float | None:
-    """What the reply cost, in the currency of the endpoint's prices; None where prices or counts are not known."""
-    if None in (endpoint.price_in, endpoint.price_out, reply.tokens_in, reply.tokens_out):
-        return None
-    tokens_in, tokens_out = reply.tokens_in or 0, reply.tokens_out or 0
-    return (tokens_in * (endpoint.price_in or 0.0) + tokens_out * (endpoint.price_out or 0.0)) / 1_000_000
-
-
-def request_row(
-    call: Call,
-    outcome: Reply | Failure,
-    *,
-    reason: str | None,
-    asker: Labeler | Proposer,
+def call_for(
+    asker: Asker,
     prompt: Prompt,
+    values: Mapping[str, str],
+    *,
+    purpose: Purpose,
     subject_id: str,
-    endpoint: Endpoint,
-) -> Request:
-    """The row of a call: answered where `reason` is None, else refused with that reason; a Failure is failed."""
-    purpose: Literal["elicit", "propose"] = "elicit" if isinstance(asker, Labeler) else "propose"
+    question: str,
+    number: int = 0,
+    warmer: float = 0.0,
+    count: int = 1,
+    top_logprobs: int | None = None,
+) -> Call:
+    """The call of a try or sample: each has another seed, and a temperature that rises by `warmer`, at most to 1.
+
+    `question` tells what is asked about the subject from what else is; `count` texts or answers are asked for.
+    """
+    temperature = asker.temperature
+    if temperature is not None:
+        temperature = max(temperature, min(1.0, round(temperature + warmer * number, 6)))
+    return Call(
+        endpoint=asker.endpoint,
+        model=asker.model,
+        messages=messages(prompt, values),
+        max_tokens=None if "max_tokens" in asker.omit else asker.max_tokens,
+        about=About(purpose, asker.name, subject_id, prompt.name, prompt.revision),
+        temperature=None if "temperature" in asker.omit else temperature,
+        seed=None if "seed" in asker.omit else seed_for(asker.seed, subject_id, question, number),
+        top_logprobs=top_logprobs,
+        response_format=response_format(prompt, count),
+        extra=asker.extra,
+        attempt=number,
+    )
+
+
+def request_row(call: Call, outcome: Outcome, reason: str | None) -> Request:
+    """The row of a call: answered where `reason` is None, else refused with that reason; a Failure is failed.
+
+    `cached` marks a reply that was paid for by another request: the cost stands in that one's row alone.
+    """
+    about = call.about
     reply = outcome if isinstance(outcome, Reply) else None
     status: RequestStatus = "answered" if reason is None else "refused"
     if isinstance(outcome, Failure):
         status, reason = "failed", f"{outcome.reason}: {outcome.detail}"
+    request_id = call.request_id
+    shared = reply is not None and reply.paid_by not in (None, request_id)
+    how = {"attempt": call.attempt}
+    if reply is not None and call.response_format is not None:
+        how["structured"] = reply.structured
+    if reply is not None and reply.batch:
+        how["batch"] = True
     return Request(
-        request_id=content_id("request", purpose, subject_id, asker.name, call.key),
-        purpose=purpose,
-        subject_id=subject_id,
-        labeler=asker.name,
+        request_id=request_id,
+        purpose=about.purpose,
+        subject_id=about.subject_id,
+        labeler=about.asker,
         endpoint=call.endpoint,
         model=call.model,
-        prompt=prompt.name,
-        prompt_version=prompt.revision,
-        parameters=json.dumps({**call.parameters, "attempt": call.attempt}, sort_keys=True),
+        prompt=about.prompt,
+        prompt_version=about.prompt_version,
+        parameters=json.dumps({**call.parameters, **how}, sort_keys=True),
         status=status,
         reason=reason,
         reply=reply.text if reply else None,
         tokens_in=reply.tokens_in if reply else None,
         tokens_out=reply.tokens_out if reply else None,
-        cost=cost(reply, endpoint) if reply else None,
+        cost=reply.cost if reply and not shared else None,
         latency_s=reply.latency_s if reply else None,
-        cached=reply.cached if reply else False,
+        cached=shared,
+        call_key=call.key,
     )

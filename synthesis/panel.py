@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import to_json
 
 from synthesis.render import Prompt
-from warehouse.records import Count, Method, Probability, Text, content_id
+from warehouse.records import Count, JudgeMode, Method, Probability, Share, Text, content_id
 
 EMBEDDED: Literal["embedded"] = "embedded"
 LOCAL_MODEL = "SmolLM2-135M-Instruct"
@@ -16,6 +18,32 @@ LOCAL_MODEL = "SmolLM2-135M-Instruct"
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[int, Field(ge=1)]
+Omittable = Literal["temperature", "seed", "max_tokens"]
+DerivedKind = Literal["strengthened", "weakened", "negation", "paraphrase", "conjunction", "rewritten"]
+MadeKind = Literal["proposed", DerivedKind]
+
+PROMPTS_OF_KIND: Mapping[DerivedKind, str] = {
+    "strengthened": "strengthen",
+    "weakened": "weaken",
+    "negation": "negate",
+    "paraphrase": "paraphrase",
+    "conjunction": "conjoin",
+    "rewritten": "rewrite",
+}
+SENT_BY_US = frozenset(
+    {
+        "model",
+        "messages",
+        "max_tokens",
+        "temperature",
+        "seed",
+        "logprobs",
+        "top_logprobs",
+        "response_format",
+        "n",
+        "stream",
+    }
+)
 
 
 class _Settings(BaseModel):
@@ -27,7 +55,10 @@ class Endpoint(_Settings):
 
     `base_url` is the address up to and including `/v1`, or "embedded" for the local server, whose real address is put
     in when it has started. `api_key_env` names the environment variable that holds the key; the key itself is never
-    a setting.
+    a setting. The limits hold for all who are asked there together; a labeler may have narrower ones of its own.
+
+    `patience_s` is how long an endpoint that has answered before may be down before the run goes on without it.
+    `batch_price` is what a request of its batch interface costs, as a share of the price.
     """
 
     name: Text
@@ -36,8 +67,12 @@ class Endpoint(_Settings):
     max_in_flight: Positive = 8
     timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     max_attempts: Positive = 4
+    patience_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 300.0
+    requests_per_minute: Positive | None = None
+    tokens_per_minute: Positive | None = None
     price_in: Price | None = None
     price_out: Price | None = None
+    batch_price: Share = 0.5
 
     @field_validator("base_url")
     @classmethod
@@ -52,46 +87,87 @@ class Endpoint(_Settings):
         return value.rstrip("/")
 
 
-class Labeler(_Settings):
-    """An LLM with a prompt and sampling settings. `prompt` is a prompt of the package or the path of a prompt file.
+class Asker(_Settings):
+    """Who asks a model, and how: what a labeler, a proposer and a judge share.
 
-    `temperature` and `seed` are not sent where they are None (some endpoints refuse them). `samples` is the number of
-    replies of the method mean_of_samples and 1 for every other method.
+    `prompt` is a prompt of the package or the path of a prompt file. `omit` names parameters that are not sent, for
+    endpoints that refuse them; `extra` is sent beside them as it stands, such as {reasoning_effort = "low"}.
+    Prices and limits stand above those of the endpoint where they are given; the endpoint's limits hold too.
     """
 
     name: Text
     endpoint: Text
     model: Text
-    prompt: Text
-    method: Method
     temperature: Temperature | None = 0.0
     max_tokens: Positive = 256
     seed: Count | None = 0
+    omit: tuple[Omittable, ...] = ()
+    extra: dict[str, Any] = {}
+    price_in: Price | None = None
+    price_out: Price | None = None
+    max_in_flight: Positive | None = None
+    requests_per_minute: Positive | None = None
+    tokens_per_minute: Positive | None = None
+
+    @field_validator("extra")
+    @classmethod
+    def _extra_is_extra(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(set(value) & SENT_BY_US):
+            raise ValueError(f"extra holds {taken[0]}, which is sent anyway; use the setting of that name")
+        return value
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """The sampling settings that always count towards a version."""
+        return {"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed}
+
+    @property
+    def further(self) -> dict[str, Any]:
+        """Those that count where they are set: one that is added later leaves the versions of today as they are."""
+        settings = {"omit": sorted(self.omit), "extra": self.extra}
+        return {name: value for name, value in settings.items() if value}
+
+
+class Labeler(Asker):
+    """An LLM with a prompt and sampling settings.
+
+    `samples` is the number of replies of the method mean_of_samples and 1 for every other method. `compared_with` is
+    the number of propositions of the same premise that the method pairwise sets each one beside.
+    """
+
+    prompt: Text
+    method: Method
     samples: Positive = 1
+    compared_with: Positive = 2
 
     @model_validator(mode="after")
     def _method_is_possible(self) -> Labeler:
-        if self.method == "pairwise":
-            raise ValueError("the method pairwise is not available; use verbalised, scale20, token or mean_of_samples")
         if (self.method == "mean_of_samples") != (self.samples > 1):
             raise ValueError("samples is 2 or more with the method mean_of_samples, and 1 with every other method")
         if self.method == "mean_of_samples" and self.temperature == 0:
             raise ValueError("mean_of_samples needs a temperature above 0: its samples would all be the same")
+        if self.method != "pairwise" and "compared_with" in self.model_fields_set:
+            raise ValueError("compared_with belongs to the method pairwise")
         return self
 
 
-class Proposer(_Settings):
-    """An LLM that writes hypotheses: `per_target` of them for each target probability, one request a target."""
+class Proposer(Asker):
+    """An LLM that writes propositions: `per_target` hypotheses for each target probability, one request a target.
 
-    name: Text
-    endpoint: Text
-    model: Text
+    `kinds` says what is written. All but "proposed" are made from propositions that are there: `per_proposition`
+    strengtheners, weakeners and paraphrases each, one negation, one conjunction with the next hypothesis of its
+    premise, one rewriting for clarity. `prompts` names other prompts than the package's for kinds.
+    """
+
     prompt: Text = "propose"
     targets: tuple[Probability, ...] = Field(default=(0.1, 0.3, 0.5, 0.7, 0.9), min_length=1)
     per_target: Positive = 2
+    kinds: tuple[MadeKind, ...] = Field(default=("proposed",), min_length=1)
+    per_proposition: Positive = 1
+    prompts: dict[DerivedKind, Text] = {}
+    near_duplicates: Share = 0.7
     temperature: Temperature | None = 0.8
     max_tokens: Positive = 512
-    seed: Count | None = 0
 
     @field_validator("targets")
     @classmethod
@@ -100,14 +176,49 @@ class Proposer(_Settings):
             raise ValueError("the target probabilities must differ from each other")
         return value
 
+    def prompt_of(self, kind: MadeKind) -> str:
+        """The prompt that writes propositions of this kind."""
+        return self.prompt if kind == "proposed" else self.prompts.get(kind, PROMPTS_OF_KIND[kind])
+
+
+class Judge(Asker):
+    """An LLM that reads the answers of a panel that disagrees, and says how far it trusts each.
+
+    It is asked where the largest and the smallest estimate of a proposition differ by more than `threshold`. The mode
+    is confidence (a number in [0, 1]) or keep_drop. Reasoning of more than `summarise_above` characters is summarised
+    first, by the same model, with a request each.
+    """
+
+    mode: JudgeMode = "confidence"
+    prompt: Text | None = None
+    summary_prompt: Text = "summarise"
+    summarise_above: Positive = 600
+    threshold: Share = 0.5
+    max_tokens: Positive = 512
+
+    @property
+    def prompt_name(self) -> str:
+        """The prompt of the mode, where none is named."""
+        return self.prompt or ("judge" if self.mode == "confidence" else "judge_keep_drop")
+
 
 def labeler_version(labeler: Labeler, prompt: Prompt) -> str:
     """The id of everything that changes what the labeler is asked: model, method, prompt text and sampling.
 
-    The labeler's name and the endpoint are left out: the same model behind another address is the same version.
+    The labeler's name, endpoint, prices and limits are left out: the same model elsewhere is the same version.
     """
-    settings = labeler.model_dump_json(exclude={"name", "endpoint", "prompt"})
-    return content_id("labeler", settings, prompt.revision)
+    settings = {"model": labeler.model, "method": labeler.method, **labeler.sampling, "samples": labeler.samples}
+    return content_id("labeler", _as_text(settings | labeler.further), prompt.revision)
+
+
+def judge_version(judge: Judge, prompt: Prompt, summary_prompt: Prompt) -> str:
+    """The id of everything that changes what the judge is asked."""
+    settings = {"model": judge.model, "mode": judge.mode, **judge.sampling, "summarise_above": judge.summarise_above}
+    return content_id("judge", _as_text(settings | judge.further), prompt.revision, summary_prompt.revision)
+
+
+def _as_text(settings: Mapping[str, Any]) -> str:
+    return to_json(settings).decode()
 
 
 DEFAULT_ENDPOINT = Endpoint(

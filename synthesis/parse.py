@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from synthesis.render import Answer
 
@@ -33,11 +33,14 @@ class Reason(StrEnum):
     TOO_FEW_SAMPLES = "too_few_samples"
 
 
-@dataclass(frozen=True)
-class Parsed:
-    """A probability in [0, 1] or a reason, exactly one of them, and the reasoning that came with it."""
+T = TypeVar("T")
 
-    probability: float | None
+
+@dataclass(frozen=True, slots=True)
+class Read(Generic[T]):
+    """What a reply says, or why it says nothing: exactly one of them; and the reasoning that came with it."""
+
+    value: T | None
     reason: Reason | None
     reasoning: str | None = None
 
@@ -63,7 +66,7 @@ _ANY_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _THINK = re.compile(r"<think>.*?</think>", re.DOTALL | re.IGNORECASE)
 
 
-def parse_number(text: str, answer: Answer, finish_reason: str | None = None) -> Parsed:
+def parse_number(text: str, answer: Answer, finish_reason: str | None = None) -> Read[float]:
     """The probability in a reply whose answer is "probability" (0.7 or 70%) or "scale20" (14 of 20 is 0.7).
 
     Accepted are one JSON object with the field `probability` or `score`, in a code fence or among other text, and a
@@ -73,11 +76,11 @@ def parse_number(text: str, answer: Answer, finish_reason: str | None = None) ->
     visible = without_thinking(text)
     parsed = _refused(Reason.EMPTY) if not visible else _from_text(visible, field)
     if parsed.reason is not None and finish_reason == "length":
-        return Parsed(None, Reason.CUT_OFF, parsed.reasoning)
+        return Read(None, Reason.CUT_OFF, parsed.reasoning)
     return parsed
 
 
-def parse_yes_no(top_logprobs: Iterable[tuple[str, float]]) -> Parsed:
+def parse_yes_no(top_logprobs: Iterable[tuple[str, float]]) -> Read[float]:
     """P(Yes) / (P(Yes) + P(No)) at the first token, from pairs of token and natural-log probability.
 
     Spellings that differ only in case and leading space are summed. Refused where P(Yes) + P(No) is below
@@ -97,25 +100,30 @@ def parse_yes_no(top_logprobs: Iterable[tuple[str, float]]) -> Parsed:
     total = mass["yes"] + mass["no"]
     if total < MIN_YES_NO_MASS:
         return _refused(Reason.NO_YES_NO_TOKEN)
-    return Parsed(mass["yes"] / total, None)
+    return Read(mass["yes"] / total, None)
 
 
-def parse_hypotheses(text: str, finish_reason: str | None = None) -> list[str] | Reason:
-    """The hypotheses of a reply that holds one JSON object with the field `hypotheses`, a list of texts."""
+def parse_texts(text: str, field: str, finish_reason: str | None = None) -> Read[list[str]]:
+    """The texts of a reply that holds one JSON object with this field, a list of texts."""
     visible = without_thinking(text)
-    found = _objects_with(visible, "hypotheses")
-    if len(found) == 1:
-        values = found[0]["hypotheses"]
-        if isinstance(values, list) and all(isinstance(value, str) for value in values):
-            return values
-        return Reason.MISSING_FIELD
+    found = objects_with(visible, field)
+    if len(found) != 1:
+        return Read(None, why_no_object(visible, found, finish_reason))
+    values = found[0][field]
+    if isinstance(values, list) and all(isinstance(value, str) for value in values):
+        return Read(values, None)
+    return Read(None, Reason.MISSING_FIELD)
+
+
+def why_no_object(visible: str, found: Sequence[object], finish_reason: str | None) -> Reason:
+    """Why a reply that should hold one object with a field does not; `found` are the objects that have the field."""
     if finish_reason == "length":
         return Reason.CUT_OFF
     if not visible:
         return Reason.EMPTY
     if found:
         return Reason.SEVERAL_ANSWERS
-    return Reason.MISSING_FIELD if _objects(visible) else Reason.NOT_JSON
+    return Reason.MISSING_FIELD if objects(visible) else Reason.NOT_JSON
 
 
 def without_thinking(text: str) -> str:
@@ -125,24 +133,24 @@ def without_thinking(text: str) -> str:
     return re.split(r"<think>", visible, maxsplit=1, flags=re.IGNORECASE)[0].strip()
 
 
-def _refused(reason: Reason, reasoning: str | None = None) -> Parsed:
-    return Parsed(None, reason, reasoning)
+def _refused(reason: Reason, reasoning: str | None = None) -> Read[float]:
+    return Read(None, reason, reasoning)
 
 
-def _from_text(text: str, field: _Field) -> Parsed:
-    found = _objects_with(text, field.name)
+def _from_text(text: str, field: _Field) -> Read[float]:
+    found = objects_with(text, field.name)
     if len(found) > 1:
         return _refused(Reason.SEVERAL_ANSWERS)
     if found:
         reasoning = found[0].get("reasoning")
         value = _from_value(found[0][field.name], field)
-        return Parsed(value.probability, value.reason, reasoning if isinstance(reasoning, str) else None)
-    if _objects(text):
+        return Read(value.value, value.reason, reasoning if isinstance(reasoning, str) else None)
+    if objects(text):
         return _refused(Reason.MISSING_FIELD)
     return _refused(Reason.NOT_JSON) if "{" in text else _from_plain(text, field)
 
 
-def _from_value(value: Any, field: _Field) -> Parsed:
+def _from_value(value: Any, field: _Field) -> Read[float]:
     if isinstance(value, _Twice):
         return _refused(Reason.SEVERAL_ANSWERS)
     if isinstance(value, str):
@@ -152,7 +160,7 @@ def _from_value(value: Any, field: _Field) -> Parsed:
     return _in_range(value, field.top)
 
 
-def _from_plain(text: str, field: _Field) -> Parsed:
+def _from_plain(text: str, field: _Field) -> Read[float]:
     match = _PLAIN.fullmatch(text)
     if match is None:
         return _refused(_why_not_plain(text))
@@ -169,12 +177,12 @@ def _why_not_plain(text: str) -> Reason:
     return Reason.AMBIGUOUS if numbers == 1 else Reason.SEVERAL_ANSWERS
 
 
-def _in_range(value: float, top: float) -> Parsed:
+def _in_range(value: float, top: float) -> Read[float]:
     if isinstance(value, float) and not math.isfinite(value):
         return _refused(Reason.NOT_FINITE)
     if not 0 <= value <= top:
         return _refused(Reason.OUT_OF_RANGE)
-    return Parsed(value / top, None)
+    return Read(value / top, None)
 
 
 class _Twice:
@@ -191,7 +199,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
-def _objects(text: str) -> list[dict[str, Any]]:
+def objects(text: str) -> list[dict[str, Any]]:
     """The JSON objects in the text, from left to right; what stands between them is passed over."""
     found: list[dict[str, Any]] = []
     position = text.find("{")
@@ -208,10 +216,10 @@ def _objects(text: str) -> list[dict[str, Any]]:
     return found
 
 
-def _objects_with(text: str, name: str) -> list[dict[str, Any]]:
+def objects_with(text: str, name: str) -> list[dict[str, Any]]:
     """The objects that have the field, each different one once: a model may give the same answer twice."""
     found: list[dict[str, Any]] = []
-    for value in _objects(text):
+    for value in objects(text):
         if name in value and all(value[name] != other[name] for other in found):
             found.append(value)
     return found

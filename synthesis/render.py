@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,24 +16,51 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from warehouse.errors import InputError
 from warehouse.records import Method, Text, content_id, normalise
 
-Answer = Literal["hypotheses", "probability", "scale20", "yes_no"]
+Answer = Literal[
+    "hypotheses",
+    "updates",
+    "variants",
+    "conjunction",
+    "rewriting",
+    "probability",
+    "scale20",
+    "yes_no",
+    "which",
+    "confidences",
+    "keep_drop",
+    "summary",
+]
 
 ANSWERS_OF_METHOD: Mapping[Method, tuple[Answer, ...]] = {
     "verbalised": ("probability",),
     "scale20": ("scale20",),
     "token": ("yes_no",),
     "mean_of_samples": ("probability", "scale20"),
+    "pairwise": ("which",),
 }
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_ONE = frozenset({"premise", "hypothesis"})
 _NEEDED: Mapping[Answer, frozenset[str]] = {
     "hypotheses": frozenset({"premise", "target"}),
-    "probability": frozenset({"premise", "hypothesis"}),
-    "scale20": frozenset({"premise", "hypothesis"}),
-    "yes_no": frozenset({"premise", "hypothesis"}),
+    "updates": _ONE,
+    "variants": frozenset({"hypothesis"}),
+    "conjunction": frozenset({"first", "second"}),
+    "rewriting": _ONE,
+    "probability": _ONE,
+    "scale20": _ONE,
+    "yes_no": _ONE,
+    "which": frozenset({"premise", "hypothesis", "other_premise", "other_hypothesis"}),
+    "confidences": _ONE | {"answers"},
+    "keep_drop": _ONE | {"answers"},
+    "summary": _ONE | {"reasoning"},
 }
-_ALLOWED: Mapping[Answer, frozenset[str]] = {
-    **_NEEDED,
-    "hypotheses": frozenset({"premise", "target", "likelihood", "count"}),
+_MORE: Mapping[Answer, frozenset[str]] = {
+    "hypotheses": frozenset({"likelihood", "count"}),
+    "updates": frozenset({"count"}),
+    "variants": frozenset({"premise", "count"}),
+    "conjunction": frozenset({"premise"}),
+    "confidences": frozenset({"count"}),
+    "keep_drop": frozenset({"count"}),
 }
 
 
@@ -49,7 +77,7 @@ class Prompt(BaseModel):
     """A versioned prompt. In `user`, {premise}, {hypothesis}, {target} ... stand for values; other braces are text.
 
     `answer` says what a reply holds and so how it is parsed. `json_schema` is the JSON schema of the answer as text,
-    in which {count} stands for the number of hypotheses that are asked for.
+    in which {count} stands for the number of texts or answers that are asked for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,18 +91,27 @@ class Prompt(BaseModel):
     examples: tuple[Example, ...] = ()
     json_schema: Text | None = None
 
-    @property
+    @cached_property
     def revision(self) -> str:
         """The version number and a hash of the text that is sent, so that an edited text is never mistaken."""
         text = self.model_dump_json(include={"answer", "system", "user", "examples", "json_schema"})
         return f"{self.version}-{content_id('prompt', text)[:12]}"
+
+    @cached_property
+    def opening(self) -> tuple[dict[str, str], ...]:
+        """What every request with this prompt begins with: the system text and the examples as earlier turns."""
+        turns = [{"role": "system", "content": self.system.strip()}]
+        for example in self.examples:
+            turns.append({"role": "user", "content": _fill(self.user, example.values)})
+            turns.append({"role": "assistant", "content": example.reply})
+        return tuple(turns)
 
     @model_validator(mode="after")
     def _can_be_rendered(self) -> Prompt:
         named = set(_PLACEHOLDER.findall(self.user))
         if missing := _NEEDED[self.answer] - named:
             raise ValueError(f"user lacks {{{sorted(missing)[0]}}}")
-        if unknown := named - _ALLOWED[self.answer]:
+        if unknown := named - _NEEDED[self.answer] - _MORE.get(self.answer, frozenset()):
             raise ValueError(f"user holds {{{sorted(unknown)[0]}}}, which has no value here")
         for number, example in enumerate(self.examples, start=1):
             if set(example.values) != named:
@@ -135,16 +172,11 @@ def messages(prompt: Prompt, values: Mapping[str, str]) -> tuple[dict[str, str],
     Values are put in once and never read as a template, and each becomes a single line, so that no text can pass for
     another part of the prompt. What all requests share stands first, which lets a server reuse its prefix cache.
     """
-    turns = [{"role": "system", "content": prompt.system.strip()}]
-    for example in prompt.examples:
-        turns.append({"role": "user", "content": _fill(prompt.user, example.values)})
-        turns.append({"role": "assistant", "content": example.reply})
-    turns.append({"role": "user", "content": _fill(prompt.user, values)})
-    return tuple(turns)
+    return (*prompt.opening, {"role": "user", "content": _fill(prompt.user, values)})
 
 
 def response_format(prompt: Prompt, count: int) -> dict[str, Any] | None:
-    """The `response_format` of the request, or None where the prompt has no schema. `count` hypotheses are asked."""
+    """The `response_format` of the request, or None where the prompt has no schema. `count` texts are asked for."""
     if prompt.json_schema is None:
         return None
     try:

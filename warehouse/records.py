@@ -20,11 +20,21 @@ Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=0)]
 
 Split = Literal["train", "dev", "test"]
-PropositionKind = Literal["proposed", "imported", "negation", "paraphrase", "strengthened", "weakened"]
+PropositionKind = Literal[
+    "proposed",
+    "imported",
+    "negation",
+    "paraphrase",
+    "strengthened",
+    "weakened",
+    "conjunction",
+    "rewritten",
+]
 AnnotatorKind = Literal["human", "simulated", "imported"]
 RequestStatus = Literal["answered", "refused", "failed"]
 Method = Literal["verbalised", "scale20", "token", "mean_of_samples", "pairwise"]
 ConsensusMethod = Literal["mean", "median", "trimmed", "em"]
+JudgeMode = Literal["confidence", "keep_drop"]
 
 
 def normalise(text: str) -> str:
@@ -108,7 +118,10 @@ class Premise(Record):
 
 
 class Proposition(Record):
-    """A premise with a hypothesis. `target_probability` is what a proposer was asked for or an import names."""
+    """A premise with a hypothesis. `target_probability` is what a proposer was asked for or an import names.
+
+    `parent_id` is the proposition that it was made from; a conjunction has its second part in `other_parent_id`.
+    """
 
     table: ClassVar[str] = "propositions"
     key: ClassVar[str] = "proposition_id"
@@ -123,6 +136,7 @@ class Proposition(Record):
     target_probability: Probability | None = None
     request_id: str | None = None
     created_at: AwareDatetime = Field(default_factory=now)
+    other_parent_id: str | None = None
 
 
 class PropositionText(Record):
@@ -131,6 +145,46 @@ class PropositionText(Record):
     proposition_id: Text
     premise: Text
     hypothesis: Text
+
+
+class PremiseToPropose(Record):
+    """A premise to write hypotheses for; `known` are the hypotheses that it has, by proposition id. No table."""
+
+    premise: Premise
+    known: dict[str, str] = {}
+
+
+class Parent(Record):
+    """A proposition to make others from; `other` is the second part of a conjunction, of the same premise. No table."""
+
+    proposition_id: Text
+    premise: Premise
+    hypothesis: Text
+    split: Split
+    other: PropositionText | None = None
+
+
+class Pair(Record):
+    """Two propositions to compare; the id of the first is the smaller one. No table."""
+
+    first: PropositionText
+    second: PropositionText
+
+
+class PanelAnswer(Record):
+    """What one labeler of a panel said of a proposition. No table."""
+
+    estimate_id: Text
+    labeler: Text
+    probability: Probability
+    reasoning: str | None = None
+
+
+class Disagreement(Record):
+    """A proposition whose panel disagrees, with the newest answer of each labeler. No table."""
+
+    proposition: PropositionText
+    answers: list[PanelAnswer]
 
 
 class Request(Record):
@@ -158,6 +212,7 @@ class Request(Record):
     latency_s: Annotated[float, Field(ge=0)] | None = None
     cached: bool = False
     created_at: AwareDatetime = Field(default_factory=now)
+    call_key: str | None = None
 
     @model_validator(mode="after")
     def _reason_where_needed(self) -> Request:
@@ -187,6 +242,58 @@ class Estimate(Record):
     def _probability_or_reason(self) -> Estimate:
         if (self.probability is None) != (self.reason is not None):
             raise ValueError("an estimate has a reason exactly where it has no probability")
+        return self
+
+
+class Verdict(Record):
+    """A judge's confidence in one estimate of a panel that disagrees, or the reason why there is none.
+
+    `keep_drop` gives 1 for an estimate that is kept and 0 for one that is dropped.
+    """
+
+    table: ClassVar[str] = "verdicts"
+    key: ClassVar[str] = "verdict_id"
+
+    verdict_id: Text
+    proposition_id: Text
+    estimate_id: Text
+    judge: Text
+    judge_version: Text
+    mode: JudgeMode
+    confidence: Share | None
+    reason: str | None = None
+    summary: str | None = None
+    request_id: str | None = None
+    created_at: AwareDatetime = Field(default_factory=now)
+
+    @model_validator(mode="after")
+    def _confidence_or_reason(self) -> Verdict:
+        if (self.confidence is None) != (self.reason is not None):
+            raise ValueError("a verdict has a reason exactly where it has no confidence")
+        return self
+
+
+class Comparison(Record):
+    """Which of two propositions a labeler finds more likely, asked in both orders; kept only where both agree."""
+
+    table: ClassVar[str] = "comparisons"
+    key: ClassVar[str] = "comparison_id"
+
+    comparison_id: Text
+    first_id: Text
+    second_id: Text
+    labeler: Text
+    labeler_version: Text
+    more_likely_id: str | None
+    reason: str | None = None
+    request_id: str | None = None
+    swapped_request_id: str | None = None
+    created_at: AwareDatetime = Field(default_factory=now)
+
+    @model_validator(mode="after")
+    def _answer_or_reason(self) -> Comparison:
+        if (self.more_likely_id is None) != (self.reason is not None):
+            raise ValueError("a comparison has a reason exactly where neither proposition is the more likely one")
         return self
 
 
@@ -273,7 +380,10 @@ class Check(Record):
 
 
 class Drop(Record):
-    """A row that was not taken over, with its reason: nothing disappears uncounted."""
+    """A row that was not taken over, with its reason: nothing disappears uncounted.
+
+    `kept_id` is the row that stands in its place, such as the one that a near-duplicate is like.
+    """
 
     table: ClassVar[str] = "drops"
     key: ClassVar[str] = "drop_id"
@@ -284,6 +394,7 @@ class Drop(Record):
     reason: Text
     detail: str | None = None
     created_at: AwareDatetime = Field(default_factory=now)
+    kept_id: str | None = None
 
 
 class Agreement(Record):
@@ -505,6 +616,8 @@ TABLES: tuple[type[Record], ...] = (
     Proposition,
     Request,
     Estimate,
+    Verdict,
+    Comparison,
     Annotator,
     Judgment,
     Task,

@@ -2,7 +2,7 @@
 -- proposition_id: The proposition, by its id in propositions.
 -- premise: The text taken as true.
 -- hypothesis: The statement whose probability is asked.
--- kind: How it came about: proposed, imported, negation, paraphrase, strengthened or weakened.
+-- kind: How it came about: proposed, imported, negation, paraphrase, strengthened, weakened, conjunction or rewritten.
 -- source: Who brought it.
 -- split: train, dev or test.
 -- target_probability: The probability that a proposer was asked for or an import names, in [0, 1]; null without one.

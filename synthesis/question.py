@@ -1,0 +1,63 @@
+"""A question: what one asker is asked about one subject, as a generator. It thinks and sends nothing itself.
+
+It yields the calls that it needs next, to be asked at the same time, is sent their outcomes in the same order, and
+returns the rows that it came to. Who runs it decides how: `run.py` from the ledger and over the network, `batch.py`
+through a batch interface, `plan.py` not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+
+from synthesis.call import Call, Failure, Outcome, Reply, request_row
+from synthesis.parse import Read
+from warehouse.records import Record, Request
+
+T = TypeVar("T")
+
+MAX_TRIES = 3
+"""How often a question is asked before an unreadable reply is kept as refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The rows that a question came to: every request that was made for it, and what was read from the replies."""
+
+    rows: list[Record]
+
+
+Question: TypeAlias = Generator[Sequence[Call], Sequence[Outcome], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Tried(Generic[T]):
+    """The requests of some tries, and what the last one said; `read` is None where it got no reply at all."""
+
+    requests: list[Request]
+    read: Read[T] | None
+
+
+def until_read(
+    call_of: Callable[[int], Call], read: Callable[[Reply], Read[T]], tries: int = MAX_TRIES
+) -> Generator[Sequence[Call], Sequence[Outcome], Tried[T]]:
+    """Asks until a reply can be read, at most so often, and stops where there is no reply at all."""
+    requests: list[Request] = []
+    found: Read[T] | None = None
+    for number in range(tries):
+        call = call_of(number)
+        (outcome,) = yield [call]
+        found, request = understood(call, outcome, read)
+        requests.append(request)
+        if found is None or found.reason is None:
+            break
+    return Tried(requests, found)
+
+
+def understood(call: Call, outcome: Outcome, read: Callable[[Reply], Read[T]]) -> tuple[Read[T] | None, Request]:
+    """What an outcome says, None where there is no reply, and the row of its request."""
+    if isinstance(outcome, Failure):
+        return None, request_row(call, outcome, None)
+    found = read(outcome)
+    return found, request_row(call, outcome, found.reason)
