@@ -16,6 +16,10 @@ from warehouse.records import Count, Request, RequestStatus, content_id
 Purpose: TypeAlias = Literal["propose", "elicit", "judge"]
 
 
+TOKENS_A_TURN = 8
+"""What a chat template puts around a message, about."""
+
+
 @dataclass(frozen=True, slots=True)
 class About:
     """What a call is for: it is not sent, and the reply does not depend on it."""
@@ -84,6 +88,16 @@ class Call:
         return {**body, "response_format": self.response_format} if structured else body
 
     @property
+    def guessed_tokens_in(self) -> int:
+        """About how many tokens the messages are: four bytes of text each, and some for the turn."""
+        return sum(len(turn["content"].encode()) // 4 + TOKENS_A_TURN for turn in self.messages)
+
+    @property
+    def most_tokens_in(self) -> int:
+        """How many tokens the messages are at most, given that a token is hardly ever less than two bytes of text."""
+        return sum(len(turn["content"].encode()) // 2 + TOKENS_A_TURN for turn in self.messages)
+
+    @property
     def request_id(self) -> str:
         """The id of the request row: this call, asked by this asker about this subject."""
         about = self.about
@@ -100,7 +114,8 @@ class Reply(BaseModel):
     and that nothing was sent or paid now.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What another version of the product kept beside these is passed over.
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     text: str
     finish_reason: str | None = None

@@ -1,30 +1,27 @@
-"""Calls to LLM endpoints: through the ledger, bounded in flight, retried here and nowhere else."""
+"""Calls to LLM endpoints: through the ledger, within limits, retried here and nowhere else."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 import openai
-import tenacity
-from openai.types.chat import ChatCompletion
-from pydantic import ValidationError
 
-from synthesis.call import Call, Failure, Reply
+from synthesis.call import Call, Failure, Outcome, Reply
+from synthesis.flow_control import Breaker, Budget, DownError, Rate, Stop, StoppedError, jittered
 from synthesis.ledger import Ledger
-from synthesis.panel import EMBEDDED, Endpoint
+from synthesis.panel import EMBEDDED, Asker, Endpoint
+from synthesis.reply import GarbledReplyError, reply_of
 from warehouse.errors import InputError, ServiceError
 
 MAX_WAIT_S = 120.0
@@ -32,45 +29,56 @@ MAX_WAIT_S = 120.0
 _TRANSIENT = (408, 409, 425, 429)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _DETAIL = 200
-_UNANSWERED_IN_A_ROW = 3
+_UNREACHED = (openai.APIConnectionError, openai.APIResponseValidationError, GarbledReplyError)
 
 
-class _GarbledReplyError(Exception):
-    """HTTP 200 with a body that is no chat completion."""
+@dataclass
+class _Limits:
+    """What an endpoint, or one who asks there, is held to."""
 
-
-_UNREACHED = (openai.APIConnectionError, openai.APIResponseValidationError, _GarbledReplyError)
+    slots: asyncio.Semaphore
+    requests: Rate
+    tokens: Rate
 
 
 @dataclass
 class _Line:
-    """What the caller holds of one endpoint; `plain` are the models that take no response_format.
-
-    `answered` counts replies and `unanswered` the calls given up since the last one, which tells an endpoint that is
-    down from one that stumbles over a single call.
-    """
+    """What the caller holds of one endpoint; `plain` are the models that take no response_format."""
 
     endpoint: Endpoint
     client: openai.AsyncOpenAI
     key: str | None
-    slots: asyncio.Semaphore
-    answered: int = 0
-    unanswered: int = 0
+    limits: _Limits
+    breaker: Breaker
     plain: set[str] = field(default_factory=set)
 
 
 class Caller:
     """Asks endpoints. Use as an asynchronous context manager; `sent` counts the HTTP requests of each endpoint.
 
+    `askers` are those whose own prices and limits count; `max_cost` is what the run may cost in all, in the currency of
+    the prices. `stop` ends the run gracefully: what is under way is finished and kept, nothing new is sent.
+
     Raises InputError where an endpoint is "embedded" without the address of the started server, or where the
     environment variable of its key is not set.
     """
 
-    def __init__(self, endpoints: Iterable[Endpoint], ledger: Ledger, backoff_s: float = 0.5) -> None:
-        self._ledger = ledger
-        self._backoff_s = backoff_s
-        self._lines = {endpoint.name: _open_line(endpoint) for endpoint in endpoints}
+    def __init__(
+        self,
+        endpoints: Iterable[Endpoint],
+        ledger: Ledger,
+        askers: Sequence[Asker] = (),
+        max_cost: float | None = None,
+        backoff_s: float = 0.5,
+    ) -> None:
+        self.ledger = ledger
+        self.stop = Stop()
+        self.budget = Budget(max_cost, self.stop)
         self.sent: Counter[str] = Counter()
+        self._backoff_s = backoff_s
+        self._lines = {each.name: _open_line(each, self.stop, backoff_s) for each in endpoints}
+        self._askers = {each.name: each for each in askers}
+        self._own = {each.name: _limits_of(each, self.stop) for each in askers}
 
     async def __aenter__(self) -> Caller:
         return self
@@ -85,39 +93,120 @@ class Caller:
         """The endpoint of that name; raises InputError where there is none."""
         return self._line(name).endpoint
 
-    async def ask(self, call: Call) -> Reply | Failure:
+    def client(self, name: str) -> openai.AsyncOpenAI:
+        """The client of an endpoint, for its other interfaces."""
+        return self._line(name).client
+
+    def prices(self, call: Call) -> tuple[float | None, float | None]:
+        """What a million tokens in and out cost whoever asks this; None where it is not known."""
+        endpoint, asker = self.endpoint(call.endpoint), self._askers.get(call.about.asker)
+        price_in, price_out = (asker.price_in, asker.price_out) if asker else (None, None)
+        return (
+            endpoint.price_in if price_in is None else price_in,
+            endpoint.price_out if price_out is None else price_out,
+        )
+
+    async def ask(self, call: Call) -> Outcome:
         """The reply to the call, from the ledger where it is kept there, or why this one call has none.
 
         Raises ServiceError where the endpoint as a whole does not work: it cannot be reached, refuses the key, does
-        not know the model, or asks for patience longer than is bearable. Replies that came before stay in the ledger.
+        not know the model, or asks for patience longer than is bearable; and StoppedError where the run is being
+        stopped. Replies that came before stay in the ledger.
         """
         line = self._line(call.endpoint)
-        if (kept := await self._ledger.get(call)) is not None:
+        if (kept := await self.ledger.reserve(call)) is not None:
             return kept
-        async with line.slots:
+        try:
+            outcome = await self._within_limits(line, call)
+        except BaseException:
+            self.ledger.release(call)
+            raise
+        if isinstance(outcome, Failure):
+            self.ledger.release(call)
+            return outcome
+        return await self.ledger.keep(call, outcome)
+
+    async def _within_limits(self, line: _Line, call: Call) -> Outcome:
+        own = self._own.get(call.about.asker)
+        if own is None:
+            async with line.limits.slots:
+                return await self._paid(line, call, [line.limits])
+        async with own.slots, line.limits.slots:
+            return await self._paid(line, call, [own, line.limits])
+
+    async def _paid(self, line: _Line, call: Call, limits: Sequence[_Limits]) -> Outcome:
+        """Asks within the rates and the budget."""
+        self.stop.check()
+        wanted = call.guessed_tokens_in + (call.max_tokens or 0)
+        tokens = [(each.tokens, await each.tokens.take(wanted)) for each in limits]
+        prices = self.prices(call)
+        most = cost(call.most_tokens_in, call.max_tokens or 0, prices) or 0.0
+        await self.budget.hold(most)
+        paid = 0.0
+        try:
+            outcome = await self._with_retries(line, call, limits)
+            if isinstance(outcome, Reply):
+                price = cost(outcome.tokens_in, outcome.tokens_out, prices)
+                paid = price or 0.0
+                outcome = outcome.model_copy(update={"cost": price, "paid_by": call.request_id})
+                if (used := outcome.tokens_in) is not None:
+                    for rate, taken in tokens:
+                        rate.settle(taken, used + (outcome.tokens_out or 0))
+            return outcome
+        except (TimeoutError, GarbledReplyError):
+            paid = most  # it may have been answered, and then it is paid for
+            raise
+        finally:
+            self.budget.settle(most, paid)
+
+    async def _with_retries(self, line: _Line, call: Call, limits: Sequence[_Limits]) -> Outcome:
+        attempt = 0
+        while True:
             try:
-                reply = await self._with_retries(line, call)
+                ticket = await line.breaker.enter()
+            except DownError:
+                raise _down(line, "it did not come back") from None
+            for each in limits:
+                await each.requests.take(1)
+            try:
+                reply = await self._attempt(line, call, ticket)
             except openai.APIStatusError as error:
-                return _give_up(line, call, error)
+                pause = retry_after(error.response)
+                if not _is_transient(error) or pause > MAX_WAIT_S:
+                    return _give_up(line, call, error)
+                last: Exception = error
             except _UNREACHED as error:
-                return _not_answered(line, error)
-            line.answered += 1
-            line.unanswered = 0
-        return await self._ledger.put(call, reply)
+                pause, last = 0.0, error
+            else:
+                return reply
+            # A dead endpoint is the breaker's business: while nobody listens, no call spends its attempts.
+            attempt += not (line.breaker.answered and _is_refused(last))
+            if attempt >= line.endpoint.max_attempts:
+                return _not_answered(line, call, last)
+            backoff = min(self._backoff_s * 2 ** max(attempt - 1, 0), MAX_WAIT_S)
+            await self.stop.pause(max(pause, jittered(backoff)))
 
-    async def _with_retries(self, line: _Line, call: Call) -> Reply:
-        retrying = tenacity.AsyncRetrying(
-            stop=lambda state: state.attempt_number >= line.endpoint.max_attempts or _asked_pause(state) > MAX_WAIT_S,
-            wait=self._wait,
-            retry=tenacity.retry_if_exception(_is_transient),
-            reraise=True,
-        )
-        return await retrying(self._send_as_supported, line, call)
-
-    def _wait(self, state: tenacity.RetryCallState) -> float:
-        backoff = tenacity.wait_exponential(multiplier=self._backoff_s, max=MAX_WAIT_S)
-        jitter = tenacity.wait_random(0, self._backoff_s)
-        return max(backoff(state), _asked_pause(state)) + jitter(state)
+    async def _attempt(self, line: _Line, call: Call, ticket: int) -> Reply:
+        """One attempt, and what it says about the state of the endpoint."""
+        try:
+            reply = await self._send_as_supported(line, call)
+        except openai.APIStatusError as error:
+            if error.status_code >= 500:
+                line.breaker.failed(ticket)
+            elif error.status_code == 429:
+                line.breaker.left(ticket)
+                line.breaker.rest(min(retry_after(error.response), MAX_WAIT_S))
+            else:
+                line.breaker.worked()
+            raise
+        except _UNREACHED:
+            line.breaker.failed(ticket)
+            raise
+        except BaseException:
+            line.breaker.left(ticket)
+            raise
+        line.breaker.worked()
+        return reply
 
     async def _send_as_supported(self, line: _Line, call: Call) -> Reply:
         """Sends with the response format, and once without where the endpoint refuses it; remembers the outcome."""
@@ -131,24 +220,21 @@ class Caller:
             return reply
 
     async def _send(self, line: _Line, call: Call, structured: bool) -> Reply:
-        body: dict[str, Any] = {"model": call.model, "messages": list(call.messages), **call.parameters}
-        if structured:
-            body["response_format"] = call.response_format
         self.sent[line.endpoint.name] += 1
         started = time.monotonic()
         try:
             async with asyncio.timeout(line.endpoint.timeout_s):
-                completion = await line.client.chat.completions.create(**body)
+                # The raw response: building the client's own classes of it would take most of the time.
+                response = await line.client.post(
+                    "/chat/completions", cast_to=httpx2.Response, body=call.body(structured=structured)
+                )
         except TimeoutError as error:
-            raise _GarbledReplyError(f"no answer within {line.endpoint.timeout_s:g} s") from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise _GarbledReplyError("the body is not JSON") from error
-        if not isinstance(completion, ChatCompletion):
-            raise _GarbledReplyError("the body is not a chat completion")
+            raise GarbledReplyError(f"no answer within {line.endpoint.timeout_s:g} s") from error
         try:
-            return _reply(completion, time.monotonic() - started)
-        except (AttributeError, TypeError, ValidationError) as error:
-            raise _GarbledReplyError("the chat completion has parts of the wrong type") from error
+            data = json.loads(response.content)
+        except ValueError as error:
+            raise GarbledReplyError("the body is not JSON") from error
+        return reply_of(data, latency_s=time.monotonic() - started, structured=structured)
 
     def _line(self, name: str) -> _Line:
         if name not in self._lines:
@@ -156,7 +242,17 @@ class Caller:
         return self._lines[name]
 
 
-def _open_line(endpoint: Endpoint) -> _Line:
+def cost(
+    tokens_in: int | None, tokens_out: int | None, prices: tuple[float | None, float | None], share: float = 1.0
+) -> float | None:
+    """What tokens cost at prices per million, in the currency of the prices; None where one of them is not known."""
+    price_in, price_out = prices
+    if tokens_in is None or tokens_out is None or price_in is None or price_out is None:
+        return None
+    return share * (tokens_in * price_in + tokens_out * price_out) / 1_000_000
+
+
+def _open_line(endpoint: Endpoint, stop: Stop, backoff_s: float) -> _Line:
     if endpoint.base_url == EMBEDDED:
         raise InputError(f"endpoint {endpoint.name}: the embedded server is not started; start it or give an address")
     key = None
@@ -174,39 +270,28 @@ def _open_line(endpoint: Endpoint) -> _Line:
         max_retries=0,
         timeout=endpoint.timeout_s,
         # A proxy of the environment cannot reach this machine's own loopback address.
-        http_client=openai.DefaultAsyncHttpxClient(trust_env=not loopback),
+        http_client=openai.DefaultAioHttpClient(trust_env=not loopback),
     )
-    return _Line(endpoint, client, key, asyncio.Semaphore(endpoint.max_in_flight))
+    breaker = Breaker(stop, endpoint.patience_s, endpoint.max_attempts, backoff_s)
+    return _Line(endpoint, client, key, _limits_of(endpoint, stop), breaker)
 
 
-def _reply(completion: ChatCompletion, latency_s: float) -> Reply:
-    """The reply of a completion, which the client does not validate: any part of it may be missing."""
-    choice = completion.choices[0] if completion.choices else None
-    message = choice.message if choice else None
-    content = choice.logprobs.content if choice and choice.logprobs else None
-    alternatives = content[0].top_logprobs if content else []
-    return Reply(
-        text=(message.content if message else None) or "",
-        finish_reason=choice.finish_reason if choice else None,
-        top_logprobs=tuple((each.token, each.logprob) for each in alternatives if math.isfinite(each.logprob)),
-        tokens_in=completion.usage.prompt_tokens if completion.usage else None,
-        tokens_out=completion.usage.completion_tokens if completion.usage else None,
-        latency_s=latency_s,
-    )
+def _limits_of(who: Endpoint | Asker, stop: Stop) -> _Limits:
+    # An asker without a bound of its own is bound by its endpoint alone.
+    slots = asyncio.Semaphore(who.max_in_flight or 1_000_000)
+    return _Limits(slots, Rate(who.requests_per_minute, stop), Rate(who.tokens_per_minute, stop))
 
 
-def _is_transient(error: BaseException) -> bool:
-    if isinstance(error, openai.APIStatusError):
-        return error.status_code >= 500 or error.status_code in _TRANSIENT
-    return isinstance(error, _UNREACHED)
+def _is_transient(error: openai.APIStatusError) -> bool:
+    return error.status_code >= 500 or error.status_code in _TRANSIENT
 
 
-def _asked_pause(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome is not None else None
-    return _retry_after(error.response) if isinstance(error, openai.APIStatusError) else 0.0
+def _is_refused(error: Exception) -> bool:
+    """Whether nobody listened at the address. A connection that is reset comes as a ConnectTimeout, and is not it."""
+    return isinstance(error, openai.APIConnectionError) and isinstance(error.__cause__, httpx2.ConnectError)
 
 
-def _retry_after(response: httpx2.Response) -> float:
+def retry_after(response: httpx2.Response) -> float:
     """The seconds that the header Retry-After asks for, as a number or a date; 0 where there is none."""
     value = response.headers.get("retry-after", "")
     try:
@@ -216,7 +301,7 @@ def _retry_after(response: httpx2.Response) -> float:
             seconds = (parsedate_to_datetime(value).astimezone(UTC) - datetime.now(UTC)).total_seconds()
         except (ValueError, TypeError):
             return 0.0
-    return max(seconds, 0.0) if math.isfinite(seconds) else 0.0
+    return max(seconds, 0.0) if seconds < float("inf") else 0.0
 
 
 def _give_up(line: _Line, call: Call, error: openai.APIStatusError) -> Failure:
@@ -230,27 +315,31 @@ def _give_up(line: _Line, call: Call, error: openai.APIStatusError) -> Failure:
         raise ServiceError(
             f"{where} does not know the model {call.model} (HTTP 404); check model and base_url"
         ) from error
-    if status == 429:
-        pause = _retry_after(error.response)
-        wish = f"in {pause:.0f} s" if pause else "later"
-        raise ServiceError(f"{where} limits the rate (HTTP 429); run again {wish} or lower max_in_flight") from error
-    if _is_transient(error):
-        return _not_answered(line, error)
+    if status == 429 or _is_transient(error):
+        raise _limited(line, error) from error
     return Failure(reason="rejected", detail=f"HTTP {status} {_detail(error, line.key)}".strip())
 
 
-def _not_answered(line: _Line, error: Exception) -> Failure:
+def _limited(line: _Line, error: openai.APIStatusError) -> ServiceError:
+    pause = retry_after(error.response)
+    wish = f"in {pause:.0f} s" if pause else "later"
+    return ServiceError(
+        f"{_where(line)} limits the rate (HTTP {error.status_code}); run again {wish} or lower max_in_flight"
+    )
+
+
+def _not_answered(line: _Line, call: Call, error: Exception) -> Failure:
     """The failure of a call that its endpoint leaves open while it answers others; else ServiceError."""
-    line.unanswered += 1
-    down = line.answered == 0 or line.unanswered >= _UNANSWERED_IN_A_ROW
-    refused = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
+    if isinstance(error, openai.APIStatusError) and error.status_code == 429:
+        raise _limited(line, error) from error
     said = f"HTTP {error.status_code}" if isinstance(error, openai.APIStatusError) else _said(error)
-    if refused or down:
-        attempts = line.endpoint.max_attempts
-        raise ServiceError(
-            f"{_where(line)} does not answer ({said}, {attempts} attempts); start it or check base_url"
-        ) from error
+    if not line.breaker.answered:
+        raise _down(line, f"{said}, {line.endpoint.max_attempts} attempts") from error
     return Failure(reason="not_answered", detail=said)
+
+
+def _down(line: _Line, said: str) -> ServiceError:
+    return ServiceError(f"{_where(line)} does not answer ({said}); start it or check base_url")
 
 
 def _where(line: _Line) -> str:
@@ -269,3 +358,6 @@ def _detail(error: openai.APIStatusError, key: str | None) -> str:
     message = body.get("message") if isinstance(body, dict) else None
     text = " ".join(str(message or "").split())
     return (text.replace(key, "[key]") if key else text)[:_DETAIL]
+
+
+__all__ = ["Caller", "StoppedError", "cost", "retry_after"]

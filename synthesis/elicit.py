@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from statistics import fmean
 
 from synthesis.call import Call, Reply, call_for
 from synthesis.panel import Labeler, labeler_version
-from synthesis.parse import Read, Reason, parse_number, parse_yes_no
+from synthesis.parse import Read, Reason, parse_number, parse_yes_no, thinking_of
 from synthesis.question import MAX_TRIES, Answer, Question, understood, until_read
 from synthesis.render import Prompt, check_method, load_prompt
 from warehouse.records import Estimate, PropositionText, content_id
@@ -78,8 +79,10 @@ def _call(proposition: PropositionText, labeler: Labeler, prompt: Prompt, number
 
 def _read(prompt: Prompt, reply: Reply) -> Read[float]:
     if prompt.answer == "yes_no":
-        return parse_yes_no(reply.top_logprobs)
-    return parse_number(reply.text, prompt.answer, reply.finish_reason)
+        read = parse_yes_no(reply.top_logprobs)
+    else:
+        read = parse_number(reply.text, prompt.answer, reply.finish_reason)
+    return replace(read, reasoning=read.reasoning or reply.thinking or thinking_of(reply.text))
 
 
 def _estimate(

@@ -1,55 +1,113 @@
-"""Every reply that an endpoint gave, kept in an SQLite file before it is used, so that none is paid for twice."""
+"""Every reply that an endpoint gave, kept before it is used, so that none is paid for twice.
+
+A ledger is an SQLite file, or a PostgreSQL database where workers on several machines share one. Coroutines hand their
+reads and writes to one thread, which takes all that has gathered in one transaction: a reply is on disk before it is
+used, and the disk is waited for once a group instead of once a reply.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from pydantic import ValidationError
 
 from synthesis.call import Call, Reply
-from warehouse.errors import InputError, ServiceError
+from warehouse.errors import ServiceError
 from warehouse.records import now
 
-_VERSION = 1
-_BUSY_S = 60.0
-_TABLE = """
-create table if not exists replies (
-    key text primary key, endpoint text not null, model text not null, reply text not null, created_at text not null
-) without rowid
-"""
+POLL_S = 0.5
+"""How often to look whether another process has an answer to a call that it is asking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A reply as it is stored: `reply` is JSON, `created_at` an ISO 8601 time."""
+
+    key: str
+    endpoint: str
+    model: str
+    reply: str
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class SentBatch:
+    """A batch of calls that was handed to an endpoint's batch interface; `batch_id` is None until it said yes."""
+
+    local_id: str
+    endpoint: str
+    batch_id: str | None
+    keys: tuple[str, ...]
+    created_at: str
+
+
+class Store(ABC):
+    """Where a ledger keeps its rows. Used by one thread; each method is done, and on disk, when it returns."""
+
+    name: str
+
+    @abstractmethod
+    def read(self, keys: Collection[str]) -> dict[str, str]:
+        """The replies that are there, as JSON, by key."""
+
+    @abstractmethod
+    def write(self, rows: Sequence[Row]) -> None:
+        """Keep rows; of a key that is there already the first reply stays."""
+
+    @abstractmethod
+    def lock(self, keys: Collection[str]) -> set[str]:
+        """The keys of which this process now has the lock; a process that ends, however it ends, loses all of its."""
+
+    @abstractmethod
+    def unlock(self, keys: Collection[str]) -> None:
+        """Give locks back."""
+
+    @abstractmethod
+    def put_batch(self, batch: SentBatch) -> None:
+        """Keep a batch, or what is new about it."""
+
+    @abstractmethod
+    def remove_batch(self, local_id: str) -> None:
+        """Forget a batch whose replies are kept."""
+
+    @abstractmethod
+    def batches(self, endpoint: str) -> list[SentBatch]:
+        """The batches of an endpoint that are under way, the oldest first."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection and give back all locks."""
 
 
 class Ledger:
-    """Replies by the key of their call. Any number of coroutines and processes may share a file.
+    """Replies by the key of their call. Any number of coroutines and processes may share one."""
 
-    One thread holds the connection, so that coroutines never wait for the disk and writes come one after the other.
-    """
-
-    def __init__(self, path: Path, connection: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
-        self._path = path
-        self._connection = connection
+    def __init__(self, store: Store, thread: ThreadPoolExecutor) -> None:
+        self._store = store
         self._thread = thread
+        self._asked: dict[str, asyncio.Event] = {}
+        self._gathered: list[tuple[_Work, asyncio.Future[Reply | bool | None]]] = []
+        self._pump: asyncio.Task[None] | None = None
 
     @classmethod
-    def open(cls, path: Path) -> Ledger:
-        """The ledger of that file, made where there is none. Raises InputError where the file cannot be used."""
+    def open(cls, where: Path | str) -> Ledger:
+        """The ledger of that SQLite file or that PostgreSQL connection string, made where there is none.
+
+        A connection string begins with `postgres:` or `postgresql://`. Raises InputError where it cannot be used.
+        """
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            connection = thread.submit(_connect, path).result()
-        except (OSError, sqlite3.Error) as error:
-            thread.shutdown()
-            raise InputError(
-                f"ledger {path}: cannot be used ({error}); make the path writable, or move the file away"
-            ) from error
-        except InputError:
+            store = thread.submit(_open_store, where).result()
+        except BaseException:
             thread.shutdown()
             raise
-        return cls(path, connection, thread)
+        return cls(store, thread)
 
     def __enter__(self) -> Ledger:
         return self
@@ -60,57 +118,169 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Closes the file; the ledger is of no use afterwards."""
-        self._thread.submit(self._connection.close).result()
+        """Closes it; what was handed over is written first. The ledger is of no use afterwards."""
+        self._thread.submit(self._store.close).result()
         self._thread.shutdown()
 
-    async def get(self, call: Call) -> Reply | None:
-        """The reply that is kept for the call, marked as cached, or None."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._get, call.key)
+    async def recall(self, calls: Sequence[Call]) -> dict[str, Reply]:
+        """The replies that are kept for these calls, by key."""
+        keys = [call.key for call in calls]
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._recall, keys)
 
-    async def put(self, call: Call, reply: Reply) -> Reply:
-        """Keeps the reply and returns it when it is on disk; where another process was first, returns its reply."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._put, call, reply)
+    def recall_now(self, calls: Sequence[Call]) -> dict[str, Reply]:
+        """The same outside of an event loop."""
+        return self._thread.submit(self._recall, [call.key for call in calls]).result()
 
-    def _get(self, key: str) -> Reply | None:
+    async def reserve(self, call: Call) -> Reply | None:
+        """The reply that is kept for the call, or None: then the caller, and nobody else, is to ask now.
+
+        While another coroutine or process asks the same, it waits for that. Who got None must `keep` a reply or
+        `release` the call.
+        """
+        while True:
+            if (other := self._asked.get(call.key)) is not None:
+                await other.wait()
+                continue
+            self._asked[call.key] = asyncio.Event()
+            try:
+                found = await self._hand_over(_Work(reserve=call.key))
+            except BaseException:
+                self.release(call)
+                raise
+            if found is True:
+                return None
+            self._done(call.key)
+            if isinstance(found, Reply):
+                return found
+            await asyncio.sleep(POLL_S)
+
+    async def keep(self, call: Call, reply: Reply) -> Reply:
+        """Keeps the reply of a reserved call and returns it when it is on disk."""
+        row = Row(
+            call.key,
+            call.endpoint,
+            call.model,
+            reply.model_dump_json(exclude_defaults=True, exclude={"kept"}),
+            now().isoformat(),
+        )
         try:
-            row = self._connection.execute("select reply from replies where key = ?", [key]).fetchone()
-            return None if row is None else Reply.model_validate_json(row[0]).model_copy(update={"cached": True})
-        except (sqlite3.Error, ValidationError) as error:
-            raise ServiceError(f"ledger {self._path}: cannot be read ({_short(error)}); move the file away") from error
+            # Shielded: what is paid for is kept also where whoever asked is called off meanwhile.
+            await asyncio.shield(self._hand_over(_Work(keep=row)))
+        finally:
+            self._done(call.key)
+        return reply
 
-    def _put(self, call: Call, reply: Reply) -> Reply:
-        row = [call.key, call.endpoint, call.model, reply.model_dump_json(), now().isoformat()]
+    async def keep_all(self, replies: Iterable[tuple[Call, Reply]]) -> None:
+        """Keeps replies that need no reservation, such as those of a batch."""
+        moment = now().isoformat()
+        rows = [
+            Row(call.key, call.endpoint, call.model, reply.model_dump_json(exclude_defaults=True), moment)
+            for call, reply in replies
+        ]
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._write, rows)
+
+    def release(self, call: Call) -> None:
+        """Gives a reserved call back without a reply."""
+        self._done(call.key)
+        asyncio.ensure_future(self._hand_over(_Work(release=call.key))).add_done_callback(_forget)
+
+    async def put_batch(self, batch: SentBatch) -> None:
+        """Keeps a batch that is handed in, or what is new about it."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._store.put_batch, batch)
+
+    async def remove_batch(self, batch: SentBatch) -> None:
+        """Forgets a batch whose replies are kept."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._store.remove_batch, batch.local_id)
+
+    async def batches(self, endpoint: str) -> list[SentBatch]:
+        """The batches of an endpoint that are under way, the oldest first."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._store.batches, endpoint)
+
+    def _done(self, key: str) -> None:
+        if (event := self._asked.pop(key, None)) is not None:
+            event.set()
+
+    def _hand_over(self, work: _Work) -> asyncio.Future[Reply | bool | None]:
+        future: asyncio.Future[Reply | bool | None] = asyncio.get_running_loop().create_future()
+        self._gathered.append((work, future))
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.ensure_future(self._empty())
+        return future
+
+    async def _empty(self) -> None:
+        """Hands what has gathered to the thread, until nothing has."""
+        loop = asyncio.get_running_loop()
+        while self._gathered:
+            group, self._gathered = self._gathered, []
+            try:
+                results = await loop.run_in_executor(self._thread, self._exchange, [work for work, _ in group])
+            except BaseException as error:
+                for _, future in group:
+                    if not future.done():
+                        future.set_exception(error)
+                if not isinstance(error, Exception):
+                    raise
+                continue
+            for (_, future), result in zip(group, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
+
+    def _exchange(self, group: Sequence[_Work]) -> list[Reply | bool | None]:
+        """Writes first, then answers reservations: a reply, True (ours to ask) or False (somebody else is asking)."""
+        rows = [work.keep for work in group if work.keep is not None]
+        self._write(rows)
+        wanted = [work.reserve for work in group if work.reserve is not None]
+        released = [work.release for work in group if work.release is not None]
+        self._store.unlock([row.key for row in rows] + released)
+        # Locked before it is read: whoever held the lock until now has written its reply before giving it back.
+        locked = self._store.lock(wanted) if wanted else set()
+        found = self._recall(wanted) if wanted else {}
+        # Who was called off while its reservation was on the way released it in the same group.
+        self._store.unlock(locked & (found.keys() | released))
+        return [_result(work, found, locked) for work in group]
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        if rows:
+            self._store.write(rows)
+
+    def _recall(self, keys: Collection[str]) -> dict[str, Reply]:
+        return {key: self._reply(text) for key, text in self._store.read(keys).items()}
+
+    def _reply(self, text: str) -> Reply:
         try:
-            with self._connection:
-                done = self._connection.execute("insert or ignore into replies values (?, ?, ?, ?, ?)", row)
-        except sqlite3.Error as error:
-            raise ServiceError(
-                f"ledger {self._path}: cannot be written ({error}); free disk space or give another path"
-            ) from error
-        if done.rowcount == 1:
-            return reply
-        return self._get(call.key) or reply
+            reply = Reply.model_validate_json(text)
+        except ValidationError as error:
+            first = str(error).splitlines()[0]
+            raise ServiceError(f"ledger {self._store.name}: cannot be read ({first}); move it away") from error
+        return reply.model_copy(update={"kept": True})
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_S)
-    try:
-        version = connection.execute("pragma user_version").fetchone()[0]
-        tables = connection.execute("select count(*) from sqlite_master").fetchone()[0]
-        if version != _VERSION and (version, tables) != (0, 0):
-            raise InputError(f"ledger {path}: another program's or version's file; give another path")
-        connection.execute("pragma journal_mode = wal")
-        connection.execute("pragma synchronous = full")
-        with connection:
-            connection.execute("begin immediate")
-            connection.execute(_TABLE)
-            connection.execute(f"pragma user_version = {_VERSION}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One of: keep a row, reserve a key, release a key."""
+
+    keep: Row | None = None
+    reserve: str | None = None
+    release: str | None = None
 
 
-def _short(error: Exception) -> str:
-    return str(error).splitlines()[0]
+def _result(work: _Work, found: Mapping[str, Reply], locked: Collection[str]) -> Reply | bool | None:
+    if work.reserve is None:
+        return None
+    return found.get(work.reserve) or work.reserve in locked
+
+
+def _forget(future: asyncio.Future[Reply | bool | None]) -> None:
+    """A release that fails is no loss: the lock ends with the process."""
+    if not future.cancelled():
+        future.exception()
+
+
+def _open_store(where: Path | str) -> Store:
+    if str(where).startswith(("postgres:", "postgresql:")):
+        from synthesis.ledger_postgres import PostgresStore
+
+        return PostgresStore(str(where))
+    from synthesis.ledger_sqlite import SqliteStore
+
+    return SqliteStore(Path(where))

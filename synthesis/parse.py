@@ -31,6 +31,8 @@ class Reason(StrEnum):
     NO_LOGPROBS = "no_logprobs"
     NO_YES_NO_TOKEN = "no_yes_no_token"  # noqa: S105 - a token of text
     TOO_FEW_SAMPLES = "too_few_samples"
+    WRONG_NUMBERS = "wrong_numbers"
+    NO_CHOICE = "no_choice"
 
 
 T = TypeVar("T")
@@ -58,12 +60,13 @@ _FIELDS: Mapping[Answer, _Field] = {
     "probability": _Field("probability", 1.0, {"": 1.0, "%": 100.0}),
     "scale20": _Field("score", 20.0, {"": 20.0, "/20": 20.0}),
 }
-_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+# Not \d, which is every script's digits: float() would read them, but what a model means by them is a guess.
+_NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _PLAIN = re.compile(
     rf"(?:(?:answer|probability|score)\s*[:=]\s*)?({_NUMBER}|[+-]?(?:nan|inf(?:inity)?))\s*(%|/\s*20)?\.?", re.I
 )
 _ANY_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_THINK = re.compile(r"<think>.*?</think>", re.DOTALL | re.IGNORECASE)
+_THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL | re.IGNORECASE)
 
 
 def parse_number(text: str, answer: Answer, finish_reason: str | None = None) -> Read[float]:
@@ -105,14 +108,34 @@ def parse_yes_no(top_logprobs: Iterable[tuple[str, float]]) -> Read[float]:
 
 def parse_texts(text: str, field: str, finish_reason: str | None = None) -> Read[list[str]]:
     """The texts of a reply that holds one JSON object with this field, a list of texts."""
+    found = parse_field(text, field, finish_reason)
+    if found.reason is not None:
+        return Read(None, found.reason)
+    values = found.value
+    if isinstance(values, list) and all(isinstance(value, str) for value in values):
+        return Read(values, None)
+    return Read(None, Reason.MISSING_FIELD)
+
+
+def parse_text(text: str, field: str, finish_reason: str | None = None) -> Read[str]:
+    """The text, not blank, of a reply that holds one JSON object with this field."""
+    found = parse_field(text, field, finish_reason)
+    if found.reason is not None:
+        return Read(None, found.reason)
+    if not isinstance(found.value, str):
+        return Read(None, Reason.MISSING_FIELD)
+    value = found.value.strip()
+    return Read(value, None) if value else Read(None, Reason.EMPTY)
+
+
+def parse_field(text: str, field: str, finish_reason: str | None = None) -> Read[Any]:
+    """Whatever the field holds in a reply with one JSON object that has it; a field given twice is refused."""
     visible = without_thinking(text)
     found = objects_with(visible, field)
     if len(found) != 1:
         return Read(None, why_no_object(visible, found, finish_reason))
-    values = found[0][field]
-    if isinstance(values, list) and all(isinstance(value, str) for value in values):
-        return Read(values, None)
-    return Read(None, Reason.MISSING_FIELD)
+    value = found[0][field]
+    return Read(None, Reason.SEVERAL_ANSWERS) if isinstance(value, _Twice) else Read(value, None)
 
 
 def why_no_object(visible: str, found: Sequence[object], finish_reason: str | None) -> Reason:
@@ -128,9 +151,18 @@ def why_no_object(visible: str, found: Sequence[object], finish_reason: str | No
 
 def without_thinking(text: str) -> str:
     """The reply without its <think> blocks; an open block takes the rest, a lone closing tag what stands before."""
-    visible = _THINK.sub("", text)
-    visible = re.split(r"</think>", visible, flags=re.IGNORECASE)[-1]
-    return re.split(r"<think>", visible, maxsplit=1, flags=re.IGNORECASE)[0].strip()
+    return _apart(text)[1].strip()
+
+
+def thinking_of(text: str) -> str | None:
+    """What without_thinking takes away, without its tags; None where that is nothing."""
+    return "\n".join(part.strip() for part in _apart(text)[0] if part.strip()) or None
+
+
+def _apart(text: str) -> tuple[list[str], str]:
+    *closed, rest = re.split(r"</think>", _THINK.sub("", text), flags=re.IGNORECASE)
+    visible, *opened = re.split(r"<think>", rest, maxsplit=1, flags=re.IGNORECASE)
+    return [*_THINK.findall(text), *closed, *opened], visible
 
 
 def _refused(reason: Reason, reasoning: str | None = None) -> Read[float]:

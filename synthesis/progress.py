@@ -1,40 +1,43 @@
-"""How far a run of requests is: running totals for whoever shows them."""
+"""How far a run of questions is: running totals for whoever shows them."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from warehouse.records import Request
+from warehouse.records import Record, Request
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Progress:
-    """Totals so far: subjects (propositions or premises) done, and their requests by status.
+    """Totals so far: questions answered, and their requests by status.
 
-    answered + refused + failed is the number of requests; `cached` of them came from the ledger.
+    answered + refused + failed is the number of requests; `kept` of them came from the ledger without being sent.
+    `cost` is what was paid in this run, in the currency of the prices.
     """
 
-    done: int
-    answered: int
-    refused: int
-    failed: int
-    cached: int
+    done: int = 0
+    answered: int = 0
+    refused: int = 0
+    failed: int = 0
+    kept: int = 0
+    cost: float = 0.0
 
+    @property
+    def requests(self) -> int:
+        """All requests."""
+        return self.answered + self.refused + self.failed
 
-def counted(on_progress: Callable[[Progress], None] | None) -> Callable[[Iterable[Request]], None]:
-    """A function to be called with the requests of each subject that is done; it reports the new totals."""
-    totals: Counter[str] = Counter()
-
-    def report(requests: Iterable[Request]) -> None:
-        totals["done"] += 1
-        for request in requests:
-            totals[request.status] += 1
-            totals["cached"] += request.cached
-        if on_progress is not None:
-            on_progress(
-                Progress(totals["done"], totals["answered"], totals["refused"], totals["failed"], totals["cached"])
-            )
-
-    return report
+    def after(self, rows: Iterable[Record], questions: int = 1) -> Progress:
+        """The totals after some more questions that came to these rows."""
+        status = {"answered": 0, "refused": 0, "failed": 0}
+        for row in rows:
+            if type(row) is Request:
+                status[row.status] += 1
+        return replace(
+            self,
+            done=self.done + questions,
+            answered=self.answered + status["answered"],
+            refused=self.refused + status["refused"],
+            failed=self.failed + status["failed"],
+        )

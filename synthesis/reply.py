@@ -1,0 +1,49 @@
+"""From the JSON of a chat completion to a reply. Any part of it may be missing or of another type. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pydantic import ValidationError
+
+from synthesis.call import Reply
+
+
+class GarbledReplyError(Exception):
+    """HTTP 200 with a body that is no chat completion, or that did not come."""
+
+
+def reply_of(data: object, *, latency_s: float = 0.0, structured: bool = False, batch: bool = False) -> Reply:
+    """The reply of a chat completion: its first choice, an empty text where there is none.
+
+    Raises GarbledReplyError where a part has the wrong type: it is then no completion at all.
+    """
+    if not isinstance(data, dict):
+        raise GarbledReplyError("the body is not a chat completion")
+    try:
+        choices = data.get("choices") or [{}]
+        choice = choices[0]
+        message = choice.get("message") or {}
+        usage = data.get("usage") or {}
+        return Reply(
+            text=message.get("content") or "",
+            finish_reason=choice.get("finish_reason"),
+            top_logprobs=_first_token(choice),
+            # vLLM and vendors name it differently.
+            thinking=message.get("reasoning_content") or message.get("reasoning") or None,
+            tokens_in=usage.get("prompt_tokens"),
+            tokens_out=usage.get("completion_tokens"),
+            latency_s=latency_s,
+            structured=structured,
+            batch=batch,
+        )
+    except (AttributeError, KeyError, TypeError, ValidationError) as error:
+        raise GarbledReplyError("the chat completion has parts of the wrong type") from error
+
+
+def _first_token(choice: dict[str, Any]) -> tuple[tuple[str, float], ...]:
+    content = (choice.get("logprobs") or {}).get("content") or [{}]
+    alternatives = content[0].get("top_logprobs") or []
+    pairs = ((each["token"], each["logprob"]) for each in alternatives)
+    return tuple((token, value) for token, value in pairs if math.isfinite(value))
