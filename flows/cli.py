@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,22 +98,61 @@ def init(
     say(f"wrote {write_template(folder)}")
 
 
-@app.command()
-def propose() -> None:
-    """Ask an LLM for hypotheses for the premises that have none yet."""
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only say how many requests and tokens it would take, and what it would cost.")
+]
+MaxCost = Annotated[
+    float | None, typer.Option("--max-cost", min=0, help="Stop before the cost exceeds this, in your prices' currency.")
+]
+Batch = Annotated[
+    bool, typer.Option("--batch", help="Use the endpoint's batch interface: cheaper, within a day; resumable.")
+]
+
+
+def _ask(stage: str, dry_run: bool, max_cost: float | None, batch: bool) -> None:
+    """Run a stage that asks models, or only plan it."""
     _ready()
-    from flows.propose import propose as flow
+    module = import_module(f"flows.{stage}")
+    if dry_run:
+        from flows.dry_run import plan_table
 
-    _run(flow)
+        out.print(plan_table(settings(), module.work, batch=batch))
+        return
+    _run(getattr(module, stage), max_cost=max_cost, batch=batch)
 
 
 @app.command()
-def elicit() -> None:
+def propose(dry_run: DryRun = False, max_cost: MaxCost = None, batch: Batch = False) -> None:
+    """Ask an LLM for hypotheses, and for propositions made from others, where there are none yet."""
+    _ask("propose", dry_run, max_cost, batch)
+
+
+@app.command()
+def elicit(dry_run: DryRun = False, max_cost: MaxCost = None, batch: Batch = False) -> None:
     """Have the panel of labelers estimate the propositions that they have not estimated yet."""
-    _ready()
-    from flows.elicit import elicit as flow
+    _ask("elicit", dry_run, max_cost, batch)
 
-    _run(flow)
+
+@app.command()
+def judge(dry_run: DryRun = False, max_cost: MaxCost = None, batch: Batch = False) -> None:
+    """Where the panel disagrees, have a judge model say how far it trusts each estimate."""
+    _ask("judge", dry_run, max_cost, batch)
+
+
+@app.command()
+def labelers(
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw values and calibration of each labeler into this .svg file.")
+    ] = None,
+) -> None:
+    """Show how coarse each labeler is, how it agrees with people, how calibrated it is, and what it costs."""
+    from flows.labelers import labeler_tables, write_labeler_picture
+
+    for part in labeler_tables(settings()):
+        out.print(part, highlight=False, soft_wrap=isinstance(part, str))
+    if picture is not None:
+        write_labeler_picture(settings(), picture)
+        say(f"the labelers are drawn in {picture}")
 
 
 @app.command()

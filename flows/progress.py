@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from synthesis.progress import Progress as Asked
+
 Tick = Callable[[int, int], None]
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -37,6 +39,57 @@ def progress(stage: str) -> Iterator[Tick]:
     with Progress(*columns, console=console, transient=True) as bars:
         bar = bars.add_task(stage, total=None)
         yield lambda done, total: bars.update(bar, completed=done, total=total)
+
+
+@contextmanager
+def request_progress(stage: str, total: int) -> Iterator[Callable[[Asked], None]]:
+    """The same for requests: a function to call with the totals so far; rate, failures, cost and time left stand there.
+
+    `total` is the number of questions.
+    """
+    console = Console(stderr=True)
+    began = time.monotonic()
+    if not console.is_terminal:
+        yield request_lines(stage, total)
+        return
+    columns = (
+        TextColumn("{task.description:<9}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[said]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        bar = bars.add_task(stage, total=total, said="")
+        yield lambda asked: bars.update(bar, completed=asked.done, said=said(asked, time.monotonic() - began))
+
+
+def request_lines(stage: str, total: int, clock: Callable[[], float] = time.monotonic) -> Callable[[Asked], None]:
+    """The same as lines on the standard error, at most one every few seconds, and one at the end."""
+    began = last = clock()
+
+    def show(asked: Asked) -> None:
+        nonlocal last
+        moment = clock()
+        if moment - last < SECONDS_BETWEEN_LINES and asked.done < total:
+            return
+        last = moment
+        seconds = moment - began
+        left = f", {(total - asked.done) * seconds / asked.done:.0f} s left" if 0 < asked.done < total else ""
+        note(f"{stage}: {asked.done:,} of {total:,} after {seconds:.0f} s, {said(asked, seconds)}{left}")
+
+    return show
+
+
+def said(asked: Asked, seconds: float) -> str:
+    """Rate, what was not answered, and cost so far, as a few words."""
+    parts = [f"{asked.requests / max(seconds, 1e-9):,.0f} requests/s"]
+    parts += [f"{asked.refused:,} refused"] if asked.refused else []
+    parts += [f"{asked.failed:,} failed"] if asked.failed else []
+    parts += [f"cost {asked.cost:.2f}"] if asked.cost else []
+    return ", ".join(parts)
 
 
 def lines(stage: str, clock: Callable[[], float] = time.monotonic) -> Tick:

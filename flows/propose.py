@@ -1,64 +1,79 @@
-"""Propose: ask an LLM for hypotheses at the target probabilities, for each premise that has not been asked yet."""
+"""Propose: have an LLM write hypotheses for premises, and propositions from propositions that are there."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from prefect import flow
 
+from flows.asking import Limits, Work, ask
 from flows.outcome import Outcome
-from flows.progress import Tick, progress
-from flows.services import ledger, running_endpoints, writing
+from flows.services import writing
 from flows.settings import Settings, load_settings
-from synthesis.client import Caller
-from synthesis.propose import propose as propose_for
+from synthesis.derive import derivations
+from synthesis.panel import DerivedKind, Proposer
+from synthesis.propose import proposals
+from synthesis.question import Question
 from synthesis.render import load_prompt
 from warehouse.connect import Warehouse
-from warehouse.queries import pending_premises
-from warehouse.records import Premise, Split, split_of
-from warehouse.store import merge_all
+from warehouse.pending import count_parents, count_premises, pending_parents, pending_premises
+from warehouse.records import Split, split_of
+
+STAGE = "propose"
 
 
-@flow(name="propose")
-def propose(config: Path | None = None) -> Outcome:
-    """Propose hypotheses for every premise that this proposer has not answered or refused yet.
+@flow(name=STAGE)
+def propose(config: Path | None = None, max_cost: float | None = None, batch: bool = False) -> Outcome:
+    """Propose for every premise, and every proposition, that this proposer has not answered or refused yet.
 
+    Hypotheses come first; what is made from propositions follows and finds the new ones among its parents.
+    `max_cost` is what the run may cost, in the currency of the prices; `batch` asks through the batch interface.
     Raises `InputError` for settings that cannot be used and `ServiceError` where the endpoint does not answer; what was
     proposed until then is kept.
     """
     settings = load_settings(config)
     with writing(settings) as warehouse:
-        proposer = settings.proposer
-        revision = load_prompt(proposer.prompt).revision
-        premises = pending_premises(warehouse, proposer.name, proposer.model, revision)
-        if not premises:
-            return Outcome(stage="propose", counts={"premises": 0, "requests": 0, "propositions": 0, "dropped": 0})
-        with (
-            running_endpoints(settings, {settings.proposer.endpoint}) as endpoints,
-            ledger(settings) as opened,
-            progress("propose") as tick,
-        ):
-            made = asyncio.run(_propose(settings, warehouse, premises, Caller(endpoints, opened), tick))
-    return Outcome(stage="propose", counts={"premises": len(premises), **made})
+        first = ask(settings, warehouse, STAGE, hypotheses(settings, warehouse), Limits(max_cost, batch))
+        later = derived(settings, warehouse)
+        if not later or first.stopped:
+            return first
+        left = None if max_cost is None else max_cost - first.cost
+        return first.and_then(ask(settings, warehouse, STAGE, later, Limits(left, batch)))
 
 
-async def _propose(
-    settings: Settings, warehouse: Warehouse, premises: list[Premise], calling: Caller, tick: Tick
-) -> Counter[str]:
-    made: Counter[str] = Counter({"requests": 0, "propositions": 0, "dropped": 0})
-    shares = settings.splits
+def work(settings: Settings, warehouse: Warehouse) -> list[Work]:
+    """What the proposer is still to be asked, as far as its parents are there by now."""
+    return [*hypotheses(settings, warehouse), *derived(settings, warehouse)]
+
+
+def hypotheses(settings: Settings, warehouse: Warehouse) -> list[Work]:
+    """The premises that hypotheses are to be written for."""
+    proposer = settings.proposer
+    if "proposed" not in proposer.kinds:
+        return []
+    which = (proposer.name, proposer.model, load_prompt(proposer.prompt).revision)
 
     def split(premise: str) -> Split:
-        return split_of(premise, shares.train, shares.dev)
+        return split_of(premise, settings.splits.train, settings.splits.dev)
 
-    async with calling:
-        async for batch in propose_for(
-            premises, settings.proposer, calling, split, lambda so_far: tick(so_far.done, len(premises))
-        ):
-            merge_all(warehouse, [batch.requests, batch.propositions, batch.drops])
-            made["requests"] += len(batch.requests)
-            made["propositions"] += len(batch.propositions)
-            made["dropped"] += len(batch.drops)
-    return made
+    def questions() -> Iterator[Question]:
+        return proposals(pending_premises(warehouse, *which), proposer, split)
+
+    return [Work(proposer, count_premises(warehouse, *which), questions)]
+
+
+def derived(settings: Settings, warehouse: Warehouse) -> list[Work]:
+    """The propositions that others are to be made from, for each kind."""
+    proposer = settings.proposer
+    return [_derived(warehouse, proposer, kind) for kind in proposer.kinds if kind != "proposed"]
+
+
+def _derived(warehouse: Warehouse, proposer: Proposer, kind: DerivedKind) -> Work:
+    prompt = load_prompt(proposer.prompt_of(kind))
+    which = (kind, proposer.name, proposer.model, prompt.name, prompt.revision)
+
+    def questions() -> Iterator[Question]:
+        return derivations(pending_parents(warehouse, *which), proposer, kind)
+
+    return Work(proposer, count_parents(warehouse, *which), questions)

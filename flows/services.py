@@ -54,7 +54,7 @@ def running_endpoints(settings: Settings, names: Collection[str]) -> Iterator[tu
 @contextmanager
 def ledger(settings: Settings) -> Iterator[Ledger]:
     """The ledger of LLM requests and replies."""
-    with Ledger.open(settings.home_path / "ledger.sqlite") as opened:
+    with Ledger.open(settings.ledger_path) as opened:
         yield opened
 
 

@@ -15,10 +15,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from synthesis.panel import (
     DEFAULT_ENDPOINT,
+    DEFAULT_JUDGE,
     DEFAULT_PANEL,
     DEFAULT_PROPOSER,
     EMBEDDED,
+    Asker,
     Endpoint,
+    Judge,
     Labeler,
     Proposer,
 )
@@ -137,11 +140,13 @@ class Settings(BaseSettings):
 
     root: Path = Path()
     home: Path = Path(".odds")
+    ledger: Annotated[str, Field(min_length=1)] | None = None
     warehouse: WarehouseSettings = WarehouseSettings()
     splits: SplitSettings = SplitSettings()
     endpoints: tuple[Endpoint, ...] = (DEFAULT_ENDPOINT,)
     proposer: Proposer = DEFAULT_PROPOSER
     labelers: tuple[Labeler, ...] = DEFAULT_PANEL
+    judge: Judge = DEFAULT_JUDGE
     annotation: AnnotationSettings = AnnotationSettings()
     agreement: AgreementSettings = AgreementSettings()
     publish: PublishSettings = PublishSettings()
@@ -165,15 +170,27 @@ class Settings(BaseSettings):
         if len(set(names)) < len(names):
             raise ValueError(f"endpoints: two have the same name, out of {names}")
         labelers = [labeler.name for labeler in self.labelers]
-        if len(set(labelers)) < len(labelers):
-            raise ValueError(f"labelers: two have the same name, out of {labelers}")
-        users = {self.proposer.name: self.proposer.endpoint} | {each.name: each.endpoint for each in self.labelers}
-        for user, endpoint in users.items():
-            if endpoint not in names:
-                raise ValueError(f"{user}: endpoint {endpoint!r} is not among {names}")
+        askers = [asker.name for asker in self.askers]
+        if twice := sorted({name for name in askers if askers.count(name) > 1}):
+            raise ValueError(f"labelers, proposer and judge: two have the same name, {twice[0]}")
+        for asker in self.askers:
+            if asker.endpoint not in names:
+                raise ValueError(f"{asker.name}: endpoint {asker.endpoint!r} is not among {names}")
         if unknown := set(self.agreement.labeler_weights) - set(labelers):
             raise ValueError(f"agreement.labeler_weights: {sorted(unknown)[0]!r} is not among {labelers}")
         return self
+
+    @property
+    def askers(self) -> tuple[Asker, ...]:
+        """Everybody who asks a model."""
+        return (*self.labelers, self.proposer, self.judge)
+
+    @property
+    def ledger_path(self) -> Path | str:
+        """The ledger: an SQLite file's path or a PostgreSQL connection string."""
+        if self.ledger is not None and self.ledger.startswith(("postgres:", "postgresql:")):
+            return self.ledger
+        return self.path(self.ledger) if self.ledger else self.home_path / "ledger.sqlite"
 
     def path(self, path: Path | str) -> Path:
         """A path of the settings file, relative to its folder."""

@@ -54,7 +54,8 @@ class _Line:
 
 
 class Caller:
-    """Asks endpoints. Use as an asynchronous context manager; `sent` counts the HTTP requests of each endpoint.
+    """Asks endpoints. Use as an asynchronous context manager. `sent` counts the HTTP requests of each endpoint, `asked` the
+    calls that the ledger did not answer.
 
     `askers` are those whose own prices and limits count; `max_cost` is what the run may cost in all, in the currency of
     the prices. `stop` ends the run gracefully: what is under way is finished and kept, nothing new is sent.
@@ -75,6 +76,7 @@ class Caller:
         self.stop = Stop()
         self.budget = Budget(max_cost, self.stop)
         self.sent: Counter[str] = Counter()
+        self.asked = 0
         self._backoff_s = backoff_s
         self._lines = {each.name: _open_line(each, self.stop, backoff_s) for each in endpoints}
         self._askers = {each.name: each for each in askers}
@@ -121,6 +123,7 @@ class Caller:
         except BaseException:
             self.ledger.release(call)
             raise
+        self.asked += 1
         if isinstance(outcome, Failure):
             self.ledger.release(call)
             return outcome

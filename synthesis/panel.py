@@ -267,3 +267,12 @@ DEFAULT_PROPOSER = Proposer(
     max_tokens=64,
     seed=1,
 )
+
+DEFAULT_JUDGE = Judge(
+    name="smol-judge",
+    endpoint=EMBEDDED,
+    model=LOCAL_MODEL,
+    temperature=0.6,
+    max_tokens=96,
+    seed=1,
+)

@@ -41,3 +41,7 @@ class Progress:
             refused=self.refused + status["refused"],
             failed=self.failed + status["failed"],
         )
+
+    def now(self, *, kept: int, cost: float) -> Progress:
+        """The same totals with what is known of the ledger and the cost by now."""
+        return replace(self, kept=kept, cost=cost)

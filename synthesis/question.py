@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeAlias, TypeVar
 
 from synthesis.call import Call, Failure, Outcome, Reply, request_row
@@ -16,6 +17,7 @@ from synthesis.parse import Read
 from warehouse.records import Record, Request
 
 T = TypeVar("T")
+P = TypeVar("P")
 
 MAX_TRIES = 3
 """How often a question is asked before an unreadable reply is kept as refused."""
@@ -53,6 +55,26 @@ def until_read(
         if found is None or found.reason is None:
             break
     return Tried(requests, found)
+
+
+def together(
+    parts: Sequence[Generator[Sequence[Call], Sequence[Outcome], P]],
+) -> Generator[Sequence[Call], Sequence[Outcome], list[P]]:
+    """What each generator returns, in their order: they run side by side, so that their calls are asked together."""
+    results: dict[int, P] = {}
+    outcomes: dict[int, Sequence[Outcome] | None] = dict.fromkeys(range(len(parts)))
+    while True:
+        calls: dict[int, Sequence[Call]] = {}
+        for index, answered in outcomes.items():
+            try:
+                # send(None) starts a generator; the types of the standard library do not know that.
+                calls[index] = parts[index].send(answered)  # type: ignore[arg-type]
+            except StopIteration as stopped:
+                results[index] = stopped.value
+        if not calls:
+            return [results[index] for index in range(len(parts))]
+        came = iter((yield [call for asked in calls.values() for call in asked]))
+        outcomes = {index: list(islice(came, len(asked))) for index, asked in calls.items()}
 
 
 def understood(call: Call, outcome: Outcome, read: Callable[[Reply], Read[T]]) -> tuple[Read[T] | None, Request]:

@@ -51,43 +51,75 @@ async def run_questions(
     way come to their end, those that would have to ask something new are left out, and no exception is raised.
     The first other exception ends the work: what was done is still yielded, then it is raised.
     """
-    source = iter(questions)
-    waiting: deque[Waiting] = deque()
-    running: set[asyncio.Task[Answer]] = set()
-    exhausted = False
-    broken: BaseException | None = None
+    work = _Running(iter(questions), caller, in_flight)
     try:
-        while broken is None:
-            if not waiting and not exhausted and len(running) < in_flight and caller.stop.reason is None:
-                recalled = await recall(source, caller.ledger)
-                exhausted = recalled is None
-                if recalled is not None:
-                    waiting.extend(recalled.waiting)
-                    if recalled.answers:
-                        yield recalled.answers
-                    # A chunk may have taken long: nothing has been sent for what has come back meanwhile.
-            while waiting and len(running) < in_flight:
-                running.add(asyncio.ensure_future(_finish(waiting.popleft(), caller)))
-            if not running:
-                if exhausted or caller.stop.reason is not None:
-                    break
-                continue
-            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            answers: list[Answer] = []
-            for task in done:
-                error = task.exception()
-                if error is None:
-                    answers.append(task.result())
-                elif not isinstance(error, StoppedError):
-                    broken = broken or error
-            if answers:
+        while work.broken is None:
+            if answers := await work.recalled():
                 yield answers
+            work.start()
+            if answers := await work.done():
+                yield answers
+            elif work.is_over:
+                break
     finally:
-        for task in running:
+        await work.call_off()
+    if work.broken is not None:
+        raise work.broken
+
+
+class _Running:
+    """The questions of a run that are under way."""
+
+    def __init__(self, source: Iterator[Question], caller: Caller, in_flight: int) -> None:
+        self.broken: BaseException | None = None
+        self._source = source
+        self._caller = caller
+        self._in_flight = in_flight
+        self._waiting: deque[Waiting] = deque()
+        self._tasks: set[asyncio.Task[Answer]] = set()
+        self._exhausted = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is under way and nothing more is to come."""
+        return not self._tasks and (self._exhausted or self._caller.stop.reason is not None)
+
+    async def recalled(self) -> list[Answer]:
+        """What the ledger answers of the next chunk, where there is room for the rest of it."""
+        enough = self._waiting or len(self._tasks) >= self._in_flight
+        if enough or self._exhausted or self._caller.stop.reason is not None:
+            return []
+        chunk = await recall(self._source, self._caller.ledger)
+        if chunk is None:
+            self._exhausted = True
+            return []
+        self._waiting.extend(chunk.waiting)
+        return chunk.answers
+
+    def start(self) -> None:
+        """Begins to ask as many as may be under way."""
+        while self._waiting and len(self._tasks) < self._in_flight:
+            self._tasks.add(asyncio.ensure_future(_finish(self._waiting.popleft(), self._caller)))
+
+    async def done(self) -> list[Answer]:
+        """Waits until something is answered, where anything is under way."""
+        if not self._tasks:
+            return []
+        done, self._tasks = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        answers = []
+        for task in done:
+            error = task.exception()
+            if error is None:
+                answers.append(task.result())
+            elif not isinstance(error, StoppedError):
+                self.broken = self.broken or error
+        return answers
+
+    async def call_off(self) -> None:
+        """Cancels what is under way."""
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-    if broken is not None:
-        raise broken
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 async def recall(source: Iterator[Question], ledger: Ledger) -> Recalled | None:
@@ -135,12 +167,11 @@ async def _finish(waiting: Waiting, caller: Caller) -> Answer:
 async def _outcomes(waiting: Waiting, caller: Caller) -> list[Outcome]:
     if len(waiting.calls) == 1 and not waiting.kept:
         return [await caller.ask(waiting.calls[0])]
-    asked = [asyncio.ensure_future(caller.ask(call)) for call in waiting.missing]
-    try:
-        replies = dict(zip((call.key for call in waiting.missing), await asyncio.gather(*asked), strict=True))
-    except BaseException:
-        for task in asked:
-            task.cancel()
-        await asyncio.gather(*asked, return_exceptions=True)
-        raise
+    missing = waiting.missing
+    # All come to their end before an exception is raised: what is on the way is paid for, and kept.
+    found = await asyncio.gather(*(caller.ask(call) for call in missing), return_exceptions=True)
+    errors = [each for each in found if isinstance(each, BaseException)]
+    if errors:
+        raise next((error for error in errors if not isinstance(error, StoppedError)), errors[0])
+    replies = {call.key: each for call, each in zip(missing, found, strict=True) if not isinstance(each, BaseException)}
     return [waiting.kept.get(call.key) or replies[call.key] for call in waiting.calls]

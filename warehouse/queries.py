@@ -218,3 +218,12 @@ def describe_tables(warehouse: Warehouse, *, count: bool = True) -> list[TableDe
         rows = warehouse.sql(f'SELECT count(*) AS n FROM "{one["name"]}"')["n"][0].as_py() if count else None
         described.append(TableDescription(one["name"], one["kind"], rows, comment.partition("\n")[0], own))
     return described
+
+
+def tokens_of_prompts(warehouse: Warehouse) -> dict[str, tuple[float, float]]:
+    """The mean tokens in and out of the answered requests of each version of a prompt that any were counted for."""
+    rows = warehouse.sql(
+        "SELECT prompt_version, avg(tokens_in) AS tokens_in, avg(tokens_out) AS tokens_out FROM requests "
+        "WHERE tokens_in IS NOT NULL AND tokens_out IS NOT NULL GROUP BY prompt_version"
+    )
+    return {row["prompt_version"]: (row["tokens_in"], row["tokens_out"]) for row in rows.to_pylist()}

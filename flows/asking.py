@@ -1,0 +1,274 @@
+"""Asking: questions over several endpoints at once, what they come to written as it comes, with limits and a plan.
+
+What `odds propose`, `odds elicit` and `odds judge` share. The ledger makes a reply durable before it is used, so rows
+are written to the warehouse in large groups: a run that is killed reads what it had from the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.context import FlowRunContext
+
+from flows.outcome import Outcome
+from flows.progress import note, request_progress
+from flows.services import ledger, running_endpoints
+from flows.settings import Settings
+from synthesis.batch import run_batches
+from synthesis.client import Caller
+from synthesis.panel import Asker
+from synthesis.plan import Plan, plan
+from synthesis.progress import Progress
+from synthesis.question import Answer, Question
+from synthesis.run import run_questions
+from warehouse.connect import Warehouse
+from warehouse.errors import InputError, ServiceError
+from warehouse.queries import tokens_of_prompts
+from warehouse.records import Record
+from warehouse.store import merge_all
+
+ROWS_AT_ONCE = 20_000
+SECONDS_BETWEEN_WRITES = 15.0
+QUESTIONS_PER_SLOT = 3
+"""Questions under way for each request in flight: while some wait for the disk, others are on the network."""
+INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one asker is to be asked: `count` questions, which `questions` gives from the beginning each time."""
+
+    asker: Asker
+    count: int
+    questions: Callable[[], Iterator[Question]]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How a run is to go: what it may cost, in the currency of the prices, and whether by the batch interface."""
+
+    max_cost: float | None = None
+    batch: bool = False
+
+
+def ask(settings: Settings, warehouse: Warehouse, stage: str, work: Sequence[Work], limits: Limits) -> Outcome:
+    """Ask everything, write what it comes to, and say it in numbers.
+
+    An endpoint that fails does not stop the others; when they are done, its error is raised. Ctrl-C finishes the
+    requests under way and keeps what came; pressed twice it ends at once.
+
+    Raises `InputError` for settings that cannot be used, among them a limit of cost without prices; `ServiceError`
+    where an endpoint does not work.
+    """
+    work = [each for each in work if each.count]
+    check_prices(settings, work, limits)
+    if not work:
+        return Outcome(stage=stage, counts={"requests": 0})
+    names = {each.asker.endpoint for each in work}
+    with running_endpoints(settings, names) as endpoints, ledger(settings) as opened:
+        askers = [each.asker for each in work]
+        caller = Caller(endpoints, opened, askers, limits.max_cost)
+        run = _Run(warehouse, caller, work, limits)
+        try:
+            with request_progress(stage, sum(each.count for each in work)) as show:
+                asyncio.run(run.to_the_end(show))
+        finally:
+            outcome = _outcome(stage, run, caller)
+            _leave_artifact(outcome)
+    if caller.stop.reason == INTERRUPTED:
+        raise KeyboardInterrupt
+    return outcome
+
+
+def plans(settings: Settings, warehouse: Warehouse, work: Sequence[Work], limits: Limits) -> list[Plan]:
+    """What each asker would take. Nothing is sent and nothing is written."""
+    endpoints = {each.name: each for each in settings.endpoints}
+    past = tokens_of_prompts(warehouse)
+    with ledger(settings) as opened:
+        return [
+            plan(each.questions(), each.asker, endpoints[each.asker.endpoint], opened, past, batch=limits.batch)
+            for each in work
+        ]
+
+
+def check_prices(settings: Settings, work: Sequence[Work], limits: Limits) -> None:
+    """Raises `InputError` where the cost is limited and somebody who is asked has no prices."""
+    if limits.max_cost is None:
+        return
+    endpoints = {each.name: each for each in settings.endpoints}
+    for asker in (each.asker for each in work):
+        endpoint = endpoints[asker.endpoint]
+        for name in ("price_in", "price_out"):
+            if getattr(asker, name) is None and getattr(endpoint, name) is None:
+                raise InputError(
+                    f"--max-cost: {asker.name} has no {name}; set it there or for the endpoint {endpoint.name}"
+                )
+
+
+class _Run:
+    """One run: a stream of answers for each endpoint, and one writer."""
+
+    def __init__(self, warehouse: Warehouse, caller: Caller, work: Sequence[Work], limits: Limits) -> None:
+        self.caller = caller
+        self.progress = Progress()
+        self.written: Counter[str] = Counter()
+        self.without: Counter[str] = Counter()
+        self._warehouse = warehouse
+        self._work = work
+        self._limits = limits
+        self._rows: list[Record] = []
+        self._wrote = time.monotonic()
+
+    async def to_the_end(self, show: Callable[[Progress], None]) -> None:
+        """Asks everything and writes it. Raises the first error when all endpoints are done."""
+        streams = [self._stream(group) for group in _streams(self._work)]
+        queue: asyncio.Queue[list[Answer] | None] = asyncio.Queue(maxsize=8)
+        async with self.caller:
+            with stops_on_signals(self.caller):
+                tasks = [asyncio.ensure_future(_feed(stream, queue)) for stream in streams]
+                try:
+                    await self._write_all(queue, len(tasks), show)
+                finally:
+                    for task in tasks:
+                        task.cancel()
+                    ended = await asyncio.gather(*tasks, return_exceptions=True)
+        errors = [each for each in ended if isinstance(each, Exception)]
+        if errors:
+            raise _together(errors)
+
+    def _stream(self, group: Sequence[Work]) -> AsyncGenerator[list[Answer], None]:
+        questions = chain.from_iterable(each.questions() for each in group)
+        endpoint = self.caller.endpoint(group[0].asker.endpoint)
+        if self._limits.batch:
+            batches: AsyncGenerator[list[Answer], None] = run_batches(questions, self.caller, endpoint.name)
+            return batches
+        return run_questions(questions, self.caller, QUESTIONS_PER_SLOT * endpoint.max_in_flight)
+
+    async def _write_all(
+        self, queue: asyncio.Queue[list[Answer] | None], open_streams: int, show: Callable[[Progress], None]
+    ) -> None:
+        while open_streams:
+            answers = await queue.get()
+            if answers is None:
+                open_streams -= 1
+                continue
+            for answer in answers:
+                self._rows.extend(answer.rows)
+            self._count(answers)
+            show(self.progress)
+            if len(self._rows) >= ROWS_AT_ONCE or time.monotonic() - self._wrote > SECONDS_BETWEEN_WRITES:
+                await self._write()
+        await self._write()
+
+    def _count(self, answers: Sequence[Answer]) -> None:
+        rows = [row for answer in answers for row in answer.rows]
+        progress = self.progress.after(rows, len(answers))
+        self.progress = progress.now(kept=progress.requests - self.caller.asked, cost=self.caller.budget.spent)
+
+    async def _write(self) -> None:
+        rows, self._rows = self._rows, []
+        for row in rows:
+            self.written[row.table] += 1
+            self.without[row.table] += getattr(row, "reason", None) is not None
+        if rows:
+            await asyncio.to_thread(merge_all, self._warehouse, [rows])
+        self._wrote = time.monotonic()
+
+
+def _streams(work: Sequence[Work]) -> list[list[Work]]:
+    """Who is asked in turn: those at one endpoint. Who has limits of its own holds nobody else up."""
+    groups: dict[tuple[str, str], list[Work]] = {}
+    for each in work:
+        asker = each.asker
+        own = asker.max_in_flight or asker.requests_per_minute or asker.tokens_per_minute
+        groups.setdefault((asker.endpoint, asker.name if own else ""), []).append(each)
+    return list(groups.values())
+
+
+async def _feed(stream: AsyncGenerator[list[Answer], None], queue: asyncio.Queue[list[Answer] | None]) -> None:
+    """Hands on what a stream gives, and None at its end, also where that is an error."""
+    try:
+        async with aclosing(stream):
+            async for answers in stream:
+                await queue.put(answers)
+    except Exception:
+        await queue.put(None)
+        raise
+    await queue.put(None)
+
+
+@contextmanager
+def stops_on_signals(caller: Caller) -> Iterator[None]:
+    """While it lasts, the first Ctrl-C or SIGTERM ends the run gracefully, and the second one at once."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop() -> None:
+        if caller.stop.reason == INTERRUPTED and task is not None:
+            task.cancel()
+            return
+        caller.stop.set(INTERRUPTED)
+        note("stopping: requests under way are finished and kept; once more to end at once")
+
+    try:
+        for number in before:
+            loop.add_signal_handler(number, stop)
+    except (RuntimeError, ValueError):  # not the main thread: signals are somebody else's business
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+
+
+def _together(errors: Sequence[Exception]) -> Exception:
+    """One error of several endpoints."""
+    said = list(dict.fromkeys(str(error) for error in errors))
+    first = errors[0]
+    if len(said) == 1 or not all(isinstance(error, ServiceError) for error in errors):
+        return first
+    return ServiceError("; ".join(said))
+
+
+NAMES = {"drops": "dropped"}
+WITH_REASONS = ("estimates", "verdicts", "comparisons")
+
+
+def _outcome(stage: str, run: _Run, caller: Caller) -> Outcome:
+    progress = run.progress
+    counts = {
+        "requests": progress.requests,
+        "answered": progress.answered,
+        "refused": progress.refused,
+        "failed": progress.failed,
+        "from the ledger": progress.kept,
+    }
+    for table, count in run.written.items():
+        if table in WITH_REASONS:
+            counts[table] = count - run.without[table]
+            counts[f"{table} refused"] = run.without[table]
+        elif table != "requests":
+            counts[NAMES.get(table, table)] = count
+    return Outcome(stage=stage, counts=counts, cost=progress.cost, stopped=caller.stop.reason or "")
+
+
+def _leave_artifact(outcome: Outcome) -> None:
+    """The outcome as an artifact of the flow run, where there is one."""
+    if FlowRunContext.get() is None:
+        return
+    rows = "\n".join(f"| {name} | {count:,} |" for name, count in outcome.counts.items())
+    text = f"## {outcome.stage}\n\n| | |\n|---|---:|\n{rows}\n| cost | {outcome.cost:.4g} |\n"
+    if outcome.stopped:
+        text += f"\nStopped early: {outcome.stopped}.\n"
+    create_markdown_artifact(key=f"odds-{outcome.stage}", markdown=text, description="What the run made.")

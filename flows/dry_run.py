@@ -1,0 +1,56 @@
+"""What a stage would take, for a person: requests, tokens and cost of each who is asked. Nothing is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import Group
+from rich.table import Table
+
+from flows.asking import Limits, Work, plans
+from flows.services import reading
+from flows.settings import Settings
+from synthesis.plan import Plan
+from warehouse.connect import Warehouse
+
+Planned = Callable[[Settings, Warehouse], list[Work]]
+REMARK = (
+    "Expected tokens come from past requests of the same prompt, else from the length of the texts. "
+    "A reply that cannot be read is asked for again, up to three times in all, which is not counted."
+)
+
+
+def plan_table(settings: Settings, work: Planned, *, batch: bool) -> Group:
+    """A row for each who is asked, and the sum of several."""
+    with reading(settings) as warehouse:
+        found = plans(settings, warehouse, work(settings, warehouse), Limits(batch=batch))
+    table = Table("asked", "model", header_style="bold")
+    for name in ("questions", "in the ledger", "requests", "tokens in", "tokens out", "cost", "at most"):
+        table.add_column(name, justify="right")
+    for each in [*found, *([total(found)] if len(found) > 1 else [])]:
+        counts = (each.questions, each.kept, each.requests, each.tokens_in, each.tokens_out)
+        table.add_row(
+            each.asker, each.model, *(f"{count:,.0f}" for count in counts), _money(each.cost), _money(each.most_cost)
+        )
+    return Group(table, REMARK)
+
+
+def total(plans: list[Plan]) -> Plan:
+    """The sum of several plans; its costs are None where one is not known."""
+    costs = [each.cost for each in plans if each.requests]
+    most = [each.most_cost for each in plans if each.requests]
+    return Plan(
+        "all",
+        "",
+        questions=sum(each.questions for each in plans),
+        kept=sum(each.kept for each in plans),
+        requests=sum(each.requests for each in plans),
+        tokens_in=sum(each.tokens_in for each in plans),
+        tokens_out=sum(each.tokens_out for each in plans),
+        cost=None if None in costs else sum(cost or 0.0 for cost in costs),
+        most_cost=None if None in most else sum(cost or 0.0 for cost in most),
+    )
+
+
+def _money(value: float | None) -> str:
+    return "no price" if value is None else f"{value:,.4f}" if value < 1 else f"{value:,.2f}"

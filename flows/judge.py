@@ -1,0 +1,46 @@
+"""Judge: where the panel disagrees, have a judge model say how far it trusts each answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from prefect import flow
+
+from flows.asking import Limits, Work, ask
+from flows.outcome import Outcome
+from flows.services import writing
+from flows.settings import Settings, load_settings
+from synthesis.judge import verdicts
+from synthesis.panel import judge_version
+from synthesis.question import Question
+from synthesis.render import load_prompt
+from warehouse.connect import Warehouse
+from warehouse.pending import count_disagreements, pending_disagreements
+
+STAGE = "judge"
+
+
+@flow(name=STAGE)
+def judge(config: Path | None = None, max_cost: float | None = None, batch: bool = False) -> Outcome:
+    """Judge the propositions whose estimates differ by more than the threshold and that have no verdict yet.
+
+    `max_cost` is what the run may cost, in the currency of the prices; `batch` asks through the batch interface.
+    Raises `InputError` for settings that cannot be used and `ServiceError` where the endpoint does not answer.
+    """
+    settings = load_settings(config)
+    with writing(settings) as warehouse:
+        return ask(settings, warehouse, STAGE, work(settings, warehouse), Limits(max_cost, batch))
+
+
+def work(settings: Settings, warehouse: Warehouse) -> list[Work]:
+    """What the judge is still to be asked."""
+    asker = settings.judge
+    version = judge_version(asker, load_prompt(asker.prompt_name), load_prompt(asker.summary_prompt))
+    labelers = [labeler.name for labeler in settings.labelers]
+    which = (asker.name, version, asker.threshold, labelers)
+
+    def questions() -> Iterator[Question]:
+        return verdicts(pending_disagreements(warehouse, *which), asker)
+
+    return [Work(asker, count_disagreements(warehouse, *which), questions)]
