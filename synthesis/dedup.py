@@ -1,0 +1,137 @@
+"""Which hypotheses of one premise say the same: exact repeats, and near-duplicates by MinHash. Pure.
+
+A text is a set of shingles: pairs of neighbouring words, with a mark at each end. Two texts are near-duplicates where
+the Jaccard similarity of their sets, |A and B| / |A or B|, reaches a threshold. MinHash signatures in bands (package
+datasketch; Broder 1997) say which pairs to look at; the sets themselves decide.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+
+from datasketch import MinHash, MinHashLSH
+
+from warehouse.records import normalise
+
+VALUES = 64  # of a signature
+MISSED = 1e-6  # how many of the pairs that just reach the threshold may go unseen, at most
+LONGEST_BAND = 8
+_EMPTY_SIGNATURE = MinHash(num_perm=VALUES, seed=1)
+_EDGE = ""  # no word is empty
+
+# Han, Hiragana, Katakana, Thai, Lao, Khmer and Myanmar put no space between words: each character is a word there.
+_UNSPACED = re.compile(
+    "[々〆〇\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
+    "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f"
+    "\u0e01-\u0e5b\u0e81-\u0edf\u1780-\u17d3\u1000-\u109f]"
+)
+_NOT = re.compile("n['\u2019]t\\b")
+_NEGATIONS = frozenset({"no", "not", "cannot", "never", "none", "nobody", "nothing", "nowhere", "neither", "nor"}) | {
+    *("without", "hardly", "不", "没", "沒", "未", "无", "無", "非")
+}
+
+
+def words(text: str) -> list[str]:
+    """The words in one case and without punctuation. Signs such as % and $ stay; a mark is with its letter."""
+    found: list[str] = []
+    inside = False
+    for char in normalise(normalise(text).casefold()):
+        if unicodedata.category(char)[0] == "M" and found:
+            found[-1] += char
+        elif _UNSPACED.match(char):
+            found.append(char)
+            inside = False
+        elif _counts(char):
+            found[-1:] = [found[-1] + char] if inside else [*found[-1:], char]
+            inside = True
+        else:
+            inside = False
+    return found
+
+
+def _counts(char: str) -> bool:
+    return char == "%" or unicodedata.category(char)[0] in "LMNS"
+
+
+def bare(text: str) -> str:
+    """The words of a text, which two texts share that are the same apart from case, spaces and punctuation."""
+    return " ".join(words(text))
+
+
+def shingles(text: str) -> frozenset[tuple[str, str]]:
+    """The pairs of neighbouring words, the first and the last one with the mark of the end: n + 1 pairs for n words."""
+    marked = [_EDGE, *words(text), _EDGE]
+    return frozenset(pairwise(marked))
+
+
+def jaccard(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]) -> float:
+    """|A and B| / |A or B|, in [0, 1]; 1 for two empty sets."""
+    either = len(one | other)
+    return len(one & other) / either if either else 1.0
+
+
+def turning_words(text: str) -> list[str]:
+    """The negations and numbers, sorted: texts that differ in them may say contrary things, however alike they are.
+
+    Negations are known in English and Chinese alone.
+    """
+    whole = _NOT.sub(" not", normalise(text).casefold())
+    return sorted(word for word in words(whole) if word in _NEGATIONS or any(c.isnumeric() for c in word))
+
+
+class Standing:
+    """The hypotheses of one premise that stand, by proposition id, to hold new ones against.
+
+    `threshold` is the least Jaccard similarity of a near-duplicate, in [0, 1]; 0 means that none is looked for.
+    """
+
+    def __init__(self, known: Mapping[str, str], threshold: float) -> None:
+        self._threshold = threshold
+        self._ids: dict[str, str] = {}
+        self._shingles: dict[str, frozenset[tuple[str, str]]] = {}
+        self._turning: dict[str, list[str]] = {}
+        length = band_length(threshold)
+        self._bands = MinHashLSH(num_perm=VALUES, params=(VALUES // length, length))
+        for proposition_id, hypothesis in known.items():
+            self.add(proposition_id, hypothesis)
+
+    def add(self, proposition_id: str, hypothesis: str) -> None:
+        """Lets one more stand; one with the same words as another changes nothing."""
+        if self._ids.setdefault(bare(hypothesis), proposition_id) != proposition_id or not self._threshold:
+            return
+        if proposition_id not in self._shingles:
+            self._shingles[proposition_id] = shingles(hypothesis)
+            self._turning[proposition_id] = turning_words(hypothesis)
+            self._bands.insert(proposition_id, _signature(self._shingles[proposition_id]), check_duplication=False)
+
+    def repeated(self, hypothesis: str) -> str | None:
+        """The one with the same words, apart from case and punctuation."""
+        return self._ids.get(bare(hypothesis))
+
+    def near(self, hypothesis: str) -> str | None:
+        """The one that is most like it, where one reaches the threshold and has the same negations and numbers."""
+        if not self._threshold:
+            return None
+        own, turning = shingles(hypothesis), turning_words(hypothesis)
+        candidates: Iterable[str] = self._bands.query(_signature(own))
+        alike = [(jaccard(own, self._shingles[each]), each) for each in candidates if self._turning[each] == turning]
+        best = max(alike, default=(0.0, ""))
+        return best[1] if best[0] >= self._threshold else None
+
+
+def band_length(threshold: float) -> int:
+    """How many values a band has: as many as leave pairs of a similarity of `threshold` unseen too seldom.
+
+    With b = VALUES // r bands of r values a pair of similarity t goes unseen with the probability (1 - t^r)^b.
+    """
+    enough = [r for r in range(1, LONGEST_BAND + 1) if (1 - threshold**r) ** (VALUES // r) <= MISSED]
+    return max(enough, default=1)
+
+
+def _signature(of: frozenset[tuple[str, str]]) -> MinHash:
+    signature = _EMPTY_SIGNATURE.copy()
+    signature.update_batch([" ".join(pair).encode() for pair in of])
+    return signature

@@ -1,0 +1,252 @@
+"""Derive: propositions that are made from others, and the reason of each text that is dropped. Pure.
+
+A strengthener or weakener makes a longer premise with the same hypothesis; a negation, a paraphrase and a conjunction
+make another hypothesis of the same premise; a rewriting makes both clearer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from synthesis.call import Call, Reply, call_for
+from synthesis.dedup import bare
+from synthesis.panel import DerivedKind, Proposer
+from synthesis.parse import Read, Reason, objects, parse_texts, why_no_object, without_thinking
+from synthesis.propose import (
+    MAX_HYPOTHESIS_CHARACTERS,
+    WARMER,
+    DropReason,
+    drop,
+    too_few,
+    why_no_hypothesis,
+)
+from synthesis.question import Answer, Question, until_read
+from synthesis.render import Answer as AnswerKind
+from synthesis.render import Prompt, load_prompt
+from warehouse.errors import InputError
+from warehouse.records import Drop, Parent, Premise, Proposition, Record, normalise, premise_id, proposition_id
+
+ANSWER_OF_KIND: Mapping[DerivedKind, AnswerKind] = {
+    "strengthened": "updates",
+    "weakened": "updates",
+    "negation": "variants",
+    "paraphrase": "variants",
+    "conjunction": "conjunction",
+    "rewritten": "rewriting",
+}
+_SEVERAL: frozenset[DerivedKind] = frozenset({"strengthened", "weakened", "paraphrase"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """One thing that a reply wrote: an update, or a hypothesis with the premise that it stands with where it is new."""
+
+    text: str
+    premise: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """The whole of it, as a drop's detail shows it."""
+        return self.text if self.premise is None else f"{self.premise} / {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Why:
+    """Why a text makes no proposition, and the id of the one that it repeats, if it does."""
+
+    reason: DropReason
+    kept_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is asked of every parent: the kind, by whom, with which prompt, and the texts of the prompt's examples."""
+
+    kind: DerivedKind
+    proposer: Proposer
+    prompt: Prompt
+    examples: frozenset[str]
+
+    @property
+    def count(self) -> int:
+        return self.proposer.per_proposition if self.kind in _SEVERAL else 1
+
+
+def derivations(parents: Iterable[Parent], proposer: Proposer, kind: DerivedKind) -> Iterator[Question]:
+    """A question for each parent: its answer holds the requests, the new premises and propositions, and the drops.
+
+    All that is made stands in the split of its parent. A parent without another hypothesis has no conjunction, and no
+    question about one. A reply that cannot be read is asked for again, MAX_TRIES times in all, with another seed and
+    a higher temperature; where the request *failed* the answer has its row alone. Near-duplicates are kept: a
+    paraphrase is one by intention.
+
+    Raises InputError where the prompt asks for something else.
+    """
+    prompt = load_prompt(proposer.prompt_of(kind))
+    if prompt.answer != (wanted := ANSWER_OF_KIND[kind]):
+        raise InputError(
+            f"prompt {prompt.name}: its answer is {prompt.answer}, but {kind} needs {wanted}; choose another prompt"
+        )
+    read = [_read(prompt.answer, Reply(text=example.reply)).value or [] for example in prompt.examples]
+    task = _Task(kind, proposer, prompt, frozenset(bare(each.text) for one in read for each in one))
+    return (_one(parent, task) for parent in parents if kind != "conjunction" or parent.other is not None)
+
+
+def _one(parent: Parent, task: _Task) -> Question:
+    tried = yield from until_read(partial(_call, parent, task), partial(_read, task.prompt.answer))
+    if tried.read is None or tried.read.value is None:
+        return Answer([*tried.requests])
+    return Answer([*tried.requests, *_select(parent, task, tried.read.value, tried.requests[-1].request_id)])
+
+
+def _call(parent: Parent, task: _Task, number: int) -> Call:
+    values = {"premise": parent.premise.text, "hypothesis": parent.hypothesis, "count": str(task.count)}
+    question: str = task.kind
+    if parent.other is not None and task.kind == "conjunction":
+        values |= {"first": parent.hypothesis, "second": parent.other.hypothesis}
+        question = f"{task.kind} {parent.other.proposition_id}"
+    return call_for(
+        task.proposer,
+        task.prompt,
+        values,
+        purpose="propose",
+        subject_id=parent.proposition_id,
+        question=question,
+        number=number,
+        warmer=WARMER,
+        count=task.count,
+    )
+
+
+def _read(answer: AnswerKind, reply: Reply) -> Read[list[_Text]]:
+    """What a reply wrote; a conjunction or a rewriting is one text."""
+    if answer in ("updates", "variants"):
+        field = "updates" if answer == "updates" else "hypotheses"
+        several = parse_texts(reply.text, field, reply.finish_reason)
+        return Read(
+            None if several.value is None else [_Text(normalise(text)) for text in several.value], several.reason
+        )
+    fields = ("hypothesis", "premise") if answer == "rewriting" else ("hypothesis",)
+    one = _read_fields(reply, fields)
+    return Read(None if one.value is None else [_Text(*map(normalise, one.value))], one.reason)
+
+
+def _read_fields(reply: Reply, fields: tuple[str, ...]) -> Read[list[str]]:
+    """The texts in these fields of the reply's one JSON object that has them all."""
+    visible = without_thinking(reply.text)
+    found: list[list[object]] = []
+    for each in objects(visible):
+        values = [each[field] for field in fields if field in each]
+        if len(values) == len(fields) and values not in found:
+            found.append(values)
+    if len(found) != 1:
+        return Read(None, why_no_object(visible, found, reply.finish_reason))
+    texts = [value for value in found[0] if isinstance(value, str)]
+    return Read(texts, None) if len(texts) == len(fields) else Read(None, Reason.MISSING_FIELD)
+
+
+def _select(parent: Parent, task: _Task, texts: list[_Text], request_id: str) -> list[Record]:
+    """The rows of the texts: what they make or why they make nothing."""
+    subject, why_none = parent.proposition_id, _WHY_OF_ANSWER[task.prompt.answer]
+    made: dict[str, str] = {}
+    rows: list[Record] = []
+    drops: list[Drop] = []
+    for number, text in enumerate(texts):
+        why = why_none(parent, task, text)
+        if number >= task.count and (why is None or why.reason is not DropReason.EMPTY):
+            why = _Why(DropReason.WRONG_COUNT)
+        if why is None and (kept := made.get(bare(text.text))):
+            why = _Why(DropReason.DUPLICATE, kept)
+        if why is not None:
+            drops.append(drop(subject, request_id, number, why.reason, detail=text.shown, kept_id=why.kept_id))
+            continue
+        premise, proposition = _made(parent, task, text, request_id)
+        made[bare(text.text)] = proposition.proposition_id
+        rows += [proposition] if premise is parent.premise else [premise, proposition]
+    return [*rows, *drops, *too_few(subject, request_id, len(texts), task.count)]
+
+
+def _why_no_update(parent: Parent, task: _Task, update: _Text) -> _Why | None:
+    """An update says something new about the hypothesis: not what the premise says, and not the hypothesis itself."""
+    if reason := why_no_hypothesis(update.text, parent.premise.text, task.examples):
+        return _Why(reason)
+    if _holds(parent.premise.text, update.text):
+        return _Why(DropReason.IN_PREMISE)
+    return _Why(DropReason.STATES_HYPOTHESIS) if _holds(update.text, parent.hypothesis) else None
+
+
+def _why_no_variant(parent: Parent, task: _Task, variant: _Text) -> _Why | None:
+    """A variant or a conjunction is another hypothesis than each that it is made from."""
+    if reason := why_no_hypothesis(variant.text, parent.premise.text, task.examples):
+        return _Why(reason)
+    parts = {bare(parent.hypothesis): parent.proposition_id}
+    if task.kind == "conjunction" and parent.other is not None:
+        parts.setdefault(bare(parent.other.hypothesis), parent.other.proposition_id)
+    kept = parts.get(bare(variant.text))
+    return _Why(DropReason.EQUALS_PARENT, kept) if kept else None
+
+
+def _why_no_rewriting(parent: Parent, task: _Task, rewriting: _Text) -> _Why | None:
+    """A rewriting changes a word at least, and its premise stays about as long as it was."""
+    premise = rewriting.premise or ""
+    if _same(premise, parent.premise.text) and _same(rewriting.text, parent.hypothesis):
+        return _Why(DropReason.UNCHANGED, parent.proposition_id)
+    if not bare(premise):
+        return _Why(DropReason.EMPTY)
+    if len(premise) > 2 * len(parent.premise.text) + MAX_HYPOTHESIS_CHARACTERS:
+        return _Why(DropReason.TOO_LONG)
+    # Where the premise alone changed, the hypothesis is what somebody gave us, and not for us to find fault with.
+    if _same(rewriting.text, parent.hypothesis):
+        return None
+    reason = why_no_hypothesis(rewriting.text, premise, task.examples)
+    return _Why(reason) if reason else None
+
+
+_WHY_OF_ANSWER: Mapping[AnswerKind, Callable[[Parent, _Task, _Text], _Why | None]] = {
+    "updates": _why_no_update,
+    "variants": _why_no_variant,
+    "conjunction": _why_no_variant,
+    "rewriting": _why_no_rewriting,
+}
+
+
+def _same(one: str, other: str) -> bool:
+    return bare(one) == bare(other)
+
+
+def _holds(text: str, part: str) -> bool:
+    """Whether the text holds the other's words, in their order and with nothing between them."""
+    return f" {bare(part)} " in f" {bare(text)} "
+
+
+def _made(parent: Parent, task: _Task, text: _Text, request_id: str) -> tuple[Premise, Proposition]:
+    """The proposition that a text makes, with its premise: the parent's own one where that does not change."""
+    premise, hypothesis = parent.premise, text.text
+    if task.prompt.answer == "updates":
+        premise, hypothesis = _premise(parent, task, f"{premise.text} {text.text}"), parent.hypothesis
+    elif text.premise is not None and not _same(text.premise, premise.text):
+        premise = _premise(parent, task, text.premise)
+    other = parent.other if task.kind == "conjunction" else None
+    return premise, Proposition(
+        proposition_id=proposition_id(premise.text, hypothesis),
+        premise_id=premise.premise_id,
+        hypothesis=hypothesis,
+        kind=task.kind,
+        source=task.proposer.name,
+        split=parent.split,
+        parent_id=parent.proposition_id,
+        other_parent_id=other.proposition_id if other else None,
+        request_id=request_id,
+    )
+
+
+def _premise(parent: Parent, task: _Task, text: str) -> Premise:
+    return Premise(
+        premise_id=premise_id(text),
+        text=text,
+        source=task.proposer.name,
+        license=parent.premise.license,
+        language=parent.premise.language,
+    )
