@@ -1,22 +1,30 @@
--- What each labeler's requests took, by purpose and model. Cached replies cost nothing and are counted apart.
--- labeler: The labeler, by name.
+-- What each labeler's requests took, by purpose, model and prompt version. What was paid is counted once.
+-- labeler: The labeler, proposer or judge, by name.
 -- purpose: propose, elicit or judge.
 -- model: The model, as the endpoint calls it.
+-- prompt: The name of the prompt.
+-- prompt_version: The version of the prompt.
 -- n_requests: Requests (count).
 -- n_answered: Requests answered (count).
 -- n_refused: Requests with a reply that cannot be used (count).
 -- n_failed: Requests without a reply (count).
--- n_cached: Requests answered from an earlier call (count).
--- tokens_in: Prompts in all (tokens).
--- tokens_out: Replies in all (tokens).
--- cost: The price in all (US dollars); null where no request told one.
--- mean_latency_s: The mean time from call to reply (seconds).
+-- n_cached: Requests whose reply another request paid for (count).
+-- tokens_in: Prompts in all, those of cached replies too (tokens).
+-- tokens_out: Replies in all, cached ones too (tokens).
+-- cost: What was paid in all, refused replies too (in the currency of the prices in the settings); null where nothing is known.
+-- n_unpriced: Replies that were paid for with an unknown price: cost leaves them out (count).
+-- cost_per_answer: cost by answered request (in the same currency); null without one, or where a price is unknown.
+-- mean_latency_s: The mean time from call to reply, without cached replies (seconds).
 CREATE VIEW labeler_cost AS
 SELECT
-  labeler, purpose, model, count(*) AS n_requests, count(*) FILTER (status = 'answered') AS n_answered,
-  count(*) FILTER (status = 'refused') AS n_refused, count(*) FILTER (status = 'failed') AS n_failed,
-  count(*) FILTER (cached) AS n_cached, coalesce(sum(tokens_in), 0)::BIGINT AS tokens_in,
-  coalesce(sum(tokens_out), 0)::BIGINT AS tokens_out, sum(cost) FILTER (NOT cached) AS cost,
-  avg(latency_s) FILTER (NOT cached) AS mean_latency_s
-FROM requests
-GROUP BY labeler, purpose, model;
+  r.labeler, r.purpose, r.model, r.prompt, r.prompt_version, count(*) AS n_requests,
+  count(*) FILTER (r.status = 'answered') AS n_answered, count(*) FILTER (r.status = 'refused') AS n_refused,
+  count(*) FILTER (r.status = 'failed') AS n_failed, count(*) FILTER (r.cached) AS n_cached,
+  coalesce(sum(r.tokens_in), 0)::BIGINT AS tokens_in, coalesce(sum(r.tokens_out), 0)::BIGINT AS tokens_out,
+  sum(c.paid) AS cost, count(*) FILTER (c.is_unpriced) AS n_unpriced,
+  CASE WHEN NOT bool_or(c.is_unpriced)
+    THEN sum(c.paid) / nullif(count(*) FILTER (r.status = 'answered'), 0) END AS cost_per_answer,
+  avg(r.latency_s) FILTER (NOT r.cached) AS mean_latency_s
+FROM requests r
+JOIN request_costs c ON c.request_id = r.request_id
+GROUP BY r.labeler, r.purpose, r.model, r.prompt, r.prompt_version;
