@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
 from synthesis.panel import Asker
-from synthesis.render import Prompt, messages, response_format
+from synthesis.render import Answer, Prompt, messages, response_format
 from warehouse.records import Count, Request, RequestStatus, content_id
 
 Purpose: TypeAlias = Literal["propose", "elicit", "judge"]
 
 
+_SORTED = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
+_PARAMETERS = json.JSONEncoder(sort_keys=True)
 TOKENS_A_TURN = 8
 """What a chat template puts around a message, about."""
 
@@ -35,7 +38,8 @@ class About:
 class Call:
     """What is asked of a model. `attempt` numbers the tries at the same question; it is not sent.
 
-    `top_logprobs` asks for that many alternatives of the first token. What is None is not sent. `key` is the id under
+    `top_logprobs` asks for that many alternatives of the first token. `response_format` is JSON with its names in order.
+    What is None is not sent. `key` is the id under
     which the reply is kept: the same call has the same key, in every process and every version of the product, and
     whoever asks.
     """
@@ -48,31 +52,31 @@ class Call:
     temperature: float | None = None
     seed: int | None = None
     top_logprobs: int | None = None
-    response_format: dict[str, Any] | None = None
+    response_format: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     attempt: int = 0
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "key", content_id("call", json.dumps(self._hashed, sort_keys=True, ensure_ascii=False))
-        )
+        object.__setattr__(self, "key", content_id("call", self._hashed))
 
     @property
-    def _hashed(self) -> dict[str, Any]:
-        """What the key is the hash of. Never add a name here that every call has: all that is kept would be lost."""
-        hashed = {
-            "attempt": self.attempt,
-            "endpoint": self.endpoint,
-            "max_tokens": self.max_tokens,
-            "messages": self.messages,
-            "model": self.model,
-            "response_format": self.response_format,
-            "seed": self.seed,
-            "temperature": self.temperature,
-            "top_logprobs": self.top_logprobs,
-        }
-        return {**hashed, "extra": dict(self.extra)} if self.extra else hashed
+    def _hashed(self) -> str:
+        """What the key is the hash of: JSON with its names in order, put together from parts that many calls share.
+
+        Never add a name here that every call has: all that is kept would be lost.
+        """
+        turns = [_turn_text(turn["role"], turn["content"]) for turn in self.messages[:-1]]
+        last = self.messages[-1]
+        turns.append(f'{{"content": {_SORTED.encode(last["content"])}, "role": {_SORTED.encode(last["role"])}}}')
+        extra = f'"extra": {_SORTED.encode(self.extra)}, ' if self.extra else ""
+        return (
+            f'{{"attempt": {self.attempt}, "endpoint": {_SORTED.encode(self.endpoint)}, {extra}'
+            f'"max_tokens": {_number(self.max_tokens)}, "messages": [{", ".join(turns)}], '
+            f'"model": {_SORTED.encode(self.model)}, "response_format": {self.response_format or "null"}, '
+            f'"seed": {_number(self.seed)}, "temperature": {_number(self.temperature)}, '
+            f'"top_logprobs": {_number(self.top_logprobs)}}}'
+        )
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -85,7 +89,9 @@ class Call:
     def body(self, *, structured: bool) -> dict[str, Any]:
         """The body of the request, with the response format or without it."""
         body = {"model": self.model, "messages": self.messages, **self.parameters}
-        return {**body, "response_format": self.response_format} if structured else body
+        if structured and self.response_format is not None:
+            body["response_format"] = json.loads(self.response_format)
+        return body
 
     @property
     def guessed_tokens_in(self) -> int:
@@ -110,8 +116,7 @@ class Reply(BaseModel):
     `top_logprobs` are (token, natural log of its probability) of the first token. `thinking` is what a reasoning model
     gave apart from its answer. `latency_s` is the time of the attempt that was answered. `structured` says whether the
     response format was sent, `batch` whether the batch interface was used. `cost` is what was paid, None where prices
-    or counts are not known, and `paid_by` the request that it was paid for. `kept` says that the ledger gave the reply,
-    and that nothing was sent or paid now.
+    or counts are not known, and `paid_by` the request that it was paid for.
     """
 
     # What another version of the product kept beside these is passed over.
@@ -128,7 +133,6 @@ class Reply(BaseModel):
     batch: bool = False
     cost: float | None = None
     paid_by: str | None = None
-    kept: bool = False
 
 
 class Failure(BaseModel):
@@ -184,7 +188,7 @@ def call_for(
         temperature=None if "temperature" in asker.omit else temperature,
         seed=None if "seed" in asker.omit else seed_for(asker.seed, subject_id, question, number),
         top_logprobs=top_logprobs,
-        response_format=response_format(prompt, count),
+        response_format=_format_text(prompt.answer, prompt.json_schema, count),
         extra=asker.extra,
         attempt=number,
     )
@@ -216,7 +220,7 @@ def request_row(call: Call, outcome: Outcome, reason: str | None) -> Request:
         model=call.model,
         prompt=about.prompt,
         prompt_version=about.prompt_version,
-        parameters=json.dumps({**call.parameters, **how}, sort_keys=True),
+        parameters=_PARAMETERS.encode({**call.parameters, **how}),
         status=status,
         reason=reason,
         reply=reply.text if reply else None,
@@ -227,3 +231,19 @@ def request_row(call: Call, outcome: Outcome, reason: str | None) -> Request:
         cached=shared,
         call_key=call.key,
     )
+
+
+def _number(value: float | None) -> str:
+    return "null" if value is None else repr(value)
+
+
+@lru_cache(maxsize=1024)
+def _turn_text(role: str, content: str) -> str:
+    """A turn as JSON. The opening turns of a prompt are the same in all of its calls."""
+    return _SORTED.encode({"content": content, "role": role})
+
+
+@lru_cache(maxsize=1024)
+def _format_text(answer: Answer, json_schema: str | None, count: int) -> str | None:
+    wanted = response_format(answer, json_schema, count)
+    return None if wanted is None else _SORTED.encode(wanted)

@@ -54,8 +54,9 @@ class _Line:
 
 
 class Caller:
-    """Asks endpoints. Use as an asynchronous context manager. `sent` counts the HTTP requests of each endpoint, `asked` the
-    calls that the ledger did not answer.
+    """Asks endpoints. Use as an asynchronous context manager.
+
+    `sent` counts the HTTP requests of each endpoint, `asked` the calls that the ledger did not answer.
 
     `askers` are those whose own prices and limits count; `max_cost` is what the run may cost in all, in the currency of
     the prices. `stop` ends the run gracefully: what is under way is finished and kept, nothing new is sent.

@@ -8,8 +8,9 @@ used, and the disk is waited for once a group instead of once a reply.
 from __future__ import annotations
 
 import asyncio
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,13 +39,38 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class SentBatch:
-    """A batch of calls that was handed to an endpoint's batch interface; `batch_id` is None until it said yes."""
+    """A batch of calls that was handed to an endpoint's batch interface; `batch_id` is None until it said yes.
+
+    It holds what its replies are kept with, so that whoever finds it later can take them in: `lines` are the keys of
+    the calls, each with the request that pays for it, `prices` those of a million tokens in and out in this batch,
+    `structured` whether the response format was sent.
+    """
 
     local_id: str
     endpoint: str
     batch_id: str | None
-    keys: tuple[str, ...]
+    model: str
+    structured: bool
+    prices: tuple[float | None, float | None]
+    lines: Mapping[str, str]
     created_at: str
+
+    @property
+    def sent(self) -> str:
+        """What was sent, as JSON: it never changes."""
+        return json.dumps(
+            {"model": self.model, "structured": self.structured, "prices": self.prices, "lines": dict(self.lines)}
+        )
+
+    @classmethod
+    def of_row(cls, local_id: str, endpoint: str, batch_id: str | None, sent: str, created_at: str) -> SentBatch:
+        """The batch of a stored row; raises ValueError where `sent` cannot be read."""
+        data = json.loads(sent)
+        price_in, price_out = data["prices"]
+        return cls(
+            local_id, endpoint, batch_id, data["model"], data["structured"], (price_in, price_out), data["lines"],
+            created_at,
+        )
 
 
 class Store(ABC):
@@ -92,6 +118,7 @@ class Ledger:
         self._store = store
         self._thread = thread
         self._asked: dict[str, asyncio.Event] = {}
+        self._locked: set[str] = set()
         self._gathered: list[tuple[_Work, asyncio.Future[Reply | bool | None]]] = []
         self._pump: asyncio.Task[None] | None = None
 
@@ -160,7 +187,7 @@ class Ledger:
             call.key,
             call.endpoint,
             call.model,
-            reply.model_dump_json(exclude_defaults=True, exclude={"kept"}),
+            reply.model_dump_json(exclude_defaults=True),
             now().isoformat(),
         )
         try:
@@ -170,12 +197,12 @@ class Ledger:
             self._done(call.key)
         return reply
 
-    async def keep_all(self, replies: Iterable[tuple[Call, Reply]]) -> None:
-        """Keeps replies that need no reservation, such as those of a batch."""
+    async def keep_all(self, endpoint: str, model: str, replies: Mapping[str, Reply]) -> None:
+        """Keeps replies by the keys of their calls, which need no reservation, such as those of a batch."""
         moment = now().isoformat()
         rows = [
-            Row(call.key, call.endpoint, call.model, reply.model_dump_json(exclude_defaults=True), moment)
-            for call, reply in replies
+            Row(key, endpoint, model, reply.model_dump_json(exclude_defaults=True, exclude={"kept"}), moment)
+            for key, reply in replies.items()
         ]
         await asyncio.get_running_loop().run_in_executor(self._thread, self._write, rows)
 
@@ -195,6 +222,27 @@ class Ledger:
     async def batches(self, endpoint: str) -> list[SentBatch]:
         """The batches of an endpoint that are under way, the oldest first."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._store.batches, endpoint)
+
+    async def lock(self, name: str) -> bool:
+        """Whether the caller, and nobody else here or in another process, now has the lock of that name.
+
+        The name begins with 15 hexadecimal digits. The lock ends with `unlock` or with the process.
+        """
+        if name in self._locked:
+            return False
+        self._locked.add(name)
+        got = False
+        try:
+            got = name in await asyncio.get_running_loop().run_in_executor(self._thread, self._store.lock, [name])
+        finally:
+            if not got:
+                self._locked.discard(name)
+        return got
+
+    def unlock(self, name: str) -> None:
+        """Gives a lock back."""
+        self._thread.submit(self._store.unlock, [name])
+        self._locked.discard(name)
 
     def _done(self, key: str) -> None:
         if (event := self._asked.pop(key, None)) is not None:
@@ -248,11 +296,10 @@ class Ledger:
 
     def _reply(self, text: str) -> Reply:
         try:
-            reply = Reply.model_validate_json(text)
+            return Reply.model_validate_json(text)
         except ValidationError as error:
             first = str(error).splitlines()[0]
             raise ServiceError(f"ledger {self._store.name}: cannot be read ({first}); move it away") from error
-        return reply.model_copy(update={"kept": True})
 
 
 @dataclass(frozen=True, slots=True)

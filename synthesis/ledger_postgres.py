@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Sequence
 from typing import LiteralString, TypeVar
 
@@ -19,7 +18,7 @@ create table if not exists odds_ledger.replies (
     key text primary key, endpoint text not null, model text not null, reply text not null, created_at text not null
 );
 create table if not exists odds_ledger.batches (
-    local_id text primary key, endpoint text not null, batch_id text, keys text not null, created_at text not null
+    local_id text primary key, endpoint text not null, batch_id text, sent text not null, created_at text not null
 );
 """
 _MAKING = 0x0DD5
@@ -81,7 +80,7 @@ class PostgresStore(Store):
             "insert into odds_ledger.batches values (%s, %s, %s, %s, %s) "
             "on conflict (local_id) do update set batch_id = excluded.batch_id"
         )
-        row = [batch.local_id, batch.endpoint, batch.batch_id, json.dumps(batch.keys), batch.created_at]
+        row = [batch.local_id, batch.endpoint, batch.batch_id, batch.sent, batch.created_at]
         self._safely(lambda: self._connection.execute(statement, row))
 
     def remove_batch(self, local_id: str) -> None:
@@ -93,11 +92,11 @@ class PostgresStore(Store):
     def batches(self, endpoint: str) -> list[SentBatch]:
         """See Store."""
         query: LiteralString = (
-            "select local_id, endpoint, batch_id, keys, created_at from odds_ledger.batches where endpoint = %s "
+            "select local_id, endpoint, batch_id, sent, created_at from odds_ledger.batches where endpoint = %s "
             "order by 5, 1"
         )
         rows = self._safely(lambda: self._connection.execute(query, [endpoint]).fetchall())
-        return [SentBatch(row[0], row[1], row[2], tuple(json.loads(row[3])), row[4]) for row in rows]
+        return [SentBatch.of_row(*row) for row in rows]
 
     def close(self) -> None:
         """See Store."""

@@ -26,7 +26,7 @@ _TABLES = (
     """,
     """
     create table if not exists batches (
-        local_id text primary key, endpoint text not null, batch_id text, keys text not null, created_at text not null
+        local_id text primary key, endpoint text not null, batch_id text, sent text not null, created_at text not null
     )
     """,
 )
@@ -82,7 +82,7 @@ class SqliteStore(Store):
 
     def put_batch(self, batch: SentBatch) -> None:
         """See Store."""
-        row = [batch.local_id, batch.endpoint, batch.batch_id, json.dumps(batch.keys), batch.created_at]
+        row = [batch.local_id, batch.endpoint, batch.batch_id, batch.sent, batch.created_at]
         self._change("insert or replace into batches values (?, ?, ?, ?, ?)", row)
 
     def remove_batch(self, local_id: str) -> None:
@@ -91,11 +91,11 @@ class SqliteStore(Store):
 
     def batches(self, endpoint: str) -> list[SentBatch]:
         """See Store."""
-        query = "select local_id, endpoint, batch_id, keys, created_at from batches where endpoint = ? order by 5, 1"
+        query = "select local_id, endpoint, batch_id, sent, created_at from batches where endpoint = ? order by 5, 1"
 
         def do() -> list[SentBatch]:
             rows = self._connection.execute(query, [endpoint]).fetchall()
-            return [SentBatch(row[0], row[1], row[2], tuple(json.loads(row[3])), row[4]) for row in rows]
+            return [SentBatch.of_row(*row) for row in rows]
 
         return self._safely(do, "cannot be read", "move the file away")
 

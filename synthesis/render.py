@@ -116,7 +116,7 @@ class Prompt(BaseModel):
         for number, example in enumerate(self.examples, start=1):
             if set(example.values) != named:
                 raise ValueError(f"example {number} must give exactly the values {', '.join(sorted(named))}")
-        response_format(self, count=1)
+        response_format(self.answer, self.json_schema, count=1)
         return self
 
 
@@ -175,17 +175,20 @@ def messages(prompt: Prompt, values: Mapping[str, str]) -> tuple[dict[str, str],
     return (*prompt.opening, {"role": "user", "content": _fill(prompt.user, values)})
 
 
-def response_format(prompt: Prompt, count: int) -> dict[str, Any] | None:
-    """The `response_format` of the request, or None where the prompt has no schema. `count` texts are asked for."""
-    if prompt.json_schema is None:
+def response_format(answer: Answer, json_schema: str | None, count: int) -> dict[str, Any] | None:
+    """The `response_format` of a request, None without a schema; {count} in the schema becomes `count`.
+
+    Raises ValueError where the schema is not a JSON object.
+    """
+    if json_schema is None:
         return None
     try:
-        schema = json.loads(prompt.json_schema.replace("{count}", str(count)))
+        schema = json.loads(json_schema.replace("{count}", str(count)))
     except json.JSONDecodeError as error:
         raise ValueError(f"json_schema is not JSON ({error})") from error
     if not isinstance(schema, dict):
         raise ValueError("json_schema is not a JSON object")
-    return {"type": "json_schema", "json_schema": {"name": prompt.answer, "strict": True, "schema": schema}}
+    return {"type": "json_schema", "json_schema": {"name": answer, "strict": True, "schema": schema}}
 
 
 def likelihood(probability: float) -> str:

@@ -44,12 +44,9 @@ def normalise(text: str) -> str:
 
 def content_id(*parts: str) -> str:
     """A 24-digit hexadecimal id of the parts in their order (BLAKE2b, 96 bits); "ab", "c" and "a", "bc" differ."""
-    digest = hashlib.blake2b(digest_size=12)
-    for part in parts:
-        data = part.encode()
-        digest.update(len(data).to_bytes(8, "big"))
-        digest.update(data)
-    return digest.hexdigest()
+    encoded = [part.encode() for part in parts]
+    data = b"".join(length for each in encoded for length in (len(each).to_bytes(8, "big"), each))
+    return hashlib.blake2b(data, digest_size=12).hexdigest()
 
 
 def premise_id(text: str) -> str:

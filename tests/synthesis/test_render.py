@@ -82,11 +82,11 @@ def test_what_requests_share_stands_before_what_differs() -> None:
 
 
 def test_the_schema_counts_the_hypotheses() -> None:
-    sent = response_format(load_prompt("propose"), count=3)
+    sent = response_format("hypotheses", load_prompt("propose").json_schema, count=3)
     assert sent is not None
     items = sent["json_schema"]["schema"]["properties"]["hypotheses"]
     assert (items["minItems"], items["maxItems"]) == (3, 3)
-    assert response_format(load_prompt("token"), count=1) is None
+    assert response_format("yes_no", load_prompt("token").json_schema, count=1) is None
 
 
 @pytest.mark.parametrize(
