@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthesis.parse import MIN_YES_NO_MASS, Reason, parse_hypotheses, parse_number, parse_yes_no, without_thinking
+from synthesis.parse import MIN_YES_NO_MASS, Reason, parse_number, parse_texts, parse_yes_no, without_thinking
 from synthesis.render import Answer
 
 READABLE: list[tuple[Answer, str, float]] = [
@@ -78,14 +78,14 @@ UNREADABLE: list[tuple[Answer, str, Reason]] = [
 def test_a_clear_form_is_read(answer: Answer, text: str, probability: float) -> None:
     parsed = parse_number(text, answer)
     assert parsed.reason is None
-    assert parsed.probability == pytest.approx(probability)
+    assert parsed.value == pytest.approx(probability)
 
 
 @pytest.mark.parametrize(("answer", "text", "reason"), UNREADABLE, ids=lambda value: str(value)[:40])
 def test_what_can_be_read_in_two_ways_is_refused(answer: Answer, text: str, reason: Reason) -> None:
     assert parse_number(text, answer) == parse_number(text, answer, "stop")
     parsed = parse_number(text, answer)
-    assert (parsed.probability, parsed.reason) == (None, reason)
+    assert (parsed.value, parsed.reason) == (None, reason)
 
 
 def test_the_reasoning_is_kept_beside_the_number() -> None:
@@ -95,8 +95,8 @@ def test_the_reasoning_is_kept_beside_the_number() -> None:
 def test_a_reply_that_met_the_token_limit_says_so_unless_it_is_readable() -> None:
     assert parse_number('{"reasoning": "and so', "probability", "length").reason is Reason.CUT_OFF
     assert parse_number("<think>and so", "probability", "length").reason is Reason.CUT_OFF
-    assert parse_number('{"probability": 0.7} and', "probability", "length").probability == 0.7
-    assert parse_hypotheses('{"hypotheses": ["A', "length") is Reason.CUT_OFF
+    assert parse_number('{"probability": 0.7} and', "probability", "length").value == 0.7
+    assert texts('{"hypotheses": ["A', "length") is Reason.CUT_OFF
 
 
 @given(st.text() | st.from_regex(r'\{"(probability|score)": ?"?[-+0-9.eE%/ nanif]{0,8}"?\}?', fullmatch=True))
@@ -104,22 +104,23 @@ def test_any_text_gives_a_probability_or_a_reason(text: str) -> None:
     answers: tuple[Answer, ...] = ("probability", "scale20")
     for answer in answers:
         parsed = parse_number(text, answer)
-        assert (parsed.probability is None) != (parsed.reason is None)
-        assert parsed.probability is None or 0 <= parsed.probability <= 1
-    assert isinstance(parse_hypotheses(text), list | Reason)
+        assert (parsed.value is None) != (parsed.reason is None)
+        assert parsed.value is None or 0 <= parsed.value <= 1
+    read = parse_texts(text, "hypotheses")
+    assert (read.value is None) != (read.reason is None)
 
 
 @given(st.integers(0, 100))
 def test_a_percentage_is_a_hundredth(percentage: int) -> None:
     parsed = parse_number(f"{percentage}%", "probability")
-    assert parsed.probability is not None
-    assert abs(parsed.probability - percentage / 100) < 1e-12
+    assert parsed.value is not None
+    assert abs(parsed.value - percentage / 100) < 1e-12
 
 
 def test_yes_and_no_are_summed_over_their_spellings() -> None:
     tokens = [("Yes", 0.3), (" yes", 0.1), ("YES", 0.05), ("▁No", 0.1), ("no", 0.05), ("Perhaps", 0.4), ("None", 0.0)]
     parsed = parse_yes_no([(token, math.log(p)) for token, p in tokens if p > 0])
-    assert parsed.probability == pytest.approx(0.45 / 0.6)
+    assert parsed.value == pytest.approx(0.45 / 0.6)
 
 
 @pytest.mark.parametrize(
@@ -134,25 +135,30 @@ def test_yes_and_no_are_summed_over_their_spellings() -> None:
 )
 def test_a_first_token_that_is_no_answer_is_refused(tokens: list[tuple[str, float]], reason: Reason) -> None:
     parsed = parse_yes_no(tokens)
-    assert (parsed.probability, parsed.reason) == (None, reason)
+    assert (parsed.value, parsed.reason) == (None, reason)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["Yes", " no", "x"]), st.floats())))
 def test_any_log_probabilities_give_a_probability_or_a_reason(tokens: list[tuple[str, float]]) -> None:
     parsed = parse_yes_no(tokens)
-    assert (parsed.probability is None) != (parsed.reason is None)
-    assert parsed.probability is None or 0 <= parsed.probability <= 1
+    assert (parsed.value is None) != (parsed.reason is None)
+    assert parsed.value is None or 0 <= parsed.value <= 1
+
+
+def texts(text: str, finish_reason: str | None = None) -> list[str] | Reason | None:
+    read = parse_texts(text, "hypotheses", finish_reason)
+    return read.value if read.reason is None else read.reason
 
 
 def test_hypotheses_are_a_list_of_texts() -> None:
-    assert parse_hypotheses('Sure: {"hypotheses": ["A {b}.", "C \\"d\\"."]}') == ["A {b}.", 'C "d".']
-    assert parse_hypotheses('{"hypotheses": []}') == []
-    assert parse_hypotheses('{"hypotheses": "A"}') is Reason.MISSING_FIELD
-    assert parse_hypotheses('{"hypotheses": [1]}') is Reason.MISSING_FIELD
-    assert parse_hypotheses('{"statements": ["A"]}') is Reason.MISSING_FIELD
-    assert parse_hypotheses("1. A\n2. B") is Reason.NOT_JSON
-    assert parse_hypotheses("") is Reason.EMPTY
-    assert parse_hypotheses('{"hypotheses": ["A"]} {"hypotheses": ["B"]}') is Reason.SEVERAL_ANSWERS
+    assert texts('Sure: {"hypotheses": ["A {b}.", "C \\"d\\"."]}') == ["A {b}.", 'C "d".']
+    assert texts('{"hypotheses": []}') == []
+    assert texts('{"hypotheses": "A"}') is Reason.MISSING_FIELD
+    assert texts('{"hypotheses": [1]}') is Reason.MISSING_FIELD
+    assert texts('{"statements": ["A"]}') is Reason.MISSING_FIELD
+    assert texts("1. A\n2. B") is Reason.NOT_JSON
+    assert texts("") is Reason.EMPTY
+    assert texts('{"hypotheses": ["A"]} {"hypotheses": ["B"]}') is Reason.SEVERAL_ANSWERS
 
 
 def test_thinking_is_not_part_of_the_answer() -> None:
