@@ -13,7 +13,7 @@ from functools import partial
 from synthesis.call import Call, Reply, call_for
 from synthesis.dedup import bare
 from synthesis.panel import DerivedKind, Proposer
-from synthesis.parse import Read, Reason, objects, parse_texts, why_no_object, without_thinking
+from synthesis.parse import Read, parse_text, parse_texts
 from synthesis.propose import (
     MAX_HYPOTHESIS_CHARACTERS,
     WARMER,
@@ -129,22 +129,9 @@ def _read(answer: AnswerKind, reply: Reply) -> Read[list[_Text]]:
             None if several.value is None else [_Text(normalise(text)) for text in several.value], several.reason
         )
     fields = ("hypothesis", "premise") if answer == "rewriting" else ("hypothesis",)
-    one = _read_fields(reply, fields)
-    return Read(None if one.value is None else [_Text(*map(normalise, one.value))], one.reason)
-
-
-def _read_fields(reply: Reply, fields: tuple[str, ...]) -> Read[list[str]]:
-    """The texts in these fields of the reply's one JSON object that has them all."""
-    visible = without_thinking(reply.text)
-    found: list[list[object]] = []
-    for each in objects(visible):
-        values = [each[field] for field in fields if field in each]
-        if len(values) == len(fields) and values not in found:
-            found.append(values)
-    if len(found) != 1:
-        return Read(None, why_no_object(visible, found, reply.finish_reason))
-    texts = [value for value in found[0] if isinstance(value, str)]
-    return Read(texts, None) if len(texts) == len(fields) else Read(None, Reason.MISSING_FIELD)
+    found = [parse_text(reply.text, field, reply.finish_reason) for field in fields]
+    reason = next((each.reason for each in found if each.reason is not None), None)
+    return Read(None if reason else [_Text(*(normalise(each.value or "") for each in found))], reason)
 
 
 def _select(parent: Parent, task: _Task, texts: list[_Text], request_id: str) -> list[Record]:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthesis.parse import parse_hypotheses, parse_number
+from synthesis.panel import PROMPTS_OF_KIND
+from synthesis.parse import parse_field, parse_number, parse_text, parse_texts
 from synthesis.render import (
     check_method,
     likelihood,
@@ -32,22 +33,56 @@ user = "P: {premise}\\nH: {hypothesis}"
 
 
 def test_the_packaged_prompts_load_and_bear_their_file_names() -> None:
-    assert {"propose", "verbalised", "scale20", "token"} <= set(prompt_names())
+    assert {"propose", *PROMPTS_OF_KIND.values(), "verbalised", "scale20", "token"} <= set(prompt_names())
     for name in prompt_names():
         assert load_prompt(name).name == name
+
+
+LISTS: dict[str, str] = {"hypotheses": "hypotheses", "updates": "updates", "variants": "hypotheses"}
+FIELDS: dict[str, tuple[str, ...]] = {
+    "conjunction": ("hypothesis",),
+    "rewriting": ("premise", "hypothesis"),
+    "summary": ("summary",),
+}
+OTHERS: dict[str, str] = {"which": "more_likely", "confidences": "confidences", "keep_drop": "verdicts"}
 
 
 @pytest.mark.parametrize("name", prompt_names())
 def test_the_examples_of_a_prompt_are_answers_that_we_can_read(name: str) -> None:
     prompt = load_prompt(name)
     for example in prompt.examples:
-        if prompt.answer == "hypotheses":
-            assert len(parse_hypotheses(example.reply)) == int(example.values["count"])
-            assert example.values["likelihood"] == likelihood(float(example.values["target"].rstrip("%")) / 100)
+        if field := LISTS.get(prompt.answer):
+            texts = parse_texts(example.reply, field).value or []
+            assert len(texts) == int(example.values.get("count", "1"))
+        elif fields := FIELDS.get(prompt.answer):
+            assert all(parse_text(example.reply, field).value for field in fields)
+        elif field := OTHERS.get(prompt.answer):
+            assert parse_field(example.reply, field).reason is None
         elif prompt.answer == "yes_no":
             assert example.reply in {"Yes", "No"}
         else:
             assert parse_number(example.reply, prompt.answer).reason is None
+
+
+@pytest.mark.parametrize("name", prompt_names())
+def test_the_examples_of_a_prompt_keep_to_its_own_schema(name: str) -> None:
+    prompt = load_prompt(name)
+    for example in prompt.examples:
+        sent = response_format(prompt.answer, prompt.json_schema, int(example.values.get("count", "1")))
+        assert sent is not None
+        schema, reply = sent["json_schema"]["schema"], json.loads(example.reply)
+        assert list(reply) == schema["required"] == list(schema["properties"])
+        assert schema["additionalProperties"] is False
+        for field, of in schema["properties"].items():
+            if of["type"] == "array":
+                assert of["minItems"] <= len(reply[field]) <= of["maxItems"]
+            if of["type"] == "string":
+                assert of.get("minLength", 0) <= len(reply[field]) <= of.get("maxLength", len(reply[field]))
+
+
+def test_the_examples_of_proposing_name_their_targets_as_we_do() -> None:
+    for example in load_prompt("propose").examples:
+        assert example.values["likelihood"] == likelihood(float(example.values["target"].rstrip("%")) / 100)
 
 
 def test_a_prompt_of_ones_own_loads_from_its_path(tmp_path: Path) -> None:
