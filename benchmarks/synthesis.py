@@ -5,7 +5,7 @@
 All ask the same stub for the same chats, each in a process of its own. Ours goes the whole way: propositions from a
 DuckLake, each reply durable in the ledger before it is used, rows merged into the warehouse. The bare loop keeps the
 replies in a list. distilabel keeps its rows in files; it sends neither seed nor response format, so less than the
-others, and lies in an environment of its own: `pip install 'distilabel[openai]==1.5.3'`.
+others, and lies in an environment of its own: `pip install 'distilabel[openai]==1.5.3' requests`.
 
 With --propositions only ours runs, over so many: for its memory, and its rate at the beginning and at the end.
 """
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 IN_FLIGHT = 64
 REQUESTS = 20_000
 PEER = Path(__file__).parent / "peers" / "distilabel_side.py"
-PEER_BATCHES = (64, 512)
-"""Requests that distilabel has in flight: as many as the others, and more, which is to its advantage."""
+PEER_BATCHES = (64, 256)
+"""Requests that distilabel has in flight: as many as the others, and more, should that be faster."""
 
 LABELER = {
     "name": "stub",
@@ -61,9 +61,12 @@ class Side:
 
     @property
     def a_second(self) -> float:
-        """Requests a second, from the first request to the last reply, as the endpoint saw them."""
+        """Requests a second, as the endpoint saw them, without the first wave.
+
+        A side that sends in waves prepares a whole one before the endpoint sees its first request.
+        """
         span = self.seen.last_s - self.seen.first_s
-        return self.seen.answered / span if span > 0 else 0.0
+        return (self.seen.answered - self.seen.most_in_flight) / span if span > 0 else 0.0
 
 
 def bodies(count: int) -> Iterator[dict[str, Any]]:
