@@ -9,11 +9,29 @@ SELECT premise, hypothesis, n_judgments, n_simulated, mean, sd FROM disagreement
 -- Where do people and labelers differ most?
 SELECT hypothesis, mean, estimate_mean, difference FROM disagreement ORDER BY abs(difference) DESC NULLS LAST LIMIT 10;
 
--- How fine-grained are the labelers, and do they agree with the judgments?
-SELECT labeler, method, n_estimates, n_distinct, pearson, mean_absolute_error FROM labeler_quality ORDER BY labeler;
+-- How fine-grained are the labelers?
+SELECT labeler, method, n_estimates, refusal_rate, n_distinct, top3_mass, entropy_share, excess_multiples_of_5
+FROM labeler_quality ORDER BY top3_mass;
 
--- What did each labeler cost?
-SELECT * FROM labeler_cost;
+-- Do they agree with people, and how much of that is simulated?
+SELECT labeler, n_judged, n_judgments, n_simulated, pearson, spearman, mean_absolute_error, mean_difference,
+  calibration_error
+FROM labeler_quality ORDER BY spearman DESC NULLS LAST;
+
+-- Does recalibration help, on propositions that it never saw?
+SELECT labeler, n_held_out, calibration_error_held_out, calibration_error_recalibrated, is_recalibration_simulated
+FROM labeler_quality WHERE n_held_out > 0 ORDER BY labeler;
+
+-- What does a usable estimate cost, with all that was refused and asked again?
+SELECT labeler, method, n_estimates + n_comparisons AS usable, n_requests, tokens_per_estimate, cost, cost_per_estimate
+FROM labeler_quality ORDER BY cost_per_estimate;
+
+-- What did each labeler and prompt version cost?
+SELECT labeler, purpose, model, prompt, prompt_version, n_requests, n_refused, n_failed, n_cached, cost, cost_per_answer
+FROM labeler_cost ORDER BY cost DESC NULLS LAST;
+
+-- Why did labelers give no answer?
+SELECT labeler, reason, count(*) AS n FROM estimates WHERE probability IS NULL GROUP BY ALL ORDER BY n DESC;
 
 -- Which annotators stand apart from the others?
 SELECT coalesce(a.name, a.source_id) AS annotator, a.kind, q.n_judgments, q.pearson_with_rest, q.mean_difference

@@ -112,7 +112,9 @@ def test_the_view_and_the_evaluation_measure_alike(warehouse: Warehouse, digits:
     judged = rng.uniform(size=(57, 2)).round(2)
     merge_all(
         warehouse,
-        made_rows([(f"p{i}", name, judged[i, j]) for i in range(57) for j, name in enumerate("as")], {"s": "simulated"}),
+        made_rows(
+            [(f"p{i}", name, judged[i, j]) for i in range(57) for j, name in enumerate("as")], {"s": "simulated"}
+        ),
     )
     merge(warehouse, [made_estimate(f"p{i}", float(value)) for i, value in enumerate(values)])
     row, mean = quality(warehouse), judged.mean(axis=1)

@@ -16,29 +16,29 @@ from training.folders import write_whole
 from training.levels import Floats, level_of
 
 # stand-ins that `_svg` replaces by the page's colours; nothing else may draw in them
-_INK, _SOFT = "#010203", "#040506"
-_FIRST, _SECOND = "#070809", "#0a0b0c"
-_PAGE_COLOURS = {_INK: "currentColor", _SOFT: "var(--rule)", _FIRST: "var(--first)", _SECOND: "var(--second)"}
-_ON_WHITE = {_INK: "#1c1c1e", _SOFT: "#c9c9ce", _FIRST: "#1f5fae", _SECOND: "#b4541a"}
+INK, SOFT = "#010203", "#040506"
+FIRST, SECOND = "#070809", "#0a0b0c"
+_PAGE_COLOURS = {INK: "currentColor", SOFT: "var(--rule)", FIRST: "var(--first)", SECOND: "var(--second)"}
+_ON_WHITE = {INK: "#1c1c1e", SOFT: "#c9c9ce", FIRST: "#1f5fae", SECOND: "#b4541a"}
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "report",
     "font.family": "sans-serif",
     "font.size": 10,
     "axes.labelsize": 10,
-    "axes.edgecolor": _SOFT,
-    "axes.labelcolor": _INK,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "axes.grid": True,
-    "grid.color": _SOFT,
+    "grid.color": SOFT,
     "grid.linewidth": 0.6,
-    "text.color": _INK,
-    "xtick.color": _SOFT,
-    "ytick.color": _SOFT,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
+    "text.color": INK,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
     "legend.frameon": False,
     "lines.linewidth": 1.8,
 }
@@ -52,7 +52,7 @@ def answers(subjects: Mapping[str, Floats]) -> str:
         shares = [np.bincount(level_of(each, 20), minlength=20) / max(len(each), 1) * 100 for each in subjects.values()]
         top = 20 * np.ceil(max(float(np.max(shares)), 1) / 20)
         for index, (axis, (name, values), share) in enumerate(zip(rows, subjects.items(), shares, strict=True)):
-            axis.bar(np.arange(20) / 20, share, width=0.044, align="edge", color=_SECOND if index else _FIRST)
+            axis.bar(np.arange(20) / 20, share, width=0.044, align="edge", color=SECOND if index else FIRST)
             axis.set_title(f"{name} (n = {len(values):,})", loc="left", fontsize=10)
             axis.set_yticks([0, top / 2, top])
             axis.set_ylim(0, top)
@@ -68,9 +68,9 @@ def spread(means: Floats, deviations: Floats) -> str:
 
     def draw(axis: Any) -> None:
         line = np.linspace(0, 1, 201)
-        axis.plot(line, np.sqrt(line * (1 - line)), color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+        axis.plot(line, np.sqrt(line * (1 - line)), color=INK, linewidth=1, linestyle=(0, (4, 3)))
         axis.annotate("largest possible SD", (0.5, 0.5), (0, 5), textcoords="offset points", ha="center")
-        axis.scatter(means, deviations, s=14, color=_FIRST, alpha=0.55, linewidths=0)
+        axis.scatter(means, deviations, s=14, color=FIRST, alpha=0.55, linewidths=0)
         axis.set(xlabel="mean judgment", ylabel="SD of the judgments", xlim=(0, 1), ylim=(0, 0.56))
 
     return _svg(draw, (7.2, 3.6))
@@ -94,7 +94,20 @@ def agreement_over_time(measured: Sequence[Measurement], weeks: Sequence[Measure
 
 def write_agreement_over_time(measured: Sequence[Measurement], weeks: Sequence[Measurement], path: Path) -> None:
     """The same as an SVG file of its own, on white. It appears whole or not at all."""
-    document = _agreement_document(measured, weeks)
+    _write_on_white(_agreement_document(measured, weeks), path)
+
+
+def write_drawing(
+    draw: Callable[[Any], None], size: tuple[float, float], path: Path, *, rows: int, widths: Sequence[float]
+) -> None:
+    """Write an SVG file on white, in the look of all pictures: `draw` gets the axes [rows, len(widths)].
+
+    `size` is in inches, `widths` are those of the columns relative to each other.
+    """
+    _write_on_white(_document(draw, size, rows, share_x=False, widths=widths), path)
+
+
+def _write_on_white(document: str, path: Path) -> None:
     for stand_in, colour in _ON_WHITE.items():
         document = document.replace(stand_in, colour)
     write_whole(
@@ -131,9 +144,7 @@ def _timeline(axis: Any, points: Sequence[Measurement]) -> None:
         for ends in ([(e, e.low) for e in points], [(e, e.high) for e in points])
     )
     values = [each.value for each in points]
-    axis.errorbar(
-        positions, values, yerr=[low, high], color=_FIRST, marker="o", markersize=5, capsize=3, elinewidth=1.2
-    )
+    axis.errorbar(positions, values, yerr=[low, high], color=FIRST, marker="o", markersize=5, capsize=3, elinewidth=1.2)
     days = {each.time.date() for each in points}
     shown = [f"{e.time:%Y-%m-%d}" if len(days) == len(points) else f"{e.time:%m-%d %H:%M}" for e in points]
     every = max(1, -(-len(points) // 8))
@@ -146,11 +157,11 @@ def training_curve(steps: Sequence[int], losses: Sequence[float], dev: Sequence[
     """The training loss over the steps and the dev loss at the end of each epoch; a ring marks the lowest."""
 
     def draw(axis: Any) -> None:
-        axis.plot(steps, losses, color=_SECOND, linewidth=1.4, label="train")
+        axis.plot(steps, losses, color=SECOND, linewidth=1.4, label="train")
         if dev:
-            axis.plot(*zip(*dev, strict=True), color=_FIRST, marker="o", markersize=5, label="dev")
+            axis.plot(*zip(*dev, strict=True), color=FIRST, marker="o", markersize=5, label="dev")
             best = min(dev, key=lambda each: each[1])
-            axis.plot(*best, marker="o", markersize=11, fillstyle="none", color=_INK, linestyle="none", label="kept")
+            axis.plot(*best, marker="o", markersize=11, fillstyle="none", color=INK, linestyle="none", label="kept")
         axis.set(xlabel="training step", ylabel="KL divergence (nats, log scale)", yscale="log")
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
@@ -163,8 +174,8 @@ def reliability(curves: Mapping[str, Sequence[Bin]]) -> str:
     """The mean label over the mean score of each bin; the diagonal is perfect calibration."""
 
     def draw(axis: Any) -> None:
-        axis.plot([0, 1], [0, 1], color=_INK, linewidth=1, linestyle=(0, (4, 3)))
-        looks = [(_FIRST, "o"), (_SECOND, "s")]
+        axis.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        looks = [(FIRST, "o"), (SECOND, "s")]
         for (name, bins), (colour, marker) in zip(curves.items(), looks, strict=False):
             axis.plot(
                 [each.score for each in bins],
@@ -185,8 +196,8 @@ def scatter(scores: Floats, means: Floats) -> str:
     """Each test proposition's score over its consensus mean; the diagonal is agreement."""
 
     def draw(axis: Any) -> None:
-        axis.plot([0, 1], [0, 1], color=_INK, linewidth=1, linestyle=(0, (4, 3)))
-        axis.scatter(means, scores, s=18, color=_FIRST, alpha=0.6, linewidths=0)
+        axis.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axis.scatter(means, scores, s=18, color=FIRST, alpha=0.6, linewidths=0)
         axis.set(xlabel="consensus mean", ylabel="estimator's score", xlim=(0, 1), ylim=(0, 1))
         axis.set_aspect("equal")
 
@@ -198,14 +209,22 @@ def _svg(draw: Callable[[Any], None], size: tuple[float, float], rows: int = 1) 
     return _inline(_document(draw, size, rows))
 
 
-def _document(draw: Callable[[Any], None], size: tuple[float, float], rows: int, *, share_x: bool = True) -> str:
-    """The SVG document, in the colours that stand in for those of the page."""
+def _document(
+    draw: Callable[[Any], None],
+    size: tuple[float, float],
+    rows: int,
+    *,
+    share_x: bool = True,
+    widths: Sequence[float] | None = None,
+) -> str:
+    """The SVG document, in the colours that stand in for those of the page; with `widths` the axes are an array."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")
-        draw(figure.subplots(rows, 1, sharex=share_x))
+        columns, squeeze = (1, True) if widths is None else (len(widths), False)
+        draw(figure.subplots(rows, columns, sharex=share_x, squeeze=squeeze, width_ratios=widths))
         target = StringIO()
         figure.savefig(target, format="svg", transparent=True, metadata={"Date": None})
     return target.getvalue()

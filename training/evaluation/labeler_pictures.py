@@ -1,0 +1,125 @@
+"""A picture of labelers: where the values of each lie, and how they compare with what people judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.evaluation.metrics import Bin
+from training.evaluation.pictures import FIRST, INK, SECOND, write_drawing
+from training.levels import Floats
+
+ROW_HEIGHT = 2.55  # inches
+NARROWEST = 0.28  # marked values nearer to each other than this share one label, which is half as wide
+LONGEST_NAME = 44  # characters that a title has room for
+AS_GIVEN = {"color": FIRST, "marker": "o", "markersize": 5, "linewidth": 1.4}
+RECALIBRATED = {"color": SECOND, "marker": "s", "markersize": 5, "linewidth": 1.4}
+
+
+@dataclass(frozen=True)
+class LabelerCurve:
+    """A labeler's values [n] in [0, 1], and the bins of its reliability diagrams: none, where it has no judgments.
+
+    `recalibrated` are bins of the held-out propositions alone, `raw` of all judged ones. `n_simulated` of the
+    `n_judgments` behind them come from simulated annotators.
+    """
+
+    name: str
+    values: Floats
+    raw: Sequence[Bin]
+    recalibrated: Sequence[Bin]
+    n_judgments: int
+    n_simulated: int
+
+
+def write_labelers(labelers: Sequence[LabelerCurve], path: Path) -> None:
+    """Write an SVG file with a row a labeler. It appears whole or not at all."""
+
+    def draw(axes: Any) -> None:
+        for row, labeler in enumerate(labelers):
+            values, curve = axes[row]
+            _values(values, labeler)
+            _calibration(curve, labeler)
+            if row == 0:
+                _legend(curve, recalibrated=any(each.recalibrated for each in labelers))
+
+    size = (9.6, 0.35 + ROW_HEIGHT * len(labelers))
+    write_drawing(draw, size, path, rows=len(labelers), widths=(1.5, 1))
+
+
+def _values(axis: Any, labeler: LabelerCurve) -> None:
+    """A bar around each multiple of 5%, and a line with value and share at each of the three most frequent values."""
+    nearest = np.floor(labeler.values * 20 + 0.5).astype(int)
+    share = np.bincount(nearest, minlength=21) / max(len(labeler.values), 1) * 100
+    axis.bar(np.arange(21) / 20, share, width=0.044, color=FIRST)
+    top = max(20.0, float(20 * np.ceil(share.max() / 20)))
+    axis.set_ylim(0, top * 1.55)  # room above the bars for the labels
+    axis.set_yticks([0, top / 2, top])
+    axis.set_xlim(-0.03, 1.03)
+    found = most_frequent(labeler.values)
+    for value, _ in found:
+        axis.plot([value, value], [0, top * 1.08], color=SECOND, linewidth=1.1)
+    for place, text, align in labels_of(found):
+        axis.annotate(text, (place, top * 1.11), ha=align, va="bottom", fontsize=8, color=SECOND)
+    name = labeler.name if len(labeler.name) <= LONGEST_NAME else f"{labeler.name[: LONGEST_NAME - 1]}…"
+    axis.set_title(f"{name} (n = {len(labeler.values):,})", loc="left", fontsize=10)
+    marked = "the most frequent values are marked" if found else "no value occurs twice"
+    axis.set(xlabel=f"estimate; {marked}", ylabel="share (%)")
+
+
+def most_frequent(values: Floats, most: int = 3) -> list[tuple[float, float]]:
+    """The most frequent values, to six digits, that occur more than once, ascending, with their shares in [0, 1]."""
+    distinct, counts = np.unique(np.round(values, 6), return_counts=True)
+    order = np.lexsort((distinct, -counts))[:most]
+    return sorted((float(distinct[i]), counts[i] / len(values)) for i in order if counts[i] > 1)
+
+
+def labels_of(found: Sequence[tuple[float, float]]) -> list[tuple[float, str, str]]:
+    """Where the labels of marked values stand, what they say, and how they are aligned: none lies on another.
+
+    Values that stand close are named in one label, one above the other, so that it stays narrow.
+    """
+    groups: list[list[tuple[float, float]]] = []
+    for value in found:
+        if groups and value[0] - groups[-1][-1][0] < NARROWEST:
+            groups[-1].append(value)
+        else:
+            groups.append([value])
+    placed = []
+    for group in groups:
+        place = sum(value for value, _ in group) / len(group)
+        text = "\n".join(f"{value:.3g}: {share * 100:.0f}%" for value, share in group)
+        placed.append((place, text, "left" if place < 0.06 else "right" if place > 0.94 else "center"))
+    return placed
+
+
+def _calibration(axis: Any, labeler: LabelerCurve) -> None:
+    axis.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    for bins, look in ((labeler.raw, AS_GIVEN), (labeler.recalibrated, RECALIBRATED)):
+        axis.plot([each.score for each in bins], [each.label for each in bins], **look)
+    axis.set(xlabel="mean estimate of the bin", ylabel="mean judgment", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    axis.set_aspect("equal")
+    axis.set_xticks([0, 0.5, 1])
+    axis.set_yticks([0, 0.5, 1])
+    axis.set_title(_basis(labeler), loc="left", fontsize=10)
+
+
+def _legend(axis: Any, *, recalibrated: bool) -> None:
+    """Beside the axis: wherever it stood inside, a labeler could have its points."""
+    axis.plot([], [], label="as given", **AS_GIVEN)
+    if recalibrated:
+        axis.plot([], [], label="recalibrated\n(test split)", **RECALIBRATED)
+    axis.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=9)
+
+
+def _basis(labeler: LabelerCurve) -> str:
+    """What the curve rests on."""
+    if not labeler.n_judgments:
+        return "no judgments"
+    every = labeler.n_simulated == labeler.n_judgments
+    simulated = f", {'all' if every else f'{labeler.n_simulated:,}'} simulated" if labeler.n_simulated else ""
+    return f"{labeler.n_judgments:,} judgments{simulated}"
