@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from types import TracebackType
 from urllib.parse import urlsplit
 
+import aiohttp
 import httpx2
 import openai
 
@@ -290,9 +291,17 @@ def _is_transient(error: openai.APIStatusError) -> bool:
     return error.status_code >= 500 or error.status_code in _TRANSIENT
 
 
-def _is_refused(error: Exception) -> bool:
-    """Whether nobody listened at the address. A connection that is reset comes as a ConnectTimeout, and is not it."""
-    return isinstance(error, openai.APIConnectionError) and isinstance(error.__cause__, httpx2.ConnectError)
+def _is_refused(error: BaseException | None) -> bool:
+    """Whether nobody listened at the address, which the transport wraps as if it had timed out."""
+    return _is_caused_by(error, aiohttp.ClientConnectorError)
+
+
+def _is_caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
+    while error is not None:
+        if isinstance(error, kind):
+            return True
+        error = error.__cause__
+    return False
 
 
 def retry_after(response: httpx2.Response) -> float:
@@ -351,6 +360,10 @@ def _where(line: _Line) -> str:
 
 
 def _said(error: Exception) -> str:
+    if _is_refused(error):
+        return "nobody listens there"
+    if _is_caused_by(error, aiohttp.ClientConnectionError) and not _is_caused_by(error, TimeoutError):
+        return "the connection broke off"
     if isinstance(error, openai.APITimeoutError):
         return "timed out"
     return " ".join(str(error).split())[:_DETAIL].rstrip(".") or type(error).__name__

@@ -15,6 +15,8 @@ OPENS_AFTER = 5
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 MINUTE_S = 60.0
+ROUNDING = 1e-12
+"""What sums of costs may be off by; nothing is held any more where less than this is left."""
 
 
 class StoppedError(Exception):
@@ -211,7 +213,8 @@ class Budget:
 
     def settle(self, most: float, cost: float) -> None:
         """Replaces what was held back by what was paid."""
-        self.held = max(self.held - most, 0.0) if self.held - most > 1e-12 else 0.0
+        left = self.held - most
+        self.held = left if left > ROUNDING else 0.0
         self.spent += cost
         self._changed.set()
 

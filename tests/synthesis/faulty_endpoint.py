@@ -32,8 +32,9 @@ class FaultyEndpoint:
 
 
 @contextmanager
-def faulty(*script: Fault) -> Iterator[FaultyEndpoint]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+def faulty(*script: Fault, port: int = 0) -> Iterator[FaultyEndpoint]:
+    """The endpoint while the context lasts, on that port of the loopback address or on a free one."""
+    server = _Server(("127.0.0.1", port), _Handler)
     server.daemon_threads = True
     endpoint = FaultyEndpoint(f"http://127.0.0.1:{server.server_address[1]}/v1", script)
     cast(Any, server).endpoint = endpoint
@@ -44,6 +45,10 @@ def faulty(*script: Fault) -> Iterator[FaultyEndpoint]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import socket
@@ -8,11 +9,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from synthesis.call import Call, Failure, Reply, cost
-from synthesis.client import MAX_WAIT_S, Caller
+from synthesis.call import About, Call, Failure, Reply
+from synthesis.client import MAX_WAIT_S, Caller, cost
 from synthesis.ledger import Ledger
 from synthesis.panel import DEFAULT_ENDPOINT, Endpoint
 from tests.synthesis.faulty_endpoint import (
@@ -31,16 +33,17 @@ from tests.synthesis.faulty_endpoint import (
 from warehouse.errors import InputError, ServiceError
 
 KEY = "sk-secret-of-a-test"
-FORMAT = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
+FORMAT = json.dumps({"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}})
+ABOUT = About("elicit", "v", "subject", "verbalised", "1")
 
 
-def call(content: str = "a", **changes: object) -> Call:
-    base = Call(endpoint="e", model="m", messages=({"role": "user", "content": content},), max_tokens=8)
-    return base.model_copy(update=changes)
+def call(content: str = "a", **changes: Any) -> Call:
+    base = Call(endpoint="e", model="m", messages=({"role": "user", "content": content},), max_tokens=8, about=ABOUT)
+    return dataclasses.replace(base, **changes)
 
 
 def endpoint(url: str, **changes: object) -> Endpoint:
-    settings = {"name": "e", "base_url": url, "timeout_s": 2.0, "max_attempts": 3, "max_in_flight": 4}
+    settings = {"name": "e", "base_url": url, "timeout_s": 2.0, "max_attempts": 3, "max_in_flight": 4, "patience_s": 0.5}
     return Endpoint.model_validate(settings | changes)
 
 
@@ -75,8 +78,17 @@ def test_a_reply_comes_with_its_tokens_and_time(tmp_path: Path) -> None:
         "top_logprobs": 5,
         "max_tokens": 8,
     }
-    assert cost(reply, endpoint(server.url, price_in=1.0, price_out=4.0)) == pytest.approx((10 + 4 * 5) / 1e6)
-    assert cost(reply, endpoint(server.url)) is None
+    assert (reply.cost, reply.structured) == (None, False)
+
+
+def test_a_reply_costs_what_its_tokens_do_and_says_who_paid(tmp_path: Path) -> None:
+    with faulty(answers("hello")) as server:
+        priced = endpoint(server.url, price_in=1.0, price_out=4.0)
+        reply = only(ask(priced, tmp_path / "l", call()))
+    assert reply.cost == pytest.approx((10 + 4 * 5) / 1e6)
+    assert reply.paid_by == call().request_id
+    assert cost(10, 5, (1.0, None)) is None
+    assert cost(10, 5, (1.0, 4.0), share=0.5) == pytest.approx(15 / 1e6)
 
 
 def test_a_second_run_asks_nothing_again(tmp_path: Path) -> None:
@@ -85,7 +97,14 @@ def test_a_second_run_asks_nothing_again(tmp_path: Path) -> None:
         ask(endpoint(server.url), tmp_path / "l", *calls[:3])
         again = ask(endpoint(server.url), tmp_path / "l", *calls)
         assert server.requests == 5
-    assert [isinstance(reply, Reply) and reply.cached for reply in again] == [True, True, True, False, False]
+    assert all(isinstance(reply, Reply) for reply in again)
+
+
+def test_a_call_that_two_ask_at_a_time_is_sent_once(tmp_path: Path) -> None:
+    with faulty(answers("hello", after_s=0.1)) as server:
+        replies = ask(endpoint(server.url), tmp_path / "l", call(), call(), call())
+        assert server.requests == 1
+    assert {only([reply]).text for reply in replies} == {"hello"}
 
 
 @pytest.mark.parametrize(
@@ -124,7 +143,7 @@ def test_a_second_run_asks_nothing_again(tmp_path: Path) -> None:
 def test_a_passing_fault_is_survived_and_not_kept(tmp_path: Path, fault: Fault) -> None:
     with faulty(fault, fault, answers("hello")) as server:
         reply = only(ask(endpoint(server.url, timeout_s=0.3), tmp_path / "l", call()))
-        assert (reply.text, reply.cached) == ("hello", False)
+        assert reply.text == "hello"
         assert server.requests == 3
 
 
@@ -165,8 +184,8 @@ def test_a_pause_beyond_patience_ends_the_run_at_once(tmp_path: Path) -> None:
 )
 def test_an_answer_without_text_is_an_empty_reply_that_is_kept(tmp_path: Path, body: bytes) -> None:
     with faulty(sends(body)) as server:
-        assert only(ask(endpoint(server.url), tmp_path / "l", call())).text == ""
-        assert only(ask(endpoint(server.url), tmp_path / "l", call())).cached
+        for _ in range(2):
+            assert only(ask(endpoint(server.url), tmp_path / "l", call())).text == ""
         assert server.requests == 1
 
 
@@ -221,9 +240,12 @@ def test_one_call_that_breaks_its_endpoint_fails_alone(tmp_path: Path) -> None:
 
 def test_an_endpoint_that_answers_nothing_any_more_ends_the_run(tmp_path: Path) -> None:
     with faulty(answers("hello"), fails(500)) as server:
-        with pytest.raises(ServiceError, match="HTTP 500, 3 attempts"):
+        with pytest.raises(ServiceError, match="did not come back"):
             ask(endpoint(server.url), tmp_path / "l", *(call(str(n)) for n in range(9)), at_once=False)
-        assert only(ask(endpoint(server.url), tmp_path / "l", call("0"))).cached
+        assert server.requests < 1 + 9 * 3
+        sent = server.requests
+        assert only(ask(endpoint(server.url), tmp_path / "l", call("0"))).text == "hello"
+        assert server.requests == sent
 
 
 def test_an_endpoint_that_refuses_connections_ends_the_run(tmp_path: Path) -> None:
@@ -235,7 +257,7 @@ def test_an_endpoint_that_refuses_connections_ends_the_run(tmp_path: Path) -> No
     assert "\n" not in str(caught.value)
 
 
-def test_a_refused_connection_ends_the_run_also_after_answers(tmp_path: Path) -> None:
+def test_an_endpoint_that_stays_away_ends_the_run_when_patience_does(tmp_path: Path) -> None:
     async def run() -> None:
         with Ledger.open(tmp_path / "l") as kept:
             with faulty(answers_and_closes("hello")) as server:
@@ -244,8 +266,26 @@ def test_a_refused_connection_ends_the_run_also_after_answers(tmp_path: Path) ->
             async with caller:
                 await caller.ask(call("b"))
 
-    with pytest.raises(ServiceError, match="does not answer"):
+    with pytest.raises(ServiceError, match="did not come back"):
         asyncio.run(run())
+
+
+def test_an_endpoint_that_dies_and_comes_back_answers_every_call(tmp_path: Path) -> None:
+    async def run() -> list[Reply | Failure]:
+        with Ledger.open(tmp_path / "l") as kept:
+            with faulty(answers_and_closes("hello")) as server:
+                patient = endpoint(server.url, patience_s=30.0)
+                caller = Caller([patient], kept, backoff_s=0.01)
+                await caller.ask(call("first"))
+            port = int(server.url.rsplit(":", 1)[1].removesuffix("/v1"))
+            async with caller:
+                asked = [asyncio.ensure_future(caller.ask(call(str(number)))) for number in range(20)]
+                await asyncio.sleep(1.0)
+                assert not any(task.done() for task in asked)
+                with faulty(answers("again"), port=port):
+                    return list(await asyncio.gather(*asked))
+
+    assert [only([reply]).text for reply in asyncio.run(run())] == ["again"] * 20
 
 
 def test_a_server_without_response_formats_is_asked_without(tmp_path: Path) -> None:
@@ -254,9 +294,8 @@ def test_a_server_without_response_formats_is_asked_without(tmp_path: Path) -> N
         replies = ask(endpoint(server.url), tmp_path / "l", *calls, at_once=False)
         assert ["response_format" in body for body in server.bodies] == [True, False, False, False]
         assert json.loads(only(replies[:1]).text) == {"a": 1}
-        assert all(
-            isinstance(reply, Reply) and reply.cached for reply in ask(endpoint(server.url), tmp_path / "l", *calls)
-        )
+        assert not only(replies[:1]).structured
+        assert ask(endpoint(server.url), tmp_path / "l", *calls) == replies
         assert server.requests == 4
 
 

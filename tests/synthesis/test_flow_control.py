@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import accumulate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthesis.flow_control import OPENS_AFTER, Breaker, Budget, DownError, Rate, Stop, StoppedError
+
+
+class Jump(Stop):
+    """Pauses take no time: the clock jumps to their end instead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+
+    async def pause(self, seconds: float) -> None:
+        self.check()
+        await asyncio.sleep(0)
+        self.now += seconds
+
+
+def taken(limit: int | None, amounts: Sequence[int], gaps: Sequence[float]) -> list[tuple[float, int]]:
+    """When each amount was let through, if they come one after the other with these gaps."""
+
+    async def run() -> list[tuple[float, int]]:
+        jump = Jump()
+        rate = Rate(limit, jump, clock=lambda: jump.now)
+        times = []
+        for amount, gap in zip(amounts, gaps, strict=True):
+            jump.now += gap
+            await rate.take(amount)
+            times.append((jump.now, amount))
+        return times
+
+    return asyncio.run(run())
+
+
+@given(
+    st.integers(1, 50),
+    st.lists(st.tuples(st.integers(1, 40), st.floats(0, 90)), min_size=1, max_size=40),
+)
+def test_no_minute_holds_more_than_the_limit(limit: int, asked: list[tuple[int, float]]) -> None:
+    amounts = [min(amount, limit) for amount, _ in asked]
+    times = taken(limit, amounts, [gap for _, gap in asked])
+    for start, _ in times:
+        assert sum(amount for time, amount in times if start <= time < start + 60) <= limit
+
+
+@given(st.lists(st.floats(0, 5), min_size=1, max_size=30))
+def test_without_a_limit_nobody_waits(gaps: list[float]) -> None:
+    assert [time for time, _ in taken(None, [10] * len(gaps), gaps)] == list(accumulate(gaps, initial=1000.0))[1:]
+
+
+def test_what_is_below_the_limit_goes_at_once_and_what_is_above_it_waits_for_its_minute() -> None:
+    assert [time for time, _ in taken(3, [1] * 4, [0.0, 10.0, 10.0, 10.0])] == pytest.approx([1000, 1010, 1020, 1060])
+
+
+def test_an_amount_beyond_the_limit_goes_when_the_minute_is_empty() -> None:
+    assert [time for time, _ in taken(5, [3, 9], [0.0, 1.0])] == pytest.approx([1000, 1060])
+
+
+def test_what_a_request_took_in_the_end_is_what_counts() -> None:
+    async def run() -> float:
+        jump = Jump()
+        rate = Rate(100, jump, clock=lambda: jump.now)
+        first = await rate.take(90)
+        rate.settle(first, 20)
+        await rate.take(80)
+        return jump.now
+
+    assert asyncio.run(run()) == 1000.0
+
+
+def breaker(stop: Stop, clock: Jump | None = None, patience_s: float = 100.0) -> Breaker:
+    moment = clock or Jump()
+    return Breaker(stop, patience_s, attempts=3, first_pause_s=1.0, clock=lambda: moment.now)
+
+
+def test_one_failure_holds_nobody_up_and_several_in_a_row_do() -> None:
+    async def run() -> tuple[bool, bool]:
+        stop = Jump()
+        one = breaker(stop, stop)
+        one.worked()
+        for _ in range(OPENS_AFTER - 1):
+            one.failed(await one.enter())
+        before = one.is_open
+        one.failed(await one.enter())
+        return before, one.is_open
+
+    assert asyncio.run(run()) == (False, True)
+
+
+def test_what_was_on_the_way_when_it_opened_does_not_lengthen_the_pause() -> None:
+    async def run() -> float:
+        stop = Jump()
+        one = breaker(stop, stop)
+        one.worked()
+        tickets = [await one.enter() for _ in range(64)]
+        for ticket in tickets:
+            one.failed(ticket)
+        began = stop.now
+        await one.enter()
+        return stop.now - began
+
+    assert 0.75 <= asyncio.run(run()) <= 1.25
+
+
+def test_one_at_a_time_tries_whether_it_is_up_and_an_answer_lets_all_through() -> None:
+    async def run() -> list[str]:
+        stop = Stop()
+        one = Breaker(stop, 100.0, attempts=3, first_pause_s=0.01)
+        one.worked()
+        for _ in range(OPENS_AFTER):
+            one.failed(await one.enter())
+        seen: list[str] = []
+
+        async def call(name: str) -> None:
+            await one.enter()
+            seen.append(f"{name} sent")
+            await asyncio.sleep(0.1)
+            seen.append(f"{name} answered")
+            one.worked()
+
+        await asyncio.gather(call("a"), call("b"), call("c"))
+        return seen
+
+    seen = asyncio.run(run())
+    assert seen[0].endswith("sent")
+    assert seen[1].endswith("answered")
+    assert len(seen) == 6
+
+
+def test_patience_ends_after_so_many_seconds_with_an_endpoint_that_has_answered() -> None:
+    async def run() -> float:
+        stop = Jump()
+        one = breaker(stop, stop, patience_s=100.0)
+        one.worked()
+        began = stop.now
+        while True:
+            try:
+                one.failed(await one.enter())
+            except DownError:
+                return stop.now - began
+
+    assert 100.0 <= asyncio.run(run()) <= 100.0 + 2 * 30.0 * 1.25
+
+
+def test_an_endpoint_that_never_answered_gets_few_chances() -> None:
+    async def run() -> int:
+        stop = Jump()
+        one = breaker(stop, stop)
+        sent = 0
+        while True:
+            try:
+                ticket = await one.enter()
+            except DownError:
+                return sent
+            sent += 1
+            one.failed(ticket)
+
+    assert asyncio.run(run()) == OPENS_AFTER + 3
+
+
+def test_whoever_waits_leaves_when_the_run_is_stopped() -> None:
+    async def run() -> None:
+        stop = Stop()
+        one = Breaker(stop, 100.0, attempts=3, first_pause_s=30.0)
+        one.rest(30.0)
+        waiting = asyncio.ensure_future(one.enter())
+        await asyncio.sleep(0.01)
+        stop.set("enough")
+        with pytest.raises(StoppedError, match="enough"):
+            await asyncio.wait_for(waiting, 1.0)
+
+    asyncio.run(run())
+
+
+@given(st.floats(0.0, 3.0), st.lists(st.tuples(st.floats(0.01, 1.0), st.floats(0.0, 1.0)), max_size=30))
+def test_a_budget_is_never_exceeded(limit: float, calls: list[tuple[float, float]]) -> None:
+    """Whatever the most and the true cost of each call are, three at a time."""
+
+    async def run() -> float:
+        budget = Budget(limit, Stop())
+        gate = asyncio.Semaphore(3)
+
+        async def call(most: float, share: float) -> None:
+            async with gate:
+                try:
+                    await budget.hold(most)
+                except StoppedError:
+                    return
+                await asyncio.sleep(0)
+                budget.settle(most, most * share)
+
+        await asyncio.gather(*(call(most, share) for most, share in calls))
+        assert budget.held == pytest.approx(0.0, abs=1e-9)
+        return budget.spent
+
+    assert asyncio.run(run()) <= limit + 1e-9
