@@ -1,33 +1,23 @@
 from __future__ import annotations
 
-import asyncio
 import math
-import tracemalloc
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from synthesis.client import Caller
-from synthesis.elicit import BATCH, MAX_TRIES, Elicited, elicit, mean_of
-from synthesis.ledger import Ledger
-from synthesis.panel import DEFAULT_ENDPOINT, DEFAULT_PANEL, Endpoint, Labeler, labeler_version
-from synthesis.parse import Parsed, Reason
-from synthesis.progress import Progress
+from synthesis.call import Call, Failure, Outcome, Reply
+from synthesis.elicit import TOP_LOGPROBS, estimates, mean_of
+from synthesis.panel import DEFAULT_PANEL, Labeler, labeler_version
+from synthesis.parse import Read, Reason
+from synthesis.question import MAX_TRIES
 from synthesis.render import load_prompt
-from tests.synthesis.faulty_endpoint import answers, fails, faulty, refuses_text
-from warehouse.errors import InputError, ServiceError
-from warehouse.records import PropositionText, content_id, proposition_id
+from tests.synthesis.driving import drive_rounds, gives, says
+from warehouse.errors import InputError
+from warehouse.records import Estimate, PropositionText, Request, content_id, proposition_id
 
 VERBALISED = Labeler(name="v", endpoint="e", model="m", prompt="verbalised", method="verbalised", seed=5)
-PAIRS = (
-    ("A man in a red jacket is walking his dog along a frozen lake.", "The man is outdoors."),
-    ("A man in a red jacket is walking his dog along a frozen lake.", "The man is asleep."),
-    ('The sign said "{closed}", but the door of the bakery stood open.', "The baker forgot to lock the door."),
-    ("A waiter drops a tray of glasses in a crowded restaurant.", "Some of the glasses break."),
-    ("A waiter drops a tray of glasses in a crowded restaurant.", "The restaurant is empty."),
-    ("The ferry was cancelled this morning because of strong winds.", "It sails again in the evening."),
+MEAN = Labeler(
+    name="v", endpoint="e", model="m", prompt="verbalised", method="mean_of_samples", seed=5, temperature=0.8, samples=4
 )
 
 
@@ -35,179 +25,164 @@ def proposition(premise: str, hypothesis: str) -> PropositionText:
     return PropositionText(proposition_id=proposition_id(premise, hypothesis), premise=premise, hypothesis=hypothesis)
 
 
-PROPOSITIONS = [proposition(*pair) for pair in PAIRS]
+BAKERY = proposition(
+    'The sign said "{closed}", but the door of the bakery stood open.', "The baker forgot to lock the door."
+)
+FERRY = proposition("The ferry was cancelled because of strong winds.", "It sails again in the evening.")
 
 
-def run(
-    settings: Endpoint,
-    ledger: Path,
-    propositions: Iterable[PropositionText],
-    labeler: Labeler,
-    seen: list[Progress] | None = None,
-) -> tuple[Elicited, int]:
-    """All batches as one, and the number of HTTP requests that were sent."""
-
-    async def collect() -> tuple[Elicited, int]:
-        whole = Elicited([], [])
-        with Ledger.open(ledger) as kept:
-            async with Caller([settings], kept, backoff_s=0.01) as caller:
-                report = seen.append if seen is not None else None
-                async for batch in elicit(propositions, labeler, caller, report):
-                    assert len(batch.estimates) <= BATCH
-                    whole.estimates.extend(batch.estimates)
-                    whole.requests.extend(batch.requests)
-                return whole, caller.sent[settings.name]
-
-    return asyncio.run(collect())
+def asked(
+    labeler: Labeler, answer: Callable[[Call], Outcome], about: PropositionText = BAKERY
+) -> tuple[list[Request], list[Estimate], list[list[Call]]]:
+    (question,) = estimates([about], labeler)
+    result, rounds = drive_rounds(question, answer)
+    requests = [row for row in result.rows if isinstance(row, Request)]
+    found = [row for row in result.rows if isinstance(row, Estimate)]
+    assert len(requests) + len(found) == len(result.rows)
+    return requests, found, [list(calls) for calls in rounds]
 
 
-@pytest.mark.parametrize("labeler", DEFAULT_PANEL, ids=lambda labeler: labeler.name)
-def test_the_embedded_model_estimates_and_is_not_asked_twice(llm_url: str, tmp_path: Path, labeler: Labeler) -> None:
-    settings = DEFAULT_ENDPOINT.model_copy(update={"base_url": llm_url})
-    seen: list[Progress] = []
-    made, sent = run(settings, tmp_path / "l", PROPOSITIONS, labeler, seen)
-    assert {each.proposition_id for each in made.estimates} == {each.proposition_id for each in PROPOSITIONS}
-    assert len(made.estimates) == len(PROPOSITIONS)
-    read = [each.probability for each in made.estimates if each.probability is not None]
-    assert len(read) >= 5
-    assert len(set(read)) >= 3
-    statuses = Counter(request.status for request in made.requests)
-    last = seen[-1]
-    assert (last.done, last.answered, last.refused, last.failed) == (
-        len(PROPOSITIONS),
-        statuses["answered"],
-        statuses["refused"],
-        0,
+def by_attempt(*outcomes: Outcome) -> Callable[[Call], Outcome]:
+    return lambda call: outcomes[call.attempt]
+
+
+def test_an_estimate_names_its_proposition_labeler_version_and_request() -> None:
+    requests, (found,), rounds = asked(VERBALISED, lambda _: gives(reasoning="r", probability=0.25))
+    version = labeler_version(VERBALISED, load_prompt("verbalised"))
+    assert found.estimate_id == content_id("estimate", BAKERY.proposition_id, "v", version)
+    assert (found.proposition_id, found.labeler, found.labeler_version) == (BAKERY.proposition_id, "v", version)
+    assert (found.probability, found.reason, found.reasoning, found.method) == (0.25, None, "r", "verbalised")
+    (request,) = requests
+    assert (request.request_id, request.purpose, request.subject_id) == (
+        found.request_id,
+        "elicit",
+        BAKERY.proposition_id,
     )
-    assert sent == len(made.requests) == statuses.total()
-    of_request = {request.request_id: request for request in made.requests}
-    for each in made.estimates:
-        version = labeler_version(labeler, load_prompt(labeler.prompt))
-        assert each.estimate_id == content_id("estimate", each.proposition_id, labeler.name, version)
-        assert each.request_id is not None
-        assert of_request[each.request_id].subject_id == each.proposition_id
-        assert (of_request[each.request_id].status == "answered") == (each.probability is not None)
-        assert of_request[each.request_id].cost == 0.0
-
-    again, sent_again = run(settings, tmp_path / "l", PROPOSITIONS, labeler)
-    assert sent_again == 0
-    assert all(request.cached for request in again.requests)
-    key = {each.estimate_id: each.probability for each in made.estimates}
-    assert {each.estimate_id: each.probability for each in again.estimates} == key
+    assert (request.status, request.call_key) == ("answered", rounds[0][0].key)
+    assert "{closed}" in rounds[0][0].messages[-1]["content"]
 
 
-def test_the_embedded_model_gives_a_mean_of_samples(llm_url: str, tmp_path: Path) -> None:
-    settings = DEFAULT_ENDPOINT.model_copy(update={"base_url": llm_url})
-    scale = DEFAULT_PANEL[1].model_dump() | {"name": "mean", "method": "mean_of_samples", "samples": 4}
-    made, sent = run(settings, tmp_path / "l", PROPOSITIONS[:2], Labeler.model_validate(scale))
-    assert sent == len(made.requests) == 8
-    assert [each.probability is not None for each in made.estimates] == [True, True]
-    assert [each.request_id for each in made.estimates] == [None, None]
+def test_an_unreadable_reply_is_asked_for_again_and_then_kept_with_its_reason() -> None:
+    requests, (found,), rounds = asked(VERBALISED, lambda _: says("about 70%"))
+    assert (found.probability, found.reason) == (None, "ambiguous")
+    assert [(request.status, request.reply) for request in requests] == [("refused", "about 70%")] * MAX_TRIES
+    calls = [call for (call,) in rounds]
+    assert len({call.seed for call in calls}) == len({call.key for call in calls}) == MAX_TRIES
+    assert [call.temperature for call in calls] == [0.0, 0.3, 0.6]
+    assert found.request_id == requests[-1].request_id
 
 
-def test_an_unreadable_reply_is_asked_for_again_and_then_kept_with_its_reason(tmp_path: Path) -> None:
-    with faulty(answers("about 70%")) as server:
-        settings = Endpoint(name="e", base_url=server.url)
-        made, sent = run(settings, tmp_path / "l", PROPOSITIONS[:1], VERBALISED)
-        assert sent == MAX_TRIES
-        assert run(settings, tmp_path / "l", PROPOSITIONS[:1], VERBALISED)[1] == 0
-    assert [(each.probability, each.reason) for each in made.estimates] == [(None, "ambiguous")]
-    assert [request.status for request in made.requests] == ["refused"] * MAX_TRIES
-    assert {request.reply for request in made.requests} == {"about 70%"}
-    assert len({body["seed"] for body in server.bodies}) == MAX_TRIES
-    assert [body["temperature"] for body in server.bodies] == [0.0, 0.3, 0.6]
+def test_the_temperature_of_a_try_rises_to_one_and_no_further() -> None:
+    warm = VERBALISED.model_copy(update={"temperature": 0.8})
+    _, _, rounds = asked(warm, lambda _: says(""))
+    assert [call.temperature for (call,) in rounds] == [0.8, 1.0, 1.0]
+    hot = VERBALISED.model_copy(update={"temperature": 1.5})
+    assert [call.temperature for (call,) in asked(hot, lambda _: says(""))[2]] == [1.5] * 3
+    silent = VERBALISED.model_copy(update={"temperature": None})
+    assert [call.temperature for (call,) in asked(silent, lambda _: says(""))[2]] == [None] * 3
 
 
-def test_a_second_try_can_be_read(tmp_path: Path) -> None:
-    with faulty(answers("perhaps"), answers('{"reasoning": "r", "probability": 0.25}')) as server:
-        made, _ = run(Endpoint(name="e", base_url=server.url), tmp_path / "l", PROPOSITIONS[:1], VERBALISED)
-    assert [(each.probability, each.reason, each.reasoning) for each in made.estimates] == [(0.25, None, "r")]
-    assert [request.status for request in made.requests] == ["refused", "answered"]
-    assert made.estimates[0].request_id == made.requests[1].request_id
+def test_a_second_try_can_be_read() -> None:
+    requests, (found,), _ = asked(VERBALISED, by_attempt(says("perhaps"), gives(reasoning="r", probability=0.25)))
+    assert (found.probability, found.reason, found.reasoning) == (0.25, None, "r")
+    assert [request.status for request in requests] == ["refused", "answered"]
+    assert found.request_id == requests[1].request_id
 
 
-def test_each_proposition_has_a_seed_of_its_own_that_stays(tmp_path: Path) -> None:
-    with faulty(answers('{"probability": 0.5}')) as server:
-        for ledger in ("one", "two"):
-            run(Endpoint(name="e", base_url=server.url), tmp_path / ledger, PROPOSITIONS, VERBALISED)
-    seeds = [body["seed"] for body in server.bodies]
-    half = len(PROPOSITIONS)
-    assert len(set(seeds)) == half
-    assert sorted(seeds[:half]) == sorted(seeds[half:])
+def test_each_proposition_has_a_seed_of_its_own_that_stays() -> None:
+    def seeds() -> list[int | None]:
+        return [asked(VERBALISED, lambda _: gives(probability=0.5), each)[2][0][0].seed for each in (BAKERY, FERRY)]
+
+    assert seeds() == seeds()
+    assert len(set(seeds())) == 2
 
 
-def test_a_token_labeler_reads_the_first_token_and_asks_once(tmp_path: Path) -> None:
-    labeler = DEFAULT_PANEL[2].model_copy(update={"endpoint": "e"})
-    with faulty(answers("Yes", logprob=-1.0), answers("Perhaps")) as server:
-        settings = Endpoint(name="e", base_url=server.url, max_in_flight=1)
-        made, sent = run(settings, tmp_path / "l", PROPOSITIONS[:2], labeler)
-    assert sent == 2
+def test_a_token_labeler_reads_the_first_token_and_asks_once() -> None:
+    labeler = DEFAULT_PANEL[2]
+    tokens = (("Yes", -1.0), ("No", -2.0))
+    requests, (found,), rounds = asked(labeler, lambda _: Reply(text="Yes", top_logprobs=tokens))
     yes, no = math.exp(-1.0), math.exp(-2.0)
-    probabilities = sorted((each.probability or 0.0, each.reason) for each in made.estimates)
-    assert probabilities == [(0.0, "no_logprobs"), (pytest.approx(yes / (yes + no)), None)]
+    assert found.probability == pytest.approx(yes / (yes + no))
+    assert rounds[0][0].top_logprobs == TOP_LOGPROBS
+    assert requests[0].request_id == found.request_id
+    requests, (found,), _ = asked(labeler, lambda _: says("Yes"))
+    assert (found.probability, found.reason, len(requests)) == (None, "no_logprobs", 1)
 
 
-def test_a_rejected_proposition_has_a_row_and_no_estimate(tmp_path: Path) -> None:
-    with faulty(refuses_text("asleep", 400, '{"probability": 0.5}')) as server:
-        made, _ = run(Endpoint(name="e", base_url=server.url), tmp_path / "l", PROPOSITIONS, VERBALISED)
-    assert len(made.estimates) == len(PROPOSITIONS) - 1
-    failed = [request for request in made.requests if request.status == "failed"]
-    assert [request.subject_id for request in failed] == [PROPOSITIONS[1].proposition_id]
-    assert failed[0].reason == "rejected: HTTP 400 cannot take asleep"
-
-
-def test_an_endpoint_that_dies_leaves_what_was_done(tmp_path: Path) -> None:
-    done: list[Elicited] = []
-
-    async def collect(url: str) -> None:
-        with Ledger.open(tmp_path / "l") as kept:
-            settings = Endpoint(name="e", base_url=url, max_in_flight=1, max_attempts=2)
-            async with Caller([settings], kept, backoff_s=0.01) as caller:
-                async for batch in elicit(PROPOSITIONS, VERBALISED, caller):
-                    done.extend([batch])
-
-    reply = answers('{"probability": 0.5}')
-    with faulty(reply, reply, fails(401)) as server, pytest.raises(ServiceError, match="refuses access"):
-        asyncio.run(collect(server.url))
-    assert [each.probability for batch in done for each in batch.estimates] == [0.5, 0.5]
+def test_the_samples_of_a_mean_are_asked_together_and_differ_only_in_their_seeds() -> None:
+    values = (0.1, 0.2, 0.6, 0.7)
+    requests, (found,), rounds = asked(MEAN, by_attempt(*(gives(probability=value) for value in values)))
+    assert [len(calls) for calls in rounds] == [4]
+    assert {call.temperature for call in rounds[0]} == {0.8}
+    assert len({call.seed for call in rounds[0]}) == 4
+    assert found.probability == pytest.approx(0.4)
+    assert (found.request_id, len(requests)) == (None, 4)
 
 
 def test_the_mean_needs_half_of_the_samples() -> None:
-    read, unread = Parsed(0.2, None), Parsed(None, Reason.EMPTY)
-    assert mean_of([read, Parsed(0.6, None), unread, unread]).probability == pytest.approx(0.4)
-    assert mean_of([read, unread, unread]) == Parsed(None, Reason.TOO_FEW_SAMPLES)
-    assert mean_of([unread]) == Parsed(None, Reason.TOO_FEW_SAMPLES)
+    read: Read[float] = Read(0.2, None)
+    unread: Read[float] = Read(None, Reason.EMPTY)
+    assert mean_of([read, Read(0.6, None), unread, unread]).value == pytest.approx(0.4)
+    assert mean_of([read, unread, unread]) == Read(None, Reason.TOO_FEW_SAMPLES)
+    assert mean_of([unread]) == Read(None, Reason.TOO_FEW_SAMPLES)
 
 
-def test_a_prompt_and_a_method_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    labeler = VERBALISED.model_copy(update={"prompt": "token"})
+FAILED = Failure(reason="rejected", detail="HTTP 400 too long")
+
+
+def test_a_failed_request_has_a_row_and_no_estimate() -> None:
+    requests, found, _ = asked(VERBALISED, by_attempt(says("perhaps"), FAILED))
+    assert found == []
+    assert [(request.status, request.reason) for request in requests] == [
+        ("refused", "no_number"),
+        ("failed", "rejected: HTTP 400 too long"),
+    ]
+    good = gives(probability=0.5)
+    requests, found, _ = asked(MEAN, by_attempt(good, FAILED, good, good))
+    assert found == []
+    assert [request.status for request in requests] == ["answered", "failed", "answered", "answered"]
+
+
+def test_thinking_is_the_reasoning_where_the_answer_has_none() -> None:
+    def reasoning(reply: Reply) -> str | None:
+        return asked(VERBALISED, lambda _: reply)[1][0].reasoning
+
+    own, bare = '{"reasoning": "own", "probability": 0.5}', '{"probability": 0.5}'
+    assert reasoning(Reply(text=own, thinking="apart")) == "own"
+    assert reasoning(Reply(text=bare, thinking="apart")) == "apart"
+    assert reasoning(says(f"<think> It may be 0.9. </think>{bare}")) == "It may be 0.9."
+    assert reasoning(says(f"<think>no</think>{own}")) == "own"
+    assert reasoning(says(bare)) is None
+    assert reasoning(says("<think>It may be 0.9.")) == "It may be 0.9.", "of a refused estimate too"
+
+
+def test_a_prompt_and_a_method_that_do_not_fit_are_refused() -> None:
     with pytest.raises(InputError, match="reads probability"):
-        run(Endpoint(name="e", base_url="http://127.0.0.1:9"), tmp_path / "l", PROPOSITIONS, labeler)
+        estimates([], VERBALISED.model_copy(update={"prompt": "token"}))
 
 
-def test_memory_does_not_grow_with_the_propositions(tmp_path: Path) -> None:
-    premise = "A long premise. " * 500
-
-    def many(count: int) -> Iterator[PropositionText]:
-        return (proposition(premise, f"Hypothesis {number}.") for number in range(count))
-
-    async def peak(url: str, count: int) -> int:
-        tracemalloc.start()
-        with Ledger.open(tmp_path / f"{count}") as kept:
-            async with Caller([Endpoint(name="e", base_url=url)], kept) as caller:
-                async for batch in elicit(many(count), VERBALISED, caller):
-                    assert batch.estimates
-        _, most = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        return most
-
-    # The server runs in this process, so that what it keeps of each request is thrown away.
-    with faulty(answers('{"probability": 0.5}')) as server:
-        server.bodies, server.headers = _Forgetful(), _Forgetful()
-        small, large = (asyncio.run(peak(server.url, count)) for count in (150, 400))
-    assert large < 1.5 * small
+def test_the_versions_of_the_default_panel_stay() -> None:
+    """An estimate's id holds its labeler's version: another one here asks a whole warehouse again."""
+    assert [labeler_version(labeler, load_prompt(labeler.prompt)) for labeler in DEFAULT_PANEL] == [
+        "7f188a1fb0ab042d7b04946f",
+        "6897ac4bc5ca8f47fcefd960",
+        "e5b277675a2beac982f109a1",
+    ]
 
 
-class _Forgetful(list):  # type: ignore[type-arg]
-    def append(self, item: object) -> None:
-        self[:] = [item]
+KEYS = [
+    (DEFAULT_PANEL[0], 0, "39803eee09a4005c8b29efc8"),
+    (DEFAULT_PANEL[0], 1, "1f7d896db4206eb1070e31cb"),
+    (DEFAULT_PANEL[1], 0, "c105b983584e017c282f2fc4"),
+    (DEFAULT_PANEL[2], 0, "3ff26bde8797c7c9decc6d11"),
+    (MEAN, 3, "d8978bb81c7cbb99b90662b3"),
+    (VERBALISED.model_copy(update={"seed": None, "temperature": None}), 2, "f71690b5f99c67f7087421b1"),
+]
+
+
+@pytest.mark.parametrize(("labeler", "attempt", "key"), KEYS)
+def test_the_ledger_of_an_older_version_is_still_found(labeler: Labeler, attempt: int, key: str) -> None:
+    """The keys were computed by the code of commit 97ea7db, before calls were written as questions."""
+    _, _, rounds = asked(labeler, lambda _: Reply(text="", top_logprobs=()))
+    keys = {call.attempt: call.key for calls in rounds for call in calls}
+    assert keys[attempt] == key

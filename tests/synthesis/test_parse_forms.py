@@ -1,0 +1,137 @@
+"""Forms of a probability that models write: each is read exactly or refused with its reason, and never guessed."""
+
+# ruff: noqa: RUF001 - digits of other scripts are what is tested
+
+from __future__ import annotations
+
+import pytest
+
+from synthesis.parse import Reason, parse_field, parse_number, parse_text, parse_texts, thinking_of, without_thinking
+from synthesis.render import Answer
+
+READ: list[tuple[Answer, str, float]] = [
+    ("probability", "70%", 0.7),
+    ("probability", "70 %", 0.7),
+    ("probability", "70\u00a0%", 0.7),
+    ("probability", "12.5%", 0.125),
+    ("probability", '{"probability": "70 %"}', 0.7),
+    ("probability", '{"probability": "70%"}', 0.7),
+    ("probability", '{"probability": ".7"}', 0.7),
+    ("probability", '{"probability": 1}', 1.0),
+    ("probability", '{"begründung": "Es regnet.", "probability": 0.7}', 0.7),
+    ("probability", '<think>3 to 1, so "probability": 0.75?</think> {"probability": 0.7}', 0.7),
+    ("scale20", '{"score": "14/20"}', 0.7),
+]
+
+REFUSED: list[tuple[Answer, str, Reason]] = [
+    # digits of other scripts
+    ("probability", "０.７", Reason.AMBIGUOUS),
+    ("probability", "７０%", Reason.AMBIGUOUS),
+    ("probability", "٠.٧", Reason.AMBIGUOUS),
+    ("probability", "٧٠٪", Reason.AMBIGUOUS),
+    ("probability", "७०%", Reason.AMBIGUOUS),
+    ("probability", '{"probability": "٠.٧"}', Reason.AMBIGUOUS),
+    ("probability", '{"probability": ٠.٧}', Reason.NOT_JSON),
+    ("scale20", '{"score": "１４"}', Reason.AMBIGUOUS),
+    ("probability", "½", Reason.NO_NUMBER),
+    # odds and fractions
+    ("probability", "3:1", Reason.SEVERAL_ANSWERS),
+    ("probability", "3 to 1", Reason.SEVERAL_ANSWERS),
+    ("probability", "1 in 4", Reason.SEVERAL_ANSWERS),
+    ("probability", "2/3", Reason.SEVERAL_ANSWERS),
+    ("probability", '{"probability": "3:1"}', Reason.SEVERAL_ANSWERS),
+    ("probability", '{"probability": "1 in 4"}', Reason.SEVERAL_ANSWERS),
+    ("probability", '{"probability": "2/3"}', Reason.SEVERAL_ANSWERS),
+    ("probability", '{"probability": 2/3}', Reason.NOT_JSON),
+    ("probability", '{"probability": "14/20"}', Reason.AMBIGUOUS),
+    # roughly, or more than one
+    ("probability", "about 70%", Reason.AMBIGUOUS),
+    ("probability", "~0.7", Reason.AMBIGUOUS),
+    ("probability", "> 0.9", Reason.AMBIGUOUS),
+    ("probability", '{"probability": "about 70%"}', Reason.AMBIGUOUS),
+    ("probability", "0.5 or 0.6", Reason.SEVERAL_ANSWERS),
+    ("probability", "0.5-0.6", Reason.SEVERAL_ANSWERS),
+    ("probability", "0.7 ± 0.1", Reason.SEVERAL_ANSWERS),
+    ("probability", '{"probability": [0.5, 0.6]}', Reason.NO_NUMBER),
+    ("probability", '{"probability": [0.7]}', Reason.NO_NUMBER),
+    ("probability", '{"probability": {"low": 0.5, "high": 0.6}}', Reason.NO_NUMBER),
+    ("probability", '[{"probability": 0.5}, {"probability": 0.6}]', Reason.SEVERAL_ANSWERS),
+    # decimal commas
+    ("probability", "0,7", Reason.AMBIGUOUS),
+    ("probability", '{"probability": "0,7"}', Reason.AMBIGUOUS),
+    ("probability", '{"probability": 0,7}', Reason.NOT_JSON),
+    ("probability", "70,5%", Reason.AMBIGUOUS),
+    # no finite number, or none in range
+    ("probability", '{"probability": NaN}', Reason.NOT_FINITE),
+    ("probability", '{"probability": Infinity}', Reason.NOT_FINITE),
+    ("probability", '{"probability": -Infinity}', Reason.NOT_FINITE),
+    ("probability", '{"probability": "NaN"}', Reason.NOT_FINITE),
+    ("probability", '{"probability": "inf"}', Reason.NOT_FINITE),
+    ("scale20", '{"score": NaN}', Reason.NOT_FINITE),
+    ("probability", '{"probability": 70}', Reason.OUT_OF_RANGE),
+    ("probability", '{"probability": 1.01}', Reason.OUT_OF_RANGE),
+    ("probability", '{"probability": "170 %"}', Reason.OUT_OF_RANGE),
+    ("probability", '{"probability": "-5%"}', Reason.OUT_OF_RANGE),
+    ("scale20", '{"score": 70}', Reason.OUT_OF_RANGE),
+    ("scale20", '{"score": "70%"}', Reason.AMBIGUOUS),
+    # other words and other languages
+    ("probability", "70 percent", Reason.AMBIGUOUS),
+    ("probability", "70 Prozent", Reason.AMBIGUOUS),
+    ("probability", "Wahrscheinlichkeit: 0.7", Reason.AMBIGUOUS),
+    ("probability", "около 70%", Reason.AMBIGUOUS),
+    ("probability", "七成", Reason.NO_NUMBER),
+    ("probability", "très probable", Reason.NO_NUMBER),
+    ("probability", '{"probability": "wahrscheinlich"}', Reason.NO_NUMBER),
+    ("probability", '{"wahrscheinlichkeit": 0.7}', Reason.MISSING_FIELD),
+    # cut off in the middle
+    ("probability", '{"reasoning": "x", "probability": 0.7', Reason.NOT_JSON),
+    ("probability", "{'probability': 0.7}", Reason.NOT_JSON),
+]
+
+
+@pytest.mark.parametrize(("answer", "text", "probability"), READ)
+def test_an_exact_form_is_read(answer: Answer, text: str, probability: float) -> None:
+    read = parse_number(text, answer)
+    assert read.reason is None
+    assert read.value == pytest.approx(probability)
+
+
+@pytest.mark.parametrize(("answer", "text", "reason"), REFUSED)
+def test_any_other_form_is_refused_with_its_reason(answer: Answer, text: str, reason: Reason) -> None:
+    read = parse_number(text, answer)
+    assert (read.value, read.reason) == (None, reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "thinking", "visible"),
+    [
+        ("0.7", None, "0.7"),
+        ("<think> It rains. </think>0.7", "It rains.", "0.7"),
+        ("<THINK>a</THINK>b<think>c</think>d", "a\nc", "bd"),
+        ("It rains.</think>\n0.7", "It rains.", "0.7"),
+        ("0.7 <think>wait", "wait", "0.7"),
+        ("<think>\n\n</think>0.7", None, "0.7"),
+    ],
+)
+def test_thinking_stands_apart_from_the_answer(text: str, thinking: str | None, visible: str) -> None:
+    assert (thinking_of(text), without_thinking(text)) == (thinking, visible)
+
+
+def test_a_text_is_read_or_refused() -> None:
+    assert parse_text('{"summary": " It rains. "}', "summary").value == "It rains."
+    refused = {
+        '{"summary": " "}': Reason.EMPTY,
+        '{"summary": 1}': Reason.MISSING_FIELD,
+        '{"other": "a"}': Reason.MISSING_FIELD,
+        '{"summary": "a", "summary": "b"}': Reason.SEVERAL_ANSWERS,
+        "It rains.": Reason.NOT_JSON,
+        "<think>It rains.</think>": Reason.EMPTY,
+    }
+    assert {text: parse_text(text, "summary").reason for text in refused} == refused
+    assert parse_text('{"summary": "It', "summary", "length").reason is Reason.CUT_OFF
+
+
+def test_a_field_given_twice_is_refused_whatever_it_holds() -> None:
+    twice = '{"a": ["x"], "a": ["y"]}'
+    assert parse_field(twice, "a").reason is parse_texts(twice, "a").reason is Reason.SEVERAL_ANSWERS
+    assert parse_field('{"a": [1, {"b": null}]}', "a").value == [1, {"b": None}]
