@@ -69,14 +69,16 @@ def beta(judged: Judged, levels: int, prior: Prior, strength: float = 2.0) -> Fl
     """The mass [n, K] of the Beta with a proposition's mean and its variance shrunk towards the prior's.
 
     variance = (n v + strength v_0)/(n + strength) with v over the n judgments of the proposition, then the Beta of
-    these two moments: nu = m(1 - m)/variance - 1, alpha = m nu, beta = (1 - m) nu. No judgment at all is uniform.
+    these two moments: nu = m(1 - m)/variance - 1, alpha = m nu, beta = (1 - m) nu. Missing mass goes to uniform.
     """
     mean, variance, n = _moments(judged)
     shrunk = (n * variance + strength * prior.variance) / (n + strength)
     m = np.clip(mean, _EDGE, 1 - _EDGE)
     nu = np.maximum(m * (1 - m) / np.maximum(shrunk, 1e-6) - 1, 0.1)
     steps = special.betainc((m * nu)[:, None], ((1 - m) * nu)[:, None], bounds(levels))
-    return np.where(n[:, None] > 0, np.diff(steps, axis=-1), 1.0 / levels)
+    mass = np.clip(_sums(np.where(np.isnan(judged.values), 0.0, judged.weights), judged.offsets), 0.0, 1.0)[:, None]
+    q: Floats = mass * np.diff(steps, axis=-1) + (1 - mass) / levels
+    return q
 
 
 def prior_of(judged: Judged, levels: int, weights: Floats | None = None) -> Prior:

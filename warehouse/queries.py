@@ -10,18 +10,12 @@ import pyarrow as pa
 
 from warehouse.connect import ALIAS, Warehouse
 from warehouse.migrate import column_comments
-from warehouse.records import Agreement, ConsensusMethod, Dataset, Estimate, Model, Premise, PropositionText, Split
+from warehouse.records import Agreement, ConsensusMethod, Dataset, Estimate, Model, PropositionText, Split
 from warehouse.schema import arrow_schema, to_records
 
 TEXTS = """
 SELECT p.proposition_id, m.text AS premise, p.hypothesis
 FROM propositions p JOIN premises m ON m.premise_id = p.premise_id
-"""
-
-CURRENT_ESTIMATES = """
-SELECT * FROM estimates QUALIFY row_number() OVER (
-  PARTITION BY labeler, proposition_id ORDER BY created_at DESC, estimate_id
-) = 1
 """
 
 
@@ -53,24 +47,6 @@ def proposition_texts(warehouse: Warehouse, where: str = "", params: Sequence[ob
     condition = f"WHERE {where}" if where else ""
     order = "ORDER BY p.premise_id, p.proposition_id"
     return to_records(PropositionText, warehouse.sql(f"{TEXTS} {condition} {order}", params))
-
-
-def pending_premises(warehouse: Warehouse, labeler: str, model: str, prompt_version: str) -> list[Premise]:
-    """Premises that this proposer has not been asked about to the end: no reply yet, or a request that failed."""
-    of_proposer = "purpose = 'propose' AND labeler = ? AND model = ? AND prompt_version = ?"
-    query = f"""
-        SELECT {", ".join(f"m.{name}" for name in arrow_schema(Premise).names)} FROM premises m
-        WHERE m.premise_id NOT IN (SELECT subject_id FROM requests WHERE {of_proposer} AND status <> 'failed')
-           OR m.premise_id IN (SELECT subject_id FROM requests WHERE {of_proposer} AND status = 'failed')
-        ORDER BY m.created_at, m.premise_id
-    """
-    return to_records(Premise, warehouse.sql(query, [labeler, model, prompt_version] * 2))
-
-
-def pending_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) -> list[PropositionText]:
-    """Propositions that this version of a labeler has no estimate for, not even one without a probability."""
-    done = "SELECT proposition_id FROM estimates WHERE labeler = ? AND labeler_version = ?"
-    return proposition_texts(warehouse, f"p.proposition_id NOT IN ({done})", [labeler, labeler_version])
 
 
 def unpushed_propositions(warehouse: Warehouse, project: str) -> list[PropositionText]:
@@ -155,7 +131,7 @@ def current_estimates(warehouse: Warehouse, split: Split) -> list[Estimate]:
     """The newest estimate of each labeler for each proposition of a split, also where it gave no probability."""
     columns = ", ".join(f"e.{name}" for name in arrow_schema(Estimate).names)
     query = (
-        f"SELECT {columns} FROM ({CURRENT_ESTIMATES}) e JOIN propositions p ON p.proposition_id = e.proposition_id "
+        f"SELECT {columns} FROM current_estimates e JOIN propositions p ON p.proposition_id = e.proposition_id "
         "LEFT JOIN premise_groups g ON g.premise_id = p.premise_id "
         "WHERE coalesce(g.split, p.split) = ? ORDER BY e.labeler, e.proposition_id"
     )
@@ -170,7 +146,7 @@ def labeler_answers(warehouse: Warehouse) -> pa.Table:
     return warehouse.sql(
         "SELECT labeler AS name, coalesce(list(probability ORDER BY proposition_id) "
         "FILTER (probability IS NOT NULL), []) AS probabilities, count(*) FILTER (probability IS NULL) AS without "
-        f"FROM ({CURRENT_ESTIMATES}) GROUP BY labeler ORDER BY labeler"
+        "FROM current_estimates GROUP BY labeler ORDER BY labeler"
     )
 
 

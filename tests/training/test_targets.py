@@ -69,6 +69,14 @@ def test_beta_matches_scipy_on_its_moments() -> None:
     np.testing.assert_allclose(beta(judged(values), 10, prior)[0], np.diff(expected.cdf(bounds(10))))
 
 
+def test_the_beta_gives_missing_mass_to_uniform() -> None:
+    whole = beta(judged([0.2, 0.4]), 10, UNIFORM)[0]
+    q = beta(judged([0.2, 0.4], [0.2, 0.4, np.nan], [], weights=[[0.25, 0.25], [0.3, 0.3, 0.4], []]), 10, UNIFORM)
+    np.testing.assert_allclose(q[0], 0.5 * whole + 0.5 / 10)
+    np.testing.assert_allclose(q[1], 0.6 * whole + 0.4 / 10)
+    np.testing.assert_allclose(q[2], np.full(10, 0.1))
+
+
 def test_the_prior_is_the_histogram_and_the_pooled_variance() -> None:
     prior = prior_of(judged([0.05, 0.15], [0.15, np.nan], [0.95, 0.85, 0.95]), 10)
     np.testing.assert_allclose(prior.histogram * 6, [1, 2, 0, 0, 0, 0, 0, 0, 1, 2])

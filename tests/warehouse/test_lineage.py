@@ -7,7 +7,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.fixtures.store import made_annotator, made_judgment, made_proposition
-from tests.fixtures.traced import NAMES, Traced, change, fill, ident, made_estimate, made_model, publish
+from tests.fixtures.traced import (
+    NAMES,
+    Traced,
+    change,
+    fill,
+    ident,
+    made_comparison,
+    made_estimate,
+    made_model,
+    publish,
+)
 from warehouse import Warehouse, open_warehouse
 from warehouse.consensus.renew import renew_consensus
 from warehouse.errors import InputError
@@ -277,6 +287,40 @@ def test_synthetic_rows_and_pairs_are_found(warehouse: Warehouse, traced: Traced
     assert [child.id for child in row.children] == [own.estimate_id, ident("recalibration")]
     (pair,) = trace(warehouse, shards["pairs"].id, "back").rests_on
     assert (pair.id, pair.details["origin"]) == (stronger.proposition_id, "pairs")
+
+
+def test_verdicts_go_back_to_requests_and_forward_to_rows(warehouse: Warehouse, traced: Traced, tmp_path: Path) -> None:
+    consensus = one(trace(warehouse, traced.proposition, "forward").used_by, "consensus")
+    (verdict,) = [node for node in trace(warehouse, consensus.id, "back").rests_on if node.kind == "verdict"]
+    assert (verdict.relation, verdict.details["confidence"]) == ("verdicts, not pooled", 0.8)
+    (request,) = verdict.children
+    assert request.details["purpose"] == "judge"
+    used = trace(warehouse, request.id, "forward").used_by
+    assert [(node.relation, node.id) for node in used] == [("verdicts", verdict.id)]
+    assert [node.id for node in every(trace(warehouse, traced.estimate, "forward").used_by, "verdict")] == [verdict.id]
+    # Where nobody judged, the row rests on the verdict.
+    mark_deleted(warehouse, "made-up", [f"{NAMES[0]}/{name}" for name in ("anna", "ben", "sim")])
+    renew_consensus(warehouse, "em", full=True)
+    publish(warehouse, tmp_path, 2, Recipe(consensus="em", synthetic_weight=1.0))
+    (shard,) = [node for node in trace(warehouse, verdict.id, "forward").used_by if node.kind == "shard"]
+    (row,) = [n for n in trace(warehouse, shard.id, "back").rests_on if n.id == traced.proposition]
+    assert verdict.id in {node.id for node in row.children}
+
+
+def test_a_compared_pair_goes_back_to_both_requests(warehouse: Warehouse, traced: Traced, tmp_path: Path) -> None:
+    compared, asked = made_comparison(traced.proposition, traced.child, traced.child)
+    merge_all(warehouse, [[compared], asked])
+    publish(warehouse, tmp_path, 2, Recipe(consensus="em", pairs_weight=1.0))
+    (shard,) = [node for node in trace(warehouse, compared.comparison_id, "forward").used_by if node.kind == "shard"]
+    assert shard.details["higher_proposition_id"] == traced.child
+    (pair,) = trace(warehouse, shard.id, "back").rests_on
+    assert [node.id for node in pair.children] == [compared.comparison_id]
+    back = trace(warehouse, compared.comparison_id, "back").rests_on
+    assert [node.id for node in back if node.kind == "request"] == [each.request_id for each in asked]
+    assert {node.id for node in back if node.kind == "proposition"} == {traced.proposition, traced.child}
+    for each in asked:
+        assert compared.comparison_id in {node.id for node in trace(warehouse, each.request_id, "forward").used_by}
+    assert compared.comparison_id in {n.id for n in trace(warehouse, traced.child, "forward").used_by}
 
 
 def test_many_are_counted_and_the_first_shown(warehouse: Warehouse, traced: Traced) -> None:

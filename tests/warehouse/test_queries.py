@@ -19,8 +19,6 @@ from warehouse.queries import (
     newest_dataset,
     newest_model,
     next_version,
-    pending_estimates,
-    pending_premises,
     proposition_texts,
     simulation_truths,
     unpushed_propositions,
@@ -64,43 +62,6 @@ def test_texts_come_with_their_premises(filled: Warehouse) -> None:
     assert found == {("premise p", "hypothesis p"), ("premise q", "hypothesis q")}
     (one,) = proposition_texts(filled, "p.hypothesis = ?", ["hypothesis q"])
     assert one.proposition_id == made_proposition("q").proposition_id
-
-
-def test_a_premise_is_pending_until_it_was_answered_or_refused(filled: Warehouse) -> None:
-    p, q = (made_proposition(name).premise_id for name in "pq")
-
-    def pending(labeler: str = "proposer", model: str = "m", version: str = "1") -> set[str]:
-        return {one.premise_id for one in pending_premises(filled, labeler, model, version)}
-
-    merge(filled, [made_request(p, "failed")])
-    assert pending() == {p, q}
-    retried = made_request(p, "failed").model_copy(update={"status": "answered", "reason": None})
-    merge(filled, [retried, made_request(q, "refused")])
-    assert pending() == set()
-    assert pending(version="2") == pending(labeler="other") == pending(model="other") == {p, q}
-    # One of several requests about a premise that failed leaves it pending.
-    merge(filled, [made_request(q, "failed")])
-    assert pending() == {q}
-
-
-def test_an_estimate_without_a_probability_is_not_asked_again(filled: Warehouse) -> None:
-    p, q = (made_proposition(name).proposition_id for name in "pq")
-    merge(
-        filled,
-        [
-            Estimate(
-                estimate_id="1",
-                proposition_id=p,
-                labeler="l",
-                labeler_version="1",
-                method="token",
-                probability=None,
-                reason="unparsed",
-            )
-        ],
-    )
-    assert [one.proposition_id for one in pending_estimates(filled, "l", "1")] == [q]
-    assert len(pending_estimates(filled, "l", "2")) == 2
 
 
 def test_a_proposition_is_pushed_once_a_project(filled: Warehouse) -> None:

@@ -1,4 +1,4 @@
-"""What a published training set holds: consensus, estimates where nobody judged, and order pairs, with their texts."""
+"""What a published training set holds: consensus, the panel where nobody judged, and order pairs, with their texts."""
 
 from __future__ import annotations
 
@@ -22,24 +22,20 @@ JOIN premises m ON m.premise_id = p.premise_id
 LEFT JOIN premise_groups g ON g.premise_id = p.premise_id
 WHERE c.method = '{method}' AND c.n_judgments > 0
 """
-# The figures are taken from the sorted list, so that they do not depend on the order in which rows are read.
+# The standard error of the weighted mean; what is missing stands at 0.5 for certain.
 SYNTHETIC = """
 SELECT
   p.proposition_id, p.premise_id, m.text AS premise, p.hypothesis, p.kind, p.source,
   coalesce(g.split, p.split) AS split, 'synthetic' AS origin, {weight!r}::DOUBLE AS weight,
-  list_avg(e.values) AS mean, list_aggregate(e.values, 'stddev_samp') / sqrt(len(e.values)) AS sd, e.values,
-  list_transform(e.values, lambda v: 1 / len(e.values)) AS weights, 0 AS n_judgments,
-  len(e.values)::INTEGER AS n_estimates, e.n_simulated::INTEGER AS n_simulated
-FROM (
-  SELECT proposition_id, list(probability ORDER BY labeler) AS values, count(*) FILTER (is_simulated) AS n_simulated
-  FROM ({estimates})
-  WHERE proposition_id NOT IN (SELECT proposition_id FROM consensus WHERE method = '{method}' AND n_judgments > 0)
-    AND proposition_id NOT IN (SELECT proposition_id FROM valid_judgments)
-  GROUP BY proposition_id
-) e
+  e.mean, e.sd * sqrt(list_sum(list_transform(e.weights, lambda w: w * w))) AS sd, e.values, e.weights,
+  0 AS n_judgments, len(e.values)::INTEGER AS n_estimates, e.n_simulated::INTEGER AS n_simulated
+FROM panel_distribution e
 JOIN propositions p ON p.proposition_id = e.proposition_id
 JOIN premises m ON m.premise_id = p.premise_id
 LEFT JOIN premise_groups g ON g.premise_id = p.premise_id
+WHERE len(e.values) > 0
+  AND e.proposition_id NOT IN (SELECT proposition_id FROM consensus WHERE method = '{method}' AND n_judgments > 0)
+  AND e.proposition_id NOT IN (SELECT proposition_id FROM valid_judgments)
 """
 PAIRS = """
 SELECT
@@ -56,23 +52,49 @@ JOIN premises lm ON lm.premise_id = l.premise_id
 LEFT JOIN premise_groups g ON g.premise_id = h.premise_id
 WHERE c.kind IN ('strengthened', 'weakened') AND c.parent_id IS NOT NULL
 """
+# Comparisons that stand: of each labeler the newest one of a pair, and all that kept theirs agree. A pair of which one
+# was made to be the likelier is there already, as strengthened or weakened.
+COMPARED = """
+SELECT
+  c.first_id || '-' || c.second_id AS pair_id, h.premise_id, coalesce(gh.split, h.split) AS split, 'compared' AS kind,
+  c.labelers AS source, {weight!r}::DOUBLE AS weight,
+  h.proposition_id AS higher_proposition_id, hm.text AS higher_premise, h.hypothesis AS higher_hypothesis,
+  l.proposition_id AS lower_proposition_id, l.premise_id AS lower_premise_id, lm.text AS lower_premise,
+  l.hypothesis AS lower_hypothesis
+FROM (
+  SELECT
+    first_id, second_id, any_value(more_likely_id) AS higher_id, string_agg(labeler, ', ' ORDER BY labeler) AS labelers
+  FROM (
+    SELECT first_id, second_id, labeler, more_likely_id FROM comparisons QUALIFY row_number() OVER (
+      PARTITION BY first_id, second_id, labeler ORDER BY created_at DESC, comparison_id
+    ) = 1
+  )
+  WHERE more_likely_id IS NOT NULL GROUP BY first_id, second_id HAVING count(DISTINCT more_likely_id) = 1
+) c
+JOIN propositions h ON h.proposition_id = c.higher_id
+JOIN propositions l ON l.proposition_id = CASE c.higher_id WHEN c.first_id THEN c.second_id ELSE c.first_id END
+JOIN premises hm ON hm.premise_id = h.premise_id
+JOIN premises lm ON lm.premise_id = l.premise_id
+LEFT JOIN premise_groups gh ON gh.premise_id = h.premise_id
+LEFT JOIN premise_groups gl ON gl.premise_id = l.premise_id
+WHERE coalesce(gh.split, h.split) = coalesce(gl.split, l.split)
+  AND NOT coalesce(h.kind IN ('strengthened', 'weakened') AND h.parent_id = l.proposition_id, false)
+  AND NOT coalesce(l.kind IN ('strengthened', 'weakened') AND l.parent_id = h.proposition_id, false)
+"""
 ORDER: dict[Part, str] = {"propositions": "premise_id, proposition_id", "pairs": "premise_id, pair_id"}
-ESTIMATES = """
-  SELECT proposition_id, labeler, coalesce(recalibrated, probability) AS probability, is_simulated
-  FROM recalibrated_estimates
-""".strip()
 
 
 def queries(recipe: Recipe) -> dict[Part, str]:
     """The query of each part that the recipe asks for, without an order; they run as they stand."""
     human = HUMAN.format(method=recipe.consensus, weight=recipe.human_weight)
-    synthetic = SYNTHETIC.format(method=recipe.consensus, weight=recipe.synthetic_weight, estimates=ESTIMATES)
+    synthetic = SYNTHETIC.format(method=recipe.consensus, weight=recipe.synthetic_weight)
     weighed = ((recipe.human_weight, human), (recipe.synthetic_weight, synthetic))
     found: dict[Part, str] = {}
     if rows := [query.strip() for weight, query in weighed if weight]:
         found["propositions"] = "\nUNION ALL\n".join(rows)
     if recipe.pairs_weight:
-        found["pairs"] = PAIRS.format(weight=recipe.pairs_weight).strip()
+        pairs = [query.format(weight=recipe.pairs_weight).strip() for query in (PAIRS, COMPARED)]
+        found["pairs"] = "\nUNION ALL\n".join(pairs)
     return found
 
 

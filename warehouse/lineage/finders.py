@@ -17,7 +17,7 @@ from warehouse.lineage.summaries import Row, number
 
 Moments: TypeAlias = tuple[int | None, ...]
 
-HISTORIC = ("judgments", "estimates", "recalibrations", "consensus")
+HISTORIC = ("judgments", "estimates", "verdicts", "comparisons", "recalibrations", "consensus")
 NOW: Moments = (None,)
 
 
@@ -191,6 +191,7 @@ def _holding(warehouse: Warehouse, link: Link, items: list[Item], moments: Momen
             if row[column] == item.row[link.mine]
             and (row["origin"] or "human") in link.origins
             and (item.kind != "consensus" or row["method"] in (None, item.row["method"]))
+            and (item.kind != "comparison" or row["_compared"] == item.row["_pair"])
         ]
         found.append(Found([dict(row) for row in own[:limit]], len(own)))
     return found

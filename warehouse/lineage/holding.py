@@ -89,7 +89,7 @@ def _contents(
 ) -> tuple[dict[tuple[str, str], Row], dict[str, str]]:
     """What files hold of some propositions, by file and proposition; and why some of them cannot be read."""
     rows, unread = _read(warehouse, PARTS[part], files, propositions)
-    taken = (*HELD, "simulated", "_human", "_synthetic")
+    taken = (*HELD, "simulated", "_human", "_synthetic", "_compared")
     found = {(row["filename"], row["held"]): {name: _read_as(row).get(name) for name in taken} for row in rows}
     return found, unread
 
@@ -97,7 +97,10 @@ def _contents(
 def _read_as(row: Row) -> Row:
     """A row of a file as a trace needs it: what an older shard does not say, and what the row rests on."""
     if "pair_id" in row:
-        return {**dict.fromkeys(HELD), **row, "origin": "pairs", "id": row["pair_id"], "simulated": False}
+        both = sorted([row["higher_proposition_id"], row["lower_proposition_id"]])
+        known = {"origin": "pairs", "id": row["pair_id"], "simulated": False}
+        known["_compared"] = " ".join(both) if row["kind"] == "compared" else None
+        return {**dict.fromkeys(HELD), **row, **known}
     origin, held = row.get("origin", "human"), row["proposition_id"]
     rests_on = {"_human": held if origin == "human" else None, "_synthetic": held if origin == "synthetic" else None}
     known = {"origin": origin, "n_estimates": row.get("n_estimates", 0), "simulated": row["n_simulated"] > 0}

@@ -102,6 +102,11 @@ JOIN estimates e ON e.proposition_id = c._pooled
 JOIN recalibrations r ON r.labeler = e.labeler AND r.labeler_version = e.labeler_version
 WHERE r.snapshot_id <= c.snapshot_id
 """
+VERDICTS = "SELECT *, false AS simulated FROM {verdicts}"
+COMPARISONS = "SELECT *, first_id || ' ' || second_id AS _pair, false AS simulated FROM {comparisons}"
+# A row for each of the two propositions, and for each of the two requests: one for either order.
+COMPARED = f"SELECT *, unnest([first_id, second_id]) AS _either FROM ({COMPARISONS})"
+ASKED_TO_COMPARE = f"SELECT *, unnest([request_id, swapped_request_id]) AS _asked FROM ({COMPARISONS})"
 SHARDS = """
 SELECT s.*, d.name || ' v' || d.version AS dataset, d.path AS folder, d.snapshot_id, d.n_simulated > 0 AS simulated
 FROM shards s JOIN datasets d ON d.dataset_id = s.dataset_id
@@ -163,6 +168,8 @@ KINDS: dict[str, Kind] = {
         forward=(
             Link("derived", "proposition", "proposition_id", "parent_id"),
             Link("estimates", "estimate", "proposition_id", "proposition_id", leaf=True),
+            Link("verdicts", "verdict", "proposition_id", "proposition_id", leaf=True),
+            Link("comparisons", "comparison", "proposition_id", "_either", leaf=True, rows=COMPARED),
             Link("asked in vain", "request", "proposition_id", "_in_vain", leaf=True),
             Link("tasks", "task", "proposition_id", "proposition_id", leaf=True),
             Link("checks", "check", "proposition_id", "proposition_id"),
@@ -181,6 +188,8 @@ KINDS: dict[str, Kind] = {
             Link("propositions", "proposition", "request_id", "request_id"),
             Link("estimates", "estimate", "request_id", "request_id"),
             Link("samples of", "estimate", "_sampled", "_sampled"),
+            Link("verdicts", "verdict", "request_id", "request_id"),
+            Link("comparisons", "comparison", "request_id", "_asked", rows=ASKED_TO_COMPARE),
         ),
     ),
     "estimate": Kind(
@@ -192,9 +201,31 @@ KINDS: dict[str, Kind] = {
             *_about("proposition"),
         ),
         forward=(
+            Link("verdicts", "verdict", "estimate_id", "estimate_id", leaf=True),
             Link("pooled in", "consensus", "proposition_id", "_pooled"),
             Link("published in", "shard", "proposition_id", "", finder="holding", origins=("synthetic",)),
         ),
+    ),
+    "verdict": Kind(
+        key="verdict_id",
+        rows=VERDICTS,
+        back=(
+            Link("request", "request", "request_id", "request_id"),
+            *_about("estimate", column="estimate_id"),
+            *_about("proposition"),
+        ),
+        forward=(Link("published in", "shard", "proposition_id", "", finder="holding", origins=("synthetic",)),),
+    ),
+    "comparison": Kind(
+        key="comparison_id",
+        rows=COMPARISONS,
+        back=(
+            Link("request", "request", "request_id", "request_id"),
+            Link("request, swapped", "request", "swapped_request_id", "request_id"),
+            *_about("proposition", column="first_id"),
+            *_about("proposition", column="second_id"),
+        ),
+        forward=(Link("published in", "shard", "first_id", "", finder="holding", origins=("pairs",)),),
     ),
     "annotator": Kind(
         key="annotator_id",
@@ -242,6 +273,7 @@ KINDS: dict[str, Kind] = {
                 "recalibrations", "recalibration", "_pooled", "_pooled", "snapshot_id", leaf=True, rows=RECALIBRATED_BY
             ),
             Link("estimates, not pooled", "estimate", "_unpooled", "proposition_id", at="snapshot_id"),
+            Link("verdicts, not pooled", "verdict", "proposition_id", "proposition_id", at="snapshot_id"),
             Link("consensus fit", "consensus fit", "_em_snapshot", "snapshot_id", leaf=True),
             *_about("proposition"),
         ),
@@ -289,6 +321,8 @@ KINDS: dict[str, Kind] = {
                 leaf=True,
                 rows=RECALIBRATED_BY,
             ),
+            Link("verdicts", "verdict", "_synthetic", "proposition_id", at="snapshot_id"),
+            Link("comparisons", "comparison", "_compared", "_pair", at="snapshot_id"),
             Link("rows", "row", "shard_id", "", subject_only=True, finder="inside"),
         ),
         forward=(Link("dataset", "dataset", "dataset_id", "dataset_id"),),
@@ -340,6 +374,8 @@ PARTS: dict[str, Kind] = {
                 leaf=True,
                 rows=RECALIBRATED_BY,
             ),
+            Link("verdicts", "verdict", "_synthetic", "proposition_id", "snapshot_id", leaf=True),
+            Link("comparisons", "comparison", "_compared", "_pair", "snapshot_id", leaf=True),
         ),
     ),
     "judgments": Kind(

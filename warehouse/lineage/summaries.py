@@ -51,6 +51,20 @@ def _estimate(row: Row) -> str:
     return f"{number(row['probability'])} by {row['labeler']} ({row['method']}){end}"
 
 
+def _verdict(row: Row) -> str:
+    end = "" if row["confidence"] is not None else f", {row['reason']}"
+    return f"{number(row['confidence'])} by {row['judge']} ({row['mode']}), of estimate {row['estimate_id'][:12]}{end}"
+
+
+def _comparison(row: Row) -> str:
+    one, other = row["first_id"], row["second_id"]
+    if row["more_likely_id"] is None:
+        return f"{one[:12]} beside {other[:12]} by {row['labeler']}: none, {row['reason']}"
+    if row["more_likely_id"] == other:
+        one, other = other, one
+    return f"{one[:12]} above {other[:12]} by {row['labeler']}"
+
+
 def _annotator(row: Row) -> str:
     spread = "" if row["sd"] is None else f", sd {number(row['sd'])} around the consensus"
     group = f", group {row['annotator_group']}" if row["annotator_group"] else ""
@@ -144,6 +158,8 @@ SAYINGS: dict[str, Callable[[Row], str]] = {
     "proposition": _proposition,
     "request": _request,
     "estimate": _estimate,
+    "verdict": _verdict,
+    "comparison": _comparison,
     "annotator": _annotator,
     "judgment": _judgment,
     "task": lambda row: f"number {row['source_id']} of {row['project']}",

@@ -11,22 +11,26 @@ UNION ALL SELECT 4, 'requests refused', count(*), 0 FROM requests WHERE status =
 UNION ALL SELECT 5, 'requests failed', count(*), 0 FROM requests WHERE status = 'failed'
 UNION ALL SELECT 6, 'estimates', count(*), 0 FROM estimates WHERE probability IS NOT NULL
 UNION ALL SELECT 7, 'estimates without a probability', count(*), 0 FROM estimates WHERE probability IS NULL
-UNION ALL SELECT 8, 'tasks', count(*), 0 FROM tasks
-UNION ALL SELECT 9, 'annotators', count(*), count(*) FILTER (kind = 'simulated') FROM annotators
+UNION ALL SELECT 8, 'verdicts', count(*), 0 FROM verdicts WHERE confidence IS NOT NULL
+UNION ALL SELECT 9, 'verdicts without a confidence', count(*), 0 FROM verdicts WHERE confidence IS NULL
+UNION ALL SELECT 10, 'comparisons', count(*), 0 FROM comparisons WHERE more_likely_id IS NOT NULL
+UNION ALL SELECT 11, 'comparisons without an order', count(*), 0 FROM comparisons WHERE more_likely_id IS NULL
+UNION ALL SELECT 12, 'tasks', count(*), 0 FROM tasks
+UNION ALL SELECT 13, 'annotators', count(*), count(*) FILTER (kind = 'simulated') FROM annotators
 UNION ALL
-SELECT 10, 'judgments', count(*), count(*) FILTER (a.kind = 'simulated')
+SELECT 14, 'judgments', count(*), count(*) FILTER (a.kind = 'simulated')
 FROM judgments j JOIN annotators a ON a.annotator_id = j.annotator_id WHERE j.deleted_at IS NULL
-UNION ALL SELECT 11, 'valid judgments', count(*), count(*) FILTER (is_simulated) FROM valid_judgments
-UNION ALL SELECT 12, 'agreement figures', count(*), count(*) FILTER (n_simulated > 0) FROM agreement
+UNION ALL SELECT 15, 'valid judgments', count(*), count(*) FILTER (is_simulated) FROM valid_judgments
+UNION ALL SELECT 16, 'agreement figures', count(*), count(*) FILTER (n_simulated > 0) FROM agreement
 UNION ALL
-SELECT 13, 'propositions with a consensus', count(DISTINCT proposition_id),
+SELECT 17, 'propositions with a consensus', count(DISTINCT proposition_id),
   count(DISTINCT proposition_id) FILTER (n_simulated > 0) FROM consensus
-UNION ALL SELECT 14, 'datasets', count(*), count(*) FILTER (n_simulated > 0) FROM datasets
+UNION ALL SELECT 18, 'datasets', count(*), count(*) FILTER (n_simulated > 0) FROM datasets
 UNION ALL
-SELECT 15, 'models', count(*), count(*) FILTER (d.n_simulated > 0)
+SELECT 19, 'models', count(*), count(*) FILTER (d.n_simulated > 0)
 FROM models m LEFT JOIN datasets d ON d.dataset_id = m.dataset_id
 UNION ALL
-SELECT 16, 'scores', count(*), count(*) FILTER (d.n_simulated > 0)
+SELECT 20, 'scores', count(*), count(*) FILTER (d.n_simulated > 0)
 FROM scores s LEFT JOIN models m ON m.model_id = s.model_id LEFT JOIN datasets d ON d.dataset_id = m.dataset_id
-UNION ALL SELECT 17, 'evaluation figures', count(*), count(*) FILTER (n_simulated > 0) FROM evaluations
-UNION ALL SELECT 18, 'dropped rows', count(*), 0 FROM drops;
+UNION ALL SELECT 21, 'evaluation figures', count(*), count(*) FILTER (n_simulated > 0) FROM evaluations
+UNION ALL SELECT 22, 'dropped rows', count(*), 0 FROM drops;

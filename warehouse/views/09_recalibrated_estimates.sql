@@ -8,19 +8,17 @@
 -- recalibration_id: The recalibration, by its id in recalibrations; null where there is none.
 -- is_simulated: Whether that recalibration rests on simulated judgments; false without one.
 CREATE VIEW recalibrated_estimates AS
-WITH newest AS (
-  SELECT estimate_id, proposition_id, labeler, labeler_version, probability FROM estimates
-  QUALIFY row_number() OVER (PARTITION BY labeler, proposition_id ORDER BY created_at DESC, estimate_id) = 1
-), maps AS (
+WITH maps AS (
   SELECT recalibration_id, labeler, labeler_version, estimates AS x, probabilities AS y, n_simulated FROM recalibrations
   QUALIFY row_number() OVER (
     PARTITION BY labeler, labeler_version ORDER BY created_at DESC, recalibration_id
   ) = 1
 ), placed AS (
-  SELECT n.*, m.recalibration_id, m.x, m.y, m.n_simulated,
+  SELECT n.estimate_id, n.proposition_id, n.labeler, n.labeler_version, n.probability, m.recalibration_id, m.x,
+    m.y, m.n_simulated,
     -- How many corners lie at or below the estimate: it is on the line from this one to the next.
     len(list_filter(m.x, lambda corner: corner <= n.probability)) AS corner
-  FROM newest n
+  FROM current_estimates n
   LEFT JOIN maps m ON m.labeler = n.labeler AND m.labeler_version = n.labeler_version
   WHERE n.probability IS NOT NULL
 )

@@ -1,0 +1,278 @@
+"""What is still to be asked, as streams: a million propositions never become a list.
+
+When its first row is taken, a stream notes the ids of all that is pending, in a stable order; what is written meanwhile
+is the next stream's matter. Texts are fetched some thousands at a time: holding a million in order took 300 MB. Rows of
+one premise stand together: a server that keeps the beginning of a prompt then reads the premise once. Each `count_...`
+says how many rows the stream of the same name would give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from warehouse.connect import ALIAS, Warehouse
+from warehouse.records import Disagreement, Pair, PanelAnswer, Parent, Premise, PremiseToPropose, PropositionText
+from warehouse.schema import arrow_schema
+
+ROWS = 65_536  # rows whose texts are fetched at once: fewer take less memory and more time
+AT_ONCE = 8192  # rows that are Python objects at once
+
+PREMISE = ", ".join(f"m.{name}" for name in arrow_schema(Premise).names)
+CONJUNCTION = "conjunction"
+
+# Asked about to the end: a reply came, and no request of it failed.
+ASKED = """
+SELECT subject_id FROM requests WHERE purpose = 'propose' AND labeler = ? AND model = ? AND prompt_version = ? {more}
+GROUP BY subject_id HAVING count(*) FILTER (status = 'failed') = 0
+"""
+PREMISES = f"FROM premises q ANTI JOIN ({ASKED.format(more='')}) a ON a.subject_id = q.premise_id"
+ESTIMATES = """
+FROM propositions q ANTI JOIN (
+  SELECT proposition_id FROM estimates WHERE labeler = ? AND labeler_version = ?
+) e ON e.proposition_id = q.proposition_id
+"""
+# What stands beside a proposition is the next one of its premise, in a circle; of two the second has no other of its
+# own, or both would make the same conjunction.
+PLACED = """
+SELECT
+  proposition_id, premise_id, count(*) OVER one AS n,
+  row_number() OVER (PARTITION BY premise_id ORDER BY proposition_id) AS place,
+  coalesce(
+    lead(proposition_id) OVER (PARTITION BY premise_id ORDER BY proposition_id), min(proposition_id) OVER one
+  ) AS other_id
+FROM propositions WHERE kind IN ('proposed', 'imported') WINDOW one AS (PARTITION BY premise_id)
+"""
+PARENTS = f"""
+FROM ({PLACED}) q ANTI JOIN ({ASKED.format(more="AND prompt = ?")}) a ON a.subject_id = q.proposition_id
+WHERE NOT ? OR q.n > 2 OR (q.n = 2 AND q.place = 1)
+"""
+DISAGREEMENTS = """
+FROM (
+  SELECT e.proposition_id, list(e.estimate_id ORDER BY e.labeler) AS estimate_ids
+  FROM current_estimates e LEFT JOIN (
+    SELECT estimate_id FROM verdicts WHERE judge = ? AND judge_version = ?
+  ) v ON v.estimate_id = e.estimate_id
+  WHERE e.probability IS NOT NULL AND list_contains(?::VARCHAR[], e.labeler)
+  GROUP BY e.proposition_id
+  HAVING max(e.probability) - min(e.probability) > ? AND count(v.estimate_id) < count(*)
+) q JOIN propositions p ON p.proposition_id = q.proposition_id
+"""
+COMPARISONS = """
+FROM (
+  WITH placed AS (
+    SELECT
+      proposition_id, premise_id, count(*) OVER (PARTITION BY premise_id) AS n,
+      row_number() OVER (PARTITION BY premise_id ORDER BY proposition_id) - 1 AS place
+    FROM propositions
+  ), beside AS (
+    SELECT one.proposition_id AS a, other.proposition_id AS b
+    FROM (SELECT *, unnest(range(1, least(?::BIGINT, n - 1) + 1)) AS step FROM placed WHERE n > 1) one
+    JOIN placed other ON other.premise_id = one.premise_id AND other.place = (one.place + one.step) % one.n
+    UNION ALL
+    SELECT proposition_id, parent_id FROM propositions
+    WHERE kind IN ('strengthened', 'weakened') AND parent_id IN (SELECT proposition_id FROM propositions)
+  )
+  SELECT DISTINCT least(a, b) AS first_id, greatest(a, b) AS second_id FROM beside
+) q JOIN propositions p ON p.proposition_id = q.first_id ANTI JOIN (
+  SELECT first_id, second_id FROM comparisons WHERE labeler = ? AND labeler_version = ?
+) done ON done.first_id = q.first_id AND done.second_id = q.second_id
+"""
+
+
+@dataclass(frozen=True)
+class _Query:
+    """What is pending, as the end of a query that begins with FROM, its parameters, the ids that tell it, an order."""
+
+    pending: str
+    params: Sequence[object]
+    ids: str
+    order: str
+
+    def count(self, warehouse: Warehouse) -> int:
+        return int(warehouse.sql(f"SELECT count(*) AS n {self.pending}", self.params)["n"][0].as_py())
+
+    def batches(self, warehouse: Warehouse, texts: str) -> Iterator[pa.RecordBatch]:
+        """The rows of the query `texts`, whose table `wanted` has the ids and the `place` of some pending rows."""
+        # A connection of its own: the caller writes between two rows, maybe from another thread.
+        with warehouse.connection.cursor() as cursor:
+            cursor.execute(f"USE {ALIAS}")
+            query = f"SELECT {self.ids} {self.pending} ORDER BY {self.order}"
+            ids = cursor.execute(query, list(self.params)).to_arrow_table()
+            for start in range(0, ids.num_rows, ROWS):
+                some = ids.slice(start, ROWS)
+                cursor.register("wanted", some.append_column("place", pa.array(range(some.num_rows), pa.int64())))
+                found = cursor.execute(f"{texts} ORDER BY q.place").to_arrow_table()
+                cursor.unregister("wanted")
+                yield from found.to_batches(max_chunksize=AT_ONCE)
+
+
+def pending_premises(warehouse: Warehouse, asker: str, model: str, prompt_version: str) -> Iterator[PremiseToPropose]:
+    """Premises that this proposer has not been asked about to the end, with the hypotheses that each has already.
+
+    To the end means: a reply came, readable or not, and no request about the premise failed.
+    """
+    texts = f"""
+        SELECT {PREMISE}, known.ids, known.hypotheses
+        FROM wanted q JOIN premises m ON m.premise_id = q.premise_id LEFT JOIN (
+          SELECT
+            premise_id, list(proposition_id ORDER BY proposition_id) AS ids,
+            list(hypothesis ORDER BY proposition_id) AS hypotheses
+          FROM propositions SEMI JOIN wanted USING (premise_id) GROUP BY premise_id
+        ) known ON known.premise_id = m.premise_id
+    """
+    for batch in _premises(asker, model, prompt_version).batches(warehouse, texts):
+        for row in batch.to_pylist():
+            ids, hypotheses = row.pop("ids") or [], row.pop("hypotheses") or []
+            known = dict(zip(ids, hypotheses, strict=True))
+            yield PremiseToPropose.model_construct(premise=Premise.model_construct(**row), known=known)
+
+
+def count_premises(warehouse: Warehouse, asker: str, model: str, prompt_version: str) -> int:
+    """How many premises `pending_premises` gives."""
+    return _premises(asker, model, prompt_version).count(warehouse)
+
+
+def pending_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) -> Iterator[PropositionText]:
+    """Propositions that this version of a labeler has no estimate for, not even one without a probability."""
+    texts = """
+        SELECT q.proposition_id, m.text AS premise, p.hypothesis
+        FROM wanted q JOIN propositions p ON p.proposition_id = q.proposition_id
+        JOIN premises m ON m.premise_id = p.premise_id
+    """
+    for batch in _estimates(labeler, labeler_version).batches(warehouse, texts):
+        yield from _texts(batch, "proposition_id", "premise", "hypothesis")
+
+
+def count_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) -> int:
+    """How many propositions `pending_estimates` gives."""
+    return _estimates(labeler, labeler_version).count(warehouse)
+
+
+def pending_parents(
+    warehouse: Warehouse, kind: str, *, asker: str, model: str, prompt: str, prompt_version: str
+) -> Iterator[Parent]:
+    """Propositions, proposed or imported, that this proposer has not been asked about with this prompt to the end.
+
+    `kind` is what is to be made of them. For a conjunction each comes with the next one of its premise, in the order
+    of their ids and in a circle: a premise with two makes one conjunction, a premise with one makes none.
+    """
+    texts = f"""
+        SELECT {PREMISE}, p.proposition_id, p.hypothesis, p.split, o.proposition_id AS other, o.hypothesis AS beside
+        FROM wanted q JOIN propositions p ON p.proposition_id = q.proposition_id
+        JOIN premises m ON m.premise_id = p.premise_id
+        LEFT JOIN propositions o ON o.proposition_id = q.other_id
+    """
+    for batch in _parents(kind, asker, model, prompt, prompt_version).batches(warehouse, texts):
+        yield from _batch_of_parents(batch, with_other=kind == CONJUNCTION)
+
+
+def count_parents(warehouse: Warehouse, kind: str, *, asker: str, model: str, prompt: str, prompt_version: str) -> int:
+    """How many propositions `pending_parents` gives."""
+    return _parents(kind, asker, model, prompt, prompt_version).count(warehouse)
+
+
+def pending_disagreements(
+    warehouse: Warehouse, judge: str, judge_version: str, threshold: float, labelers: Sequence[str]
+) -> Iterator[Disagreement]:
+    """Propositions whose panel disagrees: the highest minus the lowest probability is more than `threshold`.
+
+    Of each of the `labelers` the newest estimate counts, where it has a probability. A proposition comes while this
+    version of the judge has no verdict, not even one without a confidence, on at least one of these estimates.
+    """
+    texts = """
+        SELECT
+          q.proposition_id, any_value(m.text) AS premise, any_value(p.hypothesis) AS hypothesis,
+          list({estimate_id: e.estimate_id, labeler: e.labeler, probability: e.probability, reasoning: e.reasoning}
+            ORDER BY e.labeler) AS answers
+        FROM (SELECT place, proposition_id, unnest(estimate_ids) AS estimate_id FROM wanted) q
+        JOIN estimates e ON e.estimate_id = q.estimate_id
+        JOIN propositions p ON p.proposition_id = q.proposition_id
+        JOIN premises m ON m.premise_id = p.premise_id
+        GROUP BY q.place, q.proposition_id
+    """
+    for batch in _disagreements(judge, judge_version, threshold, labelers).batches(warehouse, texts):
+        for row in batch.to_pylist():
+            answers = [PanelAnswer.model_construct(**answer) for answer in row.pop("answers")]
+            yield Disagreement.model_construct(proposition=PropositionText.model_construct(**row), answers=answers)
+
+
+def count_disagreements(
+    warehouse: Warehouse, judge: str, judge_version: str, threshold: float, labelers: Sequence[str]
+) -> int:
+    """How many propositions `pending_disagreements` gives."""
+    return _disagreements(judge, judge_version, threshold, labelers).count(warehouse)
+
+
+def pending_comparisons(warehouse: Warehouse, labeler: str, labeler_version: str, compared_with: int) -> Iterator[Pair]:
+    """Pairs that this version of a labeler has not compared, not even in vain; each unordered pair once.
+
+    The propositions of a premise stand in a circle in the order of their ids, and each is set beside the next
+    `compared_with`. A strengthened or weakened proposition is set beside the one that it was made from as well.
+    """
+    texts = """
+        SELECT
+          q.first_id, fm.text AS first_premise, f.hypothesis AS first_hypothesis,
+          q.second_id, sm.text AS second_premise, s.hypothesis AS second_hypothesis
+        FROM wanted q
+        JOIN propositions f ON f.proposition_id = q.first_id JOIN premises fm ON fm.premise_id = f.premise_id
+        JOIN propositions s ON s.proposition_id = q.second_id JOIN premises sm ON sm.premise_id = s.premise_id
+    """
+    for batch in _comparisons(labeler, labeler_version, compared_with).batches(warehouse, texts):
+        firsts = _texts(batch, "first_id", "first_premise", "first_hypothesis")
+        seconds = _texts(batch, "second_id", "second_premise", "second_hypothesis")
+        for first, second in zip(firsts, seconds, strict=True):
+            yield Pair.model_construct(first=first, second=second)
+
+
+def count_comparisons(warehouse: Warehouse, labeler: str, labeler_version: str, compared_with: int) -> int:
+    """How many pairs `pending_comparisons` gives."""
+    return _comparisons(labeler, labeler_version, compared_with).count(warehouse)
+
+
+def _premises(asker: str, model: str, prompt_version: str) -> _Query:
+    return _Query(PREMISES, [asker, model, prompt_version], "q.premise_id", "q.created_at, q.premise_id")
+
+
+def _estimates(labeler: str, labeler_version: str) -> _Query:
+    return _Query(ESTIMATES, [labeler, labeler_version], "q.proposition_id", "q.premise_id, q.proposition_id")
+
+
+def _parents(kind: str, asker: str, model: str, prompt: str, prompt_version: str) -> _Query:
+    params = [asker, model, prompt_version, prompt, kind == CONJUNCTION]
+    return _Query(PARENTS, params, "q.proposition_id, q.other_id", "q.premise_id, q.proposition_id")
+
+
+def _disagreements(judge: str, judge_version: str, threshold: float, labelers: Sequence[str]) -> _Query:
+    params = [judge, judge_version, list(labelers), threshold]
+    return _Query(DISAGREEMENTS, params, "q.proposition_id, q.estimate_ids", "p.premise_id, q.proposition_id")
+
+
+def _comparisons(labeler: str, labeler_version: str, compared_with: int) -> _Query:
+    params = [compared_with, labeler, labeler_version]
+    return _Query(COMPARISONS, params, "q.first_id, q.second_id", "p.premise_id, q.first_id, q.second_id")
+
+
+def _texts(batch: pa.RecordBatch, proposition_id: str, premise: str, hypothesis: str) -> Iterator[PropositionText]:
+    """The propositions of a batch, not checked again: that was done when they were written."""
+    columns = (batch[name].to_pylist() for name in (proposition_id, premise, hypothesis))
+    for one, text, statement in zip(*columns, strict=True):
+        yield PropositionText.model_construct(proposition_id=one, premise=text, hypothesis=statement)
+
+
+def _batch_of_parents(batch: pa.RecordBatch, *, with_other: bool) -> Iterator[Parent]:
+    """The parents of a batch; each premise is built once."""
+    premise_ids = batch["premise_id"].to_pylist()
+    starts = [n for n, one in enumerate(premise_ids) if n == 0 or one != premise_ids[n - 1]]
+    firsts = batch.select(arrow_schema(Premise).names).take(pa.array(starts))
+    premises = {row["premise_id"]: Premise.model_construct(**row) for row in firsts.to_pylist()}
+    columns = (batch[name].to_pylist() for name in ("proposition_id", "hypothesis", "split", "other", "beside"))
+    for premise_id, one, hypothesis, split, other, beside in zip(premise_ids, *columns, strict=True):
+        premise, text = premises[premise_id], None
+        if with_other:
+            text = PropositionText.model_construct(proposition_id=other, premise=premise.text, hypothesis=beside)
+        yield Parent.model_construct(
+            proposition_id=one, premise=premise, hypothesis=hypothesis, split=split, other=text
+        )
