@@ -68,7 +68,13 @@ class SentBatch:
         data = json.loads(sent)
         price_in, price_out = data["prices"]
         return cls(
-            local_id, endpoint, batch_id, data["model"], data["structured"], (price_in, price_out), data["lines"],
+            local_id,
+            endpoint,
+            batch_id,
+            data["model"],
+            data["structured"],
+            (price_in, price_out),
+            data["lines"],
             created_at,
         )
 

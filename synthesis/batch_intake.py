@@ -1,0 +1,57 @@
+"""Takes in the files of a batch that has ended: replies into the ledger, the rest as failures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from synthesis.batch_lines import read_line
+from synthesis.call import Failure, Reply
+from synthesis.client import cost
+from synthesis.ledger import Ledger, SentBatch
+
+
+class Intake:
+    """Takes in the lines of a batch's files: each reply is in the ledger when `take` returns.
+
+    Of a call that stands there more than once the first reply counts. `kept` are the calls that have one, `again` those
+    whose response format may be what the endpoint refused, `failures` the others.
+    """
+
+    def __init__(self, ledger: Ledger, batch: SentBatch, secret: str | None) -> None:
+        self.kept: set[str] = set()
+        self.again: set[str] = set()
+        self.paid = 0.0
+        self.failures: dict[str, Failure] = {}
+        self._ledger = ledger
+        self._batch = batch
+        self._secret = secret
+
+    async def take(self, lines: Sequence[str]) -> None:
+        """Takes lines in."""
+        batch = self._batch
+        replies: dict[str, Reply] = {}
+        for text in lines:
+            line = read_line(text, structured=batch.structured, secret=self._secret)
+            if line is None or line.key not in batch.lines or line.key in self.kept or line.key in replies:
+                continue
+            if isinstance(line.outcome, Failure):
+                self.failures[line.key] = line.outcome
+                if line.may_be_format:
+                    self.again.add(line.key)
+                continue
+            price = cost(line.outcome.tokens_in, line.outcome.tokens_out, batch.prices)
+            paid_by = batch.lines[line.key]
+            replies[line.key] = line.outcome.model_copy(update={"cost": price, "paid_by": paid_by})
+        await self._ledger.keep_all(batch.endpoint, batch.model, replies)
+        self.kept |= replies.keys()
+        self.paid += sum(reply.cost or 0.0 for reply in replies.values())
+
+    def end(self, status: str) -> None:
+        """Fills `failures` when all lines were taken in, of a batch that ended with this status."""
+        self.again -= self.kept
+        lost = Failure(
+            reason="not_answered",
+            detail="no line in the batch's files" if status == "completed" else f"the batch was {status}",
+        )
+        left = (key for key in self._batch.lines if key not in self.kept and key not in self.again)
+        self.failures = {key: self.failures.get(key, lost) for key in left}

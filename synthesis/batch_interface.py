@@ -1,0 +1,181 @@
+"""The batch interface of an OpenAI-compatible endpoint: files and batches, over HTTP, with patience."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import IO, TypeVar
+
+import aiohttp
+import httpx2
+import openai
+from openai.types import Batch
+
+from synthesis.batch_lines import PASSING, PATH, one_line
+from synthesis.client import MAX_WAIT_S, Caller, retry_after
+from synthesis.flow_control import jittered
+from synthesis.reply import GarbledReplyError
+from warehouse.errors import InputError, ServiceError
+
+T = TypeVar("T")
+
+MARK = "odds"
+"""The name in a batch's metadata under which our own id of it stands."""
+UPLOAD_S = 900.0
+"""A file of 100 MB may take longer than a request."""
+LINES_AT_ONCE = 512
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 30.0
+_UNREACHED = (
+    openai.APIConnectionError,
+    openai.APIResponseValidationError,
+    httpx2.HTTPError,
+    aiohttp.ClientError,
+    GarbledReplyError,
+    TimeoutError,
+    ValueError,
+)
+
+
+class GoneError(Exception):
+    """The endpoint does not know a batch or a file."""
+
+
+class BatchInterface:
+    """What one endpoint can be told and asked about batches.
+
+    What fails in passing (no connection, HTTP 5xx or 429) is tried again for as long as the endpoint may be down
+    (`patience_s`). Each method raises ServiceError after that, or where the endpoint refuses, and StoppedError where
+    the run is being stopped while it waits.
+    """
+
+    def __init__(self, caller: Caller, name: str) -> None:
+        self._caller = caller
+        self._endpoint = caller.endpoint(name)
+        self._client = caller.client(name)
+        self.secret = self._client.api_key if self._endpoint.api_key_env else None
+        self.where = f"endpoint {name} at {self._endpoint.base_url}"
+
+    async def upload(self, name: str, file: IO[bytes]) -> str:
+        """Uploads lines; gives the id of the file. Raises InputError where the endpoint takes no files."""
+
+        async def send() -> str:
+            file.seek(0)
+            made = await self._client.files.create(
+                file=(f"{name}.jsonl", file, "application/jsonl"), purpose="batch", timeout=UPLOAD_S
+            )
+            return _id_of(made)
+
+        return await self._or_none(send)
+
+    async def create(self, local_id: str, file_id: str) -> str:
+        """Makes a batch of an uploaded file, once; gives its id."""
+        tried = False
+
+        async def send() -> str:
+            nonlocal tried
+            # After a failure on the way nobody knows whether the batch was made; a second one would be paid, too.
+            if tried and (found := await self._found(local_id)) is not None:
+                return found
+            tried = True
+            made = await self._client.batches.create(
+                input_file_id=file_id, endpoint=PATH, completion_window="24h", metadata={MARK: local_id}
+            )
+            return _id_of(made)
+
+        return await self._or_none(send)
+
+    async def find(self, local_id: str) -> str | None:
+        """The endpoint's id of the batch that bears our id."""
+        return await self._or_none(lambda: self._found(local_id))
+
+    async def state(self, batch_id: str) -> Batch:
+        """How far a batch is. Raises GoneError where the endpoint does not know it."""
+
+        async def send() -> Batch:
+            batch = await self._client.batches.retrieve(batch_id)
+            _id_of(batch)
+            return batch
+
+        try:
+            return await self._patiently(send)
+        except openai.NotFoundError:
+            raise GoneError from None
+
+    async def read(self, file_id: str, take: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+        """Gives the lines of a file to `take`, some hundreds at a time. A file that broke off is given from its start.
+
+        Raises GoneError where the endpoint does not know the file.
+        """
+
+        async def send() -> None:
+            rest, lines = b"", list[str]()
+            async with self._client.files.with_streaming_response.content(file_id) as response:
+                async for part in response.iter_bytes():
+                    # Only at line breaks: text may hold other characters that count as such elsewhere.
+                    *whole, rest = (rest + part).split(b"\n")
+                    lines.extend(line.decode(errors="replace") for line in whole)
+                    if len(lines) >= LINES_AT_ONCE:
+                        await take(lines)
+                        lines = []
+            await take([*lines, rest.decode(errors="replace")])
+
+        try:
+            await self._patiently(send)
+        except openai.NotFoundError:
+            raise GoneError from None
+
+    async def _found(self, local_id: str) -> str | None:
+        seen: set[str] = set()
+        async for batch in await self._client.batches.list(limit=100):
+            if batch.id in seen:  # a list that begins again
+                break
+            seen.add(batch.id)
+            if (batch.metadata or {}).get(MARK) == local_id:
+                return batch.id
+        return None
+
+    async def _or_none(self, send: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await self._patiently(send)
+        except openai.NotFoundError:
+            raise InputError(f"{self.where} has no batch interface (HTTP 404); run without --batch") from None
+
+    async def _patiently(self, send: Callable[[], Awaitable[T]]) -> T:
+        started, pause = time.monotonic(), _FIRST_PAUSE_S
+        while True:
+            self._caller.sent[self._endpoint.name] += 1
+            wish = 0.0
+            try:
+                return await send()
+            except openai.NotFoundError:
+                raise
+            except openai.APIStatusError as error:
+                self._check(error)
+                said, wish = f"HTTP {error.status_code}", min(retry_after(error.response), MAX_WAIT_S)
+            except _UNREACHED as error:
+                said = one_line(error, self.secret).rstrip(".") or type(error).__name__
+            if time.monotonic() - started >= self._endpoint.patience_s:
+                raise ServiceError(
+                    f"{self.where} does not answer about batches ({said}); run the same command again later"
+                )
+            await self._caller.stop.pause(jittered(max(pause, wish)))
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _check(self, error: openai.APIStatusError) -> None:
+        """Raises ServiceError where asking again would not help. Not chained: the words may repeat the key."""
+        status = error.status_code
+        if status in (401, 402, 403):
+            variable = self._endpoint.api_key_env or "api_key_env of the endpoint"
+            raise ServiceError(f"{self.where} refuses access (HTTP {status}); check the key in {variable}") from None
+        if status < 500 and status not in PASSING:
+            body = error.body if isinstance(error.body, dict) else {}
+            said = f"HTTP {status} {one_line(body.get('message'), self.secret)}".strip()
+            raise ServiceError(f"{self.where} refuses the batch ({said}); see its documentation") from None
+
+
+def _id_of(made: object) -> str:
+    found = getattr(made, "id", None)
+    if not isinstance(found, str) or not found:
+        raise GarbledReplyError("the answer has no id")
+    return found

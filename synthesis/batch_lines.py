@@ -1,0 +1,87 @@
+"""The lines of a batch interface: one call, or one outcome, each. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from synthesis.call import Call, Failure, Outcome
+from synthesis.reply import GarbledReplyError, reply_of
+
+PATH: Literal["/v1/chat/completions"] = "/v1/chat/completions"
+PASSING = (408, 409, 425, 429)
+_FORMAT = (400, 422)
+_DETAIL = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one line of a batch's files says; `may_be_format`: the response format may be what was refused."""
+
+    key: str
+    outcome: Outcome
+    may_be_format: bool = False
+
+
+def line_of(call: Call, *, structured: bool) -> bytes:
+    """The line that asks a call; it ends with a line break."""
+    line = {"custom_id": call.key, "method": "POST", "url": PATH, "body": call.body(structured=structured)}
+    return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+
+
+def parted(calls: Iterable[Call], structured: bool, most_lines: int, most_bytes: int) -> Iterator[list[Call]]:
+    """The calls in groups whose lines fit into one batch. A line that is too long for any has one of its own."""
+    group: list[Call] = []
+    size = 0
+    for call in calls:
+        length = len(line_of(call, structured=structured))
+        if group and (len(group) >= most_lines or size + length > most_bytes):
+            yield group
+            group, size = [], 0
+        group.append(call)
+        size += length
+    if group:
+        yield group
+
+
+def read_line(text: str, *, structured: bool, secret: str | None) -> Line | None:
+    """What a line of an output or error file says, None where it says nothing that can be read.
+
+    `secret` is taken out of the endpoint's words.
+    """
+    try:
+        data = json.loads(text)
+        key, response, error = data["custom_id"], data.get("response") or {}, data.get("error") or {}
+        status = response.get("status_code")
+        body = response.get("body")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if not isinstance(key, str):
+        return None
+    if status == 200:
+        try:
+            return Line(key, reply_of(body, structured=structured, batch=True))
+        except GarbledReplyError as garbled:
+            return Line(key, Failure(reason="not_answered", detail=str(garbled)))
+    words = _words(body, error, secret)
+    if isinstance(status, int) and 400 <= status < 500 and status not in PASSING:
+        failure = Failure(reason="rejected", detail=f"HTTP {status} {words}".strip())
+        return Line(key, failure, may_be_format=structured and status in _FORMAT)
+    said = f"HTTP {status} {words}" if status else words or "the line has no response"
+    return Line(key, Failure(reason="not_answered", detail=said.strip()))
+
+
+def _words(body: object, error: object, secret: str | None) -> str:
+    """The endpoint's words about a line, on one line."""
+    for each in (body.get("error") if isinstance(body, dict) else None, error):
+        if isinstance(each, dict) and (found := each.get("message") or each.get("code")):
+            return one_line(found, secret)
+    return ""
+
+
+def one_line(words: Any, secret: str | None) -> str:
+    """An endpoint's words on one line, cut short, and without the key should they repeat it."""
+    text = " ".join(str(words or "").split())
+    return (text.replace(secret, "[key]") if secret else text)[:_DETAIL]

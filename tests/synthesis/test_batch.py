@@ -1,0 +1,455 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from synthesis.batch import BatchState, run_batches
+from synthesis.client import Caller
+from synthesis.elicit import estimates
+from synthesis.ledger import Ledger, SentBatch
+from synthesis.panel import Endpoint, Labeler
+from synthesis.question import Question
+from synthesis.run import run_questions
+from tests.synthesis.batch_stub import Answered, BatchStub, Body, batch_stub
+from warehouse.errors import InputError, ServiceError
+from warehouse.records import Estimate, PropositionText, Record, Request, now, proposition_id
+
+VERBALISED = Labeler(name="v", endpoint="e", model="m", prompt="verbalised", method="verbalised", max_tokens=64)
+SAMPLED = Labeler(
+    name="s", endpoint="e", model="n", prompt="verbalised", method="mean_of_samples", samples=3, temperature=1.0
+)
+COUNT = 7
+
+
+def proposition(number: int) -> PropositionText:
+    # Characters that only some count as line breaks.
+    premise, hypothesis = f"It is day {number} of the rain\u2028 and \x85 more.", "The river is high."
+    return PropositionText(proposition_id=proposition_id(premise, hypothesis), premise=premise, hypothesis=hypothesis)
+
+
+def completion(text: str, tokens: tuple[int, int] = (100, 10)) -> Body:
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    return {"choices": [choice], "usage": {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}}
+
+
+def drawn(body: Body) -> Answered:
+    """The same reply to the same body: a probability, and sometimes words that hold none."""
+    number = int(hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:4], 16)
+    text = f'{{"reasoning": "\u2028 \x85 so.", "probability": {number % 101 / 100}}}' if number % 4 else "I cannot say."
+    return 200, completion(text)
+
+
+def settings(url: str, **fields: Any) -> Endpoint:
+    known = {"price_in": 2.0, "price_out": 8.0, "patience_s": 20.0}
+    return Endpoint(name="e", base_url=url, **(known | fields))
+
+
+def questions(count: int, *labelers: Labeler) -> Iterator[Question]:
+    for labeler in labelers or (VERBALISED,):
+        yield from estimates(map(proposition, range(count)), labeler)
+
+
+class Ran:
+    """What a run came to."""
+
+    def __init__(self) -> None:
+        self.rows: list[Record] = []
+        self.states: list[BatchState] = []
+        self.spent = 0.0
+        self.asked = 0
+        self.reason: str | None = None
+
+    @property
+    def requests(self) -> list[Request]:
+        return [row for row in self.rows if isinstance(row, Request)]
+
+    @property
+    def statuses(self) -> Counter[str]:
+        return Counter(row.status for row in self.requests)
+
+    @property
+    def estimates(self) -> dict[tuple[str, str], float | None]:
+        rows = (row for row in self.rows if isinstance(row, Estimate))
+        return {(row.proposition_id, row.labeler): row.probability for row in rows}
+
+
+def run(
+    url: str,
+    ledger: Path | str,
+    count: int = COUNT,
+    *labelers: Labeler,
+    batch: bool = True,
+    max_cost: float | None = None,
+    stop_at: str | None = None,
+    endpoint: dict[str, Any] | None = None,
+    **options: Any,
+) -> Ran:
+    ran = Ran()
+
+    async def collect() -> None:
+        with Ledger.open(ledger) as kept:
+            async with Caller([settings(url, **endpoint or {})], kept, labelers, max_cost, 0.01) as caller:
+                asked = questions(count, *labelers)
+
+                def on_state(state: BatchState) -> None:
+                    ran.states.append(state)
+                    if stop_at == "submitted":
+                        caller.stop.set("the test stops it")
+
+                if batch:
+                    answers = run_batches(asked, caller, "e", **{"poll_s": 0.01, "on_state": on_state, **options})
+                else:
+                    answers = run_questions(asked, caller, 8)
+                async with aclosing(answers):
+                    async for each in answers:
+                        ran.rows.extend(row for answer in each for row in answer.rows)
+                assert caller.budget.held == pytest.approx(0.0, abs=1e-9)
+                ran.spent, ran.asked, ran.reason = caller.budget.spent, caller.asked, caller.stop.reason
+
+    asyncio.run(collect())
+    return ran
+
+
+def known_batches(ledger: Path | str) -> list[SentBatch]:
+    async def look() -> list[SentBatch]:
+        with Ledger.open(ledger) as kept:
+            return await kept.batches("e")
+
+    return asyncio.run(look())
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite"
+
+
+def test_it_comes_to_the_same_as_asking_at_once(tmp_path: Path) -> None:
+    with batch_stub(drawn, polls=2, shuffled=True, twice=True) as stub:
+        at_once = run(stub.url, tmp_path / "1", COUNT, VERBALISED, SAMPLED, batch=False)
+        batch = run(stub.url, tmp_path / "2", COUNT, VERBALISED, SAMPLED, requests_per_batch=10)
+        assert all(count == 1 for count in stub.asked.values())
+        models = [{json.loads(line)["body"]["model"] for line in file.splitlines()} for file in uploads(stub)]
+    assert all(len(each) == 1 for each in models)
+    assert batch.estimates == at_once.estimates
+    assert len(batch.estimates) == 2 * COUNT
+    assert batch.statuses == at_once.statuses
+    assert {row.request_id for row in batch.requests} == {row.request_id for row in at_once.requests}
+    assert batch.asked == len(batch.requests) == len(stub.asked)
+    # 100 tokens in at 2 and 10 out at 8 a million, by hand; half of it in a batch
+    assert [row.cost for row in at_once.requests] == pytest.approx([280e-6] * len(at_once.requests))
+    assert [row.cost for row in batch.requests] == pytest.approx([140e-6] * len(batch.requests))
+    assert batch.spent == pytest.approx(140e-6 * len(batch.requests))
+    assert all(json.loads(row.parameters)["batch"] is True for row in batch.requests)
+    assert batch.states[-1] == BatchState(len(stub.asked), len(stub.asked), 0)
+
+
+def uploads(stub: BatchStub) -> list[bytes]:
+    return [stub.files[batch["input_file_id"]] for batch in stub.batches.values()]
+
+
+def test_a_second_run_sends_nothing_and_says_the_same(ledger: Path) -> None:
+    with batch_stub(drawn) as stub:
+        first = run(stub.url, ledger)
+        stub.interface = False
+        events = len(stub.events)
+        second = run(stub.url, ledger)
+        assert len(stub.events) == events
+    assert sorted(row.request_id for row in first.requests) == sorted(row.request_id for row in second.requests)
+    assert second.estimates == first.estimates
+    assert (second.asked, second.spent) == (0, 0.0)
+    assert not known_batches(ledger)
+
+
+RUNNER = """
+import asyncio, os, sys
+from pathlib import Path
+from synthesis.ledger import Ledger
+from tests.synthesis import test_batch
+
+if sys.argv[3] == "kept":
+    async def remove(self, batch):
+        os._exit(9)
+    Ledger.remove_batch = remove
+test_batch.run(sys.argv[1], sys.argv[2])
+"""
+
+
+KILLED_AT = ("uploading", "uploaded", "creating", "created", "polled", "half", "kept")
+
+
+@pytest.mark.parametrize(("event", "number"), [*((event, 1) for event in KILLED_AT), ("uploaded", 2), ("created", 2)])
+def test_a_run_that_is_killed_is_taken_up_and_nothing_is_asked_twice(ledger: Path, event: str, number: int) -> None:
+    with batch_stub(drawn, polls=1) as stub:
+        process: subprocess.Popen[bytes] | None = None
+
+        def kill(now_at: str) -> bool:
+            if process is not None and now_at == event and stub.events.count(event) == number:
+                process.kill()
+                process.wait()
+                return True
+            return False
+
+        stub.on_event = kill
+        process = subprocess.Popen([sys.executable, "-c", RUNNER, stub.url, str(ledger), event])
+        assert process.wait(timeout=60) in (-9, 9)
+        assert len(known_batches(ledger)) == 1
+        resumed = run(stub.url, ledger)
+        assert set(stub.asked.values()) == {1}
+        assert len(stub.asked) == len(resumed.requests)
+    assert len(resumed.estimates) == COUNT
+    assert [row.cost for row in resumed.requests] == pytest.approx([140e-6] * len(resumed.requests))
+    assert not known_batches(ledger)
+
+
+def test_replies_that_nobody_asks_for_any_more_are_kept_too(ledger: Path) -> None:
+    with batch_stub(drawn, polls=3) as stub:
+        stopped = run(stub.url, ledger, stop_at="submitted")
+        assert (stopped.reason, stopped.rows) == ("the test stops it", [])
+        assert len(known_batches(ledger)) == 1
+        for _ in range(5):
+            run(stub.url, ledger, 0)
+        assert not known_batches(ledger)
+        uploaded = stub.events.count("uploaded")
+        run(stub.url, ledger)
+        assert set(stub.asked.values()) == {1}
+        # Only the further tries of what could not be read
+        assert stub.events.count("uploaded") - uploaded <= 2
+
+
+def test_two_runs_at_a_time_ask_everything_once(ledger: Path) -> None:
+    with batch_stub(drawn, polls=3) as stub:
+        command = [sys.executable, "-c", RUNNER, stub.url, str(ledger), "none"]
+        others = [subprocess.Popen(command) for _ in range(2)]
+        mine = run(stub.url, ledger)
+        assert [other.wait(timeout=60) for other in others] == [0, 0]
+        assert set(stub.asked.values()) == {1}
+    assert len(mine.estimates) == COUNT
+
+
+def test_two_streams_of_one_run_ask_everything_once(ledger: Path) -> None:
+    async def both(url: str) -> list[int]:
+        with Ledger.open(ledger) as kept:
+            async with Caller([settings(url)], kept) as caller:
+
+                async def stream() -> int:
+                    return sum([len(each) async for each in run_batches(questions(COUNT), caller, "e", poll_s=0.01)])
+
+                return await asyncio.gather(stream(), stream())
+
+    with batch_stub(drawn, polls=3) as stub:
+        assert asyncio.run(both(stub.url)) == [COUNT, COUNT]
+        assert set(stub.asked.values()) == {1}
+
+
+def test_what_does_not_come_is_a_failure_and_is_asked_again_by_the_next_run(ledger: Path) -> None:
+    with batch_stub(lambda body: (200, completion('{"probability": 0.5}')), lose=2) as stub:
+        first = run(stub.url, ledger)
+        assert first.statuses == {"answered": COUNT - 2, "failed": 2}
+        assert {row.reason for row in first.requests if row.status == "failed"} == {
+            "not_answered: no line in the batch's files"
+        }
+        assert len(first.estimates) == COUNT - 2
+        assert first.states[-1] == BatchState(COUNT, COUNT - 2, 2)
+        assert first.asked == COUNT
+        stub.lose = 0
+        second = run(stub.url, ledger)
+    assert second.statuses == {"answered": COUNT}
+    assert second.asked == 2
+
+
+def test_a_batch_that_expires_keeps_what_was_done(ledger: Path) -> None:
+    with batch_stub(drawn, ends="expired", expire_after=3) as stub:
+        ran = run(stub.url, ledger, COUNT, SAMPLED)
+        assert sum(stub.asked.values()) == 3
+    assert sum(ran.statuses.values()) == 3 * COUNT
+    assert ran.statuses["failed"] == 3 * COUNT - 3
+    failed = {row.reason for row in ran.requests if row.status == "failed"}
+    assert failed == {"not_answered: It could not be done in time."}
+    assert ran.spent == pytest.approx(3 * (100 * 2 + 10 * 8) / 2 / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(404, "rejected"), (413, "rejected"), (429, "not_answered"), (500, "not_answered")],
+)
+def test_lines_with_a_status(ledger: Path, status: int, reason: str) -> None:
+    def answer(body: Body) -> Answered:
+        if "day 3" in str(body["messages"]):
+            return status, {"error": {"message": f"too\nlong for {body['model']}"}}
+        return 200, completion('{"probability": 0.5}')
+
+    with batch_stub(answer) as stub:
+        ran = run(stub.url, ledger)
+    assert ran.statuses == {"answered": COUNT - 1, "failed": 1}
+    (failed,) = (row for row in ran.requests if row.status == "failed")
+    assert failed.reason == f"{reason}: HTTP {status} too long for m"
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"choices": []}, {"choices": "x"}, {"choices": [{"message": {"content": 3}}]}, [], None, "text"]
+)
+def test_a_body_that_is_no_completion_is_never_a_number(ledger: Path, body: Any) -> None:
+    with batch_stub(lambda sent: (200, body)) as stub:
+        ran = run(stub.url, ledger)
+    assert sum(ran.statuses.values()) == len(ran.requests)
+    assert ran.statuses["answered"] == 0
+    assert set(ran.estimates.values()) <= {None}
+
+
+def test_a_response_format_that_is_refused_is_left_out_once(ledger: Path) -> None:
+    def answer(body: Body) -> Answered:
+        if "response_format" in body:
+            return 400, {"error": {"message": "response_format is not supported"}}
+        if "day 3" in str(body["messages"]):
+            return 400, {"error": {"message": "too long"}}
+        return 200, completion('{"probability": 0.5}')
+
+    with batch_stub(answer) as stub:
+        ran = run(stub.url, ledger)
+        assert all("response_format" in body for body in stub.bodies[:COUNT])
+        assert not any("response_format" in body for body in stub.bodies[COUNT:])
+        assert len(stub.bodies) == 2 * COUNT
+    assert ran.statuses == {"answered": COUNT - 1, "failed": 1}
+    assert ran.asked == COUNT
+    answered = [row for row in ran.requests if row.status == "answered"]
+    assert {json.loads(row.parameters)["structured"] for row in answered} == {False}
+
+
+def test_the_limit_of_cost_holds_and_what_fits_is_done(ledger: Path) -> None:
+    with batch_stub(lambda body: (200, completion('{"probability": 0.5}', (100, 10)))) as stub:
+        most = 0.001
+        ran = run(stub.url, ledger, 40, max_cost=most)
+        assert 0 < sum(stub.asked.values()) < 40
+        assert ran.spent == pytest.approx(140e-6 * sum(stub.asked.values()))
+        assert ran.spent <= most
+        assert ran.reason is not None
+        assert "limit of 0.001" in ran.reason
+        assert len(ran.requests) == sum(stub.asked.values())
+        # The rest, without a limit
+        run(stub.url, ledger, 40)
+        assert len(stub.asked) == 40
+        assert set(stub.asked.values()) == {1}
+
+
+def test_a_batch_that_fails_validation_is_one_line_and_is_forgotten(ledger: Path) -> None:
+    with batch_stub(drawn, ends="failed") as stub:
+        with pytest.raises(ServiceError, match=r"refuses the batch .*: Line 1 is no good") as caught:
+            run(stub.url, ledger)
+        assert "\n" not in str(caught.value)
+        assert not known_batches(ledger)
+        stub.ends = "completed"
+        assert len(run(stub.url, ledger).estimates) == COUNT
+
+
+def test_an_endpoint_without_batches_says_what_to_do(ledger: Path) -> None:
+    with batch_stub(drawn, interface=False) as stub, pytest.raises(InputError, match="run without --batch"):
+        run(stub.url, ledger)
+    assert not known_batches(ledger)
+
+
+def test_a_key_that_is_refused_is_not_shown(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_KEY", "hunter2")
+    for status, words in ((401, "check the key in THE_KEY"), (400, "refuses the batch")):
+        with batch_stub(drawn, statuses=[status]) as stub, pytest.raises(ServiceError, match=words) as caught:
+            run(stub.url, ledger, endpoint={"api_key_env": "THE_KEY"})
+        assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("event", ["uploading", "uploaded", "creating", "created", "polled", "half"])
+def test_a_connection_that_is_cut_once_costs_nothing(ledger: Path, event: str) -> None:
+    with batch_stub(lambda body: (200, completion('{"probability": 0.5}')), shuffled=True) as stub:
+        stub.on_event = lambda at: at == event and stub.events.count(event) == 1
+        ran = run(stub.url, ledger)
+        assert set(stub.asked.values()) == {1}
+        assert len(stub.batches) == 1
+    assert ran.statuses == {"answered": COUNT}
+
+
+def test_an_endpoint_in_trouble_is_asked_again(ledger: Path) -> None:
+    with batch_stub(drawn, statuses=[500, 429, 200, 503, 200, 200, 502]) as stub:
+        assert len(run(stub.url, ledger).estimates) == COUNT
+        assert set(stub.asked.values()) == {1}
+
+
+def test_an_endpoint_that_stays_down_is_one_line(ledger: Path) -> None:
+    with pytest.raises(ServiceError, match="does not answer about batches") as caught:
+        run("http://127.0.0.1:1/v1", ledger, endpoint={"patience_s": 0.1})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_batch_that_the_endpoint_does_not_know_is_not_paid_twice_rashly(ledger: Path, old: bool) -> None:
+    async def age() -> None:
+        with Ledger.open(ledger) as kept:
+            (batch,) = await kept.batches("e")
+            await kept.remove_batch(batch)
+            await kept.put_batch(replace(batch, created_at=(now() - timedelta(days=3)).isoformat()))
+
+    with batch_stub(drawn, polls=100) as stub:
+        run(stub.url, ledger, stop_at="submitted")
+        stub.batches.clear()
+        stub.polls = 0
+        if not old:
+            with pytest.raises(ServiceError, match="does not know the batch"):
+                run(stub.url, ledger)
+            return
+        asyncio.run(age())
+        assert len(run(stub.url, ledger).estimates) == COUNT
+
+
+def test_two_questions_that_ask_the_same_pay_once(ledger: Path) -> None:
+    twin = VERBALISED.model_copy(update={"name": "twin"})
+    with batch_stub(lambda body: (200, completion('{"probability": 0.5}'))) as stub:
+        ran = run(stub.url, ledger, COUNT, VERBALISED, twin)
+        assert len(stub.asked) == COUNT
+    assert len(ran.requests) == 2 * COUNT
+    assert sum(row.cost or 0.0 for row in ran.requests) == pytest.approx(140e-6 * COUNT)
+    assert Counter(row.cached for row in ran.requests) == {True: COUNT, False: COUNT}
+
+
+@pytest.mark.parametrize("options", [{"requests_per_batch": 3}, {"bytes_per_batch": 2500}, {"bytes_per_batch": 1}])
+def test_batches_stay_within_their_limits(ledger: Path, options: dict[str, int]) -> None:
+    with batch_stub(lambda body: (200, completion('{"probability": 0.5}'))) as stub:
+        ran = run(stub.url, ledger, **options)
+        sizes = [(len(file.splitlines()), len(file)) for file in uploads(stub)]
+    assert len(sizes) > 1
+    assert all(lines <= options.get("requests_per_batch", COUNT) for lines, _ in sizes)
+    assert all(size <= options.get("bytes_per_batch", 10**9) or lines == 1 for lines, size in sizes)
+    assert len(ran.estimates) == COUNT
+
+
+def test_on_postgres(database: str) -> None:
+    with batch_stub(drawn, polls=2) as stub:
+        run(stub.url, database, stop_at="submitted")
+        assert len(known_batches(database)) == 1
+        ran = run(stub.url, database)
+        assert set(stub.asked.values()) == {1}
+    assert len(ran.estimates) == COUNT
+    assert not known_batches(database)
+
+
+def test_with_a_real_model_behind_it(ledger: Path, llm_url: str) -> None:
+    def forward(body: Body) -> Answered:
+        answer = httpx.post(f"{llm_url}/chat/completions", json=body, timeout=120, trust_env=False)
+        return answer.status_code, answer.json()
+
+    with batch_stub(forward) as stub:
+        ran = run(stub.url, ledger, 3)
+        assert set(stub.asked.values()) == {1}
+    assert ran.statuses["failed"] == 0
+    assert len(ran.estimates) == 3
+    assert all(value is None or 0 <= value <= 1 for value in ran.estimates.values())
+    assert all(row.tokens_in for row in ran.requests)
