@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from itertools import pairwise
 
 from datasketch import MinHash, MinHashLSH
@@ -34,7 +35,8 @@ _NEGATIONS = frozenset({"no", "not", "cannot", "never", "none", "nobody", "nothi
 }
 
 
-def words(text: str) -> list[str]:
+@lru_cache(maxsize=1024)
+def words(text: str) -> tuple[str, ...]:
     """The words in one case and without punctuation. Signs such as % and $ stay; a mark is with its letter."""
     found: list[str] = []
     inside = False
@@ -49,7 +51,7 @@ def words(text: str) -> list[str]:
             inside = True
         else:
             inside = False
-    return found
+    return tuple(found)
 
 
 def _counts(char: str) -> bool:
@@ -132,6 +134,7 @@ def band_length(threshold: float) -> int:
     return max(enough, default=1)
 
 
+@lru_cache(maxsize=64)  # a text is looked for, and then most often added
 def _signature(of: frozenset[tuple[str, str]]) -> MinHash:
     signature = _EMPTY_SIGNATURE.copy()
     signature.update_batch([" ".join(pair).encode() for pair in of])
