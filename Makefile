@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 STUDIO := .venv-label-studio
+PEER := .venv-distilabel
 BIN := $(VENV)/bin
 SELECT ?= -m 'not slow'
 PIP_FLAGS ?= --quiet --disable-pip-version-check
@@ -29,14 +30,14 @@ lint: $(VENV)/.ready  ## ruff and the import contract
 types: $(VENV)/.ready  ## strict mypy
 	@$(BIN)/mypy
 
-bench: setup  ## the figures of benchmarks/README.md, each beside its peer
+bench: setup $(PEER)/.ready  ## the figures of benchmarks/README.md, each beside its peer
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --constraint requirements/odds.txt --editable '.[bench]'
-	@for figure in agreement consensus merge publish; do \
+	@for figure in agreement consensus merge publish synthesis; do \
 	  echo "== benchmarks/$$figure.py"; PYTHONPATH=. $(BIN)/python -m benchmarks.$$figure || exit 1; done
 
 clean:  ## stop the demo's Label Studio; remove the environments, the demo's data and the caches
 	@if [ -x $(BIN)/odds ] && [ -f demo/odds.toml ]; then $(BIN)/odds --config demo/odds.toml studio stop; fi
-	rm -rf $(VENV) $(STUDIO) demo build .mypy_cache .ruff_cache .import_linter_cache *.egg-info
+	rm -rf $(VENV) $(STUDIO) $(PEER) demo build .mypy_cache .ruff_cache .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: $(VENV)/.ready $(STUDIO)/.ready  ## write the versions that are installed into requirements/
@@ -59,4 +60,10 @@ $(STUDIO)/.ready: requirements/label-studio.txt
 	@$(PYTHON) -m venv $(STUDIO)
 	@$(STUDIO)/bin/python -m pip install $(PIP_FLAGS) --upgrade pip
 	@$(STUDIO)/bin/python -m pip install $(PIP_FLAGS) --constraint requirements/label-studio.txt label-studio
+	@touch $@
+
+# A peer of the benchmarks, apart from the product: it imports requests without asking for it.
+$(PEER)/.ready:
+	@$(PYTHON) -m venv $(PEER)
+	@$(PEER)/bin/python -m pip install $(PIP_FLAGS) 'distilabel[openai]==1.5.3' requests
 	@touch $@

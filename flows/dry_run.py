@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
@@ -24,14 +25,12 @@ def plan_table(settings: Settings, work: Planned, *, batch: bool) -> Group:
     """A row for each who is asked, and the sum of several."""
     with reading(settings) as warehouse:
         found = plans(settings, warehouse, work(settings, warehouse), Limits(batch=batch))
-    table = Table("asked", "model", header_style="bold")
-    for name in ("questions", "in the ledger", "requests", "tokens in", "tokens out", "cost", "at most"):
-        table.add_column(name, justify="right")
+    table = Table("asked", header_style="bold", box=SIMPLE_HEAD)
+    for name in ("in the ledger", "requests", "tokens in", "tokens out", "cost", "at most"):
+        table.add_column(name, justify="right", min_width=max(map(len, name.split())))
     for each in [*found, *([total(found)] if len(found) > 1 else [])]:
-        counts = (each.questions, each.kept, each.requests, each.tokens_in, each.tokens_out)
-        table.add_row(
-            each.asker, each.model, *(f"{count:,.0f}" for count in counts), _money(each.cost), _money(each.most_cost)
-        )
+        counts = (each.kept, each.requests, each.tokens_in, each.tokens_out)
+        table.add_row(each.asker, *(f"{count:,.0f}" for count in counts), _money(each.cost), _money(each.most_cost))
     return Group(table, REMARK)
 
 
@@ -53,4 +52,6 @@ def total(plans: list[Plan]) -> Plan:
 
 
 def _money(value: float | None) -> str:
-    return "no price" if value is None else f"{value:,.4f}" if value < 1 else f"{value:,.2f}"
+    if value is None:
+        return "no price"
+    return f"{value:,.2f}" if value >= 1 or not value else f"{value:.4f}"

@@ -85,7 +85,8 @@ def request_lines(stage: str, total: int, clock: Callable[[], float] = time.mono
 
 def said(asked: Asked, seconds: float) -> str:
     """Rate, what was not answered, and cost so far, as a few words."""
-    parts = [f"{asked.requests / max(seconds, 1e-9):,.0f} requests/s"]
+    rate = asked.requests / max(seconds, 1e-9)
+    parts = [f"{rate:,.0f} requests/s" if rate >= 10 else f"{rate:.1f} requests/s"]
     parts += [f"{asked.refused:,} refused"] if asked.refused else []
     parts += [f"{asked.failed:,} failed"] if asked.failed else []
     parts += [f"cost {asked.cost:.2f}"] if asked.cost else []

@@ -22,6 +22,8 @@ Omittable = Literal["temperature", "seed", "max_tokens"]
 DerivedKind = Literal["strengthened", "weakened", "negation", "paraphrase", "conjunction", "rewritten"]
 MadeKind = Literal["proposed", DerivedKind]
 
+NEIGHBOURS = 2
+
 PROMPTS_OF_KIND: Mapping[DerivedKind, str] = {
     "strengthened": "strengthen",
     "weakened": "weaken",
@@ -138,7 +140,7 @@ class Labeler(Asker):
     prompt: Text
     method: Method
     samples: Positive = 1
-    compared_with: Positive = 2
+    compared_with: Positive = NEIGHBOURS
 
     @model_validator(mode="after")
     def _method_is_possible(self) -> Labeler:
@@ -146,7 +148,7 @@ class Labeler(Asker):
             raise ValueError("samples is 2 or more with the method mean_of_samples, and 1 with every other method")
         if self.method == "mean_of_samples" and self.temperature == 0:
             raise ValueError("mean_of_samples needs a temperature above 0: its samples would all be the same")
-        if self.method != "pairwise" and "compared_with" in self.model_fields_set:
+        if self.method != "pairwise" and self.compared_with != NEIGHBOURS:
             raise ValueError("compared_with belongs to the method pairwise")
         return self
 

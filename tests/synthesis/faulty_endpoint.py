@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -53,6 +53,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    body: dict[str, Any]
 
     def do_POST(self) -> None:
         endpoint = cast(FaultyEndpoint, cast(Any, self.server).endpoint)
@@ -63,15 +64,12 @@ class _Handler(BaseHTTPRequestHandler):
             endpoint.headers.append({name.lower(): value for name, value in self.headers.items()})
             endpoint.in_flight += 1
             endpoint.most_in_flight = max(endpoint.most_in_flight, endpoint.in_flight)
+        self.body = body
         try:
             play(self)
         finally:
             with endpoint.lock:
                 endpoint.in_flight -= 1
-
-    @property
-    def body(self) -> dict[str, Any]:
-        return cast(FaultyEndpoint, cast(Any, self.server).endpoint).bodies[-1]
 
     def send(self, status: int, data: bytes, content_type: str = "application/json", **headers: str) -> None:
         self.send_response(status)
@@ -185,5 +183,21 @@ def refuses_text(needle: str, status: int, text: str) -> Fault:
     def play(handler: _Handler) -> None:
         held = needle in handler.body["messages"][-1]["content"]
         (fails(status, f"cannot take {needle}") if held else answers(text))(handler)
+
+    return play
+
+
+def by_text(faults: Mapping[str, Fault], once: Collection[str], otherwise: Fault) -> Fault:
+    """The fault of the text that the last message ends with; for those in `once` the first time alone."""
+    met: set[str] = set()
+
+    def play(handler: _Handler) -> None:
+        last = handler.body["messages"][-1]["content"]
+        text = next(text for text in faults if last.endswith(text))
+        if text in once and text in met:
+            otherwise(handler)
+            return
+        met.add(text)
+        faults[text](handler)
 
     return play

@@ -43,7 +43,8 @@ def call(content: str = "a", **changes: Any) -> Call:
 
 
 def endpoint(url: str, **changes: object) -> Endpoint:
-    settings = {"name": "e", "base_url": url, "timeout_s": 2.0, "max_attempts": 3, "max_in_flight": 4, "patience_s": 0.5}
+    settings = {"name": "e", "base_url": url, "timeout_s": 2.0, "max_attempts": 3, "max_in_flight": 4}
+    settings["patience_s"] = 0.5
     return Endpoint.model_validate(settings | changes)
 
 

@@ -9,6 +9,10 @@ COMMENT ON COLUMN propositions.parent_id IS 'The proposition that it was made fr
 ALTER TABLE requests ADD COLUMN call_key VARCHAR;
 COMMENT ON COLUMN requests.call_key IS 'The key of the call in the ledger: a hash of what was sent. Two requests with one key were paid once. Null in rows older than this column.';
 
+COMMENT ON COLUMN requests.cost IS 'What was paid for it, in the currency of the prices in the settings; null where another request paid for the reply, or prices or counts are not known.';
+COMMENT ON COLUMN requests.cached IS 'Whether another request with the same call paid for the reply.';
+COMMENT ON COLUMN requests.parameters IS 'The sampling parameters that were sent, the number of the attempt, whether the reply was held to a schema (structured) and came in a batch (JSON).';
+
 ALTER TABLE drops ADD COLUMN kept_id VARCHAR;
 COMMENT ON COLUMN drops.kept_id IS 'The row that stands in its place, such as the proposition that a near-duplicate is like; null without one.';
 
