@@ -85,7 +85,9 @@ def _counts(manifest: Manifest) -> str:
         parting += f", nor two that share {manifest.recipe.near_duplicates:.0%} of their words (Jaccard similarity)"
     told = (
         f"Human rows rest on {manifest.n_judgments:,} judgments; {manifest.n_estimates:,} estimates of language models "
-        f"stand beside or instead of them. An order pair says which of two propositions is likelier. {parting}."
+        f"stand beside or instead of them. An order pair says which of two propositions is likelier: one was made so "
+        "(strengthened, weakened), or labelers that were asked in both orders agree (compared). "
+        f"{parting}."
     )
     return "\n".join([*lines, "", told, "`datasets` calls dev `validation`.", ""])
 
