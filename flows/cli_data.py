@@ -170,7 +170,7 @@ def import_groups(
 @studio.command("start")
 def studio_start() -> None:
     """Start the embedded Label Studio and say where it stands."""
-    from flows.services import studio_address, studio_login
+    from flows.studio import studio_address, studio_login
 
     chosen = settings()
     studio_address(chosen)

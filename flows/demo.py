@@ -12,9 +12,10 @@ from flows.console import out, say
 from flows.cycle import announced, asking, cycle, learning
 from flows.imports import import_premises, import_propositions
 from flows.pull import pull
-from flows.services import judged_splits, studio_login
+from flows.services import judged_splits
 from flows.settings import CONFIG_NAME, Settings, load_settings
 from flows.status import as_table, status_of
+from flows.studio import studio_login
 from flows.template import template_text
 from warehouse.errors import InputError
 

@@ -25,7 +25,7 @@ def plan_table(settings: Settings, work: Planned, *, batch: bool) -> Group:
     """A row for each who is asked, and the sum of several."""
     with reading(settings) as warehouse:
         found = plans(settings, warehouse, work(settings, warehouse), Limits(batch=batch))
-    table = Table("asked", header_style="bold", box=SIMPLE_HEAD)
+    table = Table("asked", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for name in ("in the ledger", "requests", "tokens in", "tokens out", "cost", "at most"):
         table.add_column(name, justify="right", min_width=max(map(len, name.split())))
     for each in [*found, *([total(found)] if len(found) > 1 else [])]:

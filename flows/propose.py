@@ -71,9 +71,9 @@ def derived(settings: Settings, warehouse: Warehouse) -> list[Work]:
 
 def _derived(warehouse: Warehouse, proposer: Proposer, kind: DerivedKind) -> Work:
     prompt = load_prompt(proposer.prompt_of(kind))
-    which = (kind, proposer.name, proposer.model, prompt.name, prompt.revision)
+    which = {"asker": proposer.name, "model": proposer.model, "prompt": prompt.name, "prompt_version": prompt.revision}
 
     def questions() -> Iterator[Question]:
-        return derivations(pending_parents(warehouse, *which), proposer, kind)
+        return derivations(pending_parents(warehouse, kind, **which), proposer, kind)
 
-    return Work(proposer, count_parents(warehouse, *which), questions)
+    return Work(proposer, count_parents(warehouse, kind, **which), questions)

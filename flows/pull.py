@@ -9,8 +9,9 @@ from prefect import flow
 from annotation.mapping import SOURCE
 from annotation.sync import pull as pull_from
 from flows.outcome import Outcome
-from flows.services import project_of, writing
+from flows.services import writing
 from flows.settings import load_settings
+from flows.studio import project_of
 from warehouse.queries import latest_update, live_judgment_sources
 from warehouse.store import mark_deleted, merge_all
 

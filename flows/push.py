@@ -9,8 +9,9 @@ from prefect import flow
 from annotation.sync import push as push_to
 from flows.outcome import Outcome
 from flows.progress import progress
-from flows.services import project_of, writing
+from flows.services import writing
 from flows.settings import load_settings
+from flows.studio import project_of
 from warehouse.queries import unpushed_propositions
 from warehouse.store import merge_all
 

@@ -1,22 +1,16 @@
-"""The services a flow stands on, opened from the settings: the warehouse, the LLM endpoints, Label Studio."""
+"""The services a flow stands on, opened from the settings: the warehouse, the ledger, the LLM endpoints."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 
-from annotation import server
-from annotation.studio import Studio, connect
-from annotation.sync import ensure_project
-from flows.progress import note
 from flows.settings import Settings
 from synthesis.ledger import Ledger
 from synthesis.local_llm import serve, weights_path
 from synthesis.panel import EMBEDDED, Endpoint
 from warehouse.connect import At, Warehouse, open_warehouse
-from warehouse.errors import InputError
 from warehouse.queries import consensus_splits
 
 
@@ -58,26 +52,6 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
         yield opened
 
 
-def studio_address(settings: Settings) -> tuple[str, str]:
-    """The address and the token of Label Studio; the embedded one is started where it does not run yet."""
-    if settings.annotation.url == EMBEDDED:
-        command = server.find_command(settings.annotation.command and settings.path(settings.annotation.command))
-        address = server.start(settings.home_path, command, port=settings.annotation.port, on_progress=note)
-        return address.url, address.token
-    name = settings.annotation.token_env
-    token = os.environ.get(name)
-    if not token:
-        raise InputError(f"environment variable {name} is empty: it must hold a token of {settings.annotation.url}")
-    return settings.annotation.url, token
-
-
-def project_of(settings: Settings) -> tuple[Studio, int]:
-    """A client of the Label Studio that the settings name, and their project there, which is made where needed."""
-    client = connect(*studio_address(settings))
-    annotation = settings.annotation
-    return client, ensure_project(client, annotation.project, overlap=annotation.judgments_per_proposition)
-
-
 def estimator_base(settings: Settings) -> str:
     """The base model of the estimator: the embedded model's weights, or what the settings name."""
     base = settings.training.base
@@ -95,16 +69,6 @@ def shown_catalog(settings: Settings) -> str:
 def code_version() -> str:
     """The version of the product that is running."""
     return version("odds")
-
-
-def studio_login(settings: Settings) -> str:
-    """Where Label Studio stands and where the embedded one keeps its login; the password itself is never printed."""
-    if settings.annotation.url != EMBEDDED:
-        return f"Label Studio: {settings.annotation.url}, project {settings.annotation.project}"
-    address = server.running(settings.home_path)
-    if address is None:
-        return "Label Studio is not running; odds studio start"
-    return f"Label Studio: {address.url} (login {address.username}, password in {address.credentials})"
 
 
 def judged_splits(settings: Settings) -> dict[str, int]:

@@ -10,8 +10,9 @@ from annotation.simulate import default_annotators
 from annotation.simulate import simulate as simulate_in
 from flows.outcome import Outcome
 from flows.progress import progress
-from flows.services import project_of, reading
+from flows.services import reading
 from flows.settings import load_settings
+from flows.studio import project_of
 from warehouse.errors import InputError
 from warehouse.queries import simulation_truths
 
