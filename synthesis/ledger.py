@@ -207,7 +207,7 @@ class Ledger:
         """Keeps replies by the keys of their calls, which need no reservation, such as those of a batch."""
         moment = now().isoformat()
         rows = [
-            Row(key, endpoint, model, reply.model_dump_json(exclude_defaults=True, exclude={"kept"}), moment)
+            Row(key, endpoint, model, reply.model_dump_json(exclude_defaults=True), moment)
             for key, reply in replies.items()
         ]
         await asyncio.get_running_loop().run_in_executor(self._thread, self._write, rows)

@@ -80,7 +80,8 @@ class BatchStub:
         return batch
 
     def _work(self, lines: list[Body]) -> Body:
-        good, bad = [], []
+        good: list[Body] = []
+        bad: list[Body] = []
         for number, line in enumerate(lines):
             made: Body = {"id": f"line-{number}", "custom_id": line["custom_id"], "response": None, "error": None}
             if self.expire_after is not None and number >= self.expire_after:

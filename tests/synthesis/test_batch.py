@@ -240,7 +240,7 @@ def test_two_runs_at_a_time_ask_everything_once(ledger: Path) -> None:
 
 
 def test_two_streams_of_one_run_ask_everything_once(ledger: Path) -> None:
-    async def both(url: str) -> list[int]:
+    async def both(url: str) -> tuple[int, int]:
         with Ledger.open(ledger) as kept:
             async with Caller([settings(url)], kept) as caller:
 
@@ -250,7 +250,7 @@ def test_two_streams_of_one_run_ask_everything_once(ledger: Path) -> None:
                 return await asyncio.gather(stream(), stream())
 
     with batch_stub(drawn, polls=3) as stub:
-        assert asyncio.run(both(stub.url)) == [COUNT, COUNT]
+        assert asyncio.run(both(stub.url)) == (COUNT, COUNT)
         assert set(stub.asked.values()) == {1}
 
 
@@ -421,7 +421,7 @@ def test_two_questions_that_ask_the_same_pay_once(ledger: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"requests_per_batch": 3}, {"bytes_per_batch": 2500}, {"bytes_per_batch": 1}])
-def test_batches_stay_within_their_limits(ledger: Path, options: dict[str, int]) -> None:
+def test_batches_stay_within_their_limits(ledger: Path, options: dict[str, Any]) -> None:
     with batch_stub(lambda body: (200, completion('{"probability": 0.5}'))) as stub:
         ran = run(stub.url, ledger, **options)
         sizes = [(len(file.splitlines()), len(file)) for file in uploads(stub)]

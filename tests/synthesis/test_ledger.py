@@ -1,73 +1,153 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
+import psycopg
 import pytest
 
-from synthesis.call import Call, Reply
-from synthesis.ledger import Ledger
+from synthesis.call import About, Call, Reply
+from synthesis.ledger import Ledger, Row, SentBatch
 from warehouse.errors import InputError, ServiceError
+
+T = TypeVar("T")
+
+ABOUT = About(purpose="elicit", asker="a", subject_id="s", prompt="p", prompt_version="1")
 
 WRITER = """
 import asyncio, sys
-from pathlib import Path
-from synthesis.call import Call, Reply
 from synthesis.ledger import Ledger
+from tests.synthesis.test_ledger import call, Reply
 
 async def write(ledger):
     for number in range(int(sys.argv[2]), int(sys.argv[3])):
-        call = Call(endpoint="e", model="m", messages=({"role": "user", "content": str(number)},), max_tokens=1)
-        await ledger.put(call, Reply(text=f"reply {number}"))
+        if await ledger.reserve(call(str(number))) is None:
+            await ledger.keep(call(str(number)), Reply(text=f"reply {number}"))
         print(number, flush=True)
 
-with Ledger.open(Path(sys.argv[1])) as ledger:
+with Ledger.open(sys.argv[1]) as ledger:
     asyncio.run(write(ledger))
 """
 
+HOLDER = """
+import asyncio, sys
+from synthesis.ledger import Ledger
+from tests.synthesis.test_ledger import call, Reply
 
-def call(content: str, **changes: object) -> Call:
-    base = Call(endpoint="e", model="m", messages=({"role": "user", "content": content},), max_tokens=1)
-    return base.model_copy(update=changes)
+async def hold(ledger):
+    calls = [call(str(number)) for number in range(20)]
+    assert await asyncio.gather(*(ledger.reserve(each) for each in calls)) == [None] * 20
+    print("held", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    await asyncio.gather(*(ledger.keep(each, Reply(text="late")) for each in calls))
+    await asyncio.to_thread(sys.stdin.readline)
+
+with Ledger.open(sys.argv[1]) as ledger:
+    asyncio.run(hold(ledger))
+"""
 
 
-def start_writer(path: Path, first: int, end: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path), str(first), str(end)], stdout=subprocess.PIPE, text=True
+def call(content: str, **changes: Any) -> Call:
+    base = Call(endpoint="e", model="m", messages=({"role": "user", "content": content},), max_tokens=1, about=ABOUT)
+    return replace(base, **changes)
+
+
+def reply(text: str) -> Reply:
+    return Reply(text=text)
+
+
+def batch(local_id: str, **changes: Any) -> SentBatch:
+    made = SentBatch(local_id, "e", None, "m", True, (1.0, None), {"k": "r", "l": "s"}, "2026-01-01T00:00:00+00:00")
+    return replace(made, **changes)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return str(tmp_path / "new" / "ledger.sqlite")
+    return str(request.getfixturevalue("database"))
+
+
+def using(where: str | Path, do: Callable[[Ledger], Awaitable[T]]) -> T:
+    async def run() -> T:
+        with Ledger.open(where) as ledger:
+            return await do(ledger)
+
+    return asyncio.run(run())
+
+
+async def recalled(ledger: Ledger, numbers: Sequence[int]) -> list[str | None]:
+    found = await ledger.recall([call(str(number)) for number in numbers])
+    replies = (found.get(call(str(number)).key) for number in numbers)
+    return [each.text if each else None for each in replies]
+
+
+@contextmanager
+def started(script: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def tell(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def test_a_kept_reply_comes_back_whole(where: str) -> None:
+    whole = Reply(
+        text='{"a": "ü\u2028"}',
+        finish_reason="stop",
+        top_logprobs=(("Yes", -0.5), ("No", -1.25)),
+        thinking="hm",
+        tokens_in=3,
+        tokens_out=4,
+        latency_s=0.5,
+        structured=True,
+        batch=True,
+        cost=0.25,
+        paid_by="r",
     )
 
+    async def do(ledger: Ledger) -> tuple[Reply | None, Reply, dict[str, Reply]]:
+        asked = call("a")
+        before = await ledger.reserve(asked)
+        stored = await ledger.keep(asked, whole)
+        return before, stored, await ledger.recall([asked, call("b")])
 
-def texts(path: Path, numbers: range) -> list[str | None]:
-    async def read() -> list[str | None]:
-        with Ledger.open(path) as ledger:
-            kept = [await ledger.get(call(str(number))) for number in numbers]
-        return [reply.text if reply else None for reply in kept]
-
-    return asyncio.run(read())
-
-
-def test_a_kept_reply_comes_back_whole_and_marked_as_cached(tmp_path: Path) -> None:
-    reply = Reply(
-        text='{"a": "ü"}', finish_reason="stop", top_logprobs=(("Yes", -0.5),), tokens_in=3, tokens_out=4, latency_s=0.5
-    )
-
-    async def run() -> tuple[Reply | None, Reply, Reply | None]:
-        with Ledger.open(tmp_path / "new" / "ledger.sqlite") as ledger:
-            before = await ledger.get(call("a"))
-            stored = await ledger.put(call("a"), reply)
-            return before, stored, await ledger.get(call("a"))
-
-    before, stored, after = asyncio.run(run())
+    before, stored, after = using(where, do)
     assert before is None
-    assert stored == reply
-    assert after == reply.model_copy(update={"cached": True})
+    assert stored == whole
+    assert after == {call("a").key: whole}
+
+    async def again(ledger: Ledger) -> Reply | None:
+        assert await asyncio.to_thread(ledger.recall_now, [call("a")]) == after
+        return await ledger.reserve(call("a"))
+
+    assert using(where, again) == whole
 
 
-def test_each_thing_that_is_sent_is_part_of_the_key() -> None:
+def test_each_thing_that_is_sent_is_part_of_the_key_and_nothing_else() -> None:
     others = [
         call("b"),
         call("a", endpoint="f"),
@@ -77,73 +157,318 @@ def test_each_thing_that_is_sent_is_part_of_the_key() -> None:
         call("a", max_tokens=2),
         call("a", top_logprobs=20),
         call("a", response_format={"type": "json_schema"}),
+        call("a", extra={"reasoning_effort": "low"}),
         call("a", attempt=1),
     ]
     keys = {each.key for each in others}
     assert len(keys) == len(others)
     assert call("a").key not in keys
-    assert call("a").key == call("a").key
+    about = About(purpose="judge", asker="z", subject_id="z", prompt="z", prompt_version="9")
+    assert call("a").key == call("a", about=about).key
 
 
-def test_what_was_said_to_be_kept_outlives_a_kill(tmp_path: Path) -> None:
+def test_what_was_said_to_be_kept_outlives_a_kill(where: str) -> None:
+    with started(WRITER, where, 0, 1_000_000) as writer:
+        numbers = [int(said(writer)) for _ in range(25)]
+        writer.send_signal(signal.SIGKILL)
+        assert writer.stdout is not None
+        numbers += [int(line) for line in writer.stdout.read().split("\n")[:-1]]
+    assert using(where, lambda ledger: recalled(ledger, numbers)) == [f"reply {number}" for number in numbers]
+
+
+def test_several_processes_share_one_ledger(where: str) -> None:
+    with (
+        started(WRITER, where, 0, 40) as one,
+        started(WRITER, where, 40, 80) as two,
+        started(WRITER, where, 20, 60) as three,
+    ):
+        for each in (one, two, three):
+            each.communicate(timeout=60)
+        assert [each.returncode for each in (one, two, three)] == [0, 0, 0]
+    assert using(where, lambda ledger: recalled(ledger, range(80))) == [f"reply {number}" for number in range(80)]
+
+
+def test_the_first_reply_stays(where: str) -> None:
+    async def do(ledger: Ledger) -> list[str | None]:
+        await ledger.keep_all("e", "m", {call("1").key: reply("first")})
+        await ledger.keep_all("e", "m", {call("1").key: reply("second"), call("2").key: reply("new")})
+        return await recalled(ledger, [1, 2])
+
+    assert using(where, do) == ["first", "new"]
+
+
+def test_replies_that_come_together_are_written_together(where: str) -> None:
+    groups: list[int] = []
+
+    async def do(ledger: Ledger) -> list[str | None]:
+        write = ledger._store.write
+
+        def counted(rows: Sequence[Row]) -> None:
+            groups.append(len(rows))
+            write(rows)
+
+        ledger._store.write = counted  # type: ignore[method-assign]
+        calls = [call(str(number)) for number in range(200)]
+        await asyncio.gather(*(ledger.reserve(each) for each in calls))
+        await asyncio.gather(*(ledger.keep(each, reply("x")) for each in calls))
+        return await recalled(ledger, range(200))
+
+    assert using(where, do) == ["x"] * 200
+    assert sum(groups) == 200
+    assert len(groups) <= 3
+
+
+def test_who_comes_second_waits_for_the_reply_and_does_not_ask(where: str) -> None:
+    async def do(ledger: Ledger) -> tuple[bool, list[Reply | None]]:
+        assert await ledger.reserve(call("a")) is None
+        waiting = [asyncio.ensure_future(ledger.reserve(call("a"))) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        waited = not any(each.done() for each in waiting)
+        await ledger.keep(call("a"), reply("one"))
+        return waited, await asyncio.wait_for(asyncio.gather(*waiting), 5)
+
+    waited, replies = using(where, do)
+    assert waited
+    assert [each.text for each in replies if each] == ["one"] * 3
+
+
+def test_of_those_who_wait_one_asks_where_the_first_gives_up(where: str) -> None:
+    async def do(ledger: Ledger) -> int:
+        assert await ledger.reserve(call("a")) is None
+        waiting = [asyncio.ensure_future(ledger.reserve(call("a"))) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        ledger.release(call("a"))
+        done, _ = await asyncio.wait(waiting, timeout=2, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.sleep(0.1)
+        done = {each for each in waiting if each.done()}
+        assert [each.result() for each in done] == [None]
+        await ledger.keep(call("a"), reply("one"))
+        return sum(found is not None for found in await asyncio.gather(*waiting))
+
+    assert using(where, do) == 2
+
+
+def test_who_is_called_off_while_it_reserves_leaves_nothing_locked(where: str) -> None:
+    async def do(ledger: Ledger) -> None:
+        for turns in range(4):
+            task = asyncio.ensure_future(ledger.reserve(call("a")))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            if not task.cancelled():
+                ledger.release(call("a"))
+        with Ledger.open(where) as other:
+            assert await asyncio.wait_for(other.reserve(call("a")), 5) is None
+
+    using(where, do)
+
+
+def test_what_is_paid_for_is_kept_where_whoever_asked_is_called_off(where: str) -> None:
+    async def do(ledger: Ledger) -> list[str | None]:
+        await ledger.reserve(call("1"))
+        task = asyncio.ensure_future(ledger.keep(call("1"), reply("paid")))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return await recalled(ledger, [1])
+
+    assert using(where, do) == ["paid"]
+
+
+def test_a_process_that_is_killed_holds_nothing_up(where: str) -> None:
+    async def do(ledger: Ledger) -> None:
+        with started(HOLDER, where) as holder:
+            assert await asyncio.to_thread(said, holder) == "held\n"
+            wanted = asyncio.ensure_future(asyncio.gather(*(ledger.reserve(call(str(n))) for n in range(20))))
+            await asyncio.sleep(1.2)
+            assert not wanted.done()
+            holder.kill()
+            assert await asyncio.wait_for(wanted, 5) == [None] * 20
+
+    using(where, do)
+
+
+def test_a_process_waits_for_the_reply_that_another_one_asked_for(where: str) -> None:
+    async def do(ledger: Ledger) -> None:
+        with started(HOLDER, where) as holder:
+            assert await asyncio.to_thread(said, holder) == "held\n"
+            wanted = asyncio.ensure_future(asyncio.gather(*(ledger.reserve(call(str(n))) for n in range(20))))
+            await asyncio.sleep(0.2)
+            tell(holder)
+            found = await asyncio.wait_for(wanted, 5)
+            assert [each and each.text for each in found] == ["late"] * 20
+            # It lives on, and holds none of them any more.
+            assert holder.poll() is None
+
+    using(where, do)
+
+
+def test_a_lock_is_held_once_here_and_elsewhere(where: str) -> None:
+    async def do(ledger: Ledger) -> None:
+        name = "0123456789abcdef0"
+        with Ledger.open(where) as other:
+            assert await ledger.lock(name)
+            assert not await ledger.lock(name)
+            assert not await other.lock(name)
+            assert await other.lock("f" + name)
+            ledger.unlock(name)
+            await ledger.recall([])  # after what was handed over before
+            assert await other.lock(name)
+            assert not await ledger.lock(name)
+
+    using(where, do)
+
+
+def test_batches_under_way_are_known_until_they_are_forgotten(where: str) -> None:
+    async def do(ledger: Ledger) -> None:
+        old, new = batch("b", created_at="2025-01-01T00:00:00+00:00"), batch("a")
+        for each in (new, old, batch("c", endpoint="f")):
+            await ledger.put_batch(each)
+        assert await ledger.batches("e") == [old, new]
+        await ledger.put_batch(replace(new, batch_id="theirs"))
+        with Ledger.open(where) as other:
+            assert await other.batches("e") == [old, replace(new, batch_id="theirs")]
+            for _ in range(2):
+                await other.remove_batch(old)
+        assert await ledger.batches("e") == [replace(new, batch_id="theirs")]
+
+    using(where, do)
+
+
+def test_the_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
-    writer = start_writer(path, 0, 1_000_000)
-    assert writer.stdout is not None
-    said = [int(writer.stdout.readline()) for _ in range(25)]
-    writer.send_signal(signal.SIGKILL)
-    said += [int(line) for line in writer.stdout.read().split("\n")[:-1]]
-    writer.wait()
-    assert texts(path, range(len(said))) == [f"reply {number}" for number in said]
+    old = {
+        "text": "0.5",
+        "finish_reason": "stop",
+        "top_logprobs": [["Yes", -0.5]],
+        "tokens_in": 3,
+        "tokens_out": 4,
+        "latency_s": 0.25,
+        "cached": False,
+    }
+    with sqlite3.connect(path) as made:
+        made.execute(
+            "create table replies (key text primary key, endpoint text not null, model text not null, "
+            "reply text not null, created_at text not null) without rowid"
+        )
+        made.execute("insert into replies values (?, 'e', 'm', ?, '2026')", [call("1").key, json.dumps(old)])
+        made.execute("pragma user_version = 1")
+    made.close()
+
+    async def do(ledger: Ledger) -> Reply:
+        await ledger.keep_all("e", "m", {call("2").key: reply("new")})
+        await ledger.put_batch(batch("a"))
+        assert await recalled(ledger, [1, 2]) == ["0.5", "new"]
+        return (await ledger.recall([call("1")]))[call("1").key]
+
+    for _ in range(2):
+        assert using(path, do) == Reply(
+            text="0.5",
+            finish_reason="stop",
+            top_logprobs=(("Yes", -0.5),),
+            tokens_in=3,
+            tokens_out=4,
+            latency_s=0.25,
+        )
 
 
-def test_several_processes_share_one_file(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.sqlite"
-    writers = [start_writer(path, first, first + 40) for first in (0, 40, 20)]
-    assert [writer.wait(timeout=60) for writer in writers if writer.communicate()] == [0, 0, 0]
-    assert texts(path, range(80)) == [f"reply {number}" for number in range(80)]
-
-
-def test_the_first_reply_stays(tmp_path: Path) -> None:
-    async def run() -> tuple[Reply, Reply]:
-        with Ledger.open(tmp_path / "l") as one, Ledger.open(tmp_path / "l") as other:
-            return await one.put(call("a"), Reply(text="first")), await other.put(call("a"), Reply(text="second"))
-
-    first, second = asyncio.run(run())
-    assert (first.text, first.cached) == ("first", False)
-    assert (second.text, second.cached) == ("first", True)
-
-
-@pytest.mark.parametrize("kind", ["text", "folder", "foreign", "below a file"])
+@pytest.mark.parametrize("kind", ["text", "folder", "foreign", "newer", "below a file", "no folder can be made"])
 def test_a_file_that_cannot_be_used_is_one_clear_line(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "ledger.sqlite"
     if kind == "text":
         path.write_text("this is no database, whatever its name says " * 50)
     elif kind == "folder":
         path.mkdir()
-    elif kind == "foreign":
+    elif kind in ("foreign", "newer"):
         with sqlite3.connect(path) as other:
             other.execute("create table recipes (name text)")
+            other.execute(f"pragma user_version = {99 * (kind == 'newer')}")
         other.close()
-    else:
+    elif kind == "below a file":
         path.write_text("x")
         path = path / "ledger.sqlite"
+    else:
+        path = Path("/proc/none/ledger.sqlite")
     with pytest.raises(InputError) as caught:
         Ledger.open(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_damaged_row_stops_with_one_clear_line(tmp_path: Path) -> None:
-    path = tmp_path / "l"
+def test_a_folder_that_is_read_only_is_one_clear_line() -> None:
+    me = os.geteuid()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o555)
+        if me == 0:  # root may write everywhere
+            os.seteuid(65534)
+        try:
+            with pytest.raises(InputError, match="make the path writable") as caught:
+                Ledger.open(Path(folder) / "ledger.sqlite")
+        finally:
+            os.seteuid(me)
+            Path(folder).chmod(0o755)
+    assert "\n" not in str(caught.value)
 
-    async def run() -> None:
-        with Ledger.open(path) as ledger:
-            await ledger.put(call("a"), Reply(text="first"))
-            with sqlite3.connect(path) as other:
+
+def test_a_damaged_row_stops_with_one_clear_line(where: str) -> None:
+    async def do(ledger: Ledger) -> None:
+        await ledger.keep_all("e", "m", {call("1").key: reply("first")})
+        if where.startswith("postgres"):
+            with psycopg.connect(where.partition(":")[2], autocommit=True) as server:
+                server.execute("update odds_ledger.replies set reply = 'no json'")
+        else:
+            with sqlite3.connect(where) as other:
                 other.execute("update replies set reply = 'no json'")
             other.close()
-            await ledger.get(call("a"))
+        await ledger.recall([call("1")])
 
     with pytest.raises(ServiceError, match="cannot be read") as caught:
-        asyncio.run(run())
+        using(where, do)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_file_stops_with_one_clear_line(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    calls = [call(str(number)) for number in range(2000)]
+    using(path, lambda ledger: ledger.keep_all("e", "m", {each.key: reply("x" * 100) for each in calls}))
+    content = path.read_bytes()
+    path.write_bytes(content[:8192] + b"\xff" * (len(content) - 8192))
+
+    with pytest.raises((InputError, ServiceError), match="ledger") as caught:
+        using(path, lambda ledger: ledger.recall(calls))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgres:host=127.0.0.1 port=1 user=u password=hunter2 dbname=x",
+        "postgresql://u:hunter2@127.0.0.1:1/x",
+        "postgres://u:hunter2@127.0.0.1:1/x",
+        "postgres:host=127.0.0.1 port=1 dbname=x",
+        "postgres:dbname=x password=hunter2 nonsense='",
+    ],
+)
+def test_a_server_that_cannot_be_used_is_one_line_without_the_password(address: str) -> None:
+    with pytest.raises(InputError, match="ledger in PostgreSQL: cannot be used") as caught:
+        Ledger.open(address)
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_a_server_that_goes_away_is_one_line(database: str) -> None:
+    async def do(ledger: Ledger) -> None:
+        await ledger.reserve(call("a"))
+        with psycopg.connect(database.partition(":")[2], autocommit=True) as server:
+            server.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where datname = current_database() and pid <> pg_backend_pid()"
+            )
+        await ledger.keep(call("a"), reply("lost"))
+
+    with pytest.raises(ServiceError, match="ledger in PostgreSQL") as caught:
+        using(database, do)
     assert "\n" not in str(caught.value)
