@@ -250,7 +250,7 @@ def test_two_streams_of_one_run_ask_everything_once(ledger: Path) -> None:
                 return await asyncio.gather(stream(), stream())
 
     with batch_stub(drawn, polls=3) as stub:
-        assert asyncio.run(both(stub.url)) == (COUNT, COUNT)
+        assert list(asyncio.run(both(stub.url))) == [COUNT, COUNT]
         assert set(stub.asked.values()) == {1}
 
 
