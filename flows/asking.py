@@ -100,7 +100,7 @@ def plans(settings: Settings, warehouse: Warehouse, work: Sequence[Work], limits
 
 
 def check_prices(settings: Settings, work: Sequence[Work], limits: Limits) -> None:
-    """Raises `InputError` where the cost is limited and somebody who is asked has no prices."""
+    """Raises `InputError` where the cost is limited and somebody who is asked has no prices, or no bound on a reply."""
     if limits.max_cost is None:
         return
     endpoints = {each.name: each for each in settings.endpoints}
@@ -111,6 +111,8 @@ def check_prices(settings: Settings, work: Sequence[Work], limits: Limits) -> No
                 raise InputError(
                     f"--max-cost: {asker.name} has no {name}; set it there or for the endpoint {endpoint.name}"
                 )
+        if "max_tokens" in asker.omit:
+            raise InputError(f"--max-cost: {asker.name} omits max_tokens, so that a reply may cost anything; send it")
 
 
 class _Run:
@@ -127,12 +129,19 @@ class _Run:
         self._rows: list[Record] = []
         self._wrote = time.monotonic()
 
+    async def _say_batches(self) -> None:
+        """Says where requests may be paid twice: a batch is under way, and this run does not wait for it."""
+        for name in {each.asker.endpoint for each in self._work}:
+            if not self._limits.batch and await self.caller.ledger.batches(name):
+                note(f"endpoint {name} has a batch under way: what is in it is asked again now; --batch takes it in")
+
     async def to_the_end(self, show: Callable[[Progress], None]) -> None:
         """Asks everything and writes it. Raises the first error when all endpoints are done."""
         streams = [self._stream(group) for group in _streams(self._work)]
         queue: asyncio.Queue[list[Answer] | None] = asyncio.Queue(maxsize=8)
         async with self.caller:
             with stops_on_signals(self.caller):
+                await self._say_batches()
                 tasks = [asyncio.ensure_future(_feed(stream, queue)) for stream in streams]
                 try:
                     await self._write_all(queue, len(tasks), show)
@@ -171,7 +180,7 @@ class _Run:
     def _count(self, answers: Sequence[Answer]) -> None:
         rows = [row for answer in answers for row in answer.rows]
         progress = self.progress.after(rows, len(answers))
-        self.progress = progress.now(kept=progress.requests - self.caller.asked, cost=self.caller.budget.spent)
+        self.progress = progress.now(kept=max(progress.requests - self.caller.asked, 0), cost=self.caller.budget.spent)
 
     async def _write(self) -> None:
         rows, self._rows = self._rows, []

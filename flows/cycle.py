@@ -11,6 +11,7 @@ from prefect import flow
 from flows.agree import agree
 from flows.elicit import elicit
 from flows.evaluate import evaluate
+from flows.judge import judge
 from flows.outcome import Outcome
 from flows.propose import propose
 from flows.publish import publish
@@ -25,8 +26,9 @@ from flows.train import train
 
 @flow(name="cycle")
 def cycle(config: Path | None = None) -> list[Outcome]:
-    """Run propose, elicit, push, (simulate,) pull, recalibrate, agree, publish, train, evaluate; gives their outcomes.
+    """Run propose, elicit, judge, push, (simulate,) pull, recalibrate, agree, publish, train and evaluate.
 
+    Gives their outcomes.
     Where people have not judged enough yet to train on, it stops after `agree` and says so.
     """
     return announced(asking(config), judging(config), learning(config))
@@ -45,6 +47,7 @@ def asking(config: Path | None) -> Iterator[Outcome]:
     """The stages before the annotators."""
     yield propose(config=config)
     yield elicit(config=config)
+    yield judge(config=config)
     yield push(config=config)
 
 

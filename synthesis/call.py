@@ -38,9 +38,8 @@ class About:
 class Call:
     """What is asked of a model. `attempt` numbers the tries at the same question; it is not sent.
 
-    `top_logprobs` asks for that many alternatives of the first token. `response_format` is JSON with its names in order.
-    What is None is not sent. `key` is the id under
-    which the reply is kept: the same call has the same key, in every process and every version of the product, and
+    `top_logprobs` asks for that many alternatives of the first token. `response_format` is JSON, its names in order.
+    What is None is not sent. `key` is the id under which the reply is kept: the same call has the same key, in every process and every version of the product, and
     whoever asks.
     """
 

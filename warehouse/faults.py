@@ -35,6 +35,10 @@ SIGNS = (
         "{catalog} or its data cannot be written: allow it for the folder (SQLite needs that to read, too)",
     ),
     (
+        r"Out of Memory",
+        "{catalog}: a query needs more memory than it may take ({first}): raise warehouse.memory_limit",
+    ),
+    (
         r"HTTP|Could not establish connection|Could not connect to server",
         "The object store of the warehouse fails ({first}): check warehouse.data_path and the AWS_ variables",
     ),

@@ -1,8 +1,8 @@
 """What is still to be asked, as streams: a million propositions never become a list.
 
 When its first row is taken, a stream notes the ids of all that is pending, in a stable order; what is written meanwhile
-is the next stream's matter. Texts are fetched some thousands at a time: holding a million in order took 300 MB. Rows of
-one premise stand together: a server that keeps the beginning of a prompt then reads the premise once. Each `count_...`
+is the next stream's matter. Texts are fetched some thousands at a time: holding a million in order took 300 MB. Estimates,
+of which there are most, come page by page instead, since even the ids of a million take 200 MB to sort. Rows of one premise stand together: a server that keeps the beginning of a prompt then reads the premise once. Each `count_...`
 says how many rows the stream of the same name would give.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pyarrow as pa
 
@@ -34,6 +35,18 @@ FROM propositions q ANTI JOIN (
   SELECT proposition_id FROM estimates WHERE labeler = ? AND labeler_version = ?
 ) e ON e.proposition_id = q.proposition_id
 """
+# Ids are hexadecimal hashes: a range of them is an even share.
+BEHIND_ALL = chr(0x10FFFF)
+PAGE_OF_ESTIMATES = """
+SELECT p.proposition_id, m.text AS premise, p.hypothesis
+FROM (SELECT proposition_id, premise_id, hypothesis FROM propositions WHERE premise_id >= ? AND premise_id < ?) p
+ANTI JOIN (SELECT proposition_id FROM estimates WHERE labeler = ? AND labeler_version = ?) e
+  ON e.proposition_id = p.proposition_id
+JOIN (SELECT premise_id, text FROM premises WHERE premise_id >= ? AND premise_id < ?) m
+  ON m.premise_id = p.premise_id
+ORDER BY p.premise_id, p.proposition_id
+"""
+PAGE = 32_768  # propositions, about
 # What stands beside a proposition is the next one of its premise, in a circle; of two the second has no other of its
 # own, or both would make the same conjunction.
 PLACED = """
@@ -137,13 +150,16 @@ def count_premises(warehouse: Warehouse, asker: str, model: str, prompt_version:
 
 def pending_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) -> Iterator[PropositionText]:
     """Propositions that this version of a labeler has no estimate for, not even one without a probability."""
-    texts = """
-        SELECT q.proposition_id, m.text AS premise, p.hypothesis
-        FROM wanted q JOIN propositions p ON p.proposition_id = q.proposition_id
-        JOIN premises m ON m.premise_id = p.premise_id
-    """
-    for batch in _estimates(labeler, labeler_version).batches(warehouse, texts):
-        yield from _texts(batch, "proposition_id", "premise", "hypothesis")
+    # Page by page, a range of premises each: sorting a million ids would take more memory than all the rest. What is
+    # written meanwhile are estimates of pages gone by, and propositions that may as well be asked about now.
+    pages = -(-count_estimates(warehouse, labeler, labeler_version) // PAGE)
+    edges = [f"{16**6 * page // pages:06x}" for page in range(1, pages)]
+    with warehouse.connection.cursor() as cursor:
+        cursor.execute(f"USE {ALIAS}")
+        for low, high in pairwise(["", *edges, BEHIND_ALL] if pages else []):
+            page = cursor.execute(PAGE_OF_ESTIMATES, [low, high, labeler, labeler_version, low, high]).to_arrow_table()
+            for batch in page.to_batches(max_chunksize=AT_ONCE):
+                yield from _texts(batch, "proposition_id", "premise", "hypothesis")
 
 
 def count_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) -> int:

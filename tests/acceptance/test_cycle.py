@@ -20,7 +20,10 @@ from warehouse.shards import read_split
 JUDGMENTS_EACH = 2
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-STAGES = ("propose", "elicit", "push", "simulate", "pull", "recalibrate", "agree", "publish", "train", "evaluate")
+STAGES = (
+    *("propose", "elicit", "judge", "push", "simulate", "pull"),
+    *("recalibrate", "agree", "publish", "train", "evaluate"),
+)
 
 
 def settings(studio: StudioServer, base: Base, project: str) -> str:
