@@ -9,7 +9,12 @@ from pathlib import Path
 from statistics import correlation, mean
 from typing import TypedDict
 
+import pytest
+
 from examples.make_judgments import rows
+from flows.asking import Limits, Work, check_prices
+from flows.settings import load_settings
+from synthesis.render import check_method, load_prompt
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 GENRES = ("everyday", "news", "science", "fiction")
@@ -194,3 +199,16 @@ def test_one_annotator_is_careless_and_the_others_are_not() -> None:
         by_annotator[row["annotator"]].append((row["rating"], written[row["premise"], row["hypothesis"]]))
     r = {name: correlation(*zip(*pairs, strict=True)) for name, pairs in by_annotator.items()}
     assert r.pop("simulated-12") < min(r.values()) - 0.1
+
+
+@pytest.mark.parametrize("name", ["panel", "vendor", "vllm"])
+def test_the_settings_can_be_used(name: str) -> None:
+    settings = load_settings(EXAMPLES / f"{name}.toml")
+    assert settings.home_path == EXAMPLES.parent / name  # beside the folder, never in it
+    for labeler in settings.labelers:
+        check_method(load_prompt(labeler.prompt), labeler.method)
+    prompts = [*map(settings.proposer.prompt_of, settings.proposer.kinds), settings.judge.prompt_name]
+    assert all(load_prompt(prompt) for prompt in prompts)
+    # Nobody is without prices: a limit of cost can be given for all but those that send no max_tokens.
+    bounded = [asker for asker in settings.askers if "max_tokens" not in asker.omit]
+    check_prices(settings, [Work(asker, 1, lambda: iter(())) for asker in bounded], Limits(max_cost=1.0))
