@@ -1,0 +1,154 @@
+"""The flows that ask models, against real servers that misbehave; no model answers here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows import asking
+from flows.elicit import elicit
+from flows.outcome import Outcome
+from tests.fixtures.asking import COST, PRICED, endpoint, install, labeler, others, rows, settings_file, value
+from tests.synthesis.faulty_endpoint import answers, fails, faulty
+from warehouse.errors import InputError, ServiceError
+
+GOOD = answers('{"reasoning": "r", "probability": 0.25}')
+HYPOTHESES = [f"The hypothesis is number {number} of them." for number in range(8)]
+STATUSES = "SELECT status, count(*) AS n FROM requests GROUP BY status"
+
+
+def adds_up(outcome: Outcome, config: Path) -> None:
+    """Whether the line, the requests and the view of costs tell the same."""
+    counts = outcome.counts
+    assert counts["requests"] == counts["answered"] + counts["refused"] + counts["failed"]
+    table = {row["status"]: row["n"] for row in rows(config, STATUSES)}
+    (sums,) = rows(
+        config,
+        "SELECT sum(n_requests)::INT AS requests, sum(n_answered)::INT AS answered, "
+        "sum(n_refused)::INT AS refused, sum(n_failed)::INT AS failed FROM labeler_cost",
+    )
+    for status in ("answered", "refused", "failed"):
+        assert counts[status] == table.get(status, 0) == sums[status]
+    assert counts["requests"] == sums["requests"]
+
+
+@pytest.mark.parametrize("bad", ["key", "dead"])
+def test_an_endpoint_that_fails_holds_nobody_else_up(tmp_path: Path, bad: str) -> None:
+    with faulty(GOOD) as good, faulty(fails(401)) as refusing:
+        address = refusing.url if bad == "key" else "http://127.0.0.1:9/v1"
+        panel = (labeler("a", "good"), labeler("b", "bad"), others("good"))
+        config = install(tmp_path, endpoint("good", good), endpoint("bad", address), *panel, hypotheses=HYPOTHESES)
+        with pytest.raises(ServiceError, match=r"^endpoint bad at") as raised:
+            elicit.fn(config)
+        assert "\n" not in str(raised.value)
+        assert raised.value.exit_status == 1
+        assert value(config, "SELECT count(*) FROM estimates WHERE labeler = 'a' AND probability = 0.25") == 8
+        assert value(config, "SELECT count(*) FROM estimates WHERE labeler = 'b'") == 0
+        with faulty(GOOD) as healed:
+            settings_file(tmp_path, endpoint("good", good), endpoint("bad", healed), *panel)
+            outcome = elicit.fn(config)
+            assert healed.requests == 8
+        assert good.requests == 8, "what is there is not asked for again"
+        assert (outcome.counts["requests"], outcome.counts["estimates"]) == (8, 8)
+
+
+def test_two_endpoints_that_fail_are_both_named(tmp_path: Path) -> None:
+    with faulty(fails(401)) as one, faulty(fails(404)) as two:
+        places = (endpoint("one", one), endpoint("two", two))
+        config = install(tmp_path, *places, labeler("a", "one"), labeler("b", "two"), others("one"), hypotheses=["H."])
+        with pytest.raises(ServiceError) as raised:
+            elicit.fn(config)
+    assert "endpoint one" in str(raised.value)
+    assert "endpoint two" in str(raised.value)
+
+
+def test_the_outcome_the_requests_and_the_view_of_costs_agree(tmp_path: Path) -> None:
+    def play(handler: object) -> None:
+        text = handler.body["messages"][-1]["content"]  # type: ignore[attr-defined]
+        fault = GOOD
+        if "number 1" in text:
+            fault = fails(400)
+        if "number 2" in text:
+            fault = answers("I cannot say.")
+        fault(handler)  # type: ignore[arg-type]
+
+    with faulty(play) as server:
+        config = install(tmp_path, endpoint("e", server, PRICED), labeler("a", "e"), others("e"), hypotheses=HYPOTHESES)
+        outcome = elicit.fn(config)
+    # Six are answered, one is asked for three times, and one is refused by the server.
+    expected = {"requests": 10, "answered": 6, "refused": 3, "failed": 1, "from the ledger": 0}
+    assert outcome.counts == expected | {"estimates": 6, "estimates refused": 1}
+    assert outcome.cost == pytest.approx(9 * COST)
+    adds_up(outcome, config)
+    assert value(config, "SELECT sum(cost) FROM labeler_cost") == pytest.approx(9 * COST)
+    # A rejected request is sent with a response format and once without.
+    assert server.requests == 11
+
+
+def test_the_same_question_from_two_labelers_is_sent_once(tmp_path: Path) -> None:
+    with faulty(GOOD) as server:
+        config = install(
+            tmp_path, endpoint("e", server, PRICED), labeler("a", "e"), labeler("twin", "e"), others("e"),
+            hypotheses=HYPOTHESES,
+        )  # fmt: skip
+        outcome = elicit.fn(config)
+    assert server.requests == 8
+    assert (outcome.counts["requests"], outcome.counts["from the ledger"]) == (16, 8)
+    assert outcome.cost == pytest.approx(8 * COST)
+    assert value(config, "SELECT sum(cost) FROM labeler_cost") == pytest.approx(8 * COST)
+    adds_up(outcome, config)
+
+
+def test_a_limit_of_cost_needs_prices(tmp_path: Path) -> None:
+    with faulty(GOOD) as server:
+        config = install(tmp_path, endpoint("e", server), labeler("a", "e"), others("e"), hypotheses=HYPOTHESES)
+        snapshot = value(config, "SELECT max(snapshot_id) FROM odds.snapshots()")
+        with pytest.raises(InputError, match="--max-cost: a has no price_in") as raised:
+            elicit.fn(config, max_cost=1.0)
+        assert raised.value.exit_status == 2
+        assert server.requests == 0
+        assert value(config, "SELECT max(snapshot_id) FROM odds.snapshots()") == snapshot
+        assert not list(tmp_path.rglob("ledger*"))
+
+
+def test_a_reply_that_was_paid_for_but_not_written_keeps_its_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a kill between the ledger and the warehouse leaves behind."""
+    with faulty(GOOD) as server:
+        config = install(tmp_path, endpoint("e", server, PRICED), labeler("a", "e"), others("e"), hypotheses=HYPOTHESES)
+        with monkeypatch.context() as broken:
+            broken.setattr(asking, "merge_all", _dies)
+            with pytest.raises(SystemExit):
+                elicit.fn(config)
+        assert value(config, "SELECT count(*) FROM requests") == 0
+        outcome = elicit.fn(config)
+        assert server.requests == 8
+    assert outcome.counts["from the ledger"] == 8
+    assert outcome.cost == 0
+    assert value(config, "SELECT sum(cost) FROM labeler_cost") == pytest.approx(8 * COST)
+    assert value(config, "SELECT count(*) FROM estimates") == 8
+
+
+def _dies(*_: object) -> None:
+    raise SystemExit(9)
+
+
+def test_pairs_are_compared(tmp_path: Path) -> None:
+    def play(handler: object) -> None:
+        text = handler.body["messages"][-1]["content"]  # type: ignore[attr-defined]
+        wet_first = text.index("street") < text.index("parade")
+        answers(json.dumps({"reasoning": "r", "more_likely": 1 if wet_first else 2}))(handler)  # type: ignore[arg-type]
+
+    hypotheses = ["The street is wet.", "There is a parade."]
+    with faulty(play) as server:
+        pairs = labeler("w", "e", "pairwise", "compare")
+        config = install(tmp_path, endpoint("e", server), pairs, others("e"), hypotheses=hypotheses)
+        outcome = elicit.fn(config)
+        assert elicit.fn(config).counts == {"requests": 0}
+    assert server.requests == 2
+    assert (outcome.counts["comparisons"], outcome.counts["comparisons refused"]) == (1, 0)
+    found = rows(config, "SELECT hypothesis FROM comparisons JOIN propositions ON proposition_id = more_likely_id")
+    assert found == [{"hypothesis": "The street is wet."}]
