@@ -38,7 +38,7 @@ def test_a_version_moves_with_the_prompt_but_not_with_the_place() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"method": "pairwise"}, "pairwise is not available"),
+        ({"compared_with": 3}, "compared_with belongs to"),
         ({"samples": 3}, "mean_of_samples"),
         ({"method": "mean_of_samples"}, "samples is 2 or more"),
         ({"method": "mean_of_samples", "samples": 3, "temperature": 0}, "temperature above 0"),
