@@ -32,7 +32,7 @@ from synthesis.run import run_questions
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError, ServiceError
 from warehouse.queries import tokens_of_prompts
-from warehouse.records import Record
+from warehouse.records import Record, Request
 from warehouse.store import merge_all
 
 ROWS_AT_ONCE = 20_000
@@ -111,8 +111,11 @@ def check_prices(settings: Settings, work: Sequence[Work], limits: Limits) -> No
                 raise InputError(
                     f"--max-cost: {asker.name} has no {name}; set it there or for the endpoint {endpoint.name}"
                 )
-        if "max_tokens" in asker.omit:
-            raise InputError(f"--max-cost: {asker.name} omits max_tokens, so that a reply may cost anything; send it")
+        if "max_tokens" in asker.omit and "max_completion_tokens" not in asker.extra:
+            raise InputError(
+                f"--max-cost: {asker.name} omits max_tokens, so that a reply may cost anything; "
+                "send it, or max_completion_tokens in extra"
+            )
 
 
 class _Run:
@@ -180,7 +183,11 @@ class _Run:
     def _count(self, answers: Sequence[Answer]) -> None:
         rows = [row for answer in answers for row in answer.rows]
         progress = self.progress.after(rows, len(answers))
-        self.progress = progress.now(kept=max(progress.requests - self.caller.asked, 0), cost=self.caller.budget.spent)
+        of_requests = {row.request_id for row in rows if isinstance(row, Request)}
+        fresh = of_requests & self.caller.fresh
+        self.caller.fresh -= fresh
+        kept = self.progress.kept + len(of_requests) - len(fresh)
+        self.progress = progress.now(kept=kept, cost=self.caller.budget.spent)
 
     async def _write(self) -> None:
         rows, self._rows = self._rows, []

@@ -17,7 +17,8 @@ from warehouse.connect import Warehouse
 Planned = Callable[[Settings, Warehouse], list[Work]]
 REMARK = (
     "Expected tokens come from past requests of the same prompt, else from the length of the texts. "
-    "A reply that cannot be read is asked for again, up to three times in all, which is not counted."
+    "A reply that cannot be read is asked for again, up to three times in all, which is not counted. "
+    "Neither is what is made from propositions that are not there yet."
 )
 
 

@@ -127,7 +127,7 @@ class Desk:
         return affordable, None
 
     def _most_of(self, call: Call) -> float:
-        return cost(call.most_tokens_in, call.max_tokens or 0, self._caller.prices(call), self._share) or 0.0
+        return cost(call.most_tokens_in, call.most_tokens_out or 0, self._caller.prices(call), self._share) or 0.0
 
     async def _orders(self, calls: Iterable[Call]) -> list[_Order]:
         """The calls in batches: of one model, as the interface wants it, and of one price."""
@@ -182,7 +182,9 @@ class Desk:
                 raise self._refused(ended)
             intake = await self._take_in(batch, ended)
             paid = intake.paid
-            self._caller.asked += len(intake.kept) + len(intake.failures)
+            taken = intake.kept | intake.failures.keys()
+            self._caller.asked += len(taken)
+            self._caller.fresh |= {batch.lines[key] for key in taken}
             return intake.failures
         except StoppedError:
             paid = 0.0

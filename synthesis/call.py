@@ -39,8 +39,8 @@ class Call:
     """What is asked of a model. `attempt` numbers the tries at the same question; it is not sent.
 
     `top_logprobs` asks for that many alternatives of the first token. `response_format` is JSON, its names in order.
-    What is None is not sent. `key` is the id under which the reply is kept: the same call has the same key, in every process and every version of the product, and
-    whoever asks.
+    What is None is not sent. `key` is the id under which the reply is kept: the same call has the same key, in every
+    process and every version of the product, and whoever asks.
     """
 
     endpoint: str
@@ -101,6 +101,12 @@ class Call:
     def most_tokens_in(self) -> int:
         """How many tokens the messages are at most, given that a token is hardly ever less than two bytes of text."""
         return sum(len(turn["content"].encode()) // 2 + TOKENS_A_TURN for turn in self.messages)
+
+    @property
+    def most_tokens_out(self) -> int | None:
+        """How many tokens the reply has at most; None where nothing that is sent bounds it."""
+        other = self.extra.get("max_completion_tokens")
+        return self.max_tokens if other is None else int(other)
 
     @property
     def request_id(self) -> str:

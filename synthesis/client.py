@@ -19,7 +19,7 @@ import httpx2
 import openai
 
 from synthesis.call import Call, Failure, Outcome, Reply
-from synthesis.flow_control import Breaker, Budget, DownError, Rate, Stop, StoppedError, jittered
+from synthesis.flow_control import Breaker, Budget, DownError, Held, Rate, Stop, StoppedError, jittered
 from synthesis.ledger import Ledger
 from synthesis.panel import EMBEDDED, Asker, Endpoint
 from synthesis.reply import GarbledReplyError, reply_of
@@ -57,7 +57,8 @@ class _Line:
 class Caller:
     """Asks endpoints. Use as an asynchronous context manager.
 
-    `sent` counts the HTTP requests of each endpoint, `asked` the calls that the ledger did not answer.
+    `sent` counts the HTTP requests of each endpoint, `asked` the calls that the ledger did not answer. `fresh` are the
+    ids of their requests; whoever has counted one takes it out.
 
     `askers` are those whose own prices and limits count; `max_cost` is what the run may cost in all, in the currency of
     the prices. `stop` ends the run gracefully: what is under way is finished and kept, nothing new is sent.
@@ -79,6 +80,7 @@ class Caller:
         self.budget = Budget(max_cost, self.stop)
         self.sent: Counter[str] = Counter()
         self.asked = 0
+        self.fresh: set[str] = set()
         self._backoff_s = backoff_s
         self._lines = {each.name: _open_line(each, self.stop, backoff_s) for each in endpoints}
         self._askers = {each.name: each for each in askers}
@@ -126,6 +128,7 @@ class Caller:
             self.ledger.release(call)
             raise
         self.asked += 1
+        self.fresh.add(call.request_id)
         if isinstance(outcome, Failure):
             self.ledger.release(call)
             return outcome
@@ -142,14 +145,14 @@ class Caller:
     async def _paid(self, line: _Line, call: Call, limits: Sequence[_Limits]) -> Outcome:
         """Asks within the rates and the budget."""
         self.stop.check()
-        wanted = call.guessed_tokens_in + (call.max_tokens or 0)
+        wanted = call.guessed_tokens_in + (call.most_tokens_out or 0)
         tokens = [(each.tokens, await each.tokens.take(wanted)) for each in limits]
         prices = self.prices(call)
-        most = cost(call.most_tokens_in, call.max_tokens or 0, prices) or 0.0
-        await self.budget.hold(most)
+        held = Held(self.budget, cost(call.most_tokens_in, call.most_tokens_out or 0, prices) or 0.0)
+        await held.take()
         paid = 0.0
         try:
-            outcome = await self._with_retries(line, call, limits)
+            outcome = await self._with_retries(line, call, limits, held)
             if isinstance(outcome, Reply):
                 price = cost(outcome.tokens_in, outcome.tokens_out, prices)
                 paid = price or 0.0
@@ -158,13 +161,10 @@ class Caller:
                     for rate, taken in tokens:
                         rate.settle(taken, used + (outcome.tokens_out or 0))
             return outcome
-        except (TimeoutError, GarbledReplyError):
-            paid = most  # it may have been answered, and then it is paid for
-            raise
         finally:
-            self.budget.settle(most, paid)
+            held.give_back(paid)
 
-    async def _with_retries(self, line: _Line, call: Call, limits: Sequence[_Limits]) -> Outcome:
+    async def _with_retries(self, line: _Line, call: Call, limits: Sequence[_Limits], held: Held) -> Outcome:
         attempt = 0
         while True:
             try:
@@ -182,6 +182,8 @@ class Caller:
                 last: Exception = error
             except _UNREACHED as error:
                 pause, last = 0.0, error
+                if not _is_refused(error):
+                    await held.lose()
             else:
                 return reply
             # A dead endpoint is the breaker's business: while nobody listens, no call spends its attempts.

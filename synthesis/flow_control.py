@@ -219,6 +219,31 @@ class Budget:
         self._changed.set()
 
 
+@dataclass
+class Held:
+    """What is held back of a budget for one call, whose attempts may be billed one by one."""
+
+    budget: Budget
+    most: float
+    _taken: bool = False
+
+    async def take(self) -> None:
+        """Holds it back. Raises StoppedError where the budget does not allow it."""
+        await self.budget.hold(self.most)
+        self._taken = True
+
+    async def lose(self) -> None:
+        """An attempt got no answer that could be read: it may be billed, so it counts at its most. Holds back anew."""
+        self.give_back(self.most)
+        await self.take()
+
+    def give_back(self, paid: float) -> None:
+        """Ends the hold; `paid` is what it came to."""
+        if self._taken:
+            self._taken = False
+            self.budget.settle(self.most, paid)
+
+
 def jittered(seconds: float) -> float:
     """Between 75% and 125% of a pause, so that workers do not come back all at once."""
     return seconds * random.uniform(0.75, 1.25)

@@ -75,7 +75,7 @@ def _chunks(source: Iterator[Question], ledger: Ledger) -> Iterator[tuple[list[W
 
 
 def _with(made: Plan, call: Call, past: Tokens | None) -> Plan:
-    most_out = call.max_tokens or 0
+    most_out = call.most_tokens_out or 0
     tokens_in, tokens_out = past or (float(call.guessed_tokens_in), float(most_out))
     return replace(
         made,

@@ -1,9 +1,11 @@
 """What is still to be asked, as streams: a million propositions never become a list.
 
 When its first row is taken, a stream notes the ids of all that is pending, in a stable order; what is written meanwhile
-is the next stream's matter. Texts are fetched some thousands at a time: holding a million in order took 300 MB. Estimates,
-of which there are most, come page by page instead, since even the ids of a million take 200 MB to sort. Rows of one premise stand together: a server that keeps the beginning of a prompt then reads the premise once. Each `count_...`
-says how many rows the stream of the same name would give.
+is the next stream's matter. Texts are fetched some thousands at a time: holding a million in order took 300 MB.
+Estimates, of which there are most, come page by page instead: even to sort the ids of a million takes 200 MB.
+
+Rows of one premise stand together: a server that keeps the beginning of a prompt then reads the premise once. Each
+`count_...` says how many rows the stream of the same name would give.
 """
 
 from __future__ import annotations

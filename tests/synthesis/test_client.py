@@ -15,6 +15,7 @@ import pytest
 
 from synthesis.call import About, Call, Failure, Reply
 from synthesis.client import MAX_WAIT_S, Caller, cost
+from synthesis.flow_control import StoppedError
 from synthesis.ledger import Ledger
 from synthesis.panel import DEFAULT_ENDPOINT, Endpoint
 from tests.synthesis.faulty_endpoint import (
@@ -320,3 +321,21 @@ def test_a_proxy_of_the_environment_is_not_used_for_loopback(tmp_path: Path, mon
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     with faulty(answers("hello")) as server:
         assert only(ask(endpoint(server.url), tmp_path / "l", call())).text == "hello"
+
+
+def test_attempts_that_may_have_been_billed_count_towards_the_limit_of_cost(tmp_path: Path) -> None:
+    """A time-out of a call of which one attempt fits into the limit, and two do not."""
+
+    async def spent(url: str) -> float:
+        with Ledger.open(tmp_path / "l") as kept:
+            priced = endpoint(url, price_in=1e6, price_out=2e6, timeout_s=0.2)
+            async with Caller([priced], kept, max_cost=30.0, backoff_s=0.01) as caller:
+                with pytest.raises(StoppedError):
+                    await caller.ask(call())
+                return caller.budget.spent
+
+    most = call().most_tokens_in * 1.0 + 8 * 2.0
+    assert most <= 30.0 < 2 * most
+    with faulty(hangs(0.5), answers("hello")) as server:
+        assert asyncio.run(spent(server.url)) == pytest.approx(most)
+        assert server.requests == 1
