@@ -1,0 +1,129 @@
+"""What a real `odds elicit` does when it is interrupted, killed, planned or bound in cost; no model answers here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flows.dry_run import plan_table
+from flows.elicit import elicit, work
+from flows.settings import load_settings
+from tests.fixtures.asking import COST, PRICED, endpoint, install, labeler, others, value
+from tests.fixtures.commands import ODDS, Run
+from tests.synthesis.faulty_endpoint import FaultyEndpoint, answers, faulty
+
+SLOW = answers('{"reasoning": "r", "probability": 0.25}', after_s=0.1)
+HYPOTHESES = [f"The hypothesis is number {number} of many." for number in range(120)]
+ESTIMATES = "SELECT count(*) FROM estimates WHERE probability = 0.25"
+
+
+def installed(folder: Path, server: FaultyEndpoint, more: str = "") -> Path:
+    parts = (endpoint("e", server, more), labeler("a", "e"), others("e"))
+    return install(folder, *parts, hypotheses=HYPOTHESES)
+
+
+def started(config: Path, server: FaultyEndpoint, prefect: str) -> subprocess.Popen[str]:
+    """`odds elicit`, under way: some requests are answered, many are still to come."""
+    process = subprocess.Popen(
+        [str(ODDS), "--config", str(config), "elicit"],
+        env=os.environ | {"PREFECT_API_URL": prefect, "PREFECT_HOME": str(config.parent / ".prefect")},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while server.requests < 12:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_finishes_and_keeps_what_is_under_way(
+    tmp_path: Path, prefect_api: str, number: signal.Signals
+) -> None:
+    with faulty(SLOW) as server:
+        config = installed(tmp_path, server)
+        process = started(config, server, prefect_api)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130, said
+        assert said.strip().splitlines()[-1].startswith("odds: interrupted")
+        assert "Traceback" not in said
+        sent = server.requests
+        assert sent < len(HYPOTHESES)
+        assert value(config, ESTIMATES) == sent
+        elicit.fn(config)
+        assert server.requests == len(HYPOTHESES)
+    assert value(config, ESTIMATES) == len(HYPOTHESES)
+
+
+def test_a_killed_run_is_taken_up_where_it_was(tmp_path: Path, prefect_api: str) -> None:
+    with faulty(SLOW) as server:
+        config = installed(tmp_path, server, PRICED)
+        process = started(config, server, prefect_api)
+        process.kill()
+        process.communicate()
+        outcome = elicit.fn(config)
+        # Four were on the way: their replies may have come when nobody was there any more.
+        assert len(HYPOTHESES) <= server.requests <= len(HYPOTHESES) + 4
+    assert outcome.counts["from the ledger"] >= 8
+    assert value(config, ESTIMATES) == len(HYPOTHESES)
+    assert value(config, "SELECT sum(cost) FROM labeler_cost") == pytest.approx(len(HYPOTHESES) * COST)
+
+
+def test_the_cost_stays_below_its_limit_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    with faulty(SLOW) as server:
+        config = installed(tmp_path, server, PRICED)
+        table, _ = plan_table(load_settings(config), work, batch=False).renderables
+        most_of_one = float(str(next(iter(table.columns[-1].cells)))) / len(HYPOTHESES)  # type: ignore[union-attr]
+        limit = 1.1 * most_of_one + 20 * COST
+        first = elicit.fn(config, max_cost=limit)
+        sent = server.requests
+        assert first.stopped
+        # One more is sent while the most that it can cost still fits, which it costs only a small part of.
+        assert 20 <= sent <= limit / COST
+        assert first.cost == pytest.approx(sent * COST)
+        assert first.cost <= limit
+        assert value(config, ESTIMATES) == sent
+        second = elicit.fn(config)
+        assert not second.stopped
+        assert server.requests == len(HYPOTHESES)
+
+
+def test_a_plan_sends_nothing_and_bounds_what_the_run_takes(tmp_path: Path) -> None:
+    with faulty(SLOW) as server:
+        config = installed(tmp_path, server, PRICED)
+        settings = load_settings(config)
+        table, _ = plan_table(settings, work, batch=False).renderables
+        assert server.requests == 0
+        cells = [list(column.cells) for column in table.columns]  # type: ignore[union-attr]
+        assert [column[0] for column in cells[:3]] == ["a", "0", "120"]
+        outcome = elicit.fn(config)
+        assert outcome.cost <= float(str(cells[-1][0]))
+        again, _ = plan_table(settings, work, batch=False).renderables
+        assert [next(iter(column.cells)) for column in again.columns[:3]] == ["a", "0", "0"]  # type: ignore[union-attr]
+
+
+def test_the_run_leaves_an_artifact_with_its_numbers(tmp_path: Path, prefect_api: str, odds: Run) -> None:
+    with faulty(answers('{"reasoning": "r", "probability": 0.25}')) as server:
+        installed(tmp_path, server, PRICED)
+        assert odds("elicit").returncode == 0
+
+    async def artifact() -> str:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            found = await client.get(f"{prefect_api}/artifacts/odds-elicit/latest")
+            return str(found.raise_for_status().json()["data"])
+
+    text = asyncio.run(artifact())
+    assert "| requests | 120 |" in text
+    assert "| answered | 120 |" in text
+    assert f"| cost | {120 * COST:.4g} |" in text
