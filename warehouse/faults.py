@@ -45,7 +45,7 @@ SIGNS = (
 )
 FILE_SIGNS = (
     (
-        r"No such file|404",
+        r"No such file|\b404\b",
         "The data file {file} is missing: restore it, or correct warehouse.data_path if the data was moved",
     ),
     SIGNS[1],

@@ -11,12 +11,14 @@ from contextlib import closing
 from pathlib import Path
 
 import boto3  # type: ignore[import-untyped]
+import duckdb
 import pytest
 
 from tests.fixtures.commands import Run, ended_well, one_line
 from tests.fixtures.store import Place, made_judgment, made_rows, on_postgres, on_sqlite
 from warehouse import Warehouse
 from warehouse.errors import OddsError, ServiceError
+from warehouse.faults import fault_of
 from warehouse.store import merge, merge_all
 
 TOTAL = "SELECT sum(probability) AS n FROM judgments"
@@ -172,3 +174,11 @@ def test_a_missing_file_of_a_bucket_and_a_dead_store_are_said(
     boto3.client("s3").delete_object(Bucket=bucket, Key=key)
     with pytest.raises(ServiceError, match=f"{key} is missing"), place.open() as reader:
         reader.sql(TOTAL)
+
+
+def test_the_digits_404_in_the_name_of_a_damaged_file_do_not_make_it_a_missing_one() -> None:
+    name = "ducklake-01a20b48-f3a4-75e0-8a35-c404b1200cd3.parquet"
+    damaged = duckdb.InvalidInputException(f"No magic bytes found at end of file '/data/{name}'")
+    missing = duckdb.IOException(f"HTTP Error: Unable to connect to '/data/{name}': 404 (Not Found)")
+    assert "is damaged" in str(fault_of(damaged, "c.sqlite"))
+    assert "is missing" in str(fault_of(missing, "c.sqlite"))
