@@ -12,7 +12,8 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 from prefect.artifacts import create_markdown_artifact
@@ -22,9 +23,9 @@ from flows.outcome import Outcome
 from flows.progress import note, request_progress
 from flows.services import ledger, running_endpoints
 from flows.settings import Settings
-from synthesis.batch import run_batches
+from synthesis.batch import BatchState, run_batches
 from synthesis.client import Caller
-from synthesis.panel import Asker
+from synthesis.panel import Asker, prices_of
 from synthesis.plan import Plan, plan
 from synthesis.progress import Progress
 from synthesis.question import Answer, Question
@@ -44,11 +45,20 @@ INTERRUPTED = "interrupted"
 
 @dataclass(frozen=True)
 class Work:
-    """What one asker is to be asked: `count` questions, which `questions` gives from the beginning each time."""
+    """What one asker is to be asked: `count` questions, which `questions` gives from the beginning each time.
+
+    `what` tells it from other work of the same asker.
+    """
 
     asker: Asker
     count: int
     questions: Callable[[], Iterator[Question]]
+    what: str = ""
+
+    @property
+    def name(self) -> str:
+        """The work, for a person."""
+        return f"{self.asker.name}, {self.what}" if self.what else self.asker.name
 
 
 @dataclass(frozen=True)
@@ -88,15 +98,17 @@ def ask(settings: Settings, warehouse: Warehouse, stage: str, work: Sequence[Wor
     return outcome
 
 
-def plans(settings: Settings, warehouse: Warehouse, work: Sequence[Work], limits: Limits) -> list[Plan]:
-    """What each asker would take. Nothing is sent and nothing is written."""
+def plans(settings: Settings, warehouse: Warehouse, work: Sequence[Work], limits: Limits) -> dict[str, Plan]:
+    """What each work would take, by its name. Nothing is sent and nothing is written."""
     endpoints = {each.name: each for each in settings.endpoints}
     past = tokens_of_prompts(warehouse)
     with ledger(settings) as opened:
-        return [
-            plan(each.questions(), each.asker, endpoints[each.asker.endpoint], opened, past, batch=limits.batch)
-            for each in work
-        ]
+
+        def planned(one: Work) -> Plan:
+            endpoint = endpoints[one.asker.endpoint]
+            return plan(one.questions(), one.asker, endpoint, opened, past, batch=limits.batch)
+
+        return {each.name: planned(each) for each in work}
 
 
 def check_prices(settings: Settings, work: Sequence[Work], limits: Limits) -> None:
@@ -106,8 +118,8 @@ def check_prices(settings: Settings, work: Sequence[Work], limits: Limits) -> No
     endpoints = {each.name: each for each in settings.endpoints}
     for asker in (each.asker for each in work):
         endpoint = endpoints[asker.endpoint]
-        for name in ("price_in", "price_out"):
-            if getattr(asker, name) is None and getattr(endpoint, name) is None:
+        for name, price in zip(("price_in", "price_out"), prices_of(endpoint, asker), strict=True):
+            if price is None:
                 raise InputError(
                     f"--max-cost: {asker.name} has no {name}; set it there or for the endpoint {endpoint.name}"
                 )
@@ -129,6 +141,8 @@ class _Run:
         self._warehouse = warehouse
         self._work = work
         self._limits = limits
+        self._show: Callable[[Progress], None] = lambda _: None
+        self._states: dict[int, BatchState] = {}
         self._rows: list[Record] = []
         self._wrote = time.monotonic()
 
@@ -140,14 +154,15 @@ class _Run:
 
     async def to_the_end(self, show: Callable[[Progress], None]) -> None:
         """Asks everything and writes it. Raises the first error when all endpoints are done."""
-        streams = [self._stream(group) for group in _streams(self._work)]
+        self._show = show
+        streams = [self._stream(number, group) for number, group in enumerate(_streams(self._work))]
         queue: asyncio.Queue[list[Answer] | None] = asyncio.Queue(maxsize=8)
         async with self.caller:
             with stops_on_signals(self.caller):
                 await self._say_batches()
                 tasks = [asyncio.ensure_future(_feed(stream, queue)) for stream in streams]
                 try:
-                    await self._write_all(queue, len(tasks), show)
+                    await self._write_all(queue, len(tasks))
                 finally:
                     for task in tasks:
                         task.cancel()
@@ -156,17 +171,23 @@ class _Run:
         if errors:
             raise _together(errors)
 
-    def _stream(self, group: Sequence[Work]) -> AsyncGenerator[list[Answer], None]:
+    def _stream(self, number: int, group: Sequence[Work]) -> AsyncGenerator[list[Answer], None]:
         questions = chain.from_iterable(each.questions() for each in group)
         endpoint = self.caller.endpoint(group[0].asker.endpoint)
         if self._limits.batch:
-            batches: AsyncGenerator[list[Answer], None] = run_batches(questions, self.caller, endpoint.name)
-            return batches
+            return run_batches(questions, self.caller, endpoint.name, on_state=partial(self._handed_in, number))
         return run_questions(questions, self.caller, QUESTIONS_PER_SLOT * endpoint.max_in_flight)
 
-    async def _write_all(
-        self, queue: asyncio.Queue[list[Answer] | None], open_streams: int, show: Callable[[Progress], None]
-    ) -> None:
+    def _handed_in(self, stream: int, state: BatchState) -> None:
+        """Shows how far the batches of all streams are."""
+        self._states[stream] = state
+        states = self._states.values()
+        handed_in = sum(each.submitted for each in states)
+        came_back = sum(each.completed + each.failed for each in states)
+        self.progress = replace(self.progress, handed_in=handed_in, came_back=came_back)
+        self._show(self.progress)
+
+    async def _write_all(self, queue: asyncio.Queue[list[Answer] | None], open_streams: int) -> None:
         while open_streams:
             answers = await queue.get()
             if answers is None:
@@ -175,7 +196,7 @@ class _Run:
             for answer in answers:
                 self._rows.extend(answer.rows)
             self._count(answers)
-            show(self.progress)
+            self._show(self.progress)
             if len(self._rows) >= ROWS_AT_ONCE or time.monotonic() - self._wrote > SECONDS_BETWEEN_WRITES:
                 await self._write()
         await self._write()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
 from flows.asking import Limits, Work, plans
+from flows.progress import money
 from flows.services import reading
 from flows.settings import Settings
 from synthesis.plan import Plan
@@ -23,25 +24,23 @@ REMARK = (
 
 
 def plan_table(settings: Settings, work: Planned, *, batch: bool) -> Group:
-    """A row for each who is asked, and the sum of several."""
+    """A row for each who is asked for something, and the sum of several."""
     with reading(settings) as warehouse:
         found = plans(settings, warehouse, work(settings, warehouse), Limits(batch=batch))
     table = Table("asked", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for name in ("in the ledger", "requests", "tokens in", "tokens out", "cost", "at most"):
         table.add_column(name, justify="right", min_width=max(map(len, name.split())))
-    for each in [*found, *([total(found)] if len(found) > 1 else [])]:
+    for name, each in [*found.items(), *([("all", total(found.values()))] if len(found) > 1 else [])]:
         counts = (each.kept, each.requests, each.tokens_in, each.tokens_out)
-        table.add_row(each.asker, *(f"{count:,.0f}" for count in counts), _money(each.cost), _money(each.most_cost))
+        table.add_row(name, *(f"{count:,.0f}" for count in counts), _price(each.cost), _price(each.most_cost))
     return Group(table, REMARK)
 
 
-def total(plans: list[Plan]) -> Plan:
+def total(plans: Collection[Plan]) -> Plan:
     """The sum of several plans; its costs are None where one is not known."""
     costs = [each.cost for each in plans if each.requests]
     most = [each.most_cost for each in plans if each.requests]
     return Plan(
-        "all",
-        "",
         questions=sum(each.questions for each in plans),
         kept=sum(each.kept for each in plans),
         requests=sum(each.requests for each in plans),
@@ -52,7 +51,5 @@ def total(plans: list[Plan]) -> Plan:
     )
 
 
-def _money(value: float | None) -> str:
-    if value is None:
-        return "no price"
-    return f"{value:,.2f}" if value >= 1 or not value else f"{value:.4f}"
+def _price(value: float | None) -> str:
+    return "no price" if value is None else money(value)

@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from synthesis.progress import Progress as Asked
 
@@ -52,18 +54,25 @@ def request_progress(stage: str, total: int) -> Iterator[Callable[[Asked], None]
     if not console.is_terminal:
         yield request_lines(stage, total)
         return
-    columns = (
+    bars = Progress(
         TextColumn("{task.description:<9}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[said]}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        console=console,
     )
-    with Progress(*columns, console=console, transient=True) as bars:
-        bar = bars.add_task(stage, total=total, said="")
-        yield lambda asked: bars.update(bar, completed=asked.done, said=said(asked, time.monotonic() - began))
+    bar = bars.add_task(stage, total=total)
+    # A line of its own: beside the bar it would not fit into 80 columns.
+    below = Text(" " * 10, no_wrap=True, overflow="ellipsis")
+
+    def show(asked: Asked) -> None:
+        bars.update(bar, completed=asked.done)
+        below.plain = " " * 10 + said(asked, time.monotonic() - began)
+
+    with Live(Group(bars, below), console=console, transient=True):
+        yield show
 
 
 def request_lines(stage: str, total: int, clock: Callable[[], float] = time.monotonic) -> Callable[[Asked], None]:
@@ -89,8 +98,14 @@ def said(asked: Asked, seconds: float) -> str:
     parts = [f"{rate:,.0f} requests/s" if rate >= 10 else f"{rate:.1f} requests/s"]
     parts += [f"{asked.refused:,} refused"] if asked.refused else []
     parts += [f"{asked.failed:,} failed"] if asked.failed else []
-    parts += [f"cost {asked.cost:.2f}"] if asked.cost else []
+    parts += [f"{asked.came_back:,} of {asked.handed_in:,} back from batches"] if asked.handed_in else []
+    parts += [f"cost {money(asked.cost)}"] if asked.cost else []
     return ", ".join(parts)
+
+
+def money(value: float) -> str:
+    """A cost with two decimals, or with two digits where that would hide it: 1,234.50, 0.0042."""
+    return f"{value:,.2f}" if value >= 1 or not value else f"{value:.2g}"
 
 
 def lines(stage: str, clock: Callable[[], float] = time.monotonic) -> Tick:

@@ -60,7 +60,7 @@ def hypotheses(settings: Settings, warehouse: Warehouse) -> list[Work]:
     def questions() -> Iterator[Question]:
         return proposals(pending_premises(warehouse, *which), proposer, split)
 
-    return [Work(proposer, count_premises(warehouse, *which), questions)]
+    return [Work(proposer, count_premises(warehouse, *which), questions, what="proposed")]
 
 
 def derived(settings: Settings, warehouse: Warehouse) -> list[Work]:
@@ -76,4 +76,4 @@ def _derived(warehouse: Warehouse, proposer: Proposer, kind: DerivedKind) -> Wor
     def questions() -> Iterator[Question]:
         return derivations(pending_parents(warehouse, kind, **which), proposer, kind)
 
-    return Work(proposer, count_parents(warehouse, kind, **which), questions)
+    return Work(proposer, count_parents(warehouse, kind, **which), questions, what=kind)

@@ -180,6 +180,16 @@ class Settings(BaseSettings):
             raise ValueError(f"agreement.labeler_weights: {sorted(unknown)[0]!r} is not among {labelers}")
         return self
 
+    @model_validator(mode="after")
+    def _prompt_files_lie_beside(self) -> Settings:
+        def place(prompt: str) -> str:
+            return str(self.path(prompt)) if prompt.endswith(".toml") else prompt
+
+        self.labelers = tuple(labeler.with_prompts(place) for labeler in self.labelers)
+        self.proposer = self.proposer.with_prompts(place)
+        self.judge = self.judge.with_prompts(place)
+        return self
+
     @property
     def askers(self) -> tuple[Asker, ...]:
         """Everybody who asks a model."""

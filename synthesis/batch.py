@@ -6,14 +6,14 @@ a run may be killed at any moment, and the next one goes on with the same batche
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable
 
 from synthesis.batch_desk import BatchState, Desk
-from synthesis.call import Failure, Outcome, Reply
+from synthesis.call import Failure
 from synthesis.client import Caller
 from synthesis.flow_control import StoppedError
 from synthesis.question import Answer, Question
-from synthesis.run import CHUNK, Recalled, Waiting, recall
+from synthesis.run import CHUNK, Waiting, forward, recall
 
 REQUESTS_PER_BATCH = 50_000
 """The limit of OpenAI."""
@@ -58,42 +58,14 @@ async def run_batches(
             failures |= await desk.ask([call for each in group for call in each.missing if call.key not in failures])
             waiting: list[Waiting] = []
             for first in range(0, len(group), CHUNK):
-                forward = await _forward(group[first : first + CHUNK], caller, failures)
-                waiting.extend(forward.waiting)
-                if forward.answers:
-                    yield forward.answers
+                brought = await forward(group[first : first + CHUNK], caller.ledger, failures)
+                waiting.extend(brought.waiting)
+                if brought.answers:
+                    yield brought.answers
             group = waiting
             failures = {call.key: failures[call.key] for each in group for call in each.calls if call.key in failures}
     except StoppedError:
         return
-
-
-async def _forward(chunk: Iterable[Waiting], caller: Caller, failures: Mapping[str, Failure]) -> Recalled:
-    """Brings questions forward as far as the ledger and these failures do."""
-    recalled = Recalled()
-    going_on = list(chunk)
-    while going_on:
-        kept = await caller.ledger.recall([call for each in going_on for call in each.calls])
-        going_on = [each for each in going_on if _went_on(each, kept, failures, recalled)]
-    return recalled
-
-
-def _went_on(each: Waiting, kept: Mapping[str, Reply], failures: Mapping[str, Failure], into: Recalled) -> bool:
-    """Whether a question asked for more; else its answer, or itself where it has to wait, goes `into`."""
-    outcomes: list[Outcome] = []
-    for call in each.calls:
-        outcome = kept.get(call.key) or failures.get(call.key)
-        if outcome is None:
-            each.kept = {call.key: kept[call.key] for call in each.calls if call.key in kept}
-            into.waiting.append(each)
-            return False
-        outcomes.append(outcome)
-    try:
-        each.calls, each.kept = each.question.send(outcomes), {}
-    except StopIteration as end:
-        into.answers.append(end.value)
-        return False
-    return True
 
 
 __all__ = ["BatchState", "run_batches"]

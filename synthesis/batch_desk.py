@@ -14,11 +14,13 @@ from openai.types import Batch
 
 from synthesis.batch_intake import Intake
 from synthesis.batch_interface import BatchInterface, GoneError
-from synthesis.batch_lines import line_of, one_line, parted
+from synthesis.batch_lines import line_of, parted
 from synthesis.call import Call, Failure
 from synthesis.client import Caller, cost
+from synthesis.endpoint_errors import one_line
 from synthesis.flow_control import StoppedError
 from synthesis.ledger import POLL_S, SentBatch
+from synthesis.panel import Prices
 from synthesis.run import CHUNK
 from warehouse.errors import ServiceError
 from warehouse.records import content_id, now
@@ -131,7 +133,7 @@ class Desk:
 
     async def _orders(self, calls: Iterable[Call]) -> list[_Order]:
         """The calls in batches: of one model, as the interface wants it, and of one price."""
-        groups: dict[tuple[str, bool, tuple[float | None, float | None]], list[Call]] = {}
+        groups: dict[tuple[str, bool, Prices], list[Call]] = {}
         for call in calls:
             structured = call.response_format is not None and call.key not in self._plain
             kind = (call.model, structured and call.model not in self._plain_models, self._caller.prices(call))
@@ -183,7 +185,6 @@ class Desk:
             intake = await self._take_in(batch, ended)
             paid = intake.paid
             taken = intake.kept | intake.failures.keys()
-            self._caller.asked += len(taken)
             self._caller.fresh |= {batch.lines[key] for key in taken}
             return intake.failures
         except StoppedError:

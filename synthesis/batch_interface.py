@@ -11,8 +11,18 @@ import httpx2
 import openai
 from openai.types import Batch
 
-from synthesis.batch_lines import PASSING, PATH, one_line
-from synthesis.client import MAX_WAIT_S, Caller, retry_after
+from synthesis.batch_lines import PATH
+from synthesis.client import Caller
+from synthesis.endpoint_errors import (
+    MAX_WAIT_S,
+    UNREACHED,
+    check_access,
+    passes,
+    retry_after,
+    where_is,
+    why_unreached,
+    words_of,
+)
 from synthesis.flow_control import jittered
 from synthesis.reply import GarbledReplyError
 from warehouse.errors import InputError, ServiceError
@@ -26,15 +36,8 @@ UPLOAD_S = 900.0
 LINES_AT_ONCE = 512
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
-_UNREACHED = (
-    openai.APIConnectionError,
-    openai.APIResponseValidationError,
-    httpx2.HTTPError,
-    aiohttp.ClientError,
-    GarbledReplyError,
-    TimeoutError,
-    ValueError,
-)
+# A file that is read in parts, and an answer that is made into the client's classes, fail in more ways.
+_UNREACHED = (*UNREACHED, httpx2.HTTPError, aiohttp.ClientError, TimeoutError, ValueError)
 
 
 class GoneError(Exception):
@@ -54,7 +57,7 @@ class BatchInterface:
         self._endpoint = caller.endpoint(name)
         self._client = caller.client(name)
         self.secret = self._client.api_key if self._endpoint.api_key_env else None
-        self.where = f"endpoint {name} at {self._endpoint.base_url}"
+        self.where = where_is(self._endpoint)
 
     async def upload(self, name: str, file: IO[bytes]) -> str:
         """Uploads lines; gives the id of the file. Raises InputError where the endpoint takes no files."""
@@ -154,7 +157,7 @@ class BatchInterface:
                 self._check(error)
                 said, wish = f"HTTP {error.status_code}", min(retry_after(error.response), MAX_WAIT_S)
             except _UNREACHED as error:
-                said = one_line(error, self.secret).rstrip(".") or type(error).__name__
+                said = why_unreached(error, self.secret)
             if time.monotonic() - started >= self._endpoint.patience_s:
                 raise ServiceError(
                     f"{self.where} does not answer about batches ({said}); run the same command again later"
@@ -164,13 +167,9 @@ class BatchInterface:
 
     def _check(self, error: openai.APIStatusError) -> None:
         """Raises ServiceError where asking again would not help. Not chained: the words may repeat the key."""
-        status = error.status_code
-        if status in (401, 402, 403):
-            variable = self._endpoint.api_key_env or "api_key_env of the endpoint"
-            raise ServiceError(f"{self.where} refuses access (HTTP {status}); check the key in {variable}") from None
-        if status < 500 and status not in PASSING:
-            body = error.body if isinstance(error.body, dict) else {}
-            said = f"HTTP {status} {one_line(body.get('message'), self.secret)}".strip()
+        check_access(self._endpoint, error)
+        if not passes(error.status_code):
+            said = words_of(error, self.secret)
             raise ServiceError(f"{self.where} refuses the batch ({said}); see its documentation") from None
 
 

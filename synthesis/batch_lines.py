@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from synthesis.call import Call, Failure, Outcome
+from synthesis.endpoint_errors import one_line, passes
 from synthesis.reply import GarbledReplyError, reply_of
 
 PATH: Literal["/v1/chat/completions"] = "/v1/chat/completions"
-PASSING = (408, 409, 425, 429)
 _FORMAT = (400, 422)
-_DETAIL = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def read_line(text: str, *, structured: bool, secret: str | None) -> Line | None
         except GarbledReplyError as garbled:
             return Line(key, Failure(reason="not_answered", detail=str(garbled)))
     words = _words(body, error, secret)
-    if isinstance(status, int) and 400 <= status < 500 and status not in PASSING:
+    if isinstance(status, int) and status >= 400 and not passes(status):
         failure = Failure(reason="rejected", detail=f"HTTP {status} {words}".strip())
         return Line(key, failure, may_be_format=structured and status in _FORMAT)
     said = f"HTTP {status} {words}" if status else words or "the line has no response"
@@ -79,9 +78,3 @@ def _words(body: object, error: object, secret: str | None) -> str:
         if isinstance(each, dict) and (found := each.get("message") or each.get("code")):
             return one_line(found, secret)
     return ""
-
-
-def one_line(words: Any, secret: str | None) -> str:
-    """An endpoint's words on one line, cut short, and without the key should they repeat it."""
-    text = " ".join(str(words or "").split())
-    return (text.replace(secret, "[key]") if secret else text)[:_DETAIL]

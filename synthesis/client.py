@@ -9,28 +9,31 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from urllib.parse import urlsplit
 
-import aiohttp
 import httpx2
 import openai
 
 from synthesis.call import Call, Failure, Outcome, Reply
-from synthesis.flow_control import Breaker, Budget, DownError, Held, Rate, Stop, StoppedError, jittered
+from synthesis.endpoint_errors import (
+    MAX_WAIT_S,
+    UNREACHED,
+    check_access,
+    is_refused,
+    passes,
+    retry_after,
+    where_is,
+    why_unreached,
+    words_of,
+)
+from synthesis.flow_control import Breaker, Budget, DownError, Held, Rate, Stop, jittered
 from synthesis.ledger import Ledger
-from synthesis.panel import EMBEDDED, Asker, Endpoint
+from synthesis.panel import EMBEDDED, Asker, Endpoint, Prices, prices_of
 from synthesis.reply import GarbledReplyError, reply_of
 from warehouse.errors import InputError, ServiceError
 
-MAX_WAIT_S = 120.0
-"""The longest pause between two attempts. An endpoint that asks for a longer one ends the run with its wish."""
-_TRANSIENT = (408, 409, 425, 429)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_DETAIL = 200
-_UNREACHED = (openai.APIConnectionError, openai.APIResponseValidationError, GarbledReplyError)
 
 
 @dataclass
@@ -57,8 +60,8 @@ class _Line:
 class Caller:
     """Asks endpoints. Use as an asynchronous context manager.
 
-    `sent` counts the HTTP requests of each endpoint, `asked` the calls that the ledger did not answer. `fresh` are the
-    ids of their requests; whoever has counted one takes it out.
+    `sent` counts the HTTP requests of each endpoint. `fresh` are the ids of requests that the ledger did not answer;
+    whoever has counted one takes it out.
 
     `askers` are those whose own prices and limits count; `max_cost` is what the run may cost in all, in the currency of
     the prices. `stop` ends the run gracefully: what is under way is finished and kept, nothing new is sent.
@@ -79,7 +82,6 @@ class Caller:
         self.stop = Stop()
         self.budget = Budget(max_cost, self.stop)
         self.sent: Counter[str] = Counter()
-        self.asked = 0
         self.fresh: set[str] = set()
         self._backoff_s = backoff_s
         self._lines = {each.name: _open_line(each, self.stop, backoff_s) for each in endpoints}
@@ -103,14 +105,9 @@ class Caller:
         """The client of an endpoint, for its other interfaces."""
         return self._line(name).client
 
-    def prices(self, call: Call) -> tuple[float | None, float | None]:
+    def prices(self, call: Call) -> Prices:
         """What a million tokens in and out cost whoever asks this; None where it is not known."""
-        endpoint, asker = self.endpoint(call.endpoint), self._askers.get(call.about.asker)
-        price_in, price_out = (asker.price_in, asker.price_out) if asker else (None, None)
-        return (
-            endpoint.price_in if price_in is None else price_in,
-            endpoint.price_out if price_out is None else price_out,
-        )
+        return prices_of(self.endpoint(call.endpoint), self._askers.get(call.about.asker))
 
     async def ask(self, call: Call) -> Outcome:
         """The reply to the call, from the ledger where it is kept there, or why this one call has none.
@@ -127,7 +124,6 @@ class Caller:
         except BaseException:
             self.ledger.release(call)
             raise
-        self.asked += 1
         self.fresh.add(call.request_id)
         if isinstance(outcome, Failure):
             self.ledger.release(call)
@@ -177,17 +173,17 @@ class Caller:
                 reply = await self._attempt(line, call, ticket)
             except openai.APIStatusError as error:
                 pause = retry_after(error.response)
-                if not _is_transient(error) or pause > MAX_WAIT_S:
+                if not passes(error.status_code) or pause > MAX_WAIT_S:
                     return _give_up(line, call, error)
                 last: Exception = error
-            except _UNREACHED as error:
+            except UNREACHED as error:
                 pause, last = 0.0, error
-                if not _is_refused(error):
+                if not is_refused(error):
                     await held.lose()
             else:
                 return reply
             # A dead endpoint is the breaker's business: while nobody listens, no call spends its attempts.
-            attempt += not (line.breaker.answered and _is_refused(last))
+            attempt += not (line.breaker.answered and is_refused(last))
             if attempt >= line.endpoint.max_attempts:
                 return _not_answered(line, call, last)
             backoff = min(self._backoff_s * 2 ** max(attempt - 1, 0), MAX_WAIT_S)
@@ -206,7 +202,7 @@ class Caller:
             else:
                 line.breaker.worked()
             raise
-        except _UNREACHED:
+        except UNREACHED:
             line.breaker.failed(ticket)
             raise
         except BaseException:
@@ -249,9 +245,7 @@ class Caller:
         return self._lines[name]
 
 
-def cost(
-    tokens_in: int | None, tokens_out: int | None, prices: tuple[float | None, float | None], share: float = 1.0
-) -> float | None:
+def cost(tokens_in: int | None, tokens_out: int | None, prices: Prices, share: float = 1.0) -> float | None:
     """What tokens cost at prices per million, in the currency of the prices; None where one of them is not known."""
     price_in, price_out = prices
     if tokens_in is None or tokens_out is None or price_in is None or price_out is None:
@@ -289,57 +283,23 @@ def _limits_of(who: Endpoint | Asker, stop: Stop) -> _Limits:
     return _Limits(slots, Rate(who.requests_per_minute, stop), Rate(who.tokens_per_minute, stop))
 
 
-def _is_transient(error: openai.APIStatusError) -> bool:
-    return error.status_code >= 500 or error.status_code in _TRANSIENT
-
-
-def _is_refused(error: BaseException | None) -> bool:
-    """Whether nobody listened at the address, which the transport wraps as if it had timed out."""
-    return _is_caused_by(error, aiohttp.ClientConnectorError)
-
-
-def _is_caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
-    while error is not None:
-        if isinstance(error, kind):
-            return True
-        error = error.__cause__
-    return False
-
-
-def retry_after(response: httpx2.Response) -> float:
-    """The seconds that the header Retry-After asks for, as a number or a date; 0 where there is none."""
-    value = response.headers.get("retry-after", "")
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(value).astimezone(UTC) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):
-            return 0.0
-    return max(seconds, 0.0) if seconds < float("inf") else 0.0
-
-
 def _give_up(line: _Line, call: Call, error: openai.APIStatusError) -> Failure:
     """The failure of one call, or ServiceError where the status says that no other call would fare better."""
-    where, status = _where(line), error.status_code
-    if status in (401, 402, 403):
-        # Not chained: the text of the endpoint's answer may repeat the key.
-        variable = line.endpoint.api_key_env or "api_key_env of the endpoint"
-        raise ServiceError(f"{where} refuses access (HTTP {status}); check the key in {variable}") from None
-    if status == 404:
+    check_access(line.endpoint, error)
+    if error.status_code == 404:
         raise ServiceError(
-            f"{where} does not know the model {call.model} (HTTP 404); check model and base_url"
+            f"{where_is(line.endpoint)} does not know the model {call.model} (HTTP 404); check model and base_url"
         ) from error
-    if status == 429 or _is_transient(error):
+    if passes(error.status_code):
         raise _limited(line, error) from error
-    return Failure(reason="rejected", detail=f"HTTP {status} {_detail(error, line.key)}".strip())
+    return Failure(reason="rejected", detail=words_of(error, line.key))
 
 
 def _limited(line: _Line, error: openai.APIStatusError) -> ServiceError:
     pause = retry_after(error.response)
     wish = f"in {pause:.0f} s" if pause else "later"
     return ServiceError(
-        f"{_where(line)} limits the rate (HTTP {error.status_code}); run again {wish} or lower max_in_flight"
+        f"{where_is(line.endpoint)} limits the rate (HTTP {error.status_code}); run again {wish} or lower max_in_flight"
     )
 
 
@@ -347,36 +307,11 @@ def _not_answered(line: _Line, call: Call, error: Exception) -> Failure:
     """The failure of a call that its endpoint leaves open while it answers others; else ServiceError."""
     if isinstance(error, openai.APIStatusError) and error.status_code == 429:
         raise _limited(line, error) from error
-    said = f"HTTP {error.status_code}" if isinstance(error, openai.APIStatusError) else _said(error)
+    said = f"HTTP {error.status_code}" if isinstance(error, openai.APIStatusError) else why_unreached(error, line.key)
     if not line.breaker.answered:
         raise _down(line, f"{said}, {line.endpoint.max_attempts} attempts") from error
     return Failure(reason="not_answered", detail=said)
 
 
 def _down(line: _Line, said: str) -> ServiceError:
-    return ServiceError(f"{_where(line)} does not answer ({said}); start it or check base_url")
-
-
-def _where(line: _Line) -> str:
-    return f"endpoint {line.endpoint.name} at {line.endpoint.base_url}"
-
-
-def _said(error: Exception) -> str:
-    if _is_refused(error):
-        return "nobody listens there"
-    if _is_caused_by(error, aiohttp.ClientConnectionError) and not _is_caused_by(error, TimeoutError):
-        return "the connection broke off"
-    if isinstance(error, openai.APITimeoutError):
-        return "timed out"
-    return " ".join(str(error).split())[:_DETAIL].rstrip(".") or type(error).__name__
-
-
-def _detail(error: openai.APIStatusError, key: str | None) -> str:
-    """The endpoint's own words about a refused call, on one line, without the key should they repeat it."""
-    body = error.body
-    message = body.get("message") if isinstance(body, dict) else None
-    text = " ".join(str(message or "").split())
-    return (text.replace(key, "[key]") if key else text)[:_DETAIL]
-
-
-__all__ = ["Caller", "StoppedError", "cost", "retry_after"]
+    return ServiceError(f"{where_is(line.endpoint)} does not answer ({said}); start it or check base_url")

@@ -9,7 +9,7 @@ from synthesis.call import Call, Reply, call_for
 from synthesis.panel import Labeler, labeler_version
 from synthesis.parse import Read, Reason, parse_field
 from synthesis.question import Answer, Question, together, until_read
-from synthesis.render import Prompt, check_method, load_prompt
+from synthesis.render import ANSWERS_OF_METHOD, Prompt, prompt_for
 from warehouse.records import Comparison, Pair, PropositionText, content_id
 
 ORDERS_DISAGREE = "orders_disagree"
@@ -27,8 +27,7 @@ def comparisons(pairs: Iterable[Pair], labeler: Labeler) -> Iterator[Question]:
 
     Raises InputError where the prompt does not ask which is more likely.
     """
-    prompt = load_prompt(labeler.prompt)
-    check_method(prompt, "pairwise")
+    prompt = prompt_for(labeler.prompt, "the method pairwise", ANSWERS_OF_METHOD["pairwise"])
     version = labeler_version(labeler, prompt)
     return (_compare(pair, labeler, prompt, version) for pair in pairs)
 

@@ -24,8 +24,7 @@ from synthesis.propose import (
 )
 from synthesis.question import Answer, Question, until_read
 from synthesis.render import Answer as AnswerKind
-from synthesis.render import Prompt, load_prompt
-from warehouse.errors import InputError
+from synthesis.render import Prompt, prompt_for
 from warehouse.records import Drop, Parent, Premise, Proposition, Record, normalise, premise_id, proposition_id
 
 ANSWER_OF_KIND: Mapping[DerivedKind, AnswerKind] = {
@@ -84,11 +83,7 @@ def derivations(parents: Iterable[Parent], proposer: Proposer, kind: DerivedKind
 
     Raises InputError where the prompt asks for something else.
     """
-    prompt = load_prompt(proposer.prompt_of(kind))
-    if prompt.answer != (wanted := ANSWER_OF_KIND[kind]):
-        raise InputError(
-            f"prompt {prompt.name}: its answer is {prompt.answer}, but {kind} needs {wanted}; choose another prompt"
-        )
+    prompt = prompt_for(proposer.prompt_of(kind), f"the kind {kind}", [ANSWER_OF_KIND[kind]])
     read = [_read(prompt.answer, Reply(text=example.reply)).value or [] for example in prompt.examples]
     task = _Task(kind, proposer, prompt, frozenset(bare(each.text) for one in read for each in one))
     return (_one(parent, task) for parent in parents if kind != "conjunction" or parent.other is not None)

@@ -11,7 +11,7 @@ from synthesis.call import Call, Reply, call_for
 from synthesis.panel import Labeler, labeler_version
 from synthesis.parse import Read, Reason, parse_number, parse_yes_no, thinking_of
 from synthesis.question import MAX_TRIES, Answer, Question, understood, until_read
-from synthesis.render import Prompt, check_method, load_prompt
+from synthesis.render import ANSWERS_OF_METHOD, Prompt, prompt_for
 from warehouse.errors import InputError
 from warehouse.records import Estimate, PropositionText, content_id
 
@@ -28,10 +28,9 @@ def estimates(propositions: Iterable[PropositionText], labeler: Labeler) -> Iter
 
     Raises InputError where prompt and method do not fit.
     """
-    prompt = load_prompt(labeler.prompt)
-    check_method(prompt, labeler.method)
     if labeler.method == "pairwise":
         raise InputError(f"labeler {labeler.name}: the method pairwise compares propositions, it gives no estimates")
+    prompt = prompt_for(labeler.prompt, f"the method {labeler.method}", ANSWERS_OF_METHOD[labeler.method])
     version = labeler_version(labeler, prompt)
     ask = _mean if labeler.method == "mean_of_samples" else _single
     return (ask(proposition, labeler, prompt, version) for proposition in propositions)

@@ -1,4 +1,7 @@
-"""Judge: how far each estimate of a panel that disagrees can be trusted, and the weights that come of it. Pure."""
+"""Judge: how far each estimate of a panel that disagrees can be trusted. Pure.
+
+What the confidences weigh is worked out where they lie, in the view `panel_distribution`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import math
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from statistics import fmean
 from typing import Any
 
 from synthesis.call import Call, Outcome, Reply, call_for
@@ -15,12 +17,10 @@ from synthesis.panel import Judge, judge_version
 from synthesis.parse import Read, Reason, parse_field, parse_text
 from synthesis.question import Answer, Question, Tried, together, until_read
 from synthesis.render import Answer as AnswerKind
-from synthesis.render import Prompt, load_prompt
-from warehouse.errors import InputError
+from synthesis.render import Prompt, prompt_for
 from warehouse.records import Disagreement, JudgeMode, PanelAnswer, PropositionText, Verdict, content_id, normalise
 
 ANSWER_OF_MODE: Mapping[JudgeMode, AnswerKind] = {"confidence": "confidences", "keep_drop": "keep_drop"}
-LEAST_WEIGHT = 1e-6
 _CONFIDENCE_OF_VERDICT = {"keep": 1.0, "drop": 0.0}
 _WARMER = 0.3
 
@@ -38,64 +38,18 @@ class _Asked:
 def verdicts(disagreements: Iterable[Disagreement], judge: Judge) -> Iterator[Question]:
     """A question for each disagreement: its answer holds the requests and, but where one failed, the verdicts.
 
-    Reasoning of more than `judge.summarise_above` characters is summarised first; what no readable summary was given
-    of is cut there. The judge sees the answers numbered, in the order of their ids and without the labelers' names.
-    Each answer gets a verdict: the confidence in it, or none and the reason where the whole reply could not be read,
-    after as many tries as an estimate has. Where a request *failed* there are no verdicts, so that a later run asks
-    again.
+    Reasoning of more than `judge.summarise_above` characters is summarised first; where the endpoint rejects that, or
+    no summary can be read, it is cut there. The judge sees the answers numbered, in the order of their ids and without
+    the labelers' names. Each answer gets a verdict: the confidence in it, or none and the reason where the whole reply
+    could not be read, after as many tries as an estimate has. Where a request *failed* there are no verdicts, so that a
+    later run asks again.
 
     Raises InputError where a prompt does not ask for what the mode reads.
     """
-    prompt = _prompt(judge.prompt_name, ANSWER_OF_MODE[judge.mode], f"the mode {judge.mode}")
-    summary_prompt = _prompt(judge.summary_prompt, "summary", "summary_prompt")
+    prompt = prompt_for(judge.prompt_name, f"the mode {judge.mode} of a judge", [ANSWER_OF_MODE[judge.mode]])
+    summary_prompt = prompt_for(judge.summary_prompt, "summary_prompt of a judge", ["summary"])
     asked = _Asked(judge, prompt, summary_prompt, judge_version(judge, prompt, summary_prompt))
     return (_judge(disagreement, asked) for disagreement in disagreements)
-
-
-def weights_of(confidences: Sequence[float | None]) -> list[float]:
-    """The weights of estimates, from a judge's confidences in [0, 1]: positive, with the sum 1.
-
-    A weight is proportional to confidence^2 + 1e-6 (Wang, Jiang, Liu and Van Durme 2025). An estimate without a
-    confidence counts as the mean of the known squares, so that a silent judge moves nothing; where no confidence is
-    known, all weights are equal.
-    """
-    squares = [None if confidence is None else confidence**2 for confidence in confidences]
-    known = [square for square in squares if square is not None]
-    usual = fmean(known) if known else 0.0
-    shares = [(usual if square is None else square) + LEAST_WEIGHT for square in squares]
-    total = math.fsum(shares)
-    return [share / total for share in shares]
-
-
-@dataclass(frozen=True, slots=True)
-class PanelDistribution:
-    """The values of a panel with their weights; the weights and the missing mass have the sum 1."""
-
-    values: list[float]
-    weights: list[float]
-    missing: float
-
-
-def panel_distribution(values: Sequence[float | None], confidences: Sequence[float | None]) -> PanelDistribution:
-    """The weighted values of a panel, one value and one confidence a labeler, as many of both.
-
-    A labeler that gave no value keeps its weight, as missing mass: a target spreads that evenly over the levels.
-    A panel without labelers is all missing.
-    """
-    weighted = list(zip(values, weights_of(confidences), strict=True))
-    present = [(value, weight) for value, weight in weighted if value is not None]
-    missing = math.fsum(weight for value, weight in weighted if value is None) if weighted else 1.0
-    return PanelDistribution([value for value, _ in present], [weight for _, weight in present], missing)
-
-
-def _prompt(name: str, wanted: AnswerKind, what: str) -> Prompt:
-    prompt = load_prompt(name)
-    if prompt.answer != wanted:
-        raise InputError(
-            f"prompt {prompt.name}: its answer is {prompt.answer}, but {what} of a judge reads {wanted}; "
-            "choose another prompt"
-        )
-    return prompt
 
 
 def _judge(disagreement: Disagreement, asked: _Asked) -> Question:
@@ -103,7 +57,7 @@ def _judge(disagreement: Disagreement, asked: _Asked) -> Question:
     reasonings = [normalise(answer.reasoning or "") for answer in answers]
     summarised = yield from _summaries(disagreement.proposition, reasonings, asked)
     requests = [request for tried in summarised.values() for request in tried.requests]
-    if any(tried.read is None for tried in summarised.values()):
+    if any(tried.read is None and not tried.rejected for tried in summarised.values()):
         return Answer([*requests])
     most = asked.judge.summarise_above
     summaries = {text: tried.read.value[:most] for text, tried in summarised.items() if tried.read and tried.read.value}

@@ -19,6 +19,7 @@ from types import TracebackType
 from pydantic import ValidationError
 
 from synthesis.call import Call, Reply
+from synthesis.panel import Prices
 from warehouse.errors import ServiceError
 from warehouse.records import now
 
@@ -51,7 +52,7 @@ class SentBatch:
     batch_id: str | None
     model: str
     structured: bool
-    prices: tuple[float | None, float | None]
+    prices: Prices
     lines: Mapping[str, str]
     created_at: str
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -17,6 +17,8 @@ LOCAL_MODEL = "SmolLM2-135M-Instruct"
 
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Prices: TypeAlias = tuple[float | None, float | None]
+"""What a million tokens in and out cost, in the currency of the team; None where it is not known."""
 Positive = Annotated[int, Field(ge=1)]
 Omittable = Literal["temperature", "seed", "max_tokens"]
 DerivedKind = Literal["strengthened", "weakened", "negation", "paraphrase", "conjunction", "rewritten"]
@@ -152,6 +154,10 @@ class Labeler(Asker):
             raise ValueError("compared_with belongs to the method pairwise")
         return self
 
+    def with_prompts(self, place: Callable[[str], str]) -> Labeler:
+        """The same labeler, with `place` put to the name of the prompt."""
+        return self.model_copy(update={"prompt": place(self.prompt)})
+
 
 class Proposer(Asker):
     """An LLM that writes propositions: `per_target` hypotheses for each target probability, one request a target.
@@ -178,6 +184,11 @@ class Proposer(Asker):
             raise ValueError("the target probabilities must differ from each other")
         return value
 
+    def with_prompts(self, place: Callable[[str], str]) -> Proposer:
+        """The same proposer, with `place` put to the name of each prompt."""
+        prompts = {kind: place(prompt) for kind, prompt in self.prompts.items()}
+        return self.model_copy(update={"prompt": place(self.prompt), "prompts": prompts})
+
     def prompt_of(self, kind: MadeKind) -> str:
         """The prompt that writes propositions of this kind."""
         return self.prompt if kind == "proposed" else self.prompts.get(kind, PROMPTS_OF_KIND[kind])
@@ -202,6 +213,19 @@ class Judge(Asker):
     def prompt_name(self) -> str:
         """The prompt of the mode, where none is named."""
         return self.prompt or ("judge" if self.mode == "confidence" else "judge_keep_drop")
+
+    def with_prompts(self, place: Callable[[str], str]) -> Judge:
+        """The same judge, with `place` put to the name of each prompt."""
+        return self.model_copy(update={"prompt": place(self.prompt_name), "summary_prompt": place(self.summary_prompt)})
+
+
+def prices_of(endpoint: Endpoint, asker: Asker | None) -> Prices:
+    """What the endpoint takes of this asker: each of the asker's own prices stands above the endpoint's."""
+    price_in, price_out = (asker.price_in, asker.price_out) if asker else (None, None)
+    return (
+        endpoint.price_in if price_in is None else price_in,
+        endpoint.price_out if price_out is None else price_out,
+    )
 
 
 def labeler_version(labeler: Labeler, prompt: Prompt) -> str:

@@ -9,7 +9,7 @@ from itertools import islice
 from synthesis.call import Call
 from synthesis.client import cost
 from synthesis.ledger import Ledger
-from synthesis.panel import Asker, Endpoint
+from synthesis.panel import Asker, Endpoint, prices_of
 from synthesis.question import Question
 from synthesis.run import CHUNK, Recalled, Waiting, advanced
 
@@ -18,14 +18,12 @@ Tokens = tuple[float, float]
 
 @dataclass(frozen=True)
 class Plan:
-    """What one asker would take: questions, those answered from the ledger, and what would be sent for the others.
+    """What questions would take: how many, those answered from the ledger, and what would be sent for the others.
 
     `tokens_in` and `tokens_out` are what is expected, `most_in` and `most_out` the most that these requests can take.
     The costs are None where prices are not known. A reply that cannot be read is asked for again, which is not counted.
     """
 
-    asker: str
-    model: str
     questions: int = 0
     kept: int = 0
     requests: int = 0
@@ -50,15 +48,12 @@ def plan(
 
     Where a prompt has no past, a token of the prompt counts as four bytes of text, and a reply as long as it may be.
     """
-    made = Plan(asker.name, asker.model)
+    made = Plan()
     for waiting, done in _chunks(iter(questions), ledger):
         made = replace(made, questions=made.questions + len(waiting) + done, kept=made.kept + done)
         for call in (call for each in waiting for call in each.missing):
             made = _with(made, call, past.get(call.about.prompt_version))
-    prices = (
-        endpoint.price_in if asker.price_in is None else asker.price_in,
-        endpoint.price_out if asker.price_out is None else asker.price_out,
-    )
+    prices = prices_of(endpoint, asker)
     share = endpoint.batch_price if batch else 1.0
     expected = cost(round(made.tokens_in), round(made.tokens_out), prices, share)
     return replace(made, cost=expected, most_cost=cost(made.most_in, made.most_out, prices, share))

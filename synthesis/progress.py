@@ -13,7 +13,8 @@ class Progress:
     """Totals so far: questions answered, and their requests by status.
 
     answered + refused + failed is the number of requests; `kept` of them came from the ledger without being sent.
-    `cost` is what was paid in this run, in the currency of the prices.
+    `cost` is what was paid in this run, in the currency of the prices. Of the requests `handed_in` as batches the
+    endpoint says that it has done `came_back`.
     """
 
     done: int = 0
@@ -22,6 +23,8 @@ class Progress:
     failed: int = 0
     kept: int = 0
     cost: float = 0.0
+    handed_in: int = 0
+    came_back: int = 0
 
     @property
     def requests(self) -> int:

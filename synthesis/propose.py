@@ -12,8 +12,7 @@ from synthesis.dedup import Standing, bare
 from synthesis.panel import Proposer
 from synthesis.parse import Read, parse_texts
 from synthesis.question import Answer, Question, Tried, together, until_read
-from synthesis.render import Prompt, likelihood, load_prompt, percent
-from warehouse.errors import InputError
+from synthesis.render import Prompt, likelihood, percent, prompt_for
 from warehouse.records import (
     Drop,
     Premise,
@@ -69,9 +68,7 @@ def proposals(
 
     Raises InputError where the prompt does not ask for hypotheses.
     """
-    prompt = load_prompt(proposer.prompt)
-    if prompt.answer != "hypotheses":
-        raise InputError(f"prompt {prompt.name}: its answer is {prompt.answer}, not hypotheses; choose another prompt")
+    prompt = prompt_for(proposer.prompt, "the kind proposed", ["hypotheses"])
     shown = shown_in(prompt, "hypotheses")
     return (_one(asked, proposer, prompt, shown, split(asked.premise.premise_id)) for asked in premises)
 

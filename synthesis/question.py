@@ -35,10 +35,14 @@ Question: TypeAlias = Generator[Sequence[Call], Sequence[Outcome], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Tried(Generic[T]):
-    """The requests of some tries, and what the last one said; `read` is None where it got no reply at all."""
+    """The requests of some tries, and what the last one said.
+
+    `read` is None where the last one got no reply at all; `rejected` says that it never will.
+    """
 
     requests: list[Request]
     read: Read[T] | None
+    rejected: bool = False
 
 
 def until_read(
@@ -47,14 +51,16 @@ def until_read(
     """Asks until a reply can be read, at most so often, and stops where there is no reply at all."""
     requests: list[Request] = []
     found: Read[T] | None = None
+    rejected = False
     for number in range(tries):
         call = call_of(number)
         (outcome,) = yield [call]
         found, request = understood(call, outcome, read)
         requests.append(request)
+        rejected = isinstance(outcome, Failure) and outcome.reason == "rejected"
         if found is None or found.reason is None:
             break
-    return Tried(requests, found)
+    return Tried(requests, found, rejected)
 
 
 def together(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -155,15 +155,15 @@ def parse_prompt(text: str, where: str) -> Prompt:
         raise InputError(f"prompt {where}: {field}: {first['msg']}") from error
 
 
-def check_method(prompt: Prompt, method: Method) -> None:
-    """Raises InputError where the replies to this prompt are not what the method reads."""
-    possible = ANSWERS_OF_METHOD.get(method, ())
-    if prompt.answer not in possible:
-        wanted = " or ".join(possible)
+def prompt_for(name: str, reader: str, wanted: Sequence[Answer]) -> Prompt:
+    """The prompt of that name or file. Raises InputError where its answer is none that the `reader` wants."""
+    prompt = load_prompt(name)
+    if prompt.answer not in wanted:
         raise InputError(
-            f"prompt {prompt.name}: its answer is {prompt.answer}, but the method {method} reads {wanted}; "
-            "choose another prompt or method"
+            f"prompt {prompt.name}: its answer is {prompt.answer}, but {reader} reads {' or '.join(wanted)}; "
+            "choose another prompt"
         )
+    return prompt
 
 
 def messages(prompt: Prompt, values: Mapping[str, str]) -> tuple[dict[str, str], ...]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from types import MappingProxyType
 
-from synthesis.call import Call, Outcome, Reply
+from synthesis.call import Call, Failure, Outcome, Reply
 from synthesis.client import Caller
 from synthesis.flow_control import StoppedError
 from synthesis.ledger import Ledger
@@ -38,7 +39,6 @@ class Recalled:
 
     answers: list[Answer] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
-    replies: int = 0
 
 
 async def run_questions(
@@ -127,25 +127,36 @@ async def recall(source: Iterator[Question], ledger: Ledger) -> Recalled | None:
     chunk = [Waiting(question, next(question)) for question in islice(source, CHUNK)]
     if not chunk:
         return None
+    return await forward(chunk, ledger)
+
+
+async def forward(
+    chunk: Sequence[Waiting], ledger: Ledger, failures: Mapping[str, Failure] = MappingProxyType({})
+) -> Recalled:
+    """Questions, as far as the ledger and these failures, by key, bring them."""
     recalled = Recalled()
     while chunk:
         kept = await ledger.recall([call for each in chunk for call in each.calls])
-        chunk = advanced(chunk, kept, recalled)
+        chunk = advanced(chunk, kept, recalled, failures)
     return recalled
 
 
-def advanced(chunk: Sequence[Waiting], kept: dict[str, Reply], into: Recalled) -> list[Waiting]:
-    """Brings questions forward whose replies are all kept; those that ask for more now, the rest goes `into`."""
+def advanced(
+    chunk: Sequence[Waiting],
+    kept: Mapping[str, Reply],
+    into: Recalled,
+    failures: Mapping[str, Failure] = MappingProxyType({}),
+) -> list[Waiting]:
+    """Brings questions forward that have all their outcomes; those that ask for more now, the rest goes `into`."""
     going_on = []
     for each in chunk:
-        found = {call.key: kept[call.key] for call in each.calls if call.key in kept}
-        into.replies += len(found)
-        if len(found) < len(each.calls):
-            each.kept = found
+        outcomes = [outcome for call in each.calls if (outcome := kept.get(call.key) or failures.get(call.key))]
+        if len(outcomes) < len(each.calls):
+            each.kept = {call.key: kept[call.key] for call in each.calls if call.key in kept}
             into.waiting.append(each)
             continue
         try:
-            calls = each.question.send([found[call.key] for call in each.calls])
+            calls = each.question.send(outcomes)
         except StopIteration as end:
             into.answers.append(end.value)
         else:

@@ -1,8 +1,19 @@
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from contextlib import suppress
+
 import pytest
 
-from flows.progress import lines
+from flows.progress import lines, request_lines
+from synthesis.progress import Progress as Asked
 
 
 def test_lines_come_every_few_seconds_and_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
@@ -14,3 +25,54 @@ def test_lines_come_every_few_seconds_and_at_the_end(capsys: pytest.CaptureFixtu
         "  elicit: 60 of 80 after 6 s, 2 s left",
         "  elicit: 80 of 80 after 8 s",
     ]
+
+
+def test_lines_about_requests_say_rate_failures_cost_and_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    moments = iter([0.0, 1.0, 10.0, 20.0])
+    show = request_lines("elicit", 1000, clock=lambda: next(moments))
+    show(Asked(done=10, answered=10))
+    show(Asked(done=200, answered=195, refused=25, failed=30, cost=0.0042))
+    show(Asked(done=1000, answered=900, refused=25, failed=75, cost=1234.5, handed_in=4000, came_back=1200))
+    assert capsys.readouterr().err.splitlines() == [
+        "  elicit: 200 of 1,000 after 10 s, 25 requests/s, 25 refused, 30 failed, cost 0.0042, 40 s left",
+        "  elicit: 1,000 of 1,000 after 20 s, 50 requests/s, 25 refused, 75 failed, 1,200 of 4,000 back from batches, "
+        "cost 1,234.50",
+    ]
+
+
+SHOW_A_BAR = """
+import time
+from flows.progress import note, request_progress
+from synthesis.progress import Progress
+with request_progress("propose", 1_000_000) as show:
+    for done in (1, 250_000):
+        time.sleep(0.3)
+        show(Progress(done=done, answered=done, refused=12_345, failed=678, cost=1234.5))
+    note("a word in between")
+    time.sleep(0.3)
+"""
+
+
+def test_the_bar_fits_into_eighty_columns_and_leaves_nothing_behind() -> None:
+    screen, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SHOW_A_BAR], stderr=terminal, env=environment | {"TERM": "xterm-256color"}
+    )
+    os.close(terminal)
+    written = b""
+    with suppress(OSError):  # what a terminal says when nobody is there any more
+        while part := os.read(screen, 65536):
+            written += part
+    os.close(screen)
+    assert process.wait(60) == 0
+    frames = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written.decode()).replace("\r", "\n").split("\n")
+    assert max(map(len, frames)) <= 80
+    (bar,) = {line for line in frames if "250,000 of 1,000,000" in line and "0:00:00 " in line}
+    assert re.fullmatch(r"propose   [━╸╺]{20} 250,000 of 1,000,000 0:00:00 left \d+:\d\d:\d\d", bar)
+    assert any(
+        re.fullmatch(r" {10}[\d,]+ requests/s, 12,345 refused, 678 failed, cost 1,234.50", line) for line in frames
+    )
+    assert "  a word in between" in frames
+    assert written.decode().endswith("\x1b[1A\x1b[2K"), "the bar is wiped away"

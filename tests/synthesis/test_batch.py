@@ -117,7 +117,7 @@ def run(
                     async for each in answers:
                         ran.rows.extend(row for answer in each for row in answer.rows)
                 assert caller.budget.held == pytest.approx(0.0, abs=1e-9)
-                ran.spent, ran.asked, ran.reason = caller.budget.spent, caller.asked, caller.stop.reason
+                ran.spent, ran.asked, ran.reason = caller.budget.spent, len(caller.fresh), caller.stop.reason
 
     asyncio.run(collect())
     return ran

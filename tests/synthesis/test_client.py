@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from synthesis.call import About, Call, Failure, Reply
-from synthesis.client import MAX_WAIT_S, Caller, cost
+from synthesis.client import Caller, cost
+from synthesis.endpoint_errors import MAX_WAIT_S
 from synthesis.flow_control import StoppedError
 from synthesis.ledger import Ledger
 from synthesis.panel import DEFAULT_ENDPOINT, Endpoint

@@ -252,7 +252,7 @@ def test_how_many_are_asked_for_and_of_what() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_prompt_that_asks_for_something_else_is_refused(kind: DerivedKind) -> None:
     proposer = PROPOSER.model_copy(update={"prompts": {kind: "propose"}})
-    with pytest.raises(InputError, match=f"its answer is hypotheses, but {kind} needs {ANSWER_OF_KIND[kind]}"):
+    with pytest.raises(InputError, match=f"its answer is hypotheses, but the kind {kind} reads {ANSWER_OF_KIND[kind]}"):
         derivations([parent()], proposer, kind)
 
 

@@ -5,11 +5,9 @@ import math
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from synthesis.call import Call, Failure, Outcome
-from synthesis.judge import panel_distribution, verdicts, weights_of
+from synthesis.judge import verdicts
 from synthesis.panel import Judge, judge_version
 from synthesis.question import MAX_TRIES, Answer
 from synthesis.render import load_prompt
@@ -147,6 +145,15 @@ def test_a_failed_request_leaves_no_verdict() -> None:
         assert requests[-1].status == "failed"
 
 
+def test_a_summary_that_is_rejected_is_done_without() -> None:
+    rejected = Failure(reason="rejected", detail="HTTP 400 too long")
+    answer, rounds = judged(JUDGE, always(gives(confidences=GOOD)), always(rejected), ANSWERS)
+    requests, found = rows(answer)
+    assert [request.status for request in requests] == ["failed", "answered"]
+    assert shown(rounds[-1][0])[0]["reasoning"] == " ".join(LONG.split())[:100]
+    assert [(each.confidence, each.summary) for each in found] == [(0.25, None), (0.0, None), (0.9, None)]
+
+
 def _numbered(*pairs: tuple[object, object]) -> str:
     return json.dumps({"confidences": [{"answer": number, "confidence": value} for number, value in pairs]})
 
@@ -226,43 +233,3 @@ def test_the_schema_asks_for_as_many_entries_as_there_are_answers() -> None:
 def test_a_prompt_that_does_not_fit_is_refused_before_anything_is_asked(change: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         verdicts([DISAGREEMENT], JUDGE.model_copy(update=change))
-
-
-def test_weights_by_hand() -> None:
-    # Squares .01 and .64; with 1e-6 each the sum is .650002.
-    assert weights_of([0.1, 0.8]) == pytest.approx([0.010001 / 0.650002, 0.640001 / 0.650002], rel=1e-12)
-    # Squares .36 and 0, so that the unknown one counts as their mean, .18; the sum is .540003.
-    found = weights_of([0.6, None, 0.0])
-    assert found == pytest.approx([0.360001 / 0.540003, 0.180001 / 0.540003, 0.000001 / 0.540003], rel=1e-12)
-    assert weights_of([1.0, 0.0]) == pytest.approx([1.000001 / 1.000002, 0.000001 / 1.000002], rel=1e-12)
-    assert weights_of([None, None, None, None]) == pytest.approx([0.25] * 4)
-    assert weights_of([0.0, 0.0]) == pytest.approx([0.5, 0.5])
-    assert weights_of([0.3]) == [1.0]
-    assert weights_of([]) == []
-
-
-CONFIDENCES = st.lists(st.none() | st.floats(0, 1), min_size=1, max_size=12)
-
-
-@given(CONFIDENCES)
-def test_weights_are_positive_sum_to_one_and_follow_the_confidences(confidences: list[float | None]) -> None:
-    found = weights_of(confidences)
-    assert math.fsum(found) == pytest.approx(1.0)
-    assert min(found) > 0
-    known = sorted((c, w) for c, w in zip(confidences, found, strict=True) if c is not None)
-    assert [weight for _, weight in known] == sorted(weight for _, weight in known)
-    silent = {w for c, w in zip(confidences, found, strict=True) if c is None}
-    assert len(silent) <= 1
-    if silent and known:
-        assert silent.pop() == pytest.approx(math.fsum(weight for _, weight in known) / len(known))
-
-
-def test_a_missing_value_keeps_its_weight_as_missing_mass() -> None:
-    made = panel_distribution([0.2, None, 0.9], [0.6, None, 0.0])
-    assert made.values == [0.2, 0.9]
-    assert made.weights == pytest.approx([0.360001 / 0.540003, 0.000001 / 0.540003])
-    assert made.missing == pytest.approx(0.180001 / 0.540003)
-    assert panel_distribution([0.2, 0.9], [None, None]).missing == 0.0
-    assert panel_distribution([], []).missing == panel_distribution([None], [0.4]).missing == 1.0
-    with pytest.raises(ValueError, match="zip"):
-        panel_distribution([0.2], [])

@@ -227,7 +227,7 @@ def test_premises_are_read_one_at_a_time_and_do_not_know_each_other() -> None:
 
 
 def test_a_prompt_that_asks_for_something_else_is_refused() -> None:
-    with pytest.raises(InputError, match="not hypotheses"):
+    with pytest.raises(InputError, match="the kind proposed reads hypotheses"):
         proposals(PREMISES, PROPOSER.model_copy(update={"prompt": "token"}))
 
 

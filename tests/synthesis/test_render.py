@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from synthesis.panel import PROMPTS_OF_KIND
 from synthesis.parse import parse_field, parse_number, parse_text, parse_texts
 from synthesis.render import (
-    check_method,
+    ANSWERS_OF_METHOD,
     likelihood,
     load_prompt,
     messages,
     parse_prompt,
     percent,
+    prompt_for,
     prompt_names,
     response_format,
 )
@@ -167,10 +168,10 @@ def test_an_unknown_prompt_names_the_known_ones() -> None:
 
 
 def test_a_method_needs_a_prompt_that_it_can_read() -> None:
-    check_method(load_prompt("token"), "token")
-    check_method(load_prompt("scale20"), "mean_of_samples")
-    with pytest.raises(InputError, match="reads yes_no"):
-        check_method(load_prompt("verbalised"), "token")
+    assert prompt_for("token", "the method token", ANSWERS_OF_METHOD["token"]).name == "token"
+    assert prompt_for("scale20", "the method mean_of_samples", ANSWERS_OF_METHOD["mean_of_samples"]).name == "scale20"
+    with pytest.raises(InputError, match="verbalised: its answer is probability, but the method token reads yes_no; "):
+        prompt_for("verbalised", "the method token", ANSWERS_OF_METHOD["token"])
 
 
 def test_targets_are_given_in_words_and_per_cent() -> None:
