@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from flows.settings import Settings, load_settings
 from flows.template import template_text, write_template
+from synthesis.panel import prices_of
+from synthesis.render import load_prompt
 from warehouse.errors import InputError
 
 
@@ -33,6 +36,86 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert loaded(tmp_path, '[warehouse]\ncatalog = "postgres:dbname=odds"').catalog == "postgres:dbname=odds"
 
 
+def test_prompt_files_lie_beside_the_settings_wherever_the_command_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = resources.files("synthesis.prompts").joinpath("verbalised.toml").read_text()
+    (tmp_path / "mine.toml").write_text(text)
+    monkeypatch.chdir("/")
+    settings = loaded(
+        tmp_path,
+        """
+        [[labelers]]
+        name = "l"
+        endpoint = "embedded"
+        model = "m"
+        prompt = "mine.toml"
+        method = "verbalised"
+        [proposer]
+        prompt = "propose"
+        kinds = ["negation"]
+        prompts = {negation = "negate.toml", paraphrase = "paraphrase"}
+        [judge]
+        summary_prompt = "short/summary.toml"
+        """,
+    )
+    assert load_prompt(settings.labelers[0].prompt).name == "verbalised"
+    assert settings.proposer.prompt == "propose"
+    assert settings.proposer.prompts == {"negation": str(tmp_path / "negate.toml"), "paraphrase": "paraphrase"}
+    assert settings.judge.summary_prompt == str(tmp_path / "short/summary.toml")
+    assert settings.judge.prompt_name == "judge"
+
+
+def test_who_is_asked_is_set_in_the_file(tmp_path: Path) -> None:
+    settings = loaded(
+        tmp_path,
+        """
+        ledger = "shared/ledger.sqlite"
+        [[endpoints]]
+        name = "e"
+        base_url = "https://host/v1/"
+        api_key_env = "KEY"
+        requests_per_minute = 600
+        tokens_per_minute = 90000
+        patience_s = 5
+        price_in = 0.4
+        price_out = 1.6
+        batch_price = 0.25
+        [[labelers]]
+        name = "reasoner"
+        endpoint = "e"
+        model = "m"
+        prompt = "verbalised"
+        method = "verbalised"
+        omit = ["temperature", "max_tokens"]
+        extra = {max_completion_tokens = 900, reasoning_effort = "low"}
+        price_out = 3.2
+        max_in_flight = 2
+        requests_per_minute = 60
+        [proposer]
+        endpoint = "e"
+        kinds = ["proposed", "conjunction"]
+        per_proposition = 2
+        [judge]
+        endpoint = "e"
+        mode = "keep_drop"
+        threshold = 0.3
+        """,
+    )
+    (endpoint,), (labeler,) = settings.endpoints, settings.labelers
+    assert settings.ledger_path == tmp_path / "shared/ledger.sqlite"
+    assert (endpoint.base_url, endpoint.requests_per_minute, endpoint.batch_price) == ("https://host/v1", 600, 0.25)
+    assert prices_of(endpoint, labeler) == (0.4, 3.2)
+    assert prices_of(endpoint, settings.judge) == (0.4, 1.6)
+    assert labeler.further == {"omit": ["max_tokens", "temperature"], "extra": labeler.extra}
+    assert (settings.proposer.kinds, settings.proposer.per_proposition) == (("proposed", "conjunction"), 2)
+    # What is not named stays as the defaults have it.
+    assert (settings.judge.prompt_name, settings.judge.threshold) == ("judge_keep_drop", 0.3)
+    assert settings.judge.summary_prompt == "summarise"
+    assert loaded(tmp_path, 'ledger = "postgres:dbname=odds"').ledger_path == "postgres:dbname=odds"
+    assert loaded(tmp_path, "").ledger_path == tmp_path / ".odds/ledger.sqlite"
+
+
 def test_the_environment_stands_above_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ODDS_ANNOTATION__JUDGMENTS_PER_PROPOSITION", "7")
     settings = loaded(tmp_path, '[annotation]\njudgments_per_proposition = 2\nproject = "Mine"')
@@ -51,6 +134,11 @@ def test_the_environment_stands_above_the_file(tmp_path: Path, monkeypatch: pyte
         ("[[endpoints]]\nname = 'a'\nbase_url = 'embedded'", "'embedded' is not among"),
         ("[[endpoints]]\nname = 'a'\nbase_url = 'http://user:pw@host/v1'", "api_key_env"),
         ("root = '/'", "root cannot be set"),
+        ("[judge]\nmode = 'maybe'", "judge.mode"),
+        ("[judge]\nname = 'smol-proposer'", "two have the same name, smol-proposer"),
+        ("[proposer]\nkinds = ['invented']", "proposer.kinds"),
+        ("[proposer]\nextra = {model = 'n'}", "extra holds model, which is sent anyway"),
+        ("[proposer]\nomit = ['prompt']", "proposer.omit"),
     ],
 )
 def test_what_cannot_be_used_is_said_with_its_place(tmp_path: Path, text: str, said: str) -> None:
