@@ -31,7 +31,15 @@ ASKED = """
 SELECT subject_id FROM requests WHERE purpose = 'propose' AND labeler = ? AND model = ? AND prompt_version = ? {more}
 GROUP BY subject_id HAVING count(*) FILTER (status = 'failed') = 0
 """
-PREMISES = f"FROM premises q ANTI JOIN ({ASKED.format(more='')}) a ON a.subject_id = q.premise_id"
+# Premises that a proposer wrote itself: to propose for those too would make more of them at every run.
+WRITTEN = """
+SELECT p.premise_id, p.source FROM propositions p JOIN propositions parent ON parent.proposition_id = p.parent_id
+WHERE p.premise_id <> parent.premise_id
+"""
+PREMISES = f"""
+FROM premises q ANTI JOIN ({ASKED.format(more="")}) a ON a.subject_id = q.premise_id
+ANTI JOIN ({WRITTEN}) w ON w.premise_id = q.premise_id AND w.source = q.source
+"""
 ESTIMATES = """
 FROM propositions q ANTI JOIN (
   SELECT proposition_id FROM estimates WHERE labeler = ? AND labeler_version = ?
@@ -127,7 +135,8 @@ class _Query:
 def pending_premises(warehouse: Warehouse, asker: str, model: str, prompt_version: str) -> Iterator[PremiseToPropose]:
     """Premises that this proposer has not been asked about to the end, with the hypotheses that each has already.
 
-    To the end means: a reply came, readable or not, and no request about the premise failed.
+    To the end means: a reply came, readable or not, and no request about the premise failed. Premises that a proposer
+    wrote, such as a strengthened one, are left out.
     """
     texts = f"""
         SELECT {PREMISE}, known.ids, known.hypotheses

@@ -11,6 +11,7 @@ from flows import asking
 from flows.elicit import elicit
 from flows.outcome import Outcome
 from tests.fixtures.asking import COST, PRICED, endpoint, install, labeler, others, rows, settings_file, value
+from tests.synthesis.batch_stub import batch_stub
 from tests.synthesis.faulty_endpoint import answers, fails, faulty
 from warehouse.errors import InputError, ServiceError
 
@@ -152,3 +153,24 @@ def test_pairs_are_compared(tmp_path: Path) -> None:
     assert (outcome.counts["comparisons"], outcome.counts["comparisons refused"]) == (1, 0)
     found = rows(config, "SELECT hypothesis FROM comparisons JOIN propositions ON proposition_id = more_likely_id")
     assert found == [{"hypothesis": "The street is wet."}]
+
+
+def test_a_run_by_the_batch_interface_costs_its_share_and_shows_how_far_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.progress.SECONDS_BETWEEN_LINES", 0.0)
+    reply = {
+        "choices": [{"index": 0, "message": {"content": '{"probability": 0.25}'}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5},
+    }
+    with batch_stub(lambda _: (200, reply)) as stub:
+        place = endpoint("e", stub.url, PRICED + "\nbatch_price = 0.25")
+        config = install(tmp_path, place, labeler("a", "e"), others("e"), hypotheses=HYPOTHESES)
+        outcome = elicit.fn(config, batch=True)
+        assert elicit.fn(config, batch=True).counts == {"requests": 0}
+    assert (outcome.counts["answered"], outcome.counts["estimates"]) == (8, 8)
+    assert outcome.cost == pytest.approx(8 * COST / 4)
+    assert value(config, "SELECT sum(cost) FROM labeler_cost") == pytest.approx(8 * COST / 4)
+    adds_up(outcome, config)
+    assert max(stub.asked.values()) == 1
+    assert "8 of 8 back from batches" in capsys.readouterr().err

@@ -94,6 +94,23 @@ def test_a_premise_is_pending_until_it_was_answered_or_refused(filled: Warehouse
     assert pending() == {"two", "one", "none"}
 
 
+def test_a_premise_that_a_proposer_wrote_is_not_proposed_for(filled: Warehouse) -> None:
+    parent = {"kind": "strengthened", "parent_id": proposition_id("one", "h0"), "source": "proposer"}
+    merge_all(
+        filled,
+        [
+            [Premise(premise_id=premise_id(name), text=name, source="proposer") for name in ("longer", "also given")],
+            [made("longer", "h0", **parent), made("also given", "h0", **parent)],
+            # A rewriting may leave the premise as it was, which is no reason to pass it over.
+            [made("one", "h0 in other words", **parent | {"kind": "rewritten"})],
+            [Premise(premise_id=premise_id("also given"), text="also given", source=SOURCE)],
+        ],
+    )
+    found = {one.premise.text for one in pending_premises(filled, **PROPOSER)}
+    assert found == {"four", "two", "one", "none", "also given"}
+    assert count_premises(filled, **PROPOSER) == len(found)
+
+
 def test_a_premise_comes_with_the_hypotheses_that_it_has(filled: Warehouse) -> None:
     found = {one.premise.text: one for one in pending_premises(filled, **PROPOSER)}
     assert found["none"].known == {}

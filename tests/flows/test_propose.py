@@ -1,0 +1,93 @@
+"""`odds propose` with every kind of proposition, against a stub that writes what the prompt asks for; no model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+from flows.dry_run import plan_table
+from flows.propose import propose, work
+from flows.settings import load_settings
+from synthesis.render import load_prompt
+from tests.fixtures.asking import COST, PRICED, endpoint, install, labeler, others, rows, value
+from tests.synthesis.faulty_endpoint import answers, faulty
+
+FIRST, SECOND = "The street is wet.", "There is a parade."
+WRITTEN: dict[str, object] = {
+    "propose": {"hypotheses": ["Somebody holds an umbrella."]},
+    "strengthen": {"updates": ["The radio warns of a flood."]},
+    "weaken": {"updates": ["Everything here has a roof."]},
+    "negate": {"hypotheses": ["It is not so."]},
+    "paraphrase": {"hypotheses": ["It is so."]},
+    "conjoin": {"hypothesis": "The street is wet and there is a parade."},
+    "rewrite": {"premise": "It is raining now.", "hypothesis": "It is so by now."},
+}
+"""What the stub writes for each prompt."""
+KINDS = ["strengthened", "weakened", "negation", "paraphrase", "conjunction", "rewritten"]
+PROMPT_OF = {load_prompt(name).opening[0]["content"]: name for name in WRITTEN}
+
+
+def writes(handler: object) -> None:
+    system = handler.body["messages"][0]["content"]  # type: ignore[attr-defined]
+    answers(json.dumps(WRITTEN[PROMPT_OF[system]]))(handler)  # type: ignore[arg-type]
+
+
+def made_of(kinds: list[str]) -> str:
+    return f"kinds = {json.dumps(kinds)}\ntargets = [0.9]\nper_target = 1\nnear_duplicates = 0"
+
+
+def plan_of(config: Path, *, batch: bool = False) -> dict[str, list[str]]:
+    table, _ = plan_table(load_settings(config), work, batch=batch).renderables
+    assert isinstance(table, Table)
+    return {
+        str(name): cells for name, *cells in zip(*(map(str, column.cells) for column in table.columns), strict=True)
+    }
+
+
+def test_a_conjunction_joins_two_hypotheses_of_a_premise_once(tmp_path: Path) -> None:
+    with faulty(writes) as server:
+        parts = (endpoint("e", server), labeler("a", "e"), others("e", made_of(["conjunction"])))
+        config = install(tmp_path, *parts, hypotheses=[FIRST, SECOND])
+        outcome = propose.fn(config)
+        assert outcome.counts["propositions"] == 1
+        assert propose.fn(config).counts == {"requests": 0}
+    assert server.requests == 1
+    (made,) = rows(
+        config,
+        """
+        SELECT
+          c.hypothesis, c.split = p.split AND c.split = o.split AS same_split, [p.hypothesis, o.hypothesis] AS joined
+        FROM propositions c JOIN propositions p ON p.proposition_id = c.parent_id
+        JOIN propositions o ON o.proposition_id = c.other_parent_id WHERE c.kind = 'conjunction'
+        """,
+    )
+    assert (made["hypothesis"], made["same_split"]) == ("The street is wet and there is a parade.", True)
+    assert sorted(made["joined"]) == [FIRST, SECOND]
+
+
+def test_every_kind_is_made_of_what_was_proposed_and_the_plan_names_each(tmp_path: Path) -> None:
+    with faulty(writes) as server:
+        parts = (endpoint("e", server, PRICED), labeler("a", "e"), others("e", made_of(["proposed", *KINDS])))
+        config = install(tmp_path, *parts, hypotheses=[FIRST])
+        planned = plan_of(config)
+        # What is made from the hypothesis that is still to be proposed is not foreseen, nor a conjunction with it.
+        assert {name: cells[1] for name, cells in planned.items()} == {
+            "p, proposed": "1",
+            **{f"p, {kind}": "1" for kind in KINDS if kind != "conjunction"},
+            "p, conjunction": "0",
+            "all": "6",
+        }
+        assert server.requests == 0
+        outcome = propose.fn(config)
+        left = plan_of(config)
+        assert {cells[1] for cells in left.values()} == {"0"}
+    made = rows(config, "SELECT kind, count(*) AS n FROM propositions WHERE kind <> 'imported' GROUP BY kind")
+    assert {row["kind"] for row in made} == {"proposed", *KINDS}
+    # Two parents with six kinds each, but one conjunction between them, and the premise itself.
+    assert server.requests == outcome.counts["requests"] == 1 + 2 * 5 + 1
+    assert outcome.cost == pytest.approx(12 * COST)
+    assert value(config, "SELECT sum(cost) FROM labeler_cost WHERE purpose = 'propose'") == pytest.approx(12 * COST)
+    assert "p, proposed" in plan_of(config, batch=True)
