@@ -77,7 +77,8 @@ def _wait_for_people(config: Path, settings: Settings, enough: int) -> None:
     """Pull until so many propositions are judged, and some of every split."""
     print(f"\nPlease judge now. {studio_login(settings)}")
     print(
-        f"The demo goes on once {enough} propositions are judged; Ctrl-C stops it, the same command goes on from here."
+        f"The demo goes on once {enough} propositions are judged; Ctrl-C stops it, the same command goes on from here.",
+        flush=True,
     )
     shown = 0
     while True:
