@@ -84,7 +84,7 @@ def _read(prompt: Prompt, reply: Reply) -> Read[float]:
         read = parse_yes_no(reply.top_logprobs)
     else:
         read = parse_number(reply.text, prompt.answer, reply.finish_reason)
-    return replace(read, reasoning=read.reasoning or reply.thinking or thinking_of(reply.text))
+    return read if read.reasoning else replace(read, reasoning=reply.thinking or thinking_of(reply.text))
 
 
 def _estimate(

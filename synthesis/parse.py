@@ -160,6 +160,8 @@ def thinking_of(text: str) -> str | None:
 
 
 def _apart(text: str) -> tuple[list[str], str]:
+    if "<" not in text:
+        return [], text
     *closed, rest = re.split(r"</think>", _THINK.sub("", text), flags=re.IGNORECASE)
     visible, *opened = re.split(r"<think>", rest, maxsplit=1, flags=re.IGNORECASE)
     return [*_THINK.findall(text), *closed, *opened], visible

@@ -44,8 +44,10 @@ def normalise(text: str) -> str:
 
 def content_id(*parts: str) -> str:
     """A 24-digit hexadecimal id of the parts in their order (BLAKE2b, 96 bits); "ab", "c" and "a", "bc" differ."""
-    encoded = [part.encode() for part in parts]
-    data = b"".join([piece for each in encoded for piece in (len(each).to_bytes(8, "big"), each)])
+    data = b""
+    for part in parts:
+        encoded = part.encode()
+        data += len(encoded).to_bytes(8, "big") + encoded
     return hashlib.blake2b(data, digest_size=12).hexdigest()
 
 
