@@ -32,11 +32,12 @@ from synthesis.question import Answer, Question
 from synthesis.run import run_questions
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError, ServiceError
+from warehouse.memory import give_back
 from warehouse.queries import tokens_of_prompts
 from warehouse.records import Record, Request
 from warehouse.store import merge_all
 
-ROWS_AT_ONCE = 20_000
+ROWS_AT_ONCE = 10_000
 SECONDS_BETWEEN_WRITES = 15.0
 QUESTIONS_PER_SLOT = 3
 """Questions under way for each request in flight: while some wait for the disk, others are on the network."""
@@ -216,8 +217,12 @@ class _Run:
             self.written[row.table] += 1
             self.without[row.table] += getattr(row, "reason", None) is not None
         if rows:
-            await asyncio.to_thread(merge_all, self._warehouse, [rows])
+            await asyncio.to_thread(self._merge, rows)
         self._wrote = time.monotonic()
+
+    def _merge(self, rows: Sequence[Record]) -> None:
+        merge_all(self._warehouse, [rows])
+        give_back()
 
 
 def _streams(work: Sequence[Work]) -> list[list[Work]]:

@@ -137,7 +137,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             raise InputError(f"ledger {path}: another program's or version's file; give another path")
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
-        connection.execute("pragma cache_size = -32000")
+        connection.execute("pragma cache_size = -8000")
         if version != _VERSION:
             with connection:
                 connection.execute("begin immediate")

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from warehouse.connect import Warehouse
+from warehouse.connect import ALIAS, Warehouse
 from warehouse.errors import InputError
 from warehouse.store import write
 
 VIEWS = "views"
+# Each thread of a reader holds a row group of each column that it reads, and texts are wide: with DuckDB's own 122,880
+# rows a query for a few rows takes 50 MB more.
+OPTIONS = {"parquet_row_group_size": "16384"}
 COLUMN_COMMENT = re.compile(r"(\w+): (.+)")
 
 
@@ -75,13 +78,18 @@ def check_version(warehouse: Warehouse, past: bool = False) -> None:
 
 
 def migrate(warehouse: Warehouse) -> None:
-    """Apply what is missing, and make the views anew where a text of theirs changed. A second run writes nothing."""
+    """Apply what is missing, and make the views anew where a text of theirs changed. A second run writes nothing.
+
+    The catalog's options hold for the files that are written from then on.
+    """
     check_version(warehouse)
     for script in migrations():
         if script.number > applied_version(warehouse):
             write(warehouse, lambda w, script=script: _apply(w, script))  # type: ignore[misc]
     if _views_digest() != _applied_views(warehouse):
         write(warehouse, _apply_views)
+    if OPTIONS.items() - _options(warehouse).items():
+        write(warehouse, _set_options)
 
 
 def comment_of(view: Script) -> str:
@@ -124,6 +132,16 @@ def _views_digest() -> str:
 def _applied_views(warehouse: Warehouse) -> str | None:
     rows = warehouse.sql("SELECT sha256 FROM migrations WHERE name = ?", [VIEWS])["sha256"].to_pylist()
     return str(rows[0]) if rows else None
+
+
+def _options(warehouse: Warehouse) -> dict[str, str]:
+    rows = warehouse.sql(f"SELECT option_name, value FROM ducklake_options('{ALIAS}') WHERE scope = 'GLOBAL'")
+    return {row["option_name"]: row["value"] for row in rows.to_pylist()}
+
+
+def _set_options(warehouse: Warehouse) -> None:
+    for name, value in OPTIONS.items():
+        warehouse.connection.execute(f"CALL {ALIAS}.set_option('{name}', '{value}')")
 
 
 def _apply_views(warehouse: Warehouse) -> None:

@@ -21,7 +21,7 @@ from warehouse.records import Disagreement, Pair, PanelAnswer, Parent, Premise, 
 from warehouse.schema import arrow_schema
 
 ROWS = 65_536  # rows whose texts are fetched at once: fewer take less memory and more time
-AT_ONCE = 8192  # rows that are Python objects at once
+AT_ONCE = 2048  # rows that are Python objects at once
 
 PREMISE = ", ".join(f"m.{name}" for name in arrow_schema(Premise).names)
 CONJUNCTION = "conjunction"
@@ -56,7 +56,7 @@ JOIN (SELECT premise_id, text FROM premises WHERE premise_id >= ? AND premise_id
   ON m.premise_id = p.premise_id
 ORDER BY p.premise_id, p.proposition_id
 """
-PAGE = 32_768  # propositions, about
+PAGE = 16_384  # propositions, about
 # What stands beside a proposition is the next one of its premise, in a circle; of two the second has no other of its
 # own, or both would make the same conjunction.
 PLACED = """

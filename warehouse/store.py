@@ -210,6 +210,20 @@ def _delete(warehouse: Warehouse, record: type[Record], where: str, params: Sequ
 
 
 def _merge_staged(warehouse: Warehouse, record: type[Record]) -> Merged:
+    # Most batches are new from end to end: that is seen from the keys alone, without reading the rows that are there.
+    keys = f"(SELECT {record.key} FROM {record.table})"
+    counted = warehouse.sql(
+        f"SELECT count(*) AS total, count(t.{record.key}) AS known "
+        f"FROM {_staged(record)} s LEFT JOIN {keys} t ON t.{record.key} = s.{record.key}"
+    ).to_pylist()[0]
+    if counted["known"]:
+        return _merge_known(warehouse, record)
+    warehouse.connection.execute(f"INSERT INTO {record.table} BY NAME FROM {_staged(record)}")
+    return Merged(inserted=counted["total"])
+
+
+def _merge_known(warehouse: Warehouse, record: type[Record]) -> Merged:
+    """Merge staged rows of which some keys are there."""
     names = arrow_schema(record).names
     compared = [name for name in names if name != record.key and name not in record.volatile]
     new = {name: f"coalesce(s.{name}, t.{name})" if name in record.kept else f"s.{name}" for name in names}
