@@ -1,4 +1,4 @@
-"""The researcher's page works line by line: every block of it is run, in order, in a fresh folder."""
+"""What the pages say holds: the one for researchers is run line by line, what others name is what the code does."""
 
 from __future__ import annotations
 
@@ -8,20 +8,82 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import ValidationError
 
+from flows.settings import load_settings
+from synthesis.compare import ORDERS_DISAGREE
+from synthesis.parse import Reason
+from synthesis.propose import DropReason
+from synthesis.render import Answer, Prompt, load_prompt, prompt_names
 from tests.fixtures.commands import ODDS
+from warehouse.connect import open_warehouse
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "researchers.md"
+SYNTHESIS = ROOT / "docs" / "synthesis.md"
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\\?\.\d+\\?\+00:00)?")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def blocks() -> list[tuple[str, str]]:
-    """The kind and the text of every block of the page."""
-    return BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+def blocks(page: Path = PAGE) -> list[tuple[str, str]]:
+    """The kind and the text of every block of a page."""
+    return BLOCK.findall(page.read_text(encoding="utf-8"))
+
+
+def table(heading: str) -> dict[str, list[str]]:
+    """The first table under a heading of the page on synthesis: what the first column names, and the other cells."""
+    part = SYNTHESIS.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| `")]
+    return {first.strip("`"): rest for first, *rest in lines}
+
+
+def test_the_page_on_synthesis_names_every_reason() -> None:
+    assert set(table("Refused, and why")) == {*Reason, ORDERS_DISAGREE}
+    assert set(table("Dropped, and why")) == set(DropReason)
+
+
+def test_the_page_on_synthesis_names_what_a_prompt_is_filled_with() -> None:
+    told = table("Prompts")
+    assert set(told) == set(get_args(Answer))
+    for name in prompt_names():
+        prompt = load_prompt(name)
+        _, placeholders = told[prompt.answer]
+        allowed = set(re.findall(r"`(\w+)`", placeholders))
+        needed = set(re.findall(r"`(\w+)`", re.sub(r"\(.*\)", "", placeholders)))
+        for user, said in (
+            (prompt.user + " {other}", "{other}, which has no value here"),
+            *((prompt.user.replace(f"{{{one}}}", ""), f"lacks {{{one}}}") for one in needed),
+        ):
+            with pytest.raises(ValidationError, match=re.escape(said)):
+                Prompt.model_validate(prompt.model_dump(exclude={"examples"}) | {"user": user})
+        everything = prompt.user + "".join(f" {{{one}}}" for one in allowed)
+        assert Prompt.model_validate(prompt.model_dump(exclude={"examples"}) | {"user": everything})
+
+
+def test_the_settings_on_the_page_on_synthesis_can_be_used(tmp_path: Path) -> None:
+    texts = [text for kind, text in blocks(SYNTHESIS) if kind == "toml"]
+    assert len(texts) == 3
+    for text in texts:
+        path = tmp_path / "odds.toml"
+        others = "".join(
+            f'[{who}]\nendpoint = "{found[1]}"\n'
+            for who in ("proposer", "judge")
+            if (found := re.search(r'\[\[endpoints\]\]\nname = "(\w+)"', text))
+        )
+        path.write_text(text + others)
+        settings = load_settings(path)
+        assert all(load_prompt(labeler.prompt) for labeler in settings.labelers)
+
+
+def test_the_queries_on_the_page_on_synthesis_run(tmp_path: Path) -> None:
+    queries = [text for kind, text in blocks(SYNTHESIS) if kind == "sql"]
+    assert len(queries) == 5
+    with open_warehouse(tmp_path / "catalog.sqlite", read_only=False) as warehouse:
+        for query in queries:
+            assert warehouse.sql(query).num_rows == 0
 
 
 def printed_line(line: str, printed: str) -> bool:
