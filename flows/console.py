@@ -35,3 +35,12 @@ def quiet_prefect() -> None:
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if Chosen.verbose else "CRITICAL")
     os.environ.setdefault("PREFECT_LOGGING_ROOT_LEVEL", "WARNING" if Chosen.verbose else "CRITICAL")
+
+
+def money(value: float | None) -> str:
+    """A cost as a person reads it: cents where it is large, three digits where it is small, nothing where unknown."""
+    if value is None:
+        return ""
+    if value >= 1:
+        return f"{value:,.2f}"
+    return f"{value:.3g}" if value >= 1e-4 or value == 0 else f"{value:.1e}"

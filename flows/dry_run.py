@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 
 from flows.asking import Limits, Work, plans
-from flows.progress import money
+from flows.console import money
 from flows.services import reading
 from flows.settings import Settings
 from synthesis.plan import Plan
@@ -52,4 +52,4 @@ def total(plans: Collection[Plan]) -> Plan:
 
 
 def _price(value: float | None) -> str:
-    return "no price" if value is None else money(value)
+    return money(value) or "no price"

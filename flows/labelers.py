@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from flows.console import money
 from flows.services import reading
 from flows.settings import Settings
 from training.evaluation.labeler_pictures import LabelerCurve, write_labelers
@@ -41,17 +43,17 @@ def labeler_tables(settings: Settings) -> list[Table | str]:
     parts: list[Table | str] = [_caption(rows)]
     if judged:
         parts += [
-            "beside people's mean judgments; calibration is an error too, over ten bins of estimates",
+            "\nbeside people's mean judgments; calibration is an error too, over ten bins of estimates",
             _beside_people(judged),
         ]
     if held_out:
-        parts += ["calibration error before and after recalibration, on the test split", _recalibrated(held_out)]
+        parts += ["\ncalibration error before and after recalibration, on the test split", _recalibrated(held_out)]
     if comparing:
-        parts += ["pairs, asked both ways round", _pairs(comparing)]
+        parts += ["\npairs, asked both ways round", _pairs(comparing)]
     if estimating:
-        title = "how fine the estimates are; the last column is the share beyond the 0.21 of an even spread"
+        title = "\nhow fine the estimates are; the last column is the share beyond the 0.21 of an even spread"
         parts += [title, _coarseness(estimating)]
-    title = "what a usable answer costs, in the currency of the prices in the settings"
+    title = "\nwhat a usable answer costs, in the currency of the prices in the settings"
     parts += [title, _cost([*estimating, *comparing])]
     return parts
 
@@ -100,7 +102,7 @@ def _bins(rows: pa.Table, column: str) -> list[Bin]:
 
 
 def _beside_people(rows: Sequence[tuple[str, Row]]) -> Table:
-    table = _table("labeler", "judged", "simulated", "Pearson", "Spearman", "error", "bias", "calibration")
+    table = _table("labeler", "judged", "simulated", "Pearson", "Spearman", "error", "bias", "calibr.")
     for name, row in rows:
         simulated = _simulated(row)
         figures = (row["pearson"], row["spearman"], row["mean_absolute_error"])
@@ -159,20 +161,13 @@ def _paid(row: Row) -> str:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(header_style="bold")
+    # Narrow enough for 80 columns: headings break between words, names of labelers where they must.
+    table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_edge=False)
     for column in columns:
         left = column in ("labeler", "method")
-        table.add_column(column, justify="left" if left else "right", overflow="fold")
+        word = max(map(len, column.split()))
+        table.add_column(column, justify="left" if left else "right", overflow="fold", min_width=word)
     return table
-
-
-def money(value: float | None) -> str:
-    """A cost as a person reads it: cents where it is large, three digits where it is small, nothing where unknown."""
-    if value is None:
-        return ""
-    if value >= 1:
-        return f"{value:,.2f}"
-    return f"{value:.3g}" if value >= 1e-4 or value == 0 else f"{value:.1e}"
 
 
 def _simulated(row: Row) -> str:

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from flows.console import money
 from synthesis.progress import Progress as Asked
 
 Tick = Callable[[int, int], None]
@@ -101,11 +102,6 @@ def said(asked: Asked, seconds: float) -> str:
     parts += [f"{asked.came_back:,} of {asked.handed_in:,} back from batches"] if asked.handed_in else []
     parts += [f"cost {money(asked.cost)}"] if asked.cost else []
     return ", ".join(parts)
-
-
-def money(value: float) -> str:
-    """A cost with two decimals, or with two digits where that would hide it: 1,234.50, 0.0042."""
-    return f"{value:,.2f}" if value >= 1 or not value else f"{value:.2g}"
 
 
 def lines(stage: str, clock: Callable[[], float] = time.monotonic) -> Tick:

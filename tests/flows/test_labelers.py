@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
-from flows.labelers import labeler_tables, money, shown_names, write_labeler_picture
+from flows.console import money
+from flows.labelers import labeler_tables, shown_names, write_labeler_picture
 from flows.settings import Settings
 from tests.fixtures.store import made_rows
 from tests.warehouse.test_labeler_quality import made_estimate, made_request, pid
@@ -38,44 +40,51 @@ def answers() -> list[list[Record]]:
     return [[*coarse, *fine], [*paid, *free]]
 
 
-def shown(settings: Settings, width: int = 100) -> str:
+def shown(settings: Settings, width: int = 80) -> str:
     console = Console(width=width, record=True, file=(Path(settings.root) / "shown.txt").open("w"))
     for part in labeler_tables(settings):
-        console.print(part)
+        console.print(part, soft_wrap=isinstance(part, str))
     return console.export_text()
 
 
-def cells(text: str, first: str) -> list[list[str]]:
-    """The cells of the lines that begin with this one, one list a table."""
-    lines = [[cell.strip() for cell in line.strip("│ ").split("│")] for line in text.splitlines() if "│" in line]
-    return [line for line in lines if line[0] == first]
+def cells(settings: Settings, first: str) -> list[list[str]]:
+    """The cells of the rows that begin with this one, one list a table."""
+    tables = [part for part in labeler_tables(settings) if isinstance(part, Table)]
+    rows = [row for table in tables for row in zip(*(column.cells for column in table.columns), strict=True)]
+    return [list(map(str, row)) for row in rows if str(row[0]) == first]
 
 
 def test_the_tables_say_who_is_coarse_who_agrees_and_what_it_costs(tmp_path: Path) -> None:
-    text = shown(settings_with(tmp_path, [*judged("human"), *answers()]))
-    beside, coarse, cost = cells(text, "coarse")
+    settings = settings_with(tmp_path, [*judged("human"), *answers()])
+    beside, coarse, cost = cells(settings, "coarse")
     assert beside == ["coarse", "18", "0%", "", "", "0.225", "-0.025", "0.025"]
     assert coarse[2:] == ["18", "1", "1.000", "0.000", "+0.792"]
     assert cost == ["coarse", "18", "10.0%", "20", "17", "1.80", "100.00"]
-    beside, coarse, cost = cells(text, "fine 1")
+    beside, coarse, cost = cells(settings, "fine 1")
     assert beside[3:] == ["1.000", "1.000", "0.001", "+0.001", "0.001"]
     assert coarse[2:] == ["20", "20", "0.150", "1.000", "-0.208"]
     assert cost[5:] == ["0", "0"]
+    text = shown(settings)
     assert "SIMULATED" not in text
-    assert max(map(len, text.splitlines())) <= 100
+    titles = {part.strip() for part in labeler_tables(settings) if isinstance(part, str)}
+    tables = [line for line in text.splitlines() if line not in titles]
+    assert max(map(len, tables)) <= 80
+    assert all(any(word in line.split() for line in tables) for word in ("simulated", "estimates", "requests"))
 
 
 def test_simulated_judgments_are_said_first(tmp_path: Path) -> None:
-    text = shown(settings_with(tmp_path, [*judged("simulated"), *answers()]))
+    settings = settings_with(tmp_path, [*judged("simulated"), *answers()])
+    text = shown(settings)
     assert "all of the judgments beside them are SIMULATED" in " ".join(text.splitlines()[:2])
-    assert cells(text, "coarse")[0][2] == "100%"
+    assert cells(settings, "coarse")[0][2] == "100%"
 
 
 def test_without_judgments_there_is_no_table_beside_people(tmp_path: Path) -> None:
-    text = shown(settings_with(tmp_path, answers()))
+    settings = settings_with(tmp_path, answers())
+    text = shown(settings)
     assert "no judgments to compare them with yet" in text
     assert "beside people" not in text
-    assert len(cells(text, "coarse")) == 2
+    assert len(cells(settings, "coarse")) == 2
 
 
 def test_pairs_have_a_table_of_their_own(tmp_path: Path) -> None:
@@ -89,7 +98,7 @@ def test_pairs_have_a_table_of_their_own(tmp_path: Path) -> None:
         more_likely_id=pid("p2"),
     )
     settings = settings_with(tmp_path, [*judged("human"), [pair]])
-    assert cells(shown(settings), "pairs")[0] == ["pairs", "1", "0", "1", "0%", "1.000"]
+    assert cells(settings, "pairs")[0] == ["pairs", "1", "0", "1", "0%", "1.000"]
     with pytest.raises(InputError, match="no estimate to draw"):
         write_labeler_picture(settings, tmp_path / "a.svg")
 
