@@ -40,18 +40,13 @@ PREMISES = f"""
 FROM premises q ANTI JOIN ({ASKED.format(more="")}) a ON a.subject_id = q.premise_id
 ANTI JOIN ({WRITTEN}) w ON w.premise_id = q.premise_id AND w.source = q.source
 """
-ESTIMATES = """
-FROM propositions q ANTI JOIN (
-  SELECT proposition_id FROM estimates WHERE labeler = ? AND labeler_version = ?
-) e ON e.proposition_id = q.proposition_id
-"""
+ESTIMATED = "SELECT proposition_id FROM estimates WHERE labeler = ? AND labeler_version = ?"
 # Ids are hexadecimal hashes: a range of them is an even share.
 BEHIND_ALL = chr(0x10FFFF)
-PAGE_OF_ESTIMATES = """
+PAGE_OF_ESTIMATES = f"""
 SELECT p.proposition_id, m.text AS premise, p.hypothesis
 FROM (SELECT proposition_id, premise_id, hypothesis FROM propositions WHERE premise_id >= ? AND premise_id < ?) p
-ANTI JOIN (SELECT proposition_id FROM estimates WHERE labeler = ? AND labeler_version = ?) e
-  ON e.proposition_id = p.proposition_id
+ANTI JOIN ({ESTIMATED}) e ON e.proposition_id = p.proposition_id
 JOIN (SELECT premise_id, text FROM premises WHERE premise_id >= ? AND premise_id < ?) m
   ON m.premise_id = p.premise_id
 ORDER BY p.premise_id, p.proposition_id
@@ -175,7 +170,8 @@ def pending_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) 
 
 def count_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) -> int:
     """How many propositions `pending_estimates` gives."""
-    return _estimates(labeler, labeler_version).count(warehouse)
+    query = f"SELECT count(*) AS n FROM propositions ANTI JOIN ({ESTIMATED}) USING (proposition_id)"
+    return int(warehouse.sql(query, [labeler, labeler_version])["n"][0].as_py())
 
 
 def pending_parents(
@@ -261,10 +257,6 @@ def count_comparisons(warehouse: Warehouse, labeler: str, labeler_version: str, 
 
 def _premises(asker: str, model: str, prompt_version: str) -> _Query:
     return _Query(PREMISES, [asker, model, prompt_version], "q.premise_id", "q.created_at, q.premise_id")
-
-
-def _estimates(labeler: str, labeler_version: str) -> _Query:
-    return _Query(ESTIMATES, [labeler, labeler_version], "q.proposition_id", "q.premise_id, q.proposition_id")
 
 
 def _parents(kind: str, asker: str, model: str, prompt: str, prompt_version: str) -> _Query:

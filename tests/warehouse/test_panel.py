@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.fixtures.store import made_judgment, made_proposition, made_rows
-from tests.fixtures.traced import ident
+from tests.fixtures.traced import estimate_of, ident
 from warehouse import Warehouse
 from warehouse.datasets.groups import renew_groups
 from warehouse.datasets.publish import publish_rows
@@ -18,17 +18,7 @@ TINY = 1e-6
 
 
 def made_estimate(proposition: str, labeler: str, probability: float | None, **more: object) -> Estimate:
-    fields: dict[str, object] = {
-        "estimate_id": ident(proposition, labeler, str(more)),
-        "proposition_id": made_proposition(proposition).proposition_id,
-        "labeler": labeler,
-        "labeler_version": "1",
-        "method": "verbalised",
-        "probability": probability,
-        "reason": "no number" if probability is None else None,
-        "created_at": "2026-01-01T00:00:00Z",
-    }
-    return Estimate.model_validate(fields | more)
+    return estimate_of(made_proposition(proposition).proposition_id, labeler, probability, **more)
 
 
 def verdict(estimate: Estimate, confidence: float | None, judge: str = "judge", day: int = 1) -> Verdict:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.fixtures.store import SOURCE
-from tests.fixtures.traced import ident, made_request
+from tests.fixtures.traced import estimate_of, ident, made_request
 from warehouse import Warehouse
 from warehouse.pending import (
     count_comparisons,
@@ -120,20 +120,6 @@ def test_a_premise_comes_with_the_hypotheses_that_it_has(filled: Warehouse) -> N
     assert stored.created_at.tzinfo is not None
 
 
-def made_estimate(subject: str, labeler: str, probability: float | None, **more: object) -> Estimate:
-    fields: dict[str, object] = {
-        "estimate_id": ident(subject, labeler, str(more)),
-        "proposition_id": subject,
-        "labeler": labeler,
-        "labeler_version": "1",
-        "method": "verbalised",
-        "probability": probability,
-        "reason": "no number" if probability is None else None,
-        "created_at": "2026-01-01T00:00:00Z",
-    }
-    return Estimate.model_validate(fields | more)
-
-
 def test_propositions_to_estimate_stand_by_premise_and_are_whole(filled: Warehouse) -> None:
     everything = list(pending_estimates(filled, "l", "1"))
     keys = [(premise_id(one.premise), one.proposition_id) for one in everything]
@@ -146,7 +132,7 @@ def test_propositions_to_estimate_stand_by_premise_and_are_whole(filled: Warehou
     # What is built without a check is what a check gives.
     assert everything == [PropositionText.model_validate(one.model_dump()) for one in everything]
     # An estimate without a probability is not asked again, another version is.
-    merge(filled, [made_estimate(proposition_id("one", "h0"), "l", None)])
+    merge(filled, [estimate_of(proposition_id("one", "h0"), "l", None)])
     assert {one.premise for one in pending_estimates(filled, "l", "1")} == {"four", "two"}
     assert (count_estimates(filled, "l", "1"), count_estimates(filled, "l", "2")) == (6, 7)
     assert count_estimates(filled, "other", "1") == 7
@@ -162,7 +148,7 @@ def test_a_stream_shows_its_first_moment_while_others_write(
     for one in stream:
         seen.append(one)
         # A flow writes what it came to while it reads on: new propositions are the next run's matter.
-        merge_all(filled, [[made_estimate(one.proposition_id, "l", 0.5)], [made("four", f"later {len(seen)}")]])
+        merge_all(filled, [[estimate_of(one.proposition_id, "l", 0.5)], [made("four", f"later {len(seen)}")]])
     assert len(seen) == len({one.proposition_id for one in seen}) == 7
     assert count_estimates(filled, "l", "1") == 1 + 6
     assert {one.hypothesis[:5] for one in pending_estimates(filled, "l", "1")} == {"later", seen[0].hypothesis}
@@ -228,13 +214,13 @@ def verdict(estimate: Estimate, version: str = "1", confidence: float | None = 0
 def test_a_panel_that_disagrees_is_judged_until_every_answer_has_a_verdict(filled: Warehouse) -> None:
     apart, close, old = (proposition_id("four", f"h{n}") for n in range(3))
     panel = ["a", "b", "c"]
-    low = made_estimate(apart, "a", 0.125, reasoning="It rains.")
-    high = made_estimate(apart, "b", 0.75)
+    low = estimate_of(apart, "a", 0.125, reasoning="It rains.")
+    high = estimate_of(apart, "b", 0.75)
     rows = [
-        low, high, made_estimate(apart, "c", None), made_estimate(apart, "not asked", 1.0),
-        made_estimate(close, "a", 0.25), made_estimate(close, "b", 0.75),  # exactly the threshold
-        made_estimate(old, "a", 0.0, labeler_version="0"), made_estimate(old, "b", 0.75),
-        made_estimate(old, "a", 0.5, created_at="2026-01-02T00:00:00Z"),
+        low, high, estimate_of(apart, "c", None), estimate_of(apart, "not asked", 1.0),
+        estimate_of(close, "a", 0.25), estimate_of(close, "b", 0.75),  # exactly the threshold
+        estimate_of(old, "a", 0.0, labeler_version="0"), estimate_of(old, "b", 0.75),
+        estimate_of(old, "a", 0.5, created_at="2026-01-02T00:00:00Z"),
     ]  # fmt: skip
     merge(filled, rows)
 
@@ -259,7 +245,7 @@ def test_a_panel_that_disagrees_is_judged_until_every_answer_has_a_verdict(fille
     assert pending() == []
     assert pending("2") == [apart]
     # Another estimate of a labeler stands without a verdict again.
-    merge(filled, [made_estimate(apart, "b", 1.0, created_at="2026-01-03T00:00:00Z")])
+    merge(filled, [estimate_of(apart, "b", 1.0, created_at="2026-01-03T00:00:00Z")])
     assert pending() == [apart]
 
 
