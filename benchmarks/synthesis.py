@@ -182,7 +182,7 @@ def at_a_stub(name: str, side: Callable[[str], Measured]) -> Side:
 
 
 def compare(count: int, python: str) -> None:
-    """All sides, one after the other, and ours once more over the ledger that is full by then."""
+    """All sides, one after the other; then ours once more, as it was, and over the full ledger with a new warehouse."""
     print("| side | requests/s | in flight | s in all | peak GiB | replies |\n|---|---|---|---|---|---|", flush=True)
     show(at_a_stub("bare `openai`", lambda url: measured(bare_side, url, count)))
     with tempfile.TemporaryDirectory() as folder:
@@ -191,18 +191,22 @@ def compare(count: int, python: str) -> None:
             measured(fill, str(Path(folder) / name), count)
         first = at_a_stub("odds", lambda url: measured(odds_side, url, str(Path(folder) / "first"), ledger))
         show(first)
-        second = at_a_stub("odds again", lambda url: measured(odds_side, url, str(Path(folder) / "second"), ledger))
+        again = at_a_stub("odds again", lambda url: measured(odds_side, url, str(Path(folder) / "first"), ledger))
+        second = at_a_stub("odds anew", lambda url: measured(odds_side, url, str(Path(folder) / "second"), ledger))
     if Path(python).exists():
         for batch in PEER_BATCHES:
             with tempfile.TemporaryDirectory() as folder:
                 show(at_a_stub("distilabel", lambda url: distilabel_side(url, python, count, batch, folder)))  # noqa: B023
     else:
         print(f"\ndistilabel is left out: there is no {python}; --distilabel names a Python that has it")
-    again = second.took.result / second.took.seconds
-    print(
-        f"\nOver the full ledger and a fresh warehouse: {again:,.0f} propositions/s, "
-        f"{second.seen.received} requests sent, {second.took.peak_gib:.2f} GiB"
-    )
+    print("\n| over a full ledger | propositions/s | s | requests sent | estimates written | peak GiB |")
+    print("|---|---|---|---|---|---|")
+    for name, side in (("the same command again", again), ("into a new warehouse", second)):
+        took = side.took
+        print(
+            f"| {name} | {count / took.seconds:,.0f} | {took.seconds:.2f} | {side.seen.received} | {took.result:,} "
+            f"| {took.peak_gib:.2f} |"
+        )
 
 
 def show(side: Side) -> None:
@@ -223,11 +227,9 @@ def endure(count: int) -> None:
             took = measured(odds_side, url, folder, str(Path(folder) / "ledger.sqlite"))
         first, last = rate(samples, 0, count // 10), rate(samples, count - count // 10, count)
         seen = stats_of(url)
+    print("| propositions | requests | s | peak MB | first tenth, requests/s | last tenth |\n|---|---|---|---|---|---|")
     print(
-        "| propositions | requests | s | peak GiB | first tenth, requests/s | last tenth |\n|---|---|---|---|---|---|"
-    )
-    print(
-        f"| {took.result:,} | {seen.answered:,} | {took.seconds:,.0f} | {took.peak_gib:.2f} "
+        f"| {took.result:,} | {seen.answered:,} | {took.seconds:,.0f} | {took.peak_gib * 2**30 / 1e6:,.0f} "
         f"| {first:,.0f} | {last:,.0f} |"
     )
 
