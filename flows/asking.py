@@ -147,11 +147,13 @@ class _Run:
         self._rows: list[Record] = []
         self._wrote = time.monotonic()
 
-    async def _say_batches(self) -> None:
-        """Says where requests may be paid twice: a batch is under way, and this run does not wait for it."""
+    async def _leave_batches(self) -> None:
+        """Leaves out what batches under way hold, where this run does not wait for them: it is paid for already."""
         for name in {each.asker.endpoint for each in self._work}:
-            if not self._limits.batch and await self.caller.ledger.batches(name):
-                note(f"endpoint {name} has a batch under way: what is in it is asked again now; --batch takes it in")
+            batches = [] if self._limits.batch else await self.caller.ledger.batches(name)
+            if batches:
+                self.caller.handed_in |= {key for batch in batches for key in batch.lines}
+                note(f"endpoint {name} has a batch under way: what is in it is left out now; --batch takes it in")
 
     async def to_the_end(self, show: Callable[[Progress], None]) -> None:
         """Asks everything and writes it. Raises the first error when all endpoints are done."""
@@ -160,7 +162,7 @@ class _Run:
         queue: asyncio.Queue[list[Answer] | None] = asyncio.Queue(maxsize=8)
         async with self.caller:
             with stops_on_signals(self.caller):
-                await self._say_batches()
+                await self._leave_batches()
                 tasks = [asyncio.ensure_future(_feed(stream, queue)) for stream in streams]
                 try:
                     await self._write_all(queue, len(tasks))

@@ -27,7 +27,7 @@ from synthesis.endpoint_errors import (
     why_unreached,
     words_of,
 )
-from synthesis.flow_control import Breaker, Budget, DownError, Held, Rate, Stop, jittered
+from synthesis.flow_control import Breaker, Budget, DownError, Held, Rate, Stop, StoppedError, jittered
 from synthesis.ledger import Ledger
 from synthesis.panel import EMBEDDED, Asker, Endpoint, Prices, prices_of
 from synthesis.reply import GarbledReplyError, reply_of
@@ -61,7 +61,7 @@ class Caller:
     """Asks endpoints. Use as an asynchronous context manager.
 
     `sent` counts the HTTP requests of each endpoint. `fresh` are the ids of requests that the ledger did not answer;
-    whoever has counted one takes it out.
+    whoever has counted one takes it out. `handed_in` are the keys of calls that batches hold: they are not sent.
 
     `askers` are those whose own prices and limits count; `max_cost` is what the run may cost in all, in the currency of
     the prices. `stop` ends the run gracefully: what is under way is finished and kept, nothing new is sent.
@@ -83,6 +83,7 @@ class Caller:
         self.budget = Budget(max_cost, self.stop)
         self.sent: Counter[str] = Counter()
         self.fresh: set[str] = set()
+        self.handed_in: set[str] = set()
         self._backoff_s = backoff_s
         self._lines = {each.name: _open_line(each, self.stop, backoff_s) for each in endpoints}
         self._askers = {each.name: each for each in askers}
@@ -114,12 +115,14 @@ class Caller:
 
         Raises ServiceError where the endpoint as a whole does not work: it cannot be reached, refuses the key, does
         not know the model, or asks for patience longer than is bearable; and StoppedError where the run is being
-        stopped. Replies that came before stay in the ledger.
+        stopped, or a batch holds the call. Replies that came before stay in the ledger.
         """
         line = self._line(call.endpoint)
         if (kept := await self.ledger.reserve(call)) is not None:
             return kept
         try:
+            if call.key in self.handed_in:
+                raise StoppedError("a batch holds it")
             outcome = await self._within_limits(line, call)
         except BaseException:
             self.ledger.release(call)

@@ -20,7 +20,7 @@ ROUNDING = 1e-12
 
 
 class StoppedError(Exception):
-    """The run is being stopped: what is under way is finished, nothing new is sent."""
+    """This is not sent: the run is being stopped, while what is under way is finished, or a batch holds it."""
 
 
 class DownError(Exception):

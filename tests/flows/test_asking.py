@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -174,3 +176,23 @@ def test_a_run_by_the_batch_interface_costs_its_share_and_shows_how_far_it_is(
     adds_up(outcome, config)
     assert max(stub.asked.values()) == 1
     assert "8 of 8 back from batches" in capsys.readouterr().err
+
+
+def test_what_a_batch_holds_is_left_out_of_other_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parts = (labeler("a", "e"), others("e"))
+    with faulty(GOOD) as server, batch_stub(lambda _: (200, {}), polls=10**6) as stub:
+        config = install(tmp_path, endpoint("e", stub.url), *parts, hypotheses=HYPOTHESES[:6])
+
+        def interrupt(event: str) -> None:
+            if event == "polled":
+                os.kill(os.getpid(), signal.SIGINT)
+
+        stub.on_event = interrupt
+        with pytest.raises(KeyboardInterrupt):
+            elicit.fn(config, batch=True)
+        # Two more come, and the endpoint answers single requests again.
+        install(tmp_path, endpoint("e", server), *parts, hypotheses=HYPOTHESES)
+        outcome = elicit.fn(config)
+        assert outcome.counts["requests"] == outcome.counts["estimates"] == server.requests == 2
+        assert "what is in it is left out now; --batch takes it in" in capsys.readouterr().err
+    adds_up(outcome, config)
