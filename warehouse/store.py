@@ -210,36 +210,25 @@ def _delete(warehouse: Warehouse, record: type[Record], where: str, params: Sequ
 
 
 def _merge_staged(warehouse: Warehouse, record: type[Record]) -> Merged:
-    # Most batches are new from end to end: that is seen from the keys alone, without reading the rows that are there.
-    keys = f"(SELECT {record.key} FROM {record.table})"
-    counted = warehouse.sql(
-        f"SELECT count(*) AS total, count(t.{record.key}) AS known "
-        f"FROM {_staged(record)} s LEFT JOIN {keys} t ON t.{record.key} = s.{record.key}"
-    ).to_pylist()[0]
-    if counted["known"]:
-        return _merge_known(warehouse, record)
-    warehouse.connection.execute(f"INSERT INTO {record.table} BY NAME FROM {_staged(record)}")
-    return Merged(inserted=counted["total"])
-
-
-def _merge_known(warehouse: Warehouse, record: type[Record]) -> Merged:
-    """Merge staged rows of which some keys are there."""
     names = arrow_schema(record).names
     compared = [name for name in names if name != record.key and name not in record.volatile]
     new = {name: f"coalesce(s.{name}, t.{name})" if name in record.kept else f"s.{name}" for name in names}
     differs = " OR ".join(f"t.{name} IS DISTINCT FROM {new[name]}" for name in compared)
-    if record in FIRST_STAYS:
-        differs = "false"
     on = f"t.{record.key} = s.{record.key}"
+    # Most batches are new from end to end: that is seen from the keys alone, without reading the rows that are there.
+    keys = f"(SELECT {record.key} FROM {record.table})"
     counted = warehouse.sql(
-        f"SELECT count(*) FILTER (t.{record.key} IS NULL) AS inserted, "
-        f"count(*) FILTER (t.{record.key} IS NOT NULL AND ({differs})) AS updated, count(*) AS total "
-        f"FROM {_staged(record)} s LEFT JOIN {record.table} t ON {on}"
+        f"SELECT count(*) AS total, count(t.{record.key}) AS known FROM {_staged(record)} s LEFT JOIN {keys} t ON {on}"
     ).to_pylist()[0]
-    inserted, updated = counted["inserted"], counted["updated"]
+    total, known, updated = counted["total"], counted["known"], 0
+    if known and record not in FIRST_STAYS:
+        query = f"SELECT count(*) AS n FROM {_staged(record)} s JOIN {record.table} t ON {on} WHERE {differs}"
+        updated = int(warehouse.sql(query)["n"][0].as_py())
     sets = ", ".join(f"{name} = {new[name]}" for name in names if name not in (record.key, "created_at"))
     update = f"WHEN MATCHED AND ({differs}) THEN UPDATE SET {sets} " if updated else ""
-    insert = f"WHEN NOT MATCHED THEN INSERT VALUES ({', '.join(f's.{name}' for name in names)})" if inserted else ""
+    insert = (
+        f"WHEN NOT MATCHED THEN INSERT VALUES ({', '.join(f's.{name}' for name in names)})" if total > known else ""
+    )
     if update or insert:
         warehouse.connection.execute(f"MERGE INTO {record.table} t USING {_staged(record)} s ON {on} {update}{insert}")
-    return Merged(inserted, updated, counted["total"] - inserted - updated)
+    return Merged(total - known, updated, known - updated)
