@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 
+import pyarrow as pa
 from prefect.artifacts import create_markdown_artifact
 from prefect.context import FlowRunContext
 
@@ -32,15 +33,18 @@ from synthesis.question import Answer, Question
 from synthesis.run import run_questions
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError, ServiceError
-from warehouse.memory import give_back
+from warehouse.memory import FreeMemory
 from warehouse.queries import tokens_of_prompts
 from warehouse.records import Record, Request
+from warehouse.schema import to_table
 from warehouse.store import merge_all
 
-ROWS_AT_ONCE = 10_000
+ROWS_AT_ONCE = 20_000
 SECONDS_BETWEEN_WRITES = 15.0
 QUESTIONS_PER_SLOT = 3
 """Questions under way for each request in flight: while some wait for the disk, others are on the network."""
+CHUNKS_AHEAD = 2
+"""Lists of answers that wait for the writer: those from the ledger come faster than they are written."""
 INTERRUPTED = "interrupted"
 
 
@@ -140,11 +144,12 @@ class _Run:
         self.written: Counter[str] = Counter()
         self.without: Counter[str] = Counter()
         self._warehouse = warehouse
+        self._memory = FreeMemory(warehouse)
         self._work = work
         self._limits = limits
         self._show: Callable[[Progress], None] = lambda _: None
         self._states: dict[int, BatchState] = {}
-        self._rows: list[Record] = []
+        self._rows = _Rows()
         self._wrote = time.monotonic()
 
     async def _leave_batches(self) -> None:
@@ -159,7 +164,7 @@ class _Run:
         """Asks everything and writes it. Raises the first error when all endpoints are done."""
         self._show = show
         streams = [self._stream(number, group) for number, group in enumerate(_streams(self._work))]
-        queue: asyncio.Queue[list[Answer] | None] = asyncio.Queue(maxsize=8)
+        queue: asyncio.Queue[list[Answer] | None] = asyncio.Queue(maxsize=CHUNKS_AHEAD)
         async with self.caller:
             with stops_on_signals(self.caller):
                 await self._leave_batches()
@@ -196,35 +201,53 @@ class _Run:
             if answers is None:
                 open_streams -= 1
                 continue
-            for answer in answers:
-                self._rows.extend(answer.rows)
-            self._count(answers)
+            rows = [row for answer in answers for row in answer.rows]
+            self._rows.add(rows)
+            self._count(rows, len(answers))
             self._show(self.progress)
-            if len(self._rows) >= ROWS_AT_ONCE or time.monotonic() - self._wrote > SECONDS_BETWEEN_WRITES:
+            if self._rows.count >= ROWS_AT_ONCE or time.monotonic() - self._wrote > SECONDS_BETWEEN_WRITES:
                 await self._write()
         await self._write()
 
-    def _count(self, answers: Sequence[Answer]) -> None:
-        rows = [row for answer in answers for row in answer.rows]
-        progress = self.progress.after(rows, len(answers))
+    def _count(self, rows: Sequence[Record], answers: int) -> None:
+        progress = self.progress.after(rows, answers)
         of_requests = {row.request_id for row in rows if isinstance(row, Request)}
         fresh = of_requests & self.caller.fresh
         self.caller.fresh -= fresh
         kept = self.progress.kept + len(of_requests) - len(fresh)
         self.progress = progress.now(kept=kept, cost=self.caller.budget.spent)
-
-    async def _write(self) -> None:
-        rows, self._rows = self._rows, []
         for row in rows:
             self.written[row.table] += 1
             self.without[row.table] += getattr(row, "reason", None) is not None
-        if rows:
+
+    async def _write(self) -> None:
+        rows, self._rows = self._rows, _Rows()
+        if rows.count:
             await asyncio.to_thread(self._merge, rows)
         self._wrote = time.monotonic()
 
-    def _merge(self, rows: Sequence[Record]) -> None:
-        merge_all(self._warehouse, [rows])
-        give_back()
+    def _merge(self, rows: _Rows) -> None:
+        merge_all(self._warehouse, rows.tables())
+        self._memory.give_back()
+
+
+class _Rows:
+    """Rows that wait to be written, in Arrow: as objects ten thousand take 20 MB."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._parts: dict[type[Record], list[pa.Table]] = {}
+
+    def add(self, rows: Sequence[Record]) -> None:
+        kinds: dict[type[Record], list[Record]] = {}
+        for row in rows:
+            kinds.setdefault(type(row), []).append(row)
+        for kind, some in kinds.items():
+            self._parts.setdefault(kind, []).append(to_table(kind, some))
+        self.count += len(rows)
+
+    def tables(self) -> list[pa.Table]:
+        return [pa.concat_tables(parts) for parts in self._parts.values()]
 
 
 def _streams(work: Sequence[Work]) -> list[list[Work]]:

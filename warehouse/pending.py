@@ -17,6 +17,7 @@ from itertools import pairwise
 import pyarrow as pa
 
 from warehouse.connect import ALIAS, Warehouse
+from warehouse.memory import FreeMemory
 from warehouse.records import Disagreement, Pair, PanelAnswer, Parent, Premise, PremiseToPropose, PropositionText
 from warehouse.schema import arrow_schema
 
@@ -43,10 +44,15 @@ ANTI JOIN ({WRITTEN}) w ON w.premise_id = q.premise_id AND w.source = q.source
 ESTIMATED = "SELECT proposition_id FROM estimates WHERE labeler = ? AND labeler_version = ?"
 # Ids are hexadecimal hashes: a range of them is an even share.
 BEHIND_ALL = chr(0x10FFFF)
+# A table, because its size is known: DuckDB then keeps the page in memory and streams the estimates past it. The other
+# way round, as it guesses for two subqueries, a page would take 70 MB at a million estimates.
+PAGE_OF_PROPOSITIONS = """
+CREATE OR REPLACE TEMPORARY TABLE temp.main.page AS
+SELECT proposition_id, premise_id, hypothesis FROM propositions WHERE premise_id >= ? AND premise_id < ?
+"""
 PAGE_OF_ESTIMATES = f"""
 SELECT p.proposition_id, m.text AS premise, p.hypothesis
-FROM (SELECT proposition_id, premise_id, hypothesis FROM propositions WHERE premise_id >= ? AND premise_id < ?) p
-ANTI JOIN ({ESTIMATED}) e ON e.proposition_id = p.proposition_id
+FROM temp.main.page p ANTI JOIN ({ESTIMATED}) e ON e.proposition_id = p.proposition_id
 JOIN (SELECT premise_id, text FROM premises WHERE premise_id >= ? AND premise_id < ?) m
   ON m.premise_id = p.premise_id
 ORDER BY p.premise_id, p.proposition_id
@@ -160,10 +166,13 @@ def pending_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) 
     # written meanwhile are estimates of pages gone by, and propositions that may as well be asked about now.
     pages = -(-count_estimates(warehouse, labeler, labeler_version) // PAGE)
     edges = [f"{16**6 * page // pages:06x}" for page in range(1, pages)]
+    memory = FreeMemory(warehouse)
     with warehouse.connection.cursor() as cursor:
         cursor.execute(f"USE {ALIAS}")
         for low, high in pairwise(["", *edges, BEHIND_ALL] if pages else []):
-            page = cursor.execute(PAGE_OF_ESTIMATES, [low, high, labeler, labeler_version, low, high]).to_arrow_table()
+            cursor.execute(PAGE_OF_PROPOSITIONS, [low, high])
+            page = cursor.execute(PAGE_OF_ESTIMATES, [labeler, labeler_version, low, high]).to_arrow_table()
+            memory.give_back()
             for batch in page.to_batches(max_chunksize=AT_ONCE):
                 yield from _texts(batch, "proposition_id", "premise", "hypothesis")
 
