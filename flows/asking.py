@@ -33,13 +33,13 @@ from synthesis.question import Answer, Question
 from synthesis.run import run_questions
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError, ServiceError
-from warehouse.memory import FreeMemory
+from warehouse.memory import FreeMemory, sparing
 from warehouse.queries import tokens_of_prompts
 from warehouse.records import Record, Request
 from warehouse.schema import to_table
 from warehouse.store import merge_all
 
-ROWS_AT_ONCE = 20_000
+ROWS_AT_ONCE = 10_000
 SECONDS_BETWEEN_WRITES = 15.0
 QUESTIONS_PER_SLOT = 3
 """Questions under way for each request in flight: while some wait for the disk, others are on the network."""
@@ -88,7 +88,7 @@ def ask(settings: Settings, warehouse: Warehouse, stage: str, work: Sequence[Wor
     if not work:
         return Outcome(stage=stage, counts={"requests": 0})
     names = {each.asker.endpoint for each in work}
-    with running_endpoints(settings, names) as endpoints, ledger(settings) as opened:
+    with sparing(warehouse), running_endpoints(settings, names) as endpoints, ledger(settings) as opened:
         askers = [each.asker for each in work]
         caller = Caller(endpoints, opened, askers, limits.max_cost)
         run = _Run(warehouse, caller, work, limits)

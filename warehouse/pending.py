@@ -57,7 +57,7 @@ JOIN (SELECT premise_id, text FROM premises WHERE premise_id >= ? AND premise_id
   ON m.premise_id = p.premise_id
 ORDER BY p.premise_id, p.proposition_id
 """
-PAGE = 16_384  # propositions, about
+PAGE = 8192  # propositions, about
 # What stands beside a proposition is the next one of its premise, in a circle; of two the second has no other of its
 # own, or both would make the same conjunction.
 PLACED = """
