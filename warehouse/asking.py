@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+INTERRUPTED = "INTERRUPT Error"
+RUNS_FOR_THE_MISTAKE = 3
 
 
 def statements(warehouse: Warehouse, text: str) -> list[str]:
@@ -56,7 +58,7 @@ def head(warehouse: Warehouse, query: str, limit: int) -> tuple[pa.Table, int]:
         InputError: the query is wrong.
     """
     with query_mistakes():
-        reader = warehouse.batches(query)
+        reader = _reader(warehouse, query)
         first: list[pa.RecordBatch] = []
         total = 0
         for batch in reader:
@@ -75,13 +77,44 @@ def stream(warehouse: Warehouse, query: str) -> pa.RecordBatchReader:
         InputError: the query is wrong, or two of its columns have one name; also while the stream is read.
     """
     with query_mistakes():
-        reader = warehouse.batches(query)
+        reader = _reader(warehouse, query)
     twice = [name for name, times in Counter(reader.schema.names).items() if times > 1]
     if twice:
         raise InputError(f"Two columns of the query are called {twice[0]!r}: give one of them another name with AS")
     batches = _guarded(reader)
     first = next(batches, None)
     return pa.RecordBatchReader.from_batches(reader.schema, chain([] if first is None else [first], batches))
+
+
+def _reader(warehouse: Warehouse, query: str) -> pa.RecordBatchReader:
+    """The rows of a query, batch by batch; where one is wrong, the stream ends in the mistake itself.
+
+    DuckDB then stops its other threads, and now and then their "Interrupted!" reaches the reader before the mistake
+    does. Nobody can act on that, so the query runs again, for its mistake alone.
+    """
+    reader = warehouse.batches(query)
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from reader
+        except OSError as error:
+            for _ in range(RUNS_FOR_THE_MISTAKE):
+                if INTERRUPTED not in str(error):
+                    break
+                error = _mistake(warehouse, query) or error
+            raise error
+
+    return pa.RecordBatchReader.from_batches(reader.schema, rows())
+
+
+def _mistake(warehouse: Warehouse, query: str) -> OSError | None:
+    """What ends the stream of a query, if something does."""
+    try:
+        for _ in warehouse.batches(query):
+            pass
+    except OSError as error:
+        return error
+    return None
 
 
 def _guarded(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -46,9 +46,16 @@ class Warehouse:
 
     def batches(self, query: str, params: Sequence[object] = (), rows: int = 65_536) -> pa.RecordBatchReader:
         """The result of a query as a stream of batches; other queries may run while it is read."""
+        return self.beside().connection.execute(query, list(params)).to_arrow_reader(rows)
+
+    def beside(self) -> Warehouse:
+        """The same warehouse through a connection of its own, for another thread: results of one would get mixed up.
+
+        Temporary tables are not shared. To be closed by whoever asked for it.
+        """
         cursor = self.connection.cursor()
         cursor.execute(f"USE {ALIAS}")
-        return cursor.execute(query, list(params)).to_arrow_reader(rows)
+        return replace(self, connection=cursor)
 
     def snapshot_id(self) -> int:
         """The number of the snapshot that queries see: it grows with every transaction that wrote something."""

@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import pyarrow as pa
 
-from warehouse.connect import ALIAS, Warehouse
+from warehouse.connect import Warehouse
 from warehouse.memory import FreeMemory
 from warehouse.records import Disagreement, Pair, PanelAnswer, Parent, Premise, PremiseToPropose, PropositionText
 from warehouse.schema import arrow_schema
@@ -121,15 +121,14 @@ class _Query:
     def batches(self, warehouse: Warehouse, texts: str) -> Iterator[pa.RecordBatch]:
         """The rows of the query `texts`, whose table `wanted` has the ids and the `place` of some pending rows."""
         # A connection of its own: the caller writes between two rows, maybe from another thread.
-        with warehouse.connection.cursor() as cursor:
-            cursor.execute(f"USE {ALIAS}")
-            query = f"SELECT {self.ids} {self.pending} ORDER BY {self.order}"
-            ids = cursor.execute(query, list(self.params)).to_arrow_table()
+        with warehouse.beside() as own:
+            ids = own.sql(f"SELECT {self.ids} {self.pending} ORDER BY {self.order}", self.params)
             for start in range(0, ids.num_rows, ROWS):
                 some = ids.slice(start, ROWS)
-                cursor.register("wanted", some.append_column("place", pa.array(range(some.num_rows), pa.int64())))
-                found = cursor.execute(f"{texts} ORDER BY q.place").to_arrow_table()
-                cursor.unregister("wanted")
+                places = pa.array(range(some.num_rows), pa.int64())
+                own.connection.register("wanted", some.append_column("place", places))
+                found = own.sql(f"{texts} ORDER BY q.place")
+                own.connection.unregister("wanted")
                 yield from found.to_batches(max_chunksize=AT_ONCE)
 
 
@@ -164,14 +163,13 @@ def pending_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) 
     """Propositions that this version of a labeler has no estimate for, not even one without a probability."""
     # Page by page, a range of premises each: sorting a million ids would take more memory than all the rest. What is
     # written meanwhile are estimates of pages gone by, and propositions that may as well be asked about now.
-    pages = -(-count_estimates(warehouse, labeler, labeler_version) // PAGE)
-    edges = [f"{16**6 * page // pages:06x}" for page in range(1, pages)]
-    memory = FreeMemory(warehouse)
-    with warehouse.connection.cursor() as cursor:
-        cursor.execute(f"USE {ALIAS}")
+    with warehouse.beside() as own:
+        memory = FreeMemory(own)
+        pages = -(-count_estimates(own, labeler, labeler_version) // PAGE)
+        edges = [f"{16**6 * page // pages:06x}" for page in range(1, pages)]
         for low, high in pairwise(["", *edges, BEHIND_ALL] if pages else []):
-            cursor.execute(PAGE_OF_PROPOSITIONS, [low, high])
-            page = cursor.execute(PAGE_OF_ESTIMATES, [labeler, labeler_version, low, high]).to_arrow_table()
+            own.connection.execute(PAGE_OF_PROPOSITIONS, [low, high])
+            page = own.sql(PAGE_OF_ESTIMATES, [labeler, labeler_version, low, high])
             memory.give_back()
             for batch in page.to_batches(max_chunksize=AT_ONCE):
                 yield from _texts(batch, "proposition_id", "premise", "hypothesis")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pyarrow as pa
 import pytest
 
 from tests.fixtures.store import made_rows
@@ -91,6 +94,34 @@ def test_a_mistake_in_the_middle_of_a_stream_is_one_line_too(filled: Warehouse) 
         reader.read_all()
     with pytest.raises(InputError, match="cannot be run"):
         head(filled, late, 1)
+
+
+def test_a_mistake_is_said_though_the_interrupt_of_other_threads_came_first(
+    filled: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = Warehouse.batches
+    raced: list[str] = []
+
+    def racing_stub(self: Warehouse, query: str) -> pa.RecordBatchReader:
+        """The stream as DuckDB ends it when the race between its threads is lost; it is lost twice."""
+        whole = batches(self, query)
+
+        def rows() -> Iterator[pa.RecordBatch]:
+            try:
+                yield from whole
+            except OSError:
+                raced.append(query)
+                if len(raced) > 2:
+                    raise
+                raise OSError("INTERRUPT Error: Interrupted!") from None
+
+        return pa.RecordBatchReader.from_batches(whole.schema, rows())
+
+    monkeypatch.setattr(Warehouse, "batches", racing_stub)
+    late = "SELECT CASE WHEN i = 290000 THEN ('x' || i)::INTEGER ELSE i END AS x FROM range(300000) t(i)"
+    with pytest.raises(InputError, match="cannot be run: Conversion Error: Could not convert string 'x290000'"):
+        head(filled, late, 1)
+    assert raced == [late] * 3
 
 
 def test_columns_of_one_name_are_refused_where_one_would_be_lost(filled: Warehouse) -> None:

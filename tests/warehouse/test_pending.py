@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Any
 
+import duckdb
 import pytest
 
 from tests.fixtures.store import SOURCE
@@ -27,6 +29,7 @@ from warehouse.records import (
     Premise,
     Proposition,
     PropositionText,
+    Record,
     Request,
     RequestStatus,
     Verdict,
@@ -283,3 +286,34 @@ def test_an_update_stands_beside_what_it_was_made_from(filled: Warehouse) -> Non
     pair = tuple(sorted([parent, more[0].proposition_id]))
     assert found[pair] == {"one", "one and rain"}  # type: ignore[index]
     assert len(found) == 6
+
+
+class OnlyBesideStub:
+    """A connection that another thread is busy with: whoever asks it a query gets results mixed up."""
+
+    def __init__(self, real: duckdb.DuckDBPyConnection) -> None:
+        self._real = real
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        return self._real.cursor()
+
+    def execute(self, query: str, *_: object) -> None:
+        raise AssertionError(f"asked through the connection of the writer: {query}")
+
+
+@pytest.mark.parametrize(
+    ("pending", "rows"),
+    [
+        (lambda w: pending_premises(w, **PROPOSER), 4),
+        (lambda w: pending_estimates(w, "small", "1"), 7),
+        (lambda w: pending_parents(w, "negation", prompt="negation", **PROPOSER), 7),
+        (lambda w: pending_disagreements(w, "judge", "1", 0.5, ["a", "b"]), 0),
+        (lambda w: pending_comparisons(w, "small", "1", 1), 5),
+    ],
+)
+def test_a_stream_leaves_the_connection_of_the_writer_alone(
+    filled: Warehouse, pending: Callable[[Warehouse], Iterator[Record]], rows: int
+) -> None:
+    # The types ask for a real connection.
+    busy = replace(filled, connection=OnlyBesideStub(filled.connection))  # type: ignore[arg-type]
+    assert len(list(pending(busy))) == rows
