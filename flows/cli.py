@@ -278,12 +278,12 @@ def evaluate() -> None:
 
 
 @app.command()
-def cycle() -> None:
-    """Run every stage in turn. With nothing new, it does nothing."""
+def cycle(max_cost: MaxCost = None, batch: Batch = False) -> None:
+    """Run every stage in turn, all of them within one limit of cost. With nothing new, it does nothing."""
     _ready()
     from flows.cycle import cycle as flow
 
-    flow(config=Chosen.config)
+    flow(config=Chosen.config, max_cost=max_cost, batch=batch)
 
 
 @app.command()

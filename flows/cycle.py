@@ -25,13 +25,14 @@ from flows.train import train
 
 
 @flow(name="cycle")
-def cycle(config: Path | None = None) -> list[Outcome]:
+def cycle(config: Path | None = None, max_cost: float | None = None, batch: bool = False) -> list[Outcome]:
     """Run propose, elicit, judge, push, (simulate,) pull, recalibrate, agree, publish, train and evaluate.
 
-    Gives their outcomes.
-    Where people have not judged enough yet to train on, it stops after `agree` and says so.
+    `max_cost` is what all stages together may cost, in the currency of the prices; `batch` asks through the batch
+    interface. Gives the outcomes of the stages. Where people have not judged enough yet to train on, it stops after
+    `agree` and says so.
     """
-    return announced(asking(config), judging(config), learning(config))
+    return announced(asking(config, max_cost, batch), judging(config), learning(config))
 
 
 def announced(*stages: Iterator[Outcome]) -> list[Outcome]:
@@ -43,11 +44,13 @@ def announced(*stages: Iterator[Outcome]) -> list[Outcome]:
     return outcomes
 
 
-def asking(config: Path | None) -> Iterator[Outcome]:
-    """The stages before the annotators."""
-    yield propose(config=config)
-    yield elicit(config=config)
-    yield judge(config=config)
+def asking(config: Path | None, max_cost: float | None = None, batch: bool = False) -> Iterator[Outcome]:
+    """The stages before the annotators. Each may cost what those before it have left of `max_cost`."""
+    left = max_cost
+    for stage in (propose, elicit, judge):
+        outcome = stage(config=config, max_cost=left, batch=batch)
+        left = None if left is None else max(left - outcome.cost, 0.0)
+        yield outcome
     yield push(config=config)
 
 

@@ -6,6 +6,8 @@ from collections import Counter
 
 from pydantic import BaseModel, ConfigDict
 
+from flows.console import money
+
 
 class Outcome(BaseModel):
     """The counts of one run of one stage. `note` is one line for a person, such as where a file lies.
@@ -24,7 +26,7 @@ class Outcome(BaseModel):
     def line(self) -> str:
         """The outcome as one line, such as `push: 12 created, 0 already there`."""
         counts = ", ".join(f"{value:,} {name}" for name, value in self.counts.items())
-        notes = [f"cost {self.cost:.4g}"] if self.cost else []
+        notes = [f"cost {money(self.cost)}"] if self.cost else []
         notes += [f"stopped early: {self.stopped}"] if self.stopped else []
         notes += [self.note] if self.note else []
         return f"{self.stage}: {counts}" + (f" ({', '.join(notes)})" if notes else "")

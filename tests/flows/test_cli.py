@@ -9,11 +9,15 @@ import pytest
 import typer
 import yaml
 from prefect import Flow
+from prefect._internal.analytics.ci_detection import CI_ENV_VARS
 from rich.console import Console
+from typer.testing import CliRunner
 
 from flows import cli, console
+from flows.cycle import asking
 from flows.outcome import Outcome
 from flows.query import shown
+from tests.fixtures.terminal import on_a_terminal
 from warehouse.errors import InputError, ServiceError
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +46,51 @@ def test_every_deployment_names_a_flow() -> None:
         path, _, name = each["entrypoint"].partition(":")
         module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
         assert isinstance(getattr(module, name), Flow)
-        assert set(each["parameters"]) <= set(getattr(module, name).parameters.properties)
+        known = set(getattr(module, name).parameters.properties)
+        assert set(each["parameters"]) <= known
+        assert {"max_cost", "batch"} & known <= set(each["parameters"]), f"{each['entrypoint']} cannot be limited"
+
+
+def test_the_stages_of_a_cycle_share_one_limit_of_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, tuple[float | None, bool]] = {}
+
+    def stub(stage: str, cost: float) -> None:
+        def run(config: Path, max_cost: float | None = None, batch: bool = False) -> Outcome:
+            assert config == tmp_path
+            given[stage] = (max_cost, batch)
+            return Outcome(stage=stage, counts={}, cost=cost)
+
+        monkeypatch.setattr(f"flows.cycle.{stage}", run)
+
+    for stage, cost in (("propose", 0.5), ("elicit", 1.5 + 1e-15), ("judge", 0.0), ("push", 0.0)):
+        stub(stage, cost)
+    list(asking(tmp_path, 2.0, batch=True))
+    assert given == {"propose": (2.0, True), "elicit": (1.5, True), "judge": (0.0, True), "push": (None, False)}
+    list(asking(tmp_path))
+    assert given["judge"] == (None, False)
+
+
+def test_the_command_hands_the_limit_of_the_cycle_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
+    monkeypatch.setattr("flows.cycle.cycle", lambda **arguments: given.update(arguments))
+    monkeypatch.setattr(cli, "quiet_prefect", lambda: None)
+    monkeypatch.setattr(console.Chosen, "config", None)
+    (tmp_path / "odds.toml").write_text("")
+    command = ["--config", str(tmp_path / "odds.toml"), "cycle", "--max-cost", "2.5", "--batch"]
+    done = CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert given == {"config": tmp_path / "odds.toml", "max_cost": 2.5, "batch": True}
+
+
+@pytest.mark.parametrize(("own", "printed"), [({}, False), ({"DO_NOT_TRACK": "0"}, True)])
+def test_the_first_run_prints_no_notice_of_prefect_unless_asked_for(
+    tmp_path: Path, own: dict[str, str], printed: bool
+) -> None:
+    code = "from flows.console import quiet_prefect\nquiet_prefect()\nimport prefect\n"
+    # Its analytics have nobody to talk to: the proxy that they would go through does not exist.
+    home = {"PREFECT_HOME": str(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:9"}
+    written = on_a_terminal(code, home | own, without=("DO_NOT_TRACK", *CI_ENV_VARS))
+    assert ("anonymous usage data" in written) is printed
 
 
 @pytest.mark.parametrize(
@@ -71,6 +119,8 @@ def test_every_error_is_one_line(
 def test_an_outcome_is_one_line() -> None:
     outcome = Outcome(stage="push", counts={"new tasks": 1234, "found there": 0}, note="project 3")
     assert outcome.line() == "push: 1,234 new tasks, 0 found there (project 3)"
+    paid = Outcome(stage="elicit", counts={"requests": 9}, cost=12345.678, stopped="interrupted")
+    assert paid.line() == "elicit: 9 requests (cost 12,345.68, stopped early: interrupted)"
 
 
 def test_values_as_a_person_reads_them() -> None:

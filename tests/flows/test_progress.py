@@ -1,19 +1,12 @@
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import re
-import struct
-import subprocess
-import sys
-import termios
-from contextlib import suppress
 
 import pytest
 
 from flows.progress import lines, request_lines
 from synthesis.progress import Progress as Asked
+from tests.fixtures.terminal import lines_of, on_a_terminal
 
 
 def test_lines_come_every_few_seconds_and_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,24 +46,12 @@ with request_progress("propose", 1_000_000) as show:
 
 
 def test_the_bar_fits_into_eighty_columns_and_leaves_nothing_behind() -> None:
-    screen, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
-    process = subprocess.Popen(
-        [sys.executable, "-c", SHOW_A_BAR], stderr=terminal, env=environment | {"TERM": "xterm-256color"}
-    )
-    os.close(terminal)
-    written = b""
-    with suppress(OSError):  # what a terminal says when nobody is there any more
-        while part := os.read(screen, 65536):
-            written += part
-    os.close(screen)
-    assert process.wait(60) == 0
-    frames = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written.decode()).replace("\r", "\n").split("\n")
+    written = on_a_terminal(SHOW_A_BAR)
+    frames = lines_of(written)
     assert max(map(len, frames)) <= 80
     bars = [line for line in frames if line.startswith("propose ") and "250,000" in line]
     assert re.fullmatch(r"propose   [━╸╺]{20} 250,000 of 1,000,000 \d:\d\d:\d\d left [-\d]+:[-\d]+:[-\d]+", bars[-1])
     below = re.compile(r" {10}[\d,]+ requests/s, 12,345 refused, 678 failed, cost 1,234.50")
     assert any(map(below.fullmatch, frames))
     assert "  a word in between" in frames
-    assert written.decode().endswith("\x1b[1A\x1b[2K"), "the bar is wiped away"
+    assert written.endswith("\x1b[1A\x1b[2K"), "the bar is wiped away"
