@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from synthesis.loose_json import Twice, objects, objects_with
 from synthesis.render import Answer
 
 MIN_YES_NO_MASS = 0.2
@@ -135,7 +135,7 @@ def parse_field(text: str, field: str, finish_reason: str | None = None) -> Read
     if len(found) != 1:
         return Read(None, why_no_object(visible, found, finish_reason))
     value = found[0][field]
-    return Read(None, Reason.SEVERAL_ANSWERS) if isinstance(value, _Twice) else Read(value, None)
+    return Read(None, Reason.SEVERAL_ANSWERS) if isinstance(value, Twice) else Read(value, None)
 
 
 def why_no_object(visible: str, found: Sequence[object], finish_reason: str | None) -> Reason:
@@ -185,7 +185,7 @@ def _from_text(text: str, field: _Field) -> Read[float]:
 
 
 def _from_value(value: Any, field: _Field) -> Read[float]:
-    if isinstance(value, _Twice):
+    if isinstance(value, Twice):
         return _refused(Reason.SEVERAL_ANSWERS)
     if isinstance(value, str):
         return _from_plain(value.strip(), field)
@@ -217,43 +217,3 @@ def _in_range(value: float, top: float) -> Read[float]:
     if not 0 <= value <= top:
         return _refused(Reason.OUT_OF_RANGE)
     return Read(value / top, None)
-
-
-class _Twice:
-    """Stands for the value of a key that an object holds more than once with different values."""
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        result[key] = _Twice() if key in result and result[key] != value else value
-    return result
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_object)
-
-
-def objects(text: str) -> list[dict[str, Any]]:
-    """The JSON objects in the text, from left to right; what stands between them is passed over."""
-    found: list[dict[str, Any]] = []
-    position = text.find("{")
-    while position >= 0:
-        try:
-            value, end = _DECODER.raw_decode(text, position)
-        except RecursionError:
-            return []  # to begin again at each of thousands of nested braces would take minutes
-        except ValueError:
-            end = position + 1
-        else:
-            found.append(value)
-        position = text.find("{", end)
-    return found
-
-
-def objects_with(text: str, name: str) -> list[dict[str, Any]]:
-    """The objects that have the field, each different one once: a model may give the same answer twice."""
-    found: list[dict[str, Any]] = []
-    for value in objects(text):
-        if name in value and all(value[name] != other[name] for other in found):
-            found.append(value)
-    return found

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from synthesis.call import Reply
+from synthesis.loose_json import sound
 
 
 class GarbledReplyError(Exception):
@@ -15,7 +16,7 @@ class GarbledReplyError(Exception):
 
 
 def reply_of(data: object, *, latency_s: float = 0.0, structured: bool = False, batch: bool = False) -> Reply:
-    """The reply of a chat completion: its first choice, an empty text where there is none.
+    """The reply of a chat completion: its first choice, an empty text where there is none; its texts are sound.
 
     Raises GarbledReplyError where a part has the wrong type: it is then no completion at all.
     """
@@ -27,11 +28,11 @@ def reply_of(data: object, *, latency_s: float = 0.0, structured: bool = False, 
         message = choice.get("message") or {}
         usage = data.get("usage") or {}
         return Reply(
-            text=message.get("content") or "",
-            finish_reason=choice.get("finish_reason"),
+            text=_sound(message.get("content") or ""),
+            finish_reason=_sound(choice.get("finish_reason")),
             top_logprobs=_first_token(choice),
             # vLLM and vendors name it differently.
-            thinking=message.get("reasoning_content") or message.get("reasoning") or None,
+            thinking=_sound(message.get("reasoning_content") or message.get("reasoning") or None),
             tokens_in=usage.get("prompt_tokens"),
             tokens_out=usage.get("completion_tokens"),
             latency_s=latency_s,
@@ -42,8 +43,13 @@ def reply_of(data: object, *, latency_s: float = 0.0, structured: bool = False, 
         raise GarbledReplyError("the chat completion has parts of the wrong type") from error
 
 
+def _sound(value: Any) -> Any:
+    """The value, sound where it is a text: of what has another type it is told later that it is wrong."""
+    return sound(value) if isinstance(value, str) else value
+
+
 def _first_token(choice: dict[str, Any]) -> tuple[tuple[str, float], ...]:
     content = (choice.get("logprobs") or {}).get("content") or [{}]
     alternatives = content[0].get("top_logprobs") or []
     pairs = ((each["token"], each["logprob"]) for each in alternatives)
-    return tuple((token, value) for token, value in pairs if math.isfinite(value))
+    return tuple((_sound(token), value) for token, value in pairs if math.isfinite(value))

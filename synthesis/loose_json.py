@@ -1,0 +1,84 @@
+"""JSON among the text that a model wrote: whole objects only, and never one from inside a broken one. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+# What a brace opens that is no attempt at JSON: words, as in "the set {a, b}".
+_WORDS = re.compile(r'\{[^{}":]*\}')
+# A string (to its end, or to the end of the text), or the one comma between a value and a closing bracket.
+_STRING_OR_COMMA = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|(?<=["\w\]}])\s*,(?=\s*[\]}])', re.DOTALL)
+
+
+class Twice:
+    """Stands for the value of a key that an object holds more than once with different values."""
+
+
+def sound(text: str) -> str:
+    """The text with U+FFFD in place of each lone surrogate: half a character that no file and no table can hold."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    """The JSON objects in the text, from left to right; what stands between them is passed over.
+
+    There is none where a brace opens what is no whole object, such as one that was cut off or holds a bare quote: what
+    stands inside of that and behind it may be a part of it. A brace around words without quotes and colons, such as
+    {a, b}, is text. Forgiven are raw line breaks in strings, and one comma between a value and a closing bracket.
+    """
+    found: list[dict[str, Any]] = []
+    position = text.find("{")
+    while position >= 0:
+        try:
+            value, end = _DECODER.raw_decode(text, position)
+        except RecursionError:
+            return []
+        except ValueError:
+            if (words := _WORDS.match(text, position)) is None:
+                mended = text[:position] + _STRING_OR_COMMA.sub(_without_comma, text[position:])
+                if mended == text:
+                    return []
+                text = mended
+                continue
+            end = words.end()
+        else:
+            found.append(_sound_value(value) if "\\u" in text else value)
+        position = text.find("{", end)
+    return found
+
+
+def objects_with(text: str, name: str) -> list[dict[str, Any]]:
+    """The objects that have the field, each different one once: a model may give the same answer twice."""
+    found: list[dict[str, Any]] = []
+    for value in objects(text):
+        if name in value and all(value[name] != other[name] for other in found):
+            found.append(value)
+    return found
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        result[key] = Twice() if key in result and result[key] != value else value
+    return result
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, strict=False)
+
+
+def _without_comma(match: re.Match[str]) -> str:
+    return match[0] if match[0].startswith('"') else ""
+
+
+def _sound_value(value: Any) -> Any:
+    """The value with every text in it sound: an escape in JSON may stand for half a character."""
+    if isinstance(value, str):
+        return sound(value)
+    if isinstance(value, list):
+        return [_sound_value(each) for each in value]
+    if isinstance(value, dict):
+        return {sound(key): _sound_value(each) for key, each in value.items()}
+    return value

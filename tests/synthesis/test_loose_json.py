@@ -1,0 +1,48 @@
+"""JSON among other text. What decides is the standard library's strict decoder, on the object alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthesis.loose_json import objects, sound
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+HALF = st.characters(categories=["Cs"])
+
+
+def encodable(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@given(st.text() | st.lists(HALF | st.characters()).map("".join))
+def test_sound_text_can_be_written_and_keeps_what_could_be(text: str) -> None:
+    assert encodable(sound(text))
+    assert encodable(text) == (sound(text) == text)
+    assert len(sound(text)) == len(text)
+    assert all(new in (old, "\ufffd") for old, new in zip(text, sound(text), strict=True))
+
+
+@given(st.dictionaries(st.text() | HALF, JSON | st.lists(HALF), max_size=3))
+def test_what_is_decoded_can_be_written(value: dict[str, object]) -> None:
+    (found,) = objects(json.dumps(value))
+    assert encodable(found)
+    assert found == value or not encodable(value)
+
+
+@pytest.mark.parametrize(
+    ("escaped", "read"), [("\\ud83d", "\ufffd"), ("\\uD83D\\uDE00", "\U0001f600"), ("\\\\ud83d", "\\ud83d")]
+)
+def test_an_escape_that_is_half_a_character_is_replaced(escaped: str, read: str) -> None:
+    assert objects(f'{{"a": ["{escaped}", {{"{escaped}": 1}}]}}') == [{"a": [read, {read: 1}]}]
