@@ -33,7 +33,7 @@ from synthesis.question import Answer, Question
 from synthesis.run import run_questions
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError, ServiceError
-from warehouse.memory import FreeMemory, sparing
+from warehouse.memory import FreeMemory, seldom_collected, sparing
 from warehouse.queries import tokens_of_prompts
 from warehouse.records import Record, Request
 from warehouse.schema import to_table
@@ -88,7 +88,12 @@ def ask(settings: Settings, warehouse: Warehouse, stage: str, work: Sequence[Wor
     if not work:
         return Outcome(stage=stage, counts={"requests": 0})
     names = {each.asker.endpoint for each in work}
-    with sparing(warehouse), running_endpoints(settings, names) as endpoints, ledger(settings) as opened:
+    with (
+        sparing(warehouse),
+        running_endpoints(settings, names) as endpoints,
+        ledger(settings) as opened,
+        seldom_collected(),
+    ):
         askers = [each.asker for each in work]
         caller = Caller(endpoints, opened, askers, limits.max_cost)
         run = _Run(warehouse, caller, work, limits)
