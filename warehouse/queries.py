@@ -196,10 +196,13 @@ def describe_tables(warehouse: Warehouse, *, count: bool = True) -> list[TableDe
     return described
 
 
-def tokens_of_prompts(warehouse: Warehouse) -> dict[str, tuple[float, float]]:
-    """The mean tokens in and out of the answered requests of each version of a prompt that any were counted for."""
+def tokens_of_prompts(warehouse: Warehouse) -> dict[tuple[str, str, str], tuple[float, float]]:
+    """The mean tokens in and out of the requests that any were counted for, by labeler, model and prompt version."""
     rows = warehouse.sql(
-        "SELECT prompt_version, avg(tokens_in) AS tokens_in, avg(tokens_out) AS tokens_out FROM requests "
-        "WHERE tokens_in IS NOT NULL AND tokens_out IS NOT NULL GROUP BY prompt_version"
+        "SELECT labeler, model, prompt_version, avg(tokens_in) AS tokens_in, avg(tokens_out) AS tokens_out "
+        "FROM requests WHERE tokens_in IS NOT NULL AND tokens_out IS NOT NULL GROUP BY ALL"
     )
-    return {row["prompt_version"]: (row["tokens_in"], row["tokens_out"]) for row in rows.to_pylist()}
+    return {
+        (row["labeler"], row["model"], row["prompt_version"]): (row["tokens_in"], row["tokens_out"])
+        for row in rows.to_pylist()
+    }
