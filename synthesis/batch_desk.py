@@ -88,7 +88,7 @@ class Desk:
         if not orders and not needed and next_most is not None:
             await self._caller.budget.hold(next_most)  # waits for what others hold, or ends the run
             self._caller.budget.settle(next_most, 0.0)
-        work = [self._join(batch, batch.local_id in needed) for batch in known]
+        work = [self._join(batch, wanted, batch.local_id in needed) for batch in known]
         found = await _all([*work, *(self._send(order) for order in orders)])
         return {key: failure for each in found for key, failure in each.items()}
 
@@ -129,7 +129,7 @@ class Desk:
         return affordable, None
 
     def _most_of(self, call: Call) -> float:
-        return cost(call.most_tokens_in, call.most_tokens_out or 0, self._caller.prices(call), self._share) or 0.0
+        return _most(call, self._caller.prices(call), self._share)
 
     async def _orders(self, calls: Iterable[Call]) -> list[_Order]:
         """The calls in batches: of one model, as the interface wants it, and of one price."""
@@ -182,7 +182,7 @@ class Desk:
                 paid = 0.0
                 await self._ledger.remove_batch(batch)
                 raise self._refused(ended)
-            intake = await self._take_in(batch, ended)
+            intake = await self._take_in(batch, ended, {call.key: call for call in order.calls})
             paid = intake.paid
             taken = intake.kept | intake.failures.keys()
             self._caller.fresh |= {batch.lines[key] for key in taken}
@@ -194,7 +194,7 @@ class Desk:
             budget.settle(order.most, paid)
             self._ledger.unlock(batch.local_id)
 
-    async def _join(self, known: SentBatch, needed: bool) -> dict[str, Failure]:
+    async def _join(self, known: SentBatch, wanted: Mapping[str, Call], needed: bool) -> dict[str, Failure]:
         """Takes in a batch that somebody else handed in, or waits until that one has done so."""
         while not await self._ledger.lock(known.local_id):
             if not needed:
@@ -211,7 +211,7 @@ class Desk:
             if ended.status == "failed":  # it was not worked on: what is still wanted is handed in again
                 await self._ledger.remove_batch(batch)
                 return {}
-            intake = await self._take_in(batch, ended)
+            intake = await self._take_in(batch, ended, wanted)
             self._caller.budget.settle(0.0, intake.paid)
             # What was not answered then may be now; what was rejected will be again.
             return {key: failure for key, failure in intake.failures.items() if failure.reason == "rejected"}
@@ -255,9 +255,18 @@ class Desk:
             )
         await self._ledger.remove_batch(batch)
 
-    async def _take_in(self, batch: SentBatch, ended: Batch) -> Intake:
-        """Keeps the replies of a batch that has ended, then forgets it."""
-        intake = Intake(self._ledger, batch, self._interface.secret)
+    async def _take_in(self, batch: SentBatch, ended: Batch, calls: Mapping[str, Call]) -> Intake:
+        """Keeps the replies of a batch that has ended, then forgets it.
+
+        What nobody says the tokens of counts at its most; where it is none of these calls, the run that handed it in
+        has counted it.
+        """
+
+        def most(key: str) -> float:
+            call = calls.get(key)
+            return _most(call, batch.prices) if call is not None else 0.0
+
+        intake = Intake(self._ledger, batch, self._interface.secret, most)
         for file_id in (ended.output_file_id, ended.error_file_id):
             if file_id:
                 try:
@@ -307,6 +316,11 @@ def _write(file: IO[bytes], order: _Order) -> None:
     for call in order.calls:
         file.write(line_of(call, structured=order.batch.structured))
     file.flush()
+
+
+def _most(call: Call, prices: Prices, share: float = 1.0) -> float:
+    """The most that a call can cost, 0 where prices are not known."""
+    return cost(call.most_tokens_in, call.most_tokens_out or 0, prices, share) or 0.0
 
 
 def _times(price: float | None, share: float) -> float | None:

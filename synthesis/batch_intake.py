@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from synthesis.batch_lines import read_line
 from synthesis.call import Failure, Reply
@@ -14,10 +14,13 @@ class Intake:
     """Takes in the lines of a batch's files: each reply is in the ledger when `take` returns.
 
     Of a call that stands there more than once the first reply counts. `kept` are the calls that have one, `again` those
-    whose response format may be what the endpoint refused, `failures` the others.
+    whose response format may be what the endpoint refused, `failures` the others: each call is one of these in the end.
+
+    `paid` is what it came to. Where a model was at work and nobody says how many tokens it took, it is what `most`
+    gives for the call, the most that it can cost: a limit holds for that, too.
     """
 
-    def __init__(self, ledger: Ledger, batch: SentBatch, secret: str | None) -> None:
+    def __init__(self, ledger: Ledger, batch: SentBatch, secret: str | None, most: Callable[[str], float]) -> None:
         self.kept: set[str] = set()
         self.again: set[str] = set()
         self.paid = 0.0
@@ -25,6 +28,8 @@ class Intake:
         self._ledger = ledger
         self._batch = batch
         self._secret = secret
+        self._most = most
+        self._unread: set[str] = set()
 
     async def take(self, lines: Sequence[str]) -> None:
         """Takes lines in."""
@@ -38,13 +43,15 @@ class Intake:
                 self.failures[line.key] = line.outcome
                 if line.may_be_format:
                     self.again.add(line.key)
+                if line.may_be_paid:
+                    self._unread.add(line.key)
                 continue
             price = cost(line.outcome.tokens_in, line.outcome.tokens_out, batch.prices)
             paid_by = batch.lines[line.key]
             replies[line.key] = line.outcome.model_copy(update={"cost": price, "paid_by": paid_by})
         await self._ledger.keep_all(batch.endpoint, batch.model, replies)
         self.kept |= replies.keys()
-        self.paid += sum(reply.cost or 0.0 for reply in replies.values())
+        self.paid += sum(self._most(key) if reply.cost is None else reply.cost for key, reply in replies.items())
 
     def end(self, status: str) -> None:
         """Fills `failures` when all lines were taken in, of a batch that ended with this status."""
@@ -53,5 +60,8 @@ class Intake:
             reason="not_answered",
             detail="no line in the batch's files" if status == "completed" else f"the batch was {status}",
         )
-        left = (key for key in self._batch.lines if key not in self.kept and key not in self.again)
+        left = [key for key in self._batch.lines if key not in self.kept and key not in self.again]
+        if status == "completed":
+            self._unread |= set(left) - self.failures.keys()
+        self.paid += sum(self._most(key) for key in sorted(self._unread - self.kept))
         self.failures = {key: self.failures.get(key, lost) for key in left}

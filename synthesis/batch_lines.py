@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from synthesis.call import Call, Failure, Outcome
 from synthesis.endpoint_errors import one_line, passes
+from synthesis.loose_json import sound
 from synthesis.reply import GarbledReplyError, reply_of
 
 PATH: Literal["/v1/chat/completions"] = "/v1/chat/completions"
@@ -17,11 +19,15 @@ _FORMAT = (400, 422)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one line of a batch's files says; `may_be_format`: the response format may be what was refused."""
+    """What one line of a batch's files says.
+
+    `may_be_format`: the response format may be what was refused. `may_be_paid`: a model was at work, whatever came.
+    """
 
     key: str
     outcome: Outcome
     may_be_format: bool = False
+    may_be_paid: bool = False
 
 
 def line_of(call: Call, *, structured: bool) -> bytes:
@@ -46,35 +52,46 @@ def parted(calls: Iterable[Call], structured: bool, most_lines: int, most_bytes:
 
 
 def read_line(text: str, *, structured: bool, secret: str | None) -> Line | None:
-    """What a line of an output or error file says, None where it says nothing that can be read.
+    """What a line of an output or error file says, None where nobody can tell which call it is of.
 
     `secret` is taken out of the endpoint's words.
     """
     try:
         data = json.loads(text)
-        key, response, error = data["custom_id"], data.get("response") or {}, data.get("error") or {}
-        status = response.get("status_code")
-        body = response.get("body")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(key, str):
+    if not isinstance(data, dict) or not isinstance(key := data.get("custom_id"), str):
         return None
+    response, error = data.get("response"), data.get("error")
+    body = response.get("body") if isinstance(response, dict) else None
+    status = _status(response, body)
     if status == 200:
         try:
-            return Line(key, reply_of(body, structured=structured, batch=True))
-        except GarbledReplyError as garbled:
-            return Line(key, Failure(reason="not_answered", detail=str(garbled)))
+            return Line(key, reply_of(body, structured=structured, batch=True), may_be_paid=True)
+        except (GarbledReplyError, ArithmeticError) as garbled:
+            failure = Failure(reason="not_answered", detail=one_line(garbled, secret))
+            return Line(key, failure, may_be_paid=True)
     words = _words(body, error, secret)
-    if isinstance(status, int) and status >= 400 and not passes(status):
+    if status is not None and status >= 400 and not passes(status):
         failure = Failure(reason="rejected", detail=f"HTTP {status} {words}".strip())
         return Line(key, failure, may_be_format=structured and status in _FORMAT)
     said = f"HTTP {status} {words}" if status else words or "the line has no response"
     return Line(key, Failure(reason="not_answered", detail=said.strip()))
 
 
+def _status(response: object, body: object) -> int | None:
+    """The HTTP status, which some write as text; a line without one that holds choices was answered."""
+    said = response.get("status_code") if isinstance(response, dict) else None
+    if isinstance(said, str | int | float) and not isinstance(said, bool):
+        with suppress(ValueError, OverflowError):
+            return int(said)
+    return 200 if said is None and isinstance(body, dict) and body.get("choices") else None
+
+
 def _words(body: object, error: object, secret: str | None) -> str:
     """The endpoint's words about a line, on one line."""
     for each in (body.get("error") if isinstance(body, dict) else None, error):
-        if isinstance(each, dict) and (found := each.get("message") or each.get("code")):
-            return one_line(found, secret)
+        found = (each.get("message") or each.get("code")) if isinstance(each, dict) else each
+        if found and isinstance(found, str | int):
+            return sound(one_line(found, secret))
     return ""

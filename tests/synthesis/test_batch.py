@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import random
 import subprocess
 import sys
 from collections import Counter
@@ -17,6 +18,8 @@ import httpx
 import pytest
 
 from synthesis.batch import BatchState, run_batches
+from synthesis.batch_intake import Intake
+from synthesis.call import Reply, request_row
 from synthesis.client import Caller
 from synthesis.elicit import estimates
 from synthesis.ledger import Ledger, SentBatch
@@ -298,6 +301,77 @@ def test_lines_with_a_status(ledger: Path, status: int, reason: str) -> None:
     assert failed.reason == f"{reason}: HTTP {status} too long for m"
 
 
+ODD: list[Any] = [None, True, 3, -1.5, 1e999, "", "200", "x", "\ud800", [], [[]], {}, {"message": "\ud800 \x00\n."}]
+
+
+def odd_line(draw: random.Random, key: str) -> str | None:
+    """A line of a batch's files as nobody documents it; None where it is left out."""
+    body = draw.choice([completion('{"probability": 0.5}'), completion("", (0, 0)), *ODD, {"choices": ODD}])
+    if isinstance(body, dict) and draw.random() < 0.5:
+        body = body | {draw.choice(["choices", "usage", "error", "x"]): draw.choice(ODD)}
+    status = draw.choice([200, 200, "200", 200.0, 400, "422", 404, 429, "503", 0, *ODD])
+    line = {
+        "custom_id": draw.choice([key] * 9 + ["nobody's", *ODD]),
+        "response": draw.choice([{"status_code": status, "body": body}] * 5 + [{"body": body}, *ODD]),
+        "error": draw.choice([None, None, *ODD]),
+    }
+    for name in draw.sample(sorted(line), draw.choice([0, 0, 0, 1])):
+        del line[name]
+    return draw.choice([json.dumps(line)] * 12 + [None, "", "[" * 10**5, "null", "[]", json.dumps(line)[:-3]])
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_whatever_the_files_hold_each_call_is_kept_or_failed_or_asked_again(ledger: Path, seed: int) -> None:
+    draw = random.Random(seed)
+    calls = [call for question in questions(20) for call in next(question)]
+    batch = SentBatch(
+        local_id="0123456789abcdef",
+        endpoint="e",
+        batch_id="b",
+        model="m",
+        structured=draw.random() < 0.5,
+        prices=(1.0, 4.0),
+        lines={call.key: call.request_id for call in calls},
+        created_at=now().isoformat(),
+    )
+    drawn_lines = [odd_line(draw, call.key) for call in calls for _ in range(draw.choice([1, 1, 1, 2, 3]))]
+    lines = [line for line in drawn_lines if line is not None]
+    draw.shuffle(lines)
+    status = draw.choice(["completed", "expired", "cancelled"])
+
+    async def take_in(known: Ledger) -> tuple[Intake, dict[str, Reply]]:
+        intake = Intake(known, batch, "hunter2", lambda _: 1.0)
+        for _ in range(draw.choice([1, 2])):  # a file that broke off is read from its start
+            for first in range(0, len(lines), 7):
+                await intake.take(lines[first : first + 7])
+        intake.end(status)
+        return intake, await known.recall(calls)
+
+    with Ledger.open(ledger) as known:
+        intake, replies = asyncio.run(take_in(known))
+    outcomes = [*intake.kept, *intake.failures, *intake.again]
+    assert sorted(outcomes) == sorted(batch.lines)
+    assert replies.keys() == intake.kept
+    assert all(batch.structured for _ in intake.again)
+    assert {reply.paid_by for reply in replies.values()} <= set(batch.lines.values())
+    counted = sum(reply.cost for reply in replies.values() if reply.cost is not None)
+    unknown = sum(reply.cost is None for reply in replies.values())
+    assert counted + unknown <= intake.paid + 1e-9 <= counted + len(calls) + 1e-9
+    for key, failure in intake.failures.items():
+        row = request_row(next(call for call in calls if call.key == key), failure, None)
+        assert row.status == "failed"
+        assert (row.reason or "").encode()
+
+
+def test_a_status_that_is_text_is_a_status(ledger: Path) -> None:
+    answers: list[Any] = ["200", 200.0, None, "429", "404"]
+    with batch_stub(lambda body: (answers.pop(0), completion('{"probability": 0.5}'))) as stub:
+        ran = run(stub.url, ledger, 5)
+    assert ran.statuses == {"answered": 3, "failed": 2}
+    reasons = sorted(str(row.reason) for row in ran.requests if row.status == "failed")
+    assert reasons == ["not_answered: HTTP 429", "rejected: HTTP 404"]
+
+
 @pytest.mark.parametrize(
     "body", [{}, {"choices": []}, {"choices": "x"}, {"choices": [{"message": {"content": 3}}]}, [], None, "text"]
 )
@@ -342,6 +416,32 @@ def test_the_limit_of_cost_holds_and_what_fits_is_done(ledger: Path) -> None:
         run(stub.url, ledger, 40)
         assert len(stub.asked) == 40
         assert set(stub.asked.values()) == {1}
+
+
+def without_usage(body: Body) -> Answered:
+    status, answer = drawn(body)
+    return status, {name: value for name, value in answer.items() if name != "usage"}
+
+
+@pytest.mark.parametrize("answer", [without_usage, lambda body: (200, {"choices": "x"})])
+def test_the_limit_of_cost_holds_where_nobody_says_how_many_tokens_it_took(ledger: Path, answer: Any) -> None:
+    with batch_stub(answer) as stub:
+        ran = run(stub.url, ledger, 40, max_cost=0.004, requests_per_batch=2)
+        bodies = [json.loads(line)["body"] for file in uploads(stub) for line in file.splitlines()]
+    # By hand: two bytes of text a token and 8 tokens a turn at 2, the whole reply at 8 a million; half of it in a batch
+    tokens_in = [sum(len(turn["content"].encode()) // 2 + 8 for turn in body["messages"]) for body in bodies]
+    most = [(number * 2 + 64 * 8) / 2 / 1e6 for number in tokens_in]
+    assert 0 < len(bodies) < 40
+    assert ran.spent == pytest.approx(sum(most))
+    assert ran.spent <= 0.004 < ran.spent + 2 * max(most)
+    assert "limit of 0.004" in str(ran.reason)
+    assert {row.cost for row in ran.requests} == {None}
+
+
+def test_a_line_that_does_not_come_counts_at_its_most(ledger: Path) -> None:
+    with batch_stub(drawn, lose=2) as stub:
+        least = run(stub.url, ledger, batch=True).spent
+    assert least > (COUNT - 2) * 140e-6 + 2 * 64 * 8 / 2 / 1e6
 
 
 def test_a_batch_that_fails_validation_is_one_line_and_is_forgotten(ledger: Path) -> None:
