@@ -11,7 +11,7 @@ from flows.outcome import Outcome
 from flows.services import code_version, reading, writing
 from flows.settings import Settings, load_settings
 from warehouse.connect import Warehouse
-from warehouse.datasets.groups import renew_groups
+from warehouse.consensus.calibration import renew_splits
 from warehouse.datasets.publish import dataset_fingerprint, licences, publish_rows, queries
 from warehouse.datasets.verify import verify
 from warehouse.datasets.write import Limits, write_dataset
@@ -31,7 +31,7 @@ def publish(config: Path | None = None) -> Outcome:
     settings = load_settings(config)
     recipe = recipe_of(settings)
     with writing(settings) as warehouse:
-        renew_groups(warehouse, recipe.near_duplicates)
+        renew_splits(warehouse, recipe.near_duplicates)
     with reading(settings) as warehouse:  # whatever others write meanwhile, all of it comes from one snapshot
         dataset_id = content_id("dataset", settings.publish.name, dataset_fingerprint(warehouse, recipe))
         if read(warehouse, Dataset, "dataset_id = ?", [dataset_id]):

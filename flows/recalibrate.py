@@ -7,10 +7,17 @@ from pathlib import Path
 from prefect import flow
 
 from flows.outcome import Outcome
-from flows.services import writing
+from flows.services import reading, writing
 from flows.settings import load_settings
+from synthesis.recalibrate import ENOUGH
 from synthesis.recalibrate import recalibrate as fit_maps
-from warehouse.consensus.calibration import calibration_pairs, current_recalibrations
+from warehouse.consensus.calibration import (
+    calibration_pairs,
+    current_recalibrations,
+    maps_in_force,
+    renew_splits,
+    withdrawal,
+)
 from warehouse.records import Recalibration
 from warehouse.store import merge
 
@@ -19,16 +26,34 @@ from warehouse.store import merge
 def recalibrate(config: Path | None = None) -> Outcome:
     """Recalibrate every labeler that has enough judged propositions. The same judgments fitted again add nothing.
 
+    Groups of premises are brought up to date first, so that nothing is fitted that is to be held out. A map that saw
+    what is held out now, or whose labeler has no longer enough judged propositions, is withdrawn.
+
     The consensus counts recalibrated estimates only where `agreement.labeler_weights` says so; synthetic rows of a
     dataset take them where there are any.
     """
-    with writing(load_settings(config)) as warehouse:
-        fitted = fit_maps(calibration_pairs(warehouse), warehouse.snapshot_id())
+    settings = load_settings(config)
+    with writing(settings) as warehouse:
+        spoilt = renew_splits(warehouse, settings.publish.near_duplicates)
+    with reading(settings) as warehouse:  # whatever others write meanwhile, a fit names the snapshot that it saw
+        snapshot = warehouse.snapshot_id()
+        fitted = fit_maps(calibration_pairs(warehouse), snapshot)
         new = unrecorded(fitted.fits, current_recalibrations(warehouse))
-        merge(warehouse, new)
-    note = f"fewer than enough judged propositions: {', '.join(fitted.too_few)}" if fitted.too_few else ""
+        unfounded = without_fit(maps_in_force(warehouse), fitted.fits)
+    with writing(settings) as warehouse:
+        merge(warehouse, [*new, *(withdrawal(each, snapshot) for each in unfounded)])
+    few = ", ".join(fitted.too_few)
+    note = f"fewer than {ENOUGH} judged propositions: {few}" if few else ""
     counts = {"labelers recalibrated": len(new), "as before": len(fitted.fits) - len(new)}
+    if withdrawn := len(spoilt) + len(unfounded):
+        counts["withdrawn"] = withdrawn
     return Outcome(stage="recalibrate", counts=counts, note=note)
+
+
+def without_fit(maps: list[Recalibration], fits: list[Recalibration]) -> list[Recalibration]:
+    """The maps of versions that cannot be fitted now."""
+    fitted = {(each.labeler, each.labeler_version) for each in fits}
+    return [each for each in maps if (each.labeler, each.labeler_version) not in fitted]
 
 
 def unrecorded(fits: list[Recalibration], current: list[Recalibration]) -> list[Recalibration]:

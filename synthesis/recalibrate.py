@@ -1,4 +1,10 @@
-"""Recalibrate: a map from each labeler's estimates to what people judge, fitted outside of the test split."""
+"""Recalibrate: a map from each labeler's estimates to what people judge, fitted outside of the test split.
+
+What people judge of a proposition is the plain mean of their judgments, weighing by their number: the regression on
+these means is then the one on all single judgments, and their errors average out in it. The EM consensus draws each
+proposition towards the mean of all, the more so the fewer its judgments are, and would flatten the map; the stored
+consensus may hold the estimates themselves (`agreement.labeler_weights`), and a labeler would be fitted to itself.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +22,7 @@ from warehouse.records import Recalibration, content_id
 Floats = npt.NDArray[np.float64]
 
 ENOUGH = 30
-"""Propositions below which a labeler is not recalibrated: a monotone map of fewer follows their noise."""
+"""Judged propositions below which a labeler is not recalibrated: a monotone map of fewer follows their noise."""
 DIGITS = 9
 
 

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.isotonic import IsotonicRegression
 
 from synthesis.recalibrate import ENOUGH, isotonic, recalibrate
 
@@ -71,3 +72,15 @@ def test_a_single_row_of_the_test_split_is_refused() -> None:
     mixed = pa.concat_tables([made_pairs(), made_pairs(1, "one", split="test")])
     with pytest.raises(ValueError, match="test split"):
         recalibrate(mixed, 1)
+
+
+def test_the_means_weighed_by_their_number_are_the_single_judgments() -> None:
+    single = [(x / 40, y) for x in range(40) for y in rng.random(1 + x % 4)]
+    model = IsotonicRegression(out_of_bounds="clip").fit(*np.array(single).T)
+    by_proposition = [np.array([y for x, y in single if x == number / 40]) for number in range(40)]
+    pairs = made_pairs(40).set_column(4, "estimate", [[number / 40 for number in range(40)]])
+    pairs = pairs.set_column(5, "judged", [[each.mean() for each in by_proposition]])
+    pairs = pairs.set_column(6, "n_judgments", [[len(each) for each in by_proposition]])
+    (fit,) = recalibrate(pairs, 1).fits
+    everywhere = np.linspace(0, 1, 50)
+    assert np.interp(everywhere, fit.estimates, fit.probabilities) == pytest.approx(model.predict(everywhere), abs=1e-6)

@@ -3,8 +3,22 @@ from __future__ import annotations
 from tests.fixtures.store import made_proposition, made_rows
 from warehouse import Warehouse
 from warehouse.consensus.calibration import calibration_pairs
-from warehouse.records import Estimate, PremiseGroup, Split
+from warehouse.consensus.renew import renew_consensus
+from warehouse.records import Estimate, PremiseGroup, Recalibration, Split
 from warehouse.store import merge_all
+
+IDENTITY = Recalibration(
+    recalibration_id="r",
+    labeler="panel",
+    labeler_version="1",
+    estimates=[0.0, 1.0],
+    probabilities=[0.0, 1.0],
+    n_propositions=30,
+    n_judgments=30,
+    n_simulated=0,
+    fingerprint="f",
+    snapshot_id=1,
+)
 
 
 def estimates(names: list[str]) -> list[Estimate]:
@@ -53,3 +67,12 @@ def test_only_what_is_judged_and_estimated_counts(warehouse: Warehouse) -> None:
     merge_all(warehouse, [estimates([name, "unjudged"])])
     (row,) = calibration_pairs(warehouse).to_pylist()
     assert (row["labeler"], row["estimate"], row["judged"], row["n_simulated"]) == ("panel", 0.5, 0.25, 1)
+
+
+def test_a_consensus_that_holds_the_estimates_themselves_is_not_what_is_fitted_to(warehouse: Warehouse) -> None:
+    names = [f"p{i}" for i in range(60) if made_proposition(f"p{i}").split == "train"]
+    merge_all(warehouse, made_rows([(name, annotator, 0.2) for name in names for annotator in "ab"]))
+    merge_all(warehouse, [estimates(names), [IDENTITY]])
+    renew_consensus(warehouse, "mean", labeler_weights={"panel": 2.0})
+    assert set(warehouse.sql("SELECT round(mean, 6) AS mean FROM consensus")["mean"].to_pylist()) == {0.35}
+    assert set(calibration_pairs(warehouse)["judged"].to_pylist()) == {0.2}

@@ -1,12 +1,18 @@
-"""What recalibration may see: estimates beside the mean judgment, of propositions outside of the test split."""
+"""What recalibration may see: estimates beside the mean judgment, outside of the test split; and the maps in force.
+
+A map is in force until a newer one of its labeler's version, or its withdrawal, stands in the table: a recalibration
+without corners, whose id is that of the map with `-withdrawn` behind it.
+"""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-from warehouse.connect import Warehouse
-from warehouse.records import Recalibration
+from warehouse.connect import ALIAS, Warehouse
+from warehouse.datasets.groups import renew_groups
+from warehouse.records import Recalibration, content_id
 from warehouse.schema import arrow_schema, to_records
+from warehouse.store import merge
 
 CALIBRATION_SQL = """
 WITH judged AS (
@@ -16,26 +22,86 @@ WITH judged AS (
 )
 SELECT e.labeler, e.labeler_version, e.proposition_id, coalesce(g.split, p.split) AS split,
   e.probability AS estimate, j.judged, j.n_judgments, j.n_simulated
-FROM recalibrated_estimates e
+FROM current_estimates e
 JOIN judged j ON j.proposition_id = e.proposition_id
 JOIN propositions p ON p.proposition_id = e.proposition_id
 LEFT JOIN premise_groups g ON g.premise_id = p.premise_id
-WHERE p.split <> 'test' AND coalesce(g.split, p.split) <> 'test'
+WHERE e.probability IS NOT NULL AND p.split <> 'test' AND coalesce(g.split, p.split) <> 'test'
 ORDER BY e.labeler, e.labeler_version, e.proposition_id
+"""
+# A proposition keeps its split, so that what came to be held out since came so by its group. At the snapshot of a fit,
+# what had an estimate and a judgment and was not held out is all that the fit can have seen.
+SEEN_SQL = """
+SELECT count(DISTINCT p.proposition_id) AS n
+FROM propositions p AT (VERSION => {snapshot})
+SEMI JOIN (
+  SELECT proposition_id FROM estimates AT (VERSION => {snapshot})
+  WHERE labeler = ? AND labeler_version = ? AND probability IS NOT NULL
+) e ON e.proposition_id = p.proposition_id
+SEMI JOIN (
+  SELECT proposition_id FROM judgments AT (VERSION => {snapshot}) WHERE probability IS NOT NULL
+) j ON j.proposition_id = p.proposition_id
+LEFT JOIN premise_groups g AT (VERSION => {snapshot}) ON g.premise_id = p.premise_id
+JOIN premise_groups since ON since.premise_id = p.premise_id
+WHERE p.split <> 'test' AND coalesce(g.split, p.split) <> 'test' AND since.split = 'test'
 """
 
 
 def calibration_pairs(warehouse: Warehouse) -> pa.Table:
     """Labeler, version, proposition_id, split, estimate, judged, n_judgments, n_simulated; never of the test split.
 
-    A proposition counts as held out where its own split is test or that of the group of its premise is.
+    Those of train and dev with a judgment. `judged` is the plain mean of the valid judgments of people (and of
+    simulated annotators, which `n_simulated` counts), and not the stored consensus, which may hold the estimates
+    themselves. A proposition counts as held out where its own split is test or that of the group of its premise is;
+    `renew_splits` brings the groups up to date.
     """
     return warehouse.sql(CALIBRATION_SQL)
 
 
+def renew_splits(warehouse: Warehouse, near_duplicates: float) -> list[Recalibration]:
+    """Bring the groups of premises up to date, and withdraw the maps that saw what these hold out; gives those maps.
+
+    Whoever reads a split first calls this. `near_duplicates` is the Jaccard similarity from which on two premises
+    belong together, in (0, 1]; 0 looks for derived premises alone.
+    """
+    renew_groups(warehouse, near_duplicates)
+    spoilt = [each for each in maps_in_force(warehouse) if _saw_held_out(warehouse, each)]
+    merge(warehouse, [withdrawal(each, warehouse.snapshot_id()) for each in spoilt])
+    return spoilt
+
+
+def _saw_held_out(warehouse: Warehouse, of: Recalibration) -> bool:
+    """Whether a map can have seen what is held out now; also where the snapshot that it was fitted at is gone."""
+    if of.snapshot_id not in warehouse.sql(f"FROM ducklake_snapshots('{ALIAS}')")["snapshot_id"].to_pylist():
+        return True
+    query = SEEN_SQL.format(snapshot=of.snapshot_id)
+    return bool(warehouse.sql(query, [of.labeler, of.labeler_version])["n"][0].as_py())
+
+
+def withdrawal(of: Recalibration, snapshot_id: int) -> Recalibration:
+    """The row that takes a map out of force, as found at a snapshot: one without corners, which rests on nothing."""
+    return Recalibration(
+        recalibration_id=f"{of.recalibration_id}-withdrawn",
+        labeler=of.labeler,
+        labeler_version=of.labeler_version,
+        estimates=[],
+        probabilities=[],
+        n_propositions=0,
+        n_judgments=0,
+        n_simulated=0,
+        fingerprint=content_id("withdrawn", of.recalibration_id),
+        snapshot_id=snapshot_id,
+    )
+
+
 def current_recalibrations(warehouse: Warehouse) -> list[Recalibration]:
-    """The newest recalibration of each version of each labeler."""
+    """The newest recalibration of each version of each labeler; one without corners is a withdrawal."""
     columns = ", ".join(arrow_schema(Recalibration).names)
     newest = "PARTITION BY labeler, labeler_version ORDER BY created_at DESC, recalibration_id"
     query = f"SELECT {columns} FROM recalibrations QUALIFY row_number() OVER ({newest}) = 1 ORDER BY labeler"
     return to_records(Recalibration, warehouse.sql(query))
+
+
+def maps_in_force(warehouse: Warehouse) -> list[Recalibration]:
+    """The map of each version of each labeler that has one and whose last one was not withdrawn."""
+    return [each for each in current_recalibrations(warehouse) if each.estimates]

@@ -4,8 +4,8 @@
 -- labeler: The labeler, by name.
 -- labeler_version: The version of the labeler.
 -- probability: The estimate as it was given, in [0, 1].
--- recalibrated: The same through the recalibration of this version, in [0, 1]; null where there is none.
--- recalibration_id: The recalibration, by its id in recalibrations; null where there is none.
+-- recalibrated: The same through the recalibration of this version, in [0, 1]; null where there is none, or it was withdrawn.
+-- recalibration_id: The recalibration, by its id in recalibrations; null where none is in force.
 -- is_simulated: Whether that recalibration rests on simulated judgments; false without one.
 CREATE VIEW recalibrated_estimates AS
 WITH maps AS (
@@ -19,7 +19,8 @@ WITH maps AS (
     -- How many corners lie at or below the estimate: it is on the line from this one to the next.
     len(list_filter(m.x, lambda corner: corner <= n.probability)) AS corner
   FROM current_estimates n
-  LEFT JOIN maps m ON m.labeler = n.labeler AND m.labeler_version = n.labeler_version
+  -- A newest one without corners is the withdrawal of the one before it.
+  LEFT JOIN maps m ON m.labeler = n.labeler AND m.labeler_version = n.labeler_version AND len(m.x) > 0
   WHERE n.probability IS NOT NULL
 )
 SELECT
