@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import floor, log10
 from pathlib import Path
 
 from rich.console import Console
@@ -44,4 +45,6 @@ def money(value: float | None) -> str:
         return ""
     if value >= 1:
         return f"{value:,.2f}"
-    return f"{value:.3g}" if value >= 1e-4 or value == 0 else f"{value:.1e}"
+    if value == 0 or value >= 1e-4:
+        return f"{value:.3g}"
+    return f"{value:.{1 - floor(log10(value))}f}"

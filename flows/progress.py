@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event, Lock, Thread
+from typing import NamedTuple
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -17,6 +20,11 @@ from synthesis.progress import Progress as Asked
 
 Tick = Callable[[int, int], None]
 SECONDS_BETWEEN_LINES = 5.0
+LONGEST_BETWEEN_LINES = 60.0
+"""Between lines that would say the same, as while a batch is under way."""
+SECONDS_BETWEEN_SAMPLES = 0.5
+WINDOW_S = 60.0
+"""Rate and time left are those of this long: what was before says little, least of all during a wait."""
 
 
 def note(text: str) -> None:
@@ -45,63 +53,177 @@ def progress(stage: str) -> Iterator[Tick]:
 
 
 @contextmanager
-def request_progress(stage: str, total: int) -> Iterator[Callable[[Asked], None]]:
+def request_progress(
+    stage: str, total: int, waiting: Callable[[], str | None] = lambda: None
+) -> Iterator[Callable[[Asked], None]]:
     """The same for requests: a function to call with the totals so far; rate, failures, cost and time left stand there.
 
-    `total` is the number of questions.
+    `total` is the number of questions. `waiting` says, in words, why less is sent than could be; what is shown is
+    renewed while nothing comes, too.
     """
     console = Console(stderr=True)
-    began = time.monotonic()
-    if not console.is_terminal:
-        yield request_lines(stage, total)
+    run = Run(total, waiting)
+    if console.is_terminal:
+        with Live(get_renderable=_bar(stage, run, console), console=console, transient=True):
+            yield run.show
         return
+    said = Lines(stage, run)
+    with _ticking(said.say):
+        yield said.show
+
+
+class Run:
+    """Requests under way, as whoever shows them sees them: totals, how fast it goes of late, what it waits for."""
+
+    def __init__(
+        self, total: int, waiting: Callable[[], str | None] = lambda: None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.total = total
+        self.asked = Asked()
+        self._waiting = waiting
+        self._clock = clock
+        self._began = clock()
+        self._samples = deque([(self._began, self.asked)])
+
+    def show(self, asked: Asked) -> None:
+        """Take the totals over."""
+        moment = self._clock()
+        self.asked = asked
+        if moment - self._samples[-1][0] >= SECONDS_BETWEEN_SAMPLES:
+            self._samples.append((moment, asked))
+
+    def state(self) -> State:
+        """How it stands now."""
+        moment, asked = self._clock(), self.asked
+        is_over = asked.done >= self.total
+        while len(self._samples) > 1 and self._samples[1][0] <= moment - WINDOW_S:
+            self._samples.popleft()
+        since, before = (self._began, Asked()) if is_over else self._samples[0]
+        seconds = max(moment - since, 1e-9)
+        rate = (asked.requests - before.requests) / seconds
+        pace = (asked.done - before.done) / seconds
+        left = (self.total - asked.done) / pace if pace else None
+        return State(asked, is_over, moment - self._began, rate, left, "" if is_over else self._reason(asked))
+
+    def _reason(self, asked: Asked) -> str:
+        batches = "waiting for batches" if asked.came_back < asked.handed_in else ""
+        return ", ".join(filter(None, [self._waiting(), batches]))
+
+
+class State(NamedTuple):
+    """Totals, whether all is done, seconds since the beginning, requests a second of late, seconds left (None where
+    nobody knows), and what it waits for."""
+
+    asked: Asked
+    is_over: bool
+    seconds: float
+    rate: float
+    left: float | None
+    reason: str
+
+
+class Lines:
+    """A run as lines on the standard error: one every few seconds, one at the end, fewer where nothing changes."""
+
+    def __init__(self, stage: str, run: Run) -> None:
+        self._stage = stage
+        self._run = run
+        self._turn = Lock()
+        self._last = run.state().seconds, run.asked
+        self._pause = SECONDS_BETWEEN_LINES
+        self._ended = False
+
+    def show(self, asked: Asked) -> None:
+        """Take the totals over, and say them where it is time for it."""
+        self._run.show(asked)
+        self.say()
+
+    def say(self) -> None:
+        """Say how it stands, where it is time for it."""
+        with self._turn:
+            state = self._run.state()
+            asked = state.asked
+            last, before = self._last
+            pause = SECONDS_BETWEEN_LINES if asked != before else self._pause
+            if self._ended or (state.seconds - last < pause and not state.is_over):
+                return
+            self._last, self._pause, self._ended = (
+                (state.seconds, asked),
+                min(2 * pause, LONGEST_BETWEEN_LINES),
+                state.is_over,
+            )
+            parts = [
+                f"{self._stage}: {asked.done:,} of {self._run.total:,} after {state.seconds:.0f} s",
+                f"{rate_of(state.rate)}{_totals(asked)}",
+                *([f"{state.left:.0f} s left"] if state.left else []),
+                *([state.reason] if state.reason else []),
+            ]
+            note(", ".join(parts))
+
+
+def _bar(stage: str, run: Run, console: Console) -> Callable[[], Group]:
+    """What gives the bar as it is at the moment."""
     bars = Progress(
         TextColumn("{task.description:<9}"),
         BarColumn(bar_width=20),
         TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
-        TimeElapsedColumn(),
+        TextColumn("{task.fields[since]}", style="progress.elapsed"),
         TextColumn("left"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}", style="progress.remaining"),
         console=console,
     )
-    bar = bars.add_task(stage, total=total)
-    # A line of its own: beside the bar it would not fit into 80 columns.
-    below = Text(" " * 10, no_wrap=True, overflow="ellipsis")
+    bar = bars.add_task(stage, total=run.total, since="", left="")
 
-    def show(asked: Asked) -> None:
-        bars.update(bar, completed=asked.done)
-        below.plain = " " * 10 + said(asked, time.monotonic() - began)
+    def shown() -> Group:
+        state = run.state()
+        bars.update(bar, completed=state.asked.done, since=_hours(state.seconds), left=_hours(state.left))
+        # Lines of their own: beside the bar they would not fit into 80 columns.
+        below = [f"{rate_of(state.rate)}{_totals(state.asked)}", *([state.reason] if state.reason else [])]
+        return Group(bars, *(Text(" " * 10 + line, no_wrap=True, overflow="ellipsis") for line in below))
 
-    with Live(Group(bars, below), console=console, transient=True):
-        yield show
-
-
-def request_lines(stage: str, total: int, clock: Callable[[], float] = time.monotonic) -> Callable[[Asked], None]:
-    """The same as lines on the standard error, at most one every few seconds, and one at the end."""
-    began = last = clock()
-
-    def show(asked: Asked) -> None:
-        nonlocal last
-        moment = clock()
-        if moment - last < SECONDS_BETWEEN_LINES and asked.done < total:
-            return
-        last = moment
-        seconds = moment - began
-        left = f", {(total - asked.done) * seconds / asked.done:.0f} s left" if 0 < asked.done < total else ""
-        note(f"{stage}: {asked.done:,} of {total:,} after {seconds:.0f} s, {said(asked, seconds)}{left}")
-
-    return show
+    return shown
 
 
-def said(asked: Asked, seconds: float) -> str:
-    """Rate, what was not answered, and cost so far, as a few words."""
-    rate = asked.requests / max(seconds, 1e-9)
-    parts = [f"{rate:,.0f} requests/s" if rate >= 10 else f"{rate:.1f} requests/s"]
-    parts += [f"{asked.refused:,} refused"] if asked.refused else []
+@contextmanager
+def _ticking(tick: Callable[[], None]) -> Iterator[None]:
+    """Calls it every second meanwhile."""
+    over = Event()
+
+    def ticks() -> None:
+        while not over.wait(1.0):
+            tick()
+
+    thread = Thread(target=ticks, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _hours(seconds: float | None) -> str:
+    """Hours, minutes and seconds; dashes where they are not known."""
+    if seconds is None:
+        return "-:--:--"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def rate_of(rate: float) -> str:
+    """Requests a second as a person reads it; where they are few, a minute."""
+    if 0 < rate < 1:
+        return f"{rate * 60:.1f} requests/min"
+    return f"{rate:,.0f} requests/s" if rate >= 10 or rate == 0 else f"{rate:.1f} requests/s"
+
+
+def _totals(asked: Asked) -> str:
+    """What was not answered, and cost so far, as a few words that follow others."""
+    parts = [f"{asked.refused:,} refused"] if asked.refused else []
     parts += [f"{asked.failed:,} failed"] if asked.failed else []
     parts += [f"{asked.came_back:,} of {asked.handed_in:,} back from batches"] if asked.handed_in else []
     parts += [f"cost {money(asked.cost)}"] if asked.cost else []
-    return ", ".join(parts)
+    return "".join(f", {part}" for part in parts)
 
 
 def lines(stage: str, clock: Callable[[], float] = time.monotonic) -> Tick:

@@ -112,7 +112,7 @@ def test_a_labeler_in_several_versions_is_told_apart() -> None:
 
 def test_money_is_readable_small_and_large() -> None:
     values = (None, 0.0, 0.000012, 0.0123456, 0.5, 12345.678)
-    assert [money(value) for value in values] == ["", "0", "1.2e-05", "0.0123", "0.5", "12,345.68"]
+    assert [money(value) for value in values] == ["", "0", "0.000012", "0.0123", "0.5", "12,345.68"]
 
 
 def test_the_picture_names_every_labeler_and_what_is_simulated(tmp_path: Path) -> None:
