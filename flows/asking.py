@@ -24,7 +24,7 @@ from flows.outcome import Outcome
 from flows.progress import note, request_progress
 from flows.services import ledger, running_endpoints
 from flows.settings import Settings
-from synthesis.batch import BatchState, run_batches
+from synthesis.batch import BatchState, run_batches, under_way
 from synthesis.client import Caller
 from synthesis.panel import Asker, prices_of
 from synthesis.plan import Plan, plan
@@ -160,7 +160,7 @@ class _Run:
     async def _leave_batches(self) -> None:
         """Leaves out what batches under way hold, where this run does not wait for them: it is paid for already."""
         for name in {each.asker.endpoint for each in self._work}:
-            batches = [] if self._limits.batch else await self.caller.ledger.batches(name)
+            batches = [] if self._limits.batch else await under_way(self.caller, name)
             if batches:
                 self.caller.handed_in |= {key for batch in batches for key in batch.lines}
                 note(f"endpoint {name} has a batch under way: what is in it is left out now; --batch takes it in")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable
 
+from synthesis.batch_adoption import under_way
 from synthesis.batch_desk import BatchState, Desk
 from synthesis.call import Failure
 from synthesis.client import Caller
@@ -68,4 +69,4 @@ async def run_batches(
         return
 
 
-__all__ = ["BatchState", "run_batches"]
+__all__ = ["BatchState", "run_batches", "under_way"]

@@ -6,14 +6,14 @@ import asyncio
 import tempfile
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from typing import IO, Any
 from uuid import uuid4
 
 from openai.types import Batch
 
+from synthesis.batch_adoption import adopted, is_old
 from synthesis.batch_intake import Intake
-from synthesis.batch_interface import BatchInterface, GoneError
+from synthesis.batch_interface import BatchInterface, GoneError, NotMadeError
 from synthesis.batch_lines import line_of, parted
 from synthesis.call import Call, Failure
 from synthesis.client import Caller, cost
@@ -26,8 +26,6 @@ from warehouse.errors import ServiceError
 from warehouse.records import content_id, now
 
 ENDED = ("completed", "failed", "expired", "cancelled")
-FORGOTTEN_AFTER = timedelta(days=2)
-"""A batch that its endpoint does not know is forgotten when it is this old; its window is one day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +167,12 @@ class Desk:
                     paid = 0.0  # nothing was ordered
                     await self._ledger.remove_batch(batch)
                     raise
-            batch = replace(batch, batch_id=await self._interface.create(batch.local_id, file_id))
+            try:
+                batch = replace(batch, batch_id=await self._interface.create(batch.local_id, file_id))
+            except NotMadeError as refused:
+                paid = 0.0
+                await self._ledger.remove_batch(batch)
+                raise refused.said from None
             await self._ledger.put_batch(batch)
             self._show(batch, BatchState(len(batch.lines)))
             ended = await self._ended(batch, needed=True)
@@ -204,7 +207,7 @@ class Desk:
             there = await self._ledger.batches(self._endpoint)
             batch = next((each for each in there if each.local_id == known.local_id), None)
             if batch is not None and batch.batch_id is None:
-                batch = await self._adopted(batch)
+                batch = await adopted(self._interface, self._ledger, batch, patiently=True)
             ended = batch and await self._ended(batch, needed)
             if not batch or not ended:
                 return {}
@@ -217,16 +220,6 @@ class Desk:
             return {key: failure for key, failure in intake.failures.items() if failure.reason == "rejected"}
         finally:
             self._ledger.unlock(known.local_id)
-
-    async def _adopted(self, batch: SentBatch) -> SentBatch | None:
-        """The batch with the endpoint's id of it; forgotten where its process ended before it was made."""
-        batch_id = await self._interface.find(batch.local_id)
-        if batch_id is None:
-            await self._ledger.remove_batch(batch)
-            return None
-        batch = replace(batch, batch_id=batch_id)
-        await self._ledger.put_batch(batch)
-        return batch
 
     async def _ended(self, batch: SentBatch, needed: bool) -> Batch | None:
         """The batch when it has ended; None where it has not and is not needed now, or is not known any more."""
@@ -248,7 +241,7 @@ class Desk:
 
     async def _forget_gone(self, batch: SentBatch) -> None:
         """Forgets a batch that its endpoint does not know, where it is old; else another account may be in use."""
-        if now() - datetime.fromisoformat(batch.created_at) < FORGOTTEN_AFTER:
+        if not is_old(batch):
             raise ServiceError(
                 f"{self._interface.where} does not know the batch {batch.batch_id} of {batch.created_at[:16]}; check "
                 "base_url and whose key it is, or run again when two days have passed, and it is asked anew"

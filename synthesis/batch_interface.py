@@ -25,7 +25,7 @@ from synthesis.endpoint_errors import (
 )
 from synthesis.flow_control import jittered
 from synthesis.reply import GarbledReplyError
-from warehouse.errors import InputError, ServiceError
+from warehouse.errors import InputError, OddsError, ServiceError
 
 T = TypeVar("T")
 
@@ -42,6 +42,14 @@ _UNREACHED = (*UNREACHED, httpx2.HTTPError, aiohttp.ClientError, TimeoutError, V
 
 class GoneError(Exception):
     """The endpoint does not know a batch or a file."""
+
+
+class NotMadeError(Exception):
+    """The endpoint said no to a batch, so that there is none; `said` is what a person is told."""
+
+    def __init__(self, said: OddsError) -> None:
+        super().__init__(str(said))
+        self.said = said
 
 
 class BatchInterface:
@@ -72,25 +80,40 @@ class BatchInterface:
         return await self._or_none(send)
 
     async def create(self, local_id: str, file_id: str) -> str:
-        """Makes a batch of an uploaded file, once; gives its id."""
-        tried = False
+        """Makes a batch of an uploaded file, once; gives its id.
+
+        Raises NotMadeError where the endpoint refuses it. After any other error it may exist.
+        """
+        tried = refused = False
 
         async def send() -> str:
-            nonlocal tried
+            nonlocal tried, refused
             # After a failure on the way nobody knows whether the batch was made; a second one would be paid, too.
             if tried and (found := await self._found(local_id)) is not None:
                 return found
             tried = True
-            made = await self._client.batches.create(
-                input_file_id=file_id, endpoint=PATH, completion_window="24h", metadata={MARK: local_id}
-            )
+            try:
+                made = await self._client.batches.create(
+                    input_file_id=file_id, endpoint=PATH, completion_window="24h", metadata={MARK: local_id}
+                )
+            except openai.APIStatusError as error:
+                refused = not passes(error.status_code)
+                raise
             return _id_of(made)
 
-        return await self._or_none(send)
+        try:
+            return await self._or_none(send)
+        except OddsError as error:
+            if refused:
+                raise NotMadeError(error) from None
+            raise
 
-    async def find(self, local_id: str) -> str | None:
-        """The endpoint's id of the batch that bears our id."""
-        return await self._or_none(lambda: self._found(local_id))
+    async def find(self, local_id: str, *, patiently: bool = True) -> str | None:
+        """The endpoint's id of the batch that bears our id; asked for once where it is not to be waited for.
+
+        Raises InputError where the endpoint keeps no list of batches.
+        """
+        return await self._or_none(lambda: self._found(local_id), patiently)
 
     async def state(self, batch_id: str) -> Batch:
         """How far a batch is. Raises GoneError where the endpoint does not know it."""
@@ -138,13 +161,14 @@ class BatchInterface:
                 return batch.id
         return None
 
-    async def _or_none(self, send: Callable[[], Awaitable[T]]) -> T:
+    async def _or_none(self, send: Callable[[], Awaitable[T]], patiently: bool = True) -> T:
         try:
-            return await self._patiently(send)
+            return await self._patiently(send, self._endpoint.patience_s if patiently else 0.0)
         except openai.NotFoundError:
             raise InputError(f"{self.where} has no batch interface (HTTP 404); run without --batch") from None
 
-    async def _patiently(self, send: Callable[[], Awaitable[T]]) -> T:
+    async def _patiently(self, send: Callable[[], Awaitable[T]], patience_s: float | None = None) -> T:
+        patience_s = self._endpoint.patience_s if patience_s is None else patience_s
         started, pause = time.monotonic(), _FIRST_PAUSE_S
         while True:
             self._caller.sent[self._endpoint.name] += 1
@@ -158,7 +182,7 @@ class BatchInterface:
                 said, wish = f"HTTP {error.status_code}", min(retry_after(error.response), MAX_WAIT_S)
             except _UNREACHED as error:
                 said = why_unreached(error, self.secret)
-            if time.monotonic() - started >= self._endpoint.patience_s:
+            if time.monotonic() - started >= patience_s:
                 raise ServiceError(
                     f"{self.where} does not answer about batches ({said}); run the same command again later"
                 )

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from synthesis.batch import BatchState, run_batches
+from synthesis.batch import BatchState, run_batches, under_way
 from synthesis.batch_intake import Intake
 from synthesis.call import Reply, request_row
 from synthesis.client import Caller
@@ -460,6 +460,90 @@ def test_an_endpoint_without_batches_says_what_to_do(ledger: Path) -> None:
     assert not known_batches(ledger)
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 413])
+def test_a_batch_that_is_refused_when_it_is_made_holds_nothing(ledger: Path, status: int) -> None:
+    with batch_stub(drawn, statuses=[200, 503, 200, status]) as stub:
+        with pytest.raises((InputError, ServiceError)) as caught:
+            run(stub.url, ledger, max_cost=1.0)
+        assert "\n" not in str(caught.value)
+        assert not known_batches(ledger)
+        assert held_by_batches(stub.url, ledger) == []
+        assert len(run(stub.url, ledger).estimates) == COUNT
+        assert set(stub.asked.values()) == {1}
+
+
+def held_by_batches(url: str, ledger: Path | str, lock: str | None = None) -> list[SentBatch]:
+    """What a run that is none of batches is told; another process holds the lock, if one is named."""
+
+    async def look() -> list[SentBatch]:
+        with Ledger.open(ledger) as kept, Ledger.open(ledger) as other:
+            assert lock is None or await other.lock(lock)
+            async with Caller([settings(url)], kept) as caller:
+                found = await asyncio.wait_for(under_way(caller, "e"), 5)
+            assert lock is not None or all([await other.lock(each.local_id) for each in found])
+            return found
+
+    return asyncio.run(look())
+
+
+def left_alone(stub: BatchStub, ledger: Path, event: str) -> SentBatch:
+    """A batch of which nobody knows whether it was made: the connection was cut at that moment, for good."""
+    stub.on_event = lambda at: at == event
+    with pytest.raises(ServiceError, match="does not answer about batches"):
+        run(stub.url, ledger, endpoint={"patience_s": 0.0})
+    stub.on_event = lambda at: False
+    (batch,) = known_batches(ledger)
+    assert batch.batch_id is None
+    return batch
+
+
+def test_a_batch_whose_making_nobody_saw_is_found_also_by_who_wants_none(ledger: Path) -> None:
+    with batch_stub(drawn) as stub:
+        left_alone(stub, ledger, "created")
+        found = held_by_batches(stub.url, ledger)
+        assert [batch.batch_id for batch in found] == list(stub.batches)
+        assert known_batches(ledger) == found
+        assert len(run(stub.url, ledger).estimates) == COUNT
+        assert set(stub.asked.values()) == {1}
+
+
+def test_a_batch_that_was_never_made_is_forgotten_unless_somebody_is_about_to_make_it(ledger: Path) -> None:
+    with batch_stub(drawn) as stub:
+        batch = left_alone(stub, ledger, "creating")
+        assert held_by_batches(stub.url, ledger, lock=batch.local_id) == [batch]
+        assert known_batches(ledger) == [batch]
+        assert held_by_batches(stub.url, ledger) == []
+        assert not known_batches(ledger)
+
+
+def test_an_endpoint_that_keeps_no_list_of_batches_made_none(ledger: Path) -> None:
+    with batch_stub(drawn) as stub:
+        left_alone(stub, ledger, "creating")
+        stub.interface = False
+        assert held_by_batches(stub.url, ledger) == []
+        assert not known_batches(ledger)
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_while_an_endpoint_does_not_say_a_batch_counts_until_it_is_old(ledger: Path, status: int) -> None:
+    with batch_stub(drawn) as stub:
+        batch = left_alone(stub, ledger, "creating")
+        stub.statuses = [status]
+        assert held_by_batches(stub.url, ledger) == [batch]
+        asyncio.run(aged(ledger))
+        stub.statuses = [status]
+        assert held_by_batches(stub.url, ledger) == []
+        assert not known_batches(ledger)
+
+
+async def aged(ledger: Path) -> None:
+    """Makes the one batch three days old."""
+    with Ledger.open(ledger) as kept:
+        (batch,) = await kept.batches("e")
+        await kept.remove_batch(batch)
+        await kept.put_batch(replace(batch, created_at=(now() - timedelta(days=3)).isoformat()))
+
+
 def test_a_key_that_is_refused_is_not_shown(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THE_KEY", "hunter2")
     for status, words in ((401, "check the key in THE_KEY"), (400, "refuses the batch")):
@@ -492,12 +576,6 @@ def test_an_endpoint_that_stays_down_is_one_line(ledger: Path) -> None:
 
 @pytest.mark.parametrize("old", [False, True])
 def test_a_batch_that_the_endpoint_does_not_know_is_not_paid_twice_rashly(ledger: Path, old: bool) -> None:
-    async def age() -> None:
-        with Ledger.open(ledger) as kept:
-            (batch,) = await kept.batches("e")
-            await kept.remove_batch(batch)
-            await kept.put_batch(replace(batch, created_at=(now() - timedelta(days=3)).isoformat()))
-
     with batch_stub(drawn, polls=100) as stub:
         run(stub.url, ledger, stop_at="submitted")
         stub.batches.clear()
@@ -506,7 +584,7 @@ def test_a_batch_that_the_endpoint_does_not_know_is_not_paid_twice_rashly(ledger
             with pytest.raises(ServiceError, match="does not know the batch"):
                 run(stub.url, ledger)
             return
-        asyncio.run(age())
+        asyncio.run(aged(ledger))
         assert len(run(stub.url, ledger).estimates) == COUNT
 
 
