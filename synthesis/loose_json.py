@@ -30,6 +30,7 @@ def objects(text: str) -> list[dict[str, Any]]:
     {a, b}, is text. Forgiven are raw line breaks in strings, and one comma between a value and a closing bracket.
     """
     found: list[dict[str, Any]] = []
+    escaped = "\\u" in text
     position = text.find("{")
     while position >= 0:
         try:
@@ -45,7 +46,7 @@ def objects(text: str) -> list[dict[str, Any]]:
                 continue
             end = words.end()
         else:
-            found.append(_sound_value(value) if "\\u" in text else value)
+            found.append(_sound_value(value) if escaped else value)
         position = text.find("{", end)
     return found
 
@@ -54,7 +55,7 @@ def objects_with(text: str, name: str) -> list[dict[str, Any]]:
     """The objects that have the field, each different one once: a model may give the same answer twice."""
     found: list[dict[str, Any]] = []
     for value in objects(text):
-        if name in value and all(value[name] != other[name] for other in found):
+        if name in value and value[name] not in [other[name] for other in found]:
             found.append(value)
     return found
 

@@ -51,5 +51,8 @@ def _sound(value: Any) -> Any:
 def _first_token(choice: dict[str, Any]) -> tuple[tuple[str, float], ...]:
     content = (choice.get("logprobs") or {}).get("content") or [{}]
     alternatives = content[0].get("top_logprobs") or []
-    pairs = ((each["token"], each["logprob"]) for each in alternatives)
-    return tuple((_sound(token), value) for token, value in pairs if math.isfinite(value))
+    pairs = [(_sound(each["token"]), each["logprob"]) for each in alternatives]
+    # One that is no number leaves out all: without it the others would say something else. -inf is a probability of 0.
+    if any(math.isnan(value) or value == math.inf for _, value in pairs):
+        return ()
+    return tuple((token, value) for token, value in pairs if value != -math.inf)

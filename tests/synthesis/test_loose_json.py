@@ -46,3 +46,17 @@ def test_what_is_decoded_can_be_written(value: dict[str, object]) -> None:
 )
 def test_an_escape_that_is_half_a_character_is_replaced(escaped: str, read: str) -> None:
     assert objects(f'{{"a": ["{escaped}", {{"{escaped}": 1}}]}}') == [{"a": [read, {read: 1}]}]
+
+
+@given(st.dictionaries(st.text(), JSON, min_size=1, max_size=3), st.data())
+def test_nothing_is_found_inside_of_an_object_that_was_cut_off(value: dict[str, object], data: st.DataObject) -> None:
+    text = json.dumps(value)
+    end = data.draw(st.integers(1, len(text) - 1))
+    assert objects(text[:end]) == []
+    assert objects('{"whole": 1} ' + text[:end]) == []
+
+
+@given(st.dictionaries(st.text(), JSON, min_size=1, max_size=3), st.integers(0, 9))
+def test_a_comma_too_many_is_forgiven_and_strings_stay_as_they_are(value: dict[str, object], spaces: int) -> None:
+    one_too_many = json.dumps({**value, "last": ', } ,] "'})[:-1] + "," + " " * spaces + "}"
+    assert objects(f"Of {{a, b}}: {one_too_many} and {one_too_many}") == [{**value, "last": ', } ,] "'}] * 2

@@ -123,11 +123,20 @@ def test_yes_and_no_are_summed_over_their_spellings() -> None:
     assert parsed.value == pytest.approx(0.45 / 0.6)
 
 
+@pytest.mark.parametrize("above", [0.0, 1e-7, 2e-4])
+def test_a_certain_token_stays_certain_where_rounding_puts_it_above_0(above: float) -> None:
+    assert parse_yes_no([("Yes", above), ("No", -20.0)]).value == pytest.approx(1 / (1 + math.exp(-20)), rel=1e-12)
+    assert parse_yes_no([("No", above), ("Yes", math.log(0.25))]).value == pytest.approx(0.2)
+
+
 @pytest.mark.parametrize(
     ("tokens", "reason"),
     [
         ([], Reason.NO_LOGPROBS),
         ([("Yes", math.nan)], Reason.NO_LOGPROBS),
+        ([("Yes", 0.5), ("No", math.log(0.4))], Reason.NO_LOGPROBS),
+        ([("Yes", math.nan), ("No", math.log(0.4))], Reason.NO_LOGPROBS),
+        ([("No", math.log(0.4)), ("Maybe", math.inf)], Reason.NO_LOGPROBS),
         ([("The", math.log(0.9)), ("Yes", math.log(MIN_YES_NO_MASS / 2))], Reason.NO_YES_NO_TOKEN),
         ([("Yesterday", 0.0)], Reason.NO_YES_NO_TOKEN),
         ([("Yes", -math.inf), ("No", -math.inf)], Reason.NO_YES_NO_TOKEN),

@@ -6,7 +6,16 @@ from __future__ import annotations
 
 import pytest
 
-from synthesis.parse import Reason, parse_field, parse_number, parse_text, parse_texts, thinking_of, without_thinking
+from synthesis.parse import (
+    Reason,
+    parse_field,
+    parse_number,
+    parse_text,
+    parse_texts,
+    thinking_of,
+    whole_number,
+    without_thinking,
+)
 from synthesis.render import Answer
 
 READ: list[tuple[Answer, str, float]] = [
@@ -21,6 +30,38 @@ READ: list[tuple[Answer, str, float]] = [
     ("probability", '{"begründung": "Es regnet.", "probability": 0.7}', 0.7),
     ("probability", '<think>3 to 1, so "probability": 0.75?</think> {"probability": 0.7}', 0.7),
     ("scale20", '{"score": "14/20"}', 0.7),
+    # on the scale of 20, a number that cannot be a probability
+    ("scale20", '{"score": 14.5}', 0.725),
+    ("scale20", '{"score": 14.0}', 0.7),
+    ("scale20", '{"score": 1}', 0.05),
+    ("scale20", '{"score": "1"}', 0.05),
+    ("scale20", '{"score": 1.5}', 0.075),
+    ("scale20", '{"score": 0.0}', 0.0),
+    ("scale20", "1.", 0.05),
+    ("scale20", "0.7/20", 0.035),
+    ("scale20", '{"score": "1.0 / 20"}', 0.05),
+    ("probability", "0.7%", 0.007),
+    # emphasis
+    ("probability", "**0.7**", 0.7),
+    ("probability", "*70%*.", 0.7),
+    ("probability", "`0.7`", 0.7),
+    ("probability", "**70**%", 0.7),
+    ("probability", "**Probability:** 0.7", 0.7),
+    ("probability", "**Probability**: __0.7__", 0.7),
+    ("scale20", "***Score: 14/20***", 0.7),
+    # a last line that is a label and a number
+    ("probability", "It rains often.\nProbability: 0.7", 0.7),
+    ("probability", "It rains often.\n\nAnswer: 70%\n", 0.7),
+    ("probability", "Of 10 umbrellas 6 or 7 are out in the rain, so about 0.65.\n\n**Final answer: 0.7**", 0.7),
+    ("probability", "Probability: 70%, I think.\nEstimated probability = 0.7.", 0.7),
+    ("scale20", "Two things speak for it.\nScore: 14/20", 0.7),
+    # what a strict decoder refuses although it says one thing only
+    ("probability", '{"reasoning": "It rains.\n\tOften.", "probability": 0.7}', 0.7),
+    ("probability", '{"reasoning": "It rains, }", "probability": 0.7,}', 0.7),
+    ("probability", '{\n  "reasoning": "He said \\"a, ]\\".",\n  "probability": 0.7 ,\n}', 0.7),
+    # a brace in prose
+    ("probability", 'Of the set {a, b} the first: {"probability": 0.7}', 0.7),
+    ("probability", 'It is \\frac{2}{3} at most. {"probability": 0.6} as in {this}.', 0.6),
 ]
 
 REFUSED: list[tuple[Answer, str, Reason]] = [
@@ -83,6 +124,39 @@ REFUSED: list[tuple[Answer, str, Reason]] = [
     ("probability", "très probable", Reason.NO_NUMBER),
     ("probability", '{"probability": "wahrscheinlich"}', Reason.NO_NUMBER),
     ("probability", '{"wahrscheinlichkeit": 0.7}', Reason.MISSING_FIELD),
+    # a scale of 20 that may be one of 1
+    ("scale20", '{"score": 0.7}', Reason.AMBIGUOUS),
+    ("scale20", '{"score": 1.0}', Reason.AMBIGUOUS),
+    ("scale20", '{"score": 1e0}', Reason.AMBIGUOUS),
+    ("scale20", '{"score": "0.7"}', Reason.AMBIGUOUS),
+    ("scale20", '{"score": "1.0"}', Reason.AMBIGUOUS),
+    ("scale20", "0.7", Reason.AMBIGUOUS),
+    ("scale20", "Score: 1.00", Reason.AMBIGUOUS),
+    ("scale20", "Probability: 1", Reason.AMBIGUOUS),
+    ("probability", "Score: 1", Reason.AMBIGUOUS),
+    # stars that are no emphasis
+    ("probability", "0.5*0.6*1", Reason.SEVERAL_ANSWERS),
+    ("probability", "0.*7*", Reason.SEVERAL_ANSWERS),
+    ("probability", "*0*.7", Reason.SEVERAL_ANSWERS),
+    ("probability", "**0.5** 0.7", Reason.SEVERAL_ANSWERS),
+    # a last line that is more than a label and a number, or not the only one with a label
+    ("probability", "It rains often.\n0.7", Reason.AMBIGUOUS),
+    ("probability", "It rains often.\nProbability: about 0.7", Reason.AMBIGUOUS),
+    ("probability", "It rains often.\nProbability: 0.7 or 0.8", Reason.SEVERAL_ANSWERS),
+    ("probability", "Probability: 0.5\nWait.\nProbability: 0.7", Reason.SEVERAL_ANSWERS),
+    ("probability", "My first answer: 0.5, but\nProbability: 0.7", Reason.SEVERAL_ANSWERS),
+    ("probability", "Probability: 0.7\nBut I am not sure.", Reason.AMBIGUOUS),
+    ("probability", "It rains often.\nProbability: 70", Reason.OUT_OF_RANGE),
+    ("probability", "It rains often.\nScore: 0.7", Reason.AMBIGUOUS),
+    # an object inside a broken one, or beside it
+    ("probability", '{"reasoning": "First {"probability": 0.3} is too low", "probability": 0.8}', Reason.NOT_JSON),
+    ("probability", '{ "reasoning": "First {"probability": 0.3}, then {"probability": 0.3}', Reason.NOT_JSON),
+    ("probability", "{reasoning: 'First {\"probability\": 0.3}', probability: 0.8}", Reason.NOT_JSON),
+    ("probability", 'Say {first {"probability": 0.3}, then more.', Reason.NOT_JSON),
+    ("probability", '[{"probability": 0.3}, {"probability": 0.', Reason.NOT_JSON),
+    ("probability", '{"probability": 0.2} no, {"probability": 0.9', Reason.NOT_JSON),
+    ("probability", '{"reasoning": "It rains.", "probability": 0.7,,}', Reason.NOT_JSON),
+    ("probability", '{"probability": 0.7,', Reason.NOT_JSON),
     # cut off in the middle
     ("probability", '{"reasoning": "x", "probability": 0.7', Reason.NOT_JSON),
     ("probability", "{'probability': 0.7}", Reason.NOT_JSON),
@@ -100,6 +174,42 @@ def test_an_exact_form_is_read(answer: Answer, text: str, probability: float) ->
 def test_any_other_form_is_refused_with_its_reason(answer: Answer, text: str, reason: Reason) -> None:
     read = parse_number(text, answer)
     assert (read.value, read.reason) == (None, reason)
+
+
+CUT_OFF: list[tuple[Answer, str]] = [
+    ("probability", "0."),
+    ("probability", "1"),
+    ("probability", "0.7"),
+    ("probability", "7%"),
+    ("probability", "**0.7**"),
+    ("probability", "It rains often.\nProbability: 0.7"),
+    ("scale20", "1"),
+    ("scale20", "14"),
+    ("probability", '{"reasoning": "First guess {"probability": 0.3} is too low'),
+    ("probability", '{"reasoning": "First guess {\\"probability\\": 0.3}'),
+    ("probability", '{"probability": 0.2} no, {"probability": 0.9'),
+]
+
+
+@pytest.mark.parametrize(("answer", "text"), CUT_OFF)
+def test_no_number_is_taken_from_what_was_cut_off(answer: Answer, text: str) -> None:
+    read = parse_number(text, answer, "length")
+    assert (read.value, read.reason) == (None, Reason.CUT_OFF)
+
+
+def test_a_whole_object_counts_where_the_reply_was_cut_off_behind_it() -> None:
+    assert parse_number('{"probability": 0.7}\n\nPremise: A', "probability", "length").value == 0.7
+    assert parse_number('{"score": 14}\n', "scale20", "length").value == 0.7
+
+
+@pytest.mark.parametrize(("value", "number"), [(1, 1), (1.0, 1), ("1", 1), (" 2 ", 2), (0, 0)])
+def test_what_tells_one_from_another_is_a_whole_number(value: object, number: int) -> None:
+    assert whole_number(value) == number
+
+
+@pytest.mark.parametrize("value", [True, None, 1.5, "1.5", "one", "", "-1", "１", [1], float("inf"), float("nan")])
+def test_anything_else_tells_nothing(value: object) -> None:
+    assert whole_number(value) is None
 
 
 @pytest.mark.parametrize(
