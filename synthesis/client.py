@@ -47,14 +47,14 @@ class _Limits:
 
 @dataclass
 class _Line:
-    """What the caller holds of one endpoint; `plain` are the models that take no response_format."""
+    """What the caller holds of one endpoint; `plain` are the models and response formats that were refused."""
 
     endpoint: Endpoint
     client: openai.AsyncOpenAI
     key: str | None
     limits: _Limits
     breaker: Breaker
-    plain: set[str] = field(default_factory=set)
+    plain: set[tuple[str, str]] = field(default_factory=set)
 
 
 class Caller:
@@ -215,14 +215,17 @@ class Caller:
         return reply
 
     async def _send_as_supported(self, line: _Line, call: Call) -> Reply:
-        """Sends with the response format, and once without where the endpoint refuses it; remembers the outcome."""
-        if call.response_format is None or call.model in line.plain:
+        """Sends with the response format, and once without where the endpoint refuses it; remembers the outcome.
+
+        It is remembered of this format alone: an endpoint may refuse one schema and take another.
+        """
+        if call.response_format is None or (call.model, call.response_format) in line.plain:
             return await self._send(line, call, structured=False)
         try:
             return await self._send(line, call, structured=True)
         except (openai.BadRequestError, openai.UnprocessableEntityError):
             reply = await self._send(line, call, structured=False)
-            line.plain.add(call.model)
+            line.plain.add((call.model, call.response_format))
             return reply
 
     async def _send(self, line: _Line, call: Call, structured: bool) -> Reply:

@@ -177,6 +177,16 @@ def only_without_response_format(text: str) -> Fault:
     return play
 
 
+def refuses_schema(needle: str, text: str) -> Fault:
+    """Refuses a request whose response format holds `needle`, as a server does that takes other schemas."""
+
+    def play(handler: _Handler) -> None:
+        refused = needle in json.dumps(handler.body.get("response_format"))
+        (fails(400, f"{needle} is not permitted") if refused else answers(text))(handler)
+
+    return play
+
+
 def refuses_text(needle: str, status: int, text: str) -> Fault:
     """Answers with `text`, but with an error status where the last message holds `needle`."""
 

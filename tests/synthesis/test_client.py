@@ -29,6 +29,7 @@ from tests.synthesis.faulty_endpoint import (
     faulty,
     hangs,
     only_without_response_format,
+    refuses_schema,
     refuses_text,
     sends,
 )
@@ -300,6 +301,15 @@ def test_a_server_without_response_formats_is_asked_without(tmp_path: Path) -> N
         assert not only(replies[:1]).structured
         assert ask(endpoint(server.url), tmp_path / "l", *calls) == replies
         assert server.requests == 4
+
+
+def test_a_schema_that_is_refused_leaves_the_other_schemas_of_the_model(tmp_path: Path) -> None:
+    bad, good = (FORMAT.replace('"object"', f'"object", "{name}": 1') for name in ("maxLength", "minLength"))
+    with faulty(refuses_schema("maxLength", '{"a": 1}')) as server:
+        calls = [call(str(number), response_format=form) for number, form in enumerate((bad, good, bad, good))]
+        replies = ask(endpoint(server.url), tmp_path / "l", *calls, at_once=False)
+        assert ["response_format" in body for body in server.bodies] == [True, False, True, False, True]
+    assert [only([reply]).structured for reply in replies] == [False, True, False, True]
 
 
 def test_a_key_that_is_not_set_is_named(tmp_path: Path) -> None:
