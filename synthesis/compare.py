@@ -7,14 +7,13 @@ from functools import partial
 
 from synthesis.call import Call, Reply, call_for
 from synthesis.panel import Labeler, labeler_version
-from synthesis.parse import Read, Reason, parse_field
+from synthesis.parse import Read, Reason, parse_field, whole_number
 from synthesis.question import Answer, Question, together, until_read
 from synthesis.render import ANSWERS_OF_METHOD, Prompt, prompt_for
 from warehouse.records import Comparison, Pair, PropositionText, content_id
 
 ORDERS_DISAGREE = "orders_disagree"
 _WARMER = 0.3
-_WHICH = {"1": 1, "2": 2}
 
 
 def comparisons(pairs: Iterable[Pair], labeler: Labeler) -> Iterator[Question]:
@@ -102,6 +101,5 @@ def _read(reply: Reply) -> Read[int]:
     found = parse_field(reply.text, "more_likely", reply.finish_reason)
     if found.reason is not None:
         return Read(None, found.reason)
-    value = _WHICH.get(found.value.strip()) if isinstance(found.value, str) else found.value
-    # A bool is an int to Python, and true would pass for 1.
-    return Read(value, None) if type(value) is int and value in _WHICH.values() else Read(None, Reason.NO_CHOICE)
+    value = whole_number(found.value)
+    return Read(value, None) if value in (1, 2) else Read(None, Reason.NO_CHOICE)

@@ -6,7 +6,6 @@ What the confidences weigh is worked out where they lie, in the view `panel_dist
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from typing import Any
 
 from synthesis.call import Call, Outcome, Reply, call_for
 from synthesis.panel import Judge, judge_version
-from synthesis.parse import Read, Reason, parse_field, parse_text
+from synthesis.parse import Read, Reason, number_of, parse_field, parse_text, whole_number
 from synthesis.question import Answer, Question, Tried, together, until_read
 from synthesis.render import Answer as AnswerKind
 from synthesis.render import Prompt, prompt_for
@@ -180,26 +179,23 @@ def _read_confidences(mode: JudgeMode, count: int, reply: Reply) -> Read[list[fl
     entries = found.value
     if not isinstance(entries, list) or not all(isinstance(each, dict) and entry in each for each in entries):
         return Read(None, Reason.MISSING_FIELD)
-    numbers = [each.get("answer") for each in entries]
-    if any(type(number) is not int for number in numbers) or sorted(numbers) != [*range(1, count + 1)]:
+    by_number = {whole_number(each.get("answer")): each[entry] for each in entries}
+    wanted = range(1, count + 1)
+    if len(entries) != count or by_number.keys() != {*wanted}:
         return Read(None, Reason.WRONG_NUMBERS)
-    confidences: dict[int, float] = {}
-    for each in entries:
-        one = read(each[entry])
+    confidences: list[float] = []
+    for number in wanted:
+        one = read(by_number[number])
         if one.value is None:
             return Read(None, one.reason)
-        confidences[each["answer"]] = one.value
-    return Read([confidences[number] for number in range(1, count + 1)], None)
+        confidences.append(one.value)
+    return Read(confidences, None)
 
 
 def _confidence(value: Any) -> Read[float]:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return Read(None, Reason.NO_NUMBER)
-    if isinstance(value, float) and not math.isfinite(value):
-        return Read(None, Reason.NOT_FINITE)
-    return Read(float(value), None) if 0 <= value <= 1 else Read(None, Reason.OUT_OF_RANGE)
+    return number_of(value, "probability")
 
 
 def _kept(value: Any) -> Read[float]:
-    confidence = _CONFIDENCE_OF_VERDICT.get(value) if isinstance(value, str) else None
+    confidence = _CONFIDENCE_OF_VERDICT.get(value.strip().lower()) if isinstance(value, str) else None
     return Read(None, Reason.NO_CHOICE) if confidence is None else Read(confidence, None)

@@ -80,7 +80,8 @@ def test_a_pair_the_other_way_round_is_the_same_question() -> None:
         ('{"more_likely": 0}', "no_choice"),
         ('{"more_likely": 3}', "no_choice"),
         ('{"more_likely": true}', "no_choice"),
-        ('{"more_likely": 1.0}', "no_choice"),
+        ('{"more_likely": 1.5}', "no_choice"),
+        ('{"more_likely": 1e999}', "no_choice"),
         ('{"more_likely": null}', "no_choice"),
         ('{"more_likely": [1]}', "no_choice"),
         ('{"more_likely": "first"}', "no_choice"),
@@ -101,8 +102,8 @@ def test_an_order_that_cannot_be_read_is_asked_again_and_decides_nothing(text: s
     assert (found.request_id, found.swapped_request_id) == (requests[0].request_id, requests[-1].request_id)
 
 
-def test_texts_of_one_and_two_are_read_and_a_second_try_counts() -> None:
-    texts = {(False, 0): "hm", (False, 1): '{"more_likely": "2"}', (True, 0): '<think>2</think>{"more_likely": " 1"}'}
+def test_other_forms_of_one_and_two_are_read_and_a_second_try_counts() -> None:
+    texts = {(False, 0): "hm", (False, 1): '{"more_likely": " 2"}', (True, 0): '<think>2</think>{"more_likely": 1.0}'}
     requests, (found,), _ = compared(lambda call: says(texts[swapped(call), call.attempt]))
     assert [request.status for request in requests] == ["refused", "answered", "answered"]
     assert found.more_likely_id == "b2"

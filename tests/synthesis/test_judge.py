@@ -87,6 +87,12 @@ def test_each_answer_gets_the_confidence_that_its_number_was_given() -> None:
     ] * 2
 
 
+def test_numbers_as_texts_are_read_as_estimates_are() -> None:
+    said = [{"answer": n, "confidence": confidence} for n, confidence in (("3", "0.9"), (1.0, "25%"), (" 2", 0))]
+    answer, _ = judged(JUDGE, always(gives(confidences=said)), always(gives(summary="Shade.")), ANSWERS)
+    assert {each.estimate_id: each.confidence for each in rows(answer)[1]} == {"a": 0.25, "b": 0.0, "c": 0.9}
+
+
 def test_the_judge_cannot_know_the_labelers() -> None:
     _, rounds = judged(JUDGE, always(gives(confidences=GOOD)), always(gives(summary="Shade.")), ANSWERS)
     sent = json.dumps([call.body(structured=True) for calls in rounds for call in calls])
@@ -98,7 +104,7 @@ def test_the_judge_cannot_know_the_labelers() -> None:
 
 def test_keep_and_drop_are_one_and_nothing() -> None:
     judge = Judge(name="j", endpoint="e", model="m", mode="keep_drop")
-    said = [{"answer": n, "verdict": verdict} for n, verdict in ((1, "drop"), (2, "keep"), (3, "keep"))]
+    said = [{"answer": n, "verdict": verdict} for n, verdict in ((1, "Drop"), (2, " keep "), ("3", "KEEP"))]
     answer, rounds = judged(judge, always(gives(verdicts=said)), always(says("")), ANSWERS)
     assert [len(calls) for calls in rounds] == [1], "400 characters are not summarised at the default of 600"
     assert {each.estimate_id: each.confidence for each in rows(answer)[1]} == {"a": 0.0, "b": 1.0, "c": 1.0}
@@ -172,10 +178,13 @@ UNREADABLE = [
     (_numbered((1, 0.1), (2, 0.2), (3, 0.3), (4, 0.4)), "wrong_numbers"),
     (_numbered((0, 0.1), (1, 0.2), (2, 0.3)), "wrong_numbers"),
     (_numbered((True, 0.1), (2, 0.2), (3, 0.3)), "wrong_numbers"),
-    (_numbered(("1", 0.1), ("2", 0.2), ("3", 0.3)), "wrong_numbers"),
+    (_numbered(("1", 0.1), ("2", 0.2), ("two", 0.3)), "wrong_numbers"),
+    (_numbered((1, 0.1), ("1", 0.2), (2, 0.2), (3, 0.3)), "wrong_numbers"),
+    (_numbered((1, 0.1), (2, 0.2), (2.5, 0.3)), "wrong_numbers"),
     (_numbered((1, 0.1), (2, 0.2), (3, True)), "no_number"),
     (_numbered((1, 0.1), (2, 0.2), (3, None)), "no_number"),
-    (_numbered((1, 0.1), (2, 0.2), (3, "0.3")), "no_number"),
+    (_numbered((1, 0.1), (2, 0.2), (3, "high")), "no_number"),
+    (_numbered((1, 0.1), (2, 0.2), (3, "about 0.3")), "ambiguous"),
     (_numbered((1, 0.1), (2, 0.2), (3, math.nan)), "not_finite"),
     (_numbered((1, 0.1), (2, 0.2), (3, 1.1)), "out_of_range"),
     (_numbered((1, 0.1), (2, 0.2), (3, -1)), "out_of_range"),
@@ -183,7 +192,7 @@ UNREADABLE = [
     ('{"confidences": []} {"confidences": [1]}', "several_answers"),
     (
         _numbered((1, 0.1), (2, 0.2), (3, 0.3)).replace('"confidence": 0.3', '"confidence": 0, "confidence": 1'),
-        "no_number",
+        "several_answers",
     ),
 ]
 
