@@ -176,7 +176,7 @@ def _bar(stage: str, run: Run, console: Console) -> Callable[[], Group]:
 
     def shown() -> Group:
         state = run.state()
-        bars.update(bar, completed=state.asked.done, since=_hours(state.seconds), left=_hours(state.left))
+        bars.update(bar, completed=state.asked.done, since=hours(state.seconds), left=hours(state.left))
         # Lines of their own: beside the bar they would not fit into 80 columns.
         below = [f"{rate_of(state.rate)}{_totals(state.asked)}", *([state.reason] if state.reason else [])]
         return Group(bars, *(Text(" " * 10 + line, no_wrap=True, overflow="ellipsis") for line in below))
@@ -202,7 +202,7 @@ def _ticking(tick: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
-def _hours(seconds: float | None) -> str:
+def hours(seconds: float | None) -> str:
     """Hours, minutes and seconds; dashes where they are not known."""
     if seconds is None:
         return "-:--:--"
