@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from statistics import fmean
 
 from synthesis.call import Call, Reply, call_for
 from synthesis.panel import Labeler, labeler_version
 from synthesis.parse import Read, Reason, parse_number, parse_yes_no, thinking_of
-from synthesis.question import MAX_TRIES, Answer, Question, understood, until_read
+from synthesis.question import MAX_TRIES, Answer, Question, together, until_read
 from synthesis.render import ANSWERS_OF_METHOD, Prompt, prompt_for
 from warehouse.errors import InputError
 from warehouse.records import Estimate, PropositionText, content_id
@@ -23,7 +24,8 @@ def estimates(propositions: Iterable[PropositionText], labeler: Labeler) -> Iter
     """A question for each proposition: its answer holds the requests and, but where one failed, the estimate.
 
     A reply that cannot be read is asked for again, MAX_TRIES times in all, with another seed and a higher
-    temperature; then the estimate has no probability but a reason. A proposition whose request *failed* (the endpoint
+    temperature (a sample of a mean at its own temperature, the first token once); then the estimate has no probability
+    but a reason. A proposition whose request *failed* (the endpoint
     gave no reply at all) has request rows and no estimate, so that a later run asks again.
 
     Raises InputError where prompt and method do not fit.
@@ -47,22 +49,31 @@ def _single(proposition: PropositionText, labeler: Labeler, prompt: Prompt, vers
 
 
 def _mean(proposition: PropositionText, labeler: Labeler, prompt: Prompt, version: str) -> Question:
-    calls = [_call(proposition, labeler, prompt, number, warmer=0.0) for number in range(labeler.samples)]
-    outcomes = yield calls
-    found = [understood(call, outcome, partial(_read, prompt)) for call, outcome in zip(calls, outcomes, strict=True)]
-    requests = [request for _, request in found]
-    samples = [read for read, _ in found if read is not None]
-    if len(samples) < len(found):
+    def call_of(sample: int, attempt: int) -> Call:
+        # Each number is another draw, and none is warmer: an unreadable sample is drawn again from the same model.
+        return _call(proposition, labeler, prompt, sample + attempt * labeler.samples, warmer=0.0)
+
+    read = partial(_read, prompt)
+    tried = yield from together([until_read(partial(call_of, sample), read) for sample in range(labeler.samples)])
+    requests = [request for each in tried for request in each.requests]
+    samples = [each.read for each in tried if each.read is not None]
+    if len(samples) < labeler.samples:
         return Answer([*requests])
     return Answer([*requests, _estimate(proposition, labeler, version, mean_of(samples), None)])
 
 
 def mean_of(samples: Sequence[Read[float]]) -> Read[float]:
-    """The mean of the samples that were read; refused where fewer than half of them were."""
-    values = [sample.value for sample in samples if sample.value is not None]
-    if not values or 2 * len(values) < len(samples):
+    """The mean of the samples that were read; refused where fewer than half of them were.
+
+    Its reasoning is that of the sample that comes nearest to it, of those that have one: the others argue for
+    something else.
+    """
+    read = [(sample.value, sample.reasoning) for sample in samples if sample.value is not None]
+    if not read or 2 * len(read) < len(samples):
         return Read(None, Reason.TOO_FEW_SAMPLES)
-    return Read(min(max(fmean(values), 0.0), 1.0), None)
+    mean = min(max(fmean(value for value, _ in read), 0.0), 1.0)
+    reasoned = [(abs(value - mean), reasoning) for value, reasoning in read if reasoning]
+    return Read(mean, None, min(reasoned, key=itemgetter(0))[1] if reasoned else None)
 
 
 def _call(proposition: PropositionText, labeler: Labeler, prompt: Prompt, number: int, *, warmer: float) -> Call:
@@ -84,7 +95,8 @@ def _read(prompt: Prompt, reply: Reply) -> Read[float]:
         read = parse_yes_no(reply.top_logprobs)
     else:
         read = parse_number(reply.text, prompt.answer, reply.finish_reason)
-    return read if read.reasoning else replace(read, reasoning=reply.thinking or thinking_of(reply.text))
+    thinking = reply.thinking or thinking_of(reply.text)
+    return replace(read, reasoning="\n\n".join(filter(None, (thinking, read.reasoning)))) if thinking else read
 
 
 def _estimate(

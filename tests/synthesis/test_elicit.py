@@ -119,6 +119,41 @@ def test_the_samples_of_a_mean_are_asked_together_and_differ_only_in_their_seeds
     assert (found.request_id, len(requests)) == (None, 4)
 
 
+def test_an_unreadable_sample_is_drawn_again_at_the_same_temperature() -> None:
+    def answer(call: Call) -> Outcome:
+        # Of four samples the second can be read at its second try, the third never.
+        unreadable = call.attempt in {1} | {2, 2 + 4, 2 + 8}
+        return says("about 70%") if unreadable else gives(probability=0.25 if call.attempt == 1 + 4 else 0.5)
+
+    requests, (found,), rounds = asked(MEAN, answer)
+    assert [[call.attempt for call in calls] for calls in rounds] == [[0, 1, 2, 3], [5, 6], [10]]
+    calls = [call for each in rounds for call in each]
+    assert len({call.key for call in calls}) == len({call.seed for call in calls}) == len(calls) == len(requests)
+    assert {call.temperature for call in calls} == {0.8}
+    assert [request.status for request in requests].count("refused") == 4
+    assert found.probability == pytest.approx((0.5 + 0.25 + 0.5) / 3)
+
+
+def test_samples_that_can_never_be_read_are_asked_a_bounded_number_of_times() -> None:
+    requests, (found,), rounds = asked(MEAN, lambda _: says(""))
+    assert (len(requests), len(rounds)) == (4 * MAX_TRIES, MAX_TRIES)
+    assert (found.probability, found.reason) == (None, "too_few_samples")
+
+
+def test_the_reasoning_of_a_mean_is_that_of_the_sample_nearest_to_it() -> None:
+    said = {0: (0.1, "low"), 1: (0.4, ""), 2: (0.5, "near"), 3: (0.6, "high")}
+
+    def answer(call: Call) -> Outcome:
+        value, reasoning = said[call.attempt]
+        return gives(reasoning=reasoning, probability=value)
+
+    _, (found,), _ = asked(MEAN, answer)
+    assert found.probability == pytest.approx(0.4)
+    assert found.reasoning == "near"
+    assert mean_of([Read(0.5, None), Read(0.5, None)]).reasoning is None
+    assert mean_of([Read(0.25, None, "first"), Read(0.75, None, "second")]).reasoning == "first"
+
+
 def test_the_mean_needs_half_of_the_samples() -> None:
     read: Read[float] = Read(0.2, None)
     unread: Read[float] = Read(None, Reason.EMPTY)
@@ -143,15 +178,17 @@ def test_a_failed_request_has_a_row_and_no_estimate() -> None:
     assert [request.status for request in requests] == ["answered", "failed", "answered", "answered"]
 
 
-def test_thinking_is_the_reasoning_where_the_answer_has_none() -> None:
+def test_thinking_is_kept_before_the_reasoning_that_is_stated() -> None:
     def reasoning(reply: Reply) -> str | None:
         return asked(VERBALISED, lambda _: reply)[1][0].reasoning
 
     own, bare = '{"reasoning": "own", "probability": 0.5}', '{"probability": 0.5}'
-    assert reasoning(Reply(text=own, thinking="apart")) == "own"
+    assert reasoning(Reply(text=own, thinking="apart")) == "apart\n\nown"
+    assert reasoning(Reply(text=own)) == "own"
     assert reasoning(Reply(text=bare, thinking="apart")) == "apart"
     assert reasoning(says(f"<think> It may be 0.9. </think>{bare}")) == "It may be 0.9."
-    assert reasoning(says(f"<think>no</think>{own}")) == "own"
+    assert reasoning(says(f"<think>Hm, 0.5.</think>{own}")) == "Hm, 0.5.\n\nown"
+    assert reasoning(says('<think>yes</think>{"reasoning": "", "probability": 0.5}')) == "yes"
     assert reasoning(says(bare)) is None
     assert reasoning(says("<think>It may be 0.9.")) == "It may be 0.9.", "of a refused estimate too"
 
