@@ -15,34 +15,30 @@ from urllib.parse import urlsplit
 import httpx2
 import openai
 
+from synthesis.budget import Budget, Held
 from synthesis.call import Call, Failure, Outcome, Reply
 from synthesis.endpoint_errors import (
+    LIMITED,
     MAX_WAIT_S,
     UNREACHED,
     check_access,
+    down,
+    impatient,
     is_refused,
     passes,
     retry_after,
-    where_is,
     why_unreached,
     words_of,
 )
-from synthesis.flow_control import Breaker, Budget, DownError, Held, Rate, Stop, StoppedError, jittered
+from synthesis.flow_control import Stop, StoppedError, jittered
+from synthesis.gate import Gate, Limits, Ticket, limits_of
 from synthesis.ledger import Ledger
 from synthesis.panel import EMBEDDED, Asker, Endpoint, Prices, prices_of
 from synthesis.reply import GarbledReplyError, reply_of
-from warehouse.errors import InputError, ServiceError
+from synthesis.standing import LeftOutError
+from warehouse.errors import InputError
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-@dataclass
-class _Limits:
-    """What an endpoint, or one who asks there, is held to."""
-
-    slots: asyncio.Semaphore
-    requests: Rate
-    tokens: Rate
 
 
 @dataclass
@@ -52,8 +48,7 @@ class _Line:
     endpoint: Endpoint
     client: openai.AsyncOpenAI
     key: str | None
-    limits: _Limits
-    breaker: Breaker
+    gate: Gate
     plain: set[tuple[str, str]] = field(default_factory=set)
 
 
@@ -61,10 +56,13 @@ class Caller:
     """Asks endpoints. Use as an asynchronous context manager.
 
     `sent` counts the HTTP requests of each endpoint. `fresh` are the ids of requests that the ledger did not answer;
-    whoever has counted one takes it out. `handed_in` are the keys of calls that batches hold: they are not sent.
+    whoever has counted one takes it out, and its cost out of `paid`. `uncounted` is the number of replies without a
+    count of their tokens, where prices are known. `handed_in` are the keys of calls that batches hold: they are not
+    sent.
 
     `askers` are those whose own prices and limits count; `max_cost` is what the run may cost in all, in the currency of
-    the prices. `stop` ends the run gracefully: what is under way is finished and kept, nothing new is sent.
+    the prices. `stop` ends the run gracefully: what is under way is finished and kept, nothing new is sent. An endpoint
+    that fails as a whole is ended in the same way.
 
     Raises InputError where an endpoint is "embedded" without the address of the started server, or where the
     environment variable of its key is not set.
@@ -83,11 +81,13 @@ class Caller:
         self.budget = Budget(max_cost, self.stop)
         self.sent: Counter[str] = Counter()
         self.fresh: set[str] = set()
+        self.paid: dict[str, float] = {}
+        self.uncounted = 0
         self.handed_in: set[str] = set()
         self._backoff_s = backoff_s
         self._lines = {each.name: _open_line(each, self.stop, backoff_s) for each in endpoints}
         self._askers = {each.name: each for each in askers}
-        self._own = {each.name: _limits_of(each, self.stop) for each in askers}
+        self._own = {each.name: limits_of(each, self._line(each.endpoint).gate.stop) for each in askers}
 
     async def __aenter__(self) -> Caller:
         return self
@@ -110,14 +110,45 @@ class Caller:
         """What a million tokens in and out cost whoever asks this; None where it is not known."""
         return prices_of(self.endpoint(call.endpoint), self._askers.get(call.about.asker))
 
+    @property
+    def waiting(self) -> str | None:
+        """Why less is sent at the moment than could be, in words for a person; None where nothing holds it back."""
+        pauses = {f"endpoint {name}": line.gate.pause for name, line in self._lines.items()}
+        said = [f"{name} {pause[0]}, next try in {pause[1]:.0f} s" for name, pause in pauses.items() if pause]
+        limits = {f"endpoint {name}": line.gate.limits for name, line in self._lines.items()} | self._own
+        for name, each in limits.items():
+            said += [f"{name} is at its requests_per_minute"] if each.requests.is_used_up else []
+            said += [f"{name} is at its tokens_per_minute"] if each.tokens.is_used_up else []
+        return "; ".join(said) or None
+
+    def has_replied(self, asker: Asker) -> None:
+        """Makes known that this asker had replies in an earlier run: what it asks is not rejected as a whole."""
+        self._line(asker.endpoint).gate.standing.replied(asker.name)
+
+    def leaves_out(self, asker: Asker) -> bool:
+        """Whether nothing that this asker asks would be sent: its endpoint has failed, or it is left out there."""
+        line = self._line(asker.endpoint)
+        return line.gate.stop.reason is not None or line.gate.standing.reason(asker.model, asker.name) is not None
+
     async def ask(self, call: Call) -> Outcome:
         """The reply to the call, from the ledger where it is kept there, or why this one call has none.
 
-        Raises ServiceError where the endpoint as a whole does not work: it cannot be reached, refuses the key, does
-        not know the model, or asks for patience longer than is bearable; and StoppedError where the run is being
-        stopped, or a batch holds the call. Replies that came before stay in the ledger.
+        Raises ServiceError where the endpoint as a whole does not work: it cannot be reached, refuses the key, or asks
+        for patience longer than is bearable; all that waits for it is then called off, what is on the way is not.
+        Raises LeftOutError where it does not know the model, or rejects whatever this asker asks; and StoppedError
+        where the run is being stopped, the endpoint has failed, or a batch holds the call. Replies that came before
+        stay in the ledger.
         """
         line = self._line(call.endpoint)
+        try:
+            return await self._kept_or_asked(line, call)
+        except (StoppedError, LeftOutError):
+            raise
+        except Exception as error:
+            line.gate.stop.set(f"{line.endpoint.name} failed: {type(error).__name__}")
+            raise
+
+    async def _kept_or_asked(self, line: _Line, call: Call) -> Outcome:
         if (kept := await self.ledger.reserve(call)) is not None:
             return kept
         try:
@@ -130,20 +161,25 @@ class Caller:
         self.fresh.add(call.request_id)
         if isinstance(outcome, Failure):
             self.ledger.release(call)
+            if outcome.reason == "rejected":
+                line.gate.standing.rejected(call.about.asker, outcome.detail)
             return outcome
+        line.gate.standing.replied(call.about.asker)
+        if outcome.cost:
+            self.paid[call.request_id] = outcome.cost
         return await self.ledger.keep(call, outcome)
 
     async def _within_limits(self, line: _Line, call: Call) -> Outcome:
         own = self._own.get(call.about.asker)
         if own is None:
-            async with line.limits.slots:
-                return await self._paid(line, call, [line.limits])
-        async with own.slots, line.limits.slots:
-            return await self._paid(line, call, [own, line.limits])
+            async with line.gate.limits.slots:
+                return await self._paid(line, call, [line.gate.limits])
+        async with own.slots, line.gate.limits.slots:
+            return await self._paid(line, call, [own, line.gate.limits])
 
-    async def _paid(self, line: _Line, call: Call, limits: Sequence[_Limits]) -> Outcome:
+    async def _paid(self, line: _Line, call: Call, limits: Sequence[Limits]) -> Outcome:
         """Asks within the rates and the budget."""
-        self.stop.check()
+        line.gate.check(call)
         wanted = call.guessed_tokens_in + (call.most_tokens_out or 0)
         tokens = [(each.tokens, await each.tokens.take(wanted)) for each in limits]
         prices = self.prices(call)
@@ -155,6 +191,9 @@ class Caller:
             if isinstance(outcome, Reply):
                 price = cost(outcome.tokens_in, outcome.tokens_out, prices)
                 paid = price or 0.0
+                if price is None and held.most:
+                    held.lose()
+                    self.uncounted += 1
                 outcome = outcome.model_copy(update={"cost": price, "paid_by": call.request_id})
                 if (used := outcome.tokens_in) is not None:
                     for rate, taken in tokens:
@@ -163,55 +202,49 @@ class Caller:
         finally:
             held.give_back(paid)
 
-    async def _with_retries(self, line: _Line, call: Call, limits: Sequence[_Limits], held: Held) -> Outcome:
+    async def _with_retries(self, line: _Line, call: Call, limits: Sequence[Limits], held: Held) -> Outcome:
         attempt = 0
+        last: Exception
         while True:
+            ticket = await line.gate.turn(call, limits)
             try:
-                ticket = await line.breaker.enter()
-            except DownError:
-                raise _down(line, "it did not come back") from None
-            for each in limits:
-                await each.requests.take(1)
-            try:
-                reply = await self._attempt(line, call, ticket)
+                return await self._attempt(line, call, ticket)
             except openai.APIStatusError as error:
-                pause = retry_after(error.response)
-                if not passes(error.status_code) or pause > MAX_WAIT_S:
+                wish, last = retry_after(error.response), error
+                limited = error.status_code == LIMITED
+                if not passes(error.status_code) or wish > MAX_WAIT_S or (limited and line.gate.limits_for_too_long):
                     return _give_up(line, call, error)
-                last: Exception = error
+                if limited:
+                    continue  # it costs time and no attempt: the next turn comes when the endpoint has rested
             except UNREACHED as error:
-                pause, last = 0.0, error
+                wish, last = 0.0, error
                 if not is_refused(error):
-                    await held.lose()
-            else:
-                return reply
+                    held.lose()
+                    await held.take()
+            except asyncio.CancelledError:
+                held.lose()
+                raise
             # A dead endpoint is the breaker's business: while nobody listens, no call spends its attempts.
-            attempt += not (line.breaker.answered and is_refused(last))
+            attempt += not (line.gate.has_answered and is_refused(last))
             if attempt >= line.endpoint.max_attempts:
-                return _not_answered(line, call, last)
+                return _not_answered(line, last)
             backoff = min(self._backoff_s * 2 ** max(attempt - 1, 0), MAX_WAIT_S)
-            await self.stop.pause(max(pause, jittered(backoff)))
+            await line.gate.stop.pause(max(wish, jittered(backoff)))
 
-    async def _attempt(self, line: _Line, call: Call, ticket: int) -> Reply:
+    async def _attempt(self, line: _Line, call: Call, ticket: Ticket) -> Reply:
         """One attempt, and what it says about the state of the endpoint."""
         try:
             reply = await self._send_as_supported(line, call)
         except openai.APIStatusError as error:
-            if error.status_code >= 500:
-                line.breaker.failed(ticket)
-            elif error.status_code == 429:
-                line.breaker.left(ticket)
-                line.breaker.rest(min(retry_after(error.response), MAX_WAIT_S))
-            else:
-                line.breaker.worked()
+            line.gate.refused(ticket, error.status_code, min(retry_after(error.response), MAX_WAIT_S))
             raise
         except UNREACHED:
-            line.breaker.failed(ticket)
+            line.gate.failed(ticket)
             raise
         except BaseException:
-            line.breaker.left(ticket)
+            line.gate.left(ticket)
             raise
-        line.breaker.worked()
+        line.gate.answered()
         return reply
 
     async def _send_as_supported(self, line: _Line, call: Call) -> Reply:
@@ -241,8 +274,9 @@ class Caller:
             raise GarbledReplyError(f"no answer within {line.endpoint.timeout_s:g} s") from error
         try:
             data = json.loads(response.content)
-        except ValueError as error:
-            raise GarbledReplyError("the body is not JSON") from error
+        except (ValueError, RecursionError):
+            # Not chained: what was sent may repeat the key.
+            raise GarbledReplyError("the body is not JSON") from None
         return reply_of(data, latency_s=time.monotonic() - started, structured=structured)
 
     def _line(self, name: str) -> _Line:
@@ -259,7 +293,7 @@ def cost(tokens_in: int | None, tokens_out: int | None, prices: Prices, share: f
     return share * (tokens_in * price_in + tokens_out * price_out) / 1_000_000
 
 
-def _open_line(endpoint: Endpoint, stop: Stop, backoff_s: float) -> _Line:
+def _open_line(endpoint: Endpoint, run: Stop, backoff_s: float) -> _Line:
     if endpoint.base_url == EMBEDDED:
         raise InputError(f"endpoint {endpoint.name}: the embedded server is not started; start it or give an address")
     key = None
@@ -279,45 +313,23 @@ def _open_line(endpoint: Endpoint, stop: Stop, backoff_s: float) -> _Line:
         # A proxy of the environment cannot reach this machine's own loopback address.
         http_client=openai.DefaultAioHttpClient(trust_env=not loopback),
     )
-    breaker = Breaker(stop, endpoint.patience_s, endpoint.max_attempts, backoff_s)
-    return _Line(endpoint, client, key, _limits_of(endpoint, stop), breaker)
+    return _Line(endpoint, client, key, Gate(endpoint, run, backoff_s))
 
 
-def _limits_of(who: Endpoint | Asker, stop: Stop) -> _Limits:
-    # An asker without a bound of its own is bound by its endpoint alone.
-    slots = asyncio.Semaphore(who.max_in_flight or 1_000_000)
-    return _Limits(slots, Rate(who.requests_per_minute, stop), Rate(who.tokens_per_minute, stop))
-
-
+# Not chained, all of these: an endpoint's words may repeat the key, and a traceback shows them.
 def _give_up(line: _Line, call: Call, error: openai.APIStatusError) -> Failure:
     """The failure of one call, or ServiceError where the status says that no other call would fare better."""
     check_access(line.endpoint, error)
     if error.status_code == 404:
-        raise ServiceError(
-            f"{where_is(line.endpoint)} does not know the model {call.model} (HTTP 404); check model and base_url"
-        ) from error
+        raise line.gate.standing.unknown(call.model) from None
     if passes(error.status_code):
-        raise _limited(line, error) from error
+        raise impatient(line.endpoint, error.status_code, retry_after(error.response)) from None
     return Failure(reason="rejected", detail=words_of(error, line.key))
 
 
-def _limited(line: _Line, error: openai.APIStatusError) -> ServiceError:
-    pause = retry_after(error.response)
-    wish = f"in {pause:.0f} s" if pause else "later"
-    return ServiceError(
-        f"{where_is(line.endpoint)} limits the rate (HTTP {error.status_code}); run again {wish} or lower max_in_flight"
-    )
-
-
-def _not_answered(line: _Line, call: Call, error: Exception) -> Failure:
+def _not_answered(line: _Line, error: Exception) -> Failure:
     """The failure of a call that its endpoint leaves open while it answers others; else ServiceError."""
-    if isinstance(error, openai.APIStatusError) and error.status_code == 429:
-        raise _limited(line, error) from error
     said = f"HTTP {error.status_code}" if isinstance(error, openai.APIStatusError) else why_unreached(error, line.key)
-    if not line.breaker.answered:
-        raise _down(line, f"{said}, {line.endpoint.max_attempts} attempts") from error
+    if not line.gate.has_answered:
+        raise down(line.endpoint, f"{said}, {line.endpoint.max_attempts} attempts") from None
     return Failure(reason="not_answered", detail=said)
-
-
-def _down(line: _Line, said: str) -> ServiceError:
-    return ServiceError(f"{where_is(line.endpoint)} does not answer ({said}); start it or check base_url")

@@ -15,10 +15,18 @@ from warehouse.errors import ServiceError
 
 MAX_WAIT_S = 120.0
 """The longest pause between two attempts. An endpoint that asks for a longer one ends the run with its wish."""
-UNREACHED = (openai.APIConnectionError, openai.APIResponseValidationError, GarbledReplyError)
+UNREACHED = (
+    openai.APIConnectionError,
+    openai.APIResponseValidationError,
+    GarbledReplyError,
+    # What breaks the rules of HTTP leaves the transport as it is.
+    aiohttp.ClientError,
+    httpx2.HTTPError,
+)
 """What is raised where no answer came, or none that can be read."""
 _NO_ACCESS = (401, 402, 403)
-_PASSING = (408, 409, 425, 429)
+LIMITED = 429
+_PASSING = (408, 409, 425, LIMITED)
 _DETAIL = 200
 
 
@@ -35,7 +43,7 @@ def retry_after(response: httpx2.Response) -> float:
     except ValueError:
         try:
             seconds = (parsedate_to_datetime(value).astimezone(UTC) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return 0.0
     return max(seconds, 0.0) if seconds < float("inf") else 0.0
 
@@ -52,6 +60,21 @@ def check_access(endpoint: Endpoint, error: openai.APIStatusError) -> None:
         raise ServiceError(
             f"{where_is(endpoint)} refuses access (HTTP {error.status_code}); check the key in {variable}"
         ) from None
+
+
+def impatient(endpoint: Endpoint, status: int, wish_s: float) -> ServiceError:
+    """The endpoint limits the rate, or is unavailable, for longer than a run waits; `wish_s` is what it asked for."""
+    what = "limits the rate" if status == LIMITED else "cannot answer now"
+    said, when = f"HTTP {status}", f"in {wish_s:.0f} s"
+    if wish_s <= MAX_WAIT_S:
+        said, when = f"{said}, no answer to anybody for {endpoint.patience_s:g} s", "later"
+    remedy = " or lower max_in_flight" if status == LIMITED else ""
+    return ServiceError(f"{where_is(endpoint)} {what} ({said}); run again {when}{remedy}")
+
+
+def down(endpoint: Endpoint, said: str) -> ServiceError:
+    """The endpoint does not answer."""
+    return ServiceError(f"{where_is(endpoint)} does not answer ({said}); start it or check base_url")
 
 
 def words_of(error: openai.APIStatusError, secret: str | None) -> str:
@@ -74,6 +97,8 @@ def why_unreached(error: Exception, secret: str | None) -> str:
         return "the connection broke off"
     if isinstance(error, openai.APITimeoutError):
         return "timed out"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "what it sends is not HTTP"
     return one_line(error, secret).rstrip(".") or type(error).__name__
 
 

@@ -1,4 +1,4 @@
-"""How fast an endpoint may be asked, for how long it may be down, and what a run may cost. No request is sent here."""
+"""How fast an endpoint may be asked, and for how long it may be down. No request is sent here."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ OPENS_AFTER = 5
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 MINUTE_S = 60.0
-ROUNDING = 1e-12
-"""What sums of costs may be off by; nothing is held any more where less than this is left."""
 
 
 class StoppedError(Exception):
@@ -28,24 +26,32 @@ class DownError(Exception):
 
 
 class Stop:
-    """Whether the run is to end, and why. Pauses of all that belongs to the run end with it."""
+    """Whether a run, or a part of it, is to end, and why. Pauses of all that belongs to it end with it.
 
-    def __init__(self) -> None:
+    A part, such as what is asked of one endpoint, ends with the whole that stands `above` it, and not the other way.
+    """
+
+    def __init__(self, above: Stop | None = None) -> None:
         self._event = asyncio.Event()
+        self._parts: list[Stop] = []
         self.reason: str | None = None
+        if above is not None:
+            above._parts.append(self)
 
     def set(self, reason: str) -> None:
-        """End the run; the first reason stays."""
+        """End it; the first reason stays."""
         self.reason = self.reason or reason
         self._event.set()
+        for part in self._parts:
+            part.set(reason)
 
     def check(self) -> None:
-        """Raises StoppedError where the run is to end."""
+        """Raises StoppedError where it is to end."""
         if self.reason is not None:
             raise StoppedError(self.reason)
 
     async def pause(self, seconds: float) -> None:
-        """Waits so long. Raises StoppedError as soon as the run is to end."""
+        """Waits so long. Raises StoppedError as soon as it is to end."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._event.wait()
@@ -58,6 +64,7 @@ class Breaker:
 
     It opens after OPENS_AFTER failures in a row, and each pause is twice as long as the one before. An endpoint that
     has answered in this run may be down for `patience_s` seconds in all, one that never has for `attempts` pauses.
+    One that limits the rate may do so for `patience_s` seconds without an answer to anybody.
     """
 
     stop: Stop
@@ -70,7 +77,10 @@ class Breaker:
     _pauses: int = 0
     _generation: int = 0
     _down_since: float | None = None
+    _limited_since: float | None = None
+    _rests: int = 0
     _until: float = 0.0
+    _rest_until: float = 0.0
     _probing: bool = False
     _gone: bool = False
 
@@ -79,8 +89,21 @@ class Breaker:
         """Whether the endpoint counts as down."""
         return self._down_since is not None
 
+    @property
+    def pause(self) -> tuple[str, float] | None:
+        """What holds calls back, in words, and for how many seconds more; None where nothing does."""
+        if self.is_open:
+            return "is down", max(self._until - self.clock(), 0.0)
+        rest = self._rest_until - self.clock()
+        return ("limits the rate", rest) if rest > 0 else None
+
+    @property
+    def limits_for_too_long(self) -> bool:
+        """Whether the endpoint has limited the rate for `patience_s` seconds and answered nobody."""
+        return self._limited_since is not None and self.clock() - self._limited_since >= self.patience_s
+
     async def enter(self) -> int:
-        """Waits until a call may be sent; gives a ticket for `worked` or `failed`.
+        """Waits until a call may be sent; gives a ticket for `worked`, `failed`, `limited` or `left`.
 
         Raises DownError when the endpoint has been down for too long, StoppedError when the run is to end.
         """
@@ -88,7 +111,7 @@ class Breaker:
             self.stop.check()
             if self._gone:
                 raise DownError
-            if (wait := self._until - self.clock()) > 0:
+            if (wait := max(self._until, self._rest_until) - self.clock()) > 0:
                 await self.stop.pause(wait)
             elif self.is_open and self._probing:
                 await self.stop.pause(self.first_pause_s)
@@ -96,10 +119,16 @@ class Breaker:
                 self._probing = self.is_open
                 return self._generation
 
+    def holds(self, ticket: int) -> bool:
+        """Whether what came with this ticket must not be sent any more: the endpoint went down, or wants a rest."""
+        resting = self.clock() < max(self._until, self._rest_until)
+        return resting or ticket != self._generation or self.stop.reason is not None
+
     def worked(self) -> None:
         """An answer came, of whatever status that is not a failure of the endpoint: it is up."""
         self.answered += 1
-        self._failures = 0
+        self._failures = self._rests = 0
+        self._limited_since = None
         if self.is_open:
             self._generation += 1
             self._down_since, self._pauses, self._probing, self._until = None, 0, False, 0.0
@@ -117,9 +146,23 @@ class Breaker:
         if ticket == self._generation:
             self._probing = False
 
+    def limited(self, ticket: int, wish_s: float) -> None:
+        """The endpoint limits the rate: it rests as long as it wishes, or for pauses that grow until it answers again.
+
+        Of those that were on the way together the first one counts.
+        """
+        self.left(ticket)
+        now = self.clock()
+        self._limited_since = now if self._limited_since is None else self._limited_since
+        if now >= self._rest_until:
+            wish_s = wish_s or min(self.first_pause_s * 2**self._rests, LONGEST_PAUSE_S)
+            self._rests += 1
+        self.rest(wish_s)
+
     def rest(self, seconds: float) -> None:
-        """Sends nothing for so long, as an endpoint asked for that limits its rate."""
-        self._until = max(self._until, self.clock() + seconds)
+        """Sends nothing for so long, as an endpoint asks for, and up to a quarter longer: others wait for the same."""
+        if (until := self.clock() + seconds) > self._rest_until:
+            self._rest_until = until + random.uniform(0.0, seconds / 4)
 
     def _open(self) -> None:
         now = self.clock()
@@ -129,7 +172,7 @@ class Breaker:
         self._gone = self._pauses >= self.attempts if not self.answered else now - self._down_since >= self.patience_s
         pause = min(self.first_pause_s * 2**self._pauses, LONGEST_PAUSE_S)
         self._pauses += 1
-        self.rest(jittered(pause))
+        self._until = now + jittered(pause)
 
 
 @dataclass
@@ -142,6 +185,11 @@ class Rate:
     _taken: deque[Taken] = field(default_factory=deque)
     _sum: int = 0
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether somebody waits for it."""
+        return self._turn.locked()
 
     async def take(self, amount: int) -> Taken:
         """Waits until the amount fits. One that never would is let through when nothing else was taken for a minute.
@@ -188,60 +236,45 @@ class Taken:
 
 
 @dataclass
-class Budget:
-    """What a run may cost. Before a call is sent the most that it can cost is held back, so that the limit holds.
+class Window:
+    """How many requests are on the way to an endpoint at a time: `most`, and fewer while it limits the rate.
 
-    Stops the run when the next call no longer fits and nothing that is held can come back.
+    Additive increase, multiplicative decrease, as TCP does: half as many after a refusal, one more for each window of
+    answers. Of those that were on the way together one refusal counts.
     """
 
-    limit: float | None
-    stop: Stop
-    spent: float = 0.0
-    held: float = 0.0
+    most: int
+    in_flight: int = 0
+    width: float = field(init=False)
+    _round: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def hold(self, most: float) -> None:
-        """Holds back the most that a call can cost. Raises StoppedError where the budget does not allow it."""
-        while self.limit is not None and self.spent + self.held + most > self.limit:
-            self.stop.check()
-            if self.held <= 0:
-                self.stop.set(f"the next request could exceed the limit of {self.limit:g}")
-                continue
+    def __post_init__(self) -> None:
+        self.width = float(self.most)
+
+    async def enter(self) -> int:
+        """Waits until one more may be on the way, and gives a ticket for `shrink`. Who got it must `leave`."""
+        while self.in_flight >= int(self.width):
             self._changed.clear()
             await self._changed.wait()
-        self.held += most
+        self.in_flight += 1
+        return self._round
 
-    def settle(self, most: float, cost: float) -> None:
-        """Replaces what was held back by what was paid."""
-        left = self.held - most
-        self.held = left if left > ROUNDING else 0.0
-        self.spent += cost
+    def leave(self) -> None:
+        """One less is on the way."""
+        self.in_flight -= 1
         self._changed.set()
 
+    def shrink(self, ticket: int) -> None:
+        """The endpoint refused what came with this ticket, since it limits the rate."""
+        if ticket == self._round:
+            self._round += 1
+            self.width = max(1.0, min(self.width, self.in_flight) / 2)
 
-@dataclass
-class Held:
-    """What is held back of a budget for one call, whose attempts may be billed one by one."""
-
-    budget: Budget
-    most: float
-    _taken: bool = False
-
-    async def take(self) -> None:
-        """Holds it back. Raises StoppedError where the budget does not allow it."""
-        await self.budget.hold(self.most)
-        self._taken = True
-
-    async def lose(self) -> None:
-        """An attempt got no answer that could be read: it may be billed, so it counts at its most. Holds back anew."""
-        self.give_back(self.most)
-        await self.take()
-
-    def give_back(self, paid: float) -> None:
-        """Ends the hold; `paid` is what it came to."""
-        if self._taken:
-            self._taken = False
-            self.budget.settle(self.most, paid)
+    def grow(self) -> None:
+        """The endpoint answered."""
+        if self.width < self.most:
+            self.width = min(self.width + 1 / self.width, float(self.most))
 
 
 def jittered(seconds: float) -> float:

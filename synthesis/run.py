@@ -14,6 +14,8 @@ from synthesis.client import Caller
 from synthesis.flow_control import StoppedError
 from synthesis.ledger import Ledger
 from synthesis.question import Answer, Question
+from synthesis.standing import LeftOutError
+from warehouse.errors import ServiceError
 
 CHUNK = 512
 """Questions that are looked up in the ledger at once."""
@@ -49,11 +51,13 @@ async def run_questions(
     At most `in_flight` questions are asked at a time; `questions` is read no further than that and a chunk. What the
     ledger holds is answered without the network. Where the run is being stopped (`caller.stop`), the questions under
     way come to their end, those that would have to ask something new are left out, and no exception is raised.
-    The first other exception ends the work: what was done is still yielded, then it is raised.
+    The first other exception ends the work: nothing more is begun, what is under way comes to its end and is yielded,
+    then it is raised. One that leaves a model or an asker out (LeftOutError) leaves out its questions alone, and is
+    raised when all others are done.
     """
     work = _Running(iter(questions), caller, in_flight)
     try:
-        while work.broken is None:
+        while True:
             if answers := await work.recalled():
                 yield answers
             work.start()
@@ -65,6 +69,8 @@ async def run_questions(
         await work.call_off()
     if work.broken is not None:
         raise work.broken
+    if work.left_out:
+        raise ServiceError("; ".join(work.left_out))
 
 
 class _Running:
@@ -72,6 +78,7 @@ class _Running:
 
     def __init__(self, source: Iterator[Question], caller: Caller, in_flight: int) -> None:
         self.broken: BaseException | None = None
+        self.left_out: dict[str, None] = {}
         self._source = source
         self._caller = caller
         self._in_flight = in_flight
@@ -82,12 +89,16 @@ class _Running:
     @property
     def is_over(self) -> bool:
         """Whether nothing is under way and nothing more is to come."""
-        return not self._tasks and (self._exhausted or self._caller.stop.reason is not None)
+        return not self._tasks and (self._exhausted or self._is_ending)
+
+    @property
+    def _is_ending(self) -> bool:
+        return self.broken is not None or self._caller.stop.reason is not None
 
     async def recalled(self) -> list[Answer]:
         """What the ledger answers of the next chunk, where there is room for the rest of it."""
         enough = self._waiting or len(self._tasks) >= self._in_flight
-        if enough or self._exhausted or self._caller.stop.reason is not None:
+        if enough or self._exhausted or self._is_ending:
             return []
         chunk = await recall(self._source, self._caller.ledger)
         if chunk is None:
@@ -98,7 +109,7 @@ class _Running:
 
     def start(self) -> None:
         """Begins to ask as many as may be under way."""
-        while self._waiting and len(self._tasks) < self._in_flight:
+        while self._waiting and len(self._tasks) < self._in_flight and not self._is_ending:
             self._tasks.add(asyncio.ensure_future(_finish(self._waiting.popleft(), self._caller)))
 
     async def done(self) -> list[Answer]:
@@ -111,6 +122,8 @@ class _Running:
             error = task.exception()
             if error is None:
                 answers.append(task.result())
+            elif isinstance(error, LeftOutError):
+                self.left_out[str(error)] = None
             elif not isinstance(error, StoppedError):
                 self.broken = self.broken or error
         return answers
@@ -183,6 +196,11 @@ async def _outcomes(waiting: Waiting, caller: Caller) -> list[Outcome]:
     found = await asyncio.gather(*(caller.ask(call) for call in missing), return_exceptions=True)
     errors = [each for each in found if isinstance(each, BaseException)]
     if errors:
-        raise next((error for error in errors if not isinstance(error, StoppedError)), errors[0])
+        raise min(errors, key=_weight)
     replies = {call.key: each for call, each in zip(missing, found, strict=True) if not isinstance(each, BaseException)}
     return [waiting.kept.get(call.key) or replies[call.key] for call in waiting.calls]
+
+
+def _weight(error: BaseException) -> int:
+    """Of several errors the one that says most comes first."""
+    return 2 if isinstance(error, StoppedError) else int(isinstance(error, LeftOutError))

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthesis.flow_control import OPENS_AFTER, Breaker, Budget, DownError, Rate, Stop, StoppedError
+from synthesis.budget import Budget
+from synthesis.flow_control import OPENS_AFTER, Breaker, DownError, Rate, Stop, StoppedError
 
 
 class Jump(Stop):
