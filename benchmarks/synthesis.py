@@ -41,7 +41,7 @@ LABELER = {
     "name": "stub",
     "endpoint": "stub",
     "model": "stub",
-    "prompt": "verbalised",
+    "prompt": "verbalised_short",
     "method": "verbalised",
     "temperature": 0.7,
     "seed": 1,
@@ -70,7 +70,7 @@ class Side:
 
 
 def bodies(count: int) -> Iterator[dict[str, Any]]:
-    """The bodies of the requests: the package's prompt `verbalised`, with premises and hypotheses told by number."""
+    """The bodies of the requests: the package's prompt `verbalised_short`, with premises and hypotheses told by number."""
     from synthesis.elicit import estimates
     from synthesis.panel import Labeler
     from warehouse.records import PropositionText

@@ -83,36 +83,63 @@ class Desk:
         wanted = {call.key: call for call in reversed(calls)}
         orders, known, next_most = await self._in_turn(wanted)
         needed = {batch.local_id for batch in known if wanted.keys() & batch.lines.keys()}
-        if not orders and not needed and next_most is not None:
-            await self._caller.budget.hold(next_most)  # waits for what others hold, or ends the run
-            self._caller.budget.settle(next_most, 0.0)
+        if wanted and not orders and not needed:
+            await self._waited(next_most)
         work = [self._join(batch, wanted, batch.local_id in needed) for batch in known]
         found = await _all([*work, *(self._send(order) for order in orders)])
         return {key: failure for each in found for key, failure in each.items()}
 
+    async def _waited(self, next_most: float | None) -> None:
+        """Waits where nothing can be handed in: for the budget, or for those who ask the same at once."""
+        if next_most is None:
+            await self._caller.stop.pause(self._poll_s)
+            return
+        await self._caller.budget.hold(next_most)  # waits for what others hold, or ends the run
+        self._caller.budget.settle(next_most, 0.0)
+
     async def _in_turn(self, wanted: Mapping[str, Call]) -> tuple[list[_Order], list[SentBatch], float | None]:
-        """The orders for calls that nobody has handed in, written down; the batches that are known; and the most that
-        the first call costs for which the budget has no room."""
+        """The orders for calls that nobody has handed in or asks, written down; the batches that are known; and the
+        most that the first call costs for which the budget has no room."""
         turn = content_id("batches", self._endpoint)
         while not await self._ledger.lock(turn):
             await self._caller.stop.pause(POLL_S)
         try:
             known = await self._ledger.batches(self._endpoint)
             taken = {key for batch in known for key in batch.lines}
-            fresh: list[Call] = []
-            free = [call for call in wanted.values() if call.key not in taken]
-            for first in range(0, len(free), CHUNK):
-                chunk = free[first : first + CHUNK]
-                kept = await self._ledger.recall(chunk)
-                fresh.extend(call for call in chunk if call.key not in kept)
+            fresh = await self._unasked([call for call in wanted.values() if call.key not in taken])
             affordable, next_most = await self._affordable(fresh)
-            orders = await self._orders(affordable)
-            for order in orders:
-                await self._ledger.lock(order.batch.local_id)
-                await self._ledger.put_batch(order.batch)
+            written = [await self._written(order) for order in await self._orders(affordable)]
+            orders = [order for order in written if order is not None]
         finally:
             self._ledger.unlock(turn)
         return orders, known, next_most
+
+    async def _unasked(self, calls: Sequence[Call]) -> list[Call]:
+        """Those of the calls that have no reply and that nobody is asking."""
+        free: list[Call] = []
+        for first in range(0, len(calls), CHUNK):
+            chunk = calls[first : first + CHUNK]
+            keys = await self._ledger.unasked(chunk)
+            free.extend(call for call in chunk if call.key in keys)
+        return free
+
+    async def _written(self, order: _Order) -> _Order | None:
+        """The order, written down and locked, without the calls that somebody began to ask before it stood there."""
+        batch = order.batch
+        await self._ledger.lock(batch.local_id)
+        await self._ledger.put_batch(batch)
+        calls = await self._unasked(order.calls)
+        if len(calls) == len(order.calls):
+            return order
+        most = sum(map(self._most_of, calls))
+        self._caller.budget.settle(order.most - most, 0.0)
+        if not calls:
+            await self._ledger.remove_batch(batch)
+            self._ledger.unlock(batch.local_id)
+            return None
+        batch = replace(batch, lines={call.key: call.request_id for call in calls})
+        await self._ledger.put_batch(batch)
+        return _Order(batch, calls, most)
 
     async def _affordable(self, calls: Iterable[Call]) -> tuple[list[Call], float | None]:
         """The first calls, as many as the budget has room for; what they can cost is held back."""

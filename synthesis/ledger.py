@@ -15,10 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TypeAlias
 
 from pydantic import ValidationError
 
 from synthesis.call import Call, Reply
+from synthesis.flow_control import StoppedError
 from synthesis.panel import Prices
 from warehouse.errors import ServiceError
 from warehouse.records import now
@@ -58,7 +60,7 @@ class SentBatch:
 
     @property
     def sent(self) -> str:
-        """What was sent, as JSON: it never changes."""
+        """What is sent, as JSON."""
         return json.dumps(
             {"model": self.model, "structured": self.structured, "prices": self.prices, "lines": dict(self.lines)}
         )
@@ -90,6 +92,10 @@ class Store(ABC):
         """The replies that are there, as JSON, by key."""
 
     @abstractmethod
+    def read_beside_batches(self, keys: Collection[str]) -> tuple[dict[str, str], frozenset[str]]:
+        """The same, with the local ids of all batches that were there at the same moment. Often asked, so cheap."""
+
+    @abstractmethod
     def write(self, rows: Sequence[Row]) -> None:
         """Keep rows; of a key that is there already the first reply stays."""
 
@@ -110,8 +116,8 @@ class Store(ABC):
         """Forget a batch whose replies are kept."""
 
     @abstractmethod
-    def batches(self, endpoint: str) -> list[SentBatch]:
-        """The batches of an endpoint that are under way, the oldest first."""
+    def batches(self, endpoint: str | None) -> list[SentBatch]:
+        """The batches of an endpoint, or of all, that are under way, the oldest first."""
 
     @abstractmethod
     def close(self) -> None:
@@ -126,7 +132,9 @@ class Ledger:
         self._thread = thread
         self._asked: dict[str, asyncio.Event] = {}
         self._locked: set[str] = set()
-        self._gathered: list[tuple[_Work, asyncio.Future[Reply | bool | None]]] = []
+        self._batch_ids: frozenset[str] = frozenset()
+        self._batch_keys: set[str] = set()
+        self._gathered: list[tuple[_Work, asyncio.Future[_Found]]] = []
         self._pump: asyncio.Task[None] | None = None
 
     @classmethod
@@ -169,7 +177,7 @@ class Ledger:
         """The reply that is kept for the call, or None: then the caller, and nobody else, is to ask now.
 
         While another coroutine or process asks the same, it waits for that. Who got None must `keep` a reply or
-        `release` the call.
+        `release` the call. Raises StoppedError where a batch holds the call.
         """
         while True:
             if (other := self._asked.get(call.key)) is not None:
@@ -186,6 +194,8 @@ class Ledger:
             self._done(call.key)
             if isinstance(found, Reply):
                 return found
+            if found is _IN_BATCH:
+                raise StoppedError("a batch holds it")
             await asyncio.sleep(POLL_S)
 
     async def keep(self, call: Call, reply: Reply) -> Reply:
@@ -217,6 +227,15 @@ class Ledger:
         """Gives a reserved call back without a reply."""
         self._done(call.key)
         asyncio.ensure_future(self._hand_over(_Work(release=call.key))).add_done_callback(_forget)
+
+    async def unasked(self, calls: Sequence[Call]) -> set[str]:
+        """The keys of calls that have no reply, and that nobody, here or elsewhere, asks at this moment.
+
+        Who writes a batch down first and looks then knows that nobody else asks for what is left of it: whoever
+        reserves a call later sees the batch.
+        """
+        keys = [call.key for call in calls]
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._unasked, keys)
 
     async def put_batch(self, batch: SentBatch) -> None:
         """Keeps a batch that is handed in, or what is new about it."""
@@ -255,8 +274,8 @@ class Ledger:
         if (event := self._asked.pop(key, None)) is not None:
             event.set()
 
-    def _hand_over(self, work: _Work) -> asyncio.Future[Reply | bool | None]:
-        future: asyncio.Future[Reply | bool | None] = asyncio.get_running_loop().create_future()
+    def _hand_over(self, work: _Work) -> asyncio.Future[_Found]:
+        future: asyncio.Future[_Found] = asyncio.get_running_loop().create_future()
         self._gathered.append((work, future))
         if self._pump is None or self._pump.done():
             self._pump = asyncio.ensure_future(self._empty())
@@ -280,8 +299,9 @@ class Ledger:
                 if not future.done():
                     future.set_result(result)
 
-    def _exchange(self, group: Sequence[_Work]) -> list[Reply | bool | None]:
-        """Writes first, then answers reservations: a reply, True (ours to ask) or False (somebody else is asking)."""
+    def _exchange(self, group: Sequence[_Work]) -> list[_Found]:
+        """Writes first, then answers reservations: a reply, True (ours to ask), False (somebody else is asking) or
+        _IN_BATCH."""
         rows = [work.keep for work in group if work.keep is not None]
         self._write(rows)
         wanted = [work.reserve for work in group if work.reserve is not None]
@@ -289,10 +309,30 @@ class Ledger:
         self._store.unlock([row.key for row in rows] + released)
         # Locked before it is read: whoever held the lock until now has written its reply before giving it back.
         locked = self._store.lock(wanted) if wanted else set()
-        found = self._recall(wanted) if wanted else {}
+        found = self._recall_beside_batches(wanted) if wanted else {}
         # Who was called off while its reservation was on the way released it in the same group.
         self._store.unlock(locked & (found.keys() | released))
         return [_result(work, found, locked) for work in group]
+
+    def _recall_beside_batches(self, keys: Collection[str]) -> dict[str, _Found]:
+        """What is kept of these calls: replies, and _IN_BATCH where one is to come by a batch."""
+        while True:
+            texts, ids = self._store.read_beside_batches(keys)
+            if ids == self._batch_ids:
+                break
+            # Read again afterwards: a batch that was taken in meanwhile has left replies.
+            batches = self._store.batches(None)
+            self._batch_ids = frozenset(batch.local_id for batch in batches)
+            self._batch_keys = {key for batch in batches for key in batch.lines}
+        held: dict[str, _Found] = {key: _IN_BATCH for key in keys if key in self._batch_keys}
+        return held | {key: self._reply(text) for key, text in texts.items()}
+
+    def _unasked(self, keys: Collection[str]) -> set[str]:
+        locked = self._store.lock([key for key in keys if key not in self._asked])
+        try:
+            return locked - self._store.read(locked).keys()
+        finally:
+            self._store.unlock(locked)
 
     def _write(self, rows: Sequence[Row]) -> None:
         if rows:
@@ -309,6 +349,14 @@ class Ledger:
             raise ServiceError(f"ledger {self._store.name}: cannot be read ({first}); move it away") from error
 
 
+class _InBatch:
+    """Says that a batch under way holds a call."""
+
+
+_IN_BATCH = _InBatch()
+_Found: TypeAlias = Reply | _InBatch | bool | None
+
+
 @dataclass(frozen=True, slots=True)
 class _Work:
     """One of: keep a row, reserve a key, release a key."""
@@ -318,13 +366,13 @@ class _Work:
     release: str | None = None
 
 
-def _result(work: _Work, found: Mapping[str, Reply], locked: Collection[str]) -> Reply | bool | None:
+def _result(work: _Work, found: Mapping[str, _Found], locked: Collection[str]) -> _Found:
     if work.reserve is None:
         return None
     return found.get(work.reserve) or work.reserve in locked
 
 
-def _forget(future: asyncio.Future[Reply | bool | None]) -> None:
+def _forget(future: asyncio.Future[_Found]) -> None:
     """A release that fails is no loss: the lock ends with the process."""
     if not future.cancelled():
         future.exception()

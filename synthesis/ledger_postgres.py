@@ -49,6 +49,17 @@ class PostgresStore(Store):
         query: LiteralString = "select key, reply from odds_ledger.replies where key = any(%s)"
         return self._safely(lambda: dict(self._connection.execute(query, [list(keys)]).fetchall()))
 
+    def read_beside_batches(self, keys: Collection[str]) -> tuple[dict[str, str], frozenset[str]]:
+        """See Store."""
+        query: LiteralString = (
+            "select key, reply from odds_ledger.replies where key = any(%s) "
+            "union all select local_id, null from odds_ledger.batches"
+        )
+        rows = self._safely(lambda: self._connection.execute(query, [list(keys)]).fetchall())
+        return {key: reply for key, reply in rows if reply is not None}, frozenset(
+            key for key, reply in rows if reply is None
+        )
+
     def write(self, rows: Sequence[Row]) -> None:
         """See Store."""
         columns = [[getattr(row, name) for row in rows] for name in ("key", "endpoint", "model", "reply", "created_at")]
@@ -78,7 +89,7 @@ class PostgresStore(Store):
         """See Store."""
         statement: LiteralString = (
             "insert into odds_ledger.batches values (%s, %s, %s, %s, %s) "
-            "on conflict (local_id) do update set batch_id = excluded.batch_id"
+            "on conflict (local_id) do update set batch_id = excluded.batch_id, sent = excluded.sent"
         )
         row = [batch.local_id, batch.endpoint, batch.batch_id, batch.sent, batch.created_at]
         self._safely(lambda: self._connection.execute(statement, row))
@@ -89,13 +100,13 @@ class PostgresStore(Store):
             lambda: self._connection.execute("delete from odds_ledger.batches where local_id = %s", [local_id])
         )
 
-    def batches(self, endpoint: str) -> list[SentBatch]:
+    def batches(self, endpoint: str | None) -> list[SentBatch]:
         """See Store."""
         query: LiteralString = (
-            "select local_id, endpoint, batch_id, sent, created_at from odds_ledger.batches where endpoint = %s "
-            "order by 5, 1"
+            "select local_id, endpoint, batch_id, sent, created_at from odds_ledger.batches "
+            "where %s in (endpoint, '') order by created_at, local_id"
         )
-        rows = self._safely(lambda: self._connection.execute(query, [endpoint]).fetchall())
+        rows = self._safely(lambda: self._connection.execute(query, [endpoint or ""]).fetchall())
         return [SentBatch.of_row(*row) for row in rows]
 
     def close(self) -> None:

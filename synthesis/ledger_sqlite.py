@@ -32,6 +32,7 @@ _TABLES = (
 )
 # One statement a group: each step of a statement gives the interpreter's lock away, and gets it back late under load.
 _READ = "select json_group_object(key, reply) from replies where key in (select value from json_each(?))"
+_READ_BESIDE_BATCHES = f"select ({_READ}), (select json_group_array(local_id) from batches)"
 _WRITE = """
 insert or ignore into replies
 select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from json_each(?)
@@ -66,6 +67,15 @@ class SqliteStore(Store):
 
         return self._safely(do, "cannot be read", "move the file away")
 
+    def read_beside_batches(self, keys: Collection[str]) -> tuple[dict[str, str], frozenset[str]]:
+        """See Store."""
+
+        def do() -> tuple[dict[str, str], frozenset[str]]:
+            found, ids = self._connection.execute(_READ_BESIDE_BATCHES, [json.dumps(list(keys))]).fetchone()
+            return json.loads(found), frozenset(json.loads(ids))
+
+        return self._safely(do, "cannot be read", "move the file away")
+
     def write(self, rows: Sequence[Row]) -> None:
         """See Store. Raises ServiceError where the disk is full or the file cannot be written."""
         values = [[row.key, row.endpoint, row.model, row.reply, row.created_at] for row in rows]
@@ -89,12 +99,12 @@ class SqliteStore(Store):
         """See Store."""
         self._change("delete from batches where local_id = ?", [local_id])
 
-    def batches(self, endpoint: str) -> list[SentBatch]:
+    def batches(self, endpoint: str | None) -> list[SentBatch]:
         """See Store."""
-        query = "select local_id, endpoint, batch_id, sent, created_at from batches where endpoint = ? order by 5, 1"
+        query = "select * from batches where ? in (endpoint, '') order by created_at, local_id"
 
         def do() -> list[SentBatch]:
-            rows = self._connection.execute(query, [endpoint]).fetchall()
+            rows = self._connection.execute(query, [endpoint or ""]).fetchall()
             return [SentBatch.of_row(*row) for row in rows]
 
         return self._safely(do, "cannot be read", "move the file away")

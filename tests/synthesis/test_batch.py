@@ -6,8 +6,10 @@ import json
 import random
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
@@ -27,6 +29,7 @@ from synthesis.panel import Endpoint, Labeler
 from synthesis.question import Question
 from synthesis.run import run_questions
 from tests.synthesis.batch_stub import Answered, BatchStub, Body, batch_stub
+from tests.synthesis.faulty_endpoint import answers, faulty
 from warehouse.errors import InputError, ServiceError
 from warehouse.records import Estimate, PropositionText, Record, Request, now, proposition_id
 
@@ -240,6 +243,53 @@ def test_two_runs_at_a_time_ask_everything_once(ledger: Path) -> None:
         assert [other.wait(timeout=60) for other in others] == [0, 0]
         assert set(stub.asked.values()) == {1}
     assert len(mine.estimates) == COUNT
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def shared(request: pytest.FixtureRequest, ledger: Path) -> Path | str:
+    return ledger if request.param == "sqlite" else str(request.getfixturevalue("database"))
+
+
+@pytest.mark.parametrize("count", [4, 16])
+@pytest.mark.parametrize("first", ["plain", "batch"])
+def test_a_run_with_batches_and_one_without_at_a_time_ask_everything_once(
+    shared: Path | str, first: str, count: int
+) -> None:
+    """The run without asks 8 at a time, each of which takes a while; the batch takes longer than all of them."""
+    asked: list[str] = []
+    good = answers('{"probability": 0.5}', after_s=0.4)
+
+    def play(handler: Any) -> None:
+        asked.append(json.dumps(handler.body["messages"]))
+        good(handler)
+
+    def sure(body: Body) -> Answered:
+        asked.append(json.dumps(body["messages"]))
+        return 200, completion('{"probability": 0.5}')
+
+    with faulty(play) as slow, batch_stub(sure, polls=100) as stub, ThreadPoolExecutor() as threads:
+        runs = {"plain": (slow.url, False), "batch": (stub.url, True)}
+        going = {}
+        for name in (first, *(runs.keys() - {first})):
+            url, batch = runs[name]
+            going[name] = threads.submit(run, url, shared, count, batch=batch)
+            until(lambda: bool(asked))
+        plain, batch_run = going["plain"].result(60), going["batch"].result(60)
+    assert len(asked) == len(set(asked)) == count
+    assert len(batch_run.estimates) == count
+    assert all(value == 0.5 for value in (plain.estimates | batch_run.estimates).values())
+    assert len(plain.estimates) < count or first == "plain"
+    if (first, count) == ("plain", 16):
+        assert 8 <= len(plain.estimates) < 16, "what was not asked yet is left to the batch"
+    assert not known_batches(shared)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if holds():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never came to that")
 
 
 def test_two_streams_of_one_run_ask_everything_once(ledger: Path) -> None:

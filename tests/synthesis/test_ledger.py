@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from synthesis.call import About, Call, Reply
+from synthesis.flow_control import StoppedError
 from synthesis.ledger import Ledger, Row, SentBatch
 from warehouse.errors import InputError, ServiceError
 
@@ -27,6 +28,7 @@ ABOUT = About(purpose="elicit", asker="a", subject_id="s", prompt="p", prompt_ve
 
 WRITER = """
 import asyncio, sys
+from synthesis.flow_control import StoppedError
 from synthesis.ledger import Ledger
 from tests.synthesis.test_ledger import call, Reply
 
@@ -42,6 +44,7 @@ with Ledger.open(sys.argv[1]) as ledger:
 
 HOLDER = """
 import asyncio, sys
+from synthesis.flow_control import StoppedError
 from synthesis.ledger import Ledger
 from tests.synthesis.test_ledger import call, Reply
 
@@ -332,6 +335,48 @@ def test_batches_under_way_are_known_until_they_are_forgotten(where: str) -> Non
             for _ in range(2):
                 await other.remove_batch(old)
         assert await ledger.batches("e") == [replace(new, batch_id="theirs")]
+
+    using(where, do)
+
+
+def test_what_a_batch_holds_is_not_asked_until_it_is_taken_in(where: str) -> None:
+    async def do(ledger: Ledger) -> None:
+        keys = [call(name).key for name in "abc"]
+        handed_in = batch("a", lines=dict.fromkeys(keys, "r"))
+        assert await ledger.reserve(call("d")) is None
+        with Ledger.open(where) as other:
+            await other.put_batch(handed_in)
+            for name in "ab":
+                with pytest.raises(StoppedError, match="a batch holds it"):
+                    await ledger.reserve(call(name))
+            assert await other.unasked([call(name) for name in "abcd"]) == set(keys)
+            await other.keep_all("e", "m", {keys[0]: reply("came"), keys[1]: reply("too")})
+            assert await ledger.reserve(call("a")) == reply("came")
+            await other.remove_batch(handed_in)
+            assert await other.unasked([call(name) for name in "abcd"]) == {keys[2]}
+        assert await ledger.reserve(call("b")) == reply("too")
+        assert await ledger.reserve(call("c")) is None
+        assert await ledger.unasked([call(name) for name in "abcd"]) == set()
+
+    using(where, do)
+
+
+def test_a_batch_that_is_taken_in_while_it_is_looked_up_is_not_asked_again(where: str) -> None:
+    async def do(ledger: Ledger) -> None:
+        handed_in = batch("a", lines={call("a").key: "r"})
+        with Ledger.open(where) as other:
+            await other.put_batch(handed_in)
+            look = ledger._store.batches
+
+            def late(endpoint: str | None) -> list[SentBatch]:
+                other._thread.submit(
+                    other._store.write, [Row(call("a").key, "e", "m", '{"text": "came"}', "")]
+                ).result()
+                other._thread.submit(other._store.remove_batch, handed_in.local_id).result()
+                return look(endpoint)
+
+            ledger._store.batches = late  # type: ignore[method-assign]
+            assert await ledger.reserve(call("a")) == reply("came")
 
     using(where, do)
 
