@@ -13,9 +13,9 @@ import pytest
 
 from synthesis.call import About, Call
 from synthesis.compare import comparisons
-from synthesis.derive import ANSWER_OF_KIND, derivations
+from synthesis.derive import derivations
 from synthesis.elicit import estimates
-from synthesis.judge import ANSWER_OF_MODE, verdicts
+from synthesis.judge import verdicts
 from synthesis.panel import DerivedKind, Judge, Labeler, Proposer
 from synthesis.propose import proposals
 from synthesis.question import Question
@@ -68,6 +68,15 @@ ANSWER_OF_METHOD: dict[Method, Answer] = {
     "mean_of_samples": "scale20",
     "pairwise": "which",
 }
+ANSWER_OF_KIND: dict[DerivedKind, Answer] = {
+    "strengthened": "updates",
+    "weakened": "updates",
+    "negation": "variants",
+    "paraphrase": "variants",
+    "conjunction": "conjunction",
+    "rewritten": "rewriting",
+}
+ANSWER_OF_MODE: dict[JudgeMode, Answer] = {"confidence": "confidences", "keep_drop": "keep_drop"}
 Ask = Callable[[Path], Iterator[Question]]
 
 
