@@ -8,16 +8,17 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.asking import Limits, Work, ask
+from flows.asking import Limits, Work, ask, check_prices
 from flows.outcome import Outcome
 from flows.services import writing
 from flows.settings import Settings, load_settings
 from synthesis.compare import comparisons
 from synthesis.elicit import estimates
-from synthesis.panel import Labeler, labeler_version
+from synthesis.panel import Labeler
 from synthesis.question import Question
-from synthesis.render import load_prompt
+from synthesis.versions import labeler_prompt, labeler_row, labeler_version
 from warehouse.connect import Warehouse
+from warehouse.labelers import renew_panel
 from warehouse.pending import count_comparisons, count_estimates, pending_comparisons, pending_estimates
 
 STAGE = "elicit"
@@ -27,22 +28,26 @@ STAGE = "elicit"
 def elicit(config: Path | None = None, max_cost: float | None = None, batch: bool = False) -> Outcome:
     """Elicit the estimates that are missing. A reply without a probability is a refusal with its reason, never a guess.
 
+    The labelers of the settings are from now on those in use: they make up the panel, see the table `labelers`.
     `max_cost` is what the run may cost, in the currency of the prices; `batch` asks through the batch interface.
     Raises `InputError` for settings that cannot be used and `ServiceError` where an endpoint does not answer; what was
     estimated until then is kept.
     """
     settings = load_settings(config)
     with writing(settings) as warehouse:
-        return ask(settings, warehouse, STAGE, work(settings, warehouse), Limits(max_cost, batch))
+        pending, limits = work(settings, warehouse), Limits(max_cost, batch)
+        check_prices(settings, [each for each in pending if each.count], limits)
+        renew_panel(warehouse, [labeler_row(labeler) for labeler in settings.labelers])
+        return ask(settings, warehouse, STAGE, pending, limits)
 
 
 def work(settings: Settings, warehouse: Warehouse) -> list[Work]:
-    """What each labeler is still to be asked."""
+    """What each labeler is still to be asked. Raises `InputError` for a prompt that does not fit, pending or not."""
     return [_of(labeler, warehouse) for labeler in settings.labelers]
 
 
 def _of(labeler: Labeler, warehouse: Warehouse) -> Work:
-    name, version = labeler.name, labeler_version(labeler, load_prompt(labeler.prompt))
+    name, version = labeler.name, labeler_version(labeler, labeler_prompt(labeler))
     if labeler.method == "pairwise":
         count = count_comparisons(warehouse, name, version, labeler.compared_with)
         return Work(labeler, count, partial(_compare, warehouse, labeler, version))

@@ -12,9 +12,8 @@ from flows.outcome import Outcome
 from flows.services import writing
 from flows.settings import Settings, load_settings
 from synthesis.judge import verdicts
-from synthesis.panel import judge_version
 from synthesis.question import Question
-from synthesis.render import load_prompt
+from synthesis.versions import judge_prompts, judge_version
 from warehouse.connect import Warehouse
 from warehouse.pending import count_disagreements, pending_disagreements
 
@@ -34,9 +33,9 @@ def judge(config: Path | None = None, max_cost: float | None = None, batch: bool
 
 
 def work(settings: Settings, warehouse: Warehouse) -> list[Work]:
-    """What the judge is still to be asked."""
+    """What the judge is still to be asked. Raises `InputError` for a prompt that does not fit, pending or not."""
     asker = settings.judge
-    version = judge_version(asker, load_prompt(asker.prompt_name), load_prompt(asker.summary_prompt))
+    version = judge_version(asker, *judge_prompts(asker))
     labelers = [labeler.name for labeler in settings.labelers]
     which = (asker.name, version, asker.threshold, labelers)
 

@@ -12,10 +12,11 @@ from flows.outcome import Outcome
 from flows.services import writing
 from flows.settings import Settings, load_settings
 from synthesis.derive import derivations
-from synthesis.panel import DerivedKind, Proposer
+from synthesis.panel import DerivedKind, MadeKind, Proposer
 from synthesis.propose import proposals
 from synthesis.question import Question
-from synthesis.render import load_prompt
+from synthesis.render import Prompt
+from synthesis.versions import proposer_prompt, proposer_version
 from warehouse.connect import Warehouse
 from warehouse.pending import count_parents, count_premises, pending_parents, pending_premises
 from warehouse.records import Split, split_of
@@ -52,15 +53,15 @@ def hypotheses(settings: Settings, warehouse: Warehouse) -> list[Work]:
     proposer = settings.proposer
     if "proposed" not in proposer.kinds:
         return []
-    which = (proposer.name, proposer.model, load_prompt(proposer.prompt).revision)
+    which = _asker(proposer, "proposed", proposer_prompt(proposer, "proposed"))
 
     def split(premise: str) -> Split:
         return split_of(premise, settings.splits.train, settings.splits.dev)
 
     def questions() -> Iterator[Question]:
-        return proposals(pending_premises(warehouse, *which), proposer, split)
+        return proposals(pending_premises(warehouse, **which), proposer, split)
 
-    return [Work(proposer, count_premises(warehouse, *which), questions, what="proposed")]
+    return [Work(proposer, count_premises(warehouse, **which), questions, what="proposed")]
 
 
 def derived(settings: Settings, warehouse: Warehouse) -> list[Work]:
@@ -70,10 +71,21 @@ def derived(settings: Settings, warehouse: Warehouse) -> list[Work]:
 
 
 def _derived(warehouse: Warehouse, proposer: Proposer, kind: DerivedKind) -> Work:
-    prompt = load_prompt(proposer.prompt_of(kind))
-    which = {"asker": proposer.name, "model": proposer.model, "prompt": prompt.name, "prompt_version": prompt.revision}
+    prompt = proposer_prompt(proposer, kind)
+    which = _asker(proposer, kind, prompt) | {"prompt": prompt.name}
 
     def questions() -> Iterator[Question]:
         return derivations(pending_parents(warehouse, kind, **which), proposer, kind)
 
     return Work(proposer, count_parents(warehouse, kind, **which), questions, what=kind)
+
+
+def _asker(proposer: Proposer, kind: MadeKind, prompt: Prompt) -> dict[str, str]:
+    """Who asks for a kind, in which version, and what told that before requests had one."""
+    version = proposer_version(proposer, kind, prompt)
+    return {
+        "asker": proposer.name,
+        "asker_version": version,
+        "model": proposer.model,
+        "prompt_version": prompt.revision,
+    }

@@ -23,6 +23,7 @@ from training.evaluation.report import (
 from training.levels import quantile
 from warehouse.agreement.selection import Selection
 from warehouse.connect import Warehouse
+from warehouse.labelers import panel_versions
 from warehouse.queries import counts, current_agreement, current_estimates, labeler_answers, valid_judgments
 from warehouse.records import Agreement, Dataset, Estimate, Evaluation, Model, Score, now
 from warehouse.shards import read_split
@@ -83,12 +84,13 @@ def _stages(warehouse: Warehouse) -> list[Stage]:
 
 
 def _agreement(warehouse: Warehouse) -> list[Agreement]:
-    """The figures of the valid judgments, alpha by slice, and how the newest version of each labeler goes with them."""
+    """The figures of the valid judgments, alpha by slice, and how the version in use of each labeler goes with them."""
     figures = current_agreement(warehouse)
     scope = Selection().scope
+    panel = {f"labeler {labeler}, version {version}, {scope}" for labeler, version in panel_versions(warehouse)}
     newest: dict[str, Agreement] = {}
     for each in sorted(figures, key=lambda figure: figure.created_at):
-        if (each.metric, each.slice) == ("pearson_with_mean_judgment", "all") and each.scope.endswith(scope):
+        if (each.metric, each.slice) == ("pearson_with_mean_judgment", "all") and each.scope in panel:
             name = each.scope.partition(",")[0]
             newest[name] = each.model_copy(update={"scope": name})
     labelers = [newest[name] for name in sorted(newest)]

@@ -32,6 +32,7 @@ class About:
     subject_id: str
     prompt: str
     prompt_version: str
+    asker_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,7 @@ def call_for(
     warmer: float = 0.0,
     count: int = 1,
     top_logprobs: int | None = None,
+    asker_version: str | None = None,
 ) -> Call:
     """The call of a try or sample: each has another seed, and a temperature that rises by `warmer`, at most to 1.
 
@@ -189,7 +191,7 @@ def call_for(
         model=asker.model,
         messages=messages(prompt, values),
         max_tokens=None if "max_tokens" in asker.omit else asker.max_tokens,
-        about=About(purpose, asker.name, subject_id, prompt.name, prompt.revision),
+        about=About(purpose, asker.name, subject_id, prompt.name, prompt.revision, asker_version),
         temperature=None if "temperature" in asker.omit else temperature,
         seed=None if "seed" in asker.omit else seed_for(asker.seed, subject_id, question, number),
         top_logprobs=top_logprobs,
@@ -235,6 +237,7 @@ def request_row(call: Call, outcome: Outcome, reason: str | None) -> Request:
         latency_s=reply.latency_s if reply else None,
         cached=shared,
         call_key=call.key,
+        asker_version=about.asker_version,
     )
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from synthesis.call import Call, Reply, call_for
-from synthesis.panel import Labeler, labeler_version
+from synthesis.panel import Labeler
 from synthesis.parse import Read, Reason, parse_field, whole_number
 from synthesis.question import Answer, Question, together, until_read
-from synthesis.render import ANSWERS_OF_METHOD, Prompt, prompt_for
+from synthesis.render import Prompt
+from synthesis.versions import labeler_prompt, labeler_version
 from warehouse.records import Comparison, Pair, PropositionText, content_id
 
 ORDERS_DISAGREE = "orders_disagree"
@@ -26,7 +27,7 @@ def comparisons(pairs: Iterable[Pair], labeler: Labeler) -> Iterator[Question]:
 
     Raises InputError where the prompt does not ask which is more likely.
     """
-    prompt = prompt_for(labeler.prompt, "the method pairwise", ANSWERS_OF_METHOD["pairwise"])
+    prompt = labeler_prompt(labeler)
     version = labeler_version(labeler, prompt)
     return (_compare(pair, labeler, prompt, version) for pair in pairs)
 

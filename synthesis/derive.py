@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 from synthesis.call import Call, Reply, call_for
 from synthesis.dedup import bare
@@ -24,18 +24,9 @@ from synthesis.propose import (
 )
 from synthesis.question import Answer, Question, until_read
 from synthesis.render import Answer as AnswerKind
-from synthesis.render import Prompt, prompt_for
+from synthesis.render import Prompt
+from synthesis.versions import proposer_prompt, proposer_version
 from warehouse.records import Drop, Parent, Premise, Proposition, Record, normalise, premise_id, proposition_id
-
-ANSWER_OF_KIND: Mapping[DerivedKind, AnswerKind] = {
-    "strengthened": "updates",
-    "weakened": "updates",
-    "negation": "variants",
-    "paraphrase": "variants",
-    "conjunction": "conjunction",
-    "rewritten": "rewriting",
-}
-_SEVERAL: frozenset[DerivedKind] = frozenset({"strengthened", "weakened", "paraphrase"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +50,7 @@ class _Why:
     kept_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Task:
     """What is asked of every parent: the kind, by whom, with which prompt, and the texts of the prompt's examples."""
 
@@ -70,7 +61,11 @@ class _Task:
 
     @property
     def count(self) -> int:
-        return self.proposer.per_proposition if self.kind in _SEVERAL else 1
+        return self.proposer.count_of(self.kind)
+
+    @cached_property
+    def version(self) -> str:
+        return proposer_version(self.proposer, self.kind, self.prompt)
 
 
 def derivations(parents: Iterable[Parent], proposer: Proposer, kind: DerivedKind) -> Iterator[Question]:
@@ -83,7 +78,7 @@ def derivations(parents: Iterable[Parent], proposer: Proposer, kind: DerivedKind
 
     Raises InputError where the prompt asks for something else.
     """
-    prompt = prompt_for(proposer.prompt_of(kind), f"the kind {kind}", [ANSWER_OF_KIND[kind]])
+    prompt = proposer_prompt(proposer, kind)
     read = [_read(prompt.answer, Reply(text=example.reply)).value or [] for example in prompt.examples]
     task = _Task(kind, proposer, prompt, frozenset(bare(each.text) for one in read for each in one))
     return (_one(parent, task) for parent in parents if kind != "conjunction" or parent.other is not None)
@@ -112,6 +107,7 @@ def _call(parent: Parent, task: _Task, number: int) -> Call:
         number=number,
         warmer=WARMER,
         count=task.count,
+        asker_version=task.version,
     )
 
 

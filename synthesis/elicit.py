@@ -9,10 +9,11 @@ from operator import itemgetter
 from statistics import fmean
 
 from synthesis.call import Call, Reply, call_for
-from synthesis.panel import Labeler, labeler_version
+from synthesis.panel import Labeler
 from synthesis.parse import Read, Reason, parse_number, parse_yes_no, thinking_of
 from synthesis.question import MAX_TRIES, Answer, Question, together, until_read
-from synthesis.render import ANSWERS_OF_METHOD, Prompt, prompt_for
+from synthesis.render import Prompt
+from synthesis.versions import labeler_prompt, labeler_version
 from warehouse.errors import InputError
 from warehouse.records import Estimate, PropositionText, content_id
 
@@ -32,7 +33,7 @@ def estimates(propositions: Iterable[PropositionText], labeler: Labeler) -> Iter
     """
     if labeler.method == "pairwise":
         raise InputError(f"labeler {labeler.name}: the method pairwise compares propositions, it gives no estimates")
-    prompt = prompt_for(labeler.prompt, f"the method {labeler.method}", ANSWERS_OF_METHOD[labeler.method])
+    prompt = labeler_prompt(labeler)
     version = labeler_version(labeler, prompt)
     ask = _mean if labeler.method == "mean_of_samples" else _single
     return (ask(proposition, labeler, prompt, version) for proposition in propositions)

@@ -12,14 +12,13 @@ from functools import partial
 from typing import Any
 
 from synthesis.call import Call, Outcome, Reply, call_for
-from synthesis.panel import Judge, judge_version
+from synthesis.panel import Judge
 from synthesis.parse import Read, Reason, number_of, parse_field, parse_text, whole_number
 from synthesis.question import Answer, Question, Tried, together, until_read
-from synthesis.render import Answer as AnswerKind
-from synthesis.render import Prompt, prompt_for
+from synthesis.render import Prompt
+from synthesis.versions import judge_prompts, judge_version
 from warehouse.records import Disagreement, JudgeMode, PanelAnswer, PropositionText, Verdict, content_id, normalise
 
-ANSWER_OF_MODE: Mapping[JudgeMode, AnswerKind] = {"confidence": "confidences", "keep_drop": "keep_drop"}
 _CONFIDENCE_OF_VERDICT = {"keep": 1.0, "drop": 0.0}
 _WARMER = 0.3
 
@@ -45,8 +44,7 @@ def verdicts(disagreements: Iterable[Disagreement], judge: Judge) -> Iterator[Qu
 
     Raises InputError where a prompt does not ask for what the mode reads.
     """
-    prompt = prompt_for(judge.prompt_name, f"the mode {judge.mode} of a judge", [ANSWER_OF_MODE[judge.mode]])
-    summary_prompt = prompt_for(judge.summary_prompt, "summary_prompt of a judge", ["summary"])
+    prompt, summary_prompt = judge_prompts(judge)
     asked = _Asked(judge, prompt, summary_prompt, judge_version(judge, prompt, summary_prompt))
     return (_judge(disagreement, asked) for disagreement in disagreements)
 

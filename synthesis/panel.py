@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import to_json
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from synthesis.render import Prompt
-from warehouse.records import Count, JudgeMode, Method, Probability, Share, Text, content_id
+from warehouse.records import Count, JudgeMode, Method, Probability, Share, Text
 
 EMBEDDED: Literal["embedded"] = "embedded"
 LOCAL_MODEL = "SmolLM2-135M-Instruct"
@@ -25,6 +23,8 @@ DerivedKind = Literal["strengthened", "weakened", "negation", "paraphrase", "con
 MadeKind = Literal["proposed", DerivedKind]
 
 NEIGHBOURS = 2
+SEVERAL: frozenset[MadeKind] = frozenset({"strengthened", "weakened", "paraphrase"})
+"""What a proposition has several of, each in one request."""
 
 PROMPTS_OF_KIND: Mapping[DerivedKind, str] = {
     "strengthened": "strengthen",
@@ -177,11 +177,12 @@ class Proposer(Asker):
     temperature: Temperature | None = 0.8
     max_tokens: Positive = 512
 
-    @field_validator("targets")
+    @field_validator("targets", "kinds")
     @classmethod
-    def _targets_differ(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+    def _entries_differ(cls, value: tuple[Hashable, ...], info: ValidationInfo) -> tuple[Hashable, ...]:
         if len(set(value)) != len(value):
-            raise ValueError("the target probabilities must differ from each other")
+            named = "target probabilities" if info.field_name == "targets" else "kinds"
+            raise ValueError(f"the {named} must differ from each other")
         return value
 
     def with_prompts(self, place: Callable[[str], str]) -> Proposer:
@@ -192,6 +193,12 @@ class Proposer(Asker):
     def prompt_of(self, kind: MadeKind) -> str:
         """The prompt that writes propositions of this kind."""
         return self.prompt if kind == "proposed" else self.prompts.get(kind, PROMPTS_OF_KIND[kind])
+
+    def count_of(self, kind: MadeKind) -> int:
+        """How many texts of this kind a request asks for."""
+        if kind == "proposed":
+            return self.per_target
+        return self.per_proposition if kind in SEVERAL else 1
 
 
 class Judge(Asker):
@@ -226,25 +233,6 @@ def prices_of(endpoint: Endpoint, asker: Asker | None) -> Prices:
         endpoint.price_in if price_in is None else price_in,
         endpoint.price_out if price_out is None else price_out,
     )
-
-
-def labeler_version(labeler: Labeler, prompt: Prompt) -> str:
-    """The id of everything that changes what the labeler is asked: model, method, prompt text and sampling.
-
-    The labeler's name, endpoint, prices and limits are left out: the same model elsewhere is the same version.
-    """
-    settings = {"model": labeler.model, "method": labeler.method, **labeler.sampling, "samples": labeler.samples}
-    return content_id("labeler", _as_text(settings | labeler.further), prompt.revision)
-
-
-def judge_version(judge: Judge, prompt: Prompt, summary_prompt: Prompt) -> str:
-    """The id of everything that changes what the judge is asked."""
-    settings = {"model": judge.model, "mode": judge.mode, **judge.sampling, "summarise_above": judge.summarise_above}
-    return content_id("judge", _as_text(settings | judge.further), prompt.revision, summary_prompt.revision)
-
-
-def _as_text(settings: Mapping[str, Any]) -> str:
-    return to_json(settings).decode()
 
 
 DEFAULT_ENDPOINT = Endpoint(

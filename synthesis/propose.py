@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -12,7 +12,8 @@ from synthesis.dedup import Standing, bare
 from synthesis.panel import Proposer
 from synthesis.parse import Read, parse_texts
 from synthesis.question import Answer, Question, Tried, together, until_read
-from synthesis.render import Prompt, likelihood, percent, prompt_for
+from synthesis.render import Prompt, likelihood, percent
+from synthesis.versions import proposer_prompt, proposer_version
 from warehouse.records import (
     Drop,
     Premise,
@@ -57,6 +58,16 @@ class Written:
     hypotheses: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is the same for every premise: who is asked in which version, the prompt, the texts of its examples."""
+
+    proposer: Proposer
+    prompt: Prompt
+    version: str
+    shown: frozenset[str]
+
+
 def proposals(
     premises: Iterable[PremiseToPropose], proposer: Proposer, split: Callable[[str], Split] = split_of
 ) -> Iterator[Question]:
@@ -68,19 +79,21 @@ def proposals(
 
     Raises InputError where the prompt does not ask for hypotheses.
     """
-    prompt = prompt_for(proposer.prompt, "the kind proposed", ["hypotheses"])
-    shown = shown_in(prompt, "hypotheses")
-    return (_one(asked, proposer, prompt, shown, split(asked.premise.premise_id)) for asked in premises)
+    prompt = proposer_prompt(proposer, "proposed")
+    task = _Task(proposer, prompt, proposer_version(proposer, "proposed", prompt), shown_in(prompt, "hypotheses"))
+    return (_one(asked, task, split(asked.premise.premise_id)) for asked in premises)
 
 
-def _one(asked: PremiseToPropose, proposer: Proposer, prompt: Prompt, shown: frozenset[str], split: Split) -> Question:
-    premise = asked.premise
-    calls = [partial(_call, premise, target, proposer, prompt) for target in proposer.targets]
+def _one(asked: PremiseToPropose, task: _Task, split: Split) -> Question:
+    premise, proposer = asked.premise, task.proposer
+    calls = [partial(_call, premise, target, task) for target in proposer.targets]
     tried = yield from together([until_read(call_of, _read) for call_of in calls])
     requests = [request for each in tried for request in each.requests]
     written = [one for target, each in zip(proposer.targets, tried, strict=True) if (one := _written(target, each))]
     standing = Standing(asked.known, proposer.near_duplicates)
-    propositions, drops = select(premise, written, proposer, split=split, shown=shown, standing=standing)
+    propositions, drops = select(
+        premise, written, proposer, split=split, shown=task.shown, standing=standing, written_by=asked.written_by
+    )
     return Answer([*requests, *propositions, *drops])
 
 
@@ -90,7 +103,8 @@ def _written(target: float, tried: Tried[list[str]]) -> Written | None:
     return Written(target, tried.requests[-1].request_id, tried.read.value)
 
 
-def _call(premise: Premise, target: float, proposer: Proposer, prompt: Prompt, number: int) -> Call:
+def _call(premise: Premise, target: float, task: _Task, number: int) -> Call:
+    proposer = task.proposer
     values = {
         "premise": premise.text,
         "target": percent(target),
@@ -99,7 +113,7 @@ def _call(premise: Premise, target: float, proposer: Proposer, prompt: Prompt, n
     }
     return call_for(
         proposer,
-        prompt,
+        task.prompt,
         values,
         purpose="propose",
         subject_id=premise.premise_id,
@@ -107,6 +121,7 @@ def _call(premise: Premise, target: float, proposer: Proposer, prompt: Prompt, n
         number=number,
         warmer=WARMER,
         count=proposer.per_target,
+        asker_version=task.version,
     )
 
 
@@ -122,15 +137,18 @@ def select(
     split: Split,
     shown: frozenset[str],
     standing: Standing,
+    written_by: Mapping[str, str] | None = None,
 ) -> tuple[list[Proposition], list[Drop]]:
     """The propositions of a premise and the drops, from all that was written for it.
 
     `shown` are the texts of the prompt's examples, `standing` the hypotheses that the premise has; those that are
-    taken join it. A target with too few hypotheses, and each hypothesis beyond the count, is a drop with the reason
-    wrong_count.
+    taken join it. `written_by` says which request wrote one of them, by proposition id: where its reply comes again,
+    from the ledger, the hypothesis is no duplicate of itself. A target with too few hypotheses, and each hypothesis
+    beyond the count, is a drop with the reason wrong_count.
     """
     propositions: list[Proposition] = []
     drops: list[Drop] = []
+    again = set((written_by or {}).items())
     for one in written:
         for number, text in enumerate(one.hypotheses):
             hypothesis = normalise(text)
@@ -140,6 +158,8 @@ def select(
                 reason = DropReason.WRONG_COUNT
             if reason is not None:
                 drops.append(dropped(reason))
+            elif (own := (proposition_id(premise.text, hypothesis), one.request_id)) in again:
+                again.remove(own)
             elif kept := standing.repeated(hypothesis):
                 drops.append(dropped(DropReason.DUPLICATE, kept_id=kept))
             elif kept := standing.near(hypothesis):

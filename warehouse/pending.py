@@ -27,10 +27,12 @@ AT_ONCE = 2048  # rows that are Python objects at once
 PREMISE = ", ".join(f"m.{name}" for name in arrow_schema(Premise).names)
 CONJUNCTION = "conjunction"
 
-# Asked about to the end: a reply came, and no request of it failed.
+# Asked about to the end by this version: a reply came, and no request of it failed. Requests from before there were
+# versions count by model and prompt, since more of them is not known.
 ASKED = """
-SELECT subject_id FROM requests WHERE purpose = 'propose' AND labeler = ? AND model = ? AND prompt_version = ? {more}
-GROUP BY subject_id HAVING count(*) FILTER (status = 'failed') = 0
+SELECT subject_id FROM requests WHERE purpose = 'propose' AND labeler = ?
+  AND (asker_version = ? OR (asker_version IS NULL AND model = ? AND prompt_version = ? {more}))
+GROUP BY subject_id, asker_version HAVING count(*) FILTER (status = 'failed') = 0
 """
 # Premises that a proposer wrote itself: to propose for those too would make more of them at every run.
 WRITTEN = """
@@ -79,7 +81,7 @@ FROM (
   FROM current_estimates e LEFT JOIN (
     SELECT estimate_id FROM verdicts WHERE judge = ? AND judge_version = ?
   ) v ON v.estimate_id = e.estimate_id
-  WHERE e.probability IS NOT NULL AND list_contains(?::VARCHAR[], e.labeler)
+  WHERE e.in_panel AND e.probability IS NOT NULL AND list_contains(?::VARCHAR[], e.labeler)
   GROUP BY e.proposition_id
   HAVING max(e.probability) - min(e.probability) > ? AND count(v.estimate_id) < count(*)
 ) q JOIN propositions p ON p.proposition_id = q.proposition_id
@@ -132,31 +134,35 @@ class _Query:
                 yield from found.to_batches(max_chunksize=AT_ONCE)
 
 
-def pending_premises(warehouse: Warehouse, asker: str, model: str, prompt_version: str) -> Iterator[PremiseToPropose]:
-    """Premises that this proposer has not been asked about to the end, with the hypotheses that each has already.
+def pending_premises(
+    warehouse: Warehouse, asker: str, asker_version: str, model: str, prompt_version: str
+) -> Iterator[PremiseToPropose]:
+    """Premises that this version of a proposer has not been asked about to the end, with the hypotheses of each.
 
     To the end means: a reply came, readable or not, and no request about the premise failed. Premises that a proposer
     wrote, such as a strengthened one, are left out.
     """
     texts = f"""
-        SELECT {PREMISE}, known.ids, known.hypotheses
+        SELECT {PREMISE}, known.ids, known.hypotheses, known.requests
         FROM wanted q JOIN premises m ON m.premise_id = q.premise_id LEFT JOIN (
           SELECT
             premise_id, list(proposition_id ORDER BY proposition_id) AS ids,
-            list(hypothesis ORDER BY proposition_id) AS hypotheses
+            list(hypothesis ORDER BY proposition_id) AS hypotheses, list(request_id ORDER BY proposition_id) AS requests
           FROM propositions SEMI JOIN wanted USING (premise_id) GROUP BY premise_id
         ) known ON known.premise_id = m.premise_id
     """
-    for batch in _premises(asker, model, prompt_version).batches(warehouse, texts):
+    for batch in _premises(asker, asker_version, model, prompt_version).batches(warehouse, texts):
         for row in batch.to_pylist():
-            ids, hypotheses = row.pop("ids") or [], row.pop("hypotheses") or []
+            ids, hypotheses, requests = (row.pop(name) or [] for name in ("ids", "hypotheses", "requests"))
             known = dict(zip(ids, hypotheses, strict=True))
-            yield PremiseToPropose.model_construct(premise=Premise.model_construct(**row), known=known)
+            written_by = {one: request for one, request in zip(ids, requests, strict=True) if request is not None}
+            premise = Premise.model_construct(**row)
+            yield PremiseToPropose.model_construct(premise=premise, known=known, written_by=written_by)
 
 
-def count_premises(warehouse: Warehouse, asker: str, model: str, prompt_version: str) -> int:
+def count_premises(warehouse: Warehouse, asker: str, asker_version: str, model: str, prompt_version: str) -> int:
     """How many premises `pending_premises` gives."""
-    return _premises(asker, model, prompt_version).count(warehouse)
+    return _premises(asker, asker_version, model, prompt_version).count(warehouse)
 
 
 def pending_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) -> Iterator[PropositionText]:
@@ -182,12 +188,12 @@ def count_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) ->
 
 
 def pending_parents(
-    warehouse: Warehouse, kind: str, *, asker: str, model: str, prompt: str, prompt_version: str
+    warehouse: Warehouse, kind: str, *, asker: str, asker_version: str, model: str, prompt: str, prompt_version: str
 ) -> Iterator[Parent]:
-    """Propositions, proposed or imported, that this proposer has not been asked about with this prompt to the end.
+    """Propositions, proposed or imported, that this version of a proposer has not been asked about to the end.
 
-    `kind` is what is to be made of them. For a conjunction each comes with the next one of its premise, in the order
-    of their ids and in a circle: a premise with two makes one conjunction, a premise with one makes none.
+    `kind` is what is to be made of them, and what the version is for. For a conjunction each comes with the next one of
+    its premise, in the order of their ids and in a circle: a premise with two makes one conjunction, one with one none.
     """
     texts = f"""
         SELECT {PREMISE}, p.proposition_id, p.hypothesis, p.split, o.proposition_id AS other, o.hypothesis AS beside
@@ -195,13 +201,15 @@ def pending_parents(
         JOIN premises m ON m.premise_id = p.premise_id
         LEFT JOIN propositions o ON o.proposition_id = q.other_id
     """
-    for batch in _parents(kind, asker, model, prompt, prompt_version).batches(warehouse, texts):
+    for batch in _parents(kind, asker, asker_version, model, prompt_version, prompt).batches(warehouse, texts):
         yield from _batch_of_parents(batch, with_other=kind == CONJUNCTION)
 
 
-def count_parents(warehouse: Warehouse, kind: str, *, asker: str, model: str, prompt: str, prompt_version: str) -> int:
+def count_parents(
+    warehouse: Warehouse, kind: str, *, asker: str, asker_version: str, model: str, prompt: str, prompt_version: str
+) -> int:
     """How many propositions `pending_parents` gives."""
-    return _parents(kind, asker, model, prompt, prompt_version).count(warehouse)
+    return _parents(kind, asker, asker_version, model, prompt_version, prompt).count(warehouse)
 
 
 def pending_disagreements(
@@ -209,8 +217,8 @@ def pending_disagreements(
 ) -> Iterator[Disagreement]:
     """Propositions whose panel disagrees: the highest minus the lowest probability is more than `threshold`.
 
-    Of each of the `labelers` the newest estimate counts, where it has a probability. A proposition comes while this
-    version of the judge has no verdict, not even one without a confidence, on at least one of these estimates.
+    Of each of the `labelers` its estimate in the panel counts, where it has a probability. A proposition comes while
+    this version of the judge has no verdict, not even one without a confidence, on at least one of these estimates.
     """
     texts = """
         SELECT
@@ -262,12 +270,12 @@ def count_comparisons(warehouse: Warehouse, labeler: str, labeler_version: str, 
     return _comparisons(labeler, labeler_version, compared_with).count(warehouse)
 
 
-def _premises(asker: str, model: str, prompt_version: str) -> _Query:
-    return _Query(PREMISES, [asker, model, prompt_version], "q.premise_id", "q.created_at, q.premise_id")
+def _premises(*asker: str) -> _Query:
+    return _Query(PREMISES, asker, "q.premise_id", "q.created_at, q.premise_id")
 
 
-def _parents(kind: str, asker: str, model: str, prompt: str, prompt_version: str) -> _Query:
-    params = [asker, model, prompt_version, prompt, kind == CONJUNCTION]
+def _parents(kind: str, *asker: str) -> _Query:
+    params = [*asker, kind == CONJUNCTION]
     return _Query(PARENTS, params, "q.proposition_id, q.other_id", "q.premise_id, q.proposition_id")
 
 

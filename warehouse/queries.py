@@ -128,25 +128,22 @@ def agreement_history(warehouse: Warehouse, metric: str, scope: str) -> list[Agr
 
 
 def current_estimates(warehouse: Warehouse, split: Split) -> list[Estimate]:
-    """The newest estimate of each labeler for each proposition of a split, also where it gave no probability."""
+    """The estimate of each labeler of the panel for each proposition of a split, also where it gave no probability."""
     columns = ", ".join(f"e.{name}" for name in arrow_schema(Estimate).names)
     query = (
         f"SELECT {columns} FROM current_estimates e JOIN propositions p ON p.proposition_id = e.proposition_id "
         "LEFT JOIN premise_groups g ON g.premise_id = p.premise_id "
-        "WHERE coalesce(g.split, p.split) = ? ORDER BY e.labeler, e.proposition_id"
+        "WHERE e.in_panel AND coalesce(g.split, p.split) = ? ORDER BY e.labeler, e.proposition_id"
     )
     return to_records(Estimate, warehouse.sql(query, [split]))
 
 
 def labeler_answers(warehouse: Warehouse) -> pa.Table:
-    """A row for each labeler: name, probabilities (a list) and without, the number of its replies that gave none.
-
-    Of its estimates for a proposition the newest counts.
-    """
+    """A row for each labeler of the panel: name, probabilities (a list) and without, how many replies gave none."""
     return warehouse.sql(
         "SELECT labeler AS name, coalesce(list(probability ORDER BY proposition_id) "
         "FILTER (probability IS NOT NULL), []) AS probabilities, count(*) FILTER (probability IS NULL) AS without "
-        "FROM current_estimates GROUP BY labeler ORDER BY labeler"
+        "FROM current_estimates WHERE in_panel GROUP BY labeler ORDER BY labeler"
     )
 
 

@@ -61,6 +61,11 @@ def proposition_id(premise: str, hypothesis: str) -> str:
     return content_id("proposition", normalise(premise), normalise(hypothesis))
 
 
+def labeler_id(labeler: str, labeler_version: str) -> str:
+    """The id of a version of a labeler, from its name and its version."""
+    return content_id("labeler version", labeler, labeler_version)
+
+
 def annotator_id(source: str, source_id: str) -> str:
     """The id of an annotator, from the source and the id that the annotator has there."""
     return content_id("annotator", source, source_id)
@@ -147,10 +152,14 @@ class PropositionText(Record):
 
 
 class PremiseToPropose(Record):
-    """A premise to write hypotheses for; `known` are the hypotheses that it has, by proposition id. No table."""
+    """A premise to write hypotheses for; `known` are the hypotheses that it has, by proposition id. No table.
+
+    `written_by` is the request that wrote each of them, by proposition id; others were not written by one.
+    """
 
     premise: Premise
     known: dict[str, str] = {}
+    written_by: dict[str, str] = {}
 
 
 class Parent(Record):
@@ -212,12 +221,34 @@ class Request(Record):
     cached: bool = False
     created_at: AwareDatetime = Field(default_factory=now)
     call_key: str | None = None
+    asker_version: str | None = None
 
     @model_validator(mode="after")
     def _reason_where_needed(self) -> Request:
         if (self.status == "answered") == (self.reason is not None):
             raise ValueError("a request has a reason exactly where it was not answered")
         return self
+
+
+class LabelerVersion(Record):
+    """What a version of a labeler stands for, and whether it is in use: whether the settings have it."""
+
+    table: ClassVar[str] = "labelers"
+    key: ClassVar[str] = "labeler_id"
+    volatile: ClassVar[frozenset[str]] = frozenset({"created_at", "changed_at"})
+
+    labeler_id: Text
+    labeler: Text
+    labeler_version: Text
+    endpoint: Text
+    model: Text
+    prompt: Text
+    prompt_version: Text
+    method: Method
+    parameters: str | None = None
+    in_use: bool
+    changed_at: AwareDatetime = Field(default_factory=now)
+    created_at: AwareDatetime = Field(default_factory=now)
 
 
 class Estimate(Record):
@@ -614,6 +645,7 @@ TABLES: tuple[type[Record], ...] = (
     Premise,
     Proposition,
     Request,
+    LabelerVersion,
     Estimate,
     Verdict,
     Comparison,

@@ -6,9 +6,10 @@ import pytest
 
 from synthesis.call import Call, Failure, Outcome
 from synthesis.compare import comparisons
-from synthesis.panel import Labeler, labeler_version
+from synthesis.panel import Labeler
 from synthesis.question import MAX_TRIES, Answer
 from synthesis.render import load_prompt
+from synthesis.versions import labeler_version
 from tests.synthesis.driving import drive_rounds, gives, says
 from warehouse.errors import InputError
 from warehouse.records import Comparison, Pair, PropositionText, Request, content_id

@@ -6,10 +6,11 @@ import httpx
 import pytest
 
 from synthesis.call import Call, Failure, Outcome
-from synthesis.derive import ANSWER_OF_KIND, derivations
+from synthesis.derive import derivations
 from synthesis.panel import DEFAULT_PROPOSER, DerivedKind, Proposer
 from synthesis.propose import MAX_HYPOTHESIS_CHARACTERS
 from synthesis.question import MAX_TRIES
+from synthesis.versions import ANSWER_OF_KIND
 from tests.synthesis.driving import drive, drive_rounds, gives, says
 from warehouse.errors import InputError
 from warehouse.records import (

@@ -7,10 +7,11 @@ import pytest
 
 from synthesis.call import Call, Failure, Outcome, Reply
 from synthesis.elicit import TOP_LOGPROBS, estimates, mean_of
-from synthesis.panel import DEFAULT_PANEL, Labeler, labeler_version
+from synthesis.panel import DEFAULT_PANEL, Labeler
 from synthesis.parse import Read, Reason
 from synthesis.question import MAX_TRIES
 from synthesis.render import load_prompt
+from synthesis.versions import labeler_version
 from tests.synthesis.driving import drive_rounds, gives, says
 from warehouse.errors import InputError
 from warehouse.records import Estimate, PropositionText, Request, content_id, proposition_id

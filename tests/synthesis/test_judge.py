@@ -8,9 +8,10 @@ import pytest
 
 from synthesis.call import Call, Failure, Outcome
 from synthesis.judge import verdicts
-from synthesis.panel import Judge, judge_version
+from synthesis.panel import Judge
 from synthesis.question import MAX_TRIES, Answer
 from synthesis.render import load_prompt
+from synthesis.versions import judge_version
 from tests.synthesis.driving import drive_rounds, gives, says
 from warehouse.errors import InputError
 from warehouse.records import Disagreement, PanelAnswer, PropositionText, Request, Verdict, content_id, proposition_id

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from synthesis.panel import DEFAULT_PANEL, DEFAULT_PROPOSER, Endpoint, Labeler, Proposer, labeler_version
+from synthesis.panel import DEFAULT_PANEL, DEFAULT_PROPOSER, Endpoint, Labeler, Proposer
 from synthesis.render import ANSWERS_OF_METHOD, load_prompt
+from synthesis.versions import labeler_version
 
 LABELER = Labeler(name="a", endpoint="e", model="m", prompt="verbalised", method="verbalised")
 

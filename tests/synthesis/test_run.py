@@ -18,10 +18,11 @@ import pytest
 from synthesis.client import Caller
 from synthesis.elicit import estimates
 from synthesis.ledger import Ledger
-from synthesis.panel import DEFAULT_ENDPOINT, DEFAULT_PANEL, Endpoint, Labeler, labeler_version
+from synthesis.panel import DEFAULT_ENDPOINT, DEFAULT_PANEL, Endpoint, Labeler
 from synthesis.question import MAX_TRIES
 from synthesis.render import load_prompt
 from synthesis.run import CHUNK, run_questions
+from synthesis.versions import labeler_version
 from tests.synthesis.faulty_endpoint import (
     Fault,
     answers,

@@ -38,7 +38,7 @@ from warehouse.records import (
 )
 from warehouse.store import merge, merge_all
 
-PROPOSER = {"asker": "proposer", "model": "SmolLM2-135M", "prompt_version": "3"}
+PROPOSER = {"asker": "proposer", "asker_version": "v1", "model": "SmolLM2-135M", "prompt_version": "3"}
 
 
 def text(premise: str, hypothesis: str) -> PropositionText:

@@ -28,7 +28,8 @@ FROM (
 """
 POOLED = """
 SELECT r.proposition_id, r.labeler, r.recalibrated, w.weight
-FROM recalibrated_estimates r JOIN pooled_weights w ON w.labeler = r.labeler WHERE r.recalibrated IS NOT NULL
+FROM recalibrated_estimates r JOIN pooled_weights w ON w.labeler = r.labeler
+WHERE r.recalibrated IS NOT NULL AND r.in_panel
 """
 EVIDENT_SQL = f"""
 CREATE OR REPLACE TEMPORARY TABLE evident AS

@@ -52,8 +52,8 @@ JOIN premises lm ON lm.premise_id = l.premise_id
 LEFT JOIN premise_groups g ON g.premise_id = h.premise_id
 WHERE c.kind IN ('strengthened', 'weakened') AND c.parent_id IS NOT NULL
 """
-# Comparisons that stand: of each labeler the newest one of a pair, and all that kept theirs agree. A pair of which one
-# was made to be the likelier is there already, as strengthened or weakened.
+# Comparisons that stand: of each labeler of the panel the newest one of a pair, and all that kept theirs agree. A pair
+# of which one was made to be the likelier is there already, as strengthened or weakened.
 COMPARED = """
 SELECT
   c.first_id || '-' || c.second_id AS pair_id, h.premise_id, coalesce(gh.split, h.split) AS split, 'compared' AS kind,
@@ -65,7 +65,10 @@ FROM (
   SELECT
     first_id, second_id, any_value(more_likely_id) AS higher_id, string_agg(labeler, ', ' ORDER BY labeler) AS labelers
   FROM (
-    SELECT first_id, second_id, labeler, more_likely_id FROM comparisons QUALIFY row_number() OVER (
+    SELECT first_id, second_id, labeler, more_likely_id FROM comparisons
+    WHERE (labeler, labeler_version) IN (SELECT (labeler, labeler_version) FROM labelers WHERE in_use)
+      OR labeler NOT IN (SELECT labeler FROM labelers)
+    QUALIFY row_number() OVER (
       PARTITION BY first_id, second_id, labeler ORDER BY created_at DESC, comparison_id
     ) = 1
   )

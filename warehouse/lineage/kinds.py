@@ -103,7 +103,11 @@ JOIN recalibrations r ON r.labeler = e.labeler AND r.labeler_version = e.labeler
 WHERE r.snapshot_id <= c.snapshot_id
 """
 VERDICTS = "SELECT *, false AS simulated FROM {verdicts}"
-COMPARISONS = "SELECT *, first_id || ' ' || second_id AS _pair, false AS simulated FROM {comparisons}"
+COMPARISONS = """
+SELECT *, first_id || ' ' || second_id AS _pair, labeler || ' ' || labeler_version AS _labeler, false AS simulated
+FROM {comparisons}
+"""
+LABELERS = "SELECT *, labeler || ' ' || labeler_version AS _labeler, false AS simulated FROM labelers"
 # A row for each of the two propositions, and for each of the two requests: one for either order.
 COMPARED = f"SELECT *, unnest([first_id, second_id]) AS _either FROM ({COMPARISONS})"
 ASKED_TO_COMPARE = f"SELECT *, unnest([request_id, swapped_request_id]) AS _asked FROM ({COMPARISONS})"
@@ -192,12 +196,22 @@ KINDS: dict[str, Kind] = {
             Link("comparisons", "comparison", "request_id", "_asked", rows=ASKED_TO_COMPARE),
         ),
     ),
+    "labeler": Kind(
+        key="labeler_id",
+        rows=LABELERS,
+        forward=(
+            Link("estimates", "estimate", "_labeler", "_labeler", leaf=True),
+            Link("comparisons", "comparison", "_labeler", "_labeler", leaf=True),
+            Link("recalibrations", "recalibration", "_labeler", "_labeler", leaf=True),
+        ),
+    ),
     "estimate": Kind(
         key="estimate_id",
         rows=ESTIMATES,
         back=(
             Link("request", "request", "request_id", "request_id"),
             Link("samples", "request", "_sampled", "_sampled"),
+            Link("labeler", "labeler", "_labeler", "_labeler", subject_only=True),
             *_about("proposition"),
         ),
         forward=(
@@ -222,6 +236,7 @@ KINDS: dict[str, Kind] = {
         back=(
             Link("request", "request", "request_id", "request_id"),
             Link("request, swapped", "request", "swapped_request_id", "request_id"),
+            Link("labeler", "labeler", "_labeler", "_labeler", subject_only=True),
             *_about("proposition", column="first_id"),
             *_about("proposition", column="second_id"),
         ),

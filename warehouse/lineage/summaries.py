@@ -46,6 +46,12 @@ def _request(row: Row) -> str:
     return ", ".join([head, *tokens, *price, *end])
 
 
+def _labeler(row: Row) -> str:
+    head = f"{row['labeler']}: {row['model']} at {row['endpoint']}, prompt {row['prompt']} {row['prompt_version']}"
+    used = "in use" if row["in_use"] else f"out of use since {row['changed_at']:%Y-%m-%d}"
+    return f"{head}, {row['method']}, {used}"
+
+
 def _estimate(row: Row) -> str:
     end = "" if row["probability"] is not None else f", {row['reason']}"
     return f"{number(row['probability'])} by {row['labeler']} ({row['method']}){end}"
@@ -157,6 +163,7 @@ SAYINGS: dict[str, Callable[[Row], str]] = {
     "premise": lambda row: f"“{row['text']}” ({row['source']}, {row['language']})",
     "proposition": _proposition,
     "request": _request,
+    "labeler": _labeler,
     "estimate": _estimate,
     "verdict": _verdict,
     "comparison": _comparison,

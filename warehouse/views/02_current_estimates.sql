@@ -1,4 +1,4 @@
--- The newest estimate of each labeler for each proposition, whatever its version, also where it gave no probability.
+-- The estimate of each labeler for each proposition: of its version in use, else the newest; also where it gave no probability.
 -- estimate_id: The estimate, by its id in estimates.
 -- proposition_id: The proposition, by its id in propositions.
 -- labeler: The labeler, by name.
@@ -9,8 +9,13 @@
 -- reasoning: What it said before its answer; null where it said nothing.
 -- request_id: The request that it was read from, by its id in requests; null for a mean of several.
 -- created_at: When the row was first written (UTC).
+-- in_panel: Whether it counts in the panel: its version is in use, or nothing is known of its labeler (see labelers).
 CREATE VIEW current_estimates AS
 SELECT
-  estimate_id, proposition_id, labeler, labeler_version, method, probability, reason, reasoning, request_id, created_at
-FROM estimates
-QUALIFY row_number() OVER (PARTITION BY labeler, proposition_id ORDER BY created_at DESC, estimate_id) = 1;
+  e.estimate_id, e.proposition_id, e.labeler, e.labeler_version, e.method, e.probability, e.reason, e.reasoning,
+  e.request_id, e.created_at, coalesce(l.in_use, e.labeler NOT IN (SELECT labeler FROM labelers)) AS in_panel
+FROM estimates e
+LEFT JOIN labelers l ON l.labeler = e.labeler AND l.labeler_version = e.labeler_version
+QUALIFY row_number() OVER (
+  PARTITION BY e.labeler, e.proposition_id ORDER BY coalesce(l.in_use, false) DESC, e.created_at DESC, e.estimate_id
+) = 1;

@@ -6,7 +6,7 @@
 -- source: Who brought it.
 -- split: train, dev or test.
 -- target_probability: The probability that a proposer was asked for or an import names, in [0, 1]; null without one.
--- n_estimates: Labelers whose newest estimate is a probability (count).
+-- n_estimates: Labelers of the panel that gave a probability (count); the panel is what current_estimates has in_panel.
 -- estimate_mean: The mean of their probabilities, in [0, 1]; null without one.
 -- estimate_range: The highest minus the lowest of them, in [0, 1]; null without one.
 -- n_judgments: Valid judgments (count).
@@ -18,7 +18,7 @@
 CREATE VIEW proposition_overview AS
 WITH estimated AS (
   SELECT proposition_id, count(probability) AS n, avg(probability) AS mean, max(probability) - min(probability) AS width
-  FROM current_estimates GROUP BY proposition_id
+  FROM current_estimates WHERE in_panel GROUP BY proposition_id
 ), judged AS (
   SELECT
     proposition_id, count(*) AS n, count(*) FILTER (is_simulated) AS simulated, avg(probability) AS mean,

@@ -9,7 +9,7 @@
 -- lowest: The lowest of them, in [0, 1].
 -- highest: The highest of them, in [0, 1].
 -- share_above_half: The share of them above 0.5, in [0, 1].
--- estimate_mean: The mean of the labelers' probabilities, in [0, 1]; null without one.
+-- estimate_mean: The mean of the panel's probabilities, in [0, 1]; null without one.
 -- difference: estimate_mean minus mean, in [-1, 1]; null without estimates.
 CREATE VIEW disagreement AS
 WITH judged AS (

@@ -1,4 +1,4 @@
--- The newest estimate of each labeler for each proposition, and what it says after the labeler's newest recalibration.
+-- The probabilities of current_estimates, and what each says after the newest recalibration of its version.
 -- estimate_id: The estimate, by its id in estimates.
 -- proposition_id: The proposition, by its id in propositions.
 -- labeler: The labeler, by name.
@@ -7,6 +7,7 @@
 -- recalibrated: The same through the recalibration of this version, in [0, 1]; null where there is none, or it was withdrawn.
 -- recalibration_id: The recalibration, by its id in recalibrations; null where none is in force.
 -- is_simulated: Whether that recalibration rests on simulated judgments; false without one.
+-- in_panel: Whether it counts in the panel, as in current_estimates.
 CREATE VIEW recalibrated_estimates AS
 WITH maps AS (
   SELECT recalibration_id, labeler, labeler_version, estimates AS x, probabilities AS y, n_simulated FROM recalibrations
@@ -14,8 +15,8 @@ WITH maps AS (
     PARTITION BY labeler, labeler_version ORDER BY created_at DESC, recalibration_id
   ) = 1
 ), placed AS (
-  SELECT n.estimate_id, n.proposition_id, n.labeler, n.labeler_version, n.probability, m.recalibration_id, m.x,
-    m.y, m.n_simulated,
+  SELECT n.estimate_id, n.proposition_id, n.labeler, n.labeler_version, n.probability, n.in_panel,
+    m.recalibration_id, m.x, m.y, m.n_simulated,
     -- How many corners lie at or below the estimate: it is on the line from this one to the next.
     len(list_filter(m.x, lambda corner: corner <= n.probability)) AS corner
   FROM current_estimates n
@@ -30,5 +31,5 @@ SELECT
     WHEN corner = len(x) THEN y[len(x)]
     ELSE y[corner] + (y[corner + 1] - y[corner]) * (probability - x[corner]) / (x[corner + 1] - x[corner])
   END AS recalibrated,
-  recalibration_id, coalesce(n_simulated > 0, false) AS is_simulated
+  recalibration_id, coalesce(n_simulated > 0, false) AS is_simulated, in_panel
 FROM placed;

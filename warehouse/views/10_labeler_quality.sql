@@ -31,6 +31,7 @@
 -- cost: What was paid for these requests, refused replies too (in the currency of the prices in the settings); null where nothing is known.
 -- n_unpriced: Replies that were paid for with an unknown price: cost leaves them out (count).
 -- cost_per_estimate: cost by usable answer (in the same currency); null without one, or where a price is unknown.
+-- in_panel: Whether its answers count in the panel: the version is in use, or nothing is known of its labeler (see labelers).
 CREATE VIEW labeler_quality AS
 WITH judged AS (
   SELECT proposition_id, avg(probability) AS mean, count(*) AS n, count(*) FILTER (is_simulated) AS simulated
@@ -130,8 +131,10 @@ SELECT
   f.is_simulated AS is_recalibration_simulated, o.share AS share_in_order, coalesce(p.n, 0) AS n_requests,
   coalesce(p.cached, 0) AS n_cached, p.tokens / nullif(v.n_estimates + v.n_comparisons, 0) AS tokens_per_estimate,
   p.cost, coalesce(p.unpriced, 0) AS n_unpriced,
-  CASE WHEN p.unpriced = 0 THEN p.cost / nullif(v.n_estimates + v.n_comparisons, 0) END AS cost_per_estimate
+  CASE WHEN p.unpriced = 0 THEN p.cost / nullif(v.n_estimates + v.n_comparisons, 0) END AS cost_per_estimate,
+  coalesce(l.in_use, v.labeler NOT IN (SELECT labeler FROM labelers)) AS in_panel
 FROM versions v
+LEFT JOIN labelers l ON l.labeler = v.labeler AND l.labeler_version = v.labeler_version
 LEFT JOIN coarse d ON d.labeler = v.labeler AND d.labeler_version = v.labeler_version
 LEFT JOIN beside b ON b.labeler = v.labeler AND b.labeler_version = v.labeler_version
 LEFT JOIN calibration k ON k.labeler = v.labeler AND k.labeler_version = v.labeler_version

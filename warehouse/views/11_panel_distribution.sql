@@ -1,14 +1,15 @@
 -- What the panel says of a proposition, taken together: each labeler's value with its weight, and the share that is missing.
+-- The panel is the labelers that the settings had when odds elicit last ran, in the version of then, and those that the table labelers does not know.
 -- proposition_id: The proposition, by its id in propositions.
--- labelers: The labelers whose newest estimate is a probability, by name.
+-- labelers: The labelers of the panel that gave a probability, by name.
 -- values: What each of them says, recalibrated where its version has a recalibration, in [0, 1].
 -- is_recalibrated: Whether each of the values is recalibrated.
 -- weights: How much each value weighs, in [0, 1]: proportional to the judge's confidence^2 + 1e-6; they sum to 1 - missing.
--- missing: The share of the labelers that were asked and gave no probability, in [0, 1]; its mass goes to the uniform distribution.
+-- missing: The share of its labelers that were asked and gave no probability, in [0, 1]; its mass goes to the uniform distribution.
 -- mean: The weighted sum of the values plus missing * 0.5, in [0, 1]; null where no labeler gave a probability.
 -- sd: The weighted sample standard deviation of the values (a probability); null for fewer than two.
 -- range: The highest minus the lowest value, in [0, 1]; null without any.
--- n_labelers: The labelers that were asked, also those that gave no probability (count).
+-- n_labelers: The labelers of the panel that were asked, also those that gave no probability (count).
 -- n_verdicts: The values that the judge gave a confidence in (count); the others weigh like the mean of these, and all alike where there is none.
 -- n_simulated: The values whose recalibration rests on simulated judgments (count).
 -- judge: The judge whose verdicts count, the one that gave its last confidence most recently; null without verdicts.
@@ -17,7 +18,7 @@ CREATE VIEW panel_distribution AS
 WITH trusted AS (
   -- The confidences of two judges are not on one scale, so that of a proposition only the newest judge counts.
   SELECT estimate_id, judge, judge_version, confidence FROM verdicts
-  SEMI JOIN current_estimates USING (estimate_id)
+  SEMI JOIN (SELECT estimate_id FROM current_estimates WHERE in_panel) USING (estimate_id)
   WHERE confidence IS NOT NULL
   QUALIFY judge || ' ' || judge_version = first_value(judge || ' ' || judge_version) OVER (
     PARTITION BY proposition_id ORDER BY created_at DESC, verdict_id
@@ -29,6 +30,7 @@ WITH trusted AS (
   FROM current_estimates e
   LEFT JOIN recalibrated_estimates r ON r.estimate_id = e.estimate_id
   LEFT JOIN trusted v ON v.estimate_id = e.estimate_id
+  WHERE e.in_panel
 ), panel AS (
   SELECT
     proposition_id, count(*) AS n_labelers, 1 - count(probability) / count(*) AS missing,
