@@ -15,6 +15,7 @@ from itertools import pairwise
 
 from datasketch import MinHash, MinHashLSH
 
+from synthesis.turning import NOT, contrary, turns
 from warehouse.records import normalise
 
 VALUES = 64  # of a signature
@@ -29,10 +30,6 @@ _UNSPACED = re.compile(
     "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f"
     "\u0e01-\u0e5b\u0e81-\u0edf\u1780-\u17d3\u1000-\u109f]"
 )
-_NOT = re.compile("n['\u2019]t\\b")
-_NEGATIONS = frozenset({"no", "not", "cannot", "never", "none", "nobody", "nothing", "nowhere", "neither", "nor"}) | {
-    *("without", "hardly", "不", "没", "沒", "未", "无", "無", "非")
-}
 
 
 @lru_cache(maxsize=1024)
@@ -76,12 +73,17 @@ def jaccard(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]) 
 
 
 def turning_words(text: str) -> list[str]:
-    """The negations and numbers, sorted: texts that differ in them may say contrary things, however alike they are.
+    """The words that turn a statement round or grade it, sorted; see synthesis.turning for which are known."""
+    return sorted(word for word in words(_with_not(text)) if turns(word))
 
-    Negations are known in English and Chinese alone.
-    """
-    whole = _NOT.sub(" not", normalise(text).casefold())
-    return sorted(word for word in words(whole) if word in _NEGATIONS or any(c.isnumeric() for c in word))
+
+def differ_in_meaning(one: str, other: str) -> bool:
+    """Whether two texts, however alike, differ in a word that turns or grades a statement, where it is a known one."""
+    return turning_words(one) != turning_words(other) or contrary(words(one), words(other))
+
+
+def _with_not(text: str) -> str:
+    return NOT.sub(" not", normalise(text).casefold())
 
 
 class Standing:
@@ -95,7 +97,7 @@ class Standing:
         self._threshold = threshold
         self._ids: dict[str, str] = {}
         self._shingles: dict[str, frozenset[tuple[str, str]]] = {}
-        self._turning: dict[str, list[str]] = {}
+        self._texts: dict[str, str] = {}
         length = band_length(threshold)
         self._bands = MinHashLSH(num_perm=VALUES, params=(VALUES // length, length))
         for proposition_id, hypothesis in known.items():
@@ -107,7 +109,7 @@ class Standing:
             return
         if proposition_id not in self._shingles:
             self._shingles[proposition_id] = shingles(hypothesis)
-            self._turning[proposition_id] = turning_words(hypothesis)
+            self._texts[proposition_id] = hypothesis
             self._bands.insert(proposition_id, _signature(self._shingles[proposition_id]), check_duplication=False)
 
     def repeated(self, hypothesis: str) -> str | None:
@@ -115,14 +117,14 @@ class Standing:
         return self._ids.get(bare(hypothesis))
 
     def near(self, hypothesis: str) -> str | None:
-        """The one that is most like it, where one reaches the threshold and has the same negations and numbers."""
+        """The one that is most like it, where one reaches the threshold and has the same turning words."""
         if not self._threshold:
             return None
-        own, turning = shingles(hypothesis), turning_words(hypothesis)
+        own = shingles(hypothesis)
         candidates: Iterable[str] = self._bands.query(_signature(own))
-        alike = [(jaccard(own, self._shingles[each]), each) for each in candidates if self._turning[each] == turning]
-        best = max(alike, default=(0.0, ""))
-        return best[1] if best[0] >= self._threshold else None
+        alike = sorted(((jaccard(own, self._shingles[each]), each) for each in candidates), reverse=True)
+        reach = (each for similarity, each in alike if similarity >= self._threshold)
+        return next((each for each in reach if not differ_in_meaning(hypothesis, self._texts[each])), None)
 
 
 def band_length(threshold: float) -> int:

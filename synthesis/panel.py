@@ -173,7 +173,7 @@ class Proposer(Asker):
     kinds: tuple[MadeKind, ...] = Field(default=("proposed",), min_length=1)
     per_proposition: Positive = 1
     prompts: dict[DerivedKind, Text] = {}
-    near_duplicates: Share = 0.7
+    near_duplicates: Share = 0.85
     temperature: Temperature | None = 0.8
     max_tokens: Positive = 512
 

@@ -32,7 +32,7 @@ TEXTS = (
     'The sign said "{closed}", but the door of the bakery stood open.',
     "A waiter drops a tray of glasses in a crowded restaurant.",
 )
-PROPOSER = Proposer(name="p", endpoint="e", model="m", targets=(0.1, 0.9), per_target=2)
+PROPOSER = Proposer(name="p", endpoint="e", model="m", targets=(0.1, 0.9), per_target=2, near_duplicates=0.7)
 SHOWN = shown_in(load_prompt("propose"), "hypotheses")
 PROMPT = """
 name = "mine"
@@ -193,7 +193,7 @@ def test_the_same_hypothesis_at_two_targets_is_taken_once() -> None:
 
 def test_what_the_premise_has_is_not_taken_again() -> None:
     known = ("The dog is old.", "The man walks to the other end of the lake every single morning.")
-    said = ["the dog is old", "The man walks to the far end of the lake every single morning."]
+    said = ["the dog is old", "The man walks to the wooded end of the lake every single morning."]
     (question,) = proposals([to_propose(TEXTS[0], *known)], PROPOSER.model_copy(update={"targets": (0.5,)}))
     _, propositions, drops = parts(drive(question, lambda _: gives(hypotheses=said)))
     assert propositions == []
@@ -204,7 +204,7 @@ def test_what_the_premise_has_is_not_taken_again() -> None:
 
 
 def test_near_duplicates_stay_where_the_settings_say_so_and_repeats_do_not() -> None:
-    said = ["The old man walks to the far end of the lake.", "The old man walks to the far end of the lake!"]
+    said = ["The old man walks to the wooded end of the lake.", "The old man walks to the wooded end of the lake!"]
     said.append("The old man walks to the other end of the lake.")
     for threshold, taken in ((0.0, 2), (0.6, 1), (1.0, 2)):
         settings = {"targets": (0.5,), "per_target": 3, "near_duplicates": threshold}
