@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from synthesis.panel import Asker
 from synthesis.render import Answer, Prompt, messages, response_format
-from warehouse.records import Count, Request, RequestStatus, content_id
+from warehouse.records import Request, RequestStatus, content_id
 
 Purpose: TypeAlias = Literal["propose", "elicit", "judge"]
 
@@ -116,6 +116,18 @@ class Call:
         return content_id("request", about.purpose, about.subject_id, about.asker, self.key)
 
 
+def _count(value: object) -> int | None:
+    """A count that a table can hold; None for whatever else a server says, also where an older version kept that."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value < 2**63 else None
+
+
+_Tokens = Annotated[int | None, BeforeValidator(_count)]
+
+
 class Reply(BaseModel):
     """What an endpoint answered, as the ledger keeps it.
 
@@ -132,8 +144,8 @@ class Reply(BaseModel):
     finish_reason: str | None = None
     top_logprobs: tuple[tuple[str, float], ...] = ()
     thinking: str | None = None
-    tokens_in: Count | None = None
-    tokens_out: Count | None = None
+    tokens_in: _Tokens = None
+    tokens_out: _Tokens = None
     latency_s: float = 0.0
     structured: bool = False
     batch: bool = False

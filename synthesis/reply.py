@@ -18,15 +18,20 @@ class GarbledReplyError(Exception):
 def reply_of(data: object, *, latency_s: float = 0.0, structured: bool = False, batch: bool = False) -> Reply:
     """The reply of a chat completion: its first choice, an empty text where there is none; its texts are sound.
 
-    Raises GarbledReplyError where a part has the wrong type: it is then no completion at all.
+    A count of tokens that is none, or more than 64 bits hold, is not known. Raises GarbledReplyError where there are no
+    `choices`, where an error stands in place of them, or where a part has the wrong type: it is then no completion.
     """
     if not isinstance(data, dict):
         raise GarbledReplyError("the body is not a chat completion")
+    if data.get("error"):
+        raise GarbledReplyError("the body is an error with status 200")
+    if "choices" not in data:
+        raise GarbledReplyError("the body has no choices")
     try:
         choices = data.get("choices") or [{}]
         choice = choices[0]
         message = choice.get("message") or {}
-        usage = data.get("usage") or {}
+        usage = data["usage"] if isinstance(data.get("usage"), dict) else {}
         return Reply(
             text=_sound(message.get("content") or ""),
             finish_reason=_sound(choice.get("finish_reason")),
@@ -39,8 +44,9 @@ def reply_of(data: object, *, latency_s: float = 0.0, structured: bool = False, 
             structured=structured,
             batch=batch,
         )
-    except (AttributeError, KeyError, TypeError, ValidationError) as error:
-        raise GarbledReplyError("the chat completion has parts of the wrong type") from error
+    except (AttributeError, KeyError, TypeError, OverflowError, RecursionError, ValidationError):
+        # Not chained: a validation error tells the value, which may repeat the key.
+        raise GarbledReplyError("the chat completion has parts of the wrong type") from None
 
 
 def _sound(value: Any) -> Any:

@@ -96,10 +96,15 @@ def _completion(text: str | None, logprob: float | None = None) -> dict[str, Any
     return {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
 
 
-def answers(text: str | None, logprob: float | None = None, after_s: float = 0.0) -> Fault:
+def answers(text: str | None, logprob: float | None = None, after_s: float = 0.0, usage: object = Ellipsis) -> Fault:
+    """A completion; `usage` is what it says of its tokens, 10 in and 5 out where nothing is given."""
+
     def play(handler: _Handler) -> None:
         time.sleep(after_s)
-        handler.send(200, json.dumps(_completion(text, logprob)).encode())
+        completion = _completion(text, logprob)
+        if usage is not Ellipsis:
+            completion["usage"] = usage
+        handler.send(200, json.dumps(completion).encode())
 
     return play
 
@@ -119,6 +124,55 @@ def fails(status: int, message: str = "no", **headers: str) -> Fault:
 def sends(data: bytes, content_type: str = "application/json") -> Fault:
     """HTTP 200 with exactly this body."""
     return lambda handler: handler.send(200, data, content_type)
+
+
+def talks(data: bytes) -> Fault:
+    """Exactly these bytes in place of an HTTP response, and the end of the connection."""
+
+    def play(handler: _Handler) -> None:
+        handler.wfile.write(data)
+        handler.wfile.flush()
+        handler.close_connection = True
+
+    return play
+
+
+def at_most(requests: int, window_s: float, fault: Fault, **headers: str) -> Fault:
+    """The fault so many times in any such window; 429 with these headers beyond."""
+    lock = threading.Lock()
+    taken: list[float] = []
+
+    def play(handler: _Handler) -> None:
+        moment = time.monotonic()
+        with lock:
+            taken[:] = [at for at in taken if at > moment - window_s]
+            if fits := len(taken) < requests:
+                taken.append(moment)
+        (fault if fits else fails(429, "slow down", **headers))(handler)
+
+    return play
+
+
+def in_turn(*faults: Fault, times: list[float] | None = None) -> Fault:
+    """One fault a request and the last one for ever; `times` gets the moment of each."""
+    lock = threading.Lock()
+    played = 0
+
+    def play(handler: _Handler) -> None:
+        nonlocal played
+        with lock:
+            fault = faults[min(played, len(faults) - 1)]
+            played += 1
+            if times is not None:
+                times.append(time.monotonic())
+        fault(handler)
+
+    return play
+
+
+def by_model(faults: Mapping[str, Fault]) -> Fault:
+    """The fault of the model that is asked."""
+    return lambda handler: faults[handler.body["model"]](handler)
 
 
 def hangs(seconds: float) -> Fault:

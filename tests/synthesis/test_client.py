@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import time
+import traceback
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from synthesis.endpoint_errors import MAX_WAIT_S
 from synthesis.flow_control import StoppedError
 from synthesis.ledger import Ledger
 from synthesis.panel import DEFAULT_ENDPOINT, Endpoint
+from synthesis.standing import HOPELESS, LeftOutError
 from tests.synthesis.faulty_endpoint import (
     Fault,
     answers,
@@ -28,10 +30,12 @@ from tests.synthesis.faulty_endpoint import (
     fails,
     faulty,
     hangs,
+    in_turn,
     only_without_response_format,
     refuses_schema,
     refuses_text,
     sends,
+    talks,
 )
 from warehouse.errors import InputError, ServiceError
 
@@ -122,6 +126,15 @@ def test_a_call_that_two_ask_at_a_time_is_sent_once(tmp_path: Path) -> None:
         sends(b'{"choices": [{"mess'),
         sends(b"<html>busy</html>", "text/html"),
         sends(b"[1, 2]"),
+        sends(b"{}"),
+        sends(b'{"error": {"message": "Upstream overloaded", "code": 502}}'),
+        sends(b'{"error": "busy", "choices": []}'),
+        sends(b"[" * 200_000),
+        sends(b'{"choices": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+        talks(b"GARBAGE\r\n\r\n"),
+        talks(b"HTTP/1.1 200 OK\r\ncontent-length: abc\r\n\r\n{}"),
+        talks(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzzz\r\nabc\r\n"),
+        fails(429, retry_after="Fri, 31 Dec 9999 23:59:59 -0100"),
         sends(b'{"choices": ["x"]}'),
         sends(b'{"choices": [{"message": {"content": ["x"]}}]}'),
         sends(b'{"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{"top_logprobs": [{}]}]}}]}'),
@@ -137,6 +150,15 @@ def test_a_call_that_two_ask_at_a_time_is_sent_once(tmp_path: Path) -> None:
         "cut JSON",
         "HTML",
         "a list",
+        "no choices",
+        "an error",
+        "an error beside choices",
+        "deep",
+        "deep choices",
+        "no status line",
+        "a header that is none",
+        "a chunk that is none",
+        "a date beyond time",
         "a text as choice",
         "a list as text",
         "no log-probability",
@@ -181,7 +203,7 @@ def test_a_pause_beyond_patience_ends_the_run_at_once(tmp_path: Path) -> None:
     [
         b'{"choices": []}',
         b'{"choices": null}',
-        b"{}",
+        b'{"choices": [], "error": null}',
         b'{"choices": [{"index": 0}]}',
         b'{"choices": [{"message": {"role": "assistant", "content": null}, "logprobs": {"content": []}}]}',
     ],
@@ -197,6 +219,63 @@ def test_log_probabilities_of_which_one_is_no_number_are_left_out(tmp_path: Path
     with faulty(answers("Yes", logprob=float("nan"))) as server:
         for _ in range(2):
             assert only(ask(endpoint(server.url), tmp_path / "l", call())).top_logprobs == ()
+
+
+@pytest.mark.parametrize("usage", [None, "x", {"prompt_tokens": 10**25, "completion_tokens": -1}, [], {}])
+def test_a_count_that_is_none_is_not_known(tmp_path: Path, usage: object) -> None:
+    with faulty(answers("hello", usage=usage)) as server:
+        reply = only(ask(endpoint(server.url, price_in=1.0, price_out=1.0), tmp_path / "l", call()))
+    assert (reply.text, reply.tokens_in, reply.tokens_out, reply.cost) == ("hello", None, None, None)
+
+
+def test_a_count_that_no_table_holds_is_not_known_in_what_older_versions_kept() -> None:
+    reply = Reply.model_validate_json(json.dumps({"text": "a", "tokens_in": 10**25, "tokens_out": 3}))
+    assert (reply.tokens_in, reply.tokens_out) == (None, 3)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        fails(404, f"no model for {KEY}"),
+        fails(500, f"broken with {KEY}"),
+        fails(429, f"slow down {KEY}", retry_after="3600"),
+        fails(503, f"later {KEY}", retry_after="3600"),
+        sends(json.dumps({"error": f"who is {KEY}"}).encode()),
+        sends(json.dumps({"choices": [{"message": {"content": [KEY]}}]}).encode()),
+        talks(f"{KEY}\r\n\r\n".encode()),
+    ],
+    ids=["404", "500", "429", "503", "an error", "wrong type", "no HTTP"],
+)
+def test_a_key_stands_in_no_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault) -> None:
+    monkeypatch.setenv("TEST_KEY", KEY)
+    with faulty(fault) as server, pytest.raises(ServiceError) as caught:
+        ask(endpoint(server.url, api_key_env="TEST_KEY", max_attempts=1), tmp_path / "l", call())
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_nobody_asks_before_the_pause_that_one_was_told_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """Neither those that are on the way to their next request, nor those that wait for the rate."""
+    monkeypatch.setattr("synthesis.flow_control.MINUTE_S", 0.2)
+    times: list[float] = []
+    faults = (answers("a"), answers("a"), fails(status, retry_after="1"), answers("a", after_s=0.02))
+    with faulty(in_turn(*faults, times=times)) as server:
+        settings = endpoint(server.url, max_in_flight=8, requests_per_minute=4, patience_s=30.0)
+        outcomes = ask(settings, tmp_path / "l", *(call(str(number)) for number in range(12)))
+    assert all(isinstance(outcome, Reply) for outcome in outcomes)
+    assert len(times) == 13
+    # Those of the same moment are on the way when the wish is heard.
+    assert not [at for at in times if times[2] + 0.1 < at < times[2] + 1.0]
+
+
+def test_a_rate_limit_that_lasts_ends_the_run_when_patience_does(tmp_path: Path) -> None:
+    with faulty(fails(429)) as server:
+        began = time.monotonic()
+        with pytest.raises(ServiceError, match=r"limits the rate \(HTTP 429, no answer to anybody for 0.5 s\)"):
+            ask(endpoint(server.url), tmp_path / "l", *(call(str(number)) for number in range(9)))
+        assert 0.5 <= time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(
@@ -343,10 +422,53 @@ def test_attempts_that_may_have_been_billed_count_towards_the_limit_of_cost(tmp_
             async with Caller([priced], kept, max_cost=30.0, backoff_s=0.01) as caller:
                 with pytest.raises(StoppedError):
                     await caller.ask(call())
-                return caller.budget.spent
+                assert caller.budget.paid == 0.0
+                return caller.budget.unsure
 
     most = call().most_tokens_in * 1.0 + 8 * 2.0
     assert most <= 30.0 < 2 * most
     with faulty(hangs(0.5), answers("hello")) as server:
         assert asyncio.run(spent(server.url)) == pytest.approx(most)
         assert server.requests == 1
+
+
+def test_a_reply_without_a_count_of_tokens_counts_at_its_most(tmp_path: Path) -> None:
+    async def spent(url: str) -> tuple[float, float, int]:
+        with Ledger.open(tmp_path / "l") as kept:
+            priced = endpoint(url, price_in=1e6, price_out=2e6)
+            async with Caller([priced], kept, max_cost=60.0) as caller:
+                await caller.ask(call("a"))
+                await caller.ask(call("b"))
+                with pytest.raises(StoppedError):
+                    await caller.ask(call("c"))
+                return caller.budget.paid, caller.budget.unsure, caller.uncounted
+
+    most = call().most_tokens_in * 1.0 + 8 * 2.0
+    assert 2 * most <= 60.0 < 3 * most
+    with faulty(answers("hello", usage={})) as server:
+        assert asyncio.run(spent(server.url)) == (0.0, pytest.approx(2 * most), 2)
+        assert server.requests == 2
+
+
+def test_an_asker_that_is_only_rejected_is_left_out_and_others_are_not(tmp_path: Path) -> None:
+    other = dataclasses.replace(ABOUT, asker="w")
+
+    async def run(url: str) -> list[Reply | Failure]:
+        with Ledger.open(tmp_path / "l") as kept:
+            async with Caller([endpoint(url)], kept) as caller:
+                outcomes = [await caller.ask(call(f"poison {number}")) for number in range(HOPELESS)]
+                with pytest.raises(LeftOutError, match=r"rejects all that v asks .*HTTP 400 cannot take poison"):
+                    await caller.ask(call("a"))
+                return [*outcomes, await caller.ask(call("a", about=other)), await caller.ask(call("b", about=other))]
+
+    with faulty(refuses_text("poison", 400, "hello")) as server:
+        outcomes = asyncio.run(run(server.url))
+        assert server.requests == HOPELESS + 2
+    assert [type(outcome) for outcome in outcomes] == [Failure] * HOPELESS + [Reply, Reply]
+
+
+def test_an_asker_that_had_replies_is_not_left_out(tmp_path: Path) -> None:
+    calls = [call("a"), *(call(f"poison {number}") for number in range(2 * HOPELESS)), call("b")]
+    with faulty(refuses_text("poison", 400, "hello")) as server:
+        outcomes = ask(endpoint(server.url), tmp_path / "l", *calls, at_once=False)
+    assert [type(outcome) for outcome in outcomes] == [Reply, *[Failure] * (2 * HOPELESS), Reply]

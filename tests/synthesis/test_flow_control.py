@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthesis.budget import Budget
-from synthesis.flow_control import OPENS_AFTER, Breaker, DownError, Rate, Stop, StoppedError
+from synthesis.flow_control import OPENS_AFTER, Breaker, DownError, Rate, Stop, StoppedError, Window
 
 
 class Jump(Stop):
@@ -203,3 +203,64 @@ def test_a_budget_is_never_exceeded(limit: float, calls: list[tuple[float, float
         return budget.spent
 
     assert asyncio.run(run()) <= limit + 1e-9
+
+
+def test_a_part_ends_with_the_whole_and_the_whole_not_with_a_part() -> None:
+    async def run() -> tuple[str | None, str | None, str | None]:
+        whole = Stop()
+        one, other = Stop(whole), Stop(whole)
+        one.set("this one failed")
+        before = whole.reason
+        whole.set("enough")
+        return before, one.reason, other.reason
+
+    assert asyncio.run(run()) == (None, "this one failed", "enough")
+
+
+def test_a_refusal_halves_the_window_once_a_round_and_answers_widen_it_to_its_full_width() -> None:
+    async def run() -> list[float]:
+        window = Window(8)
+        places = [await window.enter() for _ in range(8)]
+        widths = []
+        for place in places:
+            window.shrink(place)
+            window.leave()
+            widths.append(window.width)
+        assert set(widths) == {4.0}
+        while window.width < 8:
+            await window.enter()
+            window.leave()
+            window.grow()
+            widths.append(window.width)
+        return widths[8:]
+
+    growing = asyncio.run(run())
+    assert 20 < len(growing) < 30  # about 4 + 5 + 6 + 7
+    assert growing[-1] == 8.0
+
+
+@given(st.integers(1, 5), st.lists(st.sampled_from(["answer", "refusal", "end"]), min_size=1, max_size=60))
+def test_never_are_more_on_the_way_than_the_window_is_wide(most: int, events: list[str]) -> None:
+    async def run() -> None:
+        window = Window(most)
+        inside: list[int] = []
+
+        async def call() -> None:
+            inside.append(await window.enter())
+            assert len(inside) <= most
+
+        waiting = [asyncio.ensure_future(call()) for _ in events]
+        for event in events:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert inside, "somebody is always let through"
+            place = inside.pop()
+            if event == "refusal":
+                window.shrink(place)
+            elif event == "answer":
+                window.grow()
+            window.leave()
+            assert 1.0 <= window.width <= most
+        await asyncio.gather(*waiting)
+
+    asyncio.run(run())

@@ -5,12 +5,15 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -26,7 +29,9 @@ from synthesis.versions import labeler_version
 from tests.synthesis.faulty_endpoint import (
     Fault,
     answers,
+    at_most,
     breaks_off,
+    by_model,
     by_text,
     drips,
     fails,
@@ -167,11 +172,12 @@ def test_whatever_an_endpoint_does_everything_is_accounted_for_and_nothing_is_gu
     order = sorted(asked.values(), key=lambda text: content_id("order", text))
     with faulty(by_text(faults, once=passing, otherwise=GOOD)) as server:
         settings = Endpoint(name="e", base_url=server.url, timeout_s=0.4, max_attempts=6, max_in_flight=8)
-        made, requests, _ = run(settings, tmp_path / "l", [proposition("A premise.", text) for text in order])
+        made, requests, sent = run(settings, tmp_path / "l", [proposition("A premise.", text) for text in order])
     assert {asked[each.proposition_id]: each.probability for each in made} == expected
     assert all((each.reason is None) == (each.probability is not None) for each in made)
     statuses = Counter(request.status for request in requests)
-    assert statuses["answered"] + statuses["refused"] + statuses["failed"] == len(requests)
+    # What the server counted: each request has its row, and each fault that passes took one attempt more.
+    assert sent == server.requests == len(requests) + len(passing)
     assert statuses["answered"] == sum(value is not None for value in expected.values())
     assert statuses["refused"] == MAX_TRIES * 3 * len(ODD_REPLIES)
     assert statuses["failed"] == 0
@@ -187,6 +193,74 @@ def test_a_storm_of_429_is_weathered_and_the_wish_for_a_pause_kept(tmp_path: Pat
     assert len(made) == len(requests) == 40
     # All eight may be on the way before the first wish is heard; nobody asks again before its end.
     assert sent == 48
+
+
+@pytest.mark.parametrize("header", [{}, {"retry_after": "0.4"}], ids=["no wish", "a wish"])
+@pytest.mark.parametrize("in_flight", [4, 64])
+def test_an_endpoint_that_allows_little_is_asked_as_fast_as_it_allows(
+    tmp_path: Path, header: dict[str, str], in_flight: int
+) -> None:
+    """With the default attempts, of which a storm of 429 would take more than there are."""
+    with faulty(at_most(10, 0.4, GOOD, **header)) as server:
+        settings = Endpoint(name="e", base_url=server.url, max_in_flight=in_flight)
+        began = time.monotonic()
+        made, requests, _ = run(settings, tmp_path / "l", numbered(80))
+        took = time.monotonic() - began
+    assert len(made) == len(requests) == 80
+    assert 2.8 <= took < 15
+    assert server.requests < 80 + 3 * 64 + 80
+
+
+@pytest.mark.parametrize("end", [fails(429, retry_after="300"), fails(401)], ids=["429", "401"])
+def test_what_is_under_way_when_its_endpoint_ends_is_kept(tmp_path: Path, end: Fault) -> None:
+    slow = answers('{"probability": 0.5}', after_s=0.5)
+    with faulty(*[slow] * 9, end, slow) as server:
+        settings = Endpoint(name="e", base_url=server.url, max_in_flight=16)
+        with pytest.raises(ServiceError):
+            run(settings, tmp_path / "l", numbered(60))
+        # Nothing new is sent, and what was answered is there.
+        assert server.requests == 16
+        assert _rows_of(tmp_path / "l") == 15
+        made, _, sent = run(settings, tmp_path / "l", numbered(16))
+    assert (len(made), sent) == (16, 1)
+
+
+def test_what_waits_for_a_limit_ends_at_once_with_its_endpoint(tmp_path: Path) -> None:
+    with faulty(GOOD, GOOD, fails(401)) as server:
+        settings = Endpoint(name="e", base_url=server.url, max_in_flight=16, requests_per_minute=4)
+        began = time.monotonic()
+        with pytest.raises(ServiceError, match="refuses access"):
+            run(settings, tmp_path / "l", numbered(60))
+    assert time.monotonic() - began < 5
+    assert _rows_of(tmp_path / "l") == 2
+
+
+def test_an_unknown_model_leaves_out_its_own_questions_alone(tmp_path: Path) -> None:
+    wrong = VERBALISED.model_copy(update={"name": "w", "model": "wrong"})
+    rows: list[Record] = []
+
+    async def collect(url: str) -> None:
+        with Ledger.open(tmp_path / "l") as kept:
+            async with Caller([Endpoint(name="e", base_url=url)], kept) as caller:
+                questions = chain(estimates(numbered(30), wrong), estimates(numbered(30), VERBALISED))
+                async for answered in run_questions(questions, caller, 16):
+                    rows.extend(row for answer in answered for row in answer.rows)
+
+    with (
+        faulty(by_model({"wrong": fails(404), "m": GOOD})) as server,
+        pytest.raises(ServiceError, match=r"^endpoint e at .* does not know the model wrong") as raised,
+    ):
+        asyncio.run(collect(server.url))
+    assert str(raised.value).count("wrong") == 1
+    assert len([row for row in rows if isinstance(row, Estimate)]) == 30
+    # Those that were on the way together, and none of the others.
+    assert sum(body["model"] == "wrong" for body in server.bodies) <= 8
+
+
+def _rows_of(ledger: Path) -> int:
+    with closing(sqlite3.connect(ledger)) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM replies").fetchone()
+    return int(count)
 
 
 def test_a_rejected_proposition_has_a_row_and_no_estimate(tmp_path: Path) -> None:
