@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -17,9 +18,8 @@ from functools import partial
 from itertools import chain
 
 import pyarrow as pa
-from prefect.artifacts import create_markdown_artifact
-from prefect.context import FlowRunContext
 
+from flows.artifact import Tallies, leave_artifact
 from flows.outcome import Outcome
 from flows.progress import note, request_progress
 from flows.services import ledger, running_endpoints
@@ -97,12 +97,14 @@ def ask(settings: Settings, warehouse: Warehouse, stage: str, work: Sequence[Wor
         askers = [each.asker for each in work]
         caller = Caller(endpoints, opened, askers, limits.max_cost)
         run = _Run(warehouse, caller, work, limits)
+        total = sum(each.count for each in work)
         try:
-            with request_progress(stage, sum(each.count for each in work)) as show:
+            with request_progress(stage, total, lambda: caller.waiting) as show:
                 asyncio.run(run.to_the_end(show))
         finally:
             outcome = _outcome(stage, run, caller)
-            _leave_artifact(outcome)
+            seconds = time.monotonic() - run.began
+            leave_artifact(outcome, (run.progress.done, total), seconds, run.tallies, sys.exception())
     if caller.stop.reason == INTERRUPTED:
         raise KeyboardInterrupt
     return outcome
@@ -146,6 +148,8 @@ class _Run:
     def __init__(self, warehouse: Warehouse, caller: Caller, work: Sequence[Work], limits: Limits) -> None:
         self.caller = caller
         self.progress = Progress()
+        self.began = time.monotonic()
+        self.tallies = Tallies()
         self.written: Counter[str] = Counter()
         self.without: Counter[str] = Counter()
         self._warehouse = warehouse
@@ -208,6 +212,7 @@ class _Run:
                 continue
             rows = [row for answer in answers for row in answer.rows]
             self._rows.add(rows)
+            self.tallies.add(rows, self.caller.fresh)
             self._count(rows, len(answers))
             self._show(self.progress)
             if self._rows.count >= ROWS_AT_ONCE or time.monotonic() - self._wrote > SECONDS_BETWEEN_WRITES:
@@ -333,14 +338,3 @@ def _outcome(stage: str, run: _Run, caller: Caller) -> Outcome:
         elif table != "requests":
             counts[NAMES.get(table, table)] = count
     return Outcome(stage=stage, counts=counts, cost=progress.cost, stopped=caller.stop.reason or "")
-
-
-def _leave_artifact(outcome: Outcome) -> None:
-    """The outcome as an artifact of the flow run, where there is one."""
-    if FlowRunContext.get() is None:
-        return
-    rows = "\n".join(f"| {name} | {count:,} |" for name, count in outcome.counts.items())
-    text = f"## {outcome.stage}\n\n| | |\n|---|---:|\n{rows}\n| cost | {outcome.cost:.4g} |\n"
-    if outcome.stopped:
-        text += f"\nStopped early: {outcome.stopped}.\n"
-    create_markdown_artifact(key=f"odds-{outcome.stage}", markdown=text, description="What the run made.")
