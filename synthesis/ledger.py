@@ -132,6 +132,7 @@ class Ledger:
         self._thread = thread
         self._asked: dict[str, asyncio.Event] = {}
         self._locked: set[str] = set()
+        self._unkept: list[Row] = []
         self._batch_ids: frozenset[str] = frozenset()
         self._batch_keys: set[str] = set()
         self._gathered: list[tuple[_Work, asyncio.Future[_Found]]] = []
@@ -160,9 +161,14 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Closes it; what was handed over is written first. The ledger is of no use afterwards."""
-        self._thread.submit(self._store.close).result()
-        self._thread.shutdown()
+        """Closes it; what was handed over is written first. The ledger is of no use afterwards.
+
+        Raises ServiceError where replies that came could not be kept until now.
+        """
+        try:
+            self._thread.submit(self._close).result()
+        finally:
+            self._thread.shutdown()
 
     async def recall(self, calls: Sequence[Call]) -> dict[str, Reply]:
         """The replies that are kept for these calls, by key."""
@@ -303,7 +309,7 @@ class Ledger:
         """Writes first, then answers reservations: a reply, True (ours to ask), False (somebody else is asking) or
         _IN_BATCH."""
         rows = [work.keep for work in group if work.keep is not None]
-        self._write(rows)
+        self._keep(rows)
         wanted = [work.reserve for work in group if work.reserve is not None]
         released = [work.release for work in group if work.release is not None]
         self._store.unlock([row.key for row in rows] + released)
@@ -333,6 +339,21 @@ class Ledger:
             return locked - self._store.read(locked).keys()
         finally:
             self._store.unlock(locked)
+
+    def _keep(self, rows: Sequence[Row]) -> None:
+        """Writes rows, and those of before that could not be written then."""
+        self._unkept += rows
+        self._write(self._unkept)
+        self._unkept = []
+
+    def _close(self) -> None:
+        try:
+            self._keep([])
+        except ServiceError as error:
+            lost = f"{len(self._unkept)} replies that came, and may be paid for, could not be kept"
+            raise ServiceError(f"{error}; {lost}") from None
+        finally:
+            self._store.close()
 
     def _write(self, rows: Sequence[Row]) -> None:
         if rows:

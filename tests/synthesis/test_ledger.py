@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
+import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +21,7 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 
+from synthesis import ledger_postgres
 from synthesis.call import About, Call, Reply
 from synthesis.flow_control import StoppedError
 from synthesis.ledger import Ledger, Row, SentBatch
@@ -504,16 +509,146 @@ def test_a_server_that_cannot_be_used_is_one_line_without_the_password(address: 
     assert caught.value.__suppress_context__
 
 
-def test_a_server_that_goes_away_is_one_line(database: str) -> None:
-    async def do(ledger: Ledger) -> None:
-        await ledger.reserve(call("a"))
-        with psycopg.connect(database.partition(":")[2], autocommit=True) as server:
-            server.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity "
-                "where datname = current_database() and pid <> pg_backend_pid()"
-            )
-        await ledger.keep(call("a"), reply("lost"))
+CUT = (
+    "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() "
+    "and pid <> pg_backend_pid()"
+)
 
-    with pytest.raises(ServiceError, match="ledger in PostgreSQL") as caught:
-        using(database, do)
+
+def on_server(database: str, *statements: str) -> list[tuple[Any, ...]]:
+    """The rows of the last of the statements; all go through a connection to the same database."""
+    with psycopg.connect(database.partition(":")[2], autocommit=True) as server:
+        return [server.execute(statement).fetchall() for statement in statements][-1]
+
+
+def test_a_connection_that_is_cut_loses_no_reply_and_no_lock(database: str) -> None:
+    async def do(ledger: Ledger) -> None:
+        asked = [call(str(number)) for number in range(40)]
+        assert await asyncio.gather(*(ledger.reserve(each) for each in asked)) == [None] * 40
+        assert await ledger.lock("0123456789abcdef")
+        for first in range(0, 30, 10):
+            on_server(database, CUT)
+            await asyncio.gather(*(ledger.keep(each, reply("came")) for each in asked[first : first + 10]))
+        assert await recalled(ledger, range(40)) == ["came"] * 30 + [None] * 10
+        with Ledger.open(database) as other:
+            assert not await other.lock("0123456789abcdef")
+            waiting = [asyncio.ensure_future(other.reserve(each)) for each in asked[30:]]
+            await asyncio.sleep(0.3)
+            assert not any(each.done() for each in waiting)
+            on_server(database, CUT)
+            await asyncio.gather(*(ledger.keep(each, reply("late")) for each in asked[30:]))
+            assert await asyncio.wait_for(asyncio.gather(*waiting), 10) == [reply("late")] * 10
+        ledger.unlock("0123456789abcdef")
+        await ledger.recall([])
+        (locks,) = on_server(database, "select count(*) from pg_locks where locktype = 'advisory'")
+        assert locks == (0,), "what is done is given back once, also after another connection was made"
+
+    using(database, do)
+
+
+def test_each_read_and_write_outlives_a_cut(database: str) -> None:
+    async def do(ledger: Ledger) -> None:
+        made = batch("a", lines={call("in").key: "r"})
+        cut = functools.partial(on_server, database, CUT)
+        cut()
+        await ledger.put_batch(made)
+        cut()
+        assert await ledger.batches("e") == [made]
+        cut()
+        with pytest.raises(StoppedError):
+            await ledger.reserve(call("in"))
+        cut()
+        await ledger.remove_batch(made)
+        cut()
+        await ledger.keep_all("e", "m", {call("1").key: reply("x")})
+        cut()
+        assert await ledger.unasked([call("1"), call("2")]) == {call("2").key}
+        cut()
+        assert await recalled(ledger, [1]) == ["x"]
+
+    using(database, do)
+
+
+@contextmanager
+def shut(database: str) -> Iterator[None]:
+    """While it lasts, nobody is let in to the database, and who was is sent away."""
+    name = psycopg.conninfo.conninfo_to_dict(database.partition(":")[2])["dbname"]
+    elsewhere = psycopg.conninfo.make_conninfo(database.partition(":")[2], dbname="postgres")
+    with psycopg.connect(elsewhere, autocommit=True) as server:
+        server.execute(f'alter database "{name}" allow_connections false')
+        server.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
+        try:
+            yield
+        finally:
+            server.execute(f'alter database "{name}" allow_connections true')
+
+
+def test_a_server_that_comes_back_in_time_was_never_missed(database: str) -> None:
+    async def do(ledger: Ledger) -> list[str | None]:
+        await ledger.reserve(call("1"))
+        with shut(database):
+            keeping = asyncio.ensure_future(ledger.keep(call("1"), reply("paid")))
+            await asyncio.sleep(0.5)
+            assert not keeping.done()
+        await keeping
+        return await recalled(ledger, [1])
+
+    assert using(database, do) == ["paid"]
+
+
+def test_a_server_that_stays_away_is_one_line_that_says_what_is_lost(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_postgres, "PATIENCE_S", 0.2)
+
+    async def keep(ledger: Ledger, numbers: Sequence[int]) -> list[object]:
+        return await asyncio.gather(
+            *(ledger.keep(call(str(number)), reply("paid")) for number in numbers), return_exceptions=True
+        )
+
+    async def lost(ledger: Ledger) -> None:
+        await asyncio.gather(*(ledger.reserve(call(str(number))) for number in range(5)))
+        until_it_is_closed.enter_context(shut(database))
+        (error, *_) = await keep(ledger, [0, 1])
+        assert isinstance(error, ServiceError)
+        started = time.monotonic()
+        await keep(ledger, [2, 3, 4])
+        assert time.monotonic() - started < 0.2, "it is waited for once"
+
+    said = r"check the server.*5 replies that came.*could not be kept"
+    with ExitStack() as until_it_is_closed, pytest.raises(ServiceError, match=said) as caught:
+        using(database, lost)
+    assert "\n" not in str(caught.value)
+
+    async def found(ledger: Ledger) -> None:
+        await asyncio.gather(*(ledger.reserve(call(str(number))) for number in range(5)))
+        with shut(database):
+            assert isinstance((await keep(ledger, [0, 1]))[0], ServiceError)
+        assert await keep(ledger, [2]) == [reply("paid")]
+        assert await recalled(ledger, range(5)) == ["paid"] * 3 + [None] * 2
+
+    using(database, found)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://odds:s3cr@t/x@127.0.0.1:1/db",
+        "postgresql://odds:hunter2@127.0.0.1:1/db",
+        "postgresql://odds:hun%zzter2@127.0.0.1:1/db",
+        "postgresql://odds:12:hunter2@host:hunter2/db",
+        "postgres:host=127.0.0.1 port=1 user=odds pasword=hunter2",
+        "postgres:host=127.0.0.1 port=1 passwd='hunter2",
+        "postgres:host=127.0.0.1 port=1 sslpassword=hunter2 hunter2",
+        "postgres:hunter2",
+        "postgresql:host=127.0.0.1 port=1 password=hunter2",
+    ],
+)
+def test_no_part_of_a_connection_string_is_repeated_where_it_may_be_a_password(address: str) -> None:
+    with pytest.raises(InputError, match="ledger in PostgreSQL: cannot be used") as caught:
+        Ledger.open(address)
+    shown = "".join(traceback.format_exception(caught.value))
+    # Lines of the source are shown too, such as those of this test.
+    said = [line for line in shown.splitlines() if not line.startswith("    ")]
+    assert not re.search("hunter2|s3cr|zzter|x@127", "\n".join(said))
     assert "\n" not in str(caught.value)
