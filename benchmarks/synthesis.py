@@ -148,10 +148,10 @@ def odds_side(url: str, folder: str, ledger: str) -> tuple[int, float]:
     """What `odds elicit` does but Prefect's record of the run: the estimates that it wrote, and all its seconds."""
     from flows.asking import Limits, ask
     from flows.elicit import STAGE, work
-    from flows.services import writing
+    from flows.services import asking
 
     chosen = settings(url, folder, ledger)
-    with writing(chosen) as warehouse, Clock() as clock:
+    with asking(chosen) as warehouse, Clock() as clock:
         outcome = ask(chosen, warehouse, STAGE, work(chosen, warehouse), Limits())
     return outcome.counts.get("estimates", 0), clock.seconds
 

@@ -10,7 +10,7 @@ from prefect import flow
 
 from flows.asking import Limits, Work, ask, check_prices
 from flows.outcome import Outcome
-from flows.services import writing
+from flows.services import asking
 from flows.settings import Settings, load_settings
 from synthesis.compare import comparisons
 from synthesis.elicit import estimates
@@ -34,7 +34,7 @@ def elicit(config: Path | None = None, max_cost: float | None = None, batch: boo
     estimated until then is kept.
     """
     settings = load_settings(config)
-    with writing(settings) as warehouse:
+    with asking(settings) as warehouse:
         pending, limits = work(settings, warehouse), Limits(max_cost, batch)
         check_prices(settings, [each for each in pending if each.count], limits)
         renew_panel(warehouse, [labeler_row(labeler) for labeler in settings.labelers])

@@ -9,7 +9,7 @@ from prefect import flow
 
 from flows.asking import Limits, Work, ask
 from flows.outcome import Outcome
-from flows.services import writing
+from flows.services import asking
 from flows.settings import Settings, load_settings
 from synthesis.judge import verdicts
 from synthesis.question import Question
@@ -28,7 +28,7 @@ def judge(config: Path | None = None, max_cost: float | None = None, batch: bool
     Raises `InputError` for settings that cannot be used and `ServiceError` where the endpoint does not answer.
     """
     settings = load_settings(config)
-    with writing(settings) as warehouse:
+    with asking(settings) as warehouse:
         return ask(settings, warehouse, STAGE, work(settings, warehouse), Limits(max_cost, batch))
 
 

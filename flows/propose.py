@@ -9,7 +9,7 @@ from prefect import flow
 
 from flows.asking import Limits, Work, ask
 from flows.outcome import Outcome
-from flows.services import writing
+from flows.services import asking
 from flows.settings import Settings, load_settings
 from synthesis.derive import derivations
 from synthesis.panel import DerivedKind, MadeKind, Proposer
@@ -34,7 +34,7 @@ def propose(config: Path | None = None, max_cost: float | None = None, batch: bo
     proposed until then is kept.
     """
     settings = load_settings(config)
-    with writing(settings) as warehouse:
+    with asking(settings) as warehouse:
         first = ask(settings, warehouse, STAGE, hypotheses(settings, warehouse), Limits(max_cost, batch))
         later = derived(settings, warehouse)
         if not later or first.stopped:

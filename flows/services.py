@@ -11,6 +11,7 @@ from synthesis.ledger import Ledger
 from synthesis.local_llm import serve, weights_path
 from synthesis.panel import EMBEDDED, Endpoint
 from warehouse.connect import At, Warehouse, open_warehouse
+from warehouse.memory import seldom_collected, sparing, without_pandas
 from warehouse.queries import consensus_splits
 
 
@@ -27,6 +28,13 @@ def writing(settings: Settings) -> Iterator[Warehouse]:
     """The warehouse for reading and writing; it is made, or migrated, where that is needed."""
     memory = settings.warehouse.memory_limit
     with open_warehouse(settings.catalog, settings.data_path, read_only=False, memory_limit=memory) as warehouse:
+        yield warehouse
+
+
+@contextmanager
+def asking(settings: Settings) -> Iterator[Warehouse]:
+    """The warehouse for a run that asks models, maybe for hours: for reading and writing, in little memory."""
+    with without_pandas(), writing(settings) as warehouse, sparing(warehouse), seldom_collected():
         yield warehouse
 
 

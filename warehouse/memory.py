@@ -5,8 +5,11 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import duckdb
 import pyarrow as pa
@@ -49,6 +52,34 @@ def sparing(warehouse: Warehouse) -> Iterator[None]:
         yield
     finally:
         _set(warehouse, before)
+
+
+class _NoPandas(MetaPathFinder):
+    """Says that pandas is not installed."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("No module named 'pandas'", name=fullname)
+        return None
+
+
+@contextmanager
+def without_pandas() -> Iterator[None]:
+    """While it lasts, pandas is not there to be imported, unless it was before: it takes 40 MB.
+
+    DuckDB and Arrow import it where they find it, to see whether a value is one of its own. Afterwards both work with
+    it as ever.
+    """
+    finder = _NoPandas()
+    if "pandas" not in sys.modules:
+        sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):
+            sys.meta_path.remove(finder)
 
 
 @contextmanager

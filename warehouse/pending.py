@@ -10,9 +10,11 @@ Rows of one premise stand together: a server that keeps the beginning of a promp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import pyarrow as pa
 
@@ -20,6 +22,8 @@ from warehouse.connect import Warehouse
 from warehouse.memory import FreeMemory
 from warehouse.records import Disagreement, Pair, PanelAnswer, Parent, Premise, PremiseToPropose, PropositionText
 from warehouse.schema import arrow_schema
+
+T = TypeVar("T")
 
 ROWS = 65_536  # rows whose texts are fetched at once: fewer take less memory and more time
 AT_ONCE = 2048  # rows that are Python objects at once
@@ -169,6 +173,12 @@ def pending_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) 
     """Propositions that this version of a labeler has no estimate for, not even one without a probability."""
     # Page by page, a range of premises each: sorting a million ids would take more memory than all the rest. What is
     # written meanwhile are estimates of pages gone by, and propositions that may as well be asked about now.
+    for page in one_ahead(_pages(warehouse, labeler, labeler_version)):
+        for batch in page.to_batches(max_chunksize=AT_ONCE):
+            yield from _texts(batch, "proposition_id", "premise", "hypothesis")
+
+
+def _pages(warehouse: Warehouse, labeler: str, labeler_version: str) -> Generator[pa.Table, None, None]:
     with warehouse.beside() as own:
         memory = FreeMemory(own)
         pages = -(-count_estimates(own, labeler, labeler_version) // PAGE)
@@ -177,8 +187,19 @@ def pending_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) 
             own.connection.execute(PAGE_OF_PROPOSITIONS, [low, high])
             page = own.sql(PAGE_OF_ESTIMATES, [labeler, labeler_version, low, high])
             memory.give_back()
-            for batch in page.to_batches(max_chunksize=AT_ONCE):
-                yield from _texts(batch, "proposition_id", "premise", "hypothesis")
+            yield page
+
+
+def one_ahead(items: Generator[T, None, None]) -> Generator[T, None, None]:
+    """The items, the next of which is made in a thread of its own while one is used."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead") as thread:
+        coming = thread.submit(next, items, None)
+        try:
+            while (item := coming.result()) is not None:
+                coming = thread.submit(next, items, None)
+                yield item
+        finally:
+            thread.submit(items.close).result()
 
 
 def count_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) -> int:

@@ -92,7 +92,8 @@ def merge_all(
 
     A batch holds records, also of several kinds, or Arrow rows with the schema that `arrow_schema` gives.
     A row whose key is new is inserted. One whose key is there is updated where a field that is not volatile differs;
-    `created_at` stays what it was. Of rows with one key the last counts. Where nothing differs nothing is written.
+    `created_at` stays what it was. Of rows with one key the last counts, of texts the first, which stays their source.
+    Where nothing differs nothing is written.
     Rows of a table for which its SQL condition in `removing` holds are deleted first.
     """
     staged = _stage_all(warehouse, batches)
@@ -181,9 +182,10 @@ def _stage_all(warehouse: Warehouse, batches: Iterable[Iterable[Record] | Rows])
     sources = {**{kind: to_table(kind, rows) for kind, rows in grouped.items()}, **arrow}
     for kind, rows in sources.items():
         columns = ", ".join(arrow_schema(kind).names)
-        last = f"row_number() OVER (PARTITION BY {kind.key} ORDER BY position DESC) = 1"
+        order = "position" if kind in FIRST_STAYS else "position DESC"
+        counts = f"row_number() OVER (PARTITION BY {kind.key} ORDER BY {order}) = 1"
         numbered = f"(SELECT {columns}, row_number() OVER () AS position FROM incoming)"
-        _keep(warehouse, _staged(kind), f"SELECT {columns} FROM {numbered} QUALIFY {last} ORDER BY position", rows)
+        _keep(warehouse, _staged(kind), f"SELECT {columns} FROM {numbered} QUALIFY {counts} ORDER BY position", rows)
     return list(sources)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Any
@@ -11,12 +12,14 @@ import pytest
 from tests.fixtures.store import SOURCE
 from tests.fixtures.traced import estimate_of, ident, made_request
 from warehouse import Warehouse
+from warehouse.errors import InputError
 from warehouse.pending import (
     count_comparisons,
     count_disagreements,
     count_estimates,
     count_parents,
     count_premises,
+    one_ahead,
     pending_comparisons,
     pending_disagreements,
     pending_estimates,
@@ -102,11 +105,11 @@ def test_a_premise_that_a_proposer_wrote_is_not_proposed_for(filled: Warehouse) 
     merge_all(
         filled,
         [
+            [Premise(premise_id=premise_id("also given"), text="also given", source=SOURCE)],
             [Premise(premise_id=premise_id(name), text=name, source="proposer") for name in ("longer", "also given")],
             [made("longer", "h0", **parent), made("also given", "h0", **parent)],
             # A rewriting may leave the premise as it was, which is no reason to pass it over.
             [made("one", "h0 in other words", **parent | {"kind": "rewritten"})],
-            [Premise(premise_id=premise_id("also given"), text="also given", source=SOURCE)],
         ],
     )
     found = {one.premise.text for one in pending_premises(filled, **PROPOSER)}
@@ -317,3 +320,47 @@ def test_a_stream_leaves_the_connection_of_the_writer_alone(
     # The types ask for a real connection.
     busy = replace(filled, connection=OnlyBesideStub(filled.connection))  # type: ignore[arg-type]
     assert len(list(pending(busy))) == rows
+
+
+def test_the_next_item_is_made_while_one_is_used() -> None:
+    made: list[int] = []
+    second = threading.Event()
+
+    def items() -> Generator[int, None, None]:
+        for number in range(1, 4):
+            made.append(number)
+            if number == 2:
+                second.set()
+            yield number
+
+    ahead = one_ahead(items())
+    assert next(ahead) == 1
+    assert second.wait(30)
+    assert list(ahead) == [2, 3]
+    assert made == [1, 2, 3]
+
+
+def test_who_stops_early_ends_what_makes_the_items() -> None:
+    ended: list[str] = []
+
+    def items() -> Generator[int, None, None]:
+        try:
+            yield from range(1, 100)
+        finally:
+            ended.append("closed")
+
+    ahead = one_ahead(items())
+    assert next(ahead) == 1
+    ahead.close()
+    assert ended == ["closed"]
+
+
+def test_what_goes_wrong_ahead_is_raised_in_its_turn() -> None:
+    def items() -> Generator[int, None, None]:
+        yield 1
+        raise InputError("the second one is wrong")
+
+    ahead = one_ahead(items())
+    assert next(ahead) == 1
+    with pytest.raises(InputError, match="second"):
+        next(ahead)

@@ -212,3 +212,10 @@ def test_three_writers_all_arrive_and_a_shared_key_stays_one_row(place: Place, w
     assert [writer.wait(timeout=240) for writer in writers] == [0, 0, 0]
     rows = warehouse.sql("SELECT source_id FROM annotators")["source_id"].to_pylist()
     assert sorted(rows) == sorted(["everybody's", *(f"w{w}-{n}" for w in range(3) for n in range(20))])
+
+
+def test_of_one_text_twice_in_a_merge_the_first_stays(warehouse: Warehouse) -> None:
+    first = made_proposition("p").model_copy(update={"parent_id": "one"})
+    second = first.model_copy(update={"parent_id": "two"})
+    assert merge(warehouse, to_table(Proposition, [first, second])) == Merged(inserted=1)
+    assert [each.parent_id for each in read(warehouse, Proposition)] == ["one"]

@@ -1,0 +1,83 @@
+"""The writer of a run: rows gather in Arrow, and are merged in groups while the next ones come."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from warehouse.connect import Warehouse
+from warehouse.memory import FreeMemory
+from warehouse.records import Record
+from warehouse.schema import to_table
+from warehouse.store import merge_all
+
+ROWS_AT_ONCE = 10_000
+SECONDS_BETWEEN_WRITES = 15.0
+
+
+class Writer:
+    """Merges rows group by group in a thread. `changed` counts, by table, the rows that are new or not as they were.
+
+    One group is merged while the next one gathers; who adds to a third one waits. What `add` and `finish` raise may
+    stem from a group that was given before.
+    """
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self.changed: Counter[str] = Counter()
+        self._warehouse = warehouse
+        self._memory = FreeMemory(warehouse)
+        self._rows = _Rows()
+        self._merging: asyncio.Future[None] | None = None
+        self._wrote = time.monotonic()
+
+    async def add(self, rows: Sequence[Record]) -> None:
+        """Takes rows; they are written with the group that they make full, or after some seconds."""
+        self._rows.add(rows)
+        if self._rows.count >= ROWS_AT_ONCE or time.monotonic() - self._wrote > SECONDS_BETWEEN_WRITES:
+            await self._write()
+
+    async def finish(self) -> None:
+        """Writes what is left; all is in the warehouse when it returns."""
+        await self._write()
+        await self._merged()
+
+    async def _write(self) -> None:
+        await self._merged()
+        rows, self._rows = self._rows, _Rows()
+        self._wrote = time.monotonic()
+        if rows.count:
+            self._merging = asyncio.ensure_future(asyncio.to_thread(self._merge, rows.tables()))
+
+    async def _merged(self) -> None:
+        merging, self._merging = self._merging, None
+        if merging is not None:
+            # Shielded: whoever waits may be called off, the merge goes on.
+            await asyncio.shield(merging)
+
+    def _merge(self, tables: Sequence[pa.Table]) -> None:
+        for table, merged in merge_all(self._warehouse, tables).items():
+            self.changed[table] += merged.changed
+        self._memory.give_back()
+
+
+class _Rows:
+    """Rows that wait to be written, in Arrow: as objects ten thousand take 20 MB."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._parts: dict[type[Record], list[pa.Table]] = {}
+
+    def add(self, rows: Sequence[Record]) -> None:
+        kinds: dict[type[Record], list[Record]] = {}
+        for row in rows:
+            kinds.setdefault(type(row), []).append(row)
+        for kind, some in kinds.items():
+            self._parts.setdefault(kind, []).append(to_table(kind, some))
+        self.count += len(rows)
+
+    def tables(self) -> list[pa.Table]:
+        return [pa.concat_tables(parts) for parts in self._parts.values()]
