@@ -33,7 +33,7 @@ from tests.synthesis.faulty_endpoint import answers, faulty
 from warehouse.errors import InputError, ServiceError
 from warehouse.records import Estimate, PropositionText, Record, Request, now, proposition_id
 
-VERBALISED = Labeler(name="v", endpoint="e", model="m", prompt="verbalised", method="verbalised", max_tokens=64)
+VERBALISED = Labeler(name="v", endpoint="e", model="m", prompt="verbalised_short", method="verbalised", max_tokens=64)
 SAMPLED = Labeler(
     name="s", endpoint="e", model="n", prompt="verbalised", method="mean_of_samples", samples=3, temperature=1.0
 )

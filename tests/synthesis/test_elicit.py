@@ -16,9 +16,16 @@ from tests.synthesis.driving import drive_rounds, gives, says
 from warehouse.errors import InputError
 from warehouse.records import Estimate, PropositionText, Request, content_id, proposition_id
 
-VERBALISED = Labeler(name="v", endpoint="e", model="m", prompt="verbalised", method="verbalised", seed=5)
+VERBALISED = Labeler(name="v", endpoint="e", model="m", prompt="verbalised_short", method="verbalised", seed=5)
 MEAN = Labeler(
-    name="v", endpoint="e", model="m", prompt="verbalised", method="mean_of_samples", seed=5, temperature=0.8, samples=4
+    name="v",
+    endpoint="e",
+    model="m",
+    prompt="verbalised_short",
+    method="mean_of_samples",
+    seed=5,
+    temperature=0.8,
+    samples=4,
 )
 
 
@@ -49,7 +56,7 @@ def by_attempt(*outcomes: Outcome) -> Callable[[Call], Outcome]:
 
 def test_an_estimate_names_its_proposition_labeler_version_and_request() -> None:
     requests, (found,), rounds = asked(VERBALISED, lambda _: gives(reasoning="r", probability=0.25))
-    version = labeler_version(VERBALISED, load_prompt("verbalised"))
+    version = labeler_version(VERBALISED, load_prompt("verbalised_short"))
     assert found.estimate_id == content_id("estimate", BAKERY.proposition_id, "v", version)
     assert (found.proposition_id, found.labeler, found.labeler_version) == (BAKERY.proposition_id, "v", version)
     assert (found.probability, found.reason, found.reasoning, found.method) == (0.25, None, "r", "verbalised")

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthesis.panel import PROMPTS_OF_KIND
+from synthesis.panel import DEFAULT_JUDGE, PROMPTS_OF_KIND
 from synthesis.parse import parse_field, parse_number, parse_text, parse_texts
 from synthesis.render import (
     ANSWERS_OF_METHOD,
@@ -34,7 +35,8 @@ user = "P: {premise}\\nH: {hypothesis}"
 
 
 def test_the_packaged_prompts_load_and_bear_their_file_names() -> None:
-    assert {"propose", *PROMPTS_OF_KIND.values(), "verbalised", "scale20", "token"} <= set(prompt_names())
+    ours = {"propose", *PROMPTS_OF_KIND.values(), "verbalised", "verbalised_short", "scale20", "token"}
+    assert ours <= set(prompt_names())
     for name in prompt_names():
         assert load_prompt(name).name == name
 
@@ -63,6 +65,24 @@ def test_the_examples_of_a_prompt_are_answers_that_we_can_read(name: str) -> Non
             assert example.reply in {"Yes", "No"}
         else:
             assert parse_number(example.reply, prompt.answer).reason is None
+
+
+def test_the_short_prompt_is_the_first_version_of_the_long_one() -> None:
+    """The revision of `verbalised` at commit 28c0804: what was asked with it keeps its worth under this name."""
+    assert load_prompt("verbalised_short").revision == "1-7c7967df2ae2"
+
+
+def test_verbalised_reasoning_has_room_for_a_judge_to_summarise() -> None:
+    """A short limit in the schema would keep a model from reasoning, and a judge from ever asking for a summary."""
+    prompt = load_prompt("verbalised")
+    assert prompt.version == 2
+    sent = response_format(prompt.answer, prompt.json_schema, 1)
+    assert sent is not None
+    reasoning = sent["json_schema"]["schema"]["properties"]["reasoning"]
+    assert reasoning.get("maxLength", math.inf) > 2 * DEFAULT_JUDGE.summarise_above
+    read = [parse_number(example.reply, "probability") for example in prompt.examples]
+    assert all(each.reasoning is not None and each.reasoning.count(". ") >= 1 for each in read), "each shows how"
+    assert all(each.value is not None and round(each.value * 100) % 5 for each in read), "none is a multiple of 5%"
 
 
 @pytest.mark.parametrize("name", prompt_names())
