@@ -59,18 +59,18 @@ def labeler_tables(settings: Settings) -> list[Table | str]:
 
 
 def write_labeler_picture(settings: Settings, path: Path) -> None:
-    """Draw where each labeler's values lie, and its calibration, into an SVG file.
+    """Draw where each labeler's values lie, its calibration and its figures, into an SVG file.
 
-    Raises `InputError` where there is no estimate yet, or no such file can be written.
+    Raises `InputError` where no labeler has answered yet, or no such file can be written.
     """
     if path.suffix != ".svg" or not path.parent.is_dir():
         raise InputError(f"{path}: name an .svg file in a folder that is there")
     with reading(settings) as warehouse:
         rows, estimates = labeler_quality(warehouse), labeler_estimates(warehouse)
-    if not estimates.num_rows:
-        raise InputError(f"{path}: there is no estimate to draw yet; run odds elicit")
+    if not rows:
+        raise InputError(NOTHING_YET)
     named = zip(shown_names(rows), rows, strict=True)
-    write_labelers([labeler_curve(name, row, estimates) for name, row in named if row["n_estimates"]], path)
+    write_labelers([labeler_curve(name, row, estimates) for name, row in named], path)
 
 
 def shown_names(rows: Sequence[Row]) -> list[str]:
@@ -92,7 +92,44 @@ def labeler_curve(name: str, row: Row, estimates: pa.Table) -> LabelerCurve:
     )
     values = own["estimate"].to_numpy().astype(np.float64)
     raw, recalibrated = _bins(own, "estimate"), _bins(own, "recalibrated")
-    return LabelerCurve(name, values, raw, recalibrated, row["n_judgments"], row["n_simulated"])
+    basis = (row["n_judgments"], row["n_simulated"])
+    return LabelerCurve(name, values, raw, recalibrated, *basis, figures=figures_of(row), remark=_remark(row))
+
+
+def figures_of(row: Row) -> list[tuple[str, str]]:
+    """The figures that stand beside a labeler's picture, by name; those that it has."""
+    each = row["cost_per_estimate"]
+    no_price = "no price" if row["n_unpriced"] and row["n_estimates"] + row["n_comparisons"] else ""
+    usable = [("cost of 1,000 usable", money(None if each is None else each * 1000) or no_price)]
+    paid = [("paid in all", _paid(row))]
+    if row["method"] == "pairwise":
+        pairs = [("pairs ordered", f"{row['n_comparisons']:,}"), ("refused", f"{row['refusal_rate']:.1%}")]
+        beside = [("judged", f"{row['n_judged']:,}"), ("ordered as people do", _number(row["share_in_order"]))]
+        return _with_values([*pairs, *beside, *usable, *paid])
+    fine = [
+        ("distinct values", f"{row['n_distinct']:,}" if row["n_estimates"] else ""),
+        ("on the top 3", _share(row["top3_mass"])),
+        ("multiples of 5%", _share(row["share_multiples_of_5"])),
+        ("refused", f"{row['refusal_rate']:.1%}"),
+    ]
+    beside = [
+        ("judged", f"{row['n_judged']:,}" if row["n_estimates"] else ""),
+        ("Pearson", _number(row["pearson"])),
+        ("mean error", _number(row["mean_absolute_error"])),
+        ("calibration error", _number(row["calibration_error"])),
+    ]
+    return _with_values([*fine, *beside, *usable, *paid])
+
+
+def _with_values(figures: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in figures if value]
+
+
+def _remark(row: Row) -> str:
+    if row["method"] == "pairwise":
+        return "compares pairs, asked both ways round: it gives no values"
+    asked = row["n_without"]
+    return "" if row["n_estimates"] else f"no usable estimate of {asked:,} proposition{'s' if asked != 1 else ''}"
 
 
 def _bins(rows: pa.Table, column: str) -> list[Bin]:
@@ -180,6 +217,10 @@ def _simulated(row: Row) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
 
 
 def _signed(value: float | None) -> str:

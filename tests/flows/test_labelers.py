@@ -99,8 +99,9 @@ def test_pairs_have_a_table_of_their_own(tmp_path: Path) -> None:
     )
     settings = settings_with(tmp_path, [*judged("human"), [pair]])
     assert cells(settings, "pairs")[0] == ["pairs", "1", "0", "1", "0%", "1.000"]
-    with pytest.raises(InputError, match="no estimate to draw"):
-        write_labeler_picture(settings, tmp_path / "a.svg")
+    text = drawn(settings)
+    for part in ("pairs", "compares pairs", "pairs ordered", "ordered as people do", "1.000"):
+        assert part in text
 
 
 def test_a_labeler_in_several_versions_is_told_apart() -> None:
@@ -115,10 +116,29 @@ def test_money_is_readable_small_and_large() -> None:
     assert [money(value) for value in values] == ["", "0", "0.000012", "0.0123", "0.5", "12,345.68"]
 
 
+def drawn(settings: Settings) -> str:
+    """The words of the picture."""
+    path = Path(settings.root) / "a.svg"
+    write_labeler_picture(settings, path)
+    return "|".join(part.strip() for part in ET.parse(path).getroot().itertext() if part.strip())
+
+
+def test_the_picture_has_the_figures_of_every_labeler_the_worst_ones_too(tmp_path: Path) -> None:
+    never = [made_estimate(name, None, "never") for name in NAMES]
+    unpriced = [made_request(f"{name}n", pid(name), None, labeler="never") for name in NAMES]
+    settings = settings_with(tmp_path, [*judged("human"), *answers(), [*never, *unpriced]])
+    text = drawn(settings)
+    coarse = "distinct values|1|on the top 3|100.0%|multiples of 5%|100.0%|refused|10.0%|judged|18"
+    beside = "mean error|0.225|calibration error|0.025|cost of 1,000 usable|100.00|paid in all|1.80"
+    assert f"{coarse}|{beside}" in text
+    fine = "distinct values|20|on the top 3|15.0%|multiples of 5%|0.0%|refused|0.0%|judged|20|Pearson|1.000"
+    assert text.count(fine) == 2
+    assert "|no usable estimate of 20 propositions|never|refused|100.0%|paid in all|20 unknown" in text
+
+
 def test_the_picture_names_every_labeler_and_what_is_simulated(tmp_path: Path) -> None:
     settings = settings_with(tmp_path, [*judged("simulated"), *answers()])
-    write_labeler_picture(settings, tmp_path / "a.svg")
-    text = "".join(ET.parse(tmp_path / "a.svg").getroot().itertext())
+    text = drawn(settings)
     for part in ("coarse (n = 18)", "fine 1 (n = 20)", "18 judgments, all simulated", "0.5: 100%"):
         assert part in text
     assert "#010203" not in (tmp_path / "a.svg").read_text()

@@ -1,10 +1,11 @@
-"""A picture of labelers: where the values of each lie, and how they compare with what people judge."""
+"""A picture of labelers: where the values of each lie, how they compare with what people judge, and its figures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ from training.evaluation.metrics import Bin
 from training.evaluation.pictures import FIRST, INK, SECOND, write_drawing
 from training.levels import Floats
 
-ROW_HEIGHT = 2.55  # inches
+ROW_HEIGHT = 2.65  # inches
+AROUND = 0.55  # of a row for its titles
+LINE_HEIGHT = 0.21  # of a figure
 NARROWEST = 0.28  # marked values nearer to each other than this share one label, which is half as wide
-LONGEST_NAME = 44  # characters that a title has room for
-AS_GIVEN = {"color": FIRST, "marker": "o", "markersize": 5, "linewidth": 1.4}
-RECALIBRATED = {"color": SECOND, "marker": "s", "markersize": 5, "linewidth": 1.4}
+LONGEST_LINE = 46  # characters that a title has room for
+AS_GIVEN: dict[str, Any] = {"color": FIRST, "marker": "o", "markersize": 5, "linewidth": 1.4}
+RECALIBRATED: dict[str, Any] = {"color": SECOND, "marker": "s", "markersize": 5, "linewidth": 1.4}
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class LabelerCurve:
     """A labeler's values [n] in [0, 1], and the bins of its reliability diagrams: none, where it has no judgments.
 
     `recalibrated` are bins of the held-out propositions alone, `raw` of all judged ones. `n_simulated` of the
-    `n_judgments` behind them come from simulated annotators.
+    `n_judgments` behind them come from simulated annotators. `figures` are names and values that stand beside it; who
+    has no values to draw has a `remark` in their place.
     """
 
     name: str
@@ -34,21 +38,28 @@ class LabelerCurve:
     recalibrated: Sequence[Bin]
     n_judgments: int
     n_simulated: int
+    figures: Sequence[tuple[str, str]] = ()
+    remark: str = ""
 
 
 def write_labelers(labelers: Sequence[LabelerCurve], path: Path) -> None:
     """Write an SVG file with a row a labeler. It appears whole or not at all."""
 
     def draw(axes: Any) -> None:
-        for row, labeler in enumerate(labelers):
-            values, curve = axes[row]
-            _values(values, labeler)
-            _calibration(curve, labeler)
-            if row == 0:
-                _legend(curve, recalibrated=any(each.recalibrated for each in labelers))
+        for (values, curve, figures), labeler in zip(axes, labelers, strict=True):
+            if len(labeler.values):
+                _values(values, labeler)
+                _calibration(curve, labeler)
+            else:
+                _nothing(values, curve, labeler)
+            _figures(figures, labeler)
+        if any(each.recalibrated for each in labelers):
+            _legend(axes[0][0].figure)
 
-    size = (9.6, 0.35 + ROW_HEIGHT * len(labelers))
-    write_drawing(draw, size, path, rows=len(labelers), widths=(1.5, 1))
+    heights = [
+        ROW_HEIGHT if len(each.values) else AROUND + LINE_HEIGHT * max(len(each.figures), 2) for each in labelers
+    ]
+    write_drawing(draw, (11.2, 0.35 + sum(heights)), path, heights=heights, widths=(1.6, 0.92, 0.75))
 
 
 def _values(axis: Any, labeler: LabelerCurve) -> None:
@@ -65,8 +76,7 @@ def _values(axis: Any, labeler: LabelerCurve) -> None:
         axis.plot([value, value], [0, top * 1.08], color=SECOND, linewidth=1.1)
     for place, text, align in labels_of(found):
         axis.annotate(text, (place, top * 1.11), ha=align, va="bottom", fontsize=8, color=SECOND)
-    name = labeler.name if len(labeler.name) <= LONGEST_NAME else f"{labeler.name[: LONGEST_NAME - 1]}…"
-    axis.set_title(f"{name} (n = {len(labeler.values):,})", loc="left", fontsize=10)
+    axis.set_title(_title(f"{labeler.name} (n = {len(labeler.values):,})"), loc="left", fontsize=10)
     marked = "the most frequent values are marked" if found else "no value occurs twice"
     axis.set(xlabel=f"estimate; {marked}", ylabel="share (%)")
 
@@ -108,12 +118,38 @@ def _calibration(axis: Any, labeler: LabelerCurve) -> None:
     axis.set_title(_basis(labeler), loc="left", fontsize=10)
 
 
-def _legend(axis: Any, *, recalibrated: bool) -> None:
-    """Beside the axis: wherever it stood inside, a labeler could have its points."""
-    axis.plot([], [], label="as given", **AS_GIVEN)
-    if recalibrated:
-        axis.plot([], [], label="recalibrated\n(test split)", **RECALIBRATED)
-    axis.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=9)
+def _nothing(left: Any, right: Any, labeler: LabelerCurve) -> None:
+    """The name of a labeler without values, and why there are none."""
+    for axis in (left, right):
+        axis.set_axis_off()
+    left.set_title(_title(labeler.name), loc="left", fontsize=10)
+    left.text(0, 0.9, labeler.remark, va="top", fontsize=9, transform=left.transAxes)
+    if labeler.n_judgments:
+        right.set_title(_basis(labeler), loc="left", fontsize=10)
+
+
+def _figures(axis: Any, labeler: LabelerCurve) -> None:
+    """Names on the left and values on the right, one below the other."""
+    axis.set_axis_off()
+    for line, figure in enumerate(labeler.figures):
+        for place, text, align in zip((0, 1), figure, ("left", "right"), strict=True):
+            below = (0, -line * LINE_HEIGHT * 72)  # in points
+            where = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": align, "va": "top"}
+            axis.annotate(text, (place, 1), below, fontsize=8.5, **where)
+
+
+def _title(name: str) -> str:
+    """The whole of a name, over several lines where it is long."""
+    return "\n".join(wrap(name, LONGEST_LINE, break_on_hyphens=True))
+
+
+def _legend(figure: Any) -> None:
+    """Outside of the axes: wherever it stood inside, a labeler could have its points."""
+    from matplotlib.lines import Line2D
+
+    looks = {"as given": AS_GIVEN, "recalibrated, test split": RECALIBRATED}
+    handles = [Line2D([], [], label=label, **look) for label, look in looks.items()]
+    figure.legend(handles=handles, loc="outside upper right", ncols=2, fontsize=9)
 
 
 def _basis(labeler: LabelerCurve) -> str:

@@ -98,13 +98,18 @@ def write_agreement_over_time(measured: Sequence[Measurement], weeks: Sequence[M
 
 
 def write_drawing(
-    draw: Callable[[Any], None], size: tuple[float, float], path: Path, *, rows: int, widths: Sequence[float]
+    draw: Callable[[Any], None],
+    size: tuple[float, float],
+    path: Path,
+    *,
+    heights: Sequence[float],
+    widths: Sequence[float],
 ) -> None:
-    """Write an SVG file on white, in the look of all pictures: `draw` gets the axes [rows, len(widths)].
+    """Write an SVG file on white, in the look of all pictures: `draw` gets the axes [len(heights), len(widths)].
 
-    `size` is in inches, `widths` are those of the columns relative to each other.
+    `size` is in inches; `heights` are those of the rows, `widths` those of the columns, relative to each other.
     """
-    _write_on_white(_document(draw, size, rows, share_x=False, widths=widths), path)
+    _write_on_white(_document(draw, size, len(heights), share_x=False, widths=widths, heights=heights), path)
 
 
 def _write_on_white(document: str, path: Path) -> None:
@@ -216,6 +221,7 @@ def _document(
     *,
     share_x: bool = True,
     widths: Sequence[float] | None = None,
+    heights: Sequence[float] | None = None,
 ) -> str:
     """The SVG document, in the colours that stand in for those of the page; with `widths` the axes are an array."""
     import matplotlib as mpl
@@ -224,7 +230,9 @@ def _document(
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")
         columns, squeeze = (1, True) if widths is None else (len(widths), False)
-        draw(figure.subplots(rows, columns, sharex=share_x, squeeze=squeeze, width_ratios=widths))
+        draw(
+            figure.subplots(rows, columns, sharex=share_x, squeeze=squeeze, width_ratios=widths, height_ratios=heights)
+        )
         target = StringIO()
         figure.savefig(target, format="svg", transparent=True, metadata={"Date": None})
     return target.getvalue()

@@ -40,7 +40,24 @@ def test_a_row_a_labeler_and_a_legend_once(tmp_path: Path, count: int) -> None:
     write_labelers(curves, tmp_path / "a.svg")
     text = "".join(ET.parse(tmp_path / "a.svg").getroot().itertext())
     assert text.count("(n = 40)") == count
-    assert text.count("as given") == 1
-    assert text.count("recalibrated") == (1 if count > 1 else 0)
+    assert text.count("as given") == text.count("recalibrated") == (1 if count > 1 else 0)
     assert ("80 judgments, all simulated" in text) == (count > 1)
     assert text.count("no value occurs twice") == count
+
+
+def test_long_names_are_whole_and_who_has_no_values_has_a_row_of_text(tmp_path: Path) -> None:
+    name = "a-labeler-of-which-the-name-says-the-model-the-prompt-and-the-temperature-too"
+    figures = [("refused", "100.0%"), ("paid in all", "1.20")]
+    nothing = LabelerCurve(name, np.array([]), [], [], 0, 0, figures, "nothing")
+    some = LabelerCurve("b", np.linspace(0, 1, 40).astype(np.float64), [], [], 0, 0, [(f"figure {i}", f"{i}.25") for i in range(10)])
+    write_labelers([nothing, some], tmp_path / "a.svg")
+    root = ET.parse(tmp_path / "a.svg").getroot()
+    text = "".join(part.strip() for part in root.itertext())
+    assert all(part in text for part in (name, "nothing", "100.0%", "paid in all", "figure 9", "9.25"))
+    write_labelers([some, some], tmp_path / "b.svg")
+    assert height(root) < height(ET.parse(tmp_path / "b.svg").getroot())
+
+
+def height(root: ET.Element) -> float:
+    """Of a picture, in points."""
+    return float(root.attrib["height"].removesuffix("pt"))
