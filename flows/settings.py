@@ -135,7 +135,11 @@ class Settings(BaseSettings):
     """The settings of one installation."""
 
     model_config = SettingsConfigDict(
-        extra="forbid", env_prefix="ODDS_", env_nested_delimiter="__", nested_model_default_partial_update=True
+        extra="forbid",
+        env_prefix="ODDS_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+        hide_input_in_errors=True,
     )
 
     root: Path = Path()
@@ -231,7 +235,8 @@ class Settings(BaseSettings):
 def load_settings(config: Path | None = None) -> Settings:
     """The settings of `config`, or of `odds.toml` in the working directory, or the defaults where there is none.
 
-    Raises `InputError` for a file that is missing though named, is not TOML, or has a key or value we do not know.
+    Raises `InputError` for a file that is missing though named, is not TOML, holds a password of PostgreSQL, or has a
+    key or value we do not know.
     """
     path = config if config is not None else Path(CONFIG_NAME)
     if config is not None and not path.is_file():
@@ -242,12 +247,37 @@ def load_settings(config: Path | None = None) -> Settings:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: not valid TOML: {error}") from error
+    _refuse_passwords(path, table)
     if "root" in table:
         raise InputError(f"{path}: root cannot be set: paths are relative to the file's folder")
     try:
         return Settings(root=path.resolve().parent, **table)
     except ValidationError as error:
         raise InputError(f"{path}: {_first_problem(error)}") from error
+
+
+def _refuse_passwords(path: Path, table: dict[str, Any]) -> None:
+    """Raises `InputError` where the file holds a password of PostgreSQL: the environment may, or a passfile."""
+    section = table.get("warehouse")
+    catalog = section.get("catalog") if isinstance(section, dict) else None
+    for name, value in (("ledger", table.get("ledger")), ("warehouse.catalog", catalog)):
+        if isinstance(value, str) and value.startswith(("postgres:", "postgresql:")) and _holds_password(value):
+            raise InputError(
+                f"{path}: {name} holds a password, or cannot be read; take it out of the file, and put it into the "
+                "variable PGPASSWORD or into ~/.pgpass"
+            )
+
+
+def _holds_password(connection: str) -> bool:
+    """Whether it does, or nobody can tell; the words of the parser may be a part of it, so they are not shown."""
+    # Only PostgreSQL needs its client library.
+    from psycopg import Error, conninfo
+
+    text = connection if "://" in connection[:13] else connection.partition(":")[2]
+    try:
+        return not {"password", "sslpassword"}.isdisjoint(conninfo.conninfo_to_dict(text))
+    except Error:
+        return True
 
 
 def _first_problem(error: ValidationError) -> str:

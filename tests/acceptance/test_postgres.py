@@ -23,7 +23,8 @@ def test_from_settings_to_a_published_dataset(tmp_path: Path, odds: Run, databas
     said: list[str] = []
 
     def run(*arguments: str, **more: object) -> subprocess.CompletedProcess[str]:
-        result = odds(*arguments, **more)
+        with_password = {"ODDS_WAREHOUSE__CATALOG": f"{database} password={PASSWORD}"}
+        result = odds(*arguments, **({"env": with_password} | more))
         said.append(result.stdout + result.stderr)
         return result
 
@@ -31,6 +32,9 @@ def test_from_settings_to_a_published_dataset(tmp_path: Path, odds: Run, databas
     settings = tmp_path / "odds.toml"
     text = settings.read_text()
     warehouse = f'[warehouse]\ncatalog = "{database} password={PASSWORD}"\ndata_path = "{bucket}"\n'
+    settings.write_text(text.replace("[warehouse]\n", warehouse))
+    assert "warehouse.catalog holds a password" in one_line(run("status"), 2)
+    warehouse = f'[warehouse]\ndata_path = "{bucket}"\n'
     settings.write_text(text.replace("[warehouse]\n", warehouse).replace("draws = 2000", "draws = 100"))
     write_judgments(tmp_path / "judgments.csv")
 
@@ -59,7 +63,7 @@ def test_from_settings_to_a_published_dataset(tmp_path: Path, odds: Run, databas
         for command in (("sql", "SELECT 1"), ("import", "judgments", "judgments.csv"), ("agree",)):
             assert run("--verbose", *command, env=elsewhere).returncode == 2
 
-    written = [path for path in tmp_path.rglob("*") if path.is_file() and path != settings]
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
     for secret in (PASSWORD, OBJECT_STORE_KEY):
         assert [text for text in said if secret in text] == []
         assert [path for path in written if secret.encode() in path.read_bytes()] == []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 from importlib import resources
 from pathlib import Path
 
@@ -152,6 +153,52 @@ def test_a_secret_in_the_settings_is_not_repeated(tmp_path: Path) -> None:
     with pytest.raises(InputError) as raised:
         loaded(tmp_path, '[[endpoints]]\nname = "a"\nbase_url = "http://user:hunter2@host/v1"')
     assert "hunter2" not in str(raised.value)
+
+
+PASSWORDS = [
+    "postgres:host=db user=odds password=hunter2",
+    "postgres:host=db sslpassword='hunter2 3'",
+    "postgres:host=db pasword=hunter2",
+    "postgres:host=db passwd='hunter2",
+    "postgresql://odds:hunter2@db/odds",
+    "postgres://odds:hunter2@db/odds",
+    "postgresql://odds:hunter2%zz@db/odds",
+    "postgresql://odds@db/odds?password=hunter2",
+    "postgres:postgresql://odds:hunter2@db/odds",
+]
+
+
+@pytest.mark.parametrize("connection", PASSWORDS)
+@pytest.mark.parametrize(
+    ("place", "text"), [("ledger", 'ledger = "{}"'), ("warehouse.catalog", '[warehouse]\ncatalog = "{}"')]
+)
+def test_a_password_of_postgresql_stands_in_no_settings_file(
+    tmp_path: Path, place: str, text: str, connection: str
+) -> None:
+    with pytest.raises(InputError, match=f"{place} holds a password.*PGPASSWORD") as raised:
+        loaded(tmp_path, text.format(connection))
+    shown = [line for line in traceback.format_exception(raised.value) if "text.format" not in line]
+    assert "hunter2" not in "".join(shown)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "connection", ["postgres:host=db user=odds passfile=/x", "postgresql://odds@db/odds", "postgres:", "my:password=x"]
+)
+def test_a_connection_string_without_a_password_is_taken(tmp_path: Path, connection: str) -> None:
+    assert loaded(tmp_path, f'ledger = "{connection}"').ledger == connection
+
+
+def test_the_environment_may_hold_a_password_and_no_error_shows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ODDS_LEDGER", PASSWORDS[4])
+    monkeypatch.setenv("ODDS_WAREHOUSE__CATALOG", PASSWORDS[0])
+    assert loaded(tmp_path, "").ledger_path == PASSWORDS[4]
+    for text in ("[judge]\nname = 'smol-proposer'", "nothing = 1", "home = 3"):
+        with pytest.raises(InputError) as raised:
+            loaded(tmp_path, text)
+        assert "hunter2" not in "".join(traceback.format_exception(raised.value))
 
 
 def test_without_a_file_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
