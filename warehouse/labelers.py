@@ -28,8 +28,10 @@ FROM (
     SELECT comparison_id, 'pairwise', request_id, created_at FROM comparisons
     WHERE labeler = $1 AND labeler_version = $2
   ) ORDER BY created_at, subject_id LIMIT 1
-) a JOIN requests r ON r.labeler = $1 AND r.purpose = 'elicit' AND r.subject_id = a.subject_id
-  AND (r.request_id = a.request_id OR (a.request_id IS NULL AND r.created_at <= a.created_at))
+) a JOIN requests r ON r.labeler = $1 AND r.purpose = 'elicit' AND (
+  r.request_id = a.request_id
+  OR (a.request_id IS NULL AND r.subject_id = a.subject_id AND r.created_at <= a.created_at)
+)
 ORDER BY r.created_at DESC, r.request_id LIMIT 1
 """
 

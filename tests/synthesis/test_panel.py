@@ -59,6 +59,8 @@ def test_an_address_holds_no_secret(url: str) -> None:
         Endpoint(name="e", base_url=url)
 
 
-def test_targets_differ() -> None:
-    with pytest.raises(ValidationError, match="differ"):
+def test_targets_and_kinds_differ() -> None:
+    with pytest.raises(ValidationError, match="target probabilities must differ"):
         Proposer(name="p", endpoint="e", model="m", targets=(0.1, 0.1))
+    with pytest.raises(ValidationError, match="kinds must differ"):
+        Proposer(name="p", endpoint="e", model="m", kinds=("negation", "negation"))

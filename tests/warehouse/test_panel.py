@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from tests.fixtures.store import made_judgment, made_proposition, made_rows
-from tests.fixtures.traced import estimate_of, ident
+from tests.fixtures.traced import estimate_of, ident, made_labeler
 from warehouse import Warehouse
 from warehouse.datasets.groups import renew_groups
 from warehouse.datasets.publish import publish_rows
+from warehouse.queries import labeler_answers
 from warehouse.records import Comparison, Estimate, Proposition, Recalibration, Verdict
 from warehouse.shards import Recipe
 from warehouse.store import merge, merge_all
@@ -184,6 +185,61 @@ def test_comparisons_that_stand_become_order_pairs(warehouse: Warehouse) -> None
     assert (row["pair_id"], row["source"], row["weight"]) == ("a-b", "k, l", 0.5)
     assert (row["higher_premise"], row["higher_hypothesis"], row["lower_hypothesis"]) == ("premise p", "b", "a")
     assert row["split"] == made_proposition("p").split
+
+
+def test_comparisons_of_a_labeler_that_was_given_up_are_no_pairs(warehouse: Warehouse) -> None:
+    merge_all(warehouse, made_rows([("p", "x", 0.5)]))
+    rows = [
+        compared("a", "b", "a"),  # the version in use, though another is newer
+        compared("a", "b", "b", labeler_version="2", created_at="2026-02-01T00:00:00Z"),
+        compared("a", "c", "a", "gone"),
+        compared("b", "c", "b", "unknown"),
+    ]
+    in_use = [made_labeler("l"), made_labeler("l", "2", in_use=False), made_labeler("gone", in_use=False)]
+    merge_all(warehouse, [[beside(name) for name in "abc"], rows, in_use])
+    renew_groups(warehouse, 0.0)
+    found = [
+        (row["higher_proposition_id"], row["lower_proposition_id"], row["source"])
+        for batch in publish_rows(warehouse, Recipe(consensus="em", pairs_weight=0.5), "pairs")
+        for row in batch.to_pylist()
+    ]
+    assert sorted(found) == [("a", "b", "l"), ("b", "c", "unknown")]
+
+
+def test_the_panel_is_the_labelers_in_use_in_their_versions(warehouse: Warehouse) -> None:
+    merge_all(warehouse, made_rows([("p", "x", 0.5), ("q", "x", 0.5)]))
+    first = made_estimate("p", "a", 0.25, labeler_version="1")
+    second = made_estimate("p", "a", 0.75, labeler_version="2", created_at="2026-02-01T00:00:00Z")
+    other = made_estimate("p", "b", 0.5)
+    late = made_estimate("q", "a", 0.75, labeler_version="2")
+    merge(warehouse, [first, second, other, late])
+
+    def seen() -> dict[str, float]:
+        row = panel(warehouse)
+        values = dict(zip(row["labelers"], row["values"], strict=True))
+        (overview,) = warehouse.sql("SELECT * FROM proposition_overview WHERE premise = 'premise p'").to_pylist()
+        assert (overview["n_estimates"], overview["estimate_mean"]) == (len(values), np.mean(list(values.values())))
+        assert set(labeler_answers(warehouse)["name"].to_pylist()) == set(values)
+        return values
+
+    # Where nothing is known of who is in use, the newest of everybody counts.
+    assert seen() == {"a": 0.75, "b": 0.5}
+    merge(warehouse, [made_labeler("a", "2"), made_labeler("a", "1", in_use=False), made_labeler("b", in_use=False)])
+    assert seen() == {"a": 0.75}
+    # Back at an earlier version: its answers are there, though they are not the newest.
+    merge(warehouse, [made_labeler("a", "1"), made_labeler("a", "2", in_use=False), made_labeler("b")])
+    assert seen() == {"a": 0.25, "b": 0.5}
+    # A version that is not in use does not stand in where the one in use was not asked yet ...
+    rows = warehouse.sql("SELECT * FROM panel_distribution").to_pylist()
+    assert [row["proposition_id"] for row in rows] == [made_proposition("p").proposition_id]
+    # ... though it is the best that is known of the labeler.
+    current = {
+        (row["proposition_id"], row["labeler_version"]): row["in_panel"]
+        for row in warehouse.sql("SELECT * FROM current_estimates WHERE labeler = 'a'").to_pylist()
+    }
+    assert current == {(first.proposition_id, "1"): True, (late.proposition_id, "2"): False}
+    quality = warehouse.sql("SELECT labeler, labeler_version, in_panel FROM labeler_quality ORDER BY ALL").to_pylist()
+    assert [tuple(row.values()) for row in quality] == [("a", "1", True), ("a", "2", False), ("b", "1", True)]
 
 
 def test_the_overview_counts_the_newest_estimates_alone(warehouse: Warehouse) -> None:

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from tests.fixtures.store import SOURCE
-from tests.fixtures.traced import estimate_of, ident, made_request
+from tests.fixtures.traced import estimate_of, ident, made_labeler, made_request
 from warehouse import Warehouse
 from warehouse.errors import InputError
 from warehouse.pending import (
@@ -29,6 +29,7 @@ from warehouse.pending import (
 from warehouse.records import (
     Comparison,
     Estimate,
+    Parent,
     Premise,
     Proposition,
     PropositionText,
@@ -95,9 +96,37 @@ def test_a_premise_is_pending_until_it_was_answered_or_refused(filled: Warehouse
     merge(filled, [asked(premise_id("four"), "answered"), asked(premise_id("two"), "refused")])
     assert pending() == {"one", "none"}
     assert pending(prompt_version="2") == pending(asker="other") == pending(model="other") == everything
+    # Of these requests no version is told, so that they count for each; see below for those that have one.
+    assert pending(asker_version="v2") == {"one", "none"}
     # One of several requests about a premise that failed leaves it pending.
     merge(filled, [asked(premise_id("two"), "failed", parameters='{"attempt": 1}')])
     assert pending() == {"two", "one", "none"}
+
+
+def test_another_version_of_a_proposer_is_asked_anew(filled: Warehouse) -> None:
+    def pending(version: str) -> set[str]:
+        which = PROPOSER | {"asker_version": version}
+        found = {one.premise.text for one in pending_premises(filled, **which)}
+        assert count_premises(filled, **which) == len(found)
+        return found
+
+    four, two = premise_id("four"), premise_id("two")
+    merge(filled, [asked(four, "answered", asker_version="v1"), asked(two, "failed", asker_version="v1")])
+    assert pending("v1") == {"two", "one", "none"}
+    assert pending("v2") == {"four", "two", "one", "none"}
+    # What failed under other settings is not asked for any more, and leaves nothing pending for ever.
+    merge(filled, [asked(two, "answered", asker_version="v2"), asked(premise_id("one"), "failed")])
+    merge(filled, [asked(premise_id("one"), "answered", asker_version="v2")])
+    assert pending("v2") == {"four", "none"}
+
+    def parents(version: str) -> int:
+        which = PROPOSER | {"asker_version": version, "prompt": "negate"}
+        found = len(list(pending_parents(filled, "negation", **which)))
+        assert count_parents(filled, "negation", **which) == found
+        return found
+
+    merge(filled, [asked(proposition_id("four", "h0"), "answered", prompt="negate", asker_version="v1")])
+    assert (parents("v1"), parents("of another kind")) == (6, 7)
 
 
 def test_a_premise_that_a_proposer_wrote_is_not_proposed_for(filled: Warehouse) -> None:
@@ -121,6 +150,10 @@ def test_a_premise_comes_with_the_hypotheses_that_it_has(filled: Warehouse) -> N
     found = {one.premise.text: one for one in pending_premises(filled, **PROPOSER)}
     assert found["none"].known == {}
     assert found["two"].known == {proposition_id("two", f"h{n}"): f"h{n}" for n in range(2)}
+    assert found["two"].written_by == {}
+    merge(filled, [made("none", "written", request_id="r"), made("none", "given")])
+    (one,) = [one for one in pending_premises(filled, **PROPOSER) if one.premise.text == "none"]
+    assert one.written_by == {proposition_id("none", "written"): "r"}
     stored = found["one"].premise
     assert stored == Premise.model_validate(stored.model_dump())
     assert stored.created_at.tzinfo is not None
@@ -204,6 +237,34 @@ def test_parents_are_what_nobody_derived_and_come_again_where_a_request_failed(f
     assert pending() == everything - {refused}
 
 
+@pytest.mark.parametrize("rows", [1, 65_536])
+def test_parents_know_what_stands_on_their_premise_and_was_made_from_it(
+    filled: Warehouse, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr("warehouse.pending.ROWS", rows)
+    parent = proposition_id("two", "h0")
+    negation = made("two", "not h0", kind="negation", parent_id=parent, request_id="r1")
+    merge_all(
+        filled,
+        [
+            [Premise(premise_id=premise_id("two and more"), text="two and more", source=SOURCE)],
+            [negation, made("two and more", "h0", kind="strengthened", parent_id=parent, request_id="r2")],
+        ],
+    )
+    found = {one.proposition_id: one for one in pending_parents(filled, "negation", **PROPOSER, prompt="negate")}
+    # Neither what was derived nor its parent's neighbour is left out, and nothing of another premise is there.
+    for one in ids("two", 2):
+        assert found[one].known == {
+            **{proposition_id("two", f"h{n}"): f"h{n}" for n in range(2)},
+            negation.proposition_id: "not h0",
+        }
+        assert found[one].written_by == {negation.proposition_id: "r1", proposition_id("two and more", "h0"): "r2"}
+    for one in ids("four", 4):
+        assert found[one].known == {proposition_id("four", f"h{n}"): f"h{n}" for n in range(4)}
+        assert found[one].written_by == {}
+    assert all(one == Parent.model_validate(one.model_dump()) for one in found.values())
+
+
 def verdict(estimate: Estimate, version: str = "1", confidence: float | None = 0.5) -> Verdict:
     return Verdict(
         verdict_id=ident("verdict", estimate.estimate_id, version),
@@ -250,6 +311,10 @@ def test_a_panel_that_disagrees_is_judged_until_every_answer_has_a_verdict(fille
     merge(filled, [verdict(high, confidence=None)])
     assert pending() == []
     assert pending("2") == [apart]
+    # A version that was given up is not judged: it is out of the panel.
+    merge(filled, [made_labeler("b", in_use=False), made_labeler("b", "2")])
+    assert pending("2") == []
+    merge(filled, [made_labeler("b"), made_labeler("b", "2", in_use=False)])
     # Another estimate of a labeler stands without a verdict again.
     merge(filled, [estimate_of(apart, "b", 1.0, created_at="2026-01-03T00:00:00Z")])
     assert pending() == [apart]
