@@ -80,7 +80,7 @@ def test_the_settings_on_the_page_on_synthesis_can_be_used(tmp_path: Path) -> No
 
 def test_the_queries_on_the_page_on_synthesis_run(tmp_path: Path) -> None:
     queries = [text for kind, text in blocks(SYNTHESIS) if kind == "sql"]
-    assert len(queries) == 5
+    assert len(queries) == 6
     with open_warehouse(tmp_path / "catalog.sqlite", read_only=False) as warehouse:
         for query in queries:
             assert warehouse.sql(query).num_rows == 0
