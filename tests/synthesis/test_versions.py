@@ -32,8 +32,11 @@ def version(change: dict[str, Any], kind: MadeKind = "proposed", prompt: str = "
 def test_a_proposer_has_a_version_a_kind_that_moves_with_what_is_asked(
     kind: MadeKind, prompt: str, changes: list[dict[str, Any]]
 ) -> None:
-    sampling = [{"model": "n"}, {"temperature": 0.9}, {"max_tokens": 9}, {"seed": 7}, {"omit": ("seed",)}]
-    found = [version(change, kind, prompt) for change in ({}, *sampling, {"extra": {"top_p": 0.5}}, *changes)]
+    sampling: list[dict[str, Any]] = [
+        {}, {"model": "n"}, {"temperature": 0.9}, {"max_tokens": 9}, {"seed": 7}, {"omit": ("seed",)},
+        {"extra": {"top_p": 0.5}},
+    ]  # fmt: skip
+    found = [version(change, kind, prompt) for change in [*sampling, *changes]]
     assert len(set(found)) == len(found)
 
 

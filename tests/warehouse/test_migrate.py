@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.fixtures.store import Place
-from warehouse import Warehouse, migrate
+from tests.fixtures.traced import made_request
+from warehouse import Warehouse, migrate, open_warehouse
 from warehouse.errors import InputError
 from warehouse.migrate import Script
+from warehouse.pending import count_premises
 from warehouse.queries import describe_tables
-from warehouse.records import TABLES
-from warehouse.schema import arrow_schema, sql_type
+from warehouse.records import TABLES, Premise, Request
+from warehouse.schema import arrow_schema, sql_type, to_table
+from warehouse.store import merge, read
 
 
 def test_the_columns_of_a_table_are_the_fields_of_its_record(warehouse: Warehouse) -> None:
@@ -53,6 +58,26 @@ def test_a_changed_view_is_made_anew_once(warehouse: Warehouse, monkeypatch: pyt
     before = warehouse.snapshot_id()
     migrate.migrate(warehouse)
     assert warehouse.snapshot_id() == before
+
+
+def test_a_catalog_from_before_versions_of_proposers_is_brought_up_to_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, request = tmp_path / "catalog.sqlite", made_request("propose", "a premise", "p")
+    before = migrate.migrations()[:3]
+    with monkeypatch.context() as older:
+        older.setattr(migrate, "migrations", lambda: before)
+        older.setattr(migrate, "views", tuple)
+        with open_warehouse(path, read_only=False) as opened:
+            there = to_table(Request, [request]).drop_columns(["asker_version"])
+            opened.connection.register("there", there)
+            opened.connection.execute("INSERT INTO requests SELECT * FROM there")
+    with open_warehouse(path, read_only=False) as opened:
+        assert read(opened, Request) == [request]
+        assert opened.sql("SELECT count(*) AS n FROM labelers")["n"].to_pylist() == [0]
+        which = {"asker": "p", "asker_version": "any", "model": request.model, "prompt_version": request.prompt_version}
+        merge(opened, [Premise(premise_id="a premise", text="It rains.", source="test")])
+        assert count_premises(opened, **which) == 0
 
 
 def test_a_broken_migration_leaves_neither_table_nor_record(
