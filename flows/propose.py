@@ -11,6 +11,7 @@ from flows.asking import Limits, Work, ask
 from flows.outcome import Outcome
 from flows.services import asking
 from flows.settings import Settings, load_settings
+from synthesis.dedup import Recent
 from synthesis.derive import derivations
 from synthesis.panel import DerivedKind, MadeKind, Proposer
 from synthesis.propose import proposals
@@ -67,15 +68,16 @@ def hypotheses(settings: Settings, warehouse: Warehouse) -> list[Work]:
 def derived(settings: Settings, warehouse: Warehouse) -> list[Work]:
     """The propositions that others are to be made from, for each kind."""
     proposer = settings.proposer
-    return [_derived(warehouse, proposer, kind) for kind in proposer.kinds if kind != "proposed"]
+    recent = Recent()
+    return [_derived(warehouse, proposer, kind, recent) for kind in proposer.kinds if kind != "proposed"]
 
 
-def _derived(warehouse: Warehouse, proposer: Proposer, kind: DerivedKind) -> Work:
+def _derived(warehouse: Warehouse, proposer: Proposer, kind: DerivedKind, recent: Recent) -> Work:
     prompt = proposer_prompt(proposer, kind)
     which = _asker(proposer, kind, prompt) | {"prompt": prompt.name}
 
     def questions() -> Iterator[Question]:
-        return derivations(pending_parents(warehouse, kind, **which), proposer, kind)
+        return derivations(pending_parents(warehouse, kind, **which), proposer, kind, recent)
 
     return Work(proposer, count_parents(warehouse, kind, **which), questions, what=kind)
 

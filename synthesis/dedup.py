@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import pairwise
 
 from datasketch import MinHash, MinHashLSH
 
-from synthesis.turning import NOT, contrary, turns
-from warehouse.records import normalise
+from synthesis.turning import GRADING, TURNING, contrary, turns, with_not
+from warehouse.records import Proposition, normalise
 
 VALUES = 64  # of a signature
 MISSED = 1e-6  # how many of the pairs that just reach the threshold may go unseen, at most
 LONGEST_BAND = 8
+RECENT = 65_536  # propositions: 15 MB
 _EMPTY_SIGNATURE = MinHash(num_perm=VALUES, seed=1)
 _EDGE = ""  # no word is empty
 
@@ -31,6 +33,9 @@ _UNSPACED = re.compile(
     "\u0e01-\u0e5b\u0e81-\u0edf\u1780-\u17d3\u1000-\u109f]"
 )
 
+_DO = frozenset({"do", "does", "did"})
+_ENDING = re.compile("(?:e?[sd]|e)$")
+
 
 @lru_cache(maxsize=1024)
 def words(text: str) -> tuple[str, ...]:
@@ -40,7 +45,7 @@ def words(text: str) -> tuple[str, ...]:
     for char in normalise(normalise(text).casefold()):
         if unicodedata.category(char)[0] == "M" and found:
             found[-1] += char
-        elif _UNSPACED.match(char):
+        elif unspaced(char):
             found.append(char)
             inside = False
         elif _counts(char):
@@ -49,6 +54,11 @@ def words(text: str) -> tuple[str, ...]:
         else:
             inside = False
     return tuple(found)
+
+
+def unspaced(char: str) -> bool:
+    """Whether a character belongs to a script that is written without spaces."""
+    return bool(_UNSPACED.match(char))
 
 
 def _counts(char: str) -> bool:
@@ -82,8 +92,26 @@ def differ_in_meaning(one: str, other: str) -> bool:
     return turning_words(one) != turning_words(other) or contrary(words(one), words(other))
 
 
+def turned_round(one: str, other: str) -> bool:
+    """Whether two texts have the same words, in their order, but for those that turn a statement round or grade it.
+
+    Endings of English verbs and "do" are set aside: "The dog barks" and "The dog does not bark". Where contraries,
+    such as "rise" and "fall", are set aside too, at least half of the words and two must be left.
+    """
+    if _core(one, other, GRADING) == _core(other, one, GRADING) != []:
+        return True
+    left = _core(one, other, TURNING)
+    return left == _core(other, one, TURNING) and len(left) >= max(2, len(words(one)) / 2)
+
+
+def _core(text: str, other: str, without: frozenset[str]) -> list[str]:
+    there = words(_with_not(other))
+    kept = [word for word in words(_with_not(text)) if not turns(word, without) and word not in _DO]
+    return [_ENDING.sub("", word) for word in kept if without is GRADING or not contrary([word], there)]
+
+
 def _with_not(text: str) -> str:
-    return NOT.sub(" not", normalise(text).casefold())
+    return with_not(normalise(text).casefold())
 
 
 class Standing:
@@ -125,6 +153,27 @@ class Standing:
         alike = sorted(((jaccard(own, self._shingles[each]), each) for each in candidates), reverse=True)
         reach = (each for similarity, each in alike if similarity >= self._threshold)
         return next((each for each in reach if not differ_in_meaning(hypothesis, self._texts[each])), None)
+
+
+class Recent:
+    """The last propositions that a run made, by their words: the warehouse may not hold them yet.
+
+    Those of several questions that are under way at once, and of one kind after the other, are held here against each
+    other. It never grows beyond `size`: rows are written long before so many are made.
+    """
+
+    def __init__(self, size: int = RECENT) -> None:
+        self._size = size
+        self._made: OrderedDict[int, tuple[str, str]] = OrderedDict()
+
+    def first(self, premise: str, made: Proposition) -> str | None:
+        """The id of the one with the same words on this premise that another request made; else this one is noted."""
+        request_id = made.request_id or ""
+        words_of_it = hash((bare(premise), bare(made.hypothesis)))
+        proposition_id, maker = self._made.setdefault(words_of_it, (made.proposition_id, request_id))
+        if len(self._made) > self._size:
+            self._made.popitem(last=False)
+        return None if maker == request_id else proposition_id
 
 
 def band_length(threshold: float) -> int:

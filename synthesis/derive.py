@@ -6,12 +6,13 @@ make another hypothesis of the same premise; a rewriting makes both clearer.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
 from synthesis.call import Call, Reply, call_for
-from synthesis.dedup import bare
+from synthesis.dedup import Recent, bare, turned_round, unspaced
 from synthesis.panel import DerivedKind, Proposer
 from synthesis.parse import Read, parse_text, parse_texts
 from synthesis.propose import (
@@ -27,6 +28,9 @@ from synthesis.render import Answer as AnswerKind
 from synthesis.render import Prompt
 from synthesis.versions import proposer_prompt, proposer_version
 from warehouse.records import Drop, Parent, Premise, Proposition, Record, normalise, premise_id, proposition_id
+
+_CLOSING = "\"')]}*_\u2019\u201d\u00bb\u203a\u300d\u300f\uff09"
+_FULL_STOP = "\u3002"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +56,13 @@ class _Why:
 
 @dataclass(frozen=True)
 class _Task:
-    """What is asked of every parent: the kind, by whom, with which prompt, and the texts of the prompt's examples."""
+    """What is asked of every parent: the kind, by whom, with which prompt; its examples; what the run made lately."""
 
     kind: DerivedKind
     proposer: Proposer
     prompt: Prompt
     examples: frozenset[str]
+    recent: Recent
 
     @property
     def count(self) -> int:
@@ -68,19 +73,23 @@ class _Task:
         return proposer_version(self.proposer, self.kind, self.prompt)
 
 
-def derivations(parents: Iterable[Parent], proposer: Proposer, kind: DerivedKind) -> Iterator[Question]:
+def derivations(
+    parents: Iterable[Parent], proposer: Proposer, kind: DerivedKind, recent: Recent | None = None
+) -> Iterator[Question]:
     """A question for each parent: its answer holds the requests, the new premises and propositions, and the drops.
 
     All that is made stands in the split of its parent. A parent without another hypothesis has no conjunction, and no
     question about one. A reply that cannot be read is asked for again, MAX_TRIES times in all, with another seed and
     a higher temperature; where the request *failed* the answer has its row alone. Near-duplicates are kept: a
-    paraphrase is one by intention.
+    paraphrase is one by intention. What says the same as a hypothesis of the premise, or as another one made meanwhile,
+    is a duplicate: `recent` are those of this run, also of other kinds. Of two that are under way the first stays.
 
     Raises InputError where the prompt asks for something else.
     """
     prompt = proposer_prompt(proposer, kind)
     read = [_read(prompt.answer, Reply(text=example.reply)).value or [] for example in prompt.examples]
-    task = _Task(kind, proposer, prompt, frozenset(bare(each.text) for one in read for each in one))
+    examples = frozenset(bare(each.text) for one in read for each in one)
+    task = _Task(kind, proposer, prompt, examples, recent or Recent())
     return (_one(parent, task) for parent in parents if kind != "conjunction" or parent.other is not None)
 
 
@@ -128,31 +137,55 @@ def _read(answer: AnswerKind, reply: Reply) -> Read[list[_Text]]:
 def _select(parent: Parent, task: _Task, texts: list[_Text], request_id: str) -> list[Record]:
     """The rows of the texts: what they make or why they make nothing."""
     subject, why_none = parent.proposition_id, _WHY_OF_ANSWER[task.prompt.answer]
-    made: dict[str, str] = {}
+    made: list[tuple[Premise, Proposition]] = []
     rows: list[Record] = []
     drops: list[Drop] = []
     for number, text in enumerate(texts):
         why = why_none(parent, task, text)
         if number >= task.count and (why is None or why.reason is not DropReason.EMPTY):
             why = _Why(DropReason.WRONG_COUNT)
-        if why is None and (kept := made.get(bare(text.text))):
-            why = _Why(DropReason.DUPLICATE, kept)
+        if why is None:
+            new = _made(parent, task, text, request_id)
+            why = _why_again(parent, task, new, made)
         if why is not None:
             drops.append(drop(subject, request_id, number, why.reason, detail=text.shown, kept_id=why.kept_id))
             continue
-        premise, proposition = _made(parent, task, text, request_id)
-        made[bare(text.text)] = proposition.proposition_id
-        rows += [proposition] if premise is parent.premise else [premise, proposition]
+        made.append(new)
+        # A reply that comes again, from the ledger, finds what it made standing there.
+        if parent.written_by.get(new[1].proposition_id) != request_id:
+            rows += [new[1]] if new[0] is parent.premise else new
     return [*rows, *drops, *too_few(subject, request_id, len(texts), task.count)]
 
 
+def _why_again(
+    parent: Parent, task: _Task, new: tuple[Premise, Proposition], made: list[tuple[Premise, Proposition]]
+) -> _Why | None:
+    """Whether what a text makes stands already: in this reply, in the warehouse, or among what others made lately."""
+    premise, one = new
+    here = (each.proposition_id for text, each in made if _same(text.text, premise.text) and _alike(each, one))
+    kept = next(here, None)
+    if kept is None and parent.written_by.get(one.proposition_id) == one.request_id:
+        return None
+    if kept is None and premise is parent.premise:
+        kept = next((known for known, text in parent.known.items() if _same(text, one.hypothesis)), None)
+    elif kept is None and one.proposition_id in parent.written_by:
+        kept = one.proposition_id
+    kept = kept or task.recent.first(premise.text, one)
+    return _Why(DropReason.DUPLICATE, kept) if kept else None
+
+
+def _alike(one: Proposition, other: Proposition) -> bool:
+    return _same(one.hypothesis, other.hypothesis)
+
+
 def _why_no_update(parent: Parent, task: _Task, update: _Text) -> _Why | None:
-    """An update says something new about the hypothesis: not what the premise says, and not the hypothesis itself."""
+    """An update says something new: not what the premise says, and not the hypothesis, be it turned round."""
     if reason := why_no_hypothesis(update.text, parent.premise.text, task.examples):
         return _Why(reason)
     if _holds(parent.premise.text, update.text):
         return _Why(DropReason.IN_PREMISE)
-    return _Why(DropReason.STATES_HYPOTHESIS) if _holds(update.text, parent.hypothesis) else None
+    states = _holds(update.text, parent.hypothesis) or turned_round(parent.hypothesis, update.text)
+    return _Why(DropReason.STATES_HYPOTHESIS) if states else None
 
 
 def _why_no_variant(parent: Parent, task: _Task, variant: _Text) -> _Why | None:
@@ -203,7 +236,7 @@ def _made(parent: Parent, task: _Task, text: _Text, request_id: str) -> tuple[Pr
     """The proposition that a text makes, with its premise: the parent's own one where that does not change."""
     premise, hypothesis = parent.premise, text.text
     if task.prompt.answer == "updates":
-        premise, hypothesis = _premise(parent, task, f"{premise.text} {text.text}"), parent.hypothesis
+        premise, hypothesis = _premise(parent, task, _with_update(premise.text, text.text)), parent.hypothesis
     elif text.premise is not None and not _same(text.premise, premise.text):
         premise = _premise(parent, task, text.premise)
     other = parent.other if task.kind == "conjunction" else None
@@ -218,6 +251,14 @@ def _made(parent: Parent, task: _Task, text: _Text, request_id: str) -> tuple[Pr
         other_parent_id=other.proposition_id if other else None,
         request_id=request_id,
     )
+
+
+def _with_update(premise: str, update: str) -> str:
+    """The premise with the update behind it, and a full stop between them where the premise ends in a word."""
+    last = premise.rstrip(_CLOSING)[-1:]
+    if unicodedata.category(last or ".")[0] == "P":
+        return f"{premise} {update}"
+    return f"{premise}{_FULL_STOP if unspaced(last) else '.'} {update}"
 
 
 def _premise(parent: Parent, task: _Task, text: str) -> Premise:

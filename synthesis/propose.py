@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,6 +31,9 @@ MAX_HYPOTHESIS_CHARACTERS = 240
 WARMER = 0.1
 """By how much the temperature rises with each further try."""
 _QUESTION_MARKS = ("?", "？", "؟")  # noqa: RUF001 - full-width and Arabic question marks
+
+_CLOSING = "\"')]}*_ \u2019\u201d\u201c\u00bb\u203a\u300d\u300f\uff09"
+_OPENING = re.compile("[\"\u201c\u201e\u00ab\u2039\u300c\u300e(]|(?<!\\w)['\u2018]")
 
 
 class DropReason(StrEnum):
@@ -177,11 +181,19 @@ def why_no_hypothesis(hypothesis: str, premise: str, shown: frozenset[str]) -> D
     reasons = {
         DropReason.EMPTY: not hypothesis,
         DropReason.TOO_LONG: len(hypothesis) > MAX_HYPOTHESIS_CHARACTERS,
-        DropReason.NOT_A_STATEMENT: not any(c.isalnum() for c in words) or hypothesis.endswith(_QUESTION_MARKS),
+        DropReason.NOT_A_STATEMENT: not any(c.isalnum() for c in words) or _is_question(hypothesis),
         DropReason.EQUALS_PREMISE: words == bare(premise),
         DropReason.COPIED_FROM_PROMPT: words in shown,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _is_question(text: str) -> bool:
+    """Whether a text ends in a question mark, quoted or not; a statement that ends in somebody's question does not."""
+    within = text.rstrip(_CLOSING)
+    if not within.endswith(_QUESTION_MARKS):
+        return False
+    return within == text or _OPENING.search(within, 1) is None
 
 
 def shown_in(prompt: Prompt, field: str) -> frozenset[str]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-NOT = re.compile("n['\u2019]t\\b")
+_CONTRACTED = {
+    re.compile(f"{short}['\u2019]t\\b"): full for short, full in {r"\bcan": "can", r"\bwon": "will", "n": ""}.items()
+}
 
 _NEGATIONS = """
 no not cannot never none nobody nothing nowhere neither nor without hardly barely scarcely
@@ -56,7 +58,8 @@ start starts started begin begins began stop stops stopped end ends ended come c
 arrived leave leaves love loves loved hate hates hated like likes liked remember remembers remembered forget
 forgets forgot alive dead asleep awake full empty true false wrong present absent alone together
 """
-TURNING = frozenset(" ".join((_NEGATIONS, _NUMBERS, _QUANTITIES, _DEGREES, _CONTRARIES)).split())
+GRADING = frozenset(" ".join((_NEGATIONS, _NUMBERS, _QUANTITIES, _DEGREES)).split())
+TURNING = GRADING | frozenset(_CONTRARIES.split())
 
 PREFIXES = ("un", "in", "im", "il", "ir", "non", "dis", "mis", "anti")
 """Before a word each makes its contrary."""
@@ -64,9 +67,16 @@ SUFFIXES = ("ful", "less")
 """Of two words that end in these and begin alike one is the contrary of the other."""
 
 
-def turns(word: str) -> bool:
+def turns(word: str, among: frozenset[str] = TURNING) -> bool:
     """Whether a word, in lower case, is a number or stands in the lists."""
-    return word in TURNING or any(char.isnumeric() for char in word)
+    return word in among or any(char.isnumeric() for char in word)
+
+
+def with_not(text: str) -> str:
+    """A text in lower case with each n't written out."""
+    for short, full in _CONTRACTED.items():
+        text = short.sub(f"{full} not", text)
+    return text
 
 
 def contrary(some: Collection[str], others: Collection[str]) -> bool:

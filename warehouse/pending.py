@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from warehouse.connect import Warehouse
 from warehouse.memory import FreeMemory
+from warehouse.parents import TEXTS, Parents
 from warehouse.records import Disagreement, Pair, PanelAnswer, Parent, Premise, PremiseToPropose, PropositionText
 from warehouse.schema import arrow_schema
 
@@ -216,14 +217,9 @@ def pending_parents(
     `kind` is what is to be made of them, and what the version is for. For a conjunction each comes with the next one of
     its premise, in the order of their ids and in a circle: a premise with two makes one conjunction, one with one none.
     """
-    texts = f"""
-        SELECT {PREMISE}, p.proposition_id, p.hypothesis, p.split, o.proposition_id AS other, o.hypothesis AS beside
-        FROM wanted q JOIN propositions p ON p.proposition_id = q.proposition_id
-        JOIN premises m ON m.premise_id = p.premise_id
-        LEFT JOIN propositions o ON o.proposition_id = q.other_id
-    """
-    for batch in _parents(kind, asker, asker_version, model, prompt_version, prompt).batches(warehouse, texts):
-        yield from _batch_of_parents(batch, with_other=kind == CONJUNCTION)
+    parents = Parents(with_other=kind == CONJUNCTION)
+    for batch in _parents(kind, asker, asker_version, model, prompt_version, prompt).batches(warehouse, TEXTS):
+        yield from parents.of(batch)
 
 
 def count_parents(
@@ -315,19 +311,3 @@ def _texts(batch: pa.RecordBatch, proposition_id: str, premise: str, hypothesis:
     columns = (batch[name].to_pylist() for name in (proposition_id, premise, hypothesis))
     for one, text, statement in zip(*columns, strict=True):
         yield PropositionText.model_construct(proposition_id=one, premise=text, hypothesis=statement)
-
-
-def _batch_of_parents(batch: pa.RecordBatch, *, with_other: bool) -> Iterator[Parent]:
-    """The parents of a batch; each premise is built once."""
-    premise_ids = batch["premise_id"].to_pylist()
-    starts = [n for n, one in enumerate(premise_ids) if n == 0 or one != premise_ids[n - 1]]
-    firsts = batch.select(arrow_schema(Premise).names).take(pa.array(starts))
-    premises = {row["premise_id"]: Premise.model_construct(**row) for row in firsts.to_pylist()}
-    columns = (batch[name].to_pylist() for name in ("proposition_id", "hypothesis", "split", "other", "beside"))
-    for premise_id, one, hypothesis, split, other, beside in zip(premise_ids, *columns, strict=True):
-        premise, text = premises[premise_id], None
-        if with_other:
-            text = PropositionText.model_construct(proposition_id=other, premise=premise.text, hypothesis=beside)
-        yield Parent.model_construct(
-            proposition_id=one, premise=premise, hypothesis=hypothesis, split=split, other=text
-        )

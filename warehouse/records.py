@@ -163,13 +163,19 @@ class PremiseToPropose(Record):
 
 
 class Parent(Record):
-    """A proposition to make others from; `other` is the second part of a conjunction, of the same premise. No table."""
+    """A proposition to make others from; `other` is the second part of a conjunction, of the same premise. No table.
+
+    `known` are the hypotheses of its premise, by proposition id; `written_by` is the request that wrote each of them,
+    and each proposition on another premise that was made from one of them. The parents of a premise share both.
+    """
 
     proposition_id: Text
     premise: Premise
     hypothesis: Text
     split: Split
     other: PropositionText | None = None
+    known: dict[str, str] = {}
+    written_by: dict[str, str] = {}
 
 
 class Pair(Record):

@@ -12,7 +12,7 @@ from flows.dry_run import plan_table
 from flows.propose import propose, work
 from flows.settings import load_settings
 from synthesis.render import load_prompt
-from tests.fixtures.asking import COST, PRICED, endpoint, install, labeler, others, rows, value
+from tests.fixtures.asking import COST, PRICED, endpoint, install, labeler, others, rows, settings_file, value
 from tests.synthesis.faulty_endpoint import answers, faulty
 
 FIRST, SECOND = "The street is wet.", "There is a parade."
@@ -45,6 +45,46 @@ def plan_of(config: Path, *, batch: bool = False) -> dict[str, list[str]]:
     return {
         str(name): cells for name, *cells in zip(*(map(str, column.cells) for column in table.columns), strict=True)
     }
+
+
+def counted(config: Path) -> tuple[int, int, int]:
+    """How many propositions were made, how many texts were dropped, and how many of these as a repeat of one made."""
+    return (
+        value(config, "SELECT count(*) FROM propositions WHERE kind <> 'imported'"),
+        value(config, "SELECT count(*) FROM drops"),
+        value(
+            config,
+            "SELECT count(*) FROM drops d JOIN propositions p ON p.proposition_id = d.kept_id "
+            "WHERE d.reason = 'duplicate'",
+        ),
+    )
+
+
+def test_what_another_kind_or_an_earlier_run_wrote_is_a_drop_and_not_a_row_that_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(WRITTEN, "paraphrase", WRITTEN["negate"])
+    monkeypatch.setitem(WRITTEN, "weaken", WRITTEN["strengthen"])
+    kinds = ["negation", "paraphrase", "strengthened", "weakened"]
+    with faulty(writes) as server:
+        parts = (endpoint("e", server), labeler("a", "e"), others("e", made_of(kinds)))
+        config = install(tmp_path, *parts, hypotheses=[FIRST, SECOND])
+        outcome = propose.fn(config)
+        # One negation, and an update of each parent.
+        assert (outcome.counts["propositions"], outcome.counts["dropped"]) == (3, 5)
+        assert counted(config) == (3, 5, 5)
+        # Another proposer writes the same once more, and what stands there is all that it can write.
+        monkeypatch.setitem(WRITTEN, "negate", {"hypotheses": [SECOND.upper()]})
+        settings_file(tmp_path, *parts[:2], others("e", made_of(kinds) + "\nseed = 7"))
+        outcome = propose.fn(config)
+        assert "propositions" not in outcome.counts
+        assert outcome.counts["dropped"] == 8
+    assert server.requests == 16
+    # Of the parent itself the text is no negation, of the other one it is what stands there.
+    assert rows(config, "SELECT reason, count(*) AS n FROM drops GROUP BY reason ORDER BY reason") == [
+        {"reason": "duplicate", "n": 12},
+        {"reason": "equals_parent", "n": 1},
+    ]
 
 
 def test_a_conjunction_joins_two_hypotheses_of_a_premise_once(tmp_path: Path) -> None:
@@ -84,6 +124,9 @@ def test_every_kind_is_made_of_what_was_proposed_and_the_plan_names_each(tmp_pat
         outcome = propose.fn(config)
         left = plan_of(config)
         assert {cells[1] for cells in left.values()} == {"0"}
+    # Each request writes one text: it is a row or a drop. Both parents have negation, paraphrase and rewriting alike.
+    assert (outcome.counts["propositions"], outcome.counts["dropped"]) == (9, 3)
+    assert counted(config) == (9, 3, 3)
     made = rows(config, "SELECT kind, count(*) AS n FROM propositions WHERE kind <> 'imported' GROUP BY kind")
     assert {row["kind"] for row in made} == {"proposed", *KINDS}
     # Two parents with six kinds each, but one conjunction between them, and the premise itself.

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from synthesis.call import Call, Failure, Outcome
+from synthesis.dedup import Recent
 from synthesis.derive import derivations
 from synthesis.panel import DEFAULT_PROPOSER, DerivedKind, Proposer
 from synthesis.propose import MAX_HYPOTHESIS_CHARACTERS
@@ -155,6 +156,162 @@ def test_an_update_that_is_none_is_dropped_with_its_reason(text: str, reason: st
     drop = made[-1]
     assert isinstance(drop, Drop)
     assert drop.detail == (text[:MAX_HYPOTHESIS_CHARACTERS].strip() or None)
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "text"),
+    [
+        ("The street is wet.", "The street is not wet."),
+        ("The street isn't wet.", "The street is wet."),
+        ("The street can be wet.", "The street can\u2019t be wet!"),
+        ("The dog barks.", "The dog does not bark."),
+        ("The dog barked.", "The dog never barks."),
+        ("She agreed.", "She never agreed."),
+        ("Most of the glasses break.", "Some of the glasses break."),
+        ("Two guests leave the room.", "Three guests leave the room."),
+        ("The prices of bread rise.", "The prices of bread fall."),
+        ("The treatment was effective.", "The treatment was ineffective."),
+        ("Die Straße ist nass.", "Die Straße ist nicht nass."),
+    ],
+)
+def test_an_update_that_turns_the_hypothesis_round_is_none(hypothesis: str, text: str) -> None:
+    (drop,) = (
+        each
+        for each in rows("weakened", gives(updates=[text, "It snows."]), parent(hypothesis=hypothesis))
+        if isinstance(each, Drop)
+    )
+    assert (drop.reason, drop.detail) == ("states_hypothesis", text)
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "text"),
+    [
+        ("The street is wet.", "The street was not swept today."),
+        ("She lost.", "She never smiled."),
+        ("She lost.", "She won."),
+        ("The shop opens.", "The shop is near the lake."),
+        ("The dog bites the man.", "The man never bites the dog."),
+        ("Some of the glasses break.", "The floor is not of stone."),
+    ],
+)
+def test_an_update_that_says_something_else_is_taken(hypothesis: str, text: str) -> None:
+    made = rows("weakened", gives(updates=[text, "It snows."]), parent(hypothesis=hypothesis))
+    assert [type(each) for each in made] == [Premise, Proposition] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ('"Is the floor of stone?"', False),
+        ("\u201cIs the floor of stone?\u201d", False),
+        ("(Isn't the floor of stone?)", False),
+        ("Is the floor of stone?*", False),
+        ('Is the floor of stone?"', False),
+        ('A guest asks: "Is the floor of stone?"', True),
+        ("A guest asks \u2018Is it stone?\u2019", True),
+        ('"It is of stone", says a guest.', True),
+    ],
+)
+def test_a_question_is_no_statement_in_quotes_either(text: str, taken: bool) -> None:
+    made = rows("strengthened", gives(updates=["The tray falls.", text]))
+    assert reasons(made) == ([] if taken else [("not_a_statement", None)])
+
+
+@pytest.mark.parametrize(
+    ("premise", "between"),
+    [
+        ("It rains.", " "),
+        ("It rains", ". "),
+        ("It rains!", " "),
+        ('He says "It rains."', " "),
+        ('He says "It rains"', ". "),
+        ("It rains (a little)", ". "),
+        ("The rain lasts 5 h, 20%", " "),
+        ("今天下雨", "\u3002 "),
+        ("今天下雨\u3002", " "),
+    ],
+)
+def test_an_update_begins_a_sentence_of_its_own(premise: str, between: str) -> None:
+    made = rows("weakened", gives(updates=["The sun shines.", "It snows."]), parent(premise))
+    texts = [each.text for each in made if isinstance(each, Premise)]
+    assert texts == [f"{premise}{between}The sun shines.", f"{premise}{between}It snows."]
+
+
+def known(of: Parent, *hypotheses: str) -> Parent:
+    """The parent beside other hypotheses of its premise."""
+    stand = {proposition_id(PREMISE, text): text for text in (of.hypothesis, *hypotheses)}
+    return of.model_copy(update={"known": stand})
+
+
+@pytest.mark.parametrize("kind", ["negation", "paraphrase", "conjunction", "rewritten"])
+def test_what_stands_on_the_premise_already_is_a_duplicate_of_it(kind: DerivedKind) -> None:
+    said: dict[str, dict[str, object]] = {
+        "negation": {"hypotheses": ["a guest APPLAUDS", "x"]},
+        "conjunction": {"hypothesis": "The music stops"},
+    }
+    said |= {"paraphrase": {"hypotheses": ["The music stops", "a guest applauds"]}}
+    said |= {"rewritten": {"premise": PREMISE, "hypothesis": "The music stops"}}
+    made = rows(kind, gives(**said[kind]), known(parent(), OTHER, "The music stops."))
+    guest, music = (("duplicate", proposition_id(PREMISE, text)) for text in (OTHER, "The music stops."))
+    expected = {"negation": [guest, ("wrong_count", None)], "paraphrase": [music, guest]}
+    assert reasons(made) == expected.get(kind, [music])
+    assert not any(isinstance(each, Proposition) for each in made)
+
+
+@pytest.mark.parametrize("kind", ["negation", "rewritten"])
+def test_of_two_parents_with_the_same_text_the_first_to_be_answered_has_it(kind: DerivedKind) -> None:
+    said: dict[str, dict[str, object]] = {
+        "negation": {"hypotheses": ["It is not so."]},
+        "rewritten": {"premise": "Hm.", "hypothesis": "It is so."},
+    }
+    questions = list(derivations([parent(), parent(hypothesis=OTHER)], PROPOSER, kind))
+    later, first = [drive(question, lambda _: gives(**said[kind])).rows for question in reversed(questions)][::-1]
+    (proposition,) = (each for each in first if isinstance(each, Proposition))
+    assert [(each.reason, each.kept_id) for each in later if isinstance(each, Drop)] == [
+        ("duplicate", proposition.proposition_id)
+    ]
+    assert len(later) == 2
+
+
+def test_what_two_kinds_write_of_one_parent_is_taken_once() -> None:
+    recent = Recent()
+    made: list[Record] = []
+    for kind in ("strengthened", "weakened", "negation", "paraphrase"):
+        (question,) = derivations([parent()], PROPOSER.model_copy(update={"per_proposition": 1}), kind, recent)
+        field = "updates" if kind in ("strengthened", "weakened") else "hypotheses"
+        made += drive(question, lambda _, field=field: gives(**{field: ["It is so."]})).rows  # type: ignore[misc]
+    propositions = [each for each in made if isinstance(each, Proposition)]
+    assert [each.kind for each in propositions] == ["strengthened", "negation"]
+    assert reasons(made) == [("duplicate", each.proposition_id) for each in propositions]
+
+
+@pytest.mark.parametrize("kind", ["negation", "strengthened"])
+def test_a_reply_that_comes_again_makes_nothing_and_drops_nothing_and_another_one_is_a_repeat(
+    kind: DerivedKind,
+) -> None:
+    field = "updates" if kind == "strengthened" else "hypotheses"
+    said = gives(**{field: ["It is so.", "It snows."][: 1 + (kind == "strengthened")]})
+    made = [each for each in rows(kind, said) if isinstance(each, Proposition)]
+    again = parent().model_copy(
+        update={
+            "known": {each.proposition_id: each.hypothesis for each in made if kind == "negation"},
+            "written_by": {each.proposition_id: each.request_id for each in made},
+        }
+    )
+    assert rows(kind, said, again) == []
+    others = again.model_copy(update={"written_by": dict.fromkeys(again.written_by, "another request")})
+    assert reasons(rows(kind, said, others)) == [("duplicate", each.proposition_id) for each in made]
+
+
+def test_what_a_run_made_is_held_for_a_while_and_no_longer() -> None:
+    made = [each for each in rows("negation", gives(hypotheses=["It is so."])) if isinstance(each, Proposition)]
+    one = made[0]
+    others = [one.model_copy(update={"hypothesis": f"h{n}", "request_id": f"r{n}"}) for n in range(3)]
+    recent = Recent(size=2)
+    assert [recent.first(PREMISE, each) for each in (one, others[0], one)] == [None] * 3
+    assert recent.first(PREMISE, one.model_copy(update={"request_id": "r"})) == one.proposition_id
+    assert [recent.first(PREMISE, each) for each in others] == [None] * 3
+    assert recent.first(PREMISE, one.model_copy(update={"request_id": "r"})) is None
 
 
 def test_only_whole_words_count_as_standing_in_the_premise() -> None:
