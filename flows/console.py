@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from math import floor, log10
 from pathlib import Path
+from textwrap import wrap
 
 from rich.console import Console
+from rich.table import Table
 
 from flows.settings import Settings, load_settings
 
 out = Console()
+MOST_LINES = 3
 
 
 class Chosen:
@@ -37,6 +40,26 @@ def quiet_prefect() -> None:
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if Chosen.verbose else "CRITICAL")
     os.environ.setdefault("PREFECT_LOGGING_ROOT_LEVEL", "WARNING" if Chosen.verbose else "CRITICAL")
+
+
+def with_room_for_names(table: Table, width: int = 80) -> Table:
+    """The table, made for so many columns: headings break between words, then names where they must, numbers never."""
+    names, *others = table.columns
+    cells = [max(len(str(cell)) for cell in each.cells or [""]) for each in table.columns]
+    natural = sum(max(len(str(each.header)), wide) + 2 for each, wide in zip(table.columns, cells, strict=True)) - 2
+    names.overflow = "fold"
+    for each, wide in zip(others, cells[1:], strict=True) if natural > width else ():
+        each.header = _folded(str(each.header), wide)
+        each.no_wrap = True
+    return table
+
+
+def _folded(heading: str, width: int) -> str:
+    """A heading over at most three lines, no wider than it has to be."""
+    for wide in range(max(width, *map(len, heading.split())), len(heading)):
+        if len(lines := wrap(heading, wide)) <= MOST_LINES:
+            return "\n".join(lines)
+    return heading
 
 
 def money(value: float | None) -> str:

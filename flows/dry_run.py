@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.asking import Limits, Work, plans
-from flows.console import money
+from flows.console import money, with_room_for_names
 from flows.services import reading
 from flows.settings import Settings
 from synthesis.plan import Plan
@@ -62,23 +62,22 @@ def _table(rows: Sequence[tuple[str, Plan]]) -> Table:
         "tokens in": [_tokens(each.tokens_in) for each in plans],
         "tokens out": [_tokens(each.tokens_out) for each in plans],
         "cost": [_price(each.cost, each.tokens_out, "unknown") for each in plans],
-        "at most\nif sent once": [_price(each.most_cost, each.most_out, "no bound") for each in plans],
+        "at most if sent once": [_price(each.most_cost, each.most_out, "no bound") for each in plans],
     }
     if not any(each.held for each in plans):
         del columns["in batches"]
     table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_edge=False)
-    # Where it is narrow, a name breaks and a number does not.
-    table.add_column("asked", overflow="fold", min_width=5)
-    for name, cells in columns.items():
-        words = name.splitlines() if "\n" in name else name.split()
-        table.add_column(name, justify="right", min_width=max(map(len, [*words, *cells])))
+    table.add_column("asked")
+    for name in columns:
+        table.add_column(name, justify="right")
     for (name, _), *cells_of_row in zip(rows, *columns.values(), strict=True):
         table.add_row(Text(name), *cells_of_row)
-    return table
+    return with_room_for_names(table)
 
 
 def _remarks(plans: Collection[Plan]) -> Iterable[str]:
-    yield REMARK
+    if any(each.requests for each in plans):
+        yield REMARK
     if any(each.most_out is None for each in plans):
         yield UNBOUNDED
     if any(each.held for each in plans):

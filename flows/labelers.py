@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from flows.console import money
+from flows.console import money, with_room_for_names
 from flows.services import reading
 from flows.settings import Settings
 from training.evaluation.labeler_pictures import LabelerCurve, write_labelers
@@ -51,7 +51,7 @@ def labeler_tables(settings: Settings) -> list[Table | str]:
     if comparing:
         parts += ["\npairs, asked both ways round", _pairs(comparing)]
     if estimating:
-        title = "\nhow fine the estimates are; the last column is the share beyond the 0.21 of an even spread"
+        title = "\nhow fine the estimates are; the last column: beyond the 0.21 of an even spread"
         parts += [title, _coarseness(estimating)]
     title = "\nwhat a usable answer costs, in the currency of the prices in the settings"
     parts += [title, _cost([*estimating, *comparing])]
@@ -145,7 +145,7 @@ def _beside_people(rows: Sequence[tuple[str, Row]]) -> Table:
         figures = (row["pearson"], row["spearman"], row["mean_absolute_error"])
         bias, error = _signed(row["mean_difference"]), _number(row["calibration_error"])
         table.add_row(Text(name), f"{row['n_judged']:,}", simulated, *map(_number, figures), bias, error)
-    return table
+    return with_room_for_names(table)
 
 
 def _recalibrated(rows: Sequence[tuple[str, Row]]) -> Table:
@@ -154,7 +154,7 @@ def _recalibrated(rows: Sequence[tuple[str, Row]]) -> Table:
         errors = (row["calibration_error_held_out"], row["calibration_error_recalibrated"])
         simulated = "yes" if row["is_recalibration_simulated"] else "no"
         table.add_row(Text(name), f"{row['n_held_out']:,}", *map(_number, errors), simulated)
-    return table
+    return with_room_for_names(table)
 
 
 def _pairs(rows: Sequence[tuple[str, Row]]) -> Table:
@@ -162,7 +162,7 @@ def _pairs(rows: Sequence[tuple[str, Row]]) -> Table:
     for name, row in rows:
         counts = (f"{row[column]:,}" for column in ("n_comparisons", "n_without", "n_judged"))
         table.add_row(Text(name), *counts, _simulated(row), _number(row["share_in_order"]))
-    return table
+    return with_room_for_names(table)
 
 
 def _coarseness(rows: Sequence[tuple[str, Row]]) -> Table:
@@ -171,7 +171,7 @@ def _coarseness(rows: Sequence[tuple[str, Row]]) -> Table:
         counts = (f"{row['n_estimates']:,}", f"{row['n_distinct']:,}")
         shares = (_number(row["top3_mass"]), _number(row["entropy_share"]))
         table.add_row(Text(name), row["method"], *counts, *shares, _signed(row["excess_multiples_of_5"]))
-    return table
+    return with_room_for_names(table)
 
 
 def _cost(rows: Sequence[tuple[str, Row]]) -> Table:
@@ -187,7 +187,7 @@ def _cost(rows: Sequence[tuple[str, Row]]) -> Table:
             _paid(row),
             money(None if each is None else each * 1000),
         )
-    return table
+    return with_room_for_names(table)
 
 
 def _paid(row: Row) -> str:
@@ -198,12 +198,9 @@ def _paid(row: Row) -> str:
 
 
 def _table(*columns: str) -> Table:
-    # Narrow enough for 80 columns: headings break between words, names of labelers where they must.
     table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_edge=False)
     for column in columns:
-        left = column in ("labeler", "method")
-        word = max(map(len, column.split()))
-        table.add_column(column, justify="left" if left else "right", overflow="fold", min_width=word)
+        table.add_column(column, justify="left" if column in ("labeler", "method") else "right")
     return table
 
 

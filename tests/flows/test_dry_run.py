@@ -18,7 +18,7 @@ from tests.synthesis.faulty_endpoint import answers, faulty
 
 NOBODY = "http://127.0.0.1:9/v1"
 HYPOTHESES = [f"The hypothesis is number {number} of them." for number in range(8)]
-NAMES = ("requests", "tokens out", "cost", "at most")
+NAMES = ("requests", "tokens out", "cost", "at most if sent once")
 
 
 def shown(config: Path, *, batch: bool = False, width: int = 80) -> str:
@@ -28,9 +28,9 @@ def shown(config: Path, *, batch: bool = False, width: int = 80) -> str:
 
 
 def planned(config: Path, name: str, *, batch: bool = False) -> dict[str, str]:
-    """The cells of a row, by the first line of the heading."""
+    """The cells of a row, by the heading."""
     table, _ = plan_table(load_settings(config), work, batch=batch).renderables
-    columns = {str(column.header).splitlines()[0]: list(map(str, column.cells)) for column in table.columns}  # type: ignore[union-attr]
+    columns = {" ".join(str(column.header).split()): list(map(str, column.cells)) for column in table.columns}  # type: ignore[union-attr]
     row = columns["asked"].index(name)
     return {heading: cells[row] for heading, cells in columns.items()}
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -66,6 +67,7 @@ def test_the_tables_say_who_is_coarse_who_agrees_and_what_it_costs(tmp_path: Pat
     assert cost[5:] == ["0", "0"]
     text = shown(settings)
     assert "SIMULATED" not in text
+    assert len(re.findall(r"^(coarse|fine 1|fine 2)  ", text, re.MULTILINE)) == 9, "names are whole"
     titles = {part.strip() for part in labeler_tables(settings) if isinstance(part, str)}
     tables = [line for line in text.splitlines() if line not in titles]
     assert max(map(len, tables)) <= 80

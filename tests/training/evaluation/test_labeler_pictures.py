@@ -49,7 +49,8 @@ def test_long_names_are_whole_and_who_has_no_values_has_a_row_of_text(tmp_path: 
     name = "a-labeler-of-which-the-name-says-the-model-the-prompt-and-the-temperature-too"
     figures = [("refused", "100.0%"), ("paid in all", "1.20")]
     nothing = LabelerCurve(name, np.array([]), [], [], 0, 0, figures, "nothing")
-    some = LabelerCurve("b", np.linspace(0, 1, 40).astype(np.float64), [], [], 0, 0, [(f"figure {i}", f"{i}.25") for i in range(10)])
+    values = np.linspace(0, 1, 40).astype(np.float64)
+    some = LabelerCurve("b", values, [], [], 0, 0, [(f"figure {i}", f"{i}.25") for i in range(10)])
     write_labelers([nothing, some], tmp_path / "a.svg")
     root = ET.parse(tmp_path / "a.svg").getroot()
     text = "".join(part.strip() for part in root.itertext())
