@@ -7,23 +7,22 @@ are written to the warehouse in large groups: a run that is killed reads what it
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 
-import pyarrow as pa
-
+from flows.account import WITH_REASONS, account
 from flows.artifact import Tallies, leave_artifact
+from flows.console import say
 from flows.outcome import Outcome
 from flows.progress import note, request_progress
 from flows.services import ledger, running_endpoints
 from flows.settings import Settings
+from flows.signals import ending, stops_on_signals
+from flows.writer import Writer
 from synthesis.batch import BatchState, run_batches, under_way
 from synthesis.client import Caller
 from synthesis.panel import Asker, prices_of
@@ -33,19 +32,13 @@ from synthesis.question import Answer, Question
 from synthesis.run import run_questions
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError, ServiceError
-from warehouse.memory import FreeMemory, seldom_collected, sparing
-from warehouse.queries import tokens_of_prompts
+from warehouse.queries import askers_with_replies, tokens_of_prompts
 from warehouse.records import Record, Request
-from warehouse.schema import to_table
-from warehouse.store import merge_all
 
-ROWS_AT_ONCE = 10_000
-SECONDS_BETWEEN_WRITES = 15.0
 QUESTIONS_PER_SLOT = 3
 """Questions under way for each request in flight: while some wait for the disk, others are on the network."""
 CHUNKS_AHEAD = 2
 """Lists of answers that wait for the writer: those from the ledger come faster than they are written."""
-INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True)
@@ -68,45 +61,57 @@ class Work:
 
 @dataclass(frozen=True)
 class Limits:
-    """How a run is to go: what it may cost, in the currency of the prices, and whether by the batch interface."""
+    """How a run is to go: what it may cost, in the currency of the prices, and whether by the batch interface.
+
+    `before` is what the stage came to until now: it counts towards the cost, and the outcome is that of both.
+    """
 
     max_cost: float | None = None
     batch: bool = False
+    before: Outcome | None = None
 
 
 def ask(settings: Settings, warehouse: Warehouse, stage: str, work: Sequence[Work], limits: Limits) -> Outcome:
     """Ask everything, write what it comes to, and say it in numbers.
 
     An endpoint that fails does not stop the others; when they are done, its error is raised. Ctrl-C finishes the
-    requests under way and keeps what came; pressed twice it ends at once.
+    requests under way and keeps what came; pressed twice it ends at once. Either way the numbers are printed first.
 
     Raises `InputError` for settings that cannot be used, among them a limit of cost without prices; `ServiceError`
     where an endpoint does not work.
     """
     work = [each for each in work if each.count]
+    before = limits.before
     check_prices(settings, work, limits)
     if not work:
-        return Outcome(stage=stage, counts={"requests": 0})
+        return before or Outcome(stage=stage, counts={"requests": 0})
     names = {each.asker.endpoint for each in work}
-    with (
-        sparing(warehouse),
-        running_endpoints(settings, names) as endpoints,
-        ledger(settings) as opened,
-        seldom_collected(),
-    ):
+    replied = askers_with_replies(warehouse)
+    with running_endpoints(settings, names) as endpoints, ledger(settings) as opened:
         askers = [each.asker for each in work]
         caller = Caller(endpoints, opened, askers, limits.max_cost)
+        if before is not None:
+            caller.budget.paid, caller.budget.unsure = before.cost, before.unsure
+        for asker in askers:
+            if (asker.name, asker.model) in replied:
+                caller.has_replied(asker)
         run = _Run(warehouse, caller, work, limits)
         total = sum(each.count for each in work)
+        error: BaseException | None = None
         try:
             with request_progress(stage, total, lambda: caller.waiting) as show:
                 asyncio.run(run.to_the_end(show))
-        finally:
-            outcome = _outcome(stage, run, caller)
-            seconds = time.monotonic() - run.began
-            leave_artifact(outcome, (run.progress.done, total), seconds, run.tallies, sys.exception())
-    if caller.stop.reason == INTERRUPTED:
-        raise KeyboardInterrupt
+        except BaseException as raised:
+            error = raised
+        error = ending(error, caller)
+        outcome = account(stage, run.progress, run.written, run.without, caller)
+        if before is not None:
+            outcome = before.and_then(outcome)
+        seconds = time.monotonic() - run.began
+        leave_artifact(outcome, (run.progress.done, total), seconds, run.tallies, error)
+    if error is not None:
+        say(outcome.line())
+        raise error
     return outcome
 
 
@@ -150,16 +155,13 @@ class _Run:
         self.progress = Progress()
         self.began = time.monotonic()
         self.tallies = Tallies()
-        self.written: Counter[str] = Counter()
+        self.writer = Writer(warehouse)
+        self.made: Counter[str] = Counter()
         self.without: Counter[str] = Counter()
-        self._warehouse = warehouse
-        self._memory = FreeMemory(warehouse)
         self._work = work
         self._limits = limits
         self._show: Callable[[Progress], None] = lambda _: None
         self._states: dict[int, BatchState] = {}
-        self._rows = _Rows()
-        self._wrote = time.monotonic()
 
     async def _leave_batches(self) -> None:
         """Leaves out what batches under way hold, where this run does not wait for them: it is paid for already."""
@@ -189,11 +191,19 @@ class _Run:
             raise _together(errors)
 
     def _stream(self, number: int, group: Sequence[Work]) -> AsyncGenerator[list[Answer], None]:
-        questions = chain.from_iterable(each.questions() for each in group)
+        questions = self._questions(group)
         endpoint = self.caller.endpoint(group[0].asker.endpoint)
         if self._limits.batch:
             return run_batches(questions, self.caller, endpoint.name, on_state=partial(self._handed_in, number))
         return run_questions(questions, self.caller, QUESTIONS_PER_SLOT * endpoint.max_in_flight)
+
+    def _questions(self, group: Sequence[Work]) -> Iterator[Question]:
+        """Those of each in turn, as long as what it asks would be sent."""
+        for each in group:
+            for question in each.questions():
+                if self.caller.leaves_out(each.asker):
+                    break
+                yield question
 
     def _handed_in(self, stream: int, state: BatchState) -> None:
         """Shows how far the batches of all streams are."""
@@ -204,6 +214,12 @@ class _Run:
         self.progress = replace(self.progress, handed_in=handed_in, came_back=came_back)
         self._show(self.progress)
 
+    @property
+    def written(self) -> dict[str, int]:
+        """The rows by table. Two replies may make the same text, or one that is there: those count once, or not."""
+        changed = self.writer.changed
+        return {table: made if table in WITH_REASONS else changed[table] for table, made in self.made.items()}
+
     async def _write_all(self, queue: asyncio.Queue[list[Answer] | None], open_streams: int) -> None:
         while open_streams:
             answers = await queue.get()
@@ -211,53 +227,24 @@ class _Run:
                 open_streams -= 1
                 continue
             rows = [row for answer in answers for row in answer.rows]
-            self._rows.add(rows)
             self.tallies.add(rows, self.caller.fresh)
             self._count(rows, len(answers))
             self._show(self.progress)
-            if self._rows.count >= ROWS_AT_ONCE or time.monotonic() - self._wrote > SECONDS_BETWEEN_WRITES:
-                await self._write()
-        await self._write()
+            await self.writer.add(rows)
+        await self.writer.finish()
 
     def _count(self, rows: Sequence[Record], answers: int) -> None:
         progress = self.progress.after(rows, answers)
         of_requests = {row.request_id for row in rows if isinstance(row, Request)}
         fresh = of_requests & self.caller.fresh
         self.caller.fresh -= fresh
+        for request_id in fresh:
+            self.caller.paid.pop(request_id, None)
         kept = self.progress.kept + len(of_requests) - len(fresh)
-        self.progress = progress.now(kept=kept, cost=self.caller.budget.spent)
+        self.progress = progress.now(kept=kept, cost=self.caller.budget.paid)
         for row in rows:
-            self.written[row.table] += 1
+            self.made[row.table] += 1
             self.without[row.table] += getattr(row, "reason", None) is not None
-
-    async def _write(self) -> None:
-        rows, self._rows = self._rows, _Rows()
-        if rows.count:
-            await asyncio.to_thread(self._merge, rows)
-        self._wrote = time.monotonic()
-
-    def _merge(self, rows: _Rows) -> None:
-        merge_all(self._warehouse, rows.tables())
-        self._memory.give_back()
-
-
-class _Rows:
-    """Rows that wait to be written, in Arrow: as objects ten thousand take 20 MB."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._parts: dict[type[Record], list[pa.Table]] = {}
-
-    def add(self, rows: Sequence[Record]) -> None:
-        kinds: dict[type[Record], list[Record]] = {}
-        for row in rows:
-            kinds.setdefault(type(row), []).append(row)
-        for kind, some in kinds.items():
-            self._parts.setdefault(kind, []).append(to_table(kind, some))
-        self.count += len(rows)
-
-    def tables(self) -> list[pa.Table]:
-        return [pa.concat_tables(parts) for parts in self._parts.values()]
 
 
 def _streams(work: Sequence[Work]) -> list[list[Work]]:
@@ -282,33 +269,6 @@ async def _feed(stream: AsyncGenerator[list[Answer], None], queue: asyncio.Queue
     await queue.put(None)
 
 
-@contextmanager
-def stops_on_signals(caller: Caller) -> Iterator[None]:
-    """While it lasts, the first Ctrl-C or SIGTERM ends the run gracefully, and the second one at once."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def stop() -> None:
-        if caller.stop.reason == INTERRUPTED and task is not None:
-            task.cancel()
-            return
-        caller.stop.set(INTERRUPTED)
-        note("stopping: requests under way are finished and kept; once more to end at once")
-
-    try:
-        for number in before:
-            loop.add_signal_handler(number, stop)
-    except (RuntimeError, ValueError):  # not the main thread: signals are somebody else's business
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)
-
-
 def _together(errors: Sequence[Exception]) -> Exception:
     """One error of several endpoints."""
     said = list(dict.fromkeys(str(error) for error in errors))
@@ -316,25 +276,3 @@ def _together(errors: Sequence[Exception]) -> Exception:
     if len(said) == 1 or not all(isinstance(error, ServiceError) for error in errors):
         return first
     return ServiceError("; ".join(said))
-
-
-NAMES = {"drops": "dropped"}
-WITH_REASONS = ("estimates", "verdicts", "comparisons")
-
-
-def _outcome(stage: str, run: _Run, caller: Caller) -> Outcome:
-    progress = run.progress
-    counts = {
-        "requests": progress.requests,
-        "answered": progress.answered,
-        "refused": progress.refused,
-        "failed": progress.failed,
-        "from the ledger": progress.kept,
-    }
-    for table, count in run.written.items():
-        if table in WITH_REASONS:
-            counts[table] = count - run.without[table]
-            counts[f"{table} refused"] = run.without[table]
-        elif table != "requests":
-            counts[NAMES.get(table, table)] = count
-    return Outcome(stage=stage, counts=counts, cost=progress.cost, stopped=caller.stop.reason or "")

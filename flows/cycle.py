@@ -49,7 +49,7 @@ def asking(config: Path | None, max_cost: float | None = None, batch: bool = Fal
     left = max_cost
     for stage in (propose, elicit, judge):
         outcome = stage(config=config, max_cost=left, batch=batch)
-        left = None if left is None else max(left - outcome.cost, 0.0)
+        left = None if left is None else max(left - outcome.spent, 0.0)
         yield outcome
     yield push(config=config)
 

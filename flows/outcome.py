@@ -12,7 +12,9 @@ from flows.console import money
 class Outcome(BaseModel):
     """The counts of one run of one stage. `note` is one line for a person, such as where a file lies.
 
-    `cost` is what was paid, in the currency of the prices. `stopped` says why a run ended before all was done.
+    `cost` is what was paid, in the currency of the prices, and `unsure` the most that may have been billed besides: for
+    attempts that got no answer, and for replies without a count of their tokens. `stopped` says why a run ended before
+    all was done.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -21,19 +23,26 @@ class Outcome(BaseModel):
     counts: dict[str, int]
     note: str = ""
     cost: float = 0.0
+    unsure: float = 0.0
     stopped: str = ""
+
+    @property
+    def spent(self) -> float:
+        """All that counts towards a limit."""
+        return self.cost + self.unsure
 
     def line(self) -> str:
         """The outcome as one line, such as `push: 12 created, 0 already there`."""
         counts = ", ".join(f"{value:,} {name}" for name, value in self.counts.items())
-        notes = [f"cost {money(self.cost)}"] if self.cost else []
+        notes = [f"cost {money(self.cost)}"] if self.cost or self.unsure else []
+        notes += [f"at most {money(self.unsure)} more may have been billed"] if self.unsure else []
         notes += [f"stopped early: {self.stopped}"] if self.stopped else []
         notes += [self.note] if self.note else []
         return f"{self.stage}: {counts}" + (f" ({', '.join(notes)})" if notes else "")
 
     def and_then(self, later: Outcome) -> Outcome:
-        """Both runs of a stage as one."""
+        """Both runs of a stage as one. The later one began with the cost of the first: its cost is that of both."""
         counts = Counter(self.counts)
         counts.update(later.counts)
         note = ", ".join(note for note in (self.note, later.note) if note)
-        return later.model_copy(update={"counts": dict(counts), "note": note, "cost": self.cost + later.cost})
+        return later.model_copy(update={"counts": dict(counts), "note": note})

@@ -40,8 +40,7 @@ def propose(config: Path | None = None, max_cost: float | None = None, batch: bo
         later = derived(settings, warehouse)
         if not later or first.stopped:
             return first
-        left = None if max_cost is None else max_cost - first.cost
-        return first.and_then(ask(settings, warehouse, STAGE, later, Limits(left, batch)))
+        return ask(settings, warehouse, STAGE, later, Limits(max_cost, batch, before=first))
 
 
 def work(settings: Settings, warehouse: Warehouse) -> list[Work]:

@@ -193,6 +193,12 @@ def describe_tables(warehouse: Warehouse, *, count: bool = True) -> list[TableDe
     return described
 
 
+def askers_with_replies(warehouse: Warehouse) -> set[tuple[str, str]]:
+    """Who has had replies of a model, as pairs of asker and model."""
+    rows = warehouse.sql("SELECT DISTINCT labeler, model FROM requests WHERE status <> 'failed'")
+    return set(zip(rows["labeler"].to_pylist(), rows["model"].to_pylist(), strict=True))
+
+
 def tokens_of_prompts(warehouse: Warehouse) -> dict[tuple[str, str, str], tuple[float, float]]:
     """The mean tokens in and out of the requests that any were counted for, by labeler, model and prompt version."""
     rows = warehouse.sql(

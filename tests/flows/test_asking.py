@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from flows import asking
+from flows import writer
+from flows.console import money
 from flows.elicit import elicit
 from flows.outcome import Outcome
+from synthesis.standing import HOPELESS
 from tests.fixtures.asking import COST, PRICED, endpoint, install, labeler, others, rows, settings_file, value
+from tests.fixtures.commands import Run
 from tests.synthesis.batch_stub import batch_stub
-from tests.synthesis.faulty_endpoint import answers, fails, faulty
+from tests.synthesis.faulty_endpoint import answers, by_model, fails, faulty
 from warehouse.errors import InputError, ServiceError
 
 GOOD = answers('{"reasoning": "r", "probability": 0.25}')
@@ -38,13 +41,18 @@ def adds_up(outcome: Outcome, config: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", ["key", "dead"])
-def test_an_endpoint_that_fails_holds_nobody_else_up(tmp_path: Path, bad: str) -> None:
+def test_an_endpoint_that_fails_holds_nobody_else_up(
+    tmp_path: Path, bad: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with faulty(GOOD) as good, faulty(fails(401)) as refusing:
         address = refusing.url if bad == "key" else "http://127.0.0.1:9/v1"
         panel = (labeler("a", "good"), labeler("b", "bad"), others("good"))
         config = install(tmp_path, endpoint("good", good), endpoint("bad", address), *panel, hypotheses=HYPOTHESES)
         with pytest.raises(ServiceError, match=r"^endpoint bad at") as raised:
             elicit.fn(config)
+        assert capsys.readouterr().out == (
+            "elicit: 8 requests, 8 answered, 0 refused, 0 failed, 0 from the ledger, 8 estimates, 0 estimates refused\n"
+        )
         assert "\n" not in str(raised.value)
         assert raised.value.exit_status == 1
         assert value(config, "SELECT count(*) FROM estimates WHERE labeler = 'a' AND probability = 0.25") == 8
@@ -65,6 +73,77 @@ def test_two_endpoints_that_fail_are_both_named(tmp_path: Path) -> None:
             elicit.fn(config)
     assert "endpoint one" in str(raised.value)
     assert "endpoint two" in str(raised.value)
+
+
+def test_an_unknown_model_holds_no_other_labeler_of_its_endpoint_up(tmp_path: Path) -> None:
+    with faulty(by_model({"wrong": fails(404), "m": GOOD})) as server:
+        panel = (labeler("a", "e").replace('"m"', '"wrong"'), labeler("b", "e"), others("e"))
+        config = install(tmp_path, endpoint("e", server), *panel, hypotheses=HYPOTHESES)
+        with pytest.raises(ServiceError) as raised:
+            elicit.fn(config)
+    where = f"endpoint e at {server.url}"
+    assert str(raised.value) == f"{where} does not know the model wrong (HTTP 404); check model and base_url"
+    assert value(config, "SELECT count(*) FROM estimates WHERE labeler = 'b'") == 8
+
+
+def test_a_labeler_that_is_only_rejected_is_left_out_with_a_line(tmp_path: Path) -> None:
+    many = [f"The hypothesis is number {number} of many." for number in range(60)]
+    with faulty(by_model({"strict": fails(400, "max_tokens is too large"), "m": GOOD})) as server:
+        panel = (labeler("a", "e").replace('"m"', '"strict"'), labeler("b", "e"), others("e"))
+        config = install(tmp_path, endpoint("e", server), *panel, hypotheses=many)
+        with pytest.raises(ServiceError, match=r"rejects all that a asks .*max_tokens is too large") as raised:
+            elicit.fn(config)
+    assert "\n" not in str(raised.value)
+    assert value(config, "SELECT count(*) FROM estimates WHERE labeler = 'b'") == len(many)
+    failed = value(config, "SELECT count(*) FROM requests WHERE status = 'failed' AND labeler = 'a'")
+    # Those that were on the way when it was enough have their rows, too.
+    assert HOPELESS <= failed <= HOPELESS + 4
+
+
+def test_what_was_paid_for_questions_that_are_not_done_is_told_and_written_by_the_next_run(tmp_path: Path) -> None:
+    """A labeler that writes no number is asked three times, and the limit comes in between."""
+    with faulty(answers("I cannot say.")) as server:
+        config = install(tmp_path, endpoint("e", server, PRICED), labeler("a", "e"), others("e"), hypotheses=HYPOTHESES)
+        limit = 0.0014
+        outcome = elicit.fn(config, max_cost=limit)
+        sent = server.requests
+        assert outcome.stopped == f"the next request could exceed the limit of {limit}"
+        assert outcome.cost == pytest.approx(sent * COST)
+        assert outcome.cost <= limit
+        written = outcome.counts["requests"]
+        assert written < sent
+        left = money((sent - written) * COST)
+        assert (
+            outcome.note
+            == f"{left} of the cost is for {sent - written} replies that the next run takes from the ledger"
+        )
+        assert elicit.fn(config).counts["from the ledger"] == sent - written
+    assert value(config, "SELECT sum(cost) FROM labeler_cost") == pytest.approx(server.requests * COST)
+
+
+def test_the_limit_of_cost_holds_where_replies_come_without_a_count_of_tokens(tmp_path: Path) -> None:
+    reply = '{"reasoning": "r", "probability": 0.25}'
+    with faulty(answers(reply, usage=None)) as server:
+        config = install(tmp_path, endpoint("e", server, PRICED), labeler("a", "e"), others("e"), hypotheses=HYPOTHESES)
+        outcome = elicit.fn(config, max_cost=0.0015)
+        assert outcome.stopped
+        assert 1 <= server.requests < 8
+        assert outcome.cost == 0.0
+        assert 0.0 < outcome.unsure <= 0.0015
+        assert f"at most {money(outcome.unsure)} more may have been billed" in outcome.line()
+        assert f"{server.requests} replies came without a count of tokens" in outcome.line()
+
+
+def test_a_key_that_an_endpoint_repeats_stands_in_no_log(tmp_path: Path, odds: Run) -> None:
+    key = "sk-secret-of-a-test"
+    with faulty(fails(404, f"who is {key}")) as server:
+        place = endpoint("e", server, 'api_key_env = "TEST_KEY"')
+        install(tmp_path, place, labeler("a", "e"), others("e"), hypotheses=HYPOTHESES)
+        done = odds("--verbose", "elicit", env={"TEST_KEY": key})
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "does not know the model m" in done.stderr
+    assert key not in done.stdout + done.stderr
 
 
 def test_the_outcome_the_requests_and_the_view_of_costs_agree(tmp_path: Path) -> None:
@@ -123,7 +202,7 @@ def test_a_reply_that_was_paid_for_but_not_written_keeps_its_cost(
     with faulty(GOOD) as server:
         config = install(tmp_path, endpoint("e", server, PRICED), labeler("a", "e"), others("e"), hypotheses=HYPOTHESES)
         with monkeypatch.context() as broken:
-            broken.setattr(asking, "merge_all", _dies)
+            broken.setattr(writer, "merge_all", _dies)
             with pytest.raises(SystemExit):
                 elicit.fn(config)
         assert value(config, "SELECT count(*) FROM requests") == 0

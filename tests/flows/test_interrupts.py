@@ -54,16 +54,39 @@ def test_an_interrupted_run_finishes_and_keeps_what_is_under_way(
         config = installed(tmp_path, server)
         process = started(config, server, prefect_api)
         process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        printed, said = process.communicate(timeout=60)
         assert process.returncode == 130, said
         assert said.strip().splitlines()[-1].startswith("odds: interrupted")
         assert "Traceback" not in said
         sent = server.requests
+        assert printed.startswith(f"elicit: {sent} requests, {sent} answered")
+        assert printed.endswith("(stopped early: interrupted)\n")
         assert sent < len(HYPOTHESES)
         assert value(config, ESTIMATES) == sent
         elicit.fn(config)
         assert server.requests == len(HYPOTHESES)
     assert value(config, ESTIMATES) == len(HYPOTHESES)
+
+
+def test_a_run_that_is_interrupted_twice_ends_at_once_in_one_line(tmp_path: Path, prefect_api: str) -> None:
+    quick = answers('{"reasoning": "r", "probability": 0.25}')
+    with faulty(*[quick] * 10, answers("0.25", after_s=20)) as server:
+        config = installed(tmp_path, server, PRICED)
+        process = started(config, server, prefect_api)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        printed, said = process.communicate(timeout=60)
+        assert time.monotonic() - began < 15
+        assert process.returncode == 130, said
+        assert said.strip().splitlines()[-1].startswith("odds: interrupted")
+        assert "Traceback" not in said
+        assert printed.count("\n") == 1
+        # What was on the way may be billed, and nobody will know.
+        assert "more may have been billed, stopped early: interrupted" in printed
+        elicit.fn(config, max_cost=0.0)
+    assert value(config, ESTIMATES) == 10
 
 
 def test_a_killed_run_is_taken_up_where_it_was(tmp_path: Path, prefect_api: str) -> None:
@@ -106,11 +129,11 @@ def test_a_plan_sends_nothing_and_bounds_what_the_run_takes(tmp_path: Path) -> N
         table, _ = plan_table(settings, work, batch=False).renderables
         assert server.requests == 0
         cells = [list(column.cells) for column in table.columns]  # type: ignore[union-attr]
-        assert [column[0] for column in cells[:3]] == ["a", "0", "120"]
+        assert [str(column[0]) for column in cells[:3]] == ["a", "0", "120"]
         outcome = elicit.fn(config)
         assert outcome.cost <= float(str(cells[-1][0]))
         again, _ = plan_table(settings, work, batch=False).renderables
-        assert [next(iter(column.cells)) for column in again.columns[:3]] == ["a", "0", "0"]  # type: ignore[union-attr]
+        assert [str(next(iter(column.cells))) for column in again.columns[:3]] == ["a", "0", "0"]  # type: ignore[union-attr]
 
 
 def test_the_run_leaves_an_artifact_with_its_numbers(tmp_path: Path, prefect_api: str, odds: Run) -> None:

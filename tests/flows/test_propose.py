@@ -134,3 +134,15 @@ def test_every_kind_is_made_of_what_was_proposed_and_the_plan_names_each(tmp_pat
     assert outcome.cost == pytest.approx(12 * COST)
     assert value(config, "SELECT sum(cost) FROM labeler_cost WHERE purpose = 'propose'") == pytest.approx(12 * COST)
     assert "p, proposed" in plan_of(config, batch=True)
+
+
+def test_the_limit_of_cost_is_one_for_both_phases_and_named_as_it_was_given(tmp_path: Path) -> None:
+    with faulty(writes) as server:
+        parts = (endpoint("e", server, PRICED), labeler("a", "e"), others("e", made_of(["proposed", *KINDS])))
+        config = install(tmp_path, *parts, hypotheses=[FIRST])
+        limit = 0.0009
+        outcome = propose.fn(config, max_cost=limit)
+    assert 1 < server.requests < 12
+    assert outcome.stopped == f"the next request could exceed the limit of {limit}"
+    assert outcome.counts["requests"] == server.requests
+    assert outcome.cost == pytest.approx(server.requests * COST)
