@@ -13,30 +13,44 @@ from warehouse.schema import arrow_schema
 
 PREMISE = arrow_schema(Premise).names
 
-# `wanted` has the ids of parents, those of one premise one after the other. What stands there comes with the first of
-# each premise alone: its hypotheses, and the ids of what was made from them on other premises.
-TEXTS = f"""
-WITH firsts AS (
-  SELECT p.premise_id, min(w.place) AS place FROM wanted w JOIN propositions p ON p.proposition_id = w.proposition_id
-  GROUP BY p.premise_id
-), stands AS (
-  SELECT f.place, p.proposition_id AS id, p.hypothesis, p.request_id
-  FROM propositions p JOIN firsts f ON f.premise_id = p.premise_id
-  UNION ALL
-  SELECT f.place, c.proposition_id, NULL, c.request_id
-  FROM propositions c JOIN propositions p ON p.proposition_id = c.parent_id AND p.premise_id <> c.premise_id
-  JOIN firsts f ON f.premise_id = p.premise_id
-), known AS (
-  SELECT place, list({{id: id, hypothesis: hypothesis, request_id: request_id}} ORDER BY id) AS known
-  FROM stands GROUP BY place
+ROWS = 8192  # parents whose texts, and what stands beside them, are fetched at once
+
+# `wanted` has the ids of parents, those of one premise one after the other. Tables, because their size is known: DuckDB
+# then keeps them in memory and streams the propositions past them.
+TABLES = (
+    """
+    CREATE OR REPLACE TEMPORARY TABLE temp.main.asked AS
+    SELECT q.place, q.other_id, p.proposition_id, p.premise_id, p.hypothesis, p.split
+    FROM propositions p JOIN wanted q ON q.proposition_id = p.proposition_id
+    """,
+    """
+    CREATE OR REPLACE TEMPORARY TABLE temp.main.there AS
+    SELECT f.place, p.proposition_id AS id, p.premise_id, p.hypothesis, p.request_id
+    FROM propositions p JOIN (
+      SELECT premise_id, min(place) AS place FROM temp.main.asked GROUP BY premise_id
+    ) f ON f.premise_id = p.premise_id
+    """,
+    """
+    CREATE OR REPLACE TEMPORARY TABLE temp.main.made AS
+    SELECT t.place, c.proposition_id AS id, c.request_id
+    FROM propositions c JOIN temp.main.there t ON t.id = c.parent_id AND t.premise_id <> c.premise_id
+    """,
 )
+# What stands on a premise comes with the first of its parents alone: its hypotheses, and the ids of what was made from
+# them on other premises.
+TEXTS = f"""
 SELECT
-  {", ".join(f"m.{name}" for name in PREMISE)}, p.proposition_id, p.hypothesis, p.split, o.proposition_id AS other,
+  {", ".join(f"m.{name}" for name in PREMISE)}, q.proposition_id, q.hypothesis, q.split, o.id AS other,
   o.hypothesis AS beside, k.known
-FROM wanted q JOIN propositions p ON p.proposition_id = q.proposition_id
-JOIN premises m ON m.premise_id = p.premise_id
-LEFT JOIN propositions o ON o.proposition_id = q.other_id
-LEFT JOIN known k ON k.place = q.place
+FROM temp.main.asked q JOIN premises m ON m.premise_id = q.premise_id
+LEFT JOIN temp.main.there o ON o.id = q.other_id
+LEFT JOIN (
+  SELECT place, list({{id: id, hypothesis: hypothesis, request_id: request_id}} ORDER BY id) AS known
+  FROM (
+    SELECT place, id, hypothesis, request_id FROM temp.main.there
+    UNION ALL SELECT place, id, NULL, request_id FROM temp.main.made
+  ) GROUP BY place
+) k ON k.place = q.place
 """
 
 

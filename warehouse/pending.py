@@ -18,9 +18,9 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from warehouse import parents
 from warehouse.connect import Warehouse
 from warehouse.memory import FreeMemory
-from warehouse.parents import TEXTS, Parents
 from warehouse.records import Disagreement, Pair, PanelAnswer, Parent, Premise, PremiseToPropose, PropositionText
 from warehouse.schema import arrow_schema
 
@@ -125,15 +125,23 @@ class _Query:
     def count(self, warehouse: Warehouse) -> int:
         return int(warehouse.sql(f"SELECT count(*) AS n {self.pending}", self.params)["n"][0].as_py())
 
-    def batches(self, warehouse: Warehouse, texts: str) -> Iterator[pa.RecordBatch]:
-        """The rows of the query `texts`, whose table `wanted` has the ids and the `place` of some pending rows."""
+    def batches(
+        self, warehouse: Warehouse, texts: str, tables: Sequence[str] = (), at_once: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of the query `texts`, whose table `wanted` has the ids and the `place` of some pending rows.
+
+        `tables` make the temporary tables that it reads; `at_once` is how many rows are fetched at once, if not ROWS.
+        """
         # A connection of its own: the caller writes between two rows, maybe from another thread.
         with warehouse.beside() as own:
             ids = own.sql(f"SELECT {self.ids} {self.pending} ORDER BY {self.order}", self.params)
-            for start in range(0, ids.num_rows, ROWS):
-                some = ids.slice(start, ROWS)
+            rows = min(ROWS, at_once or ROWS)
+            for start in range(0, ids.num_rows, rows):
+                some = ids.slice(start, rows)
                 places = pa.array(range(some.num_rows), pa.int64())
                 own.connection.register("wanted", some.append_column("place", places))
+                for table in tables:
+                    own.connection.execute(table)
                 found = own.sql(f"{texts} ORDER BY q.place")
                 own.connection.unregister("wanted")
                 yield from found.to_batches(max_chunksize=AT_ONCE)
@@ -217,9 +225,10 @@ def pending_parents(
     `kind` is what is to be made of them, and what the version is for. For a conjunction each comes with the next one of
     its premise, in the order of their ids and in a circle: a premise with two makes one conjunction, one with one none.
     """
-    parents = Parents(with_other=kind == CONJUNCTION)
-    for batch in _parents(kind, asker, asker_version, model, prompt_version, prompt).batches(warehouse, TEXTS):
-        yield from parents.of(batch)
+    built = parents.Parents(with_other=kind == CONJUNCTION)
+    pending = _parents(kind, asker, asker_version, model, prompt_version, prompt)
+    for batch in pending.batches(warehouse, parents.TEXTS, parents.TABLES, parents.ROWS):
+        yield from built.of(batch)
 
 
 def count_parents(
