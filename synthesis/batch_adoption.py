@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from synthesis.batch_interface import BatchInterface
 from synthesis.client import Caller
-from synthesis.ledger import Ledger, SentBatch
+from synthesis.ledger import Ledger
+from synthesis.ledger_store import SentBatch
 from warehouse.errors import InputError, ServiceError
 from warehouse.records import now
 

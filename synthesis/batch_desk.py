@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import IO, Any
-from uuid import uuid4
+from typing import Any
 
 from openai.types import Batch
 
 from synthesis.batch_adoption import adopted, is_old
 from synthesis.batch_intake import Intake
 from synthesis.batch_interface import BatchInterface, GoneError, NotMadeError
-from synthesis.batch_lines import line_of, parted
+from synthesis.batch_orders import Order, Orders, most_of, write_lines
 from synthesis.call import Call, Failure
-from synthesis.client import Caller, cost
+from synthesis.client import Caller
 from synthesis.endpoint_errors import one_line
 from synthesis.flow_control import StoppedError
-from synthesis.ledger import POLL_S, SentBatch
-from synthesis.panel import Prices
-from synthesis.run import CHUNK
+from synthesis.ledger import POLL_S
+from synthesis.ledger_store import SentBatch
 from warehouse.errors import ServiceError
-from warehouse.records import content_id, now
+from warehouse.records import content_id
 
 ENDED = ("completed", "failed", "expired", "cancelled")
 
@@ -35,15 +33,6 @@ class BatchState:
     submitted: int = 0
     completed: int = 0
     failed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """A batch to hand in; `most` is what it can cost."""
-
-    batch: SentBatch
-    calls: Sequence[Call]
-    most: float
 
 
 class Desk:
@@ -65,13 +54,10 @@ class Desk:
         self._ledger = caller.ledger
         self._endpoint = endpoint
         self._interface = BatchInterface(caller, endpoint)
-        self._share = caller.endpoint(endpoint).batch_price
-        self._most = most
+        self._orders = Orders(caller, endpoint, most)
         self._poll_s = poll_s
         self._on_state = on_state
         self._states: dict[str, BatchState] = {}
-        self._plain: set[str] = set()
-        self._plain_models: set[str] = set()
 
     async def ask(self, calls: Sequence[Call]) -> dict[str, Failure]:
         """Asks calls, as far as the budget allows; the replies are in the ledger then.
@@ -97,7 +83,7 @@ class Desk:
         await self._caller.budget.hold(next_most)  # waits for what others hold, or ends the run
         self._caller.budget.settle(next_most, 0.0)
 
-    async def _in_turn(self, wanted: Mapping[str, Call]) -> tuple[list[_Order], list[SentBatch], float | None]:
+    async def _in_turn(self, wanted: Mapping[str, Call]) -> tuple[list[Order], list[SentBatch], float | None]:
         """The orders for calls that nobody has handed in or asks, written down; the batches that are known; and the
         most that the first call costs for which the budget has no room."""
         turn = content_id("batches", self._endpoint)
@@ -106,88 +92,22 @@ class Desk:
         try:
             known = await self._ledger.batches(self._endpoint)
             taken = {key for batch in known for key in batch.lines}
-            fresh = await self._unasked([call for call in wanted.values() if call.key not in taken])
-            affordable, next_most = await self._affordable(fresh)
-            written = [await self._written(order) for order in await self._orders(affordable)]
+            fresh = await self._orders.unasked([call for call in wanted.values() if call.key not in taken])
+            affordable, next_most = await self._orders.affordable(fresh)
+            written = [await self._orders.written(order) for order in await self._orders.orders(affordable)]
             orders = [order for order in written if order is not None]
         finally:
             self._ledger.unlock(turn)
         return orders, known, next_most
 
-    async def _unasked(self, calls: Sequence[Call]) -> list[Call]:
-        """Those of the calls that have no reply and that nobody is asking."""
-        free: list[Call] = []
-        for first in range(0, len(calls), CHUNK):
-            chunk = calls[first : first + CHUNK]
-            keys = await self._ledger.unasked(chunk)
-            free.extend(call for call in chunk if call.key in keys)
-        return free
-
-    async def _written(self, order: _Order) -> _Order | None:
-        """The order, written down and locked, without the calls that somebody began to ask before it stood there."""
-        batch = order.batch
-        await self._ledger.lock(batch.local_id)
-        await self._ledger.put_batch(batch)
-        calls = await self._unasked(order.calls)
-        if len(calls) == len(order.calls):
-            return order
-        most = sum(map(self._most_of, calls))
-        self._caller.budget.settle(order.most - most, 0.0)
-        if not calls:
-            await self._ledger.remove_batch(batch)
-            self._ledger.unlock(batch.local_id)
-            return None
-        batch = replace(batch, lines={call.key: call.request_id for call in calls})
-        await self._ledger.put_batch(batch)
-        return _Order(batch, calls, most)
-
-    async def _affordable(self, calls: Iterable[Call]) -> tuple[list[Call], float | None]:
-        """The first calls, as many as the budget has room for; what they can cost is held back."""
-        budget = self._caller.budget
-        affordable: list[Call] = []
-        for call in calls:
-            most = self._most_of(call)
-            if budget.limit is not None and budget.spent + budget.held + most > budget.limit:
-                return affordable, most
-            await budget.hold(most)
-            affordable.append(call)
-        return affordable, None
-
-    def _most_of(self, call: Call) -> float:
-        return _most(call, self._caller.prices(call), self._share)
-
-    async def _orders(self, calls: Iterable[Call]) -> list[_Order]:
-        """The calls in batches: of one model, as the interface wants it, and of one price."""
-        groups: dict[tuple[str, bool, Prices], list[Call]] = {}
-        for call in calls:
-            structured = call.response_format is not None and call.key not in self._plain
-            kind = (call.model, structured and call.model not in self._plain_models, self._caller.prices(call))
-            groups.setdefault(kind, []).append(call)
-        orders = []
-        for (model, structured, (price_in, price_out)), group in groups.items():
-            prices = (_times(price_in, self._share), _times(price_out, self._share))
-            for part in await asyncio.to_thread(list, parted(group, structured, *self._most)):
-                batch = SentBatch(
-                    local_id=uuid4().hex,
-                    endpoint=self._endpoint,
-                    batch_id=None,
-                    model=model,
-                    structured=structured,
-                    prices=prices,
-                    lines={call.key: call.request_id for call in part},
-                    created_at=now().isoformat(),
-                )
-                orders.append(_Order(batch, part, sum(map(self._most_of, part))))
-        return orders
-
-    async def _send(self, order: _Order) -> dict[str, Failure]:
+    async def _send(self, order: Order) -> dict[str, Failure]:
         """Hands a batch in and takes it in again."""
         batch, budget = order.batch, self._caller.budget
         # Where it is left to the endpoint, it may still be paid; a limit holds for that, too.
         paid = order.most if budget.limit is not None else 0.0
         try:
             with tempfile.TemporaryFile() as file:
-                await asyncio.to_thread(_write, file, order)
+                await asyncio.to_thread(write_lines, file, order)
                 try:
                     file_id = await self._interface.upload(batch.local_id, file)
                 except BaseException:
@@ -284,7 +204,7 @@ class Desk:
 
         def most(key: str) -> float:
             call = calls.get(key)
-            return _most(call, batch.prices) if call is not None else 0.0
+            return most_of(call, batch.prices) if call is not None else 0.0
 
         intake = Intake(self._ledger, batch, self._interface.secret, most)
         for file_id in (ended.output_file_id, ended.error_file_id):
@@ -296,9 +216,9 @@ class Desk:
         intake.end(ended.status)
         await self._ledger.remove_batch(batch)
         self._show(batch, BatchState(len(batch.lines), len(intake.kept), len(batch.lines) - len(intake.kept)))
-        if not batch.structured and self._plain & intake.kept:
-            self._plain_models.add(batch.model)
-        self._plain |= intake.again
+        if not batch.structured and self._orders.plain & intake.kept:
+            self._orders.plain_models.add(batch.model)
+        self._orders.plain |= intake.again
         return intake
 
     def _refused(self, ended: Batch) -> ServiceError:
@@ -330,18 +250,3 @@ async def _all(work: Sequence[Coroutine[Any, Any, dict[str, Failure]]]) -> list[
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _write(file: IO[bytes], order: _Order) -> None:
-    for call in order.calls:
-        file.write(line_of(call, structured=order.batch.structured))
-    file.flush()
-
-
-def _most(call: Call, prices: Prices, share: float = 1.0) -> float:
-    """The most that a call can cost, 0 where prices are not known."""
-    return cost(call.most_tokens_in, call.most_tokens_out or 0, prices, share) or 0.0
-
-
-def _times(price: float | None, share: float) -> float | None:
-    return None if price is None else price * share

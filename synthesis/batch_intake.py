@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from synthesis.batch_lines import read_line
 from synthesis.call import Failure, Reply
 from synthesis.client import cost
-from synthesis.ledger import Ledger, SentBatch
+from synthesis.ledger import Ledger
+from synthesis.ledger_store import SentBatch
 
 
 class Intake:

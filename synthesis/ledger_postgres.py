@@ -10,7 +10,7 @@ from typing import Any, LiteralString, TypeVar
 import psycopg
 from psycopg import conninfo
 
-from synthesis.ledger import Row, SentBatch, Store
+from synthesis.ledger_store import Row, SentBatch, Store
 from warehouse.errors import InputError, ServiceError
 
 T = TypeVar("T")

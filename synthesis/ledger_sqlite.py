@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from synthesis.ledger import Row, SentBatch, Store
+from synthesis.ledger_store import Row, SentBatch, Store
 from warehouse.errors import InputError, ServiceError
 
 T = TypeVar("T")

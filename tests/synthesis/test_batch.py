@@ -24,7 +24,8 @@ from synthesis.batch_intake import Intake
 from synthesis.call import Reply, request_row
 from synthesis.client import Caller
 from synthesis.elicit import estimates
-from synthesis.ledger import Ledger, SentBatch
+from synthesis.ledger import Ledger
+from synthesis.ledger_store import SentBatch
 from synthesis.panel import Endpoint, Labeler
 from synthesis.question import Question
 from synthesis.run import run_questions
@@ -530,6 +531,7 @@ def held_by_batches(url: str, ledger: Path | str, lock: str | None = None) -> li
             assert lock is None or await other.lock(lock)
             async with Caller([settings(url)], kept) as caller:
                 found = await asyncio.wait_for(under_way(caller, "e"), 5)
+            await kept.recall([])  # after what was handed over before, such as locks that are given back
             assert lock is not None or all([await other.lock(each.local_id) for each in found])
             return found
 

@@ -24,7 +24,8 @@ import pytest
 from synthesis import ledger_postgres
 from synthesis.call import About, Call, Reply
 from synthesis.flow_control import StoppedError
-from synthesis.ledger import Ledger, Row, SentBatch
+from synthesis.ledger import Ledger
+from synthesis.ledger_store import Row, SentBatch
 from warehouse.errors import InputError, ServiceError
 
 T = TypeVar("T")

@@ -1,0 +1,124 @@
+"""Which calls are handed in as batches, and how: those that nobody else asks and that the budget has room for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import IO
+from uuid import uuid4
+
+from synthesis.batch_lines import line_of, parted
+from synthesis.call import Call
+from synthesis.client import Caller, cost
+from synthesis.ledger_store import SentBatch
+from synthesis.panel import Prices
+from synthesis.run import CHUNK
+from warehouse.records import now
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A batch to hand in; `most` is what it can cost."""
+
+    batch: SentBatch
+    calls: Sequence[Call]
+    most: float
+
+
+class Orders:
+    """Makes the orders of one endpoint. `most` are the lines and bytes that one batch may have.
+
+    `plain` are the calls, and `plain_models` the models, that are asked without a response format.
+    """
+
+    def __init__(self, caller: Caller, endpoint: str, most: tuple[int, int]) -> None:
+        self.plain: set[str] = set()
+        self.plain_models: set[str] = set()
+        self._caller = caller
+        self._ledger = caller.ledger
+        self._endpoint = endpoint
+        self._share = caller.endpoint(endpoint).batch_price
+        self._most = most
+
+    async def unasked(self, calls: Sequence[Call]) -> list[Call]:
+        """Those of the calls that have no reply and that nobody is asking."""
+        free: list[Call] = []
+        for first in range(0, len(calls), CHUNK):
+            chunk = calls[first : first + CHUNK]
+            keys = await self._ledger.unasked(chunk)
+            free.extend(call for call in chunk if call.key in keys)
+        return free
+
+    async def written(self, order: Order) -> Order | None:
+        """The order, written down and locked, without the calls that somebody began to ask before it stood there."""
+        batch = order.batch
+        await self._ledger.lock(batch.local_id)
+        await self._ledger.put_batch(batch)
+        calls = await self.unasked(order.calls)
+        if len(calls) == len(order.calls):
+            return order
+        most = sum(map(self._most_of, calls))
+        self._caller.budget.settle(order.most - most, 0.0)
+        if not calls:
+            await self._ledger.remove_batch(batch)
+            self._ledger.unlock(batch.local_id)
+            return None
+        batch = replace(batch, lines={call.key: call.request_id for call in calls})
+        await self._ledger.put_batch(batch)
+        return Order(batch, calls, most)
+
+    async def affordable(self, calls: Iterable[Call]) -> tuple[list[Call], float | None]:
+        """The first calls, as many as the budget has room for; what they can cost is held back."""
+        budget = self._caller.budget
+        affordable: list[Call] = []
+        for call in calls:
+            most = self._most_of(call)
+            if budget.limit is not None and budget.spent + budget.held + most > budget.limit:
+                return affordable, most
+            await budget.hold(most)
+            affordable.append(call)
+        return affordable, None
+
+    def _most_of(self, call: Call) -> float:
+        return most_of(call, self._caller.prices(call), self._share)
+
+    async def orders(self, calls: Iterable[Call]) -> list[Order]:
+        """The calls in batches: of one model, as the interface wants it, and of one price."""
+        groups: dict[tuple[str, bool, Prices], list[Call]] = {}
+        for call in calls:
+            structured = call.response_format is not None and call.key not in self.plain
+            kind = (call.model, structured and call.model not in self.plain_models, self._caller.prices(call))
+            groups.setdefault(kind, []).append(call)
+        orders = []
+        for (model, structured, (price_in, price_out)), group in groups.items():
+            prices = (_times(price_in, self._share), _times(price_out, self._share))
+            for part in await asyncio.to_thread(list, parted(group, structured, *self._most)):
+                batch = SentBatch(
+                    local_id=uuid4().hex,
+                    endpoint=self._endpoint,
+                    batch_id=None,
+                    model=model,
+                    structured=structured,
+                    prices=prices,
+                    lines={call.key: call.request_id for call in part},
+                    created_at=now().isoformat(),
+                )
+                orders.append(Order(batch, part, sum(map(self._most_of, part))))
+        return orders
+
+
+def write_lines(file: IO[bytes], order: Order) -> None:
+    """Writes the lines of an order."""
+    for call in order.calls:
+        file.write(line_of(call, structured=order.batch.structured))
+    file.flush()
+
+
+def most_of(call: Call, prices: Prices, share: float = 1.0) -> float:
+    """The most that a call can cost, 0 where prices are not known."""
+    return cost(call.most_tokens_in, call.most_tokens_out or 0, prices, share) or 0.0
+
+
+def _times(price: float | None, share: float) -> float | None:
+    return None if price is None else price * share
