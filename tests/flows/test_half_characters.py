@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import asking
+from flows import writer
 from flows.elicit import elicit
 from flows.propose import propose
 from tests.fixtures.asking import endpoint, install, labeler, others, rows
@@ -26,7 +26,7 @@ def test_half_a_character_in_an_estimate_ends_no_run(
         config = install(tmp_path, endpoint("e", server), labeler("a", "e"), others("e"), hypotheses=["It is wet."])
         if killed:
             with monkeypatch.context() as broken:
-                broken.setattr(asking, "merge_all", _dies)
+                broken.setattr(writer, "merge_all", _dies)
                 with pytest.raises(SystemExit):
                     elicit.fn(config)
         assert elicit.fn(config).counts["estimates"] == 1
