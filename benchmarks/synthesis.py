@@ -70,7 +70,7 @@ class Side:
 
 
 def bodies(count: int) -> Iterator[dict[str, Any]]:
-    """The bodies of the requests: the package's prompt `verbalised_short`, with premises and hypotheses told by number."""
+    """The bodies of the requests: the prompt `verbalised_short`, with premises and hypotheses told by number."""
     from synthesis.elicit import estimates
     from synthesis.panel import Labeler
     from warehouse.records import PropositionText

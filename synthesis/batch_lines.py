@@ -10,7 +10,6 @@ from typing import Literal
 
 from synthesis.call import Call, Failure, Outcome
 from synthesis.endpoint_errors import one_line, passes
-from synthesis.loose_json import sound
 from synthesis.reply import GarbledReplyError, reply_of
 
 PATH: Literal["/v1/chat/completions"] = "/v1/chat/completions"
@@ -93,5 +92,5 @@ def _words(body: object, error: object, secret: str | None) -> str:
     for each in (body.get("error") if isinstance(body, dict) else None, error):
         found = (each.get("message") or each.get("code")) if isinstance(each, dict) else each
         if found and isinstance(found, str | int):
-            return sound(one_line(found, secret))
+            return one_line(found, secret)
     return ""

@@ -9,6 +9,7 @@ import aiohttp
 import httpx2
 import openai
 
+from synthesis.loose_json import sound
 from synthesis.panel import Endpoint
 from synthesis.reply import GarbledReplyError
 from warehouse.errors import ServiceError
@@ -84,8 +85,8 @@ def words_of(error: openai.APIStatusError, secret: str | None) -> str:
 
 
 def one_line(words: object, secret: str | None) -> str:
-    """An endpoint's words on one line, cut short, and without the key should they repeat it."""
-    text = " ".join(str(words or "").split())
+    """An endpoint's words on one line, cut short, and without the key should they repeat it, nor half characters."""
+    text = " ".join(sound(str(words or "")).split())
     return (text.replace(secret, "[key]") if secret else text)[:_DETAIL]
 
 

@@ -10,7 +10,7 @@ from flows import writer
 from flows.elicit import elicit
 from flows.propose import propose
 from tests.fixtures.asking import endpoint, install, labeler, others, rows
-from tests.synthesis.faulty_endpoint import answers, faulty
+from tests.synthesis.faulty_endpoint import answers, fails, faulty
 
 HALF = {"in the body": "\ud83d", "in the content": "\\ud83d", "behind a whole one": "\\ud83d\\ude00 \\ude00"}
 """As the fault injector sends it: an escape in the JSON of the body, or in the JSON that is its content."""
@@ -45,6 +45,13 @@ def test_half_a_character_in_a_hypothesis_ends_no_run(tmp_path: Path, where: str
         assert propose.fn(config).counts == {"requests": 0}
         assert server.requests == 1
     assert rows(config, "SELECT hypothesis FROM propositions") == [{"hypothesis": f"Somebody {READ[where]} is wet."}]
+
+
+def test_half_a_character_in_a_refusal_ends_no_run(tmp_path: Path) -> None:
+    with faulty(fails(422, "wet \ud83d")) as server:
+        config = install(tmp_path, endpoint("e", server), labeler("a", "e"), others("e"), hypotheses=["It is wet."])
+        assert elicit.fn(config).counts["failed"] == 1
+    assert rows(config, "SELECT reason FROM requests") == [{"reason": "rejected: HTTP 422 wet \ufffd"}]
 
 
 def _dies(*_: object) -> None:
