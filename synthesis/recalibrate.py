@@ -38,11 +38,12 @@ def isotonic(estimates: Floats, judged: Floats, weights: Floats) -> tuple[list[f
     """The corners of the isotonic regression of judged on estimates: both ascending, all in [0, 1].
 
     It is the never descending function with the least weighted squared error (Barlow, Bartholomew, Bremner and Brunk
-    1972); between two corners it is a straight line, outside of them it is level.
+    1972); between two corners it is a straight line, outside of them it is level. Estimates count to DIGITS digits.
     """
     model = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
-    model.fit(estimates, judged, sample_weight=weights)
-    return model.X_thresholds_.round(DIGITS).tolist(), model.y_thresholds_.round(DIGITS).tolist()
+    # Rounded before: two corners that are rounded alike would be one.
+    model.fit(estimates.round(DIGITS), judged, sample_weight=weights)
+    return model.X_thresholds_.tolist(), model.y_thresholds_.round(DIGITS).tolist()
 
 
 def recalibrate(pairs: pa.Table, snapshot_id: int) -> Recalibrated:

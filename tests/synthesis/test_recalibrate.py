@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
@@ -38,6 +38,7 @@ def test_by_hand() -> None:
 
 
 @settings(max_examples=50, deadline=None)
+@example([(0.0, 0.0, 1), (1e-12, 0.0, 1)])
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.integers(1, 5)), min_size=1, max_size=30))
 def test_a_map_ascends_within_the_scale_and_keeps_the_mean(rows: list[tuple[float, float, int]]) -> None:
     x, y, w = (np.array(column, float) for column in zip(*rows, strict=True))
