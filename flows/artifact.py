@@ -83,6 +83,7 @@ def report(
         "time": hours(seconds),
         "rate": rate_of(requests / max(seconds, 1e-9)),
         "cost": money(outcome.cost),
+        "may also have been billed, at most": money(outcome.unsure),
     }
     columns = ("asked", "requests", "answered", "refused", "failed", "from the ledger", "cost of the replies")
     counts = {name: (t.requests, t.answered, t.refused, t.failed, t.kept) for name, t in sorted(tallies.items())}

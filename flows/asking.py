@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 
 from flows.account import WITH_REASONS, account
 from flows.artifact import Tallies, leave_artifact
@@ -129,9 +130,14 @@ def plans(settings: Settings, warehouse: Warehouse, work: Sequence[Work], limits
 
 
 def check_prices(settings: Settings, work: Sequence[Work], limits: Limits) -> None:
-    """Raises `InputError` where the cost is limited and somebody who is asked has no prices, or no bound on a reply."""
+    """Raises `InputError` where the cost is limited and somebody who is asked has no prices, or no bound on a reply.
+
+    So it does where the limit is no amount.
+    """
     if limits.max_cost is None:
         return
+    if not 0 <= limits.max_cost < inf:
+        raise InputError(f"--max-cost: {limits.max_cost} is no amount; give a number from 0 on")
     endpoints = {each.name: each for each in settings.endpoints}
     for asker in (each.asker for each in work):
         endpoint = endpoints[asker.endpoint]

@@ -273,7 +273,7 @@ class Caller:
         except TimeoutError as error:
             raise GarbledReplyError(f"no answer within {line.endpoint.timeout_s:g} s") from error
         try:
-            data = json.loads(response.content)
+            data = json.loads(_without(line.key, response.content))
         except (ValueError, RecursionError):
             # Not chained: what was sent may repeat the key.
             raise GarbledReplyError("the body is not JSON") from None
@@ -291,6 +291,11 @@ def cost(tokens_in: int | None, tokens_out: int | None, prices: Prices, share: f
     if tokens_in is None or tokens_out is None or price_in is None or price_out is None:
         return None
     return share * (tokens_in * price_in + tokens_out * price_out) / 1_000_000
+
+
+def _without(key: str | None, body: bytes) -> bytes:
+    """The body without the key, should the endpoint repeat it: what is read of it is kept."""
+    return body if key is None else body.replace(key.encode(), b"[key]")
 
 
 def _open_line(endpoint: Endpoint, run: Stop, backoff_s: float) -> _Line:

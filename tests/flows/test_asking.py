@@ -195,6 +195,15 @@ def test_a_limit_of_cost_needs_prices(tmp_path: Path) -> None:
         assert not list(tmp_path.rglob("ledger*"))
 
 
+@pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1.0])
+def test_a_limit_that_is_no_amount_is_refused(tmp_path: Path, limit: float) -> None:
+    with faulty(GOOD) as server:
+        config = install(tmp_path, endpoint("e", server, PRICED), labeler("a", "e"), others("e"), hypotheses=HYPOTHESES)
+        with pytest.raises(InputError, match="is no amount"):
+            elicit.fn(config, max_cost=limit)
+        assert server.requests == 0
+
+
 def test_a_reply_that_was_paid_for_but_not_written_keeps_its_cost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

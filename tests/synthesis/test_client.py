@@ -298,9 +298,11 @@ def test_what_no_call_can_survive_ends_the_run(
 
 def test_a_key_stands_in_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_KEY", KEY)
-    with faulty(fails(400, f"bad request with {KEY}"), answers("hello")) as server:
+    with faulty(fails(400, f"bad request with {KEY}"), answers(f"hello, {KEY}")) as server:
         settings = endpoint(server.url, api_key_env="TEST_KEY")
         outcomes = ask(settings, tmp_path / "l", call("a"), call("b"), at_once=False)
+    assert isinstance(outcomes[1], Reply)
+    assert outcomes[1].text == "hello, [key]"
     assert outcomes[0] == Failure(reason="rejected", detail="HTTP 400 bad request with [key]")
     assert all(KEY.encode() not in file.read_bytes() for file in tmp_path.iterdir())
 
