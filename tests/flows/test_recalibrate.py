@@ -191,4 +191,6 @@ def test_a_withdrawn_map_can_be_traced(settings: Settings) -> None:
     with open_warehouse(settings.catalog) as warehouse:
         for row in read(warehouse, Recalibration):
             found = trace(warehouse, row.recalibration_id)
-            assert json.dumps(found, default=str)
+            said = json.dumps(found, default=str)
+            assert ("withdrawn, snapshot" in said) == (not row.estimates)
+            assert "on 0 propositions" not in said

@@ -106,8 +106,9 @@ def _fit(row: Row) -> str:
 
 
 def _recalibration(row: Row) -> str:
-    base = f"{_many(row['n_propositions'], 'proposition')}, {_many(row['n_judgments'], 'judgment')}"
-    return f"{row['labeler']} {row['labeler_version']}, on {base}, snapshot {row['snapshot_id']}"
+    base = f"on {_many(row['n_propositions'], 'proposition')}, {_many(row['n_judgments'], 'judgment')}"
+    base = base if row["estimates"] else "withdrawn"
+    return f"{row['labeler']} {row['labeler_version']}, {base}, snapshot {row['snapshot_id']}"
 
 
 def _dataset(row: Row) -> str:
