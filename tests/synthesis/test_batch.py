@@ -258,7 +258,7 @@ def test_a_run_with_batches_and_one_without_at_a_time_ask_everything_once(
 ) -> None:
     """The run without asks 8 at a time, each of which takes a while; the batch takes longer than all of them."""
     asked: list[str] = []
-    good = answers('{"probability": 0.5}', after_s=0.4)
+    good = answers('{"probability": 0.5}', after_s=1.5)
 
     def play(handler: Any) -> None:
         asked.append(json.dumps(handler.body["messages"]))
