@@ -169,12 +169,13 @@ class _Run:
         self._show: Callable[[Progress], None] = lambda _: None
         self._states: dict[int, BatchState] = {}
 
-    async def _leave_batches(self) -> None:
-        """Leaves out what batches under way hold, where this run does not wait for them: it is paid for already."""
+    async def _tell_batches(self) -> None:
+        """Says of which endpoints batches are under way, where this run does not wait for them: the ledger holds them.
+
+        What is in a batch that its endpoint never made is free again.
+        """
         for name in {each.asker.endpoint for each in self._work}:
-            batches = [] if self._limits.batch else await under_way(self.caller, name)
-            if batches:
-                self.caller.handed_in |= {key for batch in batches for key in batch.lines}
+            if not self._limits.batch and await under_way(self.caller, name):
                 note(f"endpoint {name} has a batch under way: what is in it is left out now; --batch takes it in")
 
     async def to_the_end(self, show: Callable[[Progress], None]) -> None:
@@ -184,7 +185,7 @@ class _Run:
         queue: asyncio.Queue[list[Answer] | None] = asyncio.Queue(maxsize=CHUNKS_AHEAD)
         async with self.caller:
             with stops_on_signals(self.caller):
-                await self._leave_batches()
+                await self._tell_batches()
                 tasks = [asyncio.ensure_future(_feed(stream, queue)) for stream in streams]
                 try:
                     await self._write_all(queue, len(tasks))

@@ -57,8 +57,7 @@ class Caller:
 
     `sent` counts the HTTP requests of each endpoint. `fresh` are the ids of requests that the ledger did not answer;
     whoever has counted one takes it out, and its cost out of `paid`. `uncounted` is the number of replies without a
-    count of their tokens, where prices are known. `handed_in` are the keys of calls that batches hold: they are not
-    sent.
+    count of their tokens, where prices are known.
 
     `askers` are those whose own prices and limits count; `max_cost` is what the run may cost in all, in the currency of
     the prices. `stop` ends the run gracefully: what is under way is finished and kept, nothing new is sent. An endpoint
@@ -83,7 +82,6 @@ class Caller:
         self.fresh: set[str] = set()
         self.paid: dict[str, float] = {}
         self.uncounted = 0
-        self.handed_in: set[str] = set()
         self._backoff_s = backoff_s
         self._lines = {each.name: _open_line(each, self.stop, backoff_s) for each in endpoints}
         self._askers = {each.name: each for each in askers}
@@ -152,8 +150,6 @@ class Caller:
         if (kept := await self.ledger.reserve(call)) is not None:
             return kept
         try:
-            if call.key in self.handed_in:
-                raise StoppedError("a batch holds it")
             outcome = await self._within_limits(line, call)
         except BaseException:
             self.ledger.release(call)
