@@ -64,7 +64,8 @@ JOIN (SELECT premise_id, text FROM premises WHERE premise_id >= ? AND premise_id
   ON m.premise_id = p.premise_id
 ORDER BY p.premise_id, p.proposition_id
 """
-PAGE = 8192  # propositions, about
+PAGE = 8192  # pending propositions, about, and
+RANGE = 65_536  # propositions, about, that a page looks among
 # What stands beside a proposition is the next one of its premise, in a circle; of two the second has no other of its
 # own, or both would make the same conjunction.
 PLACED = """
@@ -190,13 +191,20 @@ def pending_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) 
 def _pages(warehouse: Warehouse, labeler: str, labeler_version: str) -> Generator[pa.Table, None, None]:
     with warehouse.beside() as own:
         memory = FreeMemory(own)
-        pages = -(-count_estimates(own, labeler, labeler_version) // PAGE)
+        pages = _number_of_pages(own, labeler, labeler_version)
         edges = [f"{16**6 * page // pages:06x}" for page in range(1, pages)]
         for low, high in pairwise(["", *edges, BEHIND_ALL] if pages else []):
             own.connection.execute(PAGE_OF_PROPOSITIONS, [low, high])
             page = own.sql(PAGE_OF_ESTIMATES, [labeler, labeler_version, low, high])
             memory.give_back()
             yield page
+
+
+def _number_of_pages(warehouse: Warehouse, labeler: str, labeler_version: str) -> int:
+    """As many as keep both what a page gives and what it looks among small; none where nothing is pending."""
+    pending = count_estimates(warehouse, labeler, labeler_version)
+    among = int(warehouse.sql("SELECT count(*) AS n FROM propositions")["n"][0].as_py())
+    return max(-(-pending // PAGE), -(-among // RANGE)) if pending else 0
 
 
 def one_ahead(items: Generator[T, None, None]) -> Generator[T, None, None]:

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from tests.fixtures.store import SOURCE
 from tests.fixtures.traced import estimate_of, ident, made_labeler, made_request
-from warehouse import Warehouse
+from warehouse import Warehouse, pending
 from warehouse.errors import InputError
 from warehouse.pending import (
     count_comparisons,
@@ -429,3 +430,22 @@ def test_what_goes_wrong_ahead_is_raised_in_its_turn() -> None:
     assert next(ahead) == 1
     with pytest.raises(InputError, match="second"):
         next(ahead)
+
+
+@pytest.mark.parametrize(("page", "among", "pages"), [(2, 100, 4), (100, 2, 4), (100, 100, 1)])
+def test_pages_are_small_by_what_is_pending_and_by_what_is_there(
+    filled: Warehouse, monkeypatch: pytest.MonkeyPatch, page: int, among: int, pages: int
+) -> None:
+    monkeypatch.setattr(pending, "PAGE", page)
+    monkeypatch.setattr(pending, "RANGE", among)
+    asked: list[object] = []
+    spied = Warehouse.sql
+
+    def spy(self: Warehouse, query: str, params: Sequence[object] = ()) -> pa.Table:
+        asked.extend([params] if query == pending.PAGE_OF_ESTIMATES else [])
+        return spied(self, query, params)
+
+    monkeypatch.setattr(Warehouse, "sql", spy)
+    found = [one.proposition_id for one in pending_estimates(filled, "l", "1")]
+    assert sorted(found) == sorted(ids("four", 4) + ids("two", 2) + ids("one", 1))
+    assert len(asked) == pages
