@@ -68,8 +68,10 @@ class Ledger:
 
         Raises ServiceError where replies that came could not be kept until now.
         """
+        # A loop that ended may have left rows that were handed over.
+        rows = [work.keep for work, _ in self._gathered if work.keep is not None]
         try:
-            self._thread.submit(self._close).result()
+            self._thread.submit(self._close, rows).result()
         finally:
             self._thread.shutdown()
 
@@ -116,9 +118,13 @@ class Ledger:
             reply.model_dump_json(exclude_defaults=True),
             now().isoformat(),
         )
+        kept = self._hand_over(_Work(keep=row))
         try:
             # Shielded: what is paid for is kept also where whoever asked is called off meanwhile.
-            await asyncio.shield(self._hand_over(_Work(keep=row)))
+            await asyncio.shield(kept)
+        except asyncio.CancelledError:
+            kept.add_done_callback(_forget)
+            raise
         finally:
             self._done(call.key)
         return reply
@@ -166,12 +172,13 @@ class Ledger:
         if name in self._locked:
             return False
         self._locked.add(name)
-        got = False
         try:
             got = name in await asyncio.get_running_loop().run_in_executor(self._thread, self._store.lock, [name])
-        finally:
-            if not got:
-                self._locked.discard(name)
+        except BaseException:
+            self.unlock(name)  # the thread may have got it, or be about to
+            raise
+        if not got:
+            self._locked.discard(name)
         return got
 
     def unlock(self, name: str) -> None:
@@ -197,13 +204,17 @@ class Ledger:
             group, self._gathered = self._gathered, []
             try:
                 results = await loop.run_in_executor(self._thread, self._exchange, [work for work, _ in group])
-            except BaseException as error:
+            except Exception as error:
                 for _, future in group:
                     if not future.done():
                         future.set_exception(error)
-                if not isinstance(error, Exception):
-                    raise
                 continue
+            except BaseException:
+                # Called off with the loop: `close` writes what the thread may not have begun to write.
+                self._gathered[:0] = [(work, future) for work, future in group if work.keep is not None]
+                for _, future in group:
+                    future.cancel()
+                raise
             for (_, future), result in zip(group, results, strict=True):
                 if not future.done():
                     future.set_result(result)
@@ -211,16 +222,27 @@ class Ledger:
     def _exchange(self, group: Sequence[_Work]) -> list[_Found]:
         """Writes first, then answers reservations: a reply, True (ours to ask), False (somebody else is asking) or
         _IN_BATCH."""
-        rows = [work.keep for work in group if work.keep is not None]
+        rows: list[Row] = []
+        wanted: list[str] = []
+        released: list[str] = []
+        given_back: set[str] = set()
+        for work in group:
+            if work.keep is not None:
+                rows.append(work.keep)
+            elif work.reserve is not None:
+                wanted.append(work.reserve)
+                given_back.discard(work.reserve)
+            elif work.release is not None:
+                released.append(work.release)
+                given_back.add(work.release)
         self._keep(rows)
-        wanted = [work.reserve for work in group if work.reserve is not None]
-        released = [work.release for work in group if work.release is not None]
         self._store.unlock([row.key for row in rows] + released)
         # Locked before it is read: whoever held the lock until now has written its reply before giving it back.
         locked = self._store.lock(wanted) if wanted else set()
         found = self._recall_beside_batches(wanted) if wanted else {}
-        # Who was called off while its reservation was on the way released it in the same group.
-        self._store.unlock(locked & (found.keys() | released))
+        # Who was called off while its reservation was on the way released it after it in the same group. One that was
+        # released before it belongs to the next who asks.
+        self._store.unlock(locked & (found.keys() | given_back))
         return [_result(work, found, locked) for work in group]
 
     def _recall_beside_batches(self, keys: Collection[str]) -> dict[str, _Found]:
@@ -249,9 +271,10 @@ class Ledger:
         self._write(self._unkept)
         self._unkept = []
 
-    def _close(self) -> None:
+    def _close(self, rows: Sequence[Row]) -> None:
+        known = {row.key for row in self._unkept}
         try:
-            self._keep([])
+            self._keep([row for row in rows if row.key not in known])
         except ServiceError as error:
             lost = f"{len(self._unkept)} replies that came, and may be paid for, could not be kept"
             raise ServiceError(f"{error}; {lost}") from None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import json
 import os
 import re
@@ -257,6 +258,26 @@ def test_of_those_who_wait_one_asks_where_the_first_gives_up(where: str) -> None
     assert using(where, do) == 2
 
 
+def test_who_asks_after_a_release_has_the_call_for_itself(where: str) -> None:
+    """The release, and the reservation of who waited for it, reach the store together."""
+
+    async def do(ledger: Ledger) -> bool:
+        assert await ledger.reserve(call("a")) is None
+        waiting = asyncio.ensure_future(ledger.reserve(call("a")))
+        await asyncio.sleep(0.05)
+        ledger.release(call("a"))
+        assert await asyncio.wait_for(waiting, 5) is None
+        with Ledger.open(where) as other:
+            elsewhere = asyncio.ensure_future(other.reserve(call("a")))
+            await asyncio.wait([elsewhere], timeout=0.3)
+            waited = not elsewhere.done()
+            await ledger.keep(call("a"), reply("one"))
+            assert await asyncio.wait_for(elsewhere, 5) == reply("one")
+        return waited
+
+    assert using(where, do)
+
+
 def test_who_is_called_off_while_it_reserves_leaves_nothing_locked(where: str) -> None:
     async def do(ledger: Ledger) -> None:
         for turns in range(4):
@@ -283,6 +304,71 @@ def test_what_is_paid_for_is_kept_where_whoever_asked_is_called_off(where: str) 
         return await recalled(ledger, [1])
 
     assert using(where, do) == ["paid"]
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+@pytest.mark.parametrize("busy_with", ["recall", "keep"])
+def test_what_is_paid_for_is_kept_where_the_loop_ends(
+    where: str, busy_with: str, is_full: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop ends while the thread is busy, one reply waits for it, and another one behind that."""
+
+    async def run(ledger: Ledger) -> None:
+        def slow(do: Callable[..., Any], *arguments: Any) -> Any:
+            time.sleep(0.3)
+            if is_full:
+                raise ServiceError("no room")
+            return do(*arguments)
+
+        calls = [call(str(number)) for number in range(3)]
+        await asyncio.gather(*map(ledger.reserve, calls))
+        for name in ("read", "write"):
+            monkeypatch.setattr(ledger._store, name, functools.partial(slow, getattr(ledger._store, name)))
+        if busy_with == "recall":
+            ledger._thread.submit(ledger._store.read, [])
+        tasks = []
+        for number in range(3 - count, 3):
+            tasks.append(asyncio.ensure_future(ledger.keep(calls[number], reply(str(number)))))
+            await asyncio.sleep(0.05)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    count = 3 if busy_with == "keep" else 2
+    ledger = Ledger.open(where)
+    asyncio.run(run(ledger))
+    if is_full:
+        with pytest.raises(ServiceError, match=f"no room; {count} replies that came"):
+            ledger.close()
+    else:
+        ledger.close()
+        kept = using(where, lambda again: recalled(again, range(3 - count, 3)))
+        assert kept == [str(number) for number in range(3 - count, 3)]
+    gc.collect()
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+def test_a_write_that_fails_for_who_was_called_off_makes_no_noise(
+    where: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def do(ledger: Ledger) -> None:
+        def full(rows: Sequence[Row]) -> None:
+            time.sleep(0.1)
+            raise ServiceError("no room")
+
+        await ledger.reserve(call("1"))
+        with monkeypatch.context() as patched:
+            patched.setattr(ledger._store, "write", full)
+            task = asyncio.ensure_future(ledger.keep(call("1"), reply("paid")))
+            await asyncio.sleep(0.02)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await asyncio.sleep(0.2)
+
+    using(where, do)
+    gc.collect()
+    assert using(where, lambda again: recalled(again, [1])) == ["paid"]
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 def test_a_process_that_is_killed_holds_nothing_up(where: str) -> None:
