@@ -8,6 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import TracebackType
 from urllib.parse import urlsplit
@@ -86,6 +87,7 @@ class Caller:
         self._lines = {each.name: _open_line(each, self.stop, backoff_s) for each in endpoints}
         self._askers = {each.name: each for each in askers}
         self._own = {each.name: limits_of(each, self._line(each.endpoint).gate.stop) for each in askers}
+        self._slots = {each.name: asyncio.Semaphore(each.max_in_flight) for each in askers if each.max_in_flight}
 
     async def __aenter__(self) -> Caller:
         return self
@@ -166,12 +168,14 @@ class Caller:
         return await self.ledger.keep(call, outcome)
 
     async def _within_limits(self, line: _Line, call: Call) -> Outcome:
-        own = self._own.get(call.about.asker)
-        if own is None:
-            async with line.gate.limits.slots:
-                return await self._paid(line, call, [line.gate.limits])
-        async with own.slots, line.gate.limits.slots:
-            return await self._paid(line, call, [own, line.gate.limits])
+        """Asks within what the asker and its endpoint are held to.
+
+        The asker's own limits come first and the endpoint's window last: who waits for its own holds up nobody else.
+        """
+        asker = call.about.asker
+        own = [self._own[asker]] if asker in self._own else []
+        async with self._slots.get(asker, nullcontext()):
+            return await self._paid(line, call, [*own, line.gate.limits])
 
     async def _paid(self, line: _Line, call: Call, limits: Sequence[Limits]) -> Outcome:
         """Asks within the rates and the budget."""

@@ -103,7 +103,7 @@ class Breaker:
         return self._limited_since is not None and self.clock() - self._limited_since >= self.patience_s
 
     async def enter(self) -> int:
-        """Waits until a call may be sent; gives a ticket for `worked`, `failed`, `limited` or `left`.
+        """Waits until a call may be sent; gives a ticket for `holds`, `failed`, `limited` or `left`.
 
         Raises DownError when the endpoint has been down for too long, StoppedError when the run is to end.
         """
@@ -240,30 +240,35 @@ class Window:
     """How many requests are on the way to an endpoint at a time: `most`, and fewer while it limits the rate.
 
     Additive increase, multiplicative decrease, as TCP does: half as many after a refusal, one more for each window of
-    answers. Of those that were on the way together one refusal counts.
+    answers. Of those that were on the way together one refusal counts. Who came first goes first.
     """
 
     most: int
     in_flight: int = 0
     width: float = field(init=False)
     _round: int = 0
-    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         self.width = float(self.most)
 
     async def enter(self) -> int:
         """Waits until one more may be on the way, and gives a ticket for `shrink`. Who got it must `leave`."""
-        while self.in_flight >= int(self.width):
-            self._changed.clear()
-            await self._changed.wait()
-        self.in_flight += 1
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._let_in()
+        try:
+            await turn
+        except BaseException:
+            if not turn.cancelled():  # It was let in, and called off before it knew.
+                self.leave()
+            raise
         return self._round
 
     def leave(self) -> None:
         """One less is on the way."""
         self.in_flight -= 1
-        self._changed.set()
+        self._let_in()
 
     def shrink(self, ticket: int) -> None:
         """The endpoint refused what came with this ticket, since it limits the rate."""
@@ -275,6 +280,15 @@ class Window:
         """The endpoint answered."""
         if self.width < self.most:
             self.width = min(self.width + 1 / self.width, float(self.most))
+            self._let_in()
+
+    def _let_in(self) -> None:
+        """Wakes as many as there is room for, and none that would find it taken."""
+        while self._waiting and self.in_flight < int(self.width):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self.in_flight += 1
+                turn.set_result(None)
 
 
 def jittered(seconds: float) -> float:

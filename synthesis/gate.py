@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,9 +14,8 @@ from synthesis.standing import Standing
 
 @dataclass
 class Limits:
-    """What an endpoint, or one who asks there, is held to."""
+    """How fast an endpoint, or one who asks there, may go."""
 
-    slots: asyncio.Semaphore
     requests: Rate
     tokens: Rate
 
@@ -120,6 +118,5 @@ class Gate:
 
 
 def limits_of(who: Endpoint | Asker, stop: Stop) -> Limits:
-    """The limits of an endpoint or an asker. An asker without a bound of its own is bound by its endpoint alone."""
-    slots = asyncio.Semaphore(who.max_in_flight or 1_000_000)
-    return Limits(slots, Rate(who.requests_per_minute, stop), Rate(who.tokens_per_minute, stop))
+    """The limits of an endpoint or an asker. An asker without a limit of its own is limited by its endpoint alone."""
+    return Limits(Rate(who.requests_per_minute, stop), Rate(who.tokens_per_minute, stop))

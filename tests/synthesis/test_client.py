@@ -19,7 +19,8 @@ from synthesis.client import Caller, cost
 from synthesis.endpoint_errors import MAX_WAIT_S
 from synthesis.flow_control import StoppedError
 from synthesis.ledger import Ledger
-from synthesis.panel import DEFAULT_ENDPOINT, Endpoint
+from synthesis.panel import DEFAULT_ENDPOINT, Asker, Endpoint
+from synthesis.reply import GarbledReplyError
 from synthesis.standing import HOPELESS, LeftOutError
 from tests.synthesis.faulty_endpoint import (
     Fault,
@@ -476,3 +477,67 @@ def test_an_asker_that_had_replies_is_not_left_out(tmp_path: Path) -> None:
     with faulty(refuses_text("poison", 400, "hello")) as server:
         outcomes = ask(endpoint(server.url), tmp_path / "l", *calls, at_once=False)
     assert [type(outcome) for outcome in outcomes] == [Reply, *[Failure] * (2 * HOPELESS), Reply]
+
+
+def test_an_asker_that_waits_for_its_own_rate_holds_nobody_else_up(tmp_path: Path) -> None:
+    slow = Asker(name="slow", endpoint="e", model="m", requests_per_minute=1)
+    thirsty = Asker(name="thirsty", endpoint="e", model="m", tokens_per_minute=1)
+    of = {name: dataclasses.replace(ABOUT, asker=name) for name in ("slow", "thirsty", "quick")}
+
+    async def run(url: str) -> None:
+        quick = Asker(name="quick", endpoint="e", model="m")
+        with Ledger.open(tmp_path / "l") as kept:
+            async with Caller([endpoint(url)], kept, [slow, thirsty, quick]) as caller:
+                held = [
+                    asyncio.ensure_future(caller.ask(call(f"{name} {number}", about=of[name])))
+                    for number in range(6)
+                    for name in ("slow", "thirsty")
+                ]
+                await asyncio.sleep(0.3)
+                others = [caller.ask(call(f"quick {number}", about=of["quick"])) for number in range(20)]
+                assert len(await asyncio.wait_for(asyncio.gather(*others), 10)) == 20
+                caller.stop.set("enough")
+                ended = await asyncio.gather(*held, return_exceptions=True)
+        assert sum(isinstance(each, StoppedError) for each in ended) == 10
+
+    with faulty(answers("hello")) as server:
+        asyncio.run(run(server.url))
+        assert server.requests == 22
+
+
+def test_never_are_more_on_the_way_than_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("bound", "free", "unknown")
+    under_way = dict.fromkeys(names, 0)
+    most = dict.fromkeys((*names, "all"), 0)
+    failed: set[str] = set()
+
+    async def send(_: Caller, __: object, sent: Call, structured: bool) -> Reply:
+        under_way[sent.about.asker] += 1
+        for name, number in (under_way | {"all": sum(under_way.values())}).items():
+            most[name] = max(most[name], number)
+        await asyncio.sleep(0.01)
+        under_way[sent.about.asker] -= 1
+        if sent.key not in failed and int(sent.key[:2], 16) % 8 == 0:
+            failed.add(sent.key)
+            raise GarbledReplyError("once")
+        return Reply(text="hello", structured=structured)
+
+    async def run() -> None:
+        askers = [
+            Asker(name="bound", endpoint="e", model="m", max_in_flight=2),
+            Asker(name="free", endpoint="e", model="m"),
+        ]
+        with Ledger.open(tmp_path / "l") as kept:
+            async with Caller([endpoint("http://127.0.0.1:9/v1")], kept, askers, backoff_s=0.01) as caller:
+                calls = [
+                    call(f"{name} {number}", about=dataclasses.replace(ABOUT, asker=name))
+                    for number in range(40)
+                    for name in names
+                ]
+                replies = await asyncio.gather(*(caller.ask(each) for each in calls))
+                assert all(isinstance(each, Reply) for each in replies)
+
+    monkeypatch.setattr(Caller, "_send", send)
+    asyncio.run(run())
+    assert failed
+    assert (most["bound"], most["all"]) == (2, 4)

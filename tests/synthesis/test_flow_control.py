@@ -264,3 +264,45 @@ def test_never_are_more_on_the_way_than_the_window_is_wide(most: int, events: li
         await asyncio.gather(*waiting)
 
     asyncio.run(run())
+
+
+def test_nobody_overtakes_who_waits_for_the_window() -> None:
+    async def run() -> list[str]:
+        window = Window(1)
+        order: list[str] = []
+
+        async def call(name: str) -> None:
+            await window.enter()
+            order.append(name)
+
+        await call("first")
+        waiting = asyncio.ensure_future(call("waits"))
+        await asyncio.sleep(0)
+        window.leave()
+        late = asyncio.ensure_future(call("comes late"))
+        await waiting
+        window.leave()
+        await late
+        return order
+
+    assert asyncio.run(asyncio.wait_for(run(), 5.0)) == ["first", "waits", "comes late"]
+
+
+def test_who_is_called_off_leaves_its_place_in_the_window_to_the_next() -> None:
+    async def run() -> None:
+        window = Window(1)
+        await window.enter()
+        first, second, third = (asyncio.ensure_future(window.enter()) for _ in range(3))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.sleep(0)
+        window.leave()
+        # It is let in by now, and does not know it yet.
+        second.cancel()
+        await asyncio.wait_for(third, 1.0)
+        assert first.cancelled()
+        assert second.cancelled()
+        window.leave()
+        assert window.in_flight == 0
+
+    asyncio.run(run())
