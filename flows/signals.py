@@ -17,12 +17,15 @@ INTERRUPTED = "interrupted"
 def stops_on_signals(caller: Caller) -> Iterator[None]:
     """While it lasts, the first Ctrl-C or SIGTERM ends the run gracefully, and the second one at once."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    pressed = False
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def stop() -> None:
-        if caller.stop.reason == INTERRUPTED and task is not None:
+        nonlocal pressed
+        if pressed and task is not None:
             task.cancel()
             return
+        pressed = True
         caller.stop.set(INTERRUPTED)
         note("stopping: requests under way are finished and kept; once more to end at once")
 
@@ -41,7 +44,10 @@ def stops_on_signals(caller: Caller) -> Iterator[None]:
 
 
 def ending(error: BaseException | None, caller: Caller) -> BaseException | None:
-    """What a run ends with that ended with this: a KeyboardInterrupt where a person has stopped it, once or twice."""
-    if caller.stop.reason == INTERRUPTED and (error is None or isinstance(error, asyncio.CancelledError)):
+    """What a run ends with that ended with this: a KeyboardInterrupt where a person has stopped it, once or twice.
+
+    A run that had stopped for another reason before is called off by a person too.
+    """
+    if isinstance(error, asyncio.CancelledError) or (error is None and caller.stop.reason == INTERRUPTED):
         return KeyboardInterrupt()
     return error

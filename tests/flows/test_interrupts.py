@@ -15,6 +15,9 @@ import pytest
 from flows.dry_run import plan_table
 from flows.elicit import elicit, work
 from flows.settings import load_settings
+from flows.signals import ending, stops_on_signals
+from synthesis.client import Caller
+from synthesis.ledger import Ledger
 from tests.fixtures.asking import COST, PRICED, endpoint, install, labeler, others, value
 from tests.fixtures.commands import ODDS, Run
 from tests.synthesis.faulty_endpoint import FaultyEndpoint, answers, faulty
@@ -87,6 +90,35 @@ def test_a_run_that_is_interrupted_twice_ends_at_once_in_one_line(tmp_path: Path
         assert "more may have been billed, stopped early: interrupted" in printed
         elicit.fn(config, max_cost=0.0)
     assert value(config, ESTIMATES) == 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("before", [None, "the next request could exceed the limit of 1"])
+def test_a_second_signal_ends_a_run_at_once_though_it_had_stopped_before(
+    tmp_path: Path, number: signal.Signals, before: str | None
+) -> None:
+    presses = 0
+
+    async def run(caller: Caller) -> None:
+        nonlocal presses
+        if before:
+            caller.stop.set(before)
+        with stops_on_signals(caller):
+            while presses < 4:
+                presses += 1
+                os.kill(os.getpid(), number)
+                await asyncio.sleep(0.05)
+
+    async def ended() -> BaseException | None:
+        with Ledger.open(tmp_path / "l") as kept:
+            async with Caller([], kept) as caller:
+                task = asyncio.ensure_future(run(caller))
+                (error,) = await asyncio.gather(task, return_exceptions=True)
+                assert caller.stop.reason == (before or "interrupted")
+                return ending(error, caller)
+
+    assert isinstance(asyncio.run(ended()), KeyboardInterrupt)
+    assert presses == 2
 
 
 def test_a_killed_run_is_taken_up_where_it_was(tmp_path: Path, prefect_api: str) -> None:
