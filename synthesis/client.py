@@ -149,7 +149,7 @@ class Caller:
             raise
 
     async def _kept_or_asked(self, line: _Line, call: Call) -> Outcome:
-        if (kept := await self.ledger.reserve(call)) is not None:
+        if (kept := await self.ledger.reserve(call, line.gate.stop.pause)) is not None:
             return kept
         try:
             outcome = await self._within_limits(line, call)

@@ -8,7 +8,7 @@ used, and the disk is waited for once a group instead of once a reply.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,11 +84,12 @@ class Ledger:
         """The same outside of an event loop."""
         return self._thread.submit(self._recall, [call.key for call in calls]).result()
 
-    async def reserve(self, call: Call) -> Reply | None:
+    async def reserve(self, call: Call, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> Reply | None:
         """The reply that is kept for the call, or None: then the caller, and nobody else, is to ask now.
 
-        While another coroutine or process asks the same, it waits for that. Who got None must `keep` a reply or
-        `release` the call. Raises StoppedError where a batch holds the call.
+        While another coroutine or process asks the same, it waits for that; `pause` waits so many seconds, and what it
+        raises ends the wait. Who got None must `keep` a reply or `release` the call. Raises StoppedError where a batch
+        holds the call.
         """
         while True:
             if (other := self._asked.get(call.key)) is not None:
@@ -107,7 +108,7 @@ class Ledger:
                 return found
             if found is _IN_BATCH:
                 raise StoppedError("a batch holds it")
-            await asyncio.sleep(POLL_S)
+            await pause(POLL_S)
 
     async def keep(self, call: Call, reply: Reply) -> Reply:
         """Keeps the reply of a reserved call and returns it when it is on disk."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from synthesis import ledger
 from synthesis.call import About, Call, Failure, Reply
 from synthesis.client import Caller, cost
 from synthesis.endpoint_errors import MAX_WAIT_S
@@ -541,3 +542,23 @@ def test_never_are_more_on_the_way_than_may_be(tmp_path: Path, monkeypatch: pyte
     asyncio.run(run())
     assert failed
     assert (most["bound"], most["all"]) == (2, 4)
+
+
+def test_who_waits_for_the_reply_of_another_process_leaves_when_the_run_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "POLL_S", 60.0)
+
+    async def run() -> None:
+        with Ledger.open(tmp_path / "l") as theirs, Ledger.open(tmp_path / "l") as ours:
+            assert await theirs.reserve(call()) is None
+            async with Caller([endpoint("http://127.0.0.1:9/v1")], ours) as caller:
+                waiting = asyncio.ensure_future(caller.ask(call()))
+                await asyncio.sleep(0.2)
+                assert not waiting.done()
+                caller.stop.set("enough")
+                with pytest.raises(StoppedError, match="enough"):
+                    await asyncio.wait_for(waiting, 5.0)
+            theirs.release(call())
+
+    asyncio.run(run())
