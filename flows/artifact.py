@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 
@@ -57,28 +57,39 @@ class Tallies:
                 tally.kept += 1
 
 
-def leave_artifact(
-    outcome: Outcome, asked: tuple[int, int], seconds: float, tallies: Tallies, error: BaseException | None
-) -> None:
+@dataclass
+class Figures:
+    """What the artifact of a stage says besides its outcome: questions done and in all, seconds, a tally of each asker.
+
+    A stage that asks in phases has one for them all.
+    """
+
+    done: int = 0
+    total: int = 0
+    seconds: float = 0.0
+    tallies: Tallies = field(default_factory=Tallies)
+
+    def add(self, done: int, total: int, seconds: float) -> None:
+        """Count a phase that is over."""
+        self.done += done
+        self.total += total
+        self.seconds += seconds
+
+
+def leave_artifact(outcome: Outcome, figures: Figures, error: BaseException | None) -> None:
     """The outcome as an artifact of the flow run, where there is one. Where the run failed, that is what is raised."""
     if FlowRunContext.get() is None:
         return
-    text = report(outcome, asked, seconds, tallies.by_asker, error)
+    text = report(outcome, figures, error)
     with suppress(Exception) if error else nullcontext():
         create_markdown_artifact(key=f"odds-{outcome.stage}", markdown=text, description=ending(outcome, error))
 
 
-def report(
-    outcome: Outcome, asked: tuple[int, int], seconds: float, tallies: Mapping[str, Tally], error: BaseException | None
-) -> str:
-    """The outcome as Markdown: how it ended, its figures, and a row for each asker.
-
-    `asked` are the questions that have their answer, and all.
-    """
-    done, total = asked
-    requests = outcome.counts["requests"]
-    figures = {
-        "questions done": f"{done:,} of {total:,}",
+def report(outcome: Outcome, figures: Figures, error: BaseException | None) -> str:
+    """The outcome as Markdown: how it ended, its figures, and a row for each asker."""
+    requests, seconds, tallies = outcome.counts["requests"], figures.seconds, figures.tallies.by_asker
+    lines = {
+        "questions done": f"{figures.done:,} of {figures.total:,}",
         **{name: f"{count:,}" for name, count in outcome.counts.items()},
         "time": hours(seconds),
         "rate": rate_of(requests / max(seconds, 1e-9)),
@@ -90,7 +101,7 @@ def report(
     rows = [(name, *map("{:,}".format, some), money(tallies[name].cost)) for name, some in counts.items()]
     parts = [
         f"## {outcome.stage}: {ending(outcome, error)}",
-        _table(("", ""), list(figures.items())),
+        _table(("", ""), list(lines.items())),
         *([_table(columns, rows)] if rows else []),
     ]
     return "\n\n".join(parts) + "\n"

@@ -11,12 +11,12 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 
 from flows.account import WITH_REASONS, account
-from flows.artifact import Tallies, leave_artifact
+from flows.artifact import Figures, leave_artifact
 from flows.console import say
 from flows.outcome import Outcome
 from flows.progress import note, request_progress
@@ -64,12 +64,14 @@ class Work:
 class Limits:
     """How a run is to go: what it may cost, in the currency of the prices, and whether by the batch interface.
 
-    `before` is what the stage came to until now: it counts towards the cost, and the outcome is that of both.
+    `before` is what the stage came to until now: it counts towards the cost, and the outcome is that of both. `figures`
+    gathers what the artifact of the stage says besides.
     """
 
     max_cost: float | None = None
     batch: bool = False
     before: Outcome | None = None
+    figures: Figures = field(default_factory=Figures)
 
 
 def ask(settings: Settings, warehouse: Warehouse, stage: str, work: Sequence[Work], limits: Limits) -> Outcome:
@@ -108,8 +110,8 @@ def ask(settings: Settings, warehouse: Warehouse, stage: str, work: Sequence[Wor
         outcome = account(stage, run.progress, run.written, run.without, caller)
         if before is not None:
             outcome = before.and_then(outcome)
-        seconds = time.monotonic() - run.began
-        leave_artifact(outcome, (run.progress.done, total), seconds, run.tallies, error)
+        limits.figures.add(run.progress.done, total, time.monotonic() - run.began)
+        leave_artifact(outcome, limits.figures, error)
     if error is not None:
         say(outcome.line())
         raise error
@@ -160,7 +162,6 @@ class _Run:
         self.caller = caller
         self.progress = Progress()
         self.began = time.monotonic()
-        self.tallies = Tallies()
         self.writer = Writer(warehouse)
         self.made: Counter[str] = Counter()
         self.without: Counter[str] = Counter()
@@ -234,7 +235,7 @@ class _Run:
                 open_streams -= 1
                 continue
             rows = [row for answer in answers for row in answer.rows]
-            self.tallies.add(rows, self.caller.fresh)
+            self._limits.figures.tallies.add(rows, self.caller.fresh)
             self._count(rows, len(answers))
             self._show(self.progress)
             await self.writer.add(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from prefect import flow
@@ -34,13 +35,15 @@ def propose(config: Path | None = None, max_cost: float | None = None, batch: bo
     Raises `InputError` for settings that cannot be used and `ServiceError` where the endpoint does not answer; what was
     proposed until then is kept.
     """
-    settings = load_settings(config)
+    settings, limits = load_settings(config), Limits(max_cost, batch)
+    for kind in settings.proposer.kinds:
+        proposer_prompt(settings.proposer, kind)  # One that does not fit is said before anything is paid for.
     with asking(settings) as warehouse:
-        first = ask(settings, warehouse, STAGE, hypotheses(settings, warehouse), Limits(max_cost, batch))
+        first = ask(settings, warehouse, STAGE, hypotheses(settings, warehouse), limits)
         later = derived(settings, warehouse)
         if not later or first.stopped:
             return first
-        return ask(settings, warehouse, STAGE, later, Limits(max_cost, batch, before=first))
+        return ask(settings, warehouse, STAGE, later, replace(limits, before=first))
 
 
 def work(settings: Settings, warehouse: Warehouse) -> list[Work]:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from flows import artifact
-from flows.artifact import Tally, ending, report
+from flows.artifact import Figures, Tallies, Tally, ending, report
 from flows.elicit import elicit
 from flows.outcome import Outcome
+from flows.propose import propose
 from tests.fixtures.asking import COST, PRICED, endpoint, install, labeler, others
 from tests.synthesis.faulty_endpoint import answers, fails, faulty
 from warehouse.errors import ServiceError
@@ -71,6 +72,23 @@ def test_a_failed_run_says_so_in_its_artifact(tmp_path: Path, left: list[dict[st
     assert re.fullmatch(r"[23] of 8", table(given["markdown"], 1)["questions done"][0])
 
 
+def test_a_stage_of_two_phases_has_both_in_all_its_figures(tmp_path: Path, left: list[dict[str, str]]) -> None:
+    written = '{"hypotheses": ["Somebody holds an umbrella."]}'
+    kinds = 'kinds = ["proposed", "negation"]\ntargets = [0.9]\nper_target = 1'
+    with faulty(answers(written, after_s=1.5), answers(written)) as server:
+        parts = (endpoint("e", server, PRICED), labeler("a", "e"), others("e", kinds))
+        propose.fn(install(tmp_path, *parts, hypotheses=HYPOTHESES[:1]))
+        sent = server.requests
+    first, both = (table(given["markdown"], 1) for given in left)
+    assert first["questions done"] == ["1 of 1"]
+    assert both["questions done"] == [f"{sent} of {sent}"]
+    assert both["requests"] == [str(sent)]
+    assert both["time"][0] > "0:00:00"
+    asked = table(left[-1]["markdown"], 2)["p"]
+    assert asked[0] == str(sent)
+    assert asked[-1] == both["cost"][0]
+
+
 def test_a_failure_is_what_is_raised_though_prefect_does_not_answer(
     tmp_path: Path, left: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +114,7 @@ def test_how_a_run_ended_is_one_line() -> None:
 
 
 def test_a_name_cannot_break_the_table() -> None:
-    text = report(Outcome(stage="elicit", counts={"requests": 1}), (1, 1), 3.0, {"a|b": Tally(answered=1)}, None)
+    figures = Figures(1, 1, 3.0, Tallies({"a|b": Tally(answered=1)}))
+    text = report(Outcome(stage="elicit", counts={"requests": 1}), figures, None)
     assert "| a&#124;b | 1 | 1 | 0 | 0 | 0 | 0 |" in text
     assert "| rate | 20.0 requests/min |" in text

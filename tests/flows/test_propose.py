@@ -14,6 +14,7 @@ from flows.settings import load_settings
 from synthesis.render import load_prompt
 from tests.fixtures.asking import COST, PRICED, endpoint, install, labeler, others, rows, settings_file, value
 from tests.synthesis.faulty_endpoint import answers, faulty
+from warehouse.errors import InputError
 
 FIRST, SECOND = "The street is wet.", "There is a parade."
 WRITTEN: dict[str, object] = {
@@ -146,3 +147,12 @@ def test_the_limit_of_cost_is_one_for_both_phases_and_named_as_it_was_given(tmp_
     assert outcome.stopped == f"the next request could exceed the limit of {limit}"
     assert outcome.counts["requests"] == server.requests
     assert outcome.cost == pytest.approx(server.requests * COST)
+
+
+def test_a_prompt_that_does_not_fit_is_said_before_anything_is_asked(tmp_path: Path) -> None:
+    with faulty(writes) as server:
+        kinds = made_of(["proposed", "negation"]) + '\nprompts = {negation = "strengthen"}'
+        config = install(tmp_path, endpoint("e", server), labeler("a", "e"), others("e", kinds), hypotheses=[FIRST])
+        with pytest.raises(InputError, match="strengthen"):
+            propose.fn(config)
+    assert server.requests == 0
