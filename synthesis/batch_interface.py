@@ -6,8 +6,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import IO, TypeVar
 
-import aiohttp
-import httpx2
 import openai
 from openai.types import Batch
 
@@ -37,7 +35,7 @@ LINES_AT_ONCE = 512
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 # A file that is read in parts, and an answer that is made into the client's classes, fail in more ways.
-_UNREACHED = (*UNREACHED, httpx2.HTTPError, aiohttp.ClientError, TimeoutError, ValueError)
+_UNREACHED = (*UNREACHED, TimeoutError, ValueError)
 
 
 class GoneError(Exception):
