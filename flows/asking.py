@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -107,7 +106,7 @@ def ask(settings: Settings, warehouse: Warehouse, stage: str, work: Sequence[Wor
         except BaseException as raised:
             error = raised
         error = ending(error, caller)
-        outcome = account(stage, run.progress, run.written, run.without, caller)
+        outcome = account(stage, run.progress, run.written, run.writer.without, caller)
         if before is not None:
             outcome = before.and_then(outcome)
         limits.figures.add(run.progress.done, total, time.monotonic() - run.began)
@@ -163,8 +162,6 @@ class _Run:
         self.progress = Progress()
         self.began = time.monotonic()
         self.writer = Writer(warehouse)
-        self.made: Counter[str] = Counter()
-        self.without: Counter[str] = Counter()
         self._work = work
         self._limits = limits
         self._show: Callable[[Progress], None] = lambda _: None
@@ -225,12 +222,17 @@ class _Run:
     @property
     def written(self) -> dict[str, int]:
         """The rows by table. Two replies may make the same text, or one that is there: those count once, or not."""
-        changed = self.writer.changed
-        return {table: made if table in WITH_REASONS else changed[table] for table, made in self.made.items()}
+        made, changed = self.writer.made, self.writer.changed
+        return {table: count if table in WITH_REASONS else changed[table] for table, count in made.items()}
 
     async def _write_all(self, queue: asyncio.Queue[list[Answer] | None], open_streams: int) -> None:
         while open_streams:
-            answers = await queue.get()
+            try:
+                async with asyncio.timeout(self.writer.due_in):
+                    answers = await queue.get()
+            except TimeoutError:
+                await self.writer.write()
+                continue
             if answers is None:
                 open_streams -= 1
                 continue
@@ -250,9 +252,6 @@ class _Run:
             self.caller.paid.pop(request_id, None)
         kept = self.progress.kept + len(of_requests) - len(fresh)
         self.progress = progress.now(kept=kept, cost=self.caller.budget.paid)
-        for row in rows:
-            self.made[row.table] += 1
-            self.without[row.table] += getattr(row, "reason", None) is not None
 
 
 def _streams(work: Sequence[Work]) -> list[list[Work]]:

@@ -20,7 +20,10 @@ SECONDS_BETWEEN_WRITES = 15.0
 
 
 class Writer:
-    """Merges rows group by group in a thread. `changed` counts, by table, the rows that are new or not as they were.
+    """Merges rows group by group in a thread.
+
+    Of what is merged, `changed` counts, by table, the rows that are new or not as they were, `made` all that were
+    given, and `without` those of them with a reason in place of a value.
 
     One group is merged while the next one gathers; who adds to a third one waits. What `add` and `finish` raise may
     stem from a group that was given before.
@@ -28,29 +31,39 @@ class Writer:
 
     def __init__(self, warehouse: Warehouse) -> None:
         self.changed: Counter[str] = Counter()
+        self.made: Counter[str] = Counter()
+        self.without: Counter[str] = Counter()
         self._warehouse = warehouse
         self._memory = FreeMemory(warehouse)
         self._rows = _Rows()
         self._merging: asyncio.Future[None] | None = None
         self._wrote = time.monotonic()
 
+    @property
+    def due_in(self) -> float | None:
+        """Seconds until the rows that wait are to be written though no more come; None where none wait."""
+        if not self._rows.count:
+            return None
+        return max(self._wrote + SECONDS_BETWEEN_WRITES - time.monotonic(), 0.0)
+
     async def add(self, rows: Sequence[Record]) -> None:
-        """Takes rows; they are written with the group that they make full, or after some seconds."""
+        """Takes rows; they are written with the group that they make full, or when they are due."""
         self._rows.add(rows)
-        if self._rows.count >= ROWS_AT_ONCE or time.monotonic() - self._wrote > SECONDS_BETWEEN_WRITES:
-            await self._write()
+        if self._rows.count >= ROWS_AT_ONCE or self.due_in == 0.0:
+            await self.write()
 
     async def finish(self) -> None:
         """Writes what is left; all is in the warehouse when it returns."""
-        await self._write()
+        await self.write()
         await self._merged()
 
-    async def _write(self) -> None:
+    async def write(self) -> None:
+        """Begins to write what waits, as soon as the group before it is written; to be called when that is due."""
         await self._merged()
         rows, self._rows = self._rows, _Rows()
         self._wrote = time.monotonic()
         if rows.count:
-            self._merging = asyncio.ensure_future(asyncio.to_thread(self._merge, rows.tables()))
+            self._merging = asyncio.ensure_future(asyncio.to_thread(self._merge, rows))
 
     async def _merged(self) -> None:
         merging, self._merging = self._merging, None
@@ -58,9 +71,11 @@ class Writer:
             # Shielded: whoever waits may be called off, the merge goes on.
             await asyncio.shield(merging)
 
-    def _merge(self, tables: Sequence[pa.Table]) -> None:
-        for table, merged in merge_all(self._warehouse, tables).items():
+    def _merge(self, rows: _Rows) -> None:
+        for table, merged in merge_all(self._warehouse, rows.tables()).items():
             self.changed[table] += merged.changed
+        self.made += rows.made
+        self.without += rows.without
         self._memory.give_back()
 
 
@@ -69,6 +84,8 @@ class _Rows:
 
     def __init__(self) -> None:
         self.count = 0
+        self.made: Counter[str] = Counter()
+        self.without: Counter[str] = Counter()
         self._parts: dict[type[Record], list[pa.Table]] = {}
 
     def add(self, rows: Sequence[Record]) -> None:
@@ -77,6 +94,8 @@ class _Rows:
             kinds.setdefault(type(row), []).append(row)
         for kind, some in kinds.items():
             self._parts.setdefault(kind, []).append(to_table(kind, some))
+            self.made[kind.table] += len(some)
+            self.without[kind.table] += sum(getattr(row, "reason", None) is not None for row in some)
         self.count += len(rows)
 
     def tables(self) -> list[pa.Table]:

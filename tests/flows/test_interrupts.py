@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import time
@@ -88,6 +89,8 @@ def test_a_run_that_is_interrupted_twice_ends_at_once_in_one_line(tmp_path: Path
         assert printed.count("\n") == 1
         # What was on the way may be billed, and nobody will know.
         assert "more may have been billed, stopped early: interrupted" in printed
+        # What had not been written when it ended is not counted as though it were there.
+        assert value(config, ESTIMATES) == int((re.findall(r"([\d,]+) estimates,", printed) or ["0"])[0])
         elicit.fn(config, max_cost=0.0)
     assert value(config, ESTIMATES) == 10
 
