@@ -17,7 +17,6 @@ from synthesis.batch_orders import Order, Orders, most_of, write_lines
 from synthesis.call import Call, Failure
 from synthesis.client import Caller
 from synthesis.endpoint_errors import one_line
-from synthesis.flow_control import StoppedError
 from synthesis.ledger import POLL_S
 from synthesis.ledger_store import SentBatch
 from warehouse.errors import ServiceError
@@ -72,7 +71,11 @@ class Desk:
         if wanted and not orders and not needed:
             await self._waited(next_most)
         work = [self._join(batch, wanted, batch.local_id in needed) for batch in known]
-        found = await _all([*work, *(self._send(order) for order in orders)])
+        try:
+            found = await _all([*work, *(self._send(order) for order in orders)])
+        finally:
+            for order in orders:
+                self._orders.end(order)  # where it was called off before it began
         return {key: failure for each in found for key, failure in each.items()}
 
     async def _waited(self, next_most: float | None) -> None:
@@ -94,55 +97,50 @@ class Desk:
             taken = {key for batch in known for key in batch.lines}
             fresh = await self._orders.unasked([call for call in wanted.values() if call.key not in taken])
             affordable, next_most = await self._orders.affordable(fresh)
-            written = [await self._orders.written(order) for order in await self._orders.orders(affordable)]
-            orders = [order for order in written if order is not None]
+            orders = await self._orders.placed(affordable)
         finally:
             self._ledger.unlock(turn)
         return orders, known, next_most
 
     async def _send(self, order: Order) -> dict[str, Failure]:
-        """Hands a batch in and takes it in again."""
-        batch, budget = order.batch, self._caller.budget
-        # Where it is left to the endpoint, it may still be paid; a limit holds for that, too.
-        paid = order.most if budget.limit is not None else 0.0
+        """Hands a batch in and takes it in again.
+
+        A batch that is left to the endpoint may be billed, so that it counts at its most: a limit holds for that, too.
+        The run that takes it in counts what it came to.
+        """
+        batch = order.batch
+        paid, unsure = 0.0, order.most
         try:
             with tempfile.TemporaryFile() as file:
                 await asyncio.to_thread(write_lines, file, order)
                 try:
                     file_id = await self._interface.upload(batch.local_id, file)
                 except BaseException:
-                    paid = 0.0  # nothing was ordered
+                    unsure = 0.0  # nothing was ordered
                     await self._ledger.remove_batch(batch)
                     raise
             try:
                 batch = replace(batch, batch_id=await self._interface.create(batch.local_id, file_id))
             except NotMadeError as refused:
-                paid = 0.0
+                unsure = 0.0
                 await self._ledger.remove_batch(batch)
                 raise refused.said from None
             await self._ledger.put_batch(batch)
             self._show(batch, BatchState(len(batch.lines)))
             ended = await self._ended(batch, needed=True)
             if ended is None:
-                paid = 0.0
                 raise ServiceError(
                     f"{self._interface.where} lost the batch {batch.batch_id}; run the same command again"
                 )
             if ended.status == "failed":
-                paid = 0.0
+                unsure = 0.0
                 await self._ledger.remove_batch(batch)
                 raise self._refused(ended)
             intake = await self._take_in(batch, ended, {call.key: call for call in order.calls})
-            paid = intake.paid
-            taken = intake.kept | intake.failures.keys()
-            self._caller.fresh |= {batch.lines[key] for key in taken}
+            paid, unsure = intake.paid, intake.unsure
             return intake.failures
-        except StoppedError:
-            paid = 0.0
-            raise
         finally:
-            budget.settle(order.most, paid)
-            self._ledger.unlock(batch.local_id)
+            self._orders.end(order, paid, unsure)
 
     async def _join(self, known: SentBatch, wanted: Mapping[str, Call], needed: bool) -> dict[str, Failure]:
         """Takes in a batch that somebody else handed in, or waits until that one has done so."""
@@ -162,7 +160,7 @@ class Desk:
                 await self._ledger.remove_batch(batch)
                 return {}
             intake = await self._take_in(batch, ended, wanted)
-            self._caller.budget.settle(0.0, intake.paid)
+            self._caller.budget.settle(0.0, intake.paid, intake.unsure, holds=0)
             # What was not answered then may be now; what was rejected will be again.
             return {key: failure for key, failure in intake.failures.items() if failure.reason == "rejected"}
         finally:
@@ -196,7 +194,7 @@ class Desk:
         await self._ledger.remove_batch(batch)
 
     async def _take_in(self, batch: SentBatch, ended: Batch, calls: Mapping[str, Call]) -> Intake:
-        """Keeps the replies of a batch that has ended, then forgets it.
+        """Keeps the replies of a batch that has ended, makes known what is fresh and paid, then forgets it.
 
         What nobody says the tokens of counts at its most; where it is none of these calls, the run that handed it in
         has counted it.
@@ -215,6 +213,10 @@ class Desk:
                     continue
         intake.end(ended.status)
         await self._ledger.remove_batch(batch)
+        caller = self._caller
+        caller.fresh |= {batch.lines[key] for key in intake.kept | intake.failures.keys()}
+        caller.paid |= {batch.lines[key]: paid for key, paid in intake.costs.items() if paid}
+        caller.uncounted += intake.uncounted
         self._show(batch, BatchState(len(batch.lines), len(intake.kept), len(batch.lines) - len(intake.kept)))
         if not batch.structured and self._orders.plain & intake.kept:
             self._orders.plain_models.add(batch.model)

@@ -17,20 +17,28 @@ class Intake:
     Of a call that stands there more than once the first reply counts. `kept` are the calls that have one, `again` those
     whose response format may be what the endpoint refused, `failures` the others: each call is one of these in the end.
 
-    `paid` is what it came to. Where a model was at work and nobody says how many tokens it took, it is what `most`
-    gives for the call, the most that it can cost: a limit holds for that, too.
+    `costs` is what each reply cost by its tokens, by key. Where a model was at work and nobody says how many tokens it
+    took, what `most` gives for the call, the most that it can cost, counts towards `unsure`: a limit holds for that,
+    too. `uncounted` is the number of such replies, where prices are known.
     """
 
     def __init__(self, ledger: Ledger, batch: SentBatch, secret: str | None, most: Callable[[str], float]) -> None:
         self.kept: set[str] = set()
         self.again: set[str] = set()
-        self.paid = 0.0
+        self.costs: dict[str, float] = {}
+        self.unsure = 0.0
+        self.uncounted = 0
         self.failures: dict[str, Failure] = {}
         self._ledger = ledger
         self._batch = batch
         self._secret = secret
         self._most = most
         self._unread: set[str] = set()
+
+    @property
+    def paid(self) -> float:
+        """What the replies cost, as far as somebody says."""
+        return sum(self.costs.values())
 
     async def take(self, lines: Sequence[str]) -> None:
         """Takes lines in."""
@@ -52,7 +60,12 @@ class Intake:
             replies[line.key] = line.outcome.model_copy(update={"cost": price, "paid_by": paid_by})
         await self._ledger.keep_all(batch.endpoint, batch.model, replies)
         self.kept |= replies.keys()
-        self.paid += sum(self._most(key) if reply.cost is None else reply.cost for key, reply in replies.items())
+        for key, reply in replies.items():
+            if reply.cost is not None:
+                self.costs[key] = reply.cost
+            elif most := self._most(key):
+                self.unsure += most
+                self.uncounted += 1
 
     def end(self, status: str) -> None:
         """Fills `failures` when all lines were taken in, of a batch that ended with this status."""
@@ -64,5 +77,5 @@ class Intake:
         left = [key for key in self._batch.lines if key not in self.kept and key not in self.again]
         if status == "completed":
             self._unread |= set(left) - self.failures.keys()
-        self.paid += sum(self._most(key) for key in sorted(self._unread - self.kept))
+        self.unsure += sum(self._most(key) for key in sorted(self._unread - self.kept))
         self.failures = {key: self.failures.get(key, lost) for key in left}

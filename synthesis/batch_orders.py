@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import IO
 from uuid import uuid4
@@ -40,6 +40,7 @@ class Orders:
         self._endpoint = endpoint
         self._share = caller.endpoint(endpoint).batch_price
         self._most = most
+        self._placed: set[str] = set()
 
     async def unasked(self, calls: Sequence[Call]) -> list[Call]:
         """Those of the calls that have no reply and that nobody is asking."""
@@ -50,23 +51,54 @@ class Orders:
             free.extend(call for call in chunk if call.key in keys)
         return free
 
-    async def written(self, order: Order) -> Order | None:
-        """The order, written down and locked, without the calls that somebody began to ask before it stood there."""
+    async def placed(self, calls: Sequence[Call]) -> list[Order]:
+        """Orders for affordable calls, written down and locked; each is to be ended (`end`).
+
+        Left out are the calls that somebody began to ask before their order stood there. Where it fails, nothing of
+        the calls is held back, and none of the orders locked, any more.
+        """
+        held = {call.key: call for call in calls}
+        locked: list[str] = []
+        placed: list[Order] = []
+        try:
+            for order in await self._orders(calls):
+                locked.append(order.batch.local_id)
+                written = await self._written(order)
+                left = {call.key for call in written.calls}
+                self._give_back([held.pop(call.key) for call in order.calls if call.key not in left])
+                if written.calls:
+                    placed.append(written)
+                else:
+                    self._ledger.unlock(order.batch.local_id)
+        except BaseException:
+            self._give_back(held.values())
+            for local_id in locked:
+                self._ledger.unlock(local_id)
+            raise
+        self._placed |= {order.batch.local_id for order in placed}
+        return placed
+
+    def end(self, order: Order, paid: float = 0.0, unsure: float = 0.0) -> None:
+        """Ends an order, where it has not ended: with what was paid for it and what may have been billed besides."""
+        if order.batch.local_id in self._placed:
+            self._placed.discard(order.batch.local_id)
+            self._caller.budget.settle(order.most, paid, unsure, holds=len(order.calls))
+            self._ledger.unlock(order.batch.local_id)
+
+    async def _written(self, order: Order) -> Order:
+        """The order, written down and locked, without the calls that somebody asks; forgotten where none is left."""
         batch = order.batch
         await self._ledger.lock(batch.local_id)
         await self._ledger.put_batch(batch)
         calls = await self.unasked(order.calls)
         if len(calls) == len(order.calls):
             return order
-        most = sum(map(self._most_of, calls))
-        self._caller.budget.settle(order.most - most, 0.0)
-        if not calls:
-            await self._ledger.remove_batch(batch)
-            self._ledger.unlock(batch.local_id)
-            return None
         batch = replace(batch, lines={call.key: call.request_id for call in calls})
-        await self._ledger.put_batch(batch)
-        return Order(batch, calls, most)
+        await (self._ledger.put_batch(batch) if calls else self._ledger.remove_batch(batch))
+        return Order(batch, calls, sum(map(self._most_of, calls)))
+
+    def _give_back(self, calls: Collection[Call]) -> None:
+        self._caller.budget.settle(sum(map(self._most_of, calls)), 0.0, holds=len(calls))
 
     async def affordable(self, calls: Iterable[Call]) -> tuple[list[Call], float | None]:
         """The first calls, as many as the budget has room for; what they can cost is held back."""
@@ -83,7 +115,7 @@ class Orders:
     def _most_of(self, call: Call) -> float:
         return most_of(call, self._caller.prices(call), self._share)
 
-    async def orders(self, calls: Iterable[Call]) -> list[Order]:
+    async def _orders(self, calls: Iterable[Call]) -> list[Order]:
         """The calls in batches: of one model, as the interface wants it, and of one price."""
         groups: dict[tuple[str, bool, Prices], list[Call]] = {}
         for call in calls:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from synthesis.flow_control import Stop
 
-ROUNDING = 1e-12
-"""What sums of costs may be off by; nothing is held any more where less than this is left."""
+LOOK_S = 0.2
+"""How often whoever waits for the budget looks whether the run is being stopped."""
 
 
 @dataclass
@@ -16,8 +17,9 @@ class Budget:
     """What a run may cost. Before a call is sent the most that it can cost is held back, so that the limit holds.
 
     `paid` is what replies cost by their tokens. `unsure` is the most that may have been billed besides: for attempts
-    that got no answer that could be read, and for replies that came without a count of their tokens. Both count
-    towards the limit. Stops the run when the next call no longer fits and nothing that is held can come back.
+    that got no answer that could be read, for replies that came without a count of their tokens, and for batches that
+    the run leaves with their endpoint. Both count towards the limit. Stops the run when the next call no longer fits
+    and nothing that is held can come back.
     """
 
     limit: float | None
@@ -25,6 +27,7 @@ class Budget:
     paid: float = 0.0
     unsure: float = 0.0
     held: float = 0.0
+    _holds: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -36,17 +39,21 @@ class Budget:
         """Holds back the most that a call can cost. Raises StoppedError where the budget does not allow it."""
         while self.limit is not None and self.spent + self.held + most > self.limit:
             self.stop.check()
-            if self.held <= 0:
+            if not self._holds:
                 self.stop.set(f"the next request could exceed the limit of {self.limit:g}")
                 continue
             self._changed.clear()
-            await self._changed.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._changed.wait()
         self.held += most
+        self._holds += 1
 
-    def settle(self, most: float, cost: float, unsure: float = 0.0) -> None:
-        """Replaces what was held back by what was paid, and by what may have been billed besides."""
-        left = self.held - most
-        self.held = left if left > ROUNDING else 0.0
+    def settle(self, most: float, cost: float, unsure: float = 0.0, *, holds: int = 1) -> None:
+        """Replaces what was held back, by so many holds, by what was paid, and by what may have been billed besides."""
+        self._holds -= holds
+        # Counted, as sums of costs drift: what rounding leaves would be waited for without end.
+        self.held = max(self.held - most, 0.0) if self._holds else 0.0
         self.paid += cost
         self.unsure += unsure
         self._changed.set()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import json
 import random
 import subprocess
@@ -20,6 +21,7 @@ import httpx
 import pytest
 
 from synthesis.batch import BatchState, run_batches, under_way
+from synthesis.batch_desk import Desk
 from synthesis.batch_intake import Intake
 from synthesis.call import Reply, request_row
 from synthesis.client import Caller
@@ -32,7 +34,7 @@ from synthesis.run import run_questions
 from tests.synthesis.batch_stub import Answered, BatchStub, Body, batch_stub
 from tests.synthesis.faulty_endpoint import answers, faulty
 from warehouse.errors import InputError, ServiceError
-from warehouse.records import Estimate, PropositionText, Record, Request, now, proposition_id
+from warehouse.records import Estimate, PropositionText, Record, Request, content_id, now, proposition_id
 
 VERBALISED = Labeler(name="v", endpoint="e", model="m", prompt="verbalised_short", method="verbalised", max_tokens=64)
 SAMPLED = Labeler(
@@ -76,7 +78,10 @@ class Ran:
         self.rows: list[Record] = []
         self.states: list[BatchState] = []
         self.spent = 0.0
+        self.unsure = 0.0
         self.asked = 0
+        self.uncounted = 0
+        self.paid: dict[str, float] = {}
         self.reason: str | None = None
 
     @property
@@ -102,6 +107,7 @@ def run(
     max_cost: float | None = None,
     stop_at: str | None = None,
     endpoint: dict[str, Any] | None = None,
+    accounts: list[Ran] | None = None,
     **options: Any,
 ) -> Ran:
     ran = Ran()
@@ -120,11 +126,16 @@ def run(
                     answers = run_batches(asked, caller, "e", **{"poll_s": 0.01, "on_state": on_state, **options})
                 else:
                     answers = run_questions(asked, caller, 8)
-                async with aclosing(answers):
-                    async for each in answers:
-                        ran.rows.extend(row for answer in each for row in answer.rows)
-                assert caller.budget.held == pytest.approx(0.0, abs=1e-9)
-                ran.spent, ran.asked, ran.reason = caller.budget.spent, len(caller.fresh), caller.stop.reason
+                try:
+                    async with aclosing(answers):
+                        async for each in answers:
+                            ran.rows.extend(row for answer in each for row in answer.rows)
+                finally:
+                    assert caller.budget.held == 0.0
+                    ran.spent, ran.asked, ran.reason = caller.budget.spent, len(caller.fresh), caller.stop.reason
+                    ran.unsure, ran.uncounted, ran.paid = caller.budget.unsure, caller.uncounted, caller.paid
+                    if accounts is not None:
+                        accounts.append(ran)
 
     asyncio.run(collect())
     return ran
@@ -159,6 +170,8 @@ def test_it_comes_to_the_same_as_asking_at_once(tmp_path: Path) -> None:
     assert [row.cost for row in at_once.requests] == pytest.approx([280e-6] * len(at_once.requests))
     assert [row.cost for row in batch.requests] == pytest.approx([140e-6] * len(batch.requests))
     assert batch.spent == pytest.approx(140e-6 * len(batch.requests))
+    assert (batch.unsure, batch.uncounted) == (0.0, 0)
+    assert batch.paid == pytest.approx({row.request_id: row.cost for row in batch.requests})
     assert all(json.loads(row.parameters)["batch"] is True for row in batch.requests)
     assert batch.states[-1] == BatchState(len(stub.asked), len(stub.asked), 0)
 
@@ -407,7 +420,8 @@ def test_whatever_the_files_hold_each_call_is_kept_or_failed_or_asked_again(ledg
     assert {reply.paid_by for reply in replies.values()} <= set(batch.lines.values())
     counted = sum(reply.cost for reply in replies.values() if reply.cost is not None)
     unknown = sum(reply.cost is None for reply in replies.values())
-    assert counted + unknown <= intake.paid + 1e-9 <= counted + len(calls) + 1e-9
+    assert intake.paid == pytest.approx(counted)
+    assert intake.uncounted == unknown <= intake.unsure <= len(calls) - len(intake.costs)
     for key, failure in intake.failures.items():
         row = request_row(next(call for call in calls if call.key == key), failure, None)
         assert row.status == "failed"
@@ -483,7 +497,9 @@ def test_the_limit_of_cost_holds_where_nobody_says_how_many_tokens_it_took(ledge
     tokens_in = [sum(len(turn["content"].encode()) // 2 + 8 for turn in body["messages"]) for body in bodies]
     most = [(number * 2 + 64 * 8) / 2 / 1e6 for number in tokens_in]
     assert 0 < len(bodies) < 40
-    assert ran.spent == pytest.approx(sum(most))
+    assert ran.spent == pytest.approx(ran.unsure) == pytest.approx(sum(most))
+    assert ran.uncounted == (len(bodies) if answer is without_usage else 0)
+    assert not ran.paid
     assert ran.spent <= 0.004 < ran.spent + 2 * max(most)
     assert "limit of 0.004" in str(ran.reason)
     assert {row.cost for row in ran.requests} == {None}
@@ -491,8 +507,75 @@ def test_the_limit_of_cost_holds_where_nobody_says_how_many_tokens_it_took(ledge
 
 def test_a_line_that_does_not_come_counts_at_its_most(ledger: Path) -> None:
     with batch_stub(drawn, lose=2) as stub:
-        least = run(stub.url, ledger, batch=True).spent
-    assert least > (COUNT - 2) * 140e-6 + 2 * 64 * 8 / 2 / 1e6
+        ran = run(stub.url, ledger, batch=True)
+    assert ran.spent - ran.unsure == pytest.approx((COUNT - 2) * 140e-6)
+    assert ran.unsure > 2 * 64 * 8 / 2 / 1e6
+
+
+@pytest.mark.parametrize("max_cost", [None, 1.0])
+@pytest.mark.parametrize("how", ["stopped", "failed"])
+def test_a_batch_that_stays_there_may_be_billed_and_who_takes_it_in_counts_it(
+    ledger: Path, how: str, max_cost: float | None
+) -> None:
+    accounts: list[Ran] = []
+    with batch_stub(lambda body: (200, completion('{"probability": 0.5}')), polls=10**6) as stub:
+        if how == "stopped":
+            run(stub.url, ledger, max_cost=max_cost, stop_at="submitted", accounts=accounts)
+        else:
+            stub.on_event = lambda at: at == "polled"
+            with pytest.raises(ServiceError, match="does not answer about batches"):
+                run(stub.url, ledger, max_cost=max_cost, endpoint={"patience_s": 0.0}, accounts=accounts)
+        stub.on_event = lambda at: False
+        stub.polls = 0
+        (left,) = accounts
+        resumed = run(stub.url, ledger, max_cost=max_cost)
+        assert set(stub.asked.values()) == {1}
+    assert left.spent == left.unsure > COUNT * 64 * 8 / 2 / 1e6
+    assert not left.paid
+    assert resumed.spent == pytest.approx(COUNT * 140e-6)
+    assert (resumed.unsure, resumed.asked) == (0.0, COUNT)
+    assert resumed.paid == pytest.approx({row.request_id: row.cost for row in resumed.requests})
+
+
+@pytest.mark.parametrize("at", ["_orders", "lock", "put_batch", "unasked", "called off"])
+def test_orders_that_cannot_be_written_hold_nothing(ledger: Path, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third of them, or all where they are made: neither the budget nor a lock waits for what is not handed in."""
+
+    def failing(do: Callable[..., Any]) -> Callable[..., Any]:
+        begun = itertools.count(3 if at == "_orders" else 1)
+
+        async def fail(*arguments: Any) -> Any:
+            if next(begun) < 3:
+                return await do(*arguments)
+            raise ServiceError("the server went away")
+
+        return fail
+
+    async def look() -> tuple[float, bool]:
+        with Ledger.open(ledger) as kept, Ledger.open(ledger) as other:
+            async with Caller([settings("http://127.0.0.1:1/v1")], kept, max_cost=1.0) as caller:
+                desk = Desk(caller, "e", (2, 10**6), 0.01, None)
+                calls = [call for question in questions(8) for call in next(question)]
+                if at == "called off":
+                    task = asyncio.ensure_future(desk.ask(calls))
+                    while not desk._orders._placed:
+                        await asyncio.sleep(0)
+                    task.cancel()
+                    with pytest.raises(asyncio.CancelledError):
+                        await task
+                else:
+                    where = kept if at in ("lock", "put_batch") else desk._orders
+                    monkeypatch.setattr(where, at, failing(getattr(where, at)))
+                    with pytest.raises(ServiceError, match="went away"):
+                        await desk.ask(calls)
+                    monkeypatch.undo()
+                await kept.recall([])  # after what was handed over before, such as locks that are given back
+                names = [content_id("batches", "e"), *(each.local_id for each in await kept.batches("e"))]
+                locks = [await other.lock(name) for name in names]
+                await asyncio.wait_for(caller.budget.hold(1.0), 5)
+                return caller.budget.held, all(locks)
+
+    assert asyncio.run(look()) == (1.0, True)
 
 
 def test_a_batch_that_fails_validation_is_one_line_and_is_forgotten(ledger: Path) -> None:
