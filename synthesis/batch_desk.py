@@ -13,9 +13,9 @@ from openai.types import Batch
 from synthesis.batch_adoption import adopted, is_old
 from synthesis.batch_intake import Intake
 from synthesis.batch_interface import BatchInterface, GoneError, NotMadeError
-from synthesis.batch_orders import Order, Orders, most_of, write_lines
+from synthesis.batch_orders import Order, Orders, write_lines
 from synthesis.call import Call, Failure
-from synthesis.client import Caller
+from synthesis.client import Caller, most_of
 from synthesis.endpoint_errors import one_line
 from synthesis.ledger import POLL_S
 from synthesis.ledger_store import SentBatch

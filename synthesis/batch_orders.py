@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from synthesis.batch_lines import line_of, parted
 from synthesis.call import Call
-from synthesis.client import Caller, cost
+from synthesis.client import Caller, most_of
 from synthesis.ledger_store import SentBatch
 from synthesis.panel import Prices
 from synthesis.run import CHUNK
@@ -145,11 +145,6 @@ def write_lines(file: IO[bytes], order: Order) -> None:
     for call in order.calls:
         file.write(line_of(call, structured=order.batch.structured))
     file.flush()
-
-
-def most_of(call: Call, prices: Prices, share: float = 1.0) -> float:
-    """The most that a call can cost, 0 where prices are not known."""
-    return cost(call.most_tokens_in, call.most_tokens_out or 0, prices, share) or 0.0
 
 
 def _times(price: float | None, share: float) -> float | None:

@@ -183,7 +183,7 @@ class Caller:
         wanted = call.guessed_tokens_in + (call.most_tokens_out or 0)
         tokens = [(each.tokens, await each.tokens.take(wanted)) for each in limits]
         prices = self.prices(call)
-        held = Held(self.budget, cost(call.most_tokens_in, call.most_tokens_out or 0, prices) or 0.0)
+        held = Held(self.budget, most_of(call, prices))
         await held.take()
         paid = 0.0
         try:
@@ -291,6 +291,11 @@ def cost(tokens_in: int | None, tokens_out: int | None, prices: Prices, share: f
     if tokens_in is None or tokens_out is None or price_in is None or price_out is None:
         return None
     return share * (tokens_in * price_in + tokens_out * price_out) / 1_000_000
+
+
+def most_of(call: Call, prices: Prices, share: float = 1.0) -> float:
+    """The most that a call can cost, 0 where prices are not known."""
+    return cost(call.most_tokens_in, call.most_tokens_out or 0, prices, share) or 0.0
 
 
 def _without(key: str | None, body: bytes) -> bytes:
