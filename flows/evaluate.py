@@ -30,7 +30,7 @@ def evaluate(config: Path | None = None) -> Outcome:
     settings = load_settings(config)
     with writing(settings) as warehouse:
         model = required_model(warehouse, settings.publish.name)
-        new_scores = score_test_split(warehouse, model)
+        new_scores = score_test_split(settings, warehouse, model)
         figures = _figures(settings, warehouse, model)
         merged = merge(warehouse, figures)
         path = settings.home_path / "reports" / f"{model.model_id}.html"

@@ -8,9 +8,10 @@ import pyarrow as pa
 from prefect import flow
 
 from flows.outcome import Outcome
-from flows.progress import progress
+from flows.progress import note, progress
 from flows.services import reading, writing
 from flows.settings import Settings, load_settings
+from training.settings import FitSettings
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError
 from warehouse.files.formats import check_output, write_table
@@ -37,7 +38,7 @@ def score(config: Path | None = None, file: Path | None = None, output: Path | N
         return _score_file(settings, file, output)
     with writing(settings) as warehouse:
         model = required_model(warehouse, settings.publish.name)
-        made = score_test_split(warehouse, model)
+        made = score_test_split(settings, warehouse, model)
     return Outcome(stage="score", counts={"new scores": made}, note=f"model {model.model_id}")
 
 
@@ -51,7 +52,7 @@ def required_model(warehouse: Warehouse, name: str) -> Model:
     return model
 
 
-def score_test_split(warehouse: Warehouse, model: Model) -> int:
+def score_test_split(settings: Settings, warehouse: Warehouse, model: Model) -> int:
     """Score what is not scored yet of the test split that belongs to the model's dataset; how many it made."""
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
     test = read_split(Path(dataset.path), "test", "human")
@@ -59,7 +60,7 @@ def score_test_split(warehouse: Warehouse, model: Model) -> int:
     waiting = [row for row in proposition_texts(test) if row.proposition_id not in done]
     if not waiting:
         return 0
-    scores, drops = scored(model, waiting)
+    scores, drops = scored(settings.training, model, waiting)
     merge_all(warehouse, [scores, drops])
     return len(scores)
 
@@ -77,7 +78,7 @@ def _score_file(settings: Settings, file: Path, output: Path) -> Outcome:
     ]
     with reading(settings) as warehouse:
         model = required_model(warehouse, settings.publish.name)
-    scores, drops = scored(model, waiting)
+    scores, drops = scored(settings.training, model, waiting)
     found = {row.proposition_id: row for row in scores}
     rows = [
         {**text.model_dump(), "score": found[text.proposition_id].score, "level_probabilities": levels}
@@ -95,15 +96,19 @@ def proposition_texts(table: pa.Table) -> list[PropositionText]:
     return [PropositionText.model_validate(row) for row in rows]
 
 
-def scored(model: Model, propositions: list[PropositionText]) -> tuple[list[Score], list[Drop]]:
-    """The scores of the propositions, and the drops of those too long to score."""
+def scored(settings: FitSettings, model: Model, propositions: list[PropositionText]) -> tuple[list[Score], list[Drop]]:
+    """Score propositions on the device and in the precision of the settings; those too long to score are drops."""
     from training.estimator import load_estimator
     from training.score import score as score_with
 
     scores: list[Score] = []
     drops: list[Drop] = []
+    note("score: loading the estimator")
+    estimator = load_estimator(Path(model.path), settings.device, settings.precision)
+    if estimator.place.warning:
+        note(f"score: {estimator.place.warning}")
     with progress("score") as tick:
-        for batch in score_with(load_estimator(Path(model.path)), propositions):
+        for batch in score_with(estimator, propositions):
             rows = zip(batch.proposition_ids, batch.scores, batch.level_probabilities, strict=True)
             scores += [
                 Score(

@@ -47,6 +47,7 @@ def train(config: Path | None = None) -> Outcome:
                 folder,
                 pairs=read_pairs(Path(dataset.path), "train"),
                 on_progress=lambda moment: tick(moment.step, moment.steps),
+                on_note=lambda line: note(f"train: {line}"),
             )
         model = Model(
             model_id=model_id,

@@ -16,6 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from training.batches import Batch
+from training.device import Place, place_of
 from training.folders import new_folder
 from training.levels import level_token
 from training.settings import Device, Precision
@@ -45,15 +46,12 @@ class Estimator:
     tokenizer: Any
     level_ids: torch.Tensor
     card: Card
-    device: torch.device
-    precision: Precision
+    place: Place
 
-
-def device_of(name: Device) -> torch.device:
-    """The device; "auto" takes the GPU where there is one."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("the device cuda was asked for, but this machine has none; use auto or cpu")
-    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+    @property
+    def device(self) -> torch.device:
+        """Where the model and its inputs lie."""
+        return self.place.device
 
 
 def load_base(base: str | Path, cache: Path) -> tuple[Any, Any]:
@@ -113,7 +111,7 @@ def answer_logits(model: Any, batch: Batch) -> torch.Tensor:
 
 def autocast(estimator: Estimator) -> torch.autocast:
     """The context in which the estimator's model runs at its precision."""
-    return torch.autocast(estimator.device.type, dtype=torch.bfloat16, enabled=estimator.precision == "bf16")
+    return torch.autocast(estimator.device.type, dtype=torch.bfloat16, enabled=estimator.place.precision == "bf16")
 
 
 def save_estimator(estimator: Estimator, folder: Path) -> None:
@@ -125,7 +123,7 @@ def save_estimator(estimator: Estimator, folder: Path) -> None:
     (folder / _CARD).write_text(estimator.card.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def load_estimator(folder: Path, device: Device = "auto", precision: Precision = "bf16") -> Estimator:
+def load_estimator(folder: Path, device: Device = "auto", precision: Precision = "auto") -> Estimator:
     """The estimator saved in a folder, ready to score.
 
     A folder without a card is taken as a published checkpoint in Hugging Face format that has the level tokens.
@@ -145,9 +143,11 @@ def load_estimator(folder: Path, device: Device = "auto", precision: Precision =
 
 def assemble(model: Any, tokenizer: Any, card: Card, device: Device, precision: Precision) -> Estimator:
     """The estimator of these parts, on the device."""
-    place = device_of(device)
-    ids = torch.tensor([tokenizer.convert_tokens_to_ids(level_token(i)) for i in range(card.levels)], device=place)
-    return Estimator(model.to(place), tokenizer, ids, card, place, precision)
+    place = place_of(device, precision)
+    ids = torch.tensor(
+        [tokenizer.convert_tokens_to_ids(level_token(i)) for i in range(card.levels)], device=place.device
+    )
+    return Estimator(model.to(place.device), tokenizer, ids, card, place)
 
 
 def merge_estimator(folder: Path, out_dir: Path) -> None:
@@ -155,7 +155,7 @@ def merge_estimator(folder: Path, out_dir: Path) -> None:
 
     `AutoModelForCausalLM.from_pretrained(out_dir)` loads it, a server serves it, and its answer is a level token.
     """
-    estimator = load_estimator(folder, device="cpu")
+    estimator = load_estimator(folder, device="cpu", precision="fp32")
     model = estimator.model.merge_and_unload() if estimator.card.weights == "adapter" else estimator.model
     card = estimator.card.model_copy(update={"weights": "whole"})
     with new_folder(out_dir) as scratch:

@@ -23,6 +23,7 @@ from training.batches import (
     shuffled_batches,
     sorted_batches,
 )
+from training.device import place_of
 from training.estimator import (
     Card,
     Estimator,
@@ -90,6 +91,7 @@ def fit(
     *,
     pairs: pa.Table | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> Fitted:
     """Fit an estimator on `train`, choose its epoch by the loss on `dev`, and leave it in `out_dir`.
 
@@ -106,6 +108,8 @@ def fit(
     for name, table in (("train", train), ("dev", dev)):
         if table.num_rows == 0:
             raise InputError(f"the {name} split has no proposition; publish a dataset with more of them")
+    if warning := place_of(settings.device, settings.precision).warning:
+        on_note(warning)
     with new_folder(out_dir) as scratch, torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         estimator = _start(settings, cache)

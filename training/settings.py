@@ -7,13 +7,16 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["bf16", "fp32"]
+Precision = Literal["auto", "bf16", "fp32"]
 TargetKind = Literal["gaussian", "mixture", "mixture+dirichlet", "beta"]
 Positive = Annotated[int, Field(ge=1)]
 
 
 class FitSettings(BaseModel):
-    """How an estimator is fitted. `base` is a GGUF file, or a folder or a name in Hugging Face format."""
+    """How an estimator is fitted. `base` is a GGUF file, or a folder or a name in Hugging Face format.
+
+    `device` and `precision` hold for scoring too; `training.device.place_of` says what "auto" means.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,4 +41,4 @@ class FitSettings(BaseModel):
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     seed: int = 0
     device: Device = "auto"
-    precision: Precision = "bf16"
+    precision: Precision = "auto"

@@ -1,0 +1,107 @@
+"""The device and the precision that settings mean, on machines that this one is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from flows.score import scored
+from tests.fixtures.estimator import Base, shard_table
+from tests.training.test_estimator import estimator
+from training.batches import texts
+from training.device import place_of
+from training.estimator import save_estimator
+from training.settings import FitSettings
+from warehouse.errors import InputError
+from warehouse.records import Model
+
+AVX2 = {"avx2": True, "avx512_bf16": False, "amx_bf16": False}
+AVX512_WITHOUT_BF16 = {"avx2": True, "avx512_f": True, "avx512_bw": True, "avx512_bf16": False}
+
+
+def cpu(monkeypatch: pytest.MonkeyPatch, has: dict[str, bool]) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+
+
+def gpu(monkeypatch: pytest.MonkeyPatch, major: int) -> None:
+    class Properties:
+        pass
+
+    Properties.major = major  # type: ignore[attr-defined]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
+
+
+@pytest.mark.parametrize(
+    ("has", "chosen"),
+    [
+        (AVX2, "fp32"),
+        (AVX512_WITHOUT_BF16, "fp32"),
+        ({"avx512_bf16": True}, "bf16"),
+        ({"amx_bf16": True, "amx_tile": True}, "bf16"),
+        ({"neon": True, "bf16": True}, "bf16"),
+        ({}, "fp32"),
+    ],
+)
+def test_a_cpu_takes_bf16_only_where_it_has_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch, has: dict[str, bool], chosen: str
+) -> None:
+    cpu(monkeypatch, has)
+    place = place_of()
+    assert (place.device.type, place.precision, place.warning) == ("cpu", chosen, "")
+
+
+@pytest.mark.parametrize(("major", "chosen"), [(7, "fp32"), (8, "bf16"), (9, "bf16")])
+def test_a_gpu_takes_bf16_from_compute_capability_8(monkeypatch: pytest.MonkeyPatch, major: int, chosen: str) -> None:
+    gpu(monkeypatch, major)
+    assert place_of()[:2] == (torch.device("cuda"), chosen)
+    assert bool(place_of("cuda", "bf16").warning) is (chosen == "fp32")
+
+
+def test_forced_bf16_says_what_it_costs_only_where_it_is_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu(monkeypatch, AVX2)
+    place = place_of("cpu", "bf16")
+    assert place.precision == "bf16"
+    assert "a hundred times slower" in place.warning
+    assert "\n" not in place.warning
+    assert not place_of("cpu", "fp32").warning
+    cpu(monkeypatch, {"avx512_bf16": True})
+    assert place_of("cpu", "bf16")[1:] == ("bf16", "")
+    assert place_of("cpu", "fp32")[1:] == ("fp32", "")
+
+
+def test_a_missing_gpu_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu(monkeypatch, AVX2)
+    with pytest.raises(InputError, match="no CUDA device"):
+        place_of("cuda")
+
+
+def test_scoring_honours_the_settings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_base: Base, tmp_path: Path
+) -> None:
+    cpu(monkeypatch, AVX2)
+    save_estimator(estimator(tiny_base, disturb=True), tmp_path)
+    model = Model(
+        model_id="m",
+        name="odds",
+        dataset_id="d",
+        base_model="tiny",
+        settings="{}",
+        code_version="0",
+        path=str(tmp_path),
+        dev_loss=1.0,
+        steps=1,
+        duration_s=1.0,
+    )
+    found = {}
+    for precision in ("auto", "fp32", "bf16"):
+        settings = FitSettings.model_validate({"base": "tiny", "device": "cpu", "precision": precision})
+        scores, _ = scored(settings, model, list(texts(shard_table(6))))
+        found[precision] = {each.proposition_id: each.score for each in scores}
+        assert ("slower than fp32" in capsys.readouterr().err) is (precision == "bf16")
+    assert found["auto"] == found["fp32"] != found["bf16"]
+    assert found["bf16"] == pytest.approx(found["fp32"], abs=0.05)
