@@ -118,11 +118,12 @@ def _open(
     if isinstance(target, Path):
         _check_file(target, read_only)
     lock = server_lock(target) if isinstance(target, str) else folder_lock(target.parent)
-    connection = connection_with(_extensions(target), _spill(target), memory_limit)
+    remote = _is_remote(data_path)
+    connection = connection_with(_extensions(target, remote), _spill(target), memory_limit)
     try:
         if isinstance(target, str):
             target = use_server(connection, target)
-        if _is_remote(data_path):
+        if remote:
             use_object_store(connection)
         shown = _shown(target)
         if read_only:
@@ -163,8 +164,9 @@ def _check_file(target: Path, read_only: bool) -> None:
             raise InputError(f"The folder {target.parent} of the catalog cannot be made: {error.strerror}") from error
 
 
-def _extensions(target: str | Path) -> tuple[str, str]:
-    return ("postgres_scanner" if isinstance(target, str) else "sqlite_scanner", "ducklake")
+def _extensions(target: str | Path, remote: bool) -> tuple[str, ...]:
+    catalog = "postgres_scanner" if isinstance(target, str) else "sqlite_scanner"
+    return (catalog, "ducklake", *(["httpfs"] if remote else []))
 
 
 def _spill(target: str | Path) -> Path:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+import duckdb
+
 from warehouse.connect import ALIAS, Warehouse
 from warehouse.errors import InputError
 from warehouse.store import write
@@ -52,14 +54,14 @@ def views() -> tuple[Script, ...]:
 
 def applied_version(warehouse: Warehouse) -> int:
     """The number of the last migration applied to the catalog; 0 for an empty one."""
-    known = "SELECT 1 FROM duckdb_tables() WHERE database_name = 'odds' AND table_name = 'migrations'"
-    if warehouse.sql(known).num_rows == 0:
+    try:
+        return int(warehouse.sql("SELECT coalesce(max(number), 0) AS number FROM migrations")["number"][0].as_py())
+    except duckdb.CatalogException:  # there are no tables
         return 0
-    return int(warehouse.sql("SELECT coalesce(max(number), 0) AS number FROM migrations")["number"][0].as_py())
 
 
-def check_version(warehouse: Warehouse, past: bool = False) -> None:
-    """Refuse a catalog that this program cannot read: one that a newer program wrote, or one not yet up to date.
+def check_version(warehouse: Warehouse, past: bool = False) -> int:
+    """The version of the catalog, which this program must be able to read: not newer, and up to date where it is read.
 
     A catalog seen at a `past` snapshot may be older, but must have tables.
     """
@@ -75,6 +77,7 @@ def check_version(warehouse: Warehouse, past: bool = False) -> None:
             f"The catalog {warehouse.catalog} is at version {version} of {latest}: "
             "any writing command brings it up to date; `odds doctor` says more"
         )
+    return version
 
 
 def migrate(warehouse: Warehouse) -> None:
@@ -82,9 +85,9 @@ def migrate(warehouse: Warehouse) -> None:
 
     The catalog's options hold for the files that are written from then on.
     """
-    check_version(warehouse)
+    version = check_version(warehouse)
     for script in migrations():
-        if script.number > applied_version(warehouse):
+        if script.number > version:
             write(warehouse, lambda w, script=script: _apply(w, script))  # type: ignore[misc]
     if _views_digest() != _applied_views(warehouse):
         write(warehouse, _apply_views)
