@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 from prefect import flow
 
+from flows.activity import activity
 from flows.outcome import Outcome
 from flows.reporting import report_data
 from flows.score import required_model, score_test_split
@@ -31,13 +32,16 @@ def evaluate(config: Path | None = None) -> Outcome:
     with writing(settings) as warehouse:
         model = required_model(warehouse, settings.publish.name)
         new_scores = score_test_split(settings, warehouse, model)
-        figures = _figures(settings, warehouse, model)
-        merged = merge(warehouse, figures)
         path = settings.home_path / "reports" / f"{model.model_id}.html"
-        if merged.changed or new_scores or not path.exists():
-            from training.evaluation.report import write_report
+        with activity("evaluate") as shown:
+            shown.doing("measuring the estimator, the labelers and the baselines")
+            figures = _figures(settings, warehouse, model)
+            merged = merge(warehouse, figures)
+            if merged.changed or new_scores or not path.exists():
+                shown.doing("writing the report")
+                from training.evaluation.report import write_report
 
-            write_report(report_data(settings, warehouse, model, figures), path)
+                write_report(report_data(settings, warehouse, model, figures), path)
     counts = {"new scores": new_scores, "new figures": merged.inserted, "changed figures": merged.updated}
     return Outcome(stage="evaluate", counts=counts, note=f"report: {path}")
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 from prefect import flow
 
+from flows.activity import activity
 from flows.outcome import Outcome
-from flows.progress import note, progress
+from flows.progress import note
 from flows.services import reading, writing
 from flows.settings import Settings, load_settings
 from training.settings import FitSettings
@@ -98,16 +99,17 @@ def proposition_texts(table: pa.Table) -> list[PropositionText]:
 
 def scored(settings: FitSettings, model: Model, propositions: list[PropositionText]) -> tuple[list[Score], list[Drop]]:
     """Score propositions on the device and in the precision of the settings; those too long to score are drops."""
-    from training.estimator import load_estimator
-    from training.score import score as score_with
-
     scores: list[Score] = []
     drops: list[Drop] = []
-    note("score: loading the estimator")
-    estimator = load_estimator(Path(model.path), settings.device, settings.precision)
-    if estimator.place.warning:
-        note(f"score: {estimator.place.warning}")
-    with progress("score") as tick:
+    with activity("score") as shown:
+        shown.doing("loading the estimator")
+        from training.estimator import load_estimator
+        from training.score import score as score_with
+
+        estimator = load_estimator(Path(model.path), settings.device, settings.precision)
+        if estimator.place.warning:
+            note(f"score: {estimator.place.warning}")
+        shown.counting()
         for batch in score_with(estimator, propositions):
             rows = zip(batch.proposition_ids, batch.scores, batch.level_probabilities, strict=True)
             scores += [
@@ -121,5 +123,5 @@ def scored(settings: FitSettings, model: Model, propositions: list[PropositionTe
                 for proposition_id, value, levels in rows
             ]
             drops += batch.drops
-            tick(len(scores), len(propositions))
+            shown.at(len(scores), len(propositions))
     return scores, drops

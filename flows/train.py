@@ -6,11 +6,13 @@ from pathlib import Path
 
 from prefect import flow
 
+from flows.activity import Activity, activity
 from flows.outcome import Outcome
-from flows.progress import note, progress
+from flows.progress import note
 from flows.services import code_version, estimator_base, writing
 from flows.settings import load_settings
 from training.settings import FitSettings
+from training.watch import Progress, Watch
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError
 from warehouse.queries import newest_dataset
@@ -33,12 +35,12 @@ def train(config: Path | None = None) -> Outcome:
         folder = settings.home_path / "models" / model_id
         if read(warehouse, Model, "model_id = ?", [model_id]) and folder.exists():
             return Outcome(stage="train", counts={"steps": 0}, note=f"model {model_id} is there already")
-        from training.fit import fit
-
         tables = [read_split(Path(dataset.path), split) for split in ("train", "dev")]
-        note(f"train: preparing the base model, then fitting on {tables[0].num_rows:,} propositions")
         chosen = settings.training.model_copy(update={"base": base})
-        with progress("train") as tick:
+        with activity("train") as shown:
+            shown.doing("loading the training library")
+            from training.fit import fit
+
             fitted = fit(
                 tables[0],
                 tables[1],
@@ -46,8 +48,7 @@ def train(config: Path | None = None) -> Outcome:
                 settings.home_path / "cache",
                 folder,
                 pairs=read_pairs(Path(dataset.path), "train"),
-                on_progress=lambda moment: tick(moment.step, moment.steps),
-                on_note=lambda line: note(f"train: {line}"),
+                watch=_watch(shown),
             )
         model = Model(
             model_id=model_id,
@@ -64,6 +65,22 @@ def train(config: Path | None = None) -> Outcome:
         merge_all(warehouse, [[model], fitted.drops])
     counts = {"steps": fitted.steps, "seconds": round(fitted.duration_s), "dropped": len(fitted.drops)}
     return Outcome(stage="train", counts=counts, note=f"model {model_id}, dev loss {fitted.dev_loss:.4f}")
+
+
+def _watch(shown: Activity) -> Watch:
+    """What a fit reports to: the activity shown."""
+
+    def step(now: Progress) -> None:
+        dev = "" if now.dev_loss is None else f", dev loss {now.dev_loss:.4f}"
+        detail = f"epoch {now.epoch}, loss {now.loss:.4f}{dev}"
+        shown.at(now.step, now.steps, unit="step", detail=detail, left_s=now.left_s)
+
+    return Watch(
+        step=step,
+        dev=lambda done, total: shown.at(done, total, unit="evaluating on dev:"),
+        doing=shown.doing,
+        note=lambda line: note(f"train: {line}"),
+    )
 
 
 def required_dataset(warehouse: Warehouse, name: str) -> Dataset:

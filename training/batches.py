@@ -46,6 +46,11 @@ def sorted_batches(lengths: Indices, batch_size: int) -> list[Indices]:
     return _by_length(np.arange(len(lengths)), lengths, batch_size)[::-1]
 
 
+def padded_tokens(lengths: Indices, indices: Indices) -> int:
+    """How many tokens a batch reads: as many for each prompt as the longest has."""
+    return int(lengths[indices].max()) * len(indices)
+
+
 def pair_batches(pairs: int, steps: int, most: int, seed: int, epoch: int) -> list[Indices]:
     """Which order pairs go with each of the steps of an epoch, in a random order that depends on seed and epoch alone.
 

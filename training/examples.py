@@ -23,8 +23,12 @@ _ROWS_AT_ONCE = 8192
 
 @dataclass(frozen=True)
 class Examples:
-    """What the model reads, the target [n, K] of each prompt, its consensus mean [n] and its weight [n]."""
+    """What the model reads, the target [n, K] of each prompt, its consensus mean [n] and its weight [n].
 
+    `ids` are the proposition ids of the table, which `prompts.rows` points into.
+    """
+
+    ids: pa.ChunkedArray
     prompts: Encoded
     targets: torch.Tensor
     means: torch.Tensor
@@ -61,7 +65,7 @@ def examples_of(
     ]
     rows = prompts.rows
     columns = (np.concatenate(parts)[rows], means[rows], table.column("weight").to_numpy()[rows])
-    return Examples(prompts, *(_tensor(column, estimator) for column in columns)), drops
+    return Examples(table["proposition_id"], prompts, *(_tensor(column, estimator) for column in columns)), drops
 
 
 def choosing(dev: pa.Table) -> pa.Table:

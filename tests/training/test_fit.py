@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,17 @@ import torch
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import training.fit
 from tests.fixtures.estimator import Base, shard_table
+from training.batches import Indices
 from training.estimator import load_estimator, merge_estimator
-from training.fit import Progress, fit
+from training.fit import fit
 from training.levels import level_token
+from training.objective import Run
 from training.prompt import render
 from training.score import score
 from training.settings import FitSettings
+from training.watch import Progress, Watch
 from warehouse.errors import InputError, OddsError
 
 TEXTS = ["proposition_id", "premise", "hypothesis"]
@@ -66,7 +71,12 @@ def test_the_kept_epoch_is_the_best_on_dev_and_not_the_last(tiny_base: Base, tmp
     opposed = dev.set_column(dev.column_names.index("values"), "values", pa.array(flipped))
     seen: list[Progress] = []
     fitted = fit(
-        shard_table(64), opposed, settings(tiny_base), tiny_base.cache, tmp_path / "model", on_progress=seen.append
+        shard_table(64),
+        opposed,
+        settings(tiny_base),
+        tiny_base.cache,
+        tmp_path / "model",
+        watch=Watch(step=seen.append),
     )
     losses = [each.dev_loss for each in seen if each.dev_loss is not None]
     assert len(losses) == 6
@@ -145,6 +155,56 @@ def test_time_can_be_bounded(tiny_base: Base, tmp_path: Path) -> None:
     assert fitted.history[-1].dev_loss is not None
 
 
+def test_a_fit_ends_within_its_minutes_with_the_learning_rate_at_its_end(
+    tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates, seen, notes = [], [], []
+    real = training.fit._step
+
+    def slow(run: Run, indices: Indices, pairs: Indices, optimizer: torch.optim.Optimizer, rate: float) -> float:
+        rates.append(rate)
+        time.sleep(0.1)
+        return real(run, indices, pairs, optimizer, rate)
+
+    monkeypatch.setattr(training.fit, "_step", slow)
+    chosen = settings(tiny_base, epochs=1000, max_minutes=0.1)
+    watch = Watch(step=seen.append, note=notes.append)
+    fitted = fit(shard_table(64), shard_table(4, start=50), chosen, tiny_base.cache, tmp_path / "model", watch=watch)
+    assert fitted.duration_s < 6 + 3
+    assert 2 <= fitted.steps < 60
+    assert rates[-1] < 0.2 < max(rates)
+    assert [each.step for each in seen] == list(range(1, fitted.steps + 1))
+    assert all(0 <= each.left_s <= 6 for each in seen)
+    assert seen[-1].dev_loss is not None
+    assert "leaves room for about" in notes[0]
+    assert "of 8,000 steps" in notes[0]
+
+
+def test_a_row_that_gives_no_number_is_named(tiny_base: Base, tmp_path: Path) -> None:
+    train = shard_table(16)
+    broken = with_column(train, "weight", [float("nan") if i == 11 else 1.0 for i in range(16)])
+    with pytest.raises(OddsError, match=f"proposition {train['proposition_id'][11].as_py()}: its loss is not a number"):
+        fit(broken, shard_table(4, start=50), settings(tiny_base), tiny_base.cache, tmp_path / "model")
+    assert _nothing_left(tmp_path)
+
+
+def test_what_goes_on_is_said(tiny_base: Base, tmp_path: Path) -> None:
+    said: list[str] = []
+    dev: list[tuple[int, int]] = []
+    watch = Watch(doing=said.append, dev=lambda done, total: dev.append((done, total)))
+    fit(
+        shard_table(8),
+        shard_table(20, start=50),
+        settings(tiny_base, epochs=1),
+        tiny_base.cache,
+        tmp_path / "m",
+        watch=watch,
+    )
+    assert said[0] == "loading the base model"
+    assert said[1].startswith("tokenising 8 propositions")
+    assert dev == [(4, 20), (12, 20), (20, 20)]
+
+
 def _nothing_left(folder: Path) -> bool:
     return list(folder.iterdir()) == []
 
@@ -161,7 +221,7 @@ def test_an_interruption_leaves_nothing(tiny_base: Base, tmp_path: Path) -> None
             settings(tiny_base),
             tiny_base.cache,
             tmp_path / "model",
-            on_progress=interrupt,
+            watch=Watch(step=interrupt),
         )
     assert _nothing_left(tmp_path)
 

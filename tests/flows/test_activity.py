@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from flows.activity import Activity, activity, duration
+from tests.fixtures.terminal import lines_of, on_a_terminal
+
+
+class Clock:
+    """Time that passes when the test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def shown(clock: Clock) -> tuple[Activity, list[str]]:
+    lines: list[str] = []
+    return Activity("train", clock, lines.append), lines
+
+
+def test_what_begins_is_said_at_once_and_again_every_five_seconds() -> None:
+    clock = Clock()
+    stage, lines = shown(clock)
+    stage.doing("loading the base model")
+    for tenth in range(125):
+        clock.now = tenth / 10
+        stage.remind()
+    assert lines == [
+        "train: loading the base model",
+        "train: loading the base model, for 5 s",
+        "train: loading the base model, for 10 s",
+    ]
+
+
+def test_each_slow_step_is_said_when_it_ends_and_the_time_left_runs_on() -> None:
+    clock = Clock()
+    stage, lines = shown(clock)
+    for clock.now, done in ((19.0, 1), (38.0, 2)):
+        stage.at(done, 20, unit="step", detail="loss 2.1000", left_s=19.0 * (20 - done))
+    clock.now = 43.0
+    stage.remind()
+    assert lines == [
+        "train: step 1 of 20, loss 2.1000, about 6 min left",
+        "train: step 2 of 20, loss 2.1000, about 6 min left",
+        "train: step 2 of 20, loss 2.1000, for 5 s, about 6 min left",
+    ]
+
+
+def test_quick_steps_are_said_every_five_seconds() -> None:
+    clock = Clock()
+    stage, lines = shown(clock)
+    for tenth in range(1, 121):
+        clock.now = tenth / 10
+        stage.at(tenth, 120)
+    assert lines == [
+        "train: 1 of 120, about 12 s left",
+        "train: 51 of 120, about 7 s left",
+        "train: 101 of 120, about 2 s left",
+    ]
+
+
+def test_a_log_is_reminded_while_nothing_comes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.activity.SECONDS_BETWEEN_LINES", 0.6)
+    with activity("score") as stage:
+        stage.doing("loading the estimator")
+        time.sleep(1.3)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "  score: loading the estimator"
+    assert len(said) >= 2
+
+
+def test_a_terminal_shows_it_and_is_left_clean() -> None:
+    code = """
+import time
+from flows.activity import activity
+with activity("train") as shown:
+    shown.doing("loading [the] base model")
+    time.sleep(0.5)
+    shown.at(3, 20, unit="step", detail="loss 2.3100", left_s=300.0)
+    time.sleep(0.5)
+"""
+    printed = "\n".join(lines_of(on_a_terminal(code)))
+    assert "train: loading [the] base model" in printed
+    assert "train: step 3 of 20, loss 2.3100, about 5 min left" in printed
+
+
+@pytest.mark.parametrize(
+    ("seconds", "read"), [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (5_900, "98 min"), (7_800, "2 h 10 min")]
+)
+def test_durations(seconds: float, read: str) -> None:
+    assert duration(seconds) == read

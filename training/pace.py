@@ -1,0 +1,103 @@
+"""How long a fit takes: what steps and evaluations on dev cost, what is left, and where a time limit ends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+_FORWARD_SHARE = 1 / 3
+"""A look at dev has no backward pass, which takes about two thirds of a step."""
+
+
+class Pace:
+    """The clock of a fit. Cost is counted in padded tokens: batches of short and long prompts differ several times.
+
+    Args:
+        step_tokens: the tokens of each step, in the order of the steps.
+        dev_tokens: the tokens of one look at dev.
+        looks: how many looks at dev are planned, one at the end of each epoch.
+        limit_s: how long the whole fit may take, loading and the last look at dev included; None for no limit.
+        began: when the fit began, by `clock`.
+    """
+
+    def __init__(
+        self,
+        step_tokens: Sequence[int],
+        dev_tokens: int,
+        looks: int,
+        *,
+        limit_s: float | None,
+        began: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._tokens = list(step_tokens)
+        self._to_come = sum(self._tokens)
+        self._dev_tokens = dev_tokens
+        self._looks_left = looks
+        self._limit = limit_s
+        self._began = began
+        self._clock = clock
+        self._first_step = clock()
+        self._steps, self._step_tokens, self._step_s = 0, 0, 0.0
+        self._look_s: float | None = None
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the fit began."""
+        return self._clock() - self._began
+
+    def stepped(self, seconds: float) -> None:
+        """A step took so long."""
+        self._step_tokens += self._tokens[self._steps]
+        self._to_come -= self._tokens[self._steps]
+        self._steps += 1
+        self._step_s += seconds
+
+    def looked(self, seconds: float) -> None:
+        """A look at dev took so long."""
+        self._look_s = seconds
+        self._looks_left -= 1
+
+    def share_done(self) -> float:
+        """The share of the fit that is over, in [0, 1): of its steps, or of its time where that ends it sooner.
+
+        The learning rate follows it, so that it comes down to 0 also where time ends a fit.
+        """
+        of_steps = self._steps / len(self._tokens)
+        if self._limit is None:
+            return of_steps
+        end = self._began + self._limit - self.look_s()
+        of_time = (self._clock() - self._first_step) / max(end - self._first_step, 1e-9)
+        return min(max(of_steps, of_time), 0.999)
+
+    def is_over(self) -> bool:
+        """Whether another step and the last look at dev would exceed the limit. At least one step is always made."""
+        if self._limit is None or not self._steps or self._steps == len(self._tokens):
+            return False
+        return self.elapsed_s + self._cost(self._tokens[self._steps]) + self.look_s() > self._limit
+
+    def look_s(self) -> float:
+        """What a look at dev takes: as the last one did, or as the steps let expect."""
+        return self._cost(self._dev_tokens) * _FORWARD_SHARE if self._look_s is None else self._look_s
+
+    def whole_s(self) -> float:
+        """What is left without a limit: all further steps and looks at dev."""
+        return self._cost(self._to_come) + max(self._looks_left, 0) * self.look_s()
+
+    def left_s(self) -> float:
+        """What is left, at most up to the limit."""
+        if self._limit is None:
+            return self.whole_s()
+        return min(self.whole_s(), max(self._limit - self.elapsed_s, 0.0))
+
+    def room(self) -> int:
+        """How many steps will have been made in the end, as far as can be told."""
+        if self._limit is None or self.whole_s() <= self._limit - self.elapsed_s:
+            return len(self._tokens)
+        left, steps = self._limit - self.elapsed_s - self.look_s(), self._steps
+        while steps < len(self._tokens) and (left := left - self._cost(self._tokens[steps])) >= 0:
+            steps += 1
+        return max(steps, 1)
+
+    def _cost(self, tokens: int) -> float:
+        return self._step_s / self._step_tokens * tokens if self._step_tokens else 0.0
