@@ -47,6 +47,6 @@ def computes_in_bf16(device: torch.device) -> bool:
     Elsewhere torch computes in bf16 too, but emulates it.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     has = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

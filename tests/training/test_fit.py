@@ -158,7 +158,9 @@ def test_time_can_be_bounded(tiny_base: Base, tmp_path: Path) -> None:
 def test_a_fit_ends_within_its_minutes_with_the_learning_rate_at_its_end(
     tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rates, seen, notes = [], [], []
+    rates: list[float] = []
+    seen: list[Progress] = []
+    notes: list[str] = []
     real = training.fit._step
 
     def slow(run: Run, indices: Indices, pairs: Indices, optimizer: torch.optim.Optimizer, rate: float) -> float:
