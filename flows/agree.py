@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import flow
-
 from flows.outcome import Outcome
 from flows.services import writing
 from flows.settings import load_settings
+from flows.stage import stage
 from warehouse.agreement.measure import measure_agreement, unrecorded
 from warehouse.agreement.selection import Selection
 from warehouse.consensus.renew import renew_consensus
@@ -17,7 +16,7 @@ from warehouse.records import Agreement
 from warehouse.store import merge_all
 
 
-@flow(name="agree")
+@stage("agree")
 def agree(
     config: Path | None = None,
     with_cannot_judge: bool = False,

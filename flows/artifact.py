@@ -7,12 +7,10 @@ from collections.abc import Collection, Iterable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 
-from prefect.artifacts import create_markdown_artifact
-from prefect.context import FlowRunContext
-
 from flows.console import money
 from flows.outcome import Outcome
 from flows.progress import hours, rate_of
+from flows.stage import in_flow_run
 from warehouse.errors import OddsError
 from warehouse.records import Record, Request
 
@@ -78,8 +76,10 @@ class Figures:
 
 def leave_artifact(outcome: Outcome, figures: Figures, error: BaseException | None) -> None:
     """The outcome as an artifact of the flow run, where there is one. Where the run failed, that is what is raised."""
-    if FlowRunContext.get() is None:
+    if not in_flow_run():
         return
+    from prefect.artifacts import create_markdown_artifact
+
     text = report(outcome, figures, error)
     with suppress(Exception) if error else nullcontext():
         create_markdown_artifact(key=f"odds-{outcome.stage}", markdown=text, description=ending(outcome, error))

@@ -25,7 +25,7 @@ from flows.signals import ending, stops_on_signals
 from flows.writer import Writer
 from synthesis.batch import BatchState, run_batches, under_way
 from synthesis.client import Caller
-from synthesis.panel import Asker, prices_of
+from synthesis.panel import EMBEDDED, Asker, prices_of
 from synthesis.plan import Plan, plan
 from synthesis.progress import Progress
 from synthesis.question import Answer, Question
@@ -97,7 +97,8 @@ def ask(settings: Settings, warehouse: Warehouse, stage: str, work: Sequence[Wor
         for asker in askers:
             if (asker.name, asker.model) in replied:
                 caller.has_replied(asker)
-        run = _Run(warehouse, caller, work, limits)
+        far = any(each.base_url != EMBEDDED for each in settings.endpoints if each.name in names)
+        run = _Run(warehouse, caller, work, limits, finishes=far)
         total = sum(each.count for each in work)
         error: BaseException | None = None
         try:
@@ -157,8 +158,11 @@ def check_prices(settings: Settings, work: Sequence[Work], limits: Limits) -> No
 class _Run:
     """One run: a stream of answers for each endpoint, and one writer."""
 
-    def __init__(self, warehouse: Warehouse, caller: Caller, work: Sequence[Work], limits: Limits) -> None:
+    def __init__(
+        self, warehouse: Warehouse, caller: Caller, work: Sequence[Work], limits: Limits, *, finishes: bool
+    ) -> None:
         self.caller = caller
+        self._finishes = finishes
         self.progress = Progress()
         self.began = time.monotonic()
         self.writer = Writer(warehouse)
@@ -182,7 +186,7 @@ class _Run:
         streams = [self._stream(number, group) for number, group in enumerate(_streams(self._work))]
         queue: asyncio.Queue[list[Answer] | None] = asyncio.Queue(maxsize=CHUNKS_AHEAD)
         async with self.caller:
-            with stops_on_signals(self.caller):
+            with stops_on_signals(self.caller, finishes=self._finishes):
                 await self._tell_batches()
                 tasks = [asyncio.ensure_future(_feed(stream, queue)) for stream in streams]
                 try:

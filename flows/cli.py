@@ -1,23 +1,18 @@
-"""The command line: one command a flow, and what a person needs around them.
-
-A mistake of the person ends in one line and exit status 2, a failure in one line and exit status 1; `--verbose` shows
-the traceback.
-"""
+"""The command line: one command a flow, and what a person needs around them. How a command ends is in `__main__`."""
 
 from __future__ import annotations
 
-import sys
-import traceback
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.__main__ import main as main  # noqa: PLC0414 - scripts of earlier installations start here
 from flows.cli_data import attach, export, importing, snapshots, sql, studio, tables, trace
 from flows.console import Chosen, out, quiet_prefect, say, settings
 from flows.settings import CONFIG_NAME
-from warehouse.errors import InputError, OddsError
+from warehouse.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,9 +36,6 @@ app.command()(trace)
 app.command()(snapshots)
 
 
-INTERRUPTED = "interrupted; what was done until now is kept, the same command goes on from there"
-
-
 @app.callback()
 def options(
     config: Annotated[
@@ -55,35 +47,12 @@ def options(
     Chosen.config, Chosen.verbose = config, verbose
 
 
-def main() -> None:
-    """Run the command line; the entry point of `odds`."""
-    try:
-        app()
-    except OddsError as error:
-        _fail(error, str(error), error.exit_status)
-    except KeyboardInterrupt as error:
-        _fail(error, INTERRUPTED, 130)
-    except SystemExit as left:  # typer turns Ctrl-C into a silent exit
-        if left.code != 130:
-            raise
-        _fail(left, INTERRUPTED, 130)
-    except Exception as error:  # the last line of defence: a person never meets a traceback unasked
-        _fail(error, f"unexpected {type(error).__name__}: {error}; --verbose shows where", 1)
-
-
-def _fail(error: BaseException, line: str, status: int) -> None:
-    if Chosen.verbose:
-        traceback.print_exception(error)
-    print("odds: " + " ".join(line.split()), file=sys.stderr)
-    sys.exit(status)
-
-
 def _run(flow: Callable[..., Outcome], **arguments: Any) -> None:
     say(flow(config=Chosen.config, **arguments).line())
 
 
 def _ready() -> None:
-    """Settings are read before Prefect starts, so that a mistake in them shows at once."""
+    """Settings are read first, so that a mistake in them shows at once."""
     settings()
     quiet_prefect()
 

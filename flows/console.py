@@ -37,9 +37,9 @@ def quiet_prefect() -> None:
     """Prefect's defaults for a person at a terminal. Whatever the environment already says stays."""
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")  # what its client reads; else its first import prints a notice
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if Chosen.verbose else "CRITICAL")
-    os.environ.setdefault("PREFECT_LOGGING_ROOT_LEVEL", "WARNING" if Chosen.verbose else "CRITICAL")
+    if not Chosen.verbose:  # its server gets the log all the same
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+        os.environ.setdefault("PREFECT_LOGGING_ROOT_LEVEL", "CRITICAL")
 
 
 def with_room_for_names(table: Table, width: int = 80) -> Table:

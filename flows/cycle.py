@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from prefect import flow
-
 from flows.agree import agree
 from flows.elicit import elicit
 from flows.evaluate import evaluate
@@ -21,10 +19,11 @@ from flows.recalibrate import recalibrate
 from flows.services import judged_splits
 from flows.settings import load_settings
 from flows.simulate import simulate
+from flows.stage import stage
 from flows.train import train
 
 
-@flow(name="cycle")
+@stage("cycle", hours=240)
 def cycle(config: Path | None = None, max_cost: float | None = None, batch: bool = False) -> list[Outcome]:
     """Run propose, elicit, judge, push, (simulate,) pull, recalibrate, agree, publish, train and evaluate.
 
@@ -47,8 +46,8 @@ def announced(*stages: Iterator[Outcome]) -> list[Outcome]:
 def asking(config: Path | None, max_cost: float | None = None, batch: bool = False) -> Iterator[Outcome]:
     """The stages before the annotators. Each may cost what those before it have left of `max_cost`."""
     left = max_cost
-    for stage in (propose, elicit, judge):
-        outcome = stage(config=config, max_cost=left, batch=batch)
+    for ask in (propose, elicit, judge):
+        outcome = ask(config=config, max_cost=left, batch=batch)
         left = None if left is None else max(left - outcome.spent, 0.0)
         yield outcome
     yield push(config=config)

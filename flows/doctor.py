@@ -115,7 +115,5 @@ def _studio(settings: Settings) -> Finding:
 
 def _prefect() -> Finding:
     address = os.environ.get("PREFECT_API_URL")
-    detail = (
-        f"server at {address}" if address else "a temporary server starts with each run (PREFECT_API_URL is not set)"
-    )
+    detail = f"server at {address}" if address else "not used (PREFECT_API_URL is not set)"
     return Finding(what="Prefect", fine=True, detail=detail)

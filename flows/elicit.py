@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from prefect import flow
-
 from flows.asking import Limits, Work, ask, check_prices
 from flows.outcome import Outcome
 from flows.services import asking
 from flows.settings import Settings, load_settings
+from flows.stage import stage
 from synthesis.compare import comparisons
 from synthesis.elicit import estimates
 from synthesis.panel import Labeler
@@ -24,7 +23,7 @@ from warehouse.pending import count_comparisons, count_estimates, pending_compar
 STAGE = "elicit"
 
 
-@flow(name=STAGE)
+@stage(STAGE, hours=72, asks=True)
 def elicit(config: Path | None = None, max_cost: float | None = None, batch: bool = False) -> Outcome:
     """Elicit the estimates that are missing. A reply without a probability is a refusal with its reason, never a guess.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow.compute as pc
-from prefect import flow
 
 from flows.activity import activity
 from flows.outcome import Outcome
@@ -13,6 +12,7 @@ from flows.reporting import report_data
 from flows.score import required_model, score_test_split
 from flows.services import writing
 from flows.settings import Settings, load_settings
+from flows.stage import stage
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError
 from warehouse.queries import current_estimates
@@ -21,7 +21,7 @@ from warehouse.shards import read_split
 from warehouse.store import merge, read
 
 
-@flow(name="evaluate")
+@stage("evaluate", hours=24)
 def evaluate(config: Path | None = None) -> Outcome:
     """Evaluate the newest estimator on the test split of its dataset, and write the report.
 

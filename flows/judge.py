@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from prefect import flow
-
 from flows.asking import Limits, Work, ask
 from flows.outcome import Outcome
 from flows.services import asking
 from flows.settings import Settings, load_settings
+from flows.stage import stage
 from synthesis.judge import verdicts
 from synthesis.question import Question
 from synthesis.versions import judge_prompts, judge_version
@@ -20,7 +19,7 @@ from warehouse.pending import count_disagreements, pending_disagreements
 STAGE = "judge"
 
 
-@flow(name=STAGE)
+@stage(STAGE, hours=72, asks=True)
 def judge(config: Path | None = None, max_cost: float | None = None, batch: bool = False) -> Outcome:
     """Judge the propositions whose estimates differ by more than the threshold and that have no verdict yet.
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from prefect import flow
 from rich.table import Table
 
 from flows.outcome import Outcome
 from flows.services import reading, writing
 from flows.settings import Settings, load_settings
+from flows.stage import stage
 from warehouse.maintenance import Maintained, maintain, snapshots
 
 GRACE_HOURS = 24.0
 
 
-@flow(name="maintain")
+@stage("maintain")
 def maintain_warehouse(config: Path | None = None, grace_hours: float = GRACE_HOURS, dry_run: bool = False) -> Outcome:
     """Maintain the warehouse. A snapshot that a dataset or the consensus rests on never expires.
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from prefect import flow
-
 from flows.asking import Limits, Work, ask
 from flows.outcome import Outcome
 from flows.services import asking
 from flows.settings import Settings, load_settings
+from flows.stage import stage
 from synthesis.dedup import Recent
 from synthesis.derive import derivations
 from synthesis.panel import DerivedKind, MadeKind, Proposer
@@ -26,7 +25,7 @@ from warehouse.records import Split, split_of
 STAGE = "propose"
 
 
-@flow(name=STAGE)
+@stage(STAGE, hours=72, asks=True)
 def propose(config: Path | None = None, max_cost: float | None = None, batch: bool = False) -> Outcome:
     """Propose for every premise, and every proposition, that this proposer has not answered or refused yet.
 

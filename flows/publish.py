@@ -5,11 +5,10 @@ from __future__ import annotations
 from itertools import count
 from pathlib import Path
 
-from prefect import flow
-
 from flows.outcome import Outcome
 from flows.services import code_version, reading, writing
 from flows.settings import Settings, load_settings
+from flows.stage import stage
 from warehouse.connect import Warehouse
 from warehouse.consensus.calibration import renew_splits
 from warehouse.datasets.publish import dataset_fingerprint, licences, publish_rows, queries
@@ -22,7 +21,7 @@ from warehouse.shards import Manifest, ManifestHead, Recipe, read_manifest
 from warehouse.store import merge_all, read
 
 
-@flow(name="publish")
+@stage("publish")
 def publish(config: Path | None = None) -> Outcome:
     """Publish the present consensus as the next version of the dataset. The same content is never published twice.
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import flow
-
 from annotation.mapping import SOURCE
 from annotation.sync import pull as pull_from
 from flows.outcome import Outcome
 from flows.services import writing
 from flows.settings import load_settings
+from flows.stage import stage
 from flows.studio import project_of
 from warehouse.queries import latest_update, live_judgment_sources
 from warehouse.store import mark_deleted, merge_all
 
 
-@flow(name="pull")
+@stage("pull", hours=2)
 def pull(config: Path | None = None) -> Outcome:
     """Bring the warehouse to what Label Studio holds. A deleted judgment keeps its row, with the time of deletion.
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import flow
-
 from annotation.sync import push as push_to
 from flows.outcome import Outcome
 from flows.progress import progress
 from flows.services import writing
 from flows.settings import load_settings
+from flows.stage import stage
 from flows.studio import project_of
 from warehouse.queries import unpushed_propositions
 from warehouse.store import merge_all
 
 
-@flow(name="push")
+@stage("push")
 def push(config: Path | None = None) -> Outcome:
     """Create a task for each proposition that the project does not have. Pushing twice creates nothing twice.
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import flow
-
 from flows.outcome import Outcome
 from flows.services import reading, writing
 from flows.settings import load_settings
+from flows.stage import stage
 from synthesis.recalibrate import ENOUGH
 from synthesis.recalibrate import recalibrate as fit_maps
 from warehouse.consensus.calibration import (
@@ -22,7 +21,7 @@ from warehouse.records import Recalibration
 from warehouse.store import merge
 
 
-@flow(name="recalibrate")
+@stage("recalibrate", hours=6)
 def recalibrate(config: Path | None = None) -> Outcome:
     """Recalibrate every labeler that has enough judged propositions. The same judgments fitted again add nothing.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
-from prefect import flow
 
 from flows.activity import activity
 from flows.outcome import Outcome
 from flows.progress import note
 from flows.services import reading, writing
 from flows.settings import Settings, load_settings
+from flows.stage import stage
 from training.settings import FitSettings
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError
@@ -28,7 +28,7 @@ SCORED = pa.schema(
 )
 
 
-@flow(name="score")
+@stage("score", hours=24)
 def score(config: Path | None = None, file: Path | None = None, output: Path | None = None) -> Outcome:
     """Score the test split of the newest estimator's dataset; or the propositions of `file`, into `output`.
 

@@ -6,6 +6,7 @@ holds one. An unknown key is refused, with its place.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,6 +31,7 @@ from warehouse.errors import InputError
 from warehouse.records import ConsensusMethod
 
 CONFIG_NAME = "odds.toml"
+CONFIG_VARIABLE = "ODDS_CONFIG"
 
 
 class Section(BaseModel):
@@ -233,11 +235,16 @@ class Settings(BaseSettings):
 
 
 def load_settings(config: Path | None = None) -> Settings:
-    """The settings of `config`, or of `odds.toml` in the working directory, or the defaults where there is none.
+    """The settings of `config`, of the file that `ODDS_CONFIG` names, or of `odds.toml` in the working directory.
+
+    Without any of these, the defaults.
 
     Raises `InputError` for a file that is missing though named, is not TOML, holds a password of PostgreSQL, or has a
     key or value we do not know.
     """
+    named = os.environ.get(CONFIG_VARIABLE)
+    if config is None and named:
+        config = Path(named)
     path = config if config is not None else Path(CONFIG_NAME)
     if config is not None and not path.is_file():
         raise InputError(f"{path}: no such settings file; `odds init` writes one")

@@ -4,42 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from flows.progress import note
+from flows.stopping import SIGNALS, graceful
 from synthesis.client import Caller
 
 INTERRUPTED = "interrupted"
 
 
 @contextmanager
-def stops_on_signals(caller: Caller) -> Iterator[None]:
-    """While it lasts, the first Ctrl-C or SIGTERM ends the run gracefully, and the second one at once."""
+def stops_on_signals(caller: Caller, *, finishes: bool = True) -> Iterator[None]:
+    """While it lasts, the first Ctrl-C or SIGTERM finishes the requests under way, and the second one ends the run.
+
+    Without `finishes` the first one ends it: what a model on this machine has begun costs nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are somebody else's business
+        return
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     pressed = False
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def stop() -> None:
         nonlocal pressed
-        if pressed and task is not None:
+        caller.stop.set(INTERRUPTED)
+        if (pressed or not finishes) and task is not None:
             task.cancel()
             return
         pressed = True
-        caller.stop.set(INTERRUPTED)
         note("stopping: requests under way are finished and kept; once more to end at once")
 
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
-        for number in before:
-            loop.add_signal_handler(number, stop)
-    except (RuntimeError, ValueError):  # not the main thread: signals are somebody else's business
-        yield
-        return
-    try:
-        yield
+        for number in SIGNALS:
+            # Not the loop's own handlers: they would take the descriptor that flows.stopping listens to.
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+        with graceful() if finishes else nullcontext():
+            yield
     finally:
         for number, handler in before.items():
-            loop.remove_signal_handler(number)
             signal.signal(number, handler)
 
 

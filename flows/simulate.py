@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import flow
-
 from annotation.simulate import default_annotators
 from annotation.simulate import simulate as simulate_in
 from flows.outcome import Outcome
 from flows.progress import progress
 from flows.services import reading
 from flows.settings import load_settings
+from flows.stage import stage
 from flows.studio import project_of
 from warehouse.errors import InputError
 from warehouse.queries import simulation_truths
 
 
-@flow(name="simulate")
+@stage("simulate", hours=6)
 def simulate(config: Path | None = None) -> Outcome:
     """Have the simulated annotators give the judgments that are missing. Running it again adds nothing.
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import flow
-
 from flows.activity import Activity, activity
 from flows.outcome import Outcome
 from flows.progress import note
 from flows.services import code_version, estimator_base, writing
 from flows.settings import load_settings
+from flows.stage import stage
 from training.settings import FitSettings
 from training.watch import Progress, Watch
 from warehouse.connect import Warehouse
@@ -21,7 +20,7 @@ from warehouse.shards import read_manifest, read_pairs, read_split
 from warehouse.store import merge_all, read
 
 
-@flow(name="train")
+@stage("train", hours=168)
 def train(config: Path | None = None) -> Outcome:
     """Fit an estimator. The same dataset with the same settings and code is not fitted again.
 

@@ -106,7 +106,7 @@ def test_every_link_leads_somewhere() -> None:
 
 
 @pytest.mark.slow
-def test_the_page_works_line_by_line(tmp_path: Path, prefect_api: str, duckdb_home: Path) -> None:
+def test_the_page_works_line_by_line(tmp_path: Path, duckdb_home: Path) -> None:
     folder = tmp_path / "clone"
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     environment = os.environ | {
@@ -114,8 +114,6 @@ def test_the_page_works_line_by_line(tmp_path: Path, prefect_api: str, duckdb_ho
         "HOME": str(duckdb_home),
         "HF_HOME": str(tmp_path / "huggingface"),
         "HF_HUB_OFFLINE": "1",
-        "PREFECT_API_URL": prefect_api,
-        "PREFECT_HOME": str(tmp_path / ".prefect"),
         "COLUMNS": "120",
     }
     commands = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}

@@ -61,7 +61,7 @@ precision = "fp32"
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_the_demo_waits_for_people(
-    tmp_path: Path, prefect_api: str, studio_server: StudioServer, studio: Studio, tiny_base: Base, llm_url: str
+    tmp_path: Path, studio_server: StudioServer, studio: Studio, tiny_base: Base, llm_url: str
 ) -> None:
     folder = tmp_path / "demo"
     folder.mkdir()
@@ -70,8 +70,6 @@ def test_the_demo_waits_for_people(
     )
     environment = os.environ | {
         "LABEL_STUDIO_TOKEN": studio_server.token,
-        "PREFECT_API_URL": prefect_api,
-        "PREFECT_HOME": str(tmp_path / ".prefect"),
     }
     command = [str(ODDS), "demo", "--folder", str(folder), "--wait-for-people", "--enough", str(ENOUGH)]
     log = tmp_path / "demo.log"

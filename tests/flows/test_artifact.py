@@ -25,8 +25,8 @@ HYPOTHESES = [f"The hypothesis is number {number} of them." for number in range(
 def left(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     """What is handed to Prefect, as though a flow ran there."""
     found: list[dict[str, str]] = []
-    monkeypatch.setattr(artifact, "create_markdown_artifact", lambda **given: found.append(given))
-    monkeypatch.setattr("prefect.context.FlowRunContext.get", object)
+    monkeypatch.setattr("prefect.artifacts.create_markdown_artifact", lambda **given: found.append(given))
+    monkeypatch.setattr(artifact, "in_flow_run", lambda: True)
     return found
 
 
@@ -95,7 +95,7 @@ def test_a_failure_is_what_is_raised_though_prefect_does_not_answer(
     def dies(**_: str) -> None:
         raise ConnectionError("Prefect is gone")
 
-    monkeypatch.setattr(artifact, "create_markdown_artifact", dies)
+    monkeypatch.setattr("prefect.artifacts.create_markdown_artifact", dies)
     with faulty(fails(401)) as server:
         parts = (endpoint("e", server), labeler("a", "e"), others("e"))
         with pytest.raises(ServiceError):

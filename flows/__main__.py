@@ -1,0 +1,58 @@
+"""Where `odds` starts: first what ends it, then the command line, which takes a second to load."""
+
+from __future__ import annotations
+
+import sys
+
+from flows import stopping
+
+
+def main() -> None:
+    """Run the command line.
+
+    A mistake of the person ends in one line and exit status 2, a failure in one line and exit status 1; Ctrl-C and
+    SIGTERM in one line and 130 and 143.
+    """
+    stopping.install()
+    try:
+        from flows.cli import app
+
+        app()
+    except BaseException as error:
+        _end(error)
+    finally:
+        stopping.leave()
+
+
+def _end(error: BaseException) -> None:
+    """End with the line that says the error, whatever a library made of an interruption."""
+    if (number := stopping.stopped_by()) is not None:
+        _show(error)
+        stopping.leave()
+        sys.exit(128 + number)
+    if isinstance(error, SystemExit):
+        raise error
+    # Not before: the start must not wait for it.
+    from warehouse.errors import OddsError
+
+    _show(error)
+    if isinstance(error, OddsError):
+        line, status = str(error), error.exit_status
+    elif isinstance(error, KeyboardInterrupt):
+        line, status = stopping.LINE, 130
+    else:  # the last line of defence: a person never meets a traceback unasked
+        line, status = f"unexpected {type(error).__name__}: {error}; --verbose shows where", 1
+    print("odds: " + " ".join(line.split()), file=sys.stderr)
+    sys.exit(status)
+
+
+def _show(error: BaseException) -> None:
+    console = sys.modules.get("flows.console")
+    if console is not None and console.Chosen.verbose:
+        import traceback
+
+        traceback.print_exception(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""What Prefect adds to a stage: a flow with a time limit, its outcome in the log and as an artifact, another try."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+from prefect import Flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+
+from flows.artifact import ending
+from flows.outcome import Outcome
+from flows.settings import CONFIG_VARIABLE
+from flows.stage import API_URL, Stage, is_deployed
+from warehouse.errors import InputError, OddsError, ServiceError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ATTEMPTS = 3
+SECONDS_BETWEEN_ATTEMPTS = 60.0
+PREFECT_PATIENCE_S = 10.0
+PARAMETERS = {
+    "config": "The settings file on the worker's machine, as an absolute path; without it, the one in ODDS_CONFIG.",
+    "max_cost": "Stop before the run costs more than this, in the currency of the prices. Empty: no limit.",
+    "batch": "Ask through the endpoints' batch interface: cheaper, and done within a day.",
+    "file": "A file of propositions to score; without it, the test split of the newest dataset.",
+    "output": "Where the scores of the file go: .jsonl, .csv or .parquet.",
+    "with_cannot_judge": "Also count the sliders of those who ticked 'cannot judge'.",
+    "with_rejected": "Also count rejected judgments.",
+    "with_repeats": "Count every judgment of an annotator on a proposition, not only the first.",
+    "full": "Compute the whole consensus again, not only what changed.",
+    "grace_hours": "How many hours unneeded files stay for those who are still reading them.",
+    "dry_run": "Only say what would be done.",
+}
+"""What Prefect's page shows beside the parameters of a run."""
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def flow_of(stage: Stage[P, R]) -> Flow[P, R]:
+    """The flow of a stage. Its run fails after the stage's hours."""
+
+    @wraps(stage.fn)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        _check_settings_are_named(kwargs.get("config"))
+        try:
+            done = _tried(stage, lambda: stage.fn(*args, **kwargs))
+        except OddsError as error:
+            get_run_logger().error("%s: %s", stage.name, " ".join(str(error).split()))
+            if not stage.asks:
+                with suppress(Exception):  # what the run fails with matters more
+                    _leave(stage.name, [Outcome(stage=stage.name, counts={})], error)
+            raise
+        outcomes = [each for each in (done if isinstance(done, list) else [done]) if isinstance(each, Outcome)]
+        if outcomes == [done]:
+            get_run_logger().info(outcomes[0].line())
+        if not stage.asks:
+            _leave(stage.name, outcomes, None)
+        return done
+
+    flow: Flow[P, R] = Flow(run, name=stage.name, timeout_seconds=stage.hours * 3600)
+    for name, parameter in flow.parameters.properties.items():
+        parameter["description"] = PARAMETERS[name]
+    return flow
+
+
+def _check_settings_are_named(config: Any) -> None:
+    """Raises `InputError` where a worker would take the settings of whatever folder it happens to run in."""
+    if is_deployed() and not Path(str(config or os.environ.get(CONFIG_VARIABLE, ""))).is_absolute():
+        raise InputError(
+            f"no settings file: set {CONFIG_VARIABLE} where the worker starts, or the parameter config of the run, to "
+            "the absolute path of odds.toml"
+        )
+
+
+def _tried(stage: Stage[P, R], run: Callable[[], R]) -> R:
+    """What a stage gives; on a worker, where nobody would run it again, a service that fails is given time."""
+    if stage.asks or not is_deployed():
+        return run()
+
+    def tell(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        get_run_logger().warning("%s; trying again in %.0f s", error, SECONDS_BETWEEN_ATTEMPTS)
+
+    return Retrying(
+        retry=retry_if_exception_type(ServiceError),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_fixed(SECONDS_BETWEEN_ATTEMPTS),
+        before_sleep=tell,
+        reraise=True,
+    )(run)
+
+
+def _leave(name: str, outcomes: list[Outcome], error: BaseException | None) -> None:
+    said = ending(outcomes[0], error) if len(outcomes) == 1 else "done"
+    lines = [f"- {outcome.line()}" for outcome in outcomes if outcome.counts]
+    text = "\n".join([f"## {name}: {said}", "", *lines]).replace("|", "&#124;") + "\n"
+    create_markdown_artifact(key=f"odds-{name}", markdown=text, description=said)
+
+
+@contextmanager
+def reached() -> Iterator[None]:
+    """While it lasts, a Prefect server that cannot be reached is said in one line."""
+    address = os.environ.get(API_URL, "")
+    _past_the_proxy()
+    _check_it_answers(address)
+    try:
+        yield
+    except (httpx.HTTPError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "Failed to reach API" not in str(error):
+            raise
+        raise ServiceError(
+            f"The Prefect server at {_shown(address)} does not answer any more ({_reason(error)}): what was done until "
+            "now is kept; check the server, then run the command again"
+        ) from error
+
+
+def _past_the_proxy() -> None:
+    """Loopback is never reached through a proxy."""
+    for name in ("NO_PROXY", "no_proxy"):
+        listed = [each.strip() for each in os.environ.get(name, "").split(",") if each.strip()]
+        if "*" not in listed:
+            os.environ[name] = ",".join([*listed, *(each for each in LOOPBACK if each not in listed)])
+
+
+def _check_it_answers(address: str) -> None:
+    """Raises `ServiceError` where nobody answers at the address of the Prefect server."""
+    if not address:
+        return
+    try:
+        answer = httpx.get(f"{address.rstrip('/')}/health", timeout=PREFECT_PATIENCE_S)
+        if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR and answer.status_code != httpx.codes.NOT_FOUND:
+            return
+        reason = f"HTTP status {answer.status_code}"
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        reason = _reason(error)
+    raise ServiceError(
+        f"The Prefect server at {_shown(address)} does not answer ({reason}): start it (prefect server start), correct "
+        f"{API_URL}, or unset it to run without Prefect"
+    )
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _shown(address: str) -> str:
+    """The address without what may be a password."""
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
