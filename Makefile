@@ -5,6 +5,7 @@ STUDIO := .venv-label-studio
 PEER := .venv-distilabel
 BIN := $(VENV)/bin
 SELECT ?= -m 'not slow'
+WORKERS ?= 2
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 export PIP_NO_WARN_SCRIPT_LOCATION := 1
 
@@ -20,7 +21,7 @@ demo: setup  ## run the main job on embedded defaults: no account, no key, no GP
 	@$(BIN)/odds demo
 
 test: setup lint types  ## lint, types, the import contract and the tests; SELECT= takes the slow ones too
-	@$(BIN)/pytest $(SELECT)
+	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup $(SELECT)
 
 lint: $(VENV)/.ready  ## ruff and the import contract
 	@$(BIN)/ruff check .
