@@ -21,9 +21,11 @@ OBJECTS = {PREMISE: "Text", HYPOTHESIS: "Text"}
 INSTRUCTION = """
 Take the <b>premise</b> as true. Then say how likely the <b>hypothesis</b> is, given the premise.<br><br>
 Use the whole scale and as fine a value as you can: 0% is impossible, 50% an even chance, 100% certain; 2% and 0.2%
-are different answers. With the slider in focus the arrow keys move it by 0.1 and Page Up and Page Down by 10.<br><br>
-There is no right answer to find out: your own estimate is asked for. Use what everybody knows about the world, but
-look nothing up. Tick <b>I cannot judge this</b> where a text makes no sense, not where you are merely unsure.
+are different answers. Click or drag the slider. Or reach it with Tab: the arrow keys then move it by 0.1, Page Up and
+Page Down by 10.<br><br>
+There is no right answer; give your own estimate. Use what everybody knows about the world, but look nothing up. Tick
+<b>I cannot judge this</b> (key n) where a text makes no sense, not where you are merely unsure.<br><br>
+Ctrl+Enter submits, except while you type a comment or have reached the slider with Tab: there, Tab leads to Submit.
 """.strip()
 
 

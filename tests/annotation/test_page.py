@@ -64,20 +64,27 @@ def project(studio: Studio, page: Page) -> int:
     ]
     push(studio, made, texts)
     page.set_viewport_size({"width": 1280, "height": 800})
-    page.goto(f"/projects/{made}/data?labeling=1")
-    page.wait_for_selector(SLIDER)
-    instructions = page.get_by_text("There is no right answer to find out")
+    open_stream(page, made)
+    instructions = page.get_by_text("There is no right answer")
     instructions.wait_for()
     page.keyboard.press("Escape")
     instructions.wait_for(state="hidden")
     return made
 
 
+def open_stream(page: Page, project: int) -> None:
+    """The way that annotators are told: the project's page, then its button, which follows the sampling."""
+    page.goto(f"/projects/{project}/data")
+    page.get_by_role("button", name="Label All Tasks").click()
+    page.wait_for_selector(SLIDER)
+
+
+def is_answer(response: Response) -> bool:
+    return "/annotations" in response.url and response.request.method == "POST"
+
+
 def submit(page: Page) -> list[dict[str, Any]]:
     """Press Submit, and give the result that the page sends."""
-
-    def is_answer(response: Response) -> bool:
-        return "/annotations" in response.url and response.request.method == "POST"
 
     with page.expect_response(is_answer) as answer:
         page.get_by_role("button", name="Submit current annotation").click()
@@ -139,13 +146,106 @@ def test_the_keyboard_moves_the_value_and_submitting_stores_it(page: Page, proje
     assert judgment.lead_time_s is not None
 
 
-def test_the_mouse_reaches_the_value_under_the_tick(page: Page, project: int) -> None:
+def value_at(page: Page, x: int) -> str:
+    """What the readout says after a click on the slider at this pixel."""
     box = page.locator(SLIDER).bounding_box()
     assert box is not None
-    for share in (0.0, 0.3, 1.0):
-        # The centre of the thumb, 26 px wide, runs from 13 px to 13 px before the end.
-        page.mouse.click(box["x"] + 13 + share * (box["width"] - 26), box["y"] + box["height"] / 2)
-        assert float(page.locator(READOUT).inner_text()) == pytest.approx(100 * share, abs=0.2)
+    page.mouse.click(x, box["y"] + box["height"] / 2)
+    return page.locator(READOUT).inner_text()
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_every_click_sets_the_value_that_is_under_it(page: Page, project: int, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    box = page.locator(SLIDER).bounding_box()
+    assert box is not None
+    # The centre of the thumb, 26 px wide, runs from 13 px to 13 px before the end.
+    start, length = box["x"] + 13, box["width"] - 26
+    middle = round(start + length / 2)
+    for x in (middle - 9, middle - 1, middle, middle + 1, middle + 9):
+        assert page.locator(READOUT).inner_text() == ""
+        shown = value_at(page, x)
+        assert shown, f"a click {x - middle} px from the middle of an untouched slider does nothing"
+        assert float(shown) == pytest.approx(100 * (x - start) / length, abs=0.6 * 100 / length + 0.05)
+        page.wait_for_function("document.activeElement === document.body")
+        page.keyboard.press("Control+z")
+    for x in (
+        round(start),
+        round(start + 0.3 * length),
+        round(start + 0.3 * length) + 4,
+        middle,
+        round(start + length),
+    ):
+        assert float(value_at(page, x)) == pytest.approx(100 * (x - start) / length, abs=0.6 * 100 / length + 0.05)
+    value_at(page, middle + 200 * width // 1280)
+    assert value_at(page, middle) == "50"
+
+
+def test_a_drag_moves_the_value(page: Page, project: int) -> None:
+    box = page.locator(SLIDER).bounding_box()
+    assert box is not None
+    value_at(page, round(box["x"] + 300))
+    page.mouse.down()
+    page.mouse.move(box["x"] + 400, box["y"] + 20)
+    page.mouse.move(box["x"] + box["width"] + 50, box["y"] + 20)
+    page.mouse.up()
+    assert page.locator(READOUT).inner_text() == "100"
+
+
+def test_the_shortcuts_work_after_a_click_on_the_slider(page: Page, project: int, studio: Studio) -> None:
+    value_at(page, 500)
+    page.wait_for_function("document.activeElement === document.body")
+    page.keyboard.press("n")
+    page.wait_for_selector(f"{CANNOT_JUDGE}:checked")
+    page.keyboard.press("n")
+    with page.expect_response(is_answer) as answer:
+        page.keyboard.press("Control+Enter")
+    assert answer.value.ok
+    page.check(CANNOT_JUDGE)
+    with page.expect_response(is_answer) as answer:
+        page.keyboard.press("Control+Enter")
+    assert answer.value.ok
+    assert studio.counts(project).annotations == 2
+
+
+def shown_texts(page: Page, project: int, studio: Studio, premise: str, hypothesis: str) -> None:
+    """Push a proposition of these texts and open it."""
+    made = ensure_project(studio, f"page {uuid4().hex[:12]}", overlap=2)
+    studio.update_project(made, {"show_instruction": False})
+    one = PropositionText(proposition_id=proposition_id(premise, hypothesis), premise=premise, hypothesis=hypothesis)
+    push(studio, made, [one])
+    open_stream(page, made)
+
+
+def test_texts_of_other_scripts_and_lengths_fit(page: Page, project: int, studio: Studio) -> None:
+    arabic = "كانت امرأة تنتظر الحافلة تحت المطر."
+    premise = f"{'word ' * 1400}\n\n{arabic}\n{'x' * 400}"
+    shown_texts(page, project, studio, premise, arabic)
+    directions = page.locator(".odds-text .lsf-richtext__line").evaluate_all(
+        """lines => lines.map(line => {
+            const range = document.createRange();
+            range.selectNodeContents(line);
+            const text = [...range.getClientRects()].at(-1), box = line.getBoundingClientRect();
+            return text === undefined ? "" : box.right - text.right < text.left - box.left ? "right" : "left";
+        })"""
+    )
+    assert directions == ["left", "", "right", "left", "right"]
+    for width in (1280, 400):
+        page.set_viewport_size({"width": width, "height": 800})
+        text = page.locator(".odds-premise .lsf-richtext__container")
+        assert text.evaluate("element => element.scrollWidth <= element.clientWidth"), "unbroken text is cut off"
+        box = page.get_by_role("button", name="Submit current annotation").bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert box["y"] + box["height"] <= 800
+        page.screenshot(path=SCREENSHOTS / f"annotation_long_{width}.png")
+    text.evaluate("element => element.scrollTo(0, 0)")
+    page.locator(SLIDER).focus()
+    # The scrolled text stands right before the slider in the order of the Tab key.
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("PageDown")
+    page.wait_for_function("document.querySelector('.odds-premise .lsf-richtext__container').scrollTop > 100")
 
 
 def test_an_untouched_slider_cannot_be_submitted(page: Page, project: int, studio: Studio) -> None:
