@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.__main__ import main as main  # noqa: PLC0414 - scripts of earlier installations start here
-from flows.cli_data import attach, export, importing, snapshots, sql, studio, tables, trace
+from flows.cli_data import attach, export, snapshots, sql, studio, tables, trace
+from flows.cli_import import importing
 from flows.console import Chosen, out, quiet_prefect, say, settings
 from flows.settings import CONFIG_NAME
 from warehouse.errors import InputError

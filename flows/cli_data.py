@@ -1,4 +1,4 @@
-"""The commands that are no flows: bringing files in, asking the warehouse, and the embedded Label Studio."""
+"""The commands that are no flows: asking the warehouse, and the embedded Label Studio."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from flows.console import out, say, settings
-from warehouse.records import AnnotatorKind
 
-importing = typer.Typer(no_args_is_help=True, help="Bring in premises, propositions or judgments from a file.")
 studio = typer.Typer(no_args_is_help=True, help="Start and stop the embedded Label Studio.")
 
 
@@ -113,58 +111,6 @@ def snapshots(
     from flows.maintain import snapshots_table
 
     out.print(snapshots_table(settings(), limit))
-
-
-@importing.command("premises")
-def import_premises(file: Annotated[Path, typer.Argument(help="JSONL, CSV or parquet with a column `text`.")]) -> None:
-    """Import premises."""
-    from flows.imports import import_premises as run
-
-    say(run(settings(), file).line())
-
-
-@importing.command("propositions")
-def import_propositions(
-    file: Annotated[Path, typer.Argument(help="JSONL, CSV or parquet with columns `premise` and `hypothesis`.")],
-) -> None:
-    """Import propositions, with their premises."""
-    from flows.imports import import_propositions as run
-
-    say(run(settings(), file).line())
-
-
-@importing.command("judgments")
-def import_judgments(
-    file: Annotated[Path, typer.Argument(help="JSONL, CSV or parquet, a row a judgment.")],
-    source: Annotated[
-        str | None, typer.Option(help="A name for where they come from; the file's name if not given.")
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--column", help="FIELD=COLUMN where the file's column has another name; FIELD= where it has none."
-        ),
-    ] = None,
-    scale: Annotated[str, typer.Option(help="The ends of the rating's scale, LOW:HIGH.")] = "0:100",
-    annotators: Annotated[
-        AnnotatorKind, typer.Option(help="What the annotators are; simulated ones are marked everywhere.")
-    ] = "imported",
-) -> None:
-    """Import judgments, with their premises, propositions and annotators."""
-    from flows.imports import import_judgments as run
-
-    outcome = run(settings(), file, source=source, columns=column or [], scale=scale, annotators=annotators)
-    say(outcome.line())
-
-
-@importing.command("groups")
-def import_groups(
-    file: Annotated[Path, typer.Argument(help="JSONL, CSV or parquet with columns `annotator` and `group`.")],
-) -> None:
-    """Put annotators into groups, such as teams, which agreement is measured for."""
-    from flows.imports import import_groups as run
-
-    say(run(settings(), file).line())
 
 
 @studio.command("start")

@@ -14,8 +14,8 @@ import pytest
 from tests.fixtures.store import made_annotator
 from warehouse import Warehouse, records
 from warehouse.errors import InputError
-from warehouse.files.columns import parse_time
 from warehouse.files.imports import JudgmentMapping, read_judgments
+from warehouse.files.times import parse_time
 from warehouse.store import Merged, merge, merge_all
 
 HEADER = ["premise", "hypothesis", "annotator", "rating", "cannot_judge", "status"]
@@ -82,7 +82,7 @@ def test_an_annotator_has_one_group(tmp_path: Path) -> None:
     batch = read_judgments(write_file(tmp_path / "file.csv", rows, header))
     groups = {row["source_id"]: row["annotator_group"] for row in batch.annotators.to_pylist()}
     assert groups == {"ann": "north", "ben": "south", "cem": None}
-    with pytest.raises(InputError, match=r"row 6, column 'group': 'ben' is in 'south' above"):
+    with pytest.raises(InputError, match=r"line 7, column 'group': 'ben' is in 'south' above"):
         read_judgments(write_file(tmp_path / "file.csv", [*rows, ["A", "C", "ben", "6", "north"]], header))
 
 
@@ -131,7 +131,7 @@ def test_a_row_that_says_nothing_is_dropped_and_counted(tmp_path: Path) -> None:
     batch = read_judgments(write_file(tmp_path / "file.csv", rows))
     assert batch.judgments.num_rows == 6
     assert batch.judgments["raw_probability"].to_pylist()[-1] is None
-    assert [(drop.reason, drop.detail) for drop in batch.drops] == [("no rating", "file.csv, row 6")]
+    assert [(drop.reason, drop.detail) for drop in batch.drops] == [("no rating", "file.csv, line 7")]
 
 
 def test_texts_that_differ_in_white_space_are_one_proposition(tmp_path: Path) -> None:
@@ -149,14 +149,16 @@ def row_with(**changes: str) -> list[str]:
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
-        ({"rating": "100.5"}, ["3", "'rating'", "100.5", "from 0 to 100"]),
-        ({"rating": "-1"}, ["3", "'rating'", "-1"]),
-        ({"rating": "many"}, ["3", "'rating'", "'many'", "not a number"]),
-        ({"rating": "nan"}, ["3", "'rating'", "not a number"]),
-        ({"premise": "  "}, ["3", "'premise'", "empty"]),
-        ({"hypothesis": ""}, ["3", "'hypothesis'", "empty"]),
-        ({"annotator": ""}, ["3", "'annotator'", "empty"]),
-        ({"cannot_judge": "maybe"}, ["3", "'cannot_judge'", "'maybe'"]),
+        ({"rating": "100.5"}, ["", "'rating'", "100.5", "from 0 to 100"]),
+        ({"rating": "-1"}, ["", "'rating'", "-1"]),
+        ({"rating": "many"}, ["", "'rating'", "'many'", "not a number"]),
+        ({"rating": "inf"}, ["", "'rating'", "not a number"]),
+        ({"rating": "1_0"}, ["", "'rating'", "not a number"]),
+        ({"rating": "9" * 5000}, ["", "'rating'", "999...", "out of the scale"]),
+        ({"premise": "  "}, ["", "'premise'", "empty"]),
+        ({"hypothesis": ""}, ["", "'hypothesis'", "empty"]),
+        ({"annotator": ""}, ["", "'annotator'", "empty"]),
+        ({"cannot_judge": "maybe"}, ["", "'cannot_judge'", "'maybe'"]),
     ],
 )
 def test_a_bad_value_is_one_line_with_its_place(
@@ -167,7 +169,9 @@ def test_a_bad_value_is_one_line_with_its_place(
         read_judgments(path)
     message = str(caught.value)
     assert "\n" not in message
+    parts[0] = {"csv": "line 4", "jsonl": "line 3", "parquet": "row 3"}[extension]
     assert all(part in message for part in [str(path), *parts])
+    assert len(message) < 400
 
 
 @pytest.mark.parametrize("extension", ["csv", "jsonl", "parquet"])
@@ -186,7 +190,7 @@ def test_an_optional_column_that_is_not_there_is_left_out(tmp_path: Path) -> Non
 
 def test_a_repeated_source_id_is_refused(tmp_path: Path) -> None:
     path = write_file(tmp_path / "file.csv", GOOD)
-    with pytest.raises(InputError, match=r"row 2, column 'annotator': 'ann' stands there twice"):
+    with pytest.raises(InputError, match=r"line 3, column 'annotator': 'ann' appears twice"):
         read_judgments(path, JudgmentMapping(source_id="annotator"))
 
 
@@ -195,18 +199,23 @@ def test_a_repeated_source_id_is_refused(tmp_path: Path) -> None:
     [
         ("none.csv", None, "no such file"),
         ("file.xlsx", "x", "extension"),
-        ("file.csv", "", "no column 'premise'"),
+        ("file.csv", "", "is empty"),
+        ("file.csv", "\n \n", "no rows"),
         ("file.csv", ",".join(HEADER) + "\n", "no rows"),
-        ("file.csv", ",".join(HEADER) + "\na,b\n", "Expected 6 columns"),
+        ("file.csv", ",".join(HEADER) + "\na,b\n", "line 2: it has 2 values and the header 6"),
         ("file.parquet", "x", "parquet"),
-        ("file.jsonl", "", "no rows"),
+        ("file.jsonl", "\n", "no rows"),
         (
             "file.jsonl",
             json.dumps(dict(zip(HEADER, GOOD[0], strict=True))) + '\n\n{"premise": \n',
             "line 3: broken JSON",
         ),
         ("file.jsonl", "[1]\n", "line 1: every line must be a JSON object"),
-        ("file.jsonl", '{"premise": {"a": 1}, "hypothesis": "h", "annotator": "a", "rating": 1}\n', "not dict"),
+        (
+            "file.jsonl",
+            '{"premise": {"a": 1}, "hypothesis": "h", "annotator": "a", "rating": 1}\n',
+            "it holds an object",
+        ),
     ],
 )
 def test_a_bad_file_is_one_line(tmp_path: Path, name: str, content: str | None, part: str) -> None:
@@ -219,14 +228,6 @@ def test_a_bad_file_is_one_line(tmp_path: Path, name: str, content: str | None, 
     assert str(path) in message
     assert part in message
     assert "\n" not in message
-
-
-def test_other_encodings_are_refused(tmp_path: Path) -> None:
-    for extension in ("csv", "jsonl"):
-        path = write_file(tmp_path / f"file.{extension}", GOOD)
-        path.write_bytes(path.read_bytes().replace(b"Ein Hund", b"Ein H\xfcnd"))
-        with pytest.raises(InputError, match=str(path)):
-            read_judgments(path)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +250,7 @@ def test_times_are_read_with_their_zone(text: str, expected: datetime | None) ->
 
 def test_a_bad_date_says_where(tmp_path: Path) -> None:
     path = write_file(tmp_path / "file.csv", [["p", "h", "a", "1", "soon"]], [*HEADER[:4], "submitted_at"])
-    with pytest.raises(InputError, match=r"row 1, column 'submitted_at': 'soon' is not a date"):
+    with pytest.raises(InputError, match=r"line 2, column 'submitted_at': 'soon' is not a date"):
         read_judgments(path)
 
 

@@ -2,38 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from warehouse.connect import Warehouse
-from warehouse.files.formats import read_columns
+from warehouse.files.header import Wanted, named
+from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
 from warehouse.records import Annotator
-from warehouse.store import read
+from warehouse.store import read as read_rows
+
+GROUP_FIELDS = {
+    "annotator": Wanted(("annotator",), True, "id"),
+    "group": Wanted(("group",), True, "id"),
+    "source": Wanted(("source",), kind="id"),
+}
+
+
+def group_columns(path: Path, columns: Mapping[str, str | None], reading: Reading = AS_FOUND) -> TextColumns:
+    """The columns of a file that puts annotators into groups. Raises `InputError` as `read_columns` does."""
+    return read_columns(path, named(GROUP_FIELDS, columns), reading)
 
 
 def read_groups(warehouse: Warehouse, path: Path) -> list[Annotator]:
-    """The annotators of a file with the groups that it gives them: columns annotator, group and, if wanted, source.
+    """The annotators of a file with the groups that it gives them: columns annotator, group and, if wanted, source."""
+    return groups_of(warehouse, group_columns(path, {}))
+
+
+def groups_of(warehouse: Warehouse, read: TextColumns) -> list[Annotator]:
+    """The annotators of a file with the groups that it gives them.
 
     An annotator is named by its id at its source (such as an e-mail address) or by its name.
 
     Raises:
         InputError: with the row, for an annotator that is not in the warehouse or a name that several have.
     """
-    columns = read_columns(path, ["annotator", "group"], ["source"])
     known: dict[str, list[Annotator]] = {}
-    for each in read(warehouse, Annotator):
+    for each in read_rows(warehouse, Annotator):
         for name in {each.source_id, each.name} - {None}:
             known.setdefault(str(name), []).append(each)
-    sources = columns.columns.get("source")
+    sources = read.columns.get("source")
     found = []
-    for index in range(len(columns)):
-        name, group = (columns.columns[column][index].as_py() for column in ("annotator", "group"))
+    for index in range(len(read)):
+        name, group = (read.columns[field][index].as_py() for field in ("annotator", "group"))
         source = sources[index].as_py() if sources is not None else None
         if name is None or group is None:
-            raise columns.error(index, "annotator" if name is None else "group", "it is empty: fill it in")
+            raise read.error(index, "annotator" if name is None else "group", "it is empty: fill it in")
         matching = [each for each in known.get(name, []) if source in (None, each.source)]
         if not matching:
-            raise columns.error(index, "annotator", f"{name!r} has judged nothing yet: import or pull judgments first")
+            raise read.error(index, "annotator", f"{name!r} has judged nothing yet: import or pull judgments first")
         if len(matching) > 1:
-            raise columns.error(index, "annotator", f"{name!r} is known from several sources: add a column source")
+            raise read.error(index, "annotator", f"{name!r} is known from several sources: add a column source")
         found.append(matching[0].model_copy(update={"annotator_group": group}))
     return found

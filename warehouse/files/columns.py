@@ -1,25 +1,27 @@
-"""Columns of text as numbers, truth values and times; the first that is none is an `InputError` with its place."""
+"""Columns of text as numbers and truth values; the first value that is neither is an `InputError` with its place."""
 
 from __future__ import annotations
 
-import warnings
+import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from dateutil import parser as date_parser
 
-from warehouse.files.formats import TextColumns
+from warehouse.files.cells import shown
+from warehouse.files.reading import DecimalMark, TextColumns
 
-TRUE, FALSE = ("true", "t", "yes", "1", "1.0"), ("false", "f", "no", "0", "0.0")
+# With the words that spreadsheets write in German, French, Italian and Spanish.
+TRUE = ("true", "t", "yes", "y", "1", "1.0", "on", "wahr", "vrai", "vero", "verdadero")
+FALSE = ("false", "f", "no", "n", "0", "0.0", "off", "falsch", "faux", "falso")
 
-# Hours from UTC of the zone names that American sources write; dateutil knows UTC and GMT itself.
-ZONE_HOURS = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
-ZONE_HOURS |= {"AKST": -9, "AKDT": -8, "HST": -10}
-ZONE_SECONDS = {name: hours * 3600 for name, hours in ZONE_HOURS.items()}
+NUMBERS: dict[DecimalMark, re.Pattern[str]] = {
+    "point": re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+|(?=\.\d))(\.\d*)?([eE][+-]?\d+)?", re.ASCII),
+    "comma": re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+|(?=,\d))(,\d*)?([eE][+-]?\d+)?", re.ASCII),
+}
+GROUPS: dict[DecimalMark, str] = {"point": ",", "comma": "."}
 
 
 @dataclass(frozen=True)
@@ -30,89 +32,108 @@ class Distinct:
     codes: np.ndarray[Any, np.dtype[np.int64]]
 
 
-def distinct(read: TextColumns, column: str) -> Distinct:
-    """The distinct values of a column that must not be empty."""
-    values = read.columns[column]
+def distinct(read: TextColumns, field: str) -> Distinct:
+    """The distinct values of a field that must not be missing."""
+    values = read.columns[field]
     empty = read.first(pc.is_null(values))
     if empty is not None:
-        raise read.error(empty, column, "it is empty: fill it in, or take the row out")
+        raise read.error(empty, field, "it is empty, or a word for it such as NA: fill it in, or take the row out")
     encoded = values.dictionary_encode()
     return Distinct(encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64))
 
 
-def numbers(read: TextColumns, column: str, scale: tuple[float, float]) -> pa.Array:
-    """The numbers of a column as floats; null where it is empty."""
-    encoded = read.columns[column].dictionary_encode()
-    parsed = np.array([_number(text) for text in encoded.dictionary.to_pylist()], dtype=np.float64)
-    values = pa.array(parsed).take(encoded.indices)
+def numbers(read: TextColumns, field: str, scale: tuple[float, float]) -> pa.Array:
+    """The numbers of a field as floats; null where it is missing. All of them have one mark before their decimals."""
+    column = read.columns[field]
+    encoded = column.dictionary_encode()
+    values = _plain(encoded.dictionary)
+    if values is None:
+        values = _marked(read, field, encoded.dictionary.to_pylist(), scale)
+    values = values.take(encoded.indices)
     low, high = scale
     broken = read.first(pc.is_nan(values))
     if broken is not None:
-        raise read.error(broken, column, f"{read.columns[column][broken].as_py()!r} is not a number")
+        text = column[broken].as_py()
+        hint = (
+            f": name a place in it, such as --column {field}=COLUMN:/0/key" if text[0] in "[{" and len(text) > 2 else ""
+        )
+        raise read.error(broken, field, f"{shown(text)} is not a number{hint}")
     outside = read.first(pc.or_(pc.less(values, low), pc.greater(values, high)))
     if outside is not None:
-        value = read.columns[column][outside].as_py()
-        raise read.error(outside, column, f"{value} is out of the scale from {low:g} to {high:g}")
+        text = column[outside].as_py()
+        told = text if len(text) < 20 else shown(text)
+        raise read.error(outside, field, f"{told} is out of the scale from {low:g} to {high:g}")
     return values
 
 
-def _number(text: str) -> float:
+def _plain(texts: pa.Array) -> pa.Array | None:
+    """The numbers, where all are written plainly: without a percent sign and with a point before decimals."""
     try:
-        return float(text)
-    except ValueError:
+        values = texts.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    return values if pc.all(pc.is_finite(values)).as_py() in (True, None) else None
+
+
+def _marked(read: TextColumns, field: str, texts: list[str], scale: tuple[float, float]) -> pa.Array:
+    bare = [text.removesuffix("%").rstrip() for text in texts]
+    mark = read.reading.decimal or _mark(read, field, texts, bare)
+    values = np.array([_number(text, mark) for text in bare])
+    percent = np.array([text.endswith("%") for text in texts])
+    if percent.any():
+        low, high = scale
+        if low != 0 or high not in (1.0, 100.0):
+            index = read.first(pc.ends_with(read.columns[field], "%"))
+            assert index is not None
+            raise read.error(index, field, "a percent sign fits only the scales 0:100 and 0:1")
+        values[percent] *= high / 100
+        read.said.append(f"percent signs in {read.labels[field]!r}")
+    return pa.array(values)
+
+
+def _mark(read: TextColumns, field: str, texts: list[str], bare: list[str]) -> DecimalMark:
+    """The mark before decimals that fits most values. Raises `InputError` where point and comma fit all alike."""
+    with_comma = [index for index, text in enumerate(bare) if "," in text]
+    if not with_comma:
+        return "point"
+    fits = {mark: sum(bool(number.fullmatch(text)) for text in bare) for mark, number in NUMBERS.items()}
+    if fits["point"] == fits["comma"] == len(bare):
+        text = texts[with_comma[0]]
+        row = read.first(pc.equal(read.columns[field], text))
+        assert row is not None
+        raise read.error(
+            row,
+            field,
+            f"{shown(text)} may have a decimal comma, or one between thousands: give --decimal comma or point",
+        )
+    if fits["comma"] < fits["point"]:
+        return "point"
+    read.said.append(f"decimal comma in {read.labels[field]!r}")
+    return "comma"
+
+
+def _number(text: str, mark: DecimalMark) -> float:
+    """The number, not NaN only where the text is one."""
+    if not NUMBERS[mark].fullmatch(text):
         return float("nan")
+    return float(text.replace(GROUPS[mark], "").replace(",", "."))
 
 
-def booleans(read: TextColumns, column: str) -> pa.Array:
-    """A column of true and false, yes and no, 1 and 0; empty is false."""
-    values = pc.utf8_lower(pc.fill_null(read.columns[column], "false"))
+def booleans(read: TextColumns, field: str) -> pa.Array:
+    """A field of true and false, yes and no, 1 and 0; missing is false."""
+    values = pc.utf8_lower(pc.fill_null(read.columns[field], "false"))
     unknown = read.first(pc.invert(pc.is_in(values, pa.array(TRUE + FALSE))))
     if unknown is not None:
-        raise read.error(unknown, column, f"{values[unknown].as_py()!r} is neither true nor false")
+        text = read.columns[field][unknown].as_py()
+        raise read.error(unknown, field, f"{shown(text)} is neither true nor false")
     return pc.is_in(values, pa.array(TRUE))
 
 
-def times(read: TextColumns, column: str) -> pa.Array:
-    """A column of dates and times in UTC; null where it is empty."""
-    encoded = read.columns[column].dictionary_encode()
-    parsed = [parse_time(text) for text in encoded.dictionary.to_pylist()]
-    values = pa.array(parsed, pa.timestamp("us", "UTC")).take(encoded.indices)
-    broken = read.first(pc.and_(pc.is_null(values), pc.is_valid(read.columns[column])))
-    if broken is not None:
-        shown = read.columns[column][broken].as_py()
-        raise read.error(broken, column, f"{shown!r} is not a date: write it like 2018-12-19T16:10:21Z")
-    return values
+def texts(read: TextColumns, field: str) -> pa.Array:
+    """A field as it is."""
+    return read.columns[field]
 
 
-def parse_time(text: str) -> datetime | None:
-    """A date and time in UTC, from ISO 8601 or what dateutil reads; without a zone it is UTC. None if it is neither."""
-    try:
-        return _utc(datetime.fromisoformat(text))
-    except ValueError:
-        pass
-    try:
-        with warnings.catch_warnings():
-            # An unknown zone only warns, and would shift the time without a word.
-            warnings.simplefilter("error")
-            # A text that leaves out the day or the year takes it from the default: then the two differ.
-            first, second = (
-                date_parser.parse(text, tzinfos=ZONE_SECONDS, default=default)
-                for default in (datetime(2000, 1, 1), datetime(2001, 2, 2))  # noqa: DTZ001
-            )
-    except (ValueError, OverflowError, Warning):
-        return None
-    return _utc(first) if first == second else None
-
-
-def _utc(time: datetime) -> datetime:
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-
-
-def texts(read: TextColumns, column: str) -> pa.Array:
-    """A column as it is."""
-    return read.columns[column]
-
-
-def seconds(read: TextColumns, column: str) -> pa.Array:
-    """A column of durations in seconds; null where it is empty."""
-    return numbers(read, column, (0.0, float("inf")))
+def seconds(read: TextColumns, field: str) -> pa.Array:
+    """A field of durations in seconds; null where it is missing."""
+    return numbers(read, field, (0.0, float("inf")))

@@ -5,68 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from warehouse import records
 from warehouse.errors import InputError
-from warehouse.files.columns import Distinct, booleans, distinct, numbers, seconds, texts, times
-from warehouse.files.formats import TextColumns, read_columns
+from warehouse.files.columns import Distinct, booleans, distinct, numbers, seconds, texts
+from warehouse.files.judgment_columns import JudgmentMapping, judgment_columns
+from warehouse.files.reading import AS_FOUND, Reading, TextColumns
 from warehouse.files.texts import DEFAULT_SHARES, PropositionBatch, SplitShares
-from warehouse.records import Annotator, AnnotatorKind, Drop, Judgment, Premise, Proposition
+from warehouse.files.times import times
+from warehouse.records import Annotator, Drop, Judgment, Premise, Proposition
 from warehouse.schema import arrow_schema, to_table
-
-REQUIRED = ("premise", "hypothesis", "annotator", "rating")
-
-
-class JudgmentMapping(BaseModel):
-    """Which column of a file holds what. A name given must be there; an optional column left at its default need not.
-
-    premise, hypothesis: the texts. annotator: an id of the annotator in this source. rating: a number on `scale`, empty
-    only where the annotator could not judge (other empty ones are dropped, and counted). cannot_judge: true or false,
-    yes or no, 1 or 0, empty for false. submitted_at: ISO 8601, or as in "Wed Dec 19 16:10:21 PST 2018"; without a zone
-    it is UTC. status: as the source says it, kept in lower case; judgments that are `rejected` do not count. batch: any
-    text. group: the group that the annotator belongs to, the same in all rows that name it. lead_time: seconds.
-    source_id: a unique id of the judgment; without one a judgment is known by its annotator, its proposition and its
-    place among the judgments of that annotator on it, in the order of the file.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    premise: str = "premise"
-    hypothesis: str = "hypothesis"
-    annotator: str = "annotator"
-    rating: str = "rating"
-    scale: tuple[float, float] = (0.0, 100.0)
-    cannot_judge: str | None = "cannot_judge"
-    submitted_at: str | None = "submitted_at"
-    status: str | None = "status"
-    batch: str | None = "batch"
-    group: str | None = "group"
-    lead_time: str | None = "lead_time"
-    source_id: str | None = None
-    annotator_kind: Annotated[AnnotatorKind, Field(description="what the annotators of the file are")] = "imported"
-
-    @model_validator(mode="after")
-    def _scale_has_a_length(self) -> JudgmentMapping:
-        if not self.scale[0] < self.scale[1]:
-            raise ValueError("the scale must be its lowest and its highest rating, such as 0 and 100")
-        return self
 
 
 @dataclass(frozen=True)
 class JudgmentBatch:
-    """Judgments with everything they speak of, as Arrow rows of their records, and what was dropped."""
+    """Judgments with everything they speak of, as Arrow rows of their records, and what was dropped.
+
+    `said` is what was recognised in the file, for a person.
+    """
 
     premises: pa.Table
     propositions: pa.Table
     annotators: pa.Table
     judgments: pa.Table
     drops: list[Drop]
+    said: list[str]
 
 
 def read_judgments(
@@ -75,6 +43,7 @@ def read_judgments(
     source: str | None = None,
     *,
     split_shares: SplitShares = DEFAULT_SHARES,
+    reading: Reading = AS_FOUND,
 ) -> JudgmentBatch:
     """The judgments of a file, with their premises, propositions and annotators.
 
@@ -85,12 +54,11 @@ def read_judgments(
         InputError: one line with the file, the row, the column and what to do, for the first thing that is wrong.
     """
     mapping = mapping or JudgmentMapping()
-    read = _judgment_columns(path, mapping)
+    read = judgment_columns(path, mapping, reading)
     origin = source or path.stem
-    premises, hypotheses = distinct(read, mapping.premise), distinct(read, mapping.hypothesis)
-    annotators = distinct(read, mapping.annotator)
+    premises, hypotheses, annotators = (distinct(read, field) for field in ("premise", "hypothesis", "annotator"))
     propositions, rows = _propositions(premises, hypotheses, origin, split_shares)
-    groups = _groups(read, mapping.group, annotators)
+    groups = _groups(read, annotators)
     annotator_rows = [
         Annotator(
             annotator_id=records.annotator_id(origin, one),
@@ -101,26 +69,17 @@ def read_judgments(
         )
         for one in annotators.values
     ]
-    judgments = _judgment_rows(read, mapping, origin, propositions, annotators)
+    judgments = _judgment_rows(read, mapping.scale, origin, propositions, annotators)
     kept, drops = _without_unanswered(read, judgments)
-    return JudgmentBatch(rows.premises, rows.propositions, to_table(Annotator, annotator_rows), kept, drops)
+    people = to_table(Annotator, annotator_rows)
+    return JudgmentBatch(rows.premises, rows.propositions, people, kept, drops, read.said)
 
 
-def _judgment_columns(path: Path, mapping: JudgmentMapping) -> TextColumns:
-    required = [str(getattr(mapping, name)) for name in REQUIRED]
-    optional: list[str] = []
-    for name in ("cannot_judge", "submitted_at", "status", "batch", "group", "lead_time", "source_id"):
-        column = getattr(mapping, name)
-        if column is not None:
-            (required if name in mapping.model_fields_set else optional).append(column)
-    return read_columns(path, required, optional)
-
-
-def _groups(read: TextColumns, column: str | None, annotators: Distinct) -> dict[str, str]:
+def _groups(read: TextColumns, annotators: Distinct) -> dict[str, str]:
     """The group of each annotator that has one. Raises `InputError` for an annotator in two groups."""
-    if column is None or column not in read.columns:
+    if "group" not in read.columns:
         return {}
-    given = read.columns[column].dictionary_encode()
+    given = read.columns["group"].dictionary_encode()
     names = given.dictionary.to_pylist()
     codes = given.indices.fill_null(-1).to_numpy().astype(np.int64)
     _, rows = np.unique(annotators.codes * (len(names) + 1) + codes, return_index=True)
@@ -129,7 +88,7 @@ def _groups(read: TextColumns, column: str | None, annotators: Distinct) -> dict
         annotator, group = annotators.values[annotators.codes[row]], names[codes[row]]
         if groups.setdefault(annotator, group) != group:
             raise read.error(
-                row, column, f"{annotator!r} is in {groups[annotator]!r} above: an annotator has one group"
+                row, "group", f"{annotator!r} is in {groups[annotator]!r} above: an annotator has one group"
             )
     return groups
 
@@ -171,18 +130,18 @@ def _merged_codes(ids: list[str], codes: np.ndarray[Any, np.dtype[np.int64]]) ->
 
 
 def _judgment_rows(
-    read: TextColumns, mapping: JudgmentMapping, source: str, propositions: Distinct, annotators: Distinct
+    read: TextColumns, scale: tuple[float, float], source: str, propositions: Distinct, annotators: Distinct
 ) -> pa.Table:
     """The judgments, one a row; where a rating is missing both probability and cannot_judge are so too."""
     n = len(read)
-    low, high = mapping.scale
-    raw = pc.divide(pc.subtract(numbers(read, mapping.rating, mapping.scale), low), high - low)
+    low, high = scale
+    raw = pc.divide(pc.subtract(numbers(read, "rating", scale), low), high - low)
 
-    def column(name: str | None, parse: Callable[[TextColumns, str], pa.Array], kind: pa.DataType) -> pa.Array:
-        return parse(read, name) if name is not None and name in read.columns else pa.nulls(n, kind)
+    def column(field: str, parse: Callable[[TextColumns, str], pa.Array], kind: pa.DataType) -> pa.Array:
+        return parse(read, field) if field in read.columns else pa.nulls(n, kind)
 
-    flags = pc.fill_null(column(mapping.cannot_judge, booleans, pa.bool_()), False)
-    source_ids = _source_ids(read, mapping, propositions, annotators)
+    flags = pc.fill_null(column("cannot_judge", booleans, pa.bool_()), False)
+    source_ids = _source_ids(read, propositions, annotators)
     annotator_ids = pa.array([records.annotator_id(source, one) for one in annotators.values])
     text = pa.string()
     return pa.table(
@@ -193,14 +152,14 @@ def _judgment_rows(
             "probability": pc.if_else(flags, pa.scalar(None, pa.float64()), raw),
             "raw_probability": raw,
             "cannot_judge": flags,
-            "comment": pa.nulls(n, text),
-            "lead_time_s": column(mapping.lead_time, seconds, pa.float64()),
+            "comment": column("comment", texts, text),
+            "lead_time_s": column("lead_time", seconds, pa.float64()),
             "source": pa.repeat(pa.scalar(source), n),
             "source_id": source_ids,
             "sequence": pa.array(np.arange(n), pa.int64()),
-            "status": pc.fill_null(pc.utf8_lower(column(mapping.status, texts, text)), "submitted"),
-            "batch": column(mapping.batch, texts, text),
-            "submitted_at": column(mapping.submitted_at, times, pa.timestamp("us", "UTC")),
+            "status": pc.fill_null(pc.utf8_lower(column("status", texts, text)), "submitted"),
+            "batch": column("batch", texts, text),
+            "submitted_at": column("submitted_at", times, pa.timestamp("us", "UTC")),
             "updated_at": pa.nulls(n, pa.timestamp("us", "UTC")),
             "deleted_at": pa.nulls(n, pa.timestamp("us", "UTC")),
             "created_at": pa.repeat(pa.scalar(records.now(), pa.timestamp("us", "UTC")), n),
@@ -208,15 +167,14 @@ def _judgment_rows(
     )
 
 
-def _source_ids(read: TextColumns, mapping: JudgmentMapping, propositions: Distinct, annotators: Distinct) -> pa.Array:
-    if mapping.source_id is not None:
-        ids = read.columns[mapping.source_id]
-        first_rows = distinct(read, mapping.source_id)
-        repeats = np.flatnonzero(_ordinals(first_rows.codes))
+def _source_ids(read: TextColumns, propositions: Distinct, annotators: Distinct) -> pa.Array:
+    if "source_id" in read.columns:
+        ids = read.columns["source_id"]
+        repeats = np.flatnonzero(_ordinals(distinct(read, "source_id").codes))
         if len(repeats):
             index = int(repeats[0])
             shown = ids[index].as_py()
-            raise read.error(index, mapping.source_id, f"{shown!r} stands there twice: a judgment needs its own id")
+            raise read.error(index, "source_id", f"{shown!r} appears twice: each judgment needs its own id")
         return ids
     ordinals = _ordinals(annotators.codes * len(propositions.values) + propositions.codes)
     return pc.binary_join_element_wise(
@@ -246,7 +204,7 @@ def _without_unanswered(read: TextColumns, judgments: pa.Table) -> tuple[pa.Tabl
             stage="import",
             subject_id=judgments["judgment_id"][index].as_py(),
             reason=reason,
-            detail=f"{read.path.name}, {read.unit} {read.rows[index].as_py()}",
+            detail=read.place(index),
         )
         for index in np.flatnonzero(silent.to_numpy()).tolist()
     ]

@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from warehouse import records
-from warehouse.errors import InputError
 from warehouse.files.columns import distinct, numbers
-from warehouse.files.formats import TextColumns, read_columns
+from warehouse.files.header import Wanted, named
+from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
 from warehouse.records import Drop, Premise, Proposition, PropositionKind
 from warehouse.schema import to_table
 
 SplitShares = tuple[float, float]
 DEFAULT_SHARES: SplitShares = (0.7, 0.1)
+PREMISE_FIELDS = {
+    "premise": Wanted(("premise", "text"), True, "text"),
+    "source": Wanted(("source",), kind="id"),
+    "license": Wanted(("license",)),
+    "language": Wanted(("language",), kind="id"),
+}
+PROPOSITION_FIELDS = PREMISE_FIELDS | {
+    "premise": Wanted(("premise",), True, "text"),
+    "hypothesis": Wanted(("hypothesis",), True, "text"),
+    "probability": Wanted(("probability",)),
+    "update": Wanted(("update",), kind="text"),
+    "update_type": Wanted(("update_type",)),
+}
 UPDATES: dict[str, PropositionKind] = {"strengthener": "strengthened", "weakener": "weakened"}
 
 
 @dataclass(frozen=True)
 class PropositionBatch:
-    """Premises and the propositions on them, as Arrow rows of their records, and what was dropped."""
+    """Premises and the propositions on them, as Arrow rows of their records, and what was dropped.
+
+    `said` is what was recognised in the file, for a person.
+    """
 
     premises: pa.Table
     propositions: pa.Table
     drops: list[Drop] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -36,6 +55,11 @@ class _Update:
     kind: PropositionKind
 
 
+def premise_columns(path: Path, columns: Mapping[str, str | None], reading: Reading = AS_FOUND) -> TextColumns:
+    """The columns of a file of premises; `columns` are the names of those that are called otherwise."""
+    return read_columns(path, named(PREMISE_FIELDS, columns), reading)
+
+
 def read_premises(path: Path, source: str | None = None) -> list[Premise]:
     """The premises of a file: column `premise` or `text`, and where they are `source`, `license`, `language`.
 
@@ -44,11 +68,12 @@ def read_premises(path: Path, source: str | None = None) -> list[Premise]:
     Raises:
         InputError: the file cannot be read, or a premise is empty.
     """
-    read = read_columns(path, [], ["premise", "text", "source", "license", "language"])
-    column = next((name for name in ("premise", "text") if name in read.columns), None)
-    if column is None:
-        raise InputError(f"{path} has no column 'premise' or 'text': one of them must hold the premises")
-    premises = distinct(read, column)
+    return premises_of(premise_columns(path, {}), source)
+
+
+def premises_of(read: TextColumns, source: str | None = None) -> list[Premise]:
+    """The premises in the columns of a file, each once. Raises `InputError` for an empty one."""
+    premises = distinct(read, "premise")
     rows: dict[str, Premise] = {}
     for index, code in enumerate(premises.codes):
         premise = _premise(read, index, premises.values[code], source)
@@ -57,23 +82,29 @@ def read_premises(path: Path, source: str | None = None) -> list[Premise]:
 
 
 def read_propositions(
-    path: Path, source: str | None = None, *, split_shares: SplitShares = DEFAULT_SHARES
+    path: Path,
+    source: str | None = None,
+    *,
+    split_shares: SplitShares = DEFAULT_SHARES,
+    columns: Mapping[str, str | None] | None = None,
+    scale: tuple[float, float] = (0.0, 1.0),
+    reading: Reading = AS_FOUND,
 ) -> PropositionBatch:
-    """The propositions of a file: columns `premise` and `hypothesis`, and where they are `probability` (in [0, 1]).
+    """The propositions of a file: columns `premise` and `hypothesis`, and where they are `probability`, on `scale`.
 
     The probability becomes the target probability. `source`, `license` and `language` are read as for premises. A row
     with `update`, a sentence, and `update_type`, strengthener or weakener, makes a second proposition: the premise
     with the update behind it, and the same hypothesis. Its parent is the row's proposition, and of the two one must
     score higher. Where a file says that one update does both, the first row counts and the other is dropped.
+    `columns` are the names of those that are called otherwise; None for a field that has no column.
 
     Raises:
-        InputError: the file cannot be read, a text is empty, a probability is no number in [0, 1], or an update has no
-            type or a type no update.
+        InputError: the file cannot be read, a text is empty, a probability is no number on the scale, or an update has
+            no type or a type no update.
     """
-    optional = ["probability", "source", "license", "language", "update", "update_type"]
-    read = read_columns(path, ["premise", "hypothesis"], optional)
+    read = read_columns(path, named(PROPOSITION_FIELDS, columns or {}), reading)
     premises, hypotheses = distinct(read, "premise"), distinct(read, "hypothesis")
-    targets = numbers(read, "probability", (0.0, 1.0)).to_pylist() if "probability" in read.columns else None
+    targets = _targets(read, scale) if "probability" in read.columns else None
     premise_rows: dict[str, Premise] = {}
     rows: dict[str, Proposition] = {}
     drops: list[Drop] = []
@@ -90,7 +121,14 @@ def read_propositions(
         premise_rows.setdefault(longer.premise_id, longer)
         if rows.setdefault(child.proposition_id, child).kind != child.kind:
             drops.append(_contradiction(read, index, child))
-    return PropositionBatch(to_table(Premise, premise_rows.values()), to_table(Proposition, rows.values()), drops)
+    texts = to_table(Premise, premise_rows.values())
+    return PropositionBatch(texts, to_table(Proposition, rows.values()), drops, read.said)
+
+
+def _targets(read: TextColumns, scale: tuple[float, float]) -> list[float | None]:
+    low, high = scale
+    found: list[float | None] = pc.divide(pc.subtract(numbers(read, "probability", scale), low), high - low).to_pylist()
+    return found
 
 
 def _premise(read: TextColumns, index: int, text: str, source: str | None) -> Premise:
@@ -143,7 +181,7 @@ def _contradiction(read: TextColumns, index: int, child: Proposition) -> Drop:
         stage="import",
         subject_id=child.proposition_id,
         reason="another row says otherwise of this proposition",
-        detail=f"{child.kind}, {read.path.name}, {read.unit} {read.rows[index].as_py()}",
+        detail=f"{child.kind}, {read.place(index)}",
     )
 
 

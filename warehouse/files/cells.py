@@ -1,0 +1,113 @@
+"""Values of a file as text: half characters, white space, words for "missing", ids, JSON in a cell."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+MISSING = ("NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "NaT", "NULL", "null", "None")
+SHOWN_CHARACTERS = 60
+
+WHOLE = r"^([+-]?\d{1,15})\.0*$"
+SHORTENED = r"^[+-]?(\d(\.\d+)?[eE]\+\d{2,}|\d{16,}\.0*)$"
+CONTROL = {"id": "[\\x00-\\x1f\\x7f-\\x{9f}]", "text": "[\\x00-\\x08\\x0e-\\x1b\\x7f]"}
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+class CellError(ValueError):
+    """A value that cannot be text, with what is wrong."""
+
+
+def as_array(values: Sequence[str | None]) -> tuple[pa.Array, list[int]]:
+    """The texts as an Arrow array, and the indices of those that held half a character, which U+FFFD replaces."""
+    try:
+        return pa.array(values, pa.string()), []
+    except UnicodeEncodeError:
+        whole = [None if value is None else _whole(value) for value in values]
+        halves = [index for index, value in enumerate(values) if value and _SURROGATE.search(value)]
+        return pa.array(whole, pa.string()), halves
+
+
+def _whole(text: str) -> str:
+    """The text with its surrogate pairs joined and U+FFFD in place of every single one."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def trimmed(column: pa.Array, missing: Sequence[str] = ()) -> pa.Array:
+    """The texts without white space around them; null where nothing is left, or a word for "missing"."""
+    column = pc.utf8_trim_whitespace(column)
+    absent = pc.is_in(column, pa.array(["", *MISSING, *missing]))
+    return pc.if_else(absent, pa.scalar(None, pa.string()), column)
+
+
+def without_entities(column: pa.Array) -> pa.Array:
+    """HTML as plain text, each distinct value decoded once."""
+    encoded = column.dictionary_encode()
+    texts = [html.unescape(text) for text in encoded.dictionary.to_pylist()]
+    return pa.array(texts, pa.string()).take(encoded.indices)
+
+
+def whole_numbers(column: pa.Array) -> pa.Array:
+    """Ids as text: 17.0 is 17."""
+    return pc.replace_substring_regex(column, WHOLE, r"\1")
+
+
+def scalar_text(value: object) -> str | None:
+    """A JSON value as text. Raises `CellError` for a list or an object."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    kind = "a list" if isinstance(value, list) else "an object"
+    raise CellError(f"it holds {kind}, not text or a number: name a place in it, such as --column FIELD=COLUMN:/0/key")
+
+
+def pointed(value: object, pointer: Sequence[str]) -> object:
+    """What a JSON pointer (RFC 6901) leads to in a value; None where it leads nowhere."""
+    for part in pointer:
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and part.isascii() and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None
+    return value
+
+
+def parsed(text: str) -> object:
+    """JSON as values; an object that names a key twice, nests without end or counts without end is refused.
+
+    Raises:
+        CellError: with what is wrong.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        raise CellError(f"broken JSON ({error.msg}, character {error.colno})") from error
+    except RecursionError as error:
+        raise CellError("JSON nested too deep to be read") from error
+    except CellError:
+        raise
+    except ValueError as error:  # Python reads no more digits of an integer
+        raise CellError("a number of more than 4,300 digits") from error
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise CellError(f"an object has two keys {twice!r}: rename one of them")
+    return found
+
+
+def shown(text: str) -> str:
+    """A value for a line that a person reads: in quotes, control characters escaped, not too long."""
+    return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}...")

@@ -1,0 +1,83 @@
+"""In which encoding a text file is written: found by its bytes, or refused with a line."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from pathlib import Path
+
+from warehouse.errors import InputError
+
+BYTES_AT_ONCE = 1 << 20
+BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+SHOWN = {"utf-16": "UTF-16", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16", "cp1252": "Windows-1252"}
+
+# What Windows-1252 does not give within words: read so, files of other alphabets and of old Macs are full of it.
+NOT_WINDOWS_1252 = re.compile(
+    r"[A-Za-z\xc0-\xff][\xa1-\xb6\xb8-\xbf\xd7\xf7][A-Za-z\xc0-\xff]|[a-z][ŠŽŸ]"
+    r"|[\xc0-\xd6\xd8-\xf6\xf8-\xffŠŽŸšžœƒ]{3}|[^\x00-\x7f]{4}"
+)
+
+
+def encoding_of(path: Path, named: str | None = None) -> str:
+    """The name, for Python, of the encoding of a file: `named` if given, else found.
+
+    Found are UTF-8 and UTF-16, with or without a byte order mark, and Windows-1252, which a file without any other
+    sign of its encoding is taken for if it reads like a Western European text.
+
+    Raises:
+        InputError: an unknown name, or bytes that fit none of these, with the line.
+    """
+    if named is not None:
+        return _known(named)
+    with path.open("rb") as file:
+        start = file.read(4096)
+    for bom, name in BOMS.items():
+        if start.startswith(bom):
+            return name
+    for first, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if start[first::2].count(0) > len(start) // 4:
+            return name
+    broken = _first_broken_line(path)
+    if broken is None:
+        return "utf-8"
+    line, byte, others = broken
+    if others or not _reads_as_windows_1252(path):
+        raise InputError(
+            f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8: save the file as UTF-8, "
+            "or name its encoding, such as --encoding windows-1250"
+        )
+    return "cp1252"
+
+
+def _known(name: str) -> str:
+    try:
+        "".encode(name)
+        return codecs.lookup(name).name
+    except (LookupError, UnicodeError, ValueError) as error:
+        raise InputError(f"--encoding {name}: no such encoding; write utf-8, utf-16, windows-1252 or alike") from error
+
+
+def _first_broken_line(path: Path) -> tuple[int, int, bool] | None:
+    """The first line that is not UTF-8, its byte, and whether other letters before it are; None where all is UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogatepass")
+    line, others = 1, False
+    with path.open("rb") as file:
+        while True:
+            data = file.read(BYTES_AT_ONCE)
+            try:
+                others = not decoder.decode(data, final=not data).isascii() or others
+            except UnicodeDecodeError as error:
+                before = error.object[: error.start]
+                return line + before.count(b"\n"), error.object[error.start], others or not before.isascii()
+            if not data:
+                return None
+            line += data.count(b"\n")
+
+
+def _reads_as_windows_1252(path: Path) -> bool:
+    with path.open(encoding="cp1252", newline="") as file:
+        try:
+            return not any(NOT_WINDOWS_1252.search(text) for text in iter(lambda: file.read(BYTES_AT_ONCE), ""))
+        except UnicodeDecodeError:
+            return False

@@ -1,0 +1,99 @@
+"""Which column of a file of judgments holds what: by default, in a named format, or as a person says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from warehouse.files.header import Wanted, named
+from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
+from warehouse.records import AnnotatorKind
+
+Format = Literal["plain", "mturk"]
+
+FIELDS: dict[str, Wanted] = {
+    "premise": Wanted(("premise",), True, "text", "an MTurk batch is read with --format mturk", "WorkerId"),
+    "hypothesis": Wanted(("hypothesis",), True, "text"),
+    "annotator": Wanted(
+        ("annotator",), True, "id", "a file of probabilities without annotators is one for odds import propositions"
+    ),
+    "rating": Wanted(("rating",), True),
+    "cannot_judge": Wanted(("cannot_judge",)),
+    "submitted_at": Wanted(("submitted_at",)),
+    "status": Wanted(("status",), kind="id"),
+    "batch": Wanted(("batch",), kind="id"),
+    "group": Wanted(("group",), kind="id"),
+    "lead_time": Wanted(("lead_time",)),
+    "comment": Wanted(("comment",), kind="text"),
+    "source_id": Wanted((), kind="id"),
+}
+MTURK: dict[str, tuple[str, ...]] = {
+    "premise": ("Input.premise", "Input.context"),
+    "hypothesis": ("Input.hypothesis", "Input.statement"),
+    "annotator": ("WorkerId",),
+    "rating": ("Answer.rating", "Answer.slider", "Answer.probability"),
+    "cannot_judge": ("Answer.cannot_judge", "Answer.cannot_judge.on", "Answer.cannot", "Answer.cannot.on"),
+    "submitted_at": ("SubmitTime",),
+    "status": ("AssignmentStatus",),
+    "batch": ("HITTypeId", "HITId"),
+    "lead_time": ("WorkTimeInSeconds",),
+    "comment": ("Answer.comment", "Answer.comments", "Answer.feedback"),
+    "source_id": ("AssignmentId",),
+}
+MTURK_MISSING = "{}"  # an answer that was left open
+
+
+class JudgmentMapping(BaseModel):
+    """Which column of a file holds what. A name given must be there; an optional column left at its default need not.
+
+    A name may end in a JSON pointer into the column's values, such as `Answer.taskAnswers:/0/slider`.
+    premise, hypothesis: the texts. annotator: an id of the annotator in this source. rating: a number on `scale`, empty
+    only where the annotator could not judge (other empty ones are dropped, and counted). cannot_judge: true or false,
+    yes or no, 1 or 0, empty for false. submitted_at: ISO 8601, or as in "Wed Dec 19 16:10:21 PST 2018"; without a zone
+    it is UTC. status: as the source says it, kept in lower case; judgments that are `rejected` do not count. batch: any
+    text. group: the group that the annotator belongs to, the same in all rows that name it. lead_time: seconds.
+    comment: the annotator's words. source_id: a unique id of the judgment; without one a judgment is known by its
+    annotator, its proposition and its place among the judgments of that annotator on it, in the order of the file.
+    format: `mturk` for the names that the results of an MTurk batch have.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    premise: str = "premise"
+    hypothesis: str = "hypothesis"
+    annotator: str = "annotator"
+    rating: str = "rating"
+    scale: tuple[float, float] = (0.0, 100.0)
+    cannot_judge: str | None = "cannot_judge"
+    submitted_at: str | None = "submitted_at"
+    status: str | None = "status"
+    batch: str | None = "batch"
+    group: str | None = "group"
+    lead_time: str | None = "lead_time"
+    comment: str | None = "comment"
+    source_id: str | None = None
+    annotator_kind: Annotated[AnnotatorKind, Field(description="what the annotators of the file are")] = "imported"
+    format: Format = "plain"
+
+    @model_validator(mode="after")
+    def _scale_has_a_length(self) -> JudgmentMapping:
+        if not self.scale[0] < self.scale[1]:
+            raise ValueError("the scale must be its lowest and its highest rating, such as 0 and 100")
+        return self
+
+    def wanted(self) -> dict[str, Wanted]:
+        """The fields that are looked for, with the names that their columns may have."""
+        usual = FIELDS
+        if self.format == "mturk":
+            usual = {name: Wanted(MTURK.get(name, ()), one.required, one.kind) for name, one in FIELDS.items()}
+        return named(usual, {name: getattr(self, name) for name in FIELDS if name in self.model_fields_set})
+
+
+def judgment_columns(path: Path, mapping: JudgmentMapping, reading: Reading = AS_FOUND) -> TextColumns:
+    """The columns of a file of judgments. Raises `InputError` as `read_columns` does."""
+    if mapping.format == "mturk":
+        missing = (*reading.missing, MTURK_MISSING)
+        reading = reading.model_copy(update={"missing": missing, "entities": reading.entities is not False})
+    return read_columns(path, mapping.wanted(), reading)

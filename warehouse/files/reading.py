@@ -1,0 +1,217 @@
+"""A person's parquet, CSV and JSONL files, read as columns of text with the place of every value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from warehouse.errors import InputError
+from warehouse.files import cells
+from warehouse.files.delimited import delimited
+from warehouse.files.encodings import SHOWN, encoding_of
+from warehouse.files.header import Place, Wanted, check_required, find, listed
+from warehouse.files.json_lines import json_lines
+from warehouse.files.source import Source
+
+Dates = Literal["day-first", "month-first", "epoch", "epoch-ms", "excel"]
+DecimalMark = Literal["point", "comma"]
+DELIMITED, JSON = (".csv", ".tsv", ".txt"), (".jsonl", ".ndjson")
+UNREAD_SHOWN = 8
+EXACT = 2.0**53
+
+
+class Reading(BaseModel):
+    """How a file is to be read; what is None is found.
+
+    separator: between the values of a CSV. encoding: by its usual name. decimal: the mark before decimals. dates: the
+    order of day and month, or what a number counts. missing: words that say "no value", beside NA and its like.
+    entities: whether texts are HTML, such as `&amp;`; None is as the format has it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    separator: str | None = None
+    encoding: str | None = None
+    decimal: DecimalMark | None = None
+    dates: Dates | None = None
+    missing: tuple[str, ...] = ()
+    entities: bool | None = None
+
+
+AS_FOUND = Reading()
+
+
+class TextColumns:
+    """The wanted fields of a file, every value as text (missing is null), with the numbers that a person counts.
+
+    A line of CSV or JSONL is counted from 1, as an editor does; a row of parquet from 1. `said` is what was recognised
+    in the file, for a person: whoever converts a column adds to it.
+    """
+
+    def __init__(self, path: Path, unit: str, rows: pa.Array, labels: Mapping[str, str], reading: Reading) -> None:
+        self.path, self.unit, self.rows, self.labels, self.reading = path, unit, rows, labels, reading
+        self.columns: dict[str, pa.Array] = {}
+        self.said: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def place(self, index: int) -> str:
+        """Where the row at an index (from 0) is, without the folder."""
+        return f"{self.path.name}, {self.unit} {self.rows[index].as_py()}"
+
+    def error(self, index: int, field: str, problem: str) -> InputError:
+        """An InputError about a field of the row at an index (from 0)."""
+        label = self.labels.get(field, field)
+        return InputError(f"{self.path}, {self.unit} {self.rows[index].as_py()}, column {label!r}: {problem}")
+
+    def first(self, mask: pa.Array) -> int | None:
+        """The index of the first row where the mask holds; None where it never does."""
+        index = pc.index(pc.fill_null(mask, False), True).as_py()
+        return None if index < 0 else int(index)
+
+
+def read_columns(path: Path, wanted: Mapping[str, Wanted], reading: Reading = AS_FOUND) -> TextColumns:
+    """The wanted fields of a .parquet, .csv (.tsv, .txt) or .jsonl (.ndjson) file; optional ones where it has them.
+
+    Raises:
+        InputError: no such file, an unknown extension, a file that cannot be read, or a required column that is not
+            there (it says which ones are).
+    """
+    kind = path.suffix.lower()
+    _check_input(path, kind)
+    try:
+        read = _parquet(path, wanted, reading) if kind == ".parquet" else _text_file(path, wanted, reading)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"{path} is not a readable {kind} file: {str(error).splitlines()[0]}") from error
+    except UnicodeError as error:
+        raise InputError(
+            f"{path} is not {reading.encoding or 'readable'} text ({error}): name its --encoding"
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or str(error).splitlines()[0]}") from error
+    if len(read) == 0:
+        raise InputError(f"{path} has no rows")
+    return read
+
+
+def _check_input(path: Path, kind: str) -> None:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: name a file in it")
+    if kind in (".xlsx", ".xls", ".ods"):
+        raise InputError(f"{path} is a spreadsheet, and the extension must be .csv, .jsonl or .parquet: save it as CSV")
+    if kind not in (".parquet", *DELIMITED, *JSON):
+        raise InputError(f"{path}: the extension must be .parquet, .csv (.tsv, .txt) or .jsonl")
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty: it has no rows")
+
+
+def _text_file(path: Path, wanted: Mapping[str, Wanted], reading: Reading) -> TextColumns:
+    encoding = encoding_of(path, reading.encoding)
+    if path.suffix.lower() in JSON:
+        source = json_lines(path, encoding, wanted)
+    else:
+        source = delimited(path, encoding, wanted, reading.separator)
+    if reading.encoding is None and encoding in SHOWN:
+        source.said.append(SHOWN[encoding])
+    return _collected(path, source, wanted, reading)
+
+
+def _collected(path: Path, source: Source, wanted: Mapping[str, Wanted], reading: Reading) -> TextColumns:
+    numbers: list[pa.Array] = []
+    parts: dict[str, list[pa.Array]] = {field: [] for field in wanted}
+    halves: list[int] = []
+    for lines, values in source.chunks:
+        numbers.append(pa.array(lines, pa.int64()))
+        for field, chunks in parts.items():
+            if field in values:
+                array, broken = cells.as_array(values[field])
+                halves += [lines[index] for index in broken]
+            else:
+                array = pa.nulls(len(lines), pa.string())
+            chunks.append(array)
+    rows = pa.concat_arrays(numbers) if numbers else pa.array([], pa.int64())
+    columns = {field: pa.concat_arrays(parts.pop(field)) for field in source.places if numbers}
+    if halves:
+        some = "1 value" if len(halves) == 1 else f"{len(halves):,} values"
+        source.said.append(f"half characters in {some} read as U+FFFD, first in {path.name}, line {min(halves)}")
+    read = TextColumns(path, "line", rows, {name: place.label for name, place in source.places.items()}, reading)
+    return _cleaned(read, columns, wanted, source)
+
+
+def _parquet(path: Path, wanted: Mapping[str, Wanted], reading: Reading) -> TextColumns:
+    header = pq.read_schema(path).names
+    places = find(path, header, wanted)
+    check_required(str(path), header, wanted, places)
+    table = pq.read_table(path, columns=sorted({place.name for place in places.values()}))
+    rows = pa.array(range(1, table.num_rows + 1), pa.int64())
+    read = TextColumns(path, "row", rows, {name: place.label for name, place in places.items()}, reading)
+    columns = {field: _as_text(read, field, table[place.name], place) for field, place in places.items()}
+    return _cleaned(read, columns, wanted, Source(iter(()), places, header))
+
+
+def _as_text(read: TextColumns, field: str, column: pa.ChunkedArray, place: Place) -> pa.Array:
+    values = column.combine_chunks()
+    if place.pointer:
+        return _inside(read, field, values, place.pointer)
+    if pa.types.is_nested(values.type) or pa.types.is_duration(values.type) or pa.types.is_binary(values.type):
+        raise InputError(f"{read.path}, column {place.name!r}: it holds {values.type}, not text or numbers")
+    if pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), None, values)
+        if pc.all(pc.and_(pc.equal(values, pc.trunc(values)), pc.less(pc.abs(values), EXACT))).as_py():
+            values = values.cast(pa.int64())
+    return values.cast(pa.string())
+
+
+def _inside(read: TextColumns, field: str, values: pa.Array, pointer: Sequence[str]) -> pa.Array:
+    found = []
+    for index, value in enumerate(values.to_pylist()):
+        try:
+            inner = cells.parsed(value) if isinstance(value, str) and value.strip() else value
+            found.append(cells.scalar_text(cells.pointed(inner, pointer)))
+        except cells.CellError as error:
+            raise read.error(index, field, str(error)) from error
+    return pa.array(found, pa.string())
+
+
+def _cleaned(
+    read: TextColumns, columns: Mapping[str, pa.Array], wanted: Mapping[str, Wanted], source: Source
+) -> TextColumns:
+    """The columns without white space, words for "missing" and what else their kinds forbid."""
+    for field, column in columns.items():
+        read.columns[field] = _clean(read, field, column, wanted[field].kind)
+    used = {place.name for place in source.places.values()}
+    unread = [name for name in source.header if name not in used and name.strip()]
+    read.said += source.said
+    if unread:
+        read.said.append(f"not read: {listed(unread, UNREAD_SHOWN)}")
+    return read
+
+
+def _clean(read: TextColumns, field: str, column: pa.Array, kind: str) -> pa.Array:
+    if kind == "text" and read.reading.entities:
+        column = cells.without_entities(column)
+    column = cells.trimmed(column, read.reading.missing)
+    if kind in cells.CONTROL:
+        index = read.first(pc.match_substring_regex(column, cells.CONTROL[kind]))
+        if index is not None:
+            raise read.error(
+                index, field, f"{cells.shown(column[index].as_py())} holds a control character: take it out"
+            )
+    if kind == "id":
+        index = read.first(pc.match_substring_regex(column, cells.SHORTENED))
+        if index is not None:
+            value = cells.shown(column[index].as_py())
+            raise read.error(
+                index, field, f"{value} is a number that lost digits: write the column as text and export it again"
+            )
+        column = cells.whole_numbers(column)
+    return column
