@@ -86,28 +86,32 @@ def start(
 ) -> StudioAddress:
     """Start the server of `home` with `command`, wait until it answers, and give its address.
 
-    A server that runs already is left alone and its address given. Without `port` it takes the one it had the last
-    time, so that links stay valid, or a free one. Raises `ServiceError`, naming the log file, where it does not come
-    up within `timeout_s` seconds.
+    A server that runs already is left alone, waited for where it is still starting, and its address given. Without
+    `port` it takes the one it had the last time, so that links stay valid, or a free one. Raises `ServiceError`, naming
+    the log file, where it does not come up within `timeout_s` seconds; its own start that fails or is
+    interrupted is ended.
     """
     folder = _folder(home)
     with _locked(folder):
-        if (address := running(home)) is not None:
-            return address
         login = credentials.load_or_make(folder / "credentials.json", USERNAME)
-        chosen = _choose_port(port, _remembered(folder))
-        first = not (folder / "label_studio.sqlite3").exists()
-        on_progress(f"starting Label Studio on port {chosen}" + (" (the first start takes a minute)" if first else ""))
-        process = _spawn(folder, command, chosen, login)
+        if (there := running(home)) is not None:
+            pid, chosen, process = there.pid, _remembered(folder) or 0, None
+        else:
+            chosen = _choose_port(port, _remembered(folder))
+            first = not (folder / "label_studio.sqlite3").exists()
+            on_progress(f"starting Label Studio on port {chosen}" + (", for the first time" if first else ""))
+            process = _spawn(folder, command, chosen, login)
+            pid = process.pid
         try:
-            _wait(process, folder / "server.log", chosen, timeout_s, on_progress)
+            _wait(_ending(pid, process), folder / "server.log", chosen, timeout_s)
             # Where the port was taken in the meantime, Label Studio moves on, and another server answers here.
-            if not _knows(chosen, login):
+            if process is not None and not _knows(chosen, login):
                 raise ServiceError(f"another server answers on port {chosen}: start again with another port")
-        except BaseException:
-            _end(process.pid)
+        except BaseException as error:
+            if process is not None:  # whoever presses Ctrl-C waits no longer than a second for it
+                _end(pid, 10.0 if isinstance(error, Exception) else 1.0)
             raise
-        return StudioAddress(_url(chosen), USERNAME, folder / "credentials.json", process.pid)
+        return StudioAddress(_url(chosen), USERNAME, folder / "credentials.json", pid)
 
 
 def running(home: Path) -> StudioAddress | None:
@@ -119,12 +123,15 @@ def running(home: Path) -> StudioAddress | None:
     return StudioAddress(_url(state.port), USERNAME, folder / "credentials.json", state.pid)
 
 
-def stop(home: Path) -> bool:
-    """Stop the server of `home`, and only that one. False where none runs; the data and the port are kept."""
+def stop(home: Path, grace_s: float = 10.0) -> bool:
+    """Stop the server of `home`, and only that one. False where none runs; the data and the port are kept.
+
+    It is killed where it has not ended of itself after `grace_s` seconds.
+    """
     address = running(home)
     if address is None:
         return False
-    _end(address.pid)
+    _end(address.pid, grace_s)
     return True
 
 
@@ -221,20 +228,26 @@ def _spawn(folder: Path, command: Path, port: int, login: credentials.Credential
     return process
 
 
-def _wait(
-    process: subprocess.Popen[bytes], log: Path, port: int, timeout_s: float, on_progress: Callable[[str], None]
-) -> None:
+def _ending(pid: int, process: subprocess.Popen[bytes] | None) -> Callable[[], str | None]:
+    """What tells how the server has ended, None while it runs: our own child, or what another process started."""
+    identity = _identity(pid)
+
+    def ended() -> str | None:
+        if process is not None:
+            status = process.poll()
+            return None if status is None else f"with status {status}"
+        return None if _identity(pid) == identity else "before it answered"
+
+    return ended
+
+
+def _wait(ended: Callable[[], str | None], log: Path, port: int, timeout_s: float) -> None:
     began = time.monotonic()
-    told = 0
     while not _answers(port):
-        waited = time.monotonic() - began
-        if process.poll() is not None:
-            raise ServiceError(f"Label Studio ended with status {process.returncode}: see {log}")
-        if waited > timeout_s:
+        if (how := ended()) is not None:
+            raise ServiceError(f"Label Studio ended {how}: see {log}")
+        if time.monotonic() - began > timeout_s:
             raise ServiceError(f"Label Studio did not answer within {timeout_s:.0f} s: see {log}")
-        if waited >= told + 10:
-            told += 10
-            on_progress(f"waiting for Label Studio: {told} s")
         time.sleep(0.2)
 
 

@@ -12,6 +12,7 @@ from flows.__main__ import main as main  # noqa: PLC0414 - scripts of earlier in
 from flows.cli_data import attach, export, snapshots, sql, studio, tables, trace
 from flows.cli_import import importing
 from flows.console import Chosen, out, quiet_prefect, say, settings
+from flows.doing import doing
 from flows.settings import CONFIG_NAME
 from warehouse.errors import InputError
 
@@ -49,7 +50,9 @@ def options(
 
 
 def _run(flow: Callable[..., Outcome], **arguments: Any) -> None:
-    say(flow(config=Chosen.config, **arguments).line())
+    with doing(flow.__name__):
+        outcome = flow(config=Chosen.config, **arguments)
+    say(outcome.line())
 
 
 def _ready() -> None:
@@ -253,7 +256,8 @@ def cycle(max_cost: MaxCost = None, batch: Batch = False) -> None:
     _ready()
     from flows.cycle import cycle as flow
 
-    flow(config=Chosen.config, max_cost=max_cost, batch=batch)
+    with doing("starting Prefect"):
+        flow(config=Chosen.config, max_cost=max_cost, batch=batch)
 
 
 @app.command()
@@ -278,13 +282,15 @@ def demo(
     wait_for_people: Annotated[
         bool, typer.Option("--wait-for-people", help="Stop at the annotation step until people have judged.")
     ] = False,
-    enough: Annotated[int, typer.Option(min=12, help="With --wait-for-people: go on after so many propositions.")] = 60,
+    enough: Annotated[int, typer.Option(min=12, help="With --wait-for-people: go on after so many propositions.")] = 30,
+    open_report: Annotated[bool, typer.Option("--open", help="Open the report in a browser at the end.")] = False,
 ) -> None:
     """Run the main job on embedded defaults: no account, no key, no GPU."""
     quiet_prefect()
-    from flows.demo import run_demo
+    with doing("starting"):
+        from flows.demo import run_demo
 
-    run_demo(folder, enough if wait_for_people else None)
+    run_demo(folder, enough if wait_for_people else None, open_report=open_report)
 
 
 @app.command()

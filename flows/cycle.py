@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
 from flows.agree import agree
+from flows.doing import doing
 from flows.elicit import elicit
 from flows.evaluate import evaluate
 from flows.judge import judge
@@ -35,11 +37,14 @@ def cycle(config: Path | None = None, max_cost: float | None = None, batch: bool
 
 
 def announced(*stages: Iterator[Outcome]) -> list[Outcome]:
-    """Run the stages, each outcome printed when it is there."""
+    """Run the stages, each outcome printed when it is there, with the seconds that it took."""
     outcomes = []
+    began = time.monotonic()
     for outcome in chain(*stages):
+        ended = time.monotonic()
+        outcomes.append(outcome.model_copy(update={"seconds": ended - began}))
+        began = ended
         print(outcome.line(), flush=True)
-        outcomes.append(outcome)
     return outcomes
 
 
@@ -47,28 +52,34 @@ def asking(config: Path | None, max_cost: float | None = None, batch: bool = Fal
     """The stages before the annotators. Each may cost what those before it have left of `max_cost`."""
     left = max_cost
     for ask in (propose, elicit, judge):
-        outcome = ask(config=config, max_cost=left, batch=batch)
+        outcome = _seen(ask, config=config, max_cost=left, batch=batch)
         left = None if left is None else max(left - outcome.spent, 0.0)
         yield outcome
-    yield push(config=config)
+    yield _seen(push, config)
 
 
 def judging(config: Path | None) -> Iterator[Outcome]:
     """The annotators' stages. Simulated annotators take part where the settings ask for them."""
     if load_settings(config).annotation.simulated_annotators:
-        yield simulate(config=config)
-    yield pull(config=config)
+        yield _seen(simulate, config)
+    yield _seen(pull, config)
 
 
 def learning(config: Path | None) -> Iterator[Outcome]:
     """The stages behind the judgments, as far as the judgments carry."""
-    yield recalibrate(config=config)
-    yield agree(config=config)
+    yield _seen(recalibrate, config)
+    yield _seen(agree, config)
     judged = judged_splits(load_settings(config))
     if missing := [split for split in ("train", "dev", "test") if not judged.get(split)]:
         note = f"no judged proposition in {' and '.join(missing)} yet; the next cycle goes on from here"
         yield Outcome(stage="waiting for judgments", counts={"judged propositions": sum(judged.values())}, note=note)
         return
-    yield publish(config=config)
-    yield train(config=config)
-    yield evaluate(config=config)
+    yield _seen(publish, config)
+    yield _seen(train, config)
+    yield _seen(evaluate, config)
+
+
+def _seen(stage: Callable[..., Outcome], config: Path | None) -> Outcome:
+    """One stage, which is seen to go on."""
+    with doing(stage.__name__):
+        return stage(config=config)

@@ -5,24 +5,36 @@ from __future__ import annotations
 import os
 import sys
 import time
+import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
+
+from rich.table import Table
 
 from flows.agree import agree
 from flows.console import out, say
 from flows.cycle import announced, asking, cycle, learning
-from flows.imports import import_premises, import_propositions
+from flows.doing import doing
+from flows.imports import import_propositions
+from flows.outcome import Outcome
 from flows.pull import pull
 from flows.services import judged_splits
 from flows.settings import CONFIG_NAME, Settings, load_settings
 from flows.status import as_table, status_of
-from flows.studio import studio_login
+from flows.studio import starting_beside, studio_login
 from flows.template import template_text
 from warehouse.errors import InputError
 
 SIMULATED = 5
 SECONDS_BETWEEN_LOOKS = 10
-EXAMPLES = Path(__file__).parents[1] / "examples"
-CHANGED = {"epochs = 3\n": "epochs = 2                          # for a shorter demo; the default is 3\n"}
+EXAMPLES = Path(__file__).parents[1] / "examples" / "demo.jsonl"
+CHANGED = {
+    "max_in_flight = 4\n": "max_in_flight = 2                   # each reads a prompt's beginning once; the default is 4\n",
+    "targets = [0.1, 0.3, 0.5, 0.7, 0.9]\n": "targets = [0.2, 0.8]                # the default is 0.1, 0.3, 0.5, 0.7 and 0.9\n",
+    "epochs = 3\n": "epochs = 2                          # the default is 3\nmax_minutes = 1.5                   # the default is no limit\n",
+    "batch_size = 16\n": "batch_size = 8                      # the default is 16\n",
+}
+"""What the settings of the demo differ in from the defaults: it is to end within minutes on two slow cores."""
 QUERIES = (
     "SELECT stage, n, n_simulated FROM progress ORDER BY position",
     "SELECT hypothesis, consensus_mean, consensus_sd FROM proposition_overview ORDER BY consensus_sd DESC LIMIT 5",
@@ -30,7 +42,7 @@ QUERIES = (
 )
 
 
-def run_demo(folder: Path, enough: int | None) -> None:
+def run_demo(folder: Path, enough: int | None, *, open_report: bool = False) -> None:
     """Run the demo in `folder`, which it makes; run again, it goes on from there.
 
     With `enough`, people judge instead of simulated annotators, and it goes on after so many judged propositions.
@@ -38,15 +50,19 @@ def run_demo(folder: Path, enough: int | None) -> None:
     began = time.monotonic()
     config = prepare(folder, simulated=0 if enough else SIMULATED)
     settings = load_settings(config)
-    print(import_premises(settings, _example("premises.jsonl")).line())
-    print(import_propositions(settings, _example("propositions.jsonl")).line(), flush=True)
-    if enough is None:
-        cycle(config=config)
-    else:
-        announced(asking(config))
-        _wait_for_people(config, settings, enough)
-        announced(learning(config))
-    summary(config, settings, time.monotonic() - began)
+    with starting_beside(settings):
+        with doing("reading the examples"):
+            imported = import_propositions(settings, _examples())
+        print(imported.line(), flush=True)
+        outcomes = [imported.model_copy(update={"seconds": time.monotonic() - began})]
+        if enough is None:
+            with doing("starting Prefect"):
+                outcomes += cycle(config=config)
+        else:
+            outcomes += announced(asking(config))
+            _wait_for_people(config, settings, enough)
+            outcomes += announced(learning(config))
+    summary(config, settings, outcomes, time.monotonic() - began, open_report=open_report)
 
 
 def prepare(folder: Path, *, simulated: int) -> Path:
@@ -66,11 +82,10 @@ def prepare(folder: Path, *, simulated: int) -> Path:
     return path
 
 
-def _example(name: str) -> Path:
-    path = EXAMPLES / name
-    if not path.is_file():
-        raise InputError(f"{path} is missing: the demo runs from a clone of the repository, where the examples are")
-    return path
+def _examples() -> Path:
+    if not EXAMPLES.is_file():
+        raise InputError(f"{EXAMPLES} is missing: the demo runs from a clone of the repository, where the examples are")
+    return EXAMPLES
 
 
 def _wait_for_people(config: Path, settings: Settings, enough: int) -> None:
@@ -94,12 +109,17 @@ def _wait_for_people(config: Path, settings: Settings, enough: int) -> None:
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-def summary(config: Path, settings: Settings, seconds: float) -> None:
-    """Print what was made, where it stands, and what to try next."""
+def summary(
+    config: Path, settings: Settings, outcomes: Sequence[Outcome], seconds: float, *, open_report: bool
+) -> None:
+    """Print what was made and how long it took, what to try next, and last how to open the report."""
     odds = f"{os.path.relpath(sys.argv[0])} --config {config}"
     simulated = settings.annotation.simulated_annotators
-    say(f"\nThe demo took {seconds / 60:.1f} minutes.\n")
-    out.print(as_table(status_of(settings)))
+    state = status_of(settings)
+    say("")
+    out.print(as_table(state))
+    say("")
+    out.print(_times(outcomes, seconds))
     if simulated:
         say(f"\nAll judgments come from {simulated} simulated annotators: the figures show that the pipeline works,")
         say("and nothing about how people judge.")
@@ -108,3 +128,33 @@ def summary(config: Path, settings: Settings, seconds: float) -> None:
     for query in QUERIES:
         say(f'  {odds} sql "{query}"')
     say(f"\nStop Label Studio: {odds} studio stop")
+    if report := state["report"]:
+        say(f"\nReport: {report}")
+        say(_opened(Path(report)) if open_report else f"Open it: {_again(config)} --open, or that file in a browser")
+
+
+def _times(outcomes: Sequence[Outcome], seconds: float) -> Table:
+    """How long each stage took."""
+    table = Table("stage", header_style="bold")
+    table.add_column("seconds", justify="right")
+    for outcome in outcomes:
+        table.add_row(outcome.stage, f"{outcome.seconds:.0f}")
+    rest = seconds - sum(outcome.seconds for outcome in outcomes)
+    table.add_row("Prefect's start, and the rest", f"{rest:.0f}", end_section=True)
+    table.add_row("all", f"{seconds:.0f}")
+    return table
+
+
+def _again(config: Path) -> str:
+    """The command that runs the same demo again, which makes nothing twice."""
+    folder = "" if config.parent == Path("demo") else f" --folder {config.parent}"
+    return f"{os.path.relpath(sys.argv[0])} demo{folder}"
+
+
+def _opened(report: Path) -> str:
+    """Open the report in a browser; gives what to say about it."""
+    shown = sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+    # Without a display, a browser that runs in the terminal would be started.
+    if shown and webbrowser.open(report.as_uri()):
+        return "It is open in your browser."
+    return "No browser can be started here: copy the file to a machine that has one. It needs nothing beside itself."

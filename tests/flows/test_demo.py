@@ -1,19 +1,27 @@
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from flows.demo import EXAMPLES, prepare
+from flows import demo
+from flows.demo import CHANGED, EXAMPLES, prepare
 from flows.settings import load_settings
+from flows.template import template_text
 from warehouse.errors import InputError
-from warehouse.files.texts import read_premises, read_propositions
+from warehouse.files.texts import read_propositions
 
 
 def test_the_demo_settings_differ_from_the_defaults_where_they_say(tmp_path: Path) -> None:
+    for default, changed in CHANGED.items():
+        assert template_text().count(f"\n{default}") == 1, default
+        assert "the default is" in changed
     settings = load_settings(prepare(tmp_path / "demo", simulated=5))
     assert settings.annotation.simulated_annotators == 5
-    assert settings.training.epochs == 2
+    assert settings.training.max_minutes is not None
+    assert settings.endpoints[0].max_in_flight == 2
     people = load_settings(prepare(tmp_path / "people", simulated=0))
     assert people.annotation.simulated_annotators == 0
 
@@ -26,6 +34,30 @@ def test_people_and_simulated_annotators_are_never_mixed(tmp_path: Path) -> None
         prepare(tmp_path, simulated=0)
 
 
-def test_the_examples_are_there() -> None:
-    assert len(read_premises(EXAMPLES / "premises.jsonl")) == 40
-    assert read_propositions(EXAMPLES / "propositions.jsonl").propositions.num_rows == 96
+def test_the_examples_of_the_demo_are_some_of_the_examples() -> None:
+    lines = EXAMPLES.read_text(encoding="utf-8").splitlines()
+    assert set(lines) < set((EXAMPLES.parent / "propositions.jsonl").read_text(encoding="utf-8").splitlines())
+    assert len({json.loads(line)["premise"] for line in lines}) == 8
+
+
+def test_every_split_of_the_demo_has_propositions_to_judge(tmp_path: Path) -> None:
+    splits = load_settings(prepare(tmp_path, simulated=5)).splits
+    propositions = read_propositions(EXAMPLES, split_shares=(splits.train, splits.dev)).propositions
+    counts = {each["values"]: each["counts"] for each in propositions["split"].value_counts().to_pylist()}
+    assert counts == {"train": 15, "dev": 3, "test": 6}
+    assert None not in propositions["target_probability"].to_pylist()
+
+
+def test_a_report_is_opened_where_there_is_a_display_and_else_the_reason_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(demo.webbrowser, "open", lambda url: opened.append(url) is None)
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    assert "No browser" in demo._opened(tmp_path / "report.html")
+    assert not opened
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert "open in your browser" in demo._opened(tmp_path / "report.html")
+    assert opened == [(tmp_path / "report.html").as_uri()]
