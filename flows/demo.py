@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 import webbrowser
@@ -29,12 +30,13 @@ SIMULATED = 5
 SECONDS_BETWEEN_LOOKS = 10
 EXAMPLES = Path(__file__).parents[1] / "examples" / "demo.jsonl"
 CHANGED = {
-    "max_in_flight = 4\n": "max_in_flight = 2                   # each reads a prompt's beginning once; the default is 4\n",
-    "targets = [0.1, 0.3, 0.5, 0.7, 0.9]\n": "targets = [0.2, 0.8]                # the default is 0.1, 0.3, 0.5, 0.7 and 0.9\n",
-    "epochs = 3\n": "epochs = 2                          # the default is 3\nmax_minutes = 1.5                   # the default is no limit\n",
-    "batch_size = 16\n": "batch_size = 8                      # the default is 16\n",
+    "max_in_flight = 4": "max_in_flight = 2",
+    "targets = [0.1, 0.3, 0.5, 0.7, 0.9]": "targets = [0.2, 0.8]",
+    "epochs = 3": "epochs = 2",
+    "batch_size = 16": "batch_size = 8",
+    "# max_minutes = 60": "max_minutes = 1.5",
 }
-"""What the settings of the demo differ in from the defaults: it is to end within minutes on two slow cores."""
+"""What the demo sets otherwise than the defaults: it is to end within minutes on two slow cores."""
 QUERIES = (
     "SELECT stage, n, n_simulated FROM progress ORDER BY position",
     "SELECT hypothesis, consensus_mean, consensus_sd FROM proposition_overview ORDER BY consensus_sd DESC LIMIT 5",
@@ -75,10 +77,11 @@ def prepare(folder: Path, *, simulated: int) -> Path:
             raise InputError(f"{folder} holds a demo with {kind}; name another one with --folder")
         return path
     text = template_text()
-    for default, changed in CHANGED.items():
-        text = text.replace(default, changed)
+    own = CHANGED | {"simulated_annotators = 0": f"simulated_annotators = {simulated}"}
+    for default, changed in own.items():
+        text = re.sub(rf"(?m)^{re.escape(default)}( .*)?$", f"{changed:<35} # set for the demo", text)
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(text.replace("simulated_annotators = 0 ", f"simulated_annotators = {simulated} "), encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     return path
 
 

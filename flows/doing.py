@@ -79,7 +79,7 @@ _under_way: list[Doing | None] = []
 
 @contextmanager
 def doing(what: str) -> Iterator[Doing]:
-    """Shows that `what` goes on, for as long as the context lasts. It may stand inside another one, which then waits."""
+    """Shows that `what` goes on while the context lasts. It may stand inside another one, which is silent meanwhile."""
     one = Doing(what)
     with _innermost(one):
         if errors.is_terminal:
