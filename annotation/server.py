@@ -27,6 +27,7 @@ from warehouse.errors import InputError, ServiceError
 
 USERNAME = "odds@localhost"
 HOST = "127.0.0.1"
+DATABASE = "label_studio.sqlite3"
 _INHERITED = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "PATH", "TMPDIR", "TZ")
 
 
@@ -98,7 +99,7 @@ def start(
             pid, chosen, process = there.pid, _remembered(folder) or 0, None
         else:
             chosen = _choose_port(port, _remembered(folder))
-            first = not (folder / "label_studio.sqlite3").exists()
+            first = _is_first(folder, command)
             on_progress(f"starting Label Studio on port {chosen}" + (", for the first time" if first else ""))
             process = _spawn(folder, command, chosen, login)
             pid = process.pid
@@ -152,6 +153,20 @@ def _locked(folder: Path) -> Iterator[None]:
     with (folder / "start.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _is_first(folder: Path, command: Path) -> bool:
+    """Whether the server never ran in this folder. If so, it begins with the empty database that was made when Label
+    Studio was installed, where there is one: making its tables takes a minute."""
+    database = folder / DATABASE
+    if database.exists():
+        return False
+    prepared = command.parents[1] / "empty" / DATABASE
+    if prepared.is_file():
+        aside = folder / f".{DATABASE}"
+        shutil.copyfile(prepared, aside)
+        aside.replace(database)
+    return True
 
 
 def _read_state(folder: Path) -> _State | None:

@@ -1,19 +1,24 @@
-"""What a stage is doing right now: shown at once and at least every five seconds, however long a step takes."""
+"""What a stage is doing right now: shown within two seconds and then every five, however long a step takes.
+
+One may stand inside another, such as the fit inside its stage: then the inner one alone is shown.
+"""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Lock, Thread
 
-from rich.console import Console
+from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
 from rich.spinner import Spinner
 
-from flows.progress import note
+from flows.console import errors, note
 
+FIRST_AFTER_S = 2.0
 SECONDS_BETWEEN_LINES = 5.0
 
 
@@ -30,7 +35,8 @@ class Activity:
         self._what = ""
         self._since = self._began = clock()
         self._left: float | None = None
-        self._line_at = self._step_at = float("-inf")
+        self._step_at = float("-inf")
+        self._line_at = self._began + FIRST_AFTER_S - SECONDS_BETWEEN_LINES
 
     def doing(self, what: str) -> None:
         """Begin something, such as "loading the base model"; said at once."""
@@ -60,7 +66,7 @@ class Activity:
     def state(self) -> str:
         """Such as "train: step 3 of 20, loss 2.310, 57 s, about 5 min left"."""
         moment = self._clock()
-        parts = [f"{self.stage}: {self._what}"]
+        parts = [f"{self.stage}: {self._what}" if self._what else self.stage]
         if (seconds := moment - self._since) >= 1:
             parts.append(f"for {duration(seconds)}")
         if self._left is not None:
@@ -70,8 +76,13 @@ class Activity:
     def remind(self) -> None:
         """Say the state again if nothing was said for a while."""
         with self._turn:
-            if self._what and self._clock() - self._line_at >= SECONDS_BETWEEN_LINES:
+            if self._clock() - self._line_at >= SECONDS_BETWEEN_LINES:
                 self._say()
+
+    def rest(self) -> None:
+        """Something else was shown in the meantime: the next line is due in five seconds."""
+        with self._turn:
+            self._line_at = self._clock()
 
     def _set(self, what: str, left: float | None) -> None:
         self._what, self._left, self._since = what, left, self._clock()
@@ -81,28 +92,66 @@ class Activity:
         self._out(self.state())
 
 
+_under_way: list[Activity | None] = []
+"""The innermost is the last, and the one that is shown. None has a display of its own."""
+
+
 @contextmanager
 def activity(stage: str) -> Iterator[Activity]:
     """Show what a stage does while it lasts: a line that renews itself on a terminal, lines every few seconds in a log.
 
     It goes to the standard error, since results go to the standard output.
     """
-    console = Console(stderr=True)
-    if console.is_terminal:
+    if errors.is_terminal:
         shown = Activity(stage, out=lambda line: None)
-        with Live(get_renderable=lambda: Spinner("dots", escape(shown.state())), console=console, transient=True):
+        with _innermost(shown), _spinner(shown):
             yield shown
         return
-    shown, over = Activity(stage), Event()
+    shown = Activity(stage)
+    with _innermost(shown), ticking(shown.remind, lambda: _under_way[-1] is shown):
+        yield shown
 
-    def remind() -> None:
+
+@contextmanager
+def own_display() -> Iterator[None]:
+    """Meanwhile something is shown in another way, such as a bar."""
+    with _innermost(None):
+        yield
+
+
+@contextmanager
+def _innermost(shown: Activity | None) -> Iterator[None]:
+    _under_way.append(shown)
+    try:
+        yield
+    finally:
+        _under_way.pop()
+        if _under_way and (outer := _under_way[-1]) is not None:
+            outer.rest()
+
+
+def _spinner(shown: Activity) -> Live:
+    def line() -> Spinner | Group:
+        return Spinner("dots", escape(shown.state())) if _under_way[-1] is shown else Group()
+
+    on_terminal = sys.stdout.isatty()  # elsewhere, results would land among what is shown here
+    return Live(get_renderable=line, console=errors, transient=True, redirect_stdout=on_terminal)
+
+
+@contextmanager
+def ticking(tick: Callable[[], None], when: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Calls it twice a second meanwhile, whenever the condition holds."""
+    over = Event()
+
+    def ticks() -> None:
         while not over.wait(0.5):
-            shown.remind()
+            if when():
+                tick()
 
-    thread = Thread(target=remind, daemon=True)
+    thread = Thread(target=ticks, daemon=True)
     thread.start()
     try:
-        yield shown
+        yield
     finally:
         over.set()
         thread.join()

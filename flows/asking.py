@@ -16,9 +16,9 @@ from math import inf
 
 from flows.account import WITH_REASONS, account
 from flows.artifact import Figures, leave_artifact
-from flows.console import say
+from flows.console import note, say
 from flows.outcome import Outcome
-from flows.progress import note, request_progress
+from flows.progress import request_progress
 from flows.services import ledger, running_endpoints
 from flows.settings import Settings
 from flows.signals import ending, stops_on_signals

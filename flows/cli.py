@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.__main__ import main as main  # noqa: PLC0414 - scripts of earlier installations start here
+from flows.activity import activity
 from flows.cli_data import attach, export, snapshots, sql, studio, tables, trace
 from flows.cli_import import importing
 from flows.console import Chosen, out, quiet_prefect, say, settings
-from flows.doing import doing
 from flows.settings import CONFIG_NAME
 from warehouse.errors import InputError
 
@@ -50,7 +50,7 @@ def options(
 
 
 def _run(flow: Callable[..., Outcome], **arguments: Any) -> None:
-    with doing(flow.__name__):
+    with activity(flow.__name__):
         outcome = flow(config=Chosen.config, **arguments)
     say(outcome.line())
 
@@ -256,7 +256,7 @@ def cycle(max_cost: MaxCost = None, batch: Batch = False) -> None:
     _ready()
     from flows.cycle import cycle as flow
 
-    with doing("starting Prefect"):
+    with activity("starting"):
         flow(config=Chosen.config, max_cost=max_cost, batch=batch)
 
 
@@ -287,7 +287,7 @@ def demo(
 ) -> None:
     """Run the main job on embedded defaults: no account, no key, no GPU."""
     quiet_prefect()
-    with doing("starting"):
+    with activity("starting"):
         from flows.demo import run_demo
 
     run_demo(folder, enough if wait_for_people else None, open_report=open_report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from math import floor, log10
 from pathlib import Path
 from textwrap import wrap
@@ -13,6 +14,8 @@ from rich.table import Table
 from flows.settings import Settings, load_settings
 
 out = Console()
+errors = Console(stderr=True)
+"""What goes on meanwhile is shown there. One console, so that a bar can stand inside another display."""
 MOST_LINES = 3
 
 
@@ -31,6 +34,11 @@ def settings() -> Settings:
 def say(line: object) -> None:
     """Print a line that may be long; a terminal wraps it, a file keeps it whole."""
     out.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def note(text: str) -> None:
+    """A line about what is going on, beside the results: on the standard error."""
+    print(f"  {text}", file=sys.stderr, flush=True)
 
 
 def quiet_prefect() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
+from flows.activity import activity
 from flows.agree import agree
-from flows.doing import doing
 from flows.elicit import elicit
 from flows.evaluate import evaluate
 from flows.judge import judge
@@ -81,5 +81,5 @@ def learning(config: Path | None) -> Iterator[Outcome]:
 
 def _seen(stage: Callable[..., Outcome], config: Path | None) -> Outcome:
     """One stage, which is seen to go on."""
-    with doing(stage.__name__):
+    with activity(stage.__name__):
         return stage(config=config)

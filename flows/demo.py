@@ -12,14 +12,14 @@ from pathlib import Path
 
 from rich.table import Table
 
+from flows.activity import activity
 from flows.agree import agree
 from flows.console import out, say
 from flows.cycle import announced, asking, cycle, learning
-from flows.doing import doing
 from flows.imports import import_propositions
 from flows.outcome import Outcome
 from flows.pull import pull
-from flows.services import judged_splits
+from flows.services import judged_splits, reading
 from flows.settings import CONFIG_NAME, Settings, load_settings
 from flows.status import as_table, status_of
 from flows.studio import starting_beside, studio_login
@@ -30,7 +30,7 @@ SIMULATED = 5
 SECONDS_BETWEEN_LOOKS = 10
 EXAMPLES = Path(__file__).parents[1] / "examples" / "demo.jsonl"
 CHANGED = {
-    "max_in_flight = 4": "max_in_flight = 2",
+    "max_in_flight = 4": "max_in_flight = 1",  # one after the other, so that a prompt's beginning is read once
     "targets = [0.1, 0.3, 0.5, 0.7, 0.9]": "targets = [0.2, 0.8]",
     "epochs = 3": "epochs = 2",
     "batch_size = 16": "batch_size = 8",
@@ -53,13 +53,12 @@ def run_demo(folder: Path, enough: int | None, *, open_report: bool = False) -> 
     config = prepare(folder, simulated=0 if enough else SIMULATED)
     settings = load_settings(config)
     with starting_beside(settings):
-        with doing("reading the examples"):
+        with activity("reading the examples"):
             imported = import_propositions(settings, _examples())
         print(imported.line(), flush=True)
         outcomes = [imported.model_copy(update={"seconds": time.monotonic() - began})]
         if enough is None:
-            with doing("starting Prefect"):
-                outcomes += cycle(config=config)
+            outcomes += cycle(config=config)
         else:
             outcomes += announced(asking(config))
             _wait_for_people(config, settings, enough)
@@ -93,9 +92,13 @@ def _examples() -> Path:
 
 def _wait_for_people(config: Path, settings: Settings, enough: int) -> None:
     """Pull until so many propositions are judged, and some of every split."""
+    with reading(settings) as warehouse:
+        there = warehouse.sql("SELECT count(*) AS n FROM propositions")["n"][0].as_py()
+    enough = min(enough, there)
     print(f"\nPlease judge now. {studio_login(settings)}")
     print(
-        f"The demo goes on once {enough} propositions are judged; Ctrl-C stops it, the same command goes on from here.",
+        f"The demo goes on once {enough} of the {there} propositions are judged. Ctrl-C stops it; run the same command "
+        "again to go on.",
         flush=True,
     )
     shown = 0
@@ -143,7 +146,7 @@ def _times(outcomes: Sequence[Outcome], seconds: float) -> Table:
     for outcome in outcomes:
         table.add_row(outcome.stage, f"{outcome.seconds:.0f}")
     rest = seconds - sum(outcome.seconds for outcome in outcomes)
-    table.add_row("Prefect's start, and the rest", f"{rest:.0f}", end_section=True)
+    table.add_row("the rest", f"{rest:.0f}", end_section=True)
     table.add_row("all", f"{seconds:.0f}")
     return table
 

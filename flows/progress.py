@@ -14,8 +14,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from flows.console import money
-from flows.doing import FIRST_AFTER_S, SECONDS_BETWEEN_LINES, doing, errors, note, silent, ticking
+from flows.activity import FIRST_AFTER_S, SECONDS_BETWEEN_LINES, activity, own_display, ticking
+from flows.console import errors, money, note
 from synthesis.progress import Progress as Asked
 
 Tick = Callable[[int, int], None]
@@ -31,8 +31,8 @@ WINDOW_S = 60.0
 def progress(stage: str) -> Iterator[Tick]:
     """A function to call with (done, total) while `stage` runs."""
     if not errors.is_terminal:
-        with doing(stage) as one:
-            yield one.tick
+        with activity(stage) as shown:
+            yield shown.at
         return
     columns = (
         TextColumn("{task.description:<9}"),
@@ -42,7 +42,7 @@ def progress(stage: str) -> Iterator[Tick]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with silent(), Progress(*columns, console=errors, transient=True) as bars:
+    with own_display(), Progress(*columns, console=errors, transient=True) as bars:
         bar = bars.add_task(stage, total=None)
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 
@@ -58,11 +58,11 @@ def request_progress(
     """
     run = Run(total, waiting)
     if errors.is_terminal:
-        with silent(), Live(get_renderable=_bar(stage, run), console=errors, transient=True):
+        with own_display(), Live(get_renderable=_bar(stage, run), console=errors, transient=True):
             yield run.show
         return
     said = Lines(stage, run)
-    with silent(), ticking(said.say):
+    with own_display(), ticking(said.say):
         yield said.show
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from flows.activity import activity
+from flows.console import note
 from flows.outcome import Outcome
-from flows.progress import note
 from flows.services import reading, writing
 from flows.settings import Settings, load_settings
 from flows.stage import stage

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-from flows.progress import note
+from flows.console import note
 from flows.stopping import SIGNALS, graceful
 from synthesis.client import Caller
 

@@ -10,7 +10,8 @@ from threading import Thread
 from annotation import server
 from annotation.studio import Studio, connect
 from annotation.sync import ensure_project
-from flows.doing import doing, note
+from flows.activity import activity
+from flows.console import note
 from flows.settings import Settings
 from synthesis.panel import EMBEDDED
 from warehouse.errors import InputError, OddsError
@@ -20,7 +21,7 @@ def studio_address(settings: Settings) -> tuple[str, str]:
     """The address and the token of Label Studio; the embedded one is started where it does not run yet."""
     if settings.annotation.url == EMBEDDED:
         command = server.find_command(settings.annotation.command and settings.path(settings.annotation.command))
-        with doing("waiting for Label Studio"):
+        with activity("waiting for Label Studio"):
             address = server.start(settings.home_path, command, port=settings.annotation.port, on_progress=note)
         return address.url, address.token
     name = settings.annotation.token_env

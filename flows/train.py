@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows.activity import Activity, activity
+from flows.console import note
 from flows.outcome import Outcome
-from flows.progress import note
 from flows.services import code_version, estimator_base, writing
 from flows.settings import load_settings
 from flows.stage import stage

@@ -20,7 +20,7 @@ from tests.fixtures.estimator import Base
 from tests.fixtures.studio import StudioServer
 from warehouse import open_warehouse
 
-ENOUGH = 100
+ENOUGH = 24
 PROJECT = "People"
 SETTINGS = """
 [annotation]

@@ -36,6 +36,25 @@ def test_what_begins_is_said_at_once_and_again_every_five_seconds() -> None:
     ]
 
 
+def test_what_says_nothing_of_itself_is_shown_after_two_seconds_and_then_every_five() -> None:
+    clock = Clock()
+    stage, lines = shown(clock)
+    for tenth in range(125):
+        clock.now = tenth / 10
+        stage.remind()
+    assert lines == ["train, for 2 s", "train, for 7 s", "train, for 12 s"]
+
+
+def test_of_two_the_inner_one_is_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.activity.SECONDS_BETWEEN_LINES", 0.6)
+    monkeypatch.setattr("flows.activity.FIRST_AFTER_S", 0.6)
+    with activity("outer"), activity("inner"):
+        time.sleep(1.3)
+    said = capsys.readouterr().err.splitlines()
+    assert said
+    assert all(line.startswith("  inner") for line in said)
+
+
 def test_each_slow_step_is_said_when_it_ends_and_the_time_left_runs_on() -> None:
     clock = Clock()
     stage, lines = shown(clock)

@@ -23,7 +23,7 @@ def test_the_demo_settings_differ_from_the_defaults_where_they_say(tmp_path: Pat
     settings = load_settings(path)
     assert settings.annotation.simulated_annotators == 5
     assert settings.training.max_minutes is not None
-    assert settings.endpoints[0].max_in_flight == 2
+    assert settings.endpoints[0].max_in_flight == 1
     people = load_settings(prepare(tmp_path / "people", simulated=0))
     assert people.annotation.simulated_annotators == 0
 

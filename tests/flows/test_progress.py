@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from flows.doing import Doing
 from flows.progress import Lines, Run, rate_of
 from synthesis.progress import Progress as Asked
 from tests.fixtures.terminal import lines_of, on_a_terminal
@@ -17,28 +16,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-def test_a_line_comes_after_two_seconds_then_every_five_and_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
-    clock = Clock()
-    stage = Doing("elicit", clock)
-    for clock.now, done in ((1.0, 10), (2.5, 20), (4.0, 40), (8.0, 60), (9.0, 70), (9.5, 80)):
-        stage.tick(done, 80)
-    assert capsys.readouterr().err.splitlines() == [
-        "  elicit: 20 of 80 after 2 s, 8 s left",
-        "  elicit: 60 of 80 after 8 s, 3 s left",
-        "  elicit: 80 of 80 after 10 s",
-    ]
-
-
-def test_what_gives_no_numbers_is_still_seen_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
-    clock = Clock()
-    stage = Doing("starting Label Studio", clock)
-    for tenth in range(150):
-        clock.now = tenth / 10
-        stage.say()
-    seconds = [line.removeprefix("  starting Label Studio: ") for line in capsys.readouterr().err.splitlines()]
-    assert seconds == ["2 s", "7 s", "12 s"]
 
 
 def test_lines_about_requests_say_rate_failures_cost_and_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,11 +87,12 @@ def test_few_requests_are_said_by_the_minute() -> None:
 
 SHOW_A_BAR = """
 import time
-from flows.doing import doing, note
+from flows.activity import activity
+from flows.console import note
 from flows.progress import request_progress
 from synthesis.progress import Progress
 said = [None]
-with doing("starting"), request_progress("propose", 1_000_000, lambda: said[0]) as show:
+with activity("starting"), request_progress("propose", 1_000_000, lambda: said[0]) as show:
     for done in (1, 250_000):
         time.sleep(0.3)
         show(Progress(done=done, answered=done, refused=12_345, failed=678, cost=1234.5))
@@ -140,4 +118,5 @@ def test_the_bar_fits_into_eighty_columns_says_why_it_waits_and_leaves_nothing_b
     assert any(map(below.fullmatch, frames))
     assert any("          endpoint vendor limits the rate and is asked again in 8 s" in line for line in frames)
     assert "  a word in between" in frames
+    assert sum("starting" in line for line in frames) < 5, "one display at a time, but for a moment at either end"
     assert re.search(r"(\x1b\[1A\x1b\[2K){1,3}$", written), "the bar is wiped away"
