@@ -256,7 +256,7 @@ def cycle(max_cost: MaxCost = None, batch: Batch = False) -> None:
     _ready()
     from flows.cycle import cycle as flow
 
-    with activity("starting"):
+    with activity("cycle"):
         flow(config=Chosen.config, max_cost=max_cost, batch=batch)
 
 
@@ -287,7 +287,8 @@ def demo(
 ) -> None:
     """Run the main job on embedded defaults: no account, no key, no GPU."""
     quiet_prefect()
-    with activity("starting"):
+    with activity("demo") as shown:
+        shown.doing("loading the pipeline")
         from flows.demo import run_demo
 
     run_demo(folder, enough if wait_for_people else None, open_report=open_report)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from flows.activity import activity
 from flows.agree import agree
@@ -79,7 +80,7 @@ def learning(config: Path | None) -> Iterator[Outcome]:
     yield _seen(evaluate, config)
 
 
-def _seen(stage: Callable[..., Outcome], config: Path | None) -> Outcome:
+def _seen(stage: Callable[..., Outcome], config: Path | None, **arguments: Any) -> Outcome:
     """One stage, which is seen to go on."""
     with activity(stage.__name__):
-        return stage(config=config)
+        return stage(config=config, **arguments)
