@@ -31,10 +31,11 @@ SECONDS_BETWEEN_LOOKS = 10
 EXAMPLES = Path(__file__).parents[1] / "examples" / "demo.jsonl"
 CHANGED = {
     "max_in_flight = 4": "max_in_flight = 1",  # one after the other, so that a prompt's beginning is read once
-    "targets = [0.1, 0.3, 0.5, 0.7, 0.9]": "targets = [0.2, 0.8]",
+    "targets = [0.1, 0.3, 0.5, 0.7, 0.9]": "targets = [0.7]",
     "epochs = 3": "epochs = 2",
     "batch_size = 16": "batch_size = 8",
-    "# max_minutes = 60": "max_minutes = 1.5",
+    "# max_minutes = 60": "max_minutes = 1",
+    "threshold = 0.5": "threshold = 0.7",
 }
 """What the demo sets otherwise than the defaults: it is to end within minutes on two slow cores."""
 QUERIES = (
