@@ -119,6 +119,41 @@ def test_a_stub_of_another_server_on_our_port_is_not_taken_for_ours(tmp_path: Pa
     assert server.running(tmp_path) is None
 
 
+def test_a_server_whose_starter_is_gone_is_waited_for(tmp_path: Path) -> None:
+    port = free_port()
+    script = (
+        "import http.server, time\n"
+        "class Stub(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        self.send_response(200); self.end_headers(); self.wfile.write(b'{}')\n"
+        f"time.sleep(1); http.server.HTTPServer(('127.0.0.1', {port}), Stub).serve_forever()\n"
+    )
+    folder = tmp_path / "label-studio"
+    folder.mkdir()
+    with subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stderr=subprocess.DEVNULL) as stub:
+        try:
+            state = {"pid": stub.pid, "started": server._identity(stub.pid), "port": port}
+            (folder / "server.json").write_text(json.dumps(state))
+            address = server.start(tmp_path, Path("/bin/false"))
+            assert httpx.get(f"{address.url}/health", trust_env=False).status_code == 200
+            assert address.pid == stub.pid
+        finally:
+            stub.kill()
+
+
+def test_a_new_server_begins_with_the_prepared_database_and_an_old_one_keeps_its_own(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "empty").mkdir()
+    command = executable(tmp_path / "bin" / "label-studio", "#!/bin/sh\nexit 3\n")
+    (tmp_path / "empty" / "label_studio.sqlite3").write_text("prepared")
+    database = tmp_path / "home" / "label-studio" / "label_studio.sqlite3"
+    for content in ("prepared", "mine"):
+        with pytest.raises(ServiceError):
+            server.start(tmp_path / "home", command)
+        assert database.read_text() == content
+        database.write_text("mine")
+
+
 def test_a_process_that_got_our_old_pid_is_neither_found_nor_stopped(tmp_path: Path) -> None:
     folder = tmp_path / "label-studio"
     folder.mkdir()
