@@ -35,7 +35,8 @@ user = "P: {premise}\\nH: {hypothesis}"
 
 
 def test_the_packaged_prompts_load_and_bear_their_file_names() -> None:
-    ours = {"propose", *PROMPTS_OF_KIND.values(), "verbalised", "verbalised_short", "scale20", "token"}
+    ours = {"propose", *PROMPTS_OF_KIND.values(), "verbalised", "verbalised_short", "verbalised_brief"}
+    ours |= {"scale20", "token"}
     assert ours <= set(prompt_names())
     for name in prompt_names():
         assert load_prompt(name).name == name
