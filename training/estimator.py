@@ -70,7 +70,7 @@ def add_levels(model: Any, tokenizer: Any, levels: int, seed: int) -> list[int]:
     A new row of the embedding (and of an untied output matrix) is the mean row with a little noise that depends on
     `seed` alone. Raises InputError where the model has more levels already.
     """
-    if (found := _count_levels(tokenizer)) > levels:
+    if (found := count_levels(tokenizer)) > levels:
         raise InputError(f"the base model answers in {found} levels already; set levels to {found}, not to {levels}")
     missing = [level_token(level) for level in range(found, levels)]
     if missing:
@@ -134,7 +134,7 @@ def load_estimator(folder: Path, device: Device = "auto", precision: Precision =
         model, tokenizer = _with_adapter(folder, card)
     else:
         model, tokenizer = _pretrained(folder)
-    levels = _count_levels(tokenizer)
+    levels = count_levels(tokenizer)
     if levels < 2 or (card is not None and card.levels != levels):
         raise InputError(f"{folder}: its tokenizer has {levels} level tokens; this is no estimator")
     card = card or Card(base=str(folder), cache="", levels=levels, max_length=256, weights="whole")
@@ -246,6 +246,11 @@ def _embeddings(model: Any) -> dict[str, Any]:
     return {names[id(module)]: module for module in found.values()}
 
 
+def level_matrices(model: Any) -> list[torch.Tensor]:
+    """The weights that have a row a token: the input embedding and, where it is not tied, the output matrix."""
+    return [matrix.weight.data for matrix in _embeddings(model).values()]
+
+
 def _initialise(weight: torch.Tensor, rows: list[int], seed: int) -> None:
     old = torch.ones(len(weight), dtype=torch.bool)
     old[rows] = False
@@ -253,7 +258,8 @@ def _initialise(weight: torch.Tensor, rows: list[int], seed: int) -> None:
     weight[rows] = (weight[old].mean(dim=0) + _NOISE * weight[old].std() * noise).to(weight.dtype)
 
 
-def _count_levels(tokenizer: Any) -> int:
+def count_levels(tokenizer: Any) -> int:
+    """How many level tokens, from level 0 on, a tokenizer has."""
     present = tokenizer.get_vocab()
     levels = 0
     while level_token(levels) in present:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,20 +24,13 @@ from training.batches import (
     sorted_batches,
 )
 from training.device import place_of
-from training.estimator import (
-    Card,
-    Estimator,
-    add_levels,
-    assemble,
-    load_base,
-    save_estimator,
-    with_lora,
-)
+from training.estimator import Estimator, level_matrices, save_estimator
 from training.examples import choosing, examples_of, pairs_of
 from training.folders import empty_folder, new_folder
 from training.objective import Run, batch_loss, dev_loss, no_number, pair_loss
 from training.pace import Pace
 from training.settings import FitSettings
+from training.start import start
 from training.targets import prior_of
 from training.watch import Progress, Watch
 from warehouse.errors import InputError
@@ -94,7 +88,7 @@ def fit(
     with new_folder(out_dir) as scratch, torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         watch.doing("loading the base model")
-        estimator = _start(settings, cache)
+        estimator = start(settings, cache, train)
         watch.doing(f"tokenising {train.num_rows:,} propositions for training and {dev.num_rows:,} for dev")
         prior = prior_of(judged(train), settings.levels, train.column("weight").to_numpy())
         examples, drops = examples_of(train, estimator, settings, prior, "train")
@@ -113,24 +107,6 @@ def fit(
         )
         _write_summary(scratch, fitted, run, train, dev)
     return fitted
-
-
-def _start(settings: FitSettings, cache: Path) -> Estimator:
-    """The estimator before the first step."""
-    local = Path(settings.base)
-    base = str(local.resolve()) if local.exists() else settings.base
-    model, tokenizer = load_base(base, cache)
-    level_ids = add_levels(model, tokenizer, settings.levels, settings.seed)
-    if settings.tuning == "lora":
-        model = with_lora(model, level_ids, settings.lora_rank, settings.lora_alpha, settings.lora_dropout)
-    card = Card(
-        base=base,
-        cache=str(cache.resolve()),
-        levels=settings.levels,
-        max_length=settings.max_length,
-        weights="adapter" if settings.tuning == "lora" else "whole",
-    )
-    return assemble(model, tokenizer, card, settings.device, settings.precision)
 
 
 def _train(run: Run, folder: Path, started: float, watch: Watch) -> Iterator[Progress]:
@@ -212,8 +188,26 @@ def _step(run: Run, indices: Indices, pairs: Indices, optimizer: torch.optim.Opt
     optimizer.zero_grad()
     torch.autograd.backward(value)
     torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], _GRADIENT_NORM)
-    optimizer.step()
+    with _level_rows_at_their_rate(run):
+        optimizer.step()
     return value.item()
+
+
+@contextmanager
+def _level_rows_at_their_rate(run: Run) -> Iterator[None]:
+    """In full tuning, where level rows are part of a whole matrix: a step of the optimizer at their own rate.
+
+    A step of Adam without weight decay is in proportion to the rate, so what it adds to a row is multiplied by the
+    ratio of the two rates.
+    """
+    if run.settings.tuning != "full":
+        yield
+        return
+    ids, times = run.estimator.level_ids, run.settings.level_learning_rate / run.settings.peak
+    before = [(matrix, matrix[ids].clone()) for matrix in level_matrices(run.estimator.model)]
+    yield
+    for matrix, rows in before:
+        matrix[ids] = rows + times * (matrix[ids] - rows)
 
 
 def _parameter_groups(estimator: Estimator, settings: FitSettings) -> list[dict[str, Any]]:
@@ -221,7 +215,7 @@ def _parameter_groups(estimator: Estimator, settings: FitSettings) -> list[dict[
     named = [(name, p) for name, p in estimator.model.named_parameters() if p.requires_grad]
     rows = [p for name, p in named if "trainable_tokens" in name]
     rest = [p for name, p in named if "trainable_tokens" not in name]
-    groups = [(rest, settings.learning_rate), (rows, settings.level_learning_rate)]
+    groups = [(rest, settings.peak), (rows, settings.level_learning_rate)]
     return [{"params": params, "lr": rate, "peak": rate} for params, rate in groups if params]
 
 
