@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,18 @@ from flows.elicit import elicit
 from flows.evaluate import evaluate
 from flows.judge import judge
 from flows.outcome import Outcome
+from flows.progress import note
 from flows.propose import propose
 from flows.publish import publish
 from flows.pull import pull
 from flows.push import push
 from flows.recalibrate import recalibrate
 from flows.services import judged_splits
-from flows.settings import load_settings
+from flows.settings import load_settings, read_once
 from flows.simulate import simulate
 from flows.stage import stage
 from flows.train import train
+from warehouse.errors import OddsError
 
 
 @stage("cycle", hours=240)
@@ -31,31 +32,52 @@ def cycle(config: Path | None = None, max_cost: float | None = None, batch: bool
     """Run propose, elicit, judge, push, (simulate,) pull, recalibrate, agree, publish, train and evaluate.
 
     `max_cost` is what all stages together may cost, in the currency of the prices; `batch` asks through the batch
-    interface. Gives the outcomes of the stages. Where people have not judged enough yet to train on, it stops after
-    `agree` and says so.
+    interface. The settings are read once. Gives the outcomes of the stages. Where people have not judged enough yet to
+    train on, it stops after `agree` and says so.
+
+    A stage that fails does not keep those from running that can do without it; its error is raised at the end.
     """
-    return announced(asking(config, max_cost, batch), judging(config), learning(config))
+    with read_once():
+        return announced(asking(config, max_cost, batch), pushing(config), judging(config), learning(config))
 
 
-def announced(*stages: Iterator[Outcome]) -> list[Outcome]:
-    """Run the stages, each outcome printed when it is there, with the seconds that it took."""
-    outcomes = []
+def announced(*groups: Iterator[Outcome]) -> list[Outcome]:
+    """Run the stages, each outcome printed when it is there, with its seconds. A stage that fails ends its group alone.
+
+    Raises the error of the group that failed, or of several in one, when all have run.
+    """
+    outcomes: list[Outcome] = []
+    errors: list[OddsError] = []
     began = time.monotonic()
-    for outcome in chain(*stages):
-        ended = time.monotonic()
-        outcomes.append(outcome.model_copy(update={"seconds": ended - began}))
-        began = ended
-        print(outcome.line(), flush=True)
-    return outcomes
+    for group in groups:
+        try:
+            for outcome in group:
+                ended = time.monotonic()
+                outcomes.append(outcome.model_copy(update={"seconds": ended - began}))
+                began = ended
+                print(outcome.line(), flush=True)
+        except OddsError as error:
+            errors.append(error)
+            began = time.monotonic()
+            if group is not groups[-1]:
+                note(f"failed: {error}; going on with the stages that do not need it")
+    if not errors:
+        return outcomes
+    said = dict.fromkeys(str(error) for error in errors)
+    raise errors[0] if len(said) == 1 else type(errors[0])("; ".join(said)) from errors[0]
 
 
 def asking(config: Path | None, max_cost: float | None = None, batch: bool = False) -> Iterator[Outcome]:
-    """The stages before the annotators. Each may cost what those before it have left of `max_cost`."""
+    """The stages that ask models. Each may cost what those before it have left of `max_cost`."""
     left = max_cost
     for ask in (propose, elicit, judge):
         outcome = _seen(ask, config=config, max_cost=left, batch=batch)
         left = None if left is None else max(left - outcome.spent, 0.0)
         yield outcome
+
+
+def pushing(config: Path | None) -> Iterator[Outcome]:
+    """The stage that gives the annotators their tasks."""
     yield _seen(push, config)
 
 
@@ -72,15 +94,15 @@ def learning(config: Path | None) -> Iterator[Outcome]:
     yield _seen(agree, config)
     judged = judged_splits(load_settings(config))
     if missing := [split for split in ("train", "dev", "test") if not judged.get(split)]:
-        note = f"no judged proposition in {' and '.join(missing)} yet; the next cycle goes on from here"
-        yield Outcome(stage="waiting for judgments", counts={"judged propositions": sum(judged.values())}, note=note)
+        why = f"no judged proposition in {' and '.join(missing)} yet; the next cycle goes on from here"
+        yield Outcome(stage="waiting for judgments", counts={"judged propositions": sum(judged.values())}, note=why)
         return
     yield _seen(publish, config)
     yield _seen(train, config)
     yield _seen(evaluate, config)
 
 
-def _seen(stage: Callable[..., Outcome], config: Path | None, **arguments: Any) -> Outcome:
+def _seen(run: Callable[..., Outcome], config: Path | None, **arguments: Any) -> Outcome:
     """One stage, which is seen to go on."""
-    with activity(stage.__name__):
-        return stage(config=config, **arguments)
+    with activity(run.__name__):
+        return run(config=config, **arguments)

@@ -15,7 +15,7 @@ from rich.table import Table
 from flows.activity import activity
 from flows.agree import agree
 from flows.console import out, say
-from flows.cycle import announced, asking, cycle, learning
+from flows.cycle import announced, asking, cycle, learning, pushing
 from flows.imports import import_propositions
 from flows.outcome import Outcome
 from flows.pull import pull
@@ -62,7 +62,7 @@ def run_demo(folder: Path, enough: int | None, *, open_report: bool = False) -> 
         if enough is None:
             outcomes += cycle(config=config)
         else:
-            outcomes += announced(asking(config))
+            outcomes += announced(asking(config), pushing(config))
             _wait_for_people(config, settings, enough)
             outcomes += announced(learning(config))
     summary(config, settings, outcomes, time.monotonic() - began, open_report=open_report)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -242,6 +245,28 @@ def load_settings(config: Path | None = None) -> Settings:
     Raises `InputError` for a file that is missing though named, is not TOML, holds a password of PostgreSQL, or has a
     key or value we do not know.
     """
+    held = _HELD.get()
+    if held is None:
+        return _read(config)
+    if config not in held:
+        held[config] = _read(config)
+    return held[config]
+
+
+@contextmanager
+def read_once() -> Iterator[None]:
+    """While it lasts, a settings file is read once: what is edited meanwhile counts for the next run."""
+    token = _HELD.set({})
+    try:
+        yield
+    finally:
+        _HELD.reset(token)
+
+
+_HELD: ContextVar[dict[Path | None, Settings] | None] = ContextVar("held settings", default=None)
+
+
+def _read(config: Path | None) -> Settings:
     named = os.environ.get(CONFIG_VARIABLE)
     if config is None and named:
         config = Path(named)

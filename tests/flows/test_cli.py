@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 
 from flows import cli, console, stopping
 from flows.__main__ import main
-from flows.cycle import asking
+from flows.cycle import announced, asking
 from flows.outcome import Outcome
 from flows.query import shown
+from flows.settings import load_settings, read_once
 from tests.fixtures.terminal import on_a_terminal
 from warehouse.errors import InputError, ServiceError
 
@@ -67,12 +68,43 @@ def test_the_stages_of_a_cycle_share_one_limit_of_cost(tmp_path: Path, monkeypat
 
         monkeypatch.setattr(f"flows.cycle.{stage}", run)
 
-    for stage, cost in (("propose", 0.5), ("elicit", 1.5 + 1e-15), ("judge", 0.0), ("push", 0.0)):
+    for stage, cost in (("propose", 0.5), ("elicit", 1.5 + 1e-15), ("judge", 0.0)):
         stub(stage, cost)
     list(asking(tmp_path, 2.0, batch=True))
-    assert given == {"propose": (2.0, True), "elicit": (1.5, True), "judge": (0.0, True), "push": (None, False)}
+    assert given == {"propose": (2.0, True), "elicit": (1.5, True), "judge": (0.0, True)}
     list(asking(tmp_path))
     assert given["judge"] == (None, False)
+
+
+def test_a_stage_that_fails_does_not_keep_the_others_from_running(capsys: pytest.CaptureFixture[str]) -> None:
+    def group(*stages: Outcome | Exception) -> Iterator[Outcome]:
+        for each in stages:
+            if isinstance(each, Exception):
+                raise each
+            yield each
+
+    ran = [Outcome(stage=name, counts={}) for name in ("propose", "pull", "agree")]
+    gone, refused = ServiceError("Label Studio does not answer"), InputError("no token")
+    assert announced(group(ran[0]), group(ran[1], ran[2])) == ran
+    with pytest.raises(ServiceError, match=r"^Label Studio does not answer$"):
+        announced(group(ran[0], gone, ran[0]), group(gone), group(ran[1], ran[2]))
+    printed = capsys.readouterr()
+    assert [line.partition(":")[0] for line in printed.out.splitlines()] == ["propose", "pull", "agree"] * 2
+    assert printed.err.count("failed: Label Studio does not answer") == 2
+    with pytest.raises(InputError, match=r"^no token; Label Studio does not answer$"):
+        announced(group(refused), group(gone))
+    with pytest.raises(ValueError, match="a defect"):  # nobody knows what it left
+        announced(group(ValueError("a defect")), group(ran[1]))
+
+
+def test_a_cycle_reads_its_settings_once(tmp_path: Path) -> None:
+    config = tmp_path / "odds.toml"
+    config.write_text("[publish]\nname = 'before'\n")
+    with read_once():
+        names = [load_settings(config).publish.name]
+        config.write_text("[publish]\nname = 'after'\n")
+        names.append(load_settings(config).publish.name)
+    assert [*names, load_settings(config).publish.name] == ["before", "before", "after"]
 
 
 def test_the_command_hands_the_limit_of_the_cycle_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
