@@ -20,7 +20,7 @@ from flows.artifact import ending
 from flows.outcome import Outcome
 from flows.settings import CONFIG_VARIABLE
 from flows.stage import API_URL, Stage, is_deployed
-from warehouse.errors import InputError, OddsError, ServiceError
+from warehouse.errors import InputError, ServiceError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,8 +53,8 @@ def flow_of(stage: Stage[P, R]) -> Flow[P, R]:
         _check_settings_are_named(kwargs.get("config"))
         try:
             done = _tried(stage, lambda: stage.fn(*args, **kwargs))
-        except OddsError as error:
-            get_run_logger().error("%s: %s", stage.name, " ".join(str(error).split()))
+        except Exception as error:
+            get_run_logger().error("%s: %s", stage.name, ending(Outcome(stage=stage.name, counts={}), error))
             if not stage.asks:
                 with suppress(Exception):  # what the run fails with matters more
                     _leave(stage.name, [Outcome(stage=stage.name, counts={})], error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 
@@ -43,6 +44,19 @@ SIGNS = (
         "The object store of the warehouse fails ({first}): check warehouse.data_path and the AWS_ variables",
     ),
 )
+MISSING = (
+    "{catalog} is gone: it was deleted or moved while this command ran; its data files were left alone: restore the "
+    "catalog from a backup, then run the command again"
+)
+# What DuckLake says when its own tables are not as they were a moment ago.
+CHANGED = (
+    "{catalog} has changed under this command, by `odds maintain` or because another file took its place: what was "
+    "written before is kept; run the command again"
+)
+CHANGED_SIGNS = (
+    (r"Table with name ducklake_snapshot does not exist", MISSING),
+    (r"No snapshot found|Table with name ducklake_inlined_data_\w+ does not exist", CHANGED),
+)
 FILE_SIGNS = (
     (
         r"No such file|\b404\b",
@@ -66,6 +80,12 @@ def fault_of(error: BaseException, catalog: str) -> ServiceError | None:
 
     What Arrow raises while a stream is read is understood too; other errors of the system are about other files.
     """
+    if isinstance(error, duckdb.Error):
+        if _is_missing(catalog):
+            return ServiceError(MISSING.format(catalog=f"The catalog {catalog}"))
+        for sign, line in CHANGED_SIGNS:
+            if re.search(sign, str(error)):
+                return ServiceError(line.format(catalog=f"The catalog {catalog}"))
     if isinstance(error, duckdb.OperationalError | duckdb.InvalidInputException) or type(error) is duckdb.Error:
         text = str(error).partition("\n\nLINE ")[0]
     elif isinstance(error, OSError) and error.errno is None:
@@ -78,6 +98,11 @@ def fault_of(error: BaseException, catalog: str) -> ServiceError | None:
         if re.search(sign, text, re.IGNORECASE):
             return ServiceError(line.format(catalog=f"The catalog {catalog}", file=file and file[1], first=first))
     return None
+
+
+def _is_missing(catalog: str) -> bool:
+    """Whether it was a file and is none any more."""
+    return catalog.startswith("/") and not Path(catalog).exists()
 
 
 @contextmanager

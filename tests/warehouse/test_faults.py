@@ -6,8 +6,9 @@ import csv
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import boto3  # type: ignore[import-untyped]
@@ -19,6 +20,7 @@ from tests.fixtures.store import Place, made_judgment, made_rows, on_postgres, o
 from warehouse import Warehouse
 from warehouse.errors import OddsError, ServiceError
 from warehouse.faults import fault_of
+from warehouse.maintenance import maintain
 from warehouse.store import merge, merge_all
 
 TOTAL = "SELECT sum(probability) AS n FROM judgments"
@@ -182,3 +184,51 @@ def test_the_digits_404_in_the_name_of_a_damaged_file_do_not_make_it_a_missing_o
     missing = duckdb.IOException(f"HTTP Error: Unable to connect to '/data/{name}': 404 (Not Found)")
     assert "is damaged" in str(fault_of(damaged, "c.sqlite"))
     assert "is missing" in str(fault_of(missing, "c.sqlite"))
+
+
+def delete_catalog(place: Place) -> None:
+    Path(place.catalog).unlink()
+
+
+def replace_catalog(place: Place) -> None:
+    Path(place.catalog).unlink()
+    place.open(read_only=False).close()
+
+
+def flush(place: Place) -> None:
+    with place.open(read_only=False) as warehouse:
+        maintain(warehouse, timedelta(0), timedelta(0))
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("happens", "read_only", "said"),
+    [
+        (delete_catalog, True, "is gone: it was deleted or moved"),
+        (delete_catalog, False, "is gone: it was deleted or moved"),
+        (replace_catalog, True, "has changed under this command"),
+        (flush, True, "has changed under this command"),
+    ],
+)
+def test_a_catalog_that_goes_or_changes_under_a_run_is_said(
+    place: Place, happens: Callable[[Place], None], read_only: bool, said: str
+) -> None:
+    with place.open(read_only=False) as warehouse:
+        merge_all(warehouse, made_rows([("p", "a", 0.25), ("p", "b", 0.5)]))
+
+    def run() -> None:
+        with place.open(read_only=read_only, at="opened" if read_only else None) as warehouse:
+            warehouse.sql("SELECT count(*) FROM premises")
+            happens(place)
+            warehouse.sql(TOTAL)
+
+    with pytest.raises(ServiceError, match=rf"{place.catalog} {said}") as raised:
+        run()
+    assert "kept" in str(raised.value) or "restore the catalog" in str(raised.value)
+
+
+@on_sqlite
+def test_a_table_that_a_person_misspells_is_no_fault_of_the_catalog(place: Place) -> None:
+    with place.open() as warehouse, pytest.raises(duckdb.CatalogException) as raised:
+        warehouse.sql("SELECT * FROM nowhere")
+    assert fault_of(raised.value, place.catalog) is None
