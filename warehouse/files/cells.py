@@ -88,7 +88,7 @@ def parsed(text: str) -> object:
         CellError: with what is wrong.
     """
     try:
-        return json.loads(text, object_pairs_hook=_object)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise CellError(f"broken JSON ({error.msg}, character {error.colno})") from error
     except RecursionError as error:
@@ -106,6 +106,9 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
         twice = next(name for name in names if names.count(name) > 1)
         raise CellError(f"an object has two keys {twice!r}: rename one of them")
     return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def shown(text: str) -> str:

@@ -40,7 +40,7 @@ def _chunks(
             if one.required:
                 _check_there(path, chunk, wanted, places, field)
             if field in places:
-                values[field] = [_text(path, number, row, places[field]) for number, row in chunk]
+                values[field] = _values(path, chunk, places[field])
         yield [number for number, _ in chunk], values
 
 
@@ -74,10 +74,16 @@ def _rows(path: Path, encoding: str) -> Iterator[Row]:
             yield number, row
 
 
-def _text(path: Path, number: int, row: dict[str, object], place: Place) -> str | None:
-    value = row.get(place.name)
-    if value is None or (isinstance(value, str) and not place.pointer):
-        return value
+def _values(path: Path, chunk: list[Row], place: Place) -> list[str | None]:
+    found = [(number, row.get(place.name)) for number, row in chunk]
+    if place.pointer:
+        return [_text(path, number, value, place) for number, value in found]
+    return [value if isinstance(value, str) else _text(path, number, value, place) for number, value in found]
+
+
+def _text(path: Path, number: int, value: object, place: Place) -> str | None:
+    if value is None:
+        return None
     try:
         if place.pointer:
             value = pointed(parsed(value) if isinstance(value, str) else value, place.pointer)
