@@ -90,7 +90,7 @@ def seldom_collected() -> Iterator[None]:
     go by the thousand: a quarter of the time of a run. Garbage that is no cycle never waits for it.
     """
     before = gc.get_threshold()
-    gc.collect()
+    gc.collect(1)  # all of it would take as long as many a small run
     gc.freeze()
     gc.set_threshold(*SELDOM)
     try:
