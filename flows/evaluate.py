@@ -66,7 +66,7 @@ def _figures(settings: Settings, warehouse: Warehouse, model: Model) -> list[Eva
     return consensus_suite(
         test,
         scores,
-        current_estimates(warehouse, "test"),
+        current_estimates(warehouse, test["proposition_id"].to_pylist()),
         train_mean,
         Naming(model_id=model.model_id, dataset_id=dataset.dataset_id),
         seed=settings.agreement.seed,

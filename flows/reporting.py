@@ -111,9 +111,10 @@ def _curve(folder: Path) -> list[CurvePoint]:
 
 def _test(warehouse: Warehouse, model: Model, dataset: Dataset) -> list[ScoredProposition]:
     scores = {row.proposition_id: row for row in read(warehouse, Score, "model_id = ?", [model.model_id])}
-    panel = _panel_means(current_estimates(warehouse, "test"))
+    test = read_split(Path(dataset.path), "test", "human").to_pylist()
+    panel = _panel_means(current_estimates(warehouse, [row["proposition_id"] for row in test]))
     shown = []
-    for row in read_split(Path(dataset.path), "test", "human").to_pylist():
+    for row in test:
         if (score := scores.get(row["proposition_id"])) is None:
             continue
         low, high = (float(quantile(score.level_probabilities, q)) for q in INTERVAL)

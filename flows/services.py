@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -25,9 +26,11 @@ def reading(settings: Settings, at: At = "opened") -> Iterator[Warehouse]:
 
 @contextmanager
 def writing(settings: Settings) -> Iterator[Warehouse]:
-    """The warehouse for reading and writing; it is made, or migrated, where that is needed."""
+    """The warehouse for reading and writing; made, or migrated and what moved is said, where needed."""
     memory = settings.warehouse.memory_limit
     with open_warehouse(settings.catalog, settings.data_path, read_only=False, memory_limit=memory) as warehouse:
+        for line in warehouse.said:
+            print(line, file=sys.stderr, flush=True)
         yield warehouse
 
 

@@ -79,13 +79,13 @@ def proposals(
 
     Each target probability is one request, so that one bad reply costs one target. A reply that cannot be read is
     asked for again, MAX_TRIES times in all, with another seed and a higher temperature; a request that *failed* ends
-    its target. `split` gives the split of a premise's id.
+    its target. `split` gives the split of a premise's id, for premises that have none.
 
     Raises InputError where the prompt does not ask for hypotheses.
     """
     prompt = proposer_prompt(proposer, "proposed")
     task = _Task(proposer, prompt, proposer_version(proposer, "proposed", prompt), shown_in(prompt, "hypotheses"))
-    return (_one(asked, task, split(asked.premise.premise_id)) for asked in premises)
+    return (_one(asked, task, asked.split or split(asked.premise.premise_id)) for asked in premises)
 
 
 def _one(asked: PremiseToPropose, task: _Task, split: Split) -> Question:

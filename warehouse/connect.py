@@ -31,7 +31,8 @@ class Warehouse:
     """An open warehouse. Tables and views are plain names in `sql`; times are in UTC.
 
     `catalog` is the file of the catalog, or `on PostgreSQL` without its connection string, which may hold a password.
-    `lock` is what its writers queue for. `at` is the snapshot that every query sees; None for the latest one.
+    `lock` is what its writers queue for. `at` is the snapshot that every query sees; None for the latest one. `said` is
+    what a person should know of bringing it up to date just now.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -39,6 +40,7 @@ class Warehouse:
     read_only: bool
     lock: Lock = field(repr=False)
     at: int | None = None
+    said: tuple[str, ...] = ()
 
     def sql(self, query: str, params: Sequence[object] = ()) -> pa.Table:
         """The result of a query, `?` standing for the params, as an Arrow table."""
@@ -134,7 +136,7 @@ def _open(
         else:
             alone(lambda: _attach(connection, target, data_path, read_only), lock)
             warehouse = Warehouse(connection, shown, read_only, lock)
-            migrate(warehouse)
+            warehouse = replace(warehouse, said=migrate(warehouse))
     except BaseException:
         connection.close()
         raise

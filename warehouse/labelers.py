@@ -39,11 +39,10 @@ ESTIMATES_SQL = """
 WITH judged AS (SELECT proposition_id, avg(probability) AS mean FROM valid_judgments GROUP BY proposition_id)
 SELECT
   e.labeler, e.labeler_version, e.probability AS estimate, j.mean AS judged,
-  CASE WHEN p.split = 'test' OR g.split IS NOT DISTINCT FROM 'test' THEN r.recalibrated END AS recalibrated
+  CASE WHEN s.split = 'test' THEN r.recalibrated END AS recalibrated
 FROM estimates e
 LEFT JOIN judged j ON j.proposition_id = e.proposition_id
-LEFT JOIN propositions p ON p.proposition_id = e.proposition_id
-LEFT JOIN premise_groups g ON g.premise_id = p.premise_id
+LEFT JOIN splits s ON s.proposition_id = e.proposition_id
 LEFT JOIN recalibrated_estimates r ON r.estimate_id = e.estimate_id
 WHERE e.probability IS NOT NULL
 ORDER BY e.labeler, e.labeler_version, e.proposition_id

@@ -80,19 +80,22 @@ def check_version(warehouse: Warehouse, past: bool = False) -> int:
     return version
 
 
-def migrate(warehouse: Warehouse) -> None:
+def migrate(warehouse: Warehouse) -> tuple[str, ...]:
     """Apply what is missing, and make the views anew where a text of theirs changed. A second run writes nothing.
 
-    The catalog's options hold for the files that are written from then on.
+    The catalog's options hold for the files that are written from then on. Gives what a person should know of it: the
+    column `said` of a migration's last query, where it has one.
     """
     version = check_version(warehouse)
+    said: list[str] = []
     for script in migrations():
         if script.number > version:
-            write(warehouse, lambda w, script=script: _apply(w, script))  # type: ignore[misc]
+            said += write(warehouse, lambda w, script=script: _apply(w, script))  # type: ignore[misc]
     if _views_digest() != _applied_views(warehouse):
         write(warehouse, _apply_views)
     if OPTIONS.items() - _options(warehouse).items():
         write(warehouse, _set_options)
+    return tuple(said)
 
 
 def comment_of(view: Script) -> str:
@@ -113,11 +116,12 @@ def column_comments(comment: str) -> dict[str, str]:
     return {match[1]: match[2] for line in comment.splitlines() if (match := COLUMN_COMMENT.fullmatch(line))}
 
 
-def _apply(warehouse: Warehouse, script: Script) -> None:
+def _apply(warehouse: Warehouse, script: Script) -> list[str]:
     if script.number <= applied_version(warehouse):  # another process was first
-        return
-    warehouse.connection.execute(script.text)
+        return []
+    last = warehouse.sql(script.text)
     _record(warehouse, script.number, script.name, _digest(script.text))
+    return [str(line) for line in last["said"].to_pylist()] if "said" in last.column_names else []
 
 
 def _record(warehouse: Warehouse, number: int | None, name: str, digest: str) -> None:

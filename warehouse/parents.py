@@ -20,8 +20,9 @@ ROWS = 8192  # parents whose texts, and what stands beside them, are fetched at 
 TABLES = (
     """
     CREATE OR REPLACE TEMPORARY TABLE temp.main.asked AS
-    SELECT q.place, q.other_id, p.proposition_id, p.premise_id, p.hypothesis, p.split
+    SELECT q.place, q.other_id, p.proposition_id, p.premise_id, p.hypothesis, s.split
     FROM propositions p JOIN wanted q ON q.proposition_id = p.proposition_id
+    JOIN splits s ON s.proposition_id = p.proposition_id
     """,
     """
     CREATE OR REPLACE TEMPORARY TABLE temp.main.there AS

@@ -157,12 +157,13 @@ def pending_premises(
     wrote, such as a strengthened one, are left out.
     """
     texts = f"""
-        SELECT {PREMISE}, known.ids, known.hypotheses, known.requests
+        SELECT {PREMISE}, known.ids, known.hypotheses, known.requests, known.split
         FROM wanted q JOIN premises m ON m.premise_id = q.premise_id LEFT JOIN (
           SELECT
-            premise_id, list(proposition_id ORDER BY proposition_id) AS ids,
+            p.premise_id, list(proposition_id ORDER BY proposition_id) AS ids, min(s.split) AS split,
             list(hypothesis ORDER BY proposition_id) AS hypotheses, list(request_id ORDER BY proposition_id) AS requests
-          FROM propositions SEMI JOIN wanted USING (premise_id) GROUP BY premise_id
+          FROM (FROM propositions SEMI JOIN wanted USING (premise_id)) p JOIN splits s USING (proposition_id)
+          GROUP BY p.premise_id
         ) known ON known.premise_id = m.premise_id
     """
     for batch in _premises(asker, asker_version, model, prompt_version).batches(warehouse, texts):
@@ -170,8 +171,9 @@ def pending_premises(
             ids, hypotheses, requests = (row.pop(name) or [] for name in ("ids", "hypotheses", "requests"))
             known = dict(zip(ids, hypotheses, strict=True))
             written_by = {one: request for one, request in zip(ids, requests, strict=True) if request is not None}
+            split = row.pop("split")
             premise = Premise.model_construct(**row)
-            yield PremiseToPropose.model_construct(premise=premise, known=known, written_by=written_by)
+            yield PremiseToPropose.model_construct(premise=premise, known=known, written_by=written_by, split=split)
 
 
 def count_premises(warehouse: Warehouse, asker: str, asker_version: str, model: str, prompt_version: str) -> int:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from warehouse.connect import ALIAS, Warehouse
 from warehouse.migrate import column_comments
-from warehouse.records import Agreement, ConsensusMethod, Dataset, Estimate, Model, PropositionText, Split
+from warehouse.records import Agreement, ConsensusMethod, Dataset, Estimate, Model, PropositionText
 from warehouse.schema import arrow_schema, to_records
 
 TEXTS = """
@@ -82,9 +82,8 @@ def counts(warehouse: Warehouse) -> pa.Table:
 def consensus_splits(warehouse: Warehouse, method: ConsensusMethod) -> dict[str, int]:
     """How many propositions of each split have a consensus of this method."""
     rows = warehouse.sql(
-        "SELECT coalesce(g.split, p.split) AS split, count(*) AS n "
-        "FROM consensus c JOIN propositions p ON p.proposition_id = c.proposition_id "
-        "LEFT JOIN premise_groups g ON g.premise_id = p.premise_id WHERE c.method = ? GROUP BY ALL",
+        "SELECT s.split, count(*) AS n "
+        "FROM consensus c JOIN splits s ON s.proposition_id = c.proposition_id WHERE c.method = ? GROUP BY ALL",
         [method],
     )
     return dict(zip(rows["split"].to_pylist(), rows["n"].to_pylist(), strict=True))
@@ -127,15 +126,14 @@ def agreement_history(warehouse: Warehouse, metric: str, scope: str) -> list[Agr
     return to_records(Agreement, warehouse.sql(query, [metric, scope]))
 
 
-def current_estimates(warehouse: Warehouse, split: Split) -> list[Estimate]:
-    """The estimate of each labeler of the panel for each proposition of a split, also where it gave no probability."""
+def current_estimates(warehouse: Warehouse, propositions: Sequence[str]) -> list[Estimate]:
+    """The estimate of each labeler of the panel for each of these propositions, also where it gave no probability."""
     columns = ", ".join(f"e.{name}" for name in arrow_schema(Estimate).names)
     query = (
-        f"SELECT {columns} FROM current_estimates e JOIN propositions p ON p.proposition_id = e.proposition_id "
-        "LEFT JOIN premise_groups g ON g.premise_id = p.premise_id "
-        "WHERE e.in_panel AND coalesce(g.split, p.split) = ? ORDER BY e.labeler, e.proposition_id"
+        f"SELECT {columns} FROM current_estimates e SEMI JOIN (SELECT unnest(?::VARCHAR[]) AS proposition_id) wanted "
+        "ON wanted.proposition_id = e.proposition_id WHERE e.in_panel ORDER BY e.labeler, e.proposition_id"
     )
-    return to_records(Estimate, warehouse.sql(query, [split]))
+    return to_records(Estimate, warehouse.sql(query, [list(propositions)]))
 
 
 def labeler_answers(warehouse: Warehouse) -> pa.Table:

@@ -154,12 +154,14 @@ class PropositionText(Record):
 class PremiseToPropose(Record):
     """A premise to write hypotheses for; `known` are the hypotheses that it has, by proposition id. No table.
 
-    `written_by` is the request that wrote each of them, by proposition id; others were not written by one.
+    `written_by` is the request that wrote each of them, by proposition id; others were not written by one. `split` is
+    the split that the premise has already; None where it has no proposition.
     """
 
     premise: Premise
     known: dict[str, str] = {}
     written_by: dict[str, str] = {}
+    split: Split | None = None
 
 
 class Parent(Record):

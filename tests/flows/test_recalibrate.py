@@ -1,4 +1,4 @@
-"""`odds recalibrate` and `odds publish` in turn, where premises of train turn out to be near those of test."""
+"""`odds recalibrate` and `odds publish` in turn, where premises of train turn out to belong to those of test."""
 
 from __future__ import annotations
 
@@ -33,13 +33,19 @@ from warehouse.store import merge, merge_all, read
 
 ENOUGH = 30
 LABELER = "panel"
-SENTENCE = "the old man number{n} walks his two dogs along river{n} every single {time} with friend{n}"
-# Twelve of fifteen different words: .8 with the same number, and .47 with another.
+SENTENCE = "the old man number{n} {walks} his two {dogs} along river{n} every single {morning} with friend{n}"
+WORDS = {
+    "plain": {"walks": "walks", "dogs": "dogs", "morning": "morning"},
+    "near": {"walks": "walks", "dogs": "dogs", "morning": "evening"},
+    "far": {"walks": "chases", "dogs": "cats", "morning": "evening"},
+}
+# Of fifteen words one other leaves .88 in common, two .76 and three .67, as a premise with another number does: what is
+# near binds the plain and the far one together, which are strangers without it.
 
 
-def text(number: int, *, near: bool = False) -> str:
-    """A premise; the one that is `near` it says the same of the evening."""
-    return SENTENCE.format(n=number, time="evening" if near else "morning")
+def text(number: int, look: str = "plain") -> str:
+    """A premise with a number, in one of three wordings."""
+    return SENTENCE.format(n=number, **WORDS[look])
 
 
 def value_of(number: int) -> float:
@@ -76,13 +82,13 @@ def rows_of(premise: str, split: Split, estimate: float, judged: float) -> Itera
     )
 
 
-def fill(settings: Settings, numbers: Iterable[int], split: Split, *, near: bool = False, wrong: int = 0) -> None:
+def fill(settings: Settings, numbers: Iterable[int], split: Split, look: str = "plain", wrong: int = 0) -> None:
     """Judged premises; of the first `wrong` people say the contrary of the labeler, of the others its square."""
     rows = []
     for number in numbers:
         estimate = value_of(number)
         judged = 1 - estimate if number < wrong else estimate**2
-        rows += list(rows_of(text(number, near=near), split, estimate, judged))
+        rows += list(rows_of(text(number, look), split, estimate, judged))
     with open_warehouse(settings.catalog, read_only=False) as warehouse:
         merge_all(warehouse, [[made_annotator("a")], rows])
         renew_consensus(warehouse, "em")
@@ -126,8 +132,8 @@ def fitted_without(numbers: Iterable[int]) -> dict[str, float]:
 
 
 def test_what_a_group_holds_out_is_seen_by_no_fit(settings: Settings) -> None:
+    fill(settings, range(15), "test", "near")
     fill(settings, range(60), "train", wrong=15)
-    fill(settings, range(15), "test", near=True)
     assert run(settings) == ({"labelers recalibrated": 1, "as before": 0}, "")
     expected = fitted_without(range(15, 60))
     found = recalibrated(settings)
@@ -139,10 +145,11 @@ def test_what_a_group_holds_out_is_seen_by_no_fit(settings: Settings) -> None:
 
 
 def test_a_map_that_saw_what_came_to_be_held_out_is_withdrawn_when_that_is_published(settings: Settings) -> None:
+    fill(settings, range(15), "test", "far")
     fill(settings, range(60), "train", wrong=15)
     assert run(settings) == ({"labelers recalibrated": 1, "as before": 0}, "")
-    assert len(recalibrated(settings)) == 60
-    fill(settings, range(15), "test", near=True)
+    assert len(recalibrated(settings)) == 75
+    fill(settings, range(15), "train", "near")
     published(settings)
     assert recalibrated(settings) == {}
     assert held_out_figures(settings) == (0, 0)
@@ -152,9 +159,10 @@ def test_a_map_that_saw_what_came_to_be_held_out_is_withdrawn_when_that_is_publi
 
 
 def test_too_few_that_are_left_withdraw_the_map_too(settings: Settings) -> None:
+    fill(settings, range(15), "test", "far")
     fill(settings, range(42), "train")
     assert run(settings) == ({"labelers recalibrated": 1, "as before": 0}, "")
-    fill(settings, range(15), "test", near=True)
+    fill(settings, range(15), "train", "near")
     counts, note = run(settings)
     assert counts == {"labelers recalibrated": 0, "as before": 0, "withdrawn": 1}
     assert note == f"fewer than {ENOUGH} judged propositions: {LABELER}"
@@ -184,9 +192,10 @@ def test_judgments_that_are_gone_leave_no_map_behind(settings: Settings) -> None
 
 
 def test_a_withdrawn_map_can_be_traced(settings: Settings) -> None:
+    fill(settings, range(15), "test", "far")
     fill(settings, range(42), "train")
     run(settings)
-    fill(settings, range(15), "test", near=True)
+    fill(settings, range(15), "train", "near")
     run(settings)
     with open_warehouse(settings.catalog) as warehouse:
         for row in read(warehouse, Recalibration):

@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tests.fixtures.store import made_rows
+from tests.fixtures.store import made_proposition, made_rows
 from warehouse import Warehouse, open_warehouse
 from warehouse.errors import InputError
 from warehouse.files.export import export, format_of, write_query
-from warehouse.store import merge_all
+from warehouse.records import PremiseGroup
+from warehouse.store import merge, merge_all
 
 RATINGS = [("p", "a", 0.25), ("p", "s", 0.5), ("q", "a", 1.0)]
 QUERY = "SELECT source_id, probability, submitted_at FROM judgments ORDER BY source_id"
@@ -121,9 +122,11 @@ def test_a_dataset_folder_opens_with_datasets(filled: Warehouse, tmp_path: Path)
 
 def test_a_table_has_its_own_comments_and_splits_are_parted(filled: Warehouse, tmp_path: Path) -> None:
     merge_all(filled, made_rows([(f"p{n}", "a", 0.5) for n in range(40)]))
+    grouped = next(made_proposition(f"p{n}") for n in range(40) if made_proposition(f"p{n}").split == "test")
+    merge(filled, [PremiseGroup(premise_id=grouped.premise_id, group_id="g", reason="near-duplicate", split="train")])
     export(filled, "propositions", tmp_path / "all")
     card = (tmp_path / "all" / "README.md").read_text()
-    assert "| `split` | string | The split of its premise: train, dev or test. |" in card
+    assert "| `split` | string |" in card
     assert "No column of these rows says so" in card  # the kind there is not that of an annotator
     export(filled, "annotators", tmp_path / "annotators")
     assert (
@@ -132,8 +135,7 @@ def test_a_table_has_its_own_comments_and_splits_are_parted(filled: Warehouse, t
     found = loaded(tmp_path / "all", tmp_path / "cache")
     found["dev"] = found.pop("validation")
     expected = {
-        row["split"]: row["n"]
-        for row in filled.sql("SELECT split, count(*) AS n FROM propositions GROUP BY 1").to_pylist()
+        row["split"]: row["n"] for row in filled.sql("SELECT split, count(*) AS n FROM splits GROUP BY 1").to_pylist()
     }
     assert {split: len(rows) for split, rows in found.items()} == expected
     assert all(row["split"] == split for split, rows in found.items() for row in rows)

@@ -16,7 +16,7 @@ from warehouse.datasets.verify import verify
 from warehouse.datasets.write import write_dataset
 from warehouse.errors import InputError
 from warehouse.files.texts import read_propositions
-from warehouse.queries import consensus_splits, current_estimates
+from warehouse.queries import consensus_splits
 from warehouse.records import Estimate, Premise, Proposition, Recalibration, content_id, premise_id
 from warehouse.shards import PAIR_SCHEMA, SHARD_SCHEMA, Manifest, Recipe, read_pairs, read_split
 from warehouse.store import merge, merge_all
@@ -188,14 +188,22 @@ def test_real_updates_become_pairs_that_stay_in_one_split(
     merge_all(warehouse, [batch.premises, batch.propositions])
     merge_all(warehouse, made_rows([("p", "a", 0.25)]))
     agree(warehouse)
-    # Split by the premise alone, most pairs would have one side here and the other there.
+    # Also before there are groups: an update came with the split of the premise that it was made from.
     parted = warehouse.sql(
-        "SELECT count(*) AS n FROM propositions c JOIN propositions p ON p.proposition_id = c.parent_id "
-        "WHERE c.split <> p.split"
+        "SELECT count(*) AS n FROM propositions c JOIN splits s USING (proposition_id) "
+        "JOIN splits p ON p.proposition_id = c.parent_id WHERE s.split <> p.split"
     )["n"][0].as_py()
-    assert parted > 300
+    assert parted == 0
     manifest = published(warehouse, tmp_path / "v1", ALL)
-    assert sum(manifest.pairs.values()) == sum(kind != "imported" for kind in batch.propositions["kind"].to_pylist())
+    total = sum(manifest.pairs.values())
+    assert total == sum(kind != "imported" for kind in batch.propositions["kind"].to_pylist())
+    shares = {split: count / total for split, count in manifest.pairs.items()}
+    assert shares == pytest.approx({"train": 0.7, "dev": 0.1, "test": 0.2}, abs=0.04)
+    told = (
+        "SELECT s.split, count(*) AS n FROM splits s JOIN propositions p USING (proposition_id) "
+        "WHERE p.kind <> 'imported' GROUP BY 1"
+    )
+    assert {row["split"]: row["n"] for row in warehouse.sql(told).to_pylist()} == manifest.pairs
     seen: dict[str, set[str]] = {}
     for split in manifest.pairs:
         for row in read_pairs(tmp_path / "v1", split).to_pylist():
@@ -206,10 +214,10 @@ def test_real_updates_become_pairs_that_stay_in_one_split(
 
 
 def twins(warehouse: Warehouse) -> None:
-    """Two premises that differ in their punctuation, one in train and one in test, with a judgment each."""
+    """Two premises that differ in their punctuation, the first in test and the other in train, with a judgment each."""
     merge_all(warehouse, made_rows([("p", "a", 0.25), ("q", "a", 0.75)]))
     texts = {"p": "The old man walks his dog along the river", "q": "The old man walks his dog along the river!"}
-    splits = {"p": "train", "q": "test"}
+    splits = {"p": "test", "q": "train"}
     for name, text in texts.items():
         row = made_proposition(name)
         warehouse.connection.execute("UPDATE premises SET text = ? WHERE premise_id = ?", [text, row.premise_id])
@@ -222,10 +230,10 @@ def twins(warehouse: Warehouse) -> None:
 def test_near_duplicates_are_published_in_one_split(warehouse: Warehouse, tmp_path: Path) -> None:
     twins(warehouse)
     assert published(warehouse, tmp_path / "v1").counts == {"train": 0, "dev": 0, "test": 2}
-    # What the flows ask about a split is the split of the group as well.
-    merge(warehouse, [estimate("p", "l", 0.5), estimate("q", "l", 0.5)])
+    # What the flows and researchers see of a split is the split of the group as well.
     assert consensus_splits(warehouse, "em") == {"test": 2}
-    assert len(current_estimates(warehouse, "test")) == 2
+    for view in ("splits", "proposition_overview"):
+        assert warehouse.sql(f"SELECT DISTINCT split FROM {view}")["split"].to_pylist() == ["test"]
     off = EM.model_copy(update={"near_duplicates": 0.0})
     assert published(warehouse, tmp_path / "v2", off).counts == {"train": 1, "dev": 0, "test": 1}
 

@@ -122,12 +122,11 @@ def test_simulated_annotators_judge_around_the_target(filled: Warehouse) -> None
     assert (truths[targeted.proposition_id], truths[made_proposition("p").proposition_id]) == (0.9, 0.5)
 
 
-def test_current_estimates_see_one_split_alone(filled: Warehouse) -> None:
-    propositions = [made_proposition(name) for name in "pq"]
+def test_current_estimates_are_those_of_the_propositions_named(filled: Warehouse) -> None:
+    ids = [made_proposition(name).proposition_id for name in "pq"]
     merge(filled, [made_estimate(name, "1", 0.5) for name in "pq"])
-    for split in ("train", "dev", "test"):
-        expected = {one.proposition_id for one in propositions if one.split == split}
-        assert {one.proposition_id for one in current_estimates(filled, split)} == expected
+    for wanted in ([], ids[:1], ids[1:], [*ids, "another"]):
+        assert {one.proposition_id for one in current_estimates(filled, wanted)} == set(wanted) & set(ids)
 
 
 def test_versions_count_from_one(warehouse: Warehouse) -> None:
@@ -169,7 +168,7 @@ def made_estimate(proposition: str, version: str, probability: float | None) -> 
 def test_of_a_labelers_estimates_the_newest_counts(filled: Warehouse) -> None:
     merge(filled, [made_estimate("p", "2", 0.75), made_estimate("p", "1", 0.25), made_estimate("q", "1", None)])
     assert labeler_answers(filled).to_pylist() == [{"name": "l", "probabilities": [0.75], "without": 1}]
-    found = [one for split in ("train", "dev", "test") for one in current_estimates(filled, split)]
+    found = current_estimates(filled, [made_proposition(name).proposition_id for name in "pq"])
     assert sorted(one.estimate_id for one in found) == ["p 2", "q 1"]
 
 

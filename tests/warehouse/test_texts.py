@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import duckdb
@@ -60,6 +61,25 @@ def test_an_update_makes_a_proposition_whose_parent_is_the_plain_one(tmp_path: P
     for row in batch.propositions.to_pylist():
         assert row["proposition_id"] == records.proposition_id(texts[row["premise_id"]], HYPOTHESIS)
         assert row["premise_id"] == records.premise_id(texts[row["premise_id"]])
+
+
+def test_an_update_of_an_update_has_the_split_of_the_first_premise(tmp_path: Path) -> None:
+    path = tmp_path / "chain.jsonl"
+    longer = f"{PREMISE} {STRONGER}"
+    rows = [  # the longer premise comes first, and its parent behind it
+        {"premise": longer, "hypothesis": HYPOTHESIS, "update": WEAKER, "update_type": "weakener"},
+        {"premise": PREMISE, "hypothesis": HYPOTHESIS, "update": STRONGER, "update_type": "strengthener"},
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    ids = [records.premise_id(text) for text in (PREMISE, longer, f"{longer} {WEAKER}")]
+    for thousandth in range(1000):  # shares under which the root and the others would part
+        shares = (thousandth / 1000, 0.0)
+        if len({records.split_of(one, *shares) for one in ids}) > 1:
+            batch = read_propositions(path, split_shares=shares)
+            assert batch.propositions["premise_id"].to_pylist() == [ids[1], ids[2], ids[0]]
+            assert set(batch.propositions["split"].to_pylist()) == {records.split_of(ids[0], *shares)}
+            return
+    pytest.fail("no shares part these premises")
 
 
 def test_of_two_rows_that_contradict_each_other_the_second_is_dropped(tmp_path: Path) -> None:

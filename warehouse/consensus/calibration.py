@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from warehouse.connect import ALIAS, Warehouse
-from warehouse.datasets.groups import renew_groups
+from warehouse.datasets.groups import SPLITS_AT, renew_groups
 from warehouse.records import Recalibration, content_id
 from warehouse.schema import arrow_schema, to_records
 from warehouse.store import merge
@@ -20,30 +20,27 @@ WITH judged AS (
     count(*) FILTER (is_simulated) AS n_simulated
   FROM valid_judgments GROUP BY proposition_id
 )
-SELECT e.labeler, e.labeler_version, e.proposition_id, coalesce(g.split, p.split) AS split,
+SELECT e.labeler, e.labeler_version, e.proposition_id, s.split,
   e.probability AS estimate, j.judged, j.n_judgments, j.n_simulated
 FROM current_estimates e
 JOIN judged j ON j.proposition_id = e.proposition_id
-JOIN propositions p ON p.proposition_id = e.proposition_id
-LEFT JOIN premise_groups g ON g.premise_id = p.premise_id
-WHERE e.probability IS NOT NULL AND p.split <> 'test' AND coalesce(g.split, p.split) <> 'test'
+JOIN splits s ON s.proposition_id = e.proposition_id
+WHERE e.probability IS NOT NULL AND s.split <> 'test'
 ORDER BY e.labeler, e.labeler_version, e.proposition_id
 """
-# A proposition keeps its split, so that what came to be held out since came so by its group. At the snapshot of a fit,
-# what had an estimate and a judgment and was not held out is all that the fit can have seen.
-SEEN_SQL = """
-SELECT count(DISTINCT p.proposition_id) AS n
-FROM propositions p AT (VERSION => {snapshot})
+# At the snapshot of a fit, what had an estimate and a judgment and was not held out is all that the fit can have seen.
+SEEN_SQL = f"""
+SELECT count(*) AS n
+FROM ({SPLITS_AT}) p
 SEMI JOIN (
-  SELECT proposition_id FROM estimates AT (VERSION => {snapshot})
+  SELECT proposition_id FROM estimates AT (VERSION => {{snapshot}})
   WHERE labeler = ? AND labeler_version = ? AND probability IS NOT NULL
 ) e ON e.proposition_id = p.proposition_id
 SEMI JOIN (
-  SELECT proposition_id FROM judgments AT (VERSION => {snapshot}) WHERE probability IS NOT NULL
+  SELECT proposition_id FROM judgments AT (VERSION => {{snapshot}}) WHERE probability IS NOT NULL
 ) j ON j.proposition_id = p.proposition_id
-LEFT JOIN premise_groups g AT (VERSION => {snapshot}) ON g.premise_id = p.premise_id
-JOIN premise_groups since ON since.premise_id = p.premise_id
-WHERE p.split <> 'test' AND coalesce(g.split, p.split) <> 'test' AND since.split = 'test'
+JOIN splits since ON since.proposition_id = p.proposition_id
+WHERE p.split <> 'test' AND since.split = 'test'
 """
 
 
@@ -52,8 +49,7 @@ def calibration_pairs(warehouse: Warehouse) -> pa.Table:
 
     Those of train and dev with a judgment. `judged` is the plain mean of the valid judgments of people (and of
     simulated annotators, which `n_simulated` counts), and not the stored consensus, which may hold the estimates
-    themselves. A proposition counts as held out where its own split is test or that of the group of its premise is;
-    `renew_splits` brings the groups up to date.
+    themselves. A proposition is held out where the view splits has it in test; `renew_splits` brings that up to date.
     """
     return warehouse.sql(CALIBRATION_SQL)
 

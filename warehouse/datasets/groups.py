@@ -1,4 +1,9 @@
-"""Groups of premises that a split must not part: near-duplicates of each other, and texts derived from one another.
+"""Splits: groups of premises that must not be parted, near-duplicates and texts derived from one another.
+
+A group has one split, that of its root: of the premises that were not made from another, the one whose propositions
+came first. So the root of updates is the premise that they were made from, and a group that grows keeps its split.
+The root's split comes from the hash of its id (`records.split_of`), so that groups fall as their shares say. The view
+`splits` has the split of every proposition, and everything else reads that view.
 
 Two premises are near-duplicates where the Jaccard similarity of their sets of words reaches a threshold. The order of
 the words plays no part: grouping too much only holds more out. Candidates come from MinHash, which overlooks one pair
@@ -56,31 +61,35 @@ WITH repeated AS (
 SELECT a, b FROM compared WHERE common >= ? * (total - common) - 1e-9
 """
 DERIVED = """
-SELECT DISTINCT a.place AS a, b.place AS b
+SELECT DISTINCT a.place AS a, b.place AS b  -- a was made from b
 FROM propositions child
 JOIN propositions parent ON parent.proposition_id = child.parent_id AND parent.premise_id <> child.premise_id
 JOIN temp.main.placed a ON a.premise_id = child.premise_id
 JOIN temp.main.placed b ON b.premise_id = parent.premise_id
 """
+# A premise without propositions is no root: it has no split yet.
 GROUPS = """
-WITH held_out AS (
-  SELECT premise_id, max(CASE split WHEN 'test' THEN 2 WHEN 'dev' THEN 1 ELSE 0 END) AS degree
+WITH came AS (
+  SELECT premise_id, min(created_at) AS since, arg_min(split, (created_at, proposition_id)) AS split
   FROM propositions GROUP BY premise_id
 )
-SELECT
-  premise_id, min(premise_id) OVER (PARTITION BY component) AS group_id, reason,
-  CASE max(coalesce(degree, 0)) OVER (PARTITION BY component) WHEN 2 THEN 'test' WHEN 1 THEN 'dev' ELSE 'train' END
-    AS split
-FROM members JOIN temp.main.placed USING (place) LEFT JOIN held_out USING (premise_id)
-ORDER BY premise_id
+SELECT * FROM (
+  SELECT
+    premise_id, min(premise_id) OVER (PARTITION BY component) AS group_id, reason,
+    first_value(split) OVER (PARTITION BY component ORDER BY since IS NULL, derived, since, premise_id) AS split
+  FROM members JOIN temp.main.placed USING (place) LEFT JOIN came USING (premise_id)
+) WHERE split IS NOT NULL ORDER BY premise_id
+"""
+# The split of each proposition as of a snapshot, also one from before the view splits.
+SPLITS_AT = """
+SELECT p.proposition_id, coalesce(g.split, p.split) AS split
+FROM propositions p AT (VERSION => {snapshot})
+LEFT JOIN premise_groups g AT (VERSION => {snapshot}) ON g.premise_id = p.premise_id
 """
 
 
 def renew_groups(warehouse: Warehouse, near_duplicates: float) -> Merged:
-    """Bring the table `premise_groups` up to date; what changed in it.
-
-    The split of a group is the most held-out one among its premises, test before dev before train: what was held out
-    once is not trained on later.
+    """Bring the table `premise_groups`, and with it the view `splits`, up to date; what changed in the table.
 
     Args:
         warehouse: opened for writing.
@@ -132,7 +141,7 @@ def _similar(warehouse: Warehouse, threshold: float) -> Pairs:
 
 
 def _members(similar: Pairs, derived: Pairs) -> pa.Table:
-    """A row for each premise that is linked: its place, the component that it is in, and what holds that together."""
+    """A row for each premise that is linked: place, component, what holds that together, whether it was derived."""
     a, b = _joined([similar, derived])
     places, ends = np.unique(np.concatenate([a, b]), return_inverse=True)
     one, other = ends[: len(a)], ends[len(a) :]
@@ -140,6 +149,8 @@ def _members(similar: Pairs, derived: Pairs) -> pa.Table:
     n, component = connected_components(links, directed=False) if len(places) else (0, np.empty(0, np.int64))
     by_words, by_parent = np.zeros(n, bool), np.zeros(n, bool)
     by_words[component[one[: len(similar[0])]]] = True
+    derived_places = np.zeros(len(places), bool)
+    derived_places[one[len(similar[0]) :]] = True
     by_parent[component[one[len(similar[0]) :]]] = True
     reasons = np.where(by_words & by_parent, "both", np.where(by_words, "near-duplicate", "derived"))
     return pa.table(
@@ -147,6 +158,7 @@ def _members(similar: Pairs, derived: Pairs) -> pa.Table:
             "place": places,
             "component": component.astype(np.int64),
             "reason": pa.array(reasons[component].tolist(), pa.string()),
+            "derived": derived_places,
         }
     )
 

@@ -13,33 +13,33 @@ from warehouse.shards import FORMAT_VERSION, SCHEMAS, Licence, Part, Recipe
 HUMAN = """
 SELECT
   p.proposition_id, p.premise_id, m.text AS premise, p.hypothesis, p.kind, p.source,
-  coalesce(g.split, p.split) AS split, 'human' AS origin, {weight!r}::DOUBLE AS weight,
+  g.split, 'human' AS origin, {weight!r}::DOUBLE AS weight,
   c.mean, c.sd, c.values, c.weights, c.n_judgments::INTEGER AS n_judgments, c.n_estimates::INTEGER AS n_estimates,
   c.n_simulated::INTEGER AS n_simulated
 FROM consensus c
 JOIN propositions p ON p.proposition_id = c.proposition_id
 JOIN premises m ON m.premise_id = p.premise_id
-LEFT JOIN premise_groups g ON g.premise_id = p.premise_id
+JOIN splits g ON g.proposition_id = p.proposition_id
 WHERE c.method = '{method}' AND c.n_judgments > 0
 """
 # The standard error of the weighted mean; what is missing stands at 0.5 for certain.
 SYNTHETIC = """
 SELECT
   p.proposition_id, p.premise_id, m.text AS premise, p.hypothesis, p.kind, p.source,
-  coalesce(g.split, p.split) AS split, 'synthetic' AS origin, {weight!r}::DOUBLE AS weight,
+  g.split, 'synthetic' AS origin, {weight!r}::DOUBLE AS weight,
   e.mean, e.sd * sqrt(list_sum(list_transform(e.weights, lambda w: w * w))) AS sd, e.values, e.weights,
   0 AS n_judgments, len(e.values)::INTEGER AS n_estimates, e.n_simulated::INTEGER AS n_simulated
 FROM panel_distribution e
 JOIN propositions p ON p.proposition_id = e.proposition_id
 JOIN premises m ON m.premise_id = p.premise_id
-LEFT JOIN premise_groups g ON g.premise_id = p.premise_id
+JOIN splits g ON g.proposition_id = p.proposition_id
 WHERE len(e.values) > 0
   AND e.proposition_id NOT IN (SELECT proposition_id FROM consensus WHERE method = '{method}' AND n_judgments > 0)
   AND e.proposition_id NOT IN (SELECT proposition_id FROM valid_judgments)
 """
 PAIRS = """
 SELECT
-  c.proposition_id AS pair_id, h.premise_id, coalesce(g.split, h.split) AS split, c.kind, c.source,
+  c.proposition_id AS pair_id, h.premise_id, g.split, c.kind, c.source,
   {weight!r}::DOUBLE AS weight,
   h.proposition_id AS higher_proposition_id, hm.text AS higher_premise, h.hypothesis AS higher_hypothesis,
   l.proposition_id AS lower_proposition_id, l.premise_id AS lower_premise_id, lm.text AS lower_premise,
@@ -49,14 +49,14 @@ JOIN propositions h ON h.proposition_id = CASE c.kind WHEN 'strengthened' THEN c
 JOIN propositions l ON l.proposition_id = CASE c.kind WHEN 'strengthened' THEN c.parent_id ELSE c.proposition_id END
 JOIN premises hm ON hm.premise_id = h.premise_id
 JOIN premises lm ON lm.premise_id = l.premise_id
-LEFT JOIN premise_groups g ON g.premise_id = h.premise_id
+JOIN splits g ON g.proposition_id = h.proposition_id
 WHERE c.kind IN ('strengthened', 'weakened') AND c.parent_id IS NOT NULL
 """
 # Comparisons that stand: of each labeler of the panel the newest one of a pair, and all that kept theirs agree. A pair
 # of which one was made to be the likelier is there already, as strengthened or weakened.
 COMPARED = """
 SELECT
-  c.first_id || '-' || c.second_id AS pair_id, h.premise_id, coalesce(gh.split, h.split) AS split, 'compared' AS kind,
+  c.first_id || '-' || c.second_id AS pair_id, h.premise_id, gh.split, 'compared' AS kind,
   c.labelers AS source, {weight!r}::DOUBLE AS weight,
   h.proposition_id AS higher_proposition_id, hm.text AS higher_premise, h.hypothesis AS higher_hypothesis,
   l.proposition_id AS lower_proposition_id, l.premise_id AS lower_premise_id, lm.text AS lower_premise,
@@ -78,9 +78,9 @@ JOIN propositions h ON h.proposition_id = c.higher_id
 JOIN propositions l ON l.proposition_id = CASE c.higher_id WHEN c.first_id THEN c.second_id ELSE c.first_id END
 JOIN premises hm ON hm.premise_id = h.premise_id
 JOIN premises lm ON lm.premise_id = l.premise_id
-LEFT JOIN premise_groups gh ON gh.premise_id = h.premise_id
-LEFT JOIN premise_groups gl ON gl.premise_id = l.premise_id
-WHERE coalesce(gh.split, h.split) = coalesce(gl.split, l.split)
+JOIN splits gh ON gh.proposition_id = h.proposition_id
+JOIN splits gl ON gl.proposition_id = l.proposition_id
+WHERE gh.split = gl.split
   AND NOT coalesce(h.kind IN ('strengthened', 'weakened') AND h.parent_id = l.proposition_id, false)
   AND NOT coalesce(l.kind IN ('strengthened', 'weakened') AND l.parent_id = h.proposition_id, false)
 """

@@ -95,8 +95,9 @@ def read_propositions(
     The probability becomes the target probability. `source`, `license` and `language` are read as for premises. A row
     with `update`, a sentence, and `update_type`, strengthener or weakener, makes a second proposition: the premise
     with the update behind it, and the same hypothesis. Its parent is the row's proposition, and of the two one must
-    score higher. Where a file says that one update does both, the first row counts and the other is dropped.
-    `columns` are the names of those that are called otherwise; None for a field that has no column.
+    score higher; it has the split of the premise that it was made from. Where a file says that one update does both,
+    the first row counts and the other is dropped. `columns` are the names of those that are called otherwise; None for
+    a field that has no column.
 
     Raises:
         InputError: the file cannot be read, a text is empty, a probability is no number on the scale, or an update has
@@ -107,6 +108,7 @@ def read_propositions(
     targets = _targets(read, scale) if "probability" in read.columns else None
     premise_rows: dict[str, Premise] = {}
     rows: dict[str, Proposition] = {}
+    made_from: dict[str, str] = {}
     drops: list[Drop] = []
     for index in range(len(read)):
         premise = _premise(read, index, premises.values[premises.codes[index]], source)
@@ -119,16 +121,26 @@ def read_propositions(
         longer = _premise(read, index, f"{premise.text} {update.text}", source)
         child = _proposition(longer, hypothesis, split_shares, kind=update.kind, parent=parent.proposition_id)
         premise_rows.setdefault(longer.premise_id, longer)
+        made_from.setdefault(longer.premise_id, premise.premise_id)
         if rows.setdefault(child.proposition_id, child).kind != child.kind:
             drops.append(_contradiction(read, index, child))
+    placed = [_with_split_of_root(row, made_from, split_shares) for row in rows.values()]
     texts = to_table(Premise, premise_rows.values())
-    return PropositionBatch(texts, to_table(Proposition, rows.values()), drops, read.said)
+    return PropositionBatch(texts, to_table(Proposition, placed), drops, read.said)
 
 
 def _targets(read: TextColumns, scale: tuple[float, float]) -> list[float | None]:
     low, high = scale
     found: list[float | None] = pc.divide(pc.subtract(numbers(read, "probability", scale), low), high - low).to_pylist()
     return found
+
+
+def _with_split_of_root(row: Proposition, made_from: Mapping[str, str], shares: SplitShares) -> Proposition:
+    """The row with the split of the premise that its own was made from, over however many updates."""
+    root = row.premise_id
+    while root in made_from:  # each premise is longer than the one it was made from, so this ends
+        root = made_from[root]
+    return row if root == row.premise_id else row.model_copy(update={"split": records.split_of(root, *shares)})
 
 
 def _premise(read: TextColumns, index: int, text: str, source: str | None) -> Premise:

@@ -4,7 +4,7 @@
 -- hypothesis: The statement whose probability is asked.
 -- kind: How it came about: proposed, imported, negation, paraphrase, strengthened, weakened, conjunction or rewritten.
 -- source: Who brought it.
--- split: train, dev or test.
+-- split: That of its group in the view splits, as training sets have it: train, dev or test.
 -- target_probability: The probability that a proposer was asked for or an import names, in [0, 1]; null without one.
 -- n_estimates: Labelers of the panel that gave a probability (count); the panel is what current_estimates has in_panel.
 -- estimate_mean: The mean of their probabilities, in [0, 1]; null without one.
@@ -26,12 +26,13 @@ WITH estimated AS (
   FROM valid_judgments GROUP BY proposition_id
 )
 SELECT
-  p.proposition_id, m.text AS premise, p.hypothesis, p.kind, p.source, p.split, p.target_probability,
+  p.proposition_id, m.text AS premise, p.hypothesis, p.kind, p.source, s.split, p.target_probability,
   coalesce(e.n, 0) AS n_estimates, e.mean AS estimate_mean, e.width AS estimate_range,
   coalesce(j.n, 0) AS n_judgments, coalesce(j.simulated, 0) AS n_simulated,
   j.mean AS judgment_mean, j.sd AS judgment_sd, c.mean AS consensus_mean, c.sd AS consensus_sd
 FROM propositions p
 JOIN premises m ON m.premise_id = p.premise_id
+JOIN splits s ON s.proposition_id = p.proposition_id
 LEFT JOIN estimated e ON e.proposition_id = p.proposition_id
 LEFT JOIN judged j ON j.proposition_id = p.proposition_id
 LEFT JOIN consensus c ON c.proposition_id = p.proposition_id AND c.method = 'em';

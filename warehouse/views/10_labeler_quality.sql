@@ -58,9 +58,8 @@ WITH judged AS (
   SELECT e.labeler, e.labeler_version, e.probability, e.recalibrated, e.is_simulated, j.mean
   FROM recalibrated_estimates e
   JOIN judged j ON j.proposition_id = e.proposition_id
-  JOIN propositions p ON p.proposition_id = e.proposition_id
-  LEFT JOIN premise_groups g ON g.premise_id = p.premise_id
-  WHERE e.recalibration_id IS NOT NULL AND (p.split = 'test' OR g.split IS NOT DISTINCT FROM 'test')
+  JOIN splits s ON s.proposition_id = e.proposition_id
+  WHERE e.recalibration_id IS NOT NULL AND s.split = 'test'
 ), pairs AS (
   SELECT 'all' AS part, e.labeler, e.labeler_version, e.probability AS x, j.mean AS y, j.n, j.simulated
   FROM estimates e JOIN judged j ON j.proposition_id = e.proposition_id WHERE e.probability IS NOT NULL
