@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from flows.figures import why_no_value
 from flows.outcome import Outcome
 from flows.services import writing
 from flows.settings import load_settings
@@ -49,7 +50,8 @@ def agree(
         "changed": renewal.updated,
         "withdrawn": renewal.withdrawn,
     }
-    return Outcome(stage="agree", counts=counts, note=_headline(figures))
+    note = "; ".join(filter(None, (headline(figures), renewal.by_mean)))
+    return Outcome(stage="agree", counts=counts, note=note)
 
 
 def selection_of(with_cannot_judge: bool, with_rejected: bool, with_repeats: bool) -> Selection:
@@ -61,10 +63,12 @@ def selection_of(with_cannot_judge: bool, with_rejected: bool, with_repeats: boo
     )
 
 
-def _headline(figures: list[Agreement]) -> str:
-    alpha = next((each for each in figures if (each.metric, each.slice) == ("interval_alpha", "all")), None)
+def headline(figures: list[Agreement]) -> str:
+    """Interval alpha with what it rests on, or why there is none."""
+    own = {each.metric: each for each in figures if each.slice == "all"}
+    alpha = own.get("interval_alpha")
     if alpha is None or alpha.value is None:
-        return "no two judgments of one proposition yet"
+        return f"no interval alpha: {why_no_value('interval_alpha', own)}"
     interval = f", 95% [{alpha.low:.3f}, {alpha.high:.3f}]" if alpha.low is not None and alpha.high is not None else ""
     simulated = f", {alpha.n_simulated:,} of {alpha.n_judgments:,} judgments simulated" if alpha.n_simulated else ""
     return f"interval alpha {alpha.value:.6f}{interval}{simulated}"

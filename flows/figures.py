@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
@@ -12,12 +13,16 @@ from flows.services import reading
 from flows.settings import Settings
 from training.evaluation.pictures import Measurement, write_agreement_over_time
 from warehouse.agreement.selection import Selection
+from warehouse.agreement.sql import COMPARED
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError
 from warehouse.queries import agreement_history, current_agreement
 from warehouse.records import Agreement
 
 SLICES_SHOWN = 12
+NO_JUDGMENT = "no judgment counts yet"
+NO_TWO = "no proposition has two judgments"
+NO_SPREAD = "all judgments that could be compared are the same"
 COUNTS = ("judgments_for_", "median_judgments", "leave_one_out_r_negative")
 
 # In the order in which they answer a person's questions; whatever is not named comes last.
@@ -64,8 +69,10 @@ def figure_tables(settings: Settings, selection: Selection) -> list[Table | str]
     main = Table("metric", header_style="bold")
     main.add_column("value", justify="right")
     main.add_column("95% interval")
+    own = {each.metric: each for each in shown}
     for each in shown:
-        main.add_row(each.metric, _value(each, each.value), _interval(each))
+        told = _interval(each) if each.value is not None else why_no_value(each.metric, own)
+        main.add_row(each.metric, _value(each, each.value), told)
     if not slices:
         return [caption, main]
     title = "interval alpha by slice"
@@ -82,6 +89,24 @@ def figure_tables(settings: Settings, selection: Selection) -> list[Table | str]
         counts = (each.n_judgments, each.n_annotators, each.n_propositions)
         by_slice.add_row(each.slice, _value(each, each.value), _interval(each), *(f"{count:,}" for count in counts))
     return [caption, main, title, by_slice]
+
+
+def why_no_value(metric: str, own: Mapping[str, Agreement]) -> str:
+    """Why a figure has no value, from the others of its scope and slice, by metric."""
+    if not own:
+        return NO_JUDGMENT
+    # Every proposition with two judgments has a spread, be it 0.
+    spread = own.get("within_proposition_sd")
+    if spread is None or spread.value is None:
+        return NO_TWO
+    alpha = own.get("interval_alpha")
+    if alpha is None or alpha.value is None:
+        return NO_SPREAD
+    if metric.startswith("leave_one_out"):
+        return f"no annotator has {COMPARED} judgments with spread on propositions that others judged too"
+    if metric.startswith(("judgments_for_", "reliability_")) and alpha.value <= 0:
+        return "alpha is not above 0: no number of judgments is enough"
+    return "not defined for these judgments"
 
 
 def write_picture(settings: Settings, selection: Selection, path: Path) -> None:

@@ -15,6 +15,7 @@ from synthesis.endpoint_errors import (
     MAX_WAIT_S,
     UNREACHED,
     check_access,
+    check_money,
     passes,
     retry_after,
     where_is,
@@ -189,6 +190,7 @@ class BatchInterface:
 
     def _check(self, error: openai.APIStatusError) -> None:
         """Raises ServiceError where asking again would not help. Not chained: the words may repeat the key."""
+        check_money(self._endpoint, error, self.secret)
         check_access(self._endpoint, error)
         if not passes(error.status_code):
             said = words_of(error, self.secret)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from synthesis.panel import Asker
-from synthesis.render import Answer, Prompt, messages, response_format
+from synthesis.render import Answer, Prompt, merged_system, messages, response_format
 from warehouse.records import Request, RequestStatus, content_id
 
 Purpose: TypeAlias = Literal["propose", "elicit", "judge"]
@@ -86,9 +86,22 @@ class Call:
             named |= {"logprobs": True, "top_logprobs": self.top_logprobs}
         return {name: value for name, value in named.items() if value is not None} | dict(self.extra)
 
-    def body(self, *, structured: bool) -> dict[str, Any]:
-        """The body of the request, with the response format or without it."""
-        body = {"model": self.model, "messages": self.messages, **self.parameters}
+    @property
+    def has_system_turn(self) -> bool:
+        """Whether the messages begin with a system text."""
+        return self.messages[0]["role"] == "system"
+
+    def body(
+        self, *, structured: bool, system_turn: bool = True, most_alternatives: int | None = None
+    ) -> dict[str, Any]:
+        """The body of the request, with the response format or without it.
+
+        Without a system turn its text opens the user's; `most_alternatives` bounds those of the first token.
+        """
+        turns = self.messages if system_turn else merged_system(self.messages)
+        body = {"model": self.model, "messages": turns, **self.parameters}
+        if most_alternatives is not None and self.top_logprobs is not None:
+            body["top_logprobs"] = min(most_alternatives, self.top_logprobs)
         if structured and self.response_format is not None:
             body["response_format"] = json.loads(self.response_format)
         return body
@@ -132,9 +145,11 @@ class Reply(BaseModel):
     """What an endpoint answered, as the ledger keeps it.
 
     `top_logprobs` are (token, natural log of its probability) of the first token. `thinking` is what a reasoning model
-    gave apart from its answer. `latency_s` is the time of the attempt that was answered. `structured` says whether the
-    response format was sent, `batch` whether the batch interface was used. `cost` is what was paid, None where prices
-    or counts are not known, and `paid_by` the request that it was paid for.
+    gave apart from its answer, `refusal` its words where it would not answer. `latency_s` is the time of the attempt
+    that was answered. `structured` says whether the response format was sent, `batch` whether the batch interface was
+    used; `alternatives` is how many of the first token were asked for where the endpoint gives fewer than the call
+    wants. `cost` is what was paid, None where prices or counts are not known, and `paid_by` the request that it was
+    paid for.
     """
 
     # What another version of the product kept beside these is passed over.
@@ -144,11 +159,13 @@ class Reply(BaseModel):
     finish_reason: str | None = None
     top_logprobs: tuple[tuple[str, float], ...] = ()
     thinking: str | None = None
+    refusal: str | None = None
     tokens_in: _Tokens = None
     tokens_out: _Tokens = None
     latency_s: float = 0.0
     structured: bool = False
     batch: bool = False
+    alternatives: int | None = None
     cost: float | None = None
     paid_by: str | None = None
 
@@ -201,7 +218,7 @@ def call_for(
     return Call(
         endpoint=asker.endpoint,
         model=asker.model,
-        messages=messages(prompt, values),
+        messages=messages(prompt, values) if asker.system_turn else merged_system(messages(prompt, values)),
         max_tokens=None if "max_tokens" in asker.omit else asker.max_tokens,
         about=About(purpose, asker.name, subject_id, prompt.name, prompt.revision, asker_version),
         temperature=None if "temperature" in asker.omit else temperature,
@@ -226,6 +243,8 @@ def request_row(call: Call, outcome: Outcome, reason: str | None) -> Request:
     request_id = call.request_id
     shared = reply is not None and reply.paid_by not in (None, request_id)
     how = {"attempt": call.attempt}
+    if reply is not None and reply.alternatives is not None:
+        how["top_logprobs"] = reply.alternatives
     if reply is not None and call.response_format is not None:
         how["structured"] = reply.structured
     if reply is not None and reply.batch:
@@ -242,7 +261,7 @@ def request_row(call: Call, outcome: Outcome, reason: str | None) -> Request:
         parameters=_PARAMETERS.encode({**call.parameters, **how}),
         status=status,
         reason=reason,
-        reply=reply.text if reply else None,
+        reply=(reply.text or reply.refusal or "") if reply else None,
         tokens_in=reply.tokens_in if reply else None,
         tokens_out=reply.tokens_out if reply else None,
         cost=reply.cost if reply and not shared else None,

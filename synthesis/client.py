@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from urllib.parse import urlsplit
 
@@ -18,11 +18,13 @@ import openai
 
 from synthesis.budget import Budget, Held
 from synthesis.call import Call, Failure, Outcome, Reply
+from synthesis.concessions import Concessions, Manner, conceded
 from synthesis.endpoint_errors import (
     LIMITED,
     MAX_WAIT_S,
     UNREACHED,
     check_access,
+    check_money,
     down,
     impatient,
     is_refused,
@@ -44,13 +46,13 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass
 class _Line:
-    """What the caller holds of one endpoint; `plain` are the models and response formats that were refused."""
+    """What the caller holds of one endpoint, and what that one refused and is asked without."""
 
     endpoint: Endpoint
     client: openai.AsyncOpenAI
     key: str | None
     gate: Gate
-    plain: set[tuple[str, str]] = field(default_factory=set)
+    concessions: Concessions = field(default_factory=Concessions)
 
 
 class Caller:
@@ -58,7 +60,7 @@ class Caller:
 
     `sent` counts the HTTP requests of each endpoint. `fresh` are the ids of requests that the ledger did not answer;
     whoever has counted one takes it out, and its cost out of `paid`. `uncounted` is the number of replies without a
-    count of their tokens, where prices are known.
+    count of their tokens, where prices are known. `said` is what a person should know of how endpoints were asked.
 
     `askers` are those whose own prices and limits count; `max_cost` is what the run may cost in all, in the currency of
     the prices. `stop` ends the run gracefully: what is under way is finished and kept, nothing new is sent. An endpoint
@@ -83,6 +85,7 @@ class Caller:
         self.fresh: set[str] = set()
         self.paid: dict[str, float] = {}
         self.uncounted = 0
+        self.said: dict[str, None] = {}
         self._backoff_s = backoff_s
         self._lines = {each.name: _open_line(each, self.stop, backoff_s) for each in endpoints}
         self._askers = {each.name: each for each in askers}
@@ -211,6 +214,7 @@ class Caller:
                 return await self._attempt(line, call, ticket)
             except openai.APIStatusError as error:
                 wish, last = retry_after(error.response), error
+                check_money(line.endpoint, error, line.key)
                 limited = error.status_code == LIMITED
                 if not passes(error.status_code) or wish > MAX_WAIT_S or (limited and line.gate.limits_for_too_long):
                     return _give_up(line, call, error)
@@ -248,27 +252,29 @@ class Caller:
         return reply
 
     async def _send_as_supported(self, line: _Line, call: Call) -> Reply:
-        """Sends with the response format, and once without where the endpoint refuses it; remembers the outcome.
-
-        It is remembered of this format alone: an endpoint may refuse one schema and take another.
-        """
-        if call.response_format is None or (call.model, call.response_format) in line.plain:
-            return await self._send(line, call, structured=False)
-        try:
-            return await self._send(line, call, structured=True)
-        except (openai.BadRequestError, openai.UnprocessableEntityError):
-            reply = await self._send(line, call, structured=False)
-            line.plain.add((call.model, call.response_format))
+        """Sends the call, and again without what the endpoint refuses of it; remembers what it was taken without."""
+        manner = line.concessions.manner(call)
+        while True:
+            try:
+                reply = await self._send(line, call, manner)
+            except openai.APIStatusError as error:
+                tried = conceded(call, manner, error.status_code, words_of(error, line.key))
+                if tried is None:
+                    raise
+                manner = tried
+                continue
+            for words in line.concessions.learn(call, manner):
+                self.said[f"endpoint {line.endpoint.name}: {words}"] = None
             return reply
 
-    async def _send(self, line: _Line, call: Call, structured: bool) -> Reply:
+    async def _send(self, line: _Line, call: Call, manner: Manner) -> Reply:
         self.sent[line.endpoint.name] += 1
         started = time.monotonic()
         try:
             async with asyncio.timeout(line.endpoint.timeout_s):
                 # The raw response: building the client's own classes of it would take most of the time.
                 response = await line.client.post(
-                    "/chat/completions", cast_to=httpx2.Response, body=call.body(structured=structured)
+                    "/chat/completions", cast_to=httpx2.Response, body=call.body(**asdict(manner))
                 )
         except TimeoutError as error:
             raise GarbledReplyError(f"no answer within {line.endpoint.timeout_s:g} s") from error
@@ -277,7 +283,9 @@ class Caller:
         except (ValueError, RecursionError):
             # Not chained: what was sent may repeat the key.
             raise GarbledReplyError("the body is not JSON") from None
-        return reply_of(data, latency_s=time.monotonic() - started, structured=structured)
+        reply = reply_of(data, latency_s=time.monotonic() - started, structured=manner.structured)
+        fewer = manner.most_alternatives if call.top_logprobs is not None else None
+        return reply if fewer is None else reply.model_copy(update={"alternatives": fewer})
 
     def _line(self, name: str) -> _Line:
         if name not in self._lines:
@@ -333,7 +341,8 @@ def _give_up(line: _Line, call: Call, error: openai.APIStatusError) -> Failure:
     if error.status_code == 404:
         raise line.gate.standing.unknown(call.model) from None
     if passes(error.status_code):
-        raise impatient(line.endpoint, error.status_code, retry_after(error.response)) from None
+        said = words_of(error, line.key)
+        raise impatient(line.endpoint, error.status_code, retry_after(error.response), said) from None
     return Failure(reason="rejected", detail=words_of(error, line.key))
 
 

@@ -17,7 +17,6 @@ from synthesis.versions import labeler_prompt, labeler_version
 from warehouse.errors import InputError
 from warehouse.records import Estimate, PropositionText, content_id
 
-TOP_LOGPROBS = 20
 _WARMER = 0.3
 
 
@@ -66,10 +65,14 @@ def _mean(proposition: PropositionText, labeler: Labeler, prompt: Prompt, versio
 def mean_of(samples: Sequence[Read[float]]) -> Read[float]:
     """The mean of the samples that were read; refused where fewer than half of them were.
 
+    Where the model refused them all, that is the reason.
+
     Its reasoning is that of the sample that comes nearest to it, of those that have one: the others argue for
     something else.
     """
     read = [(sample.value, sample.reasoning) for sample in samples if sample.value is not None]
+    if samples and all(sample.reason is Reason.REFUSED for sample in samples):
+        return samples[0]
     if not read or 2 * len(read) < len(samples):
         return Read(None, Reason.TOO_FEW_SAMPLES)
     mean = min(max(fmean(value for value, _ in read), 0.0), 1.0)
@@ -87,7 +90,7 @@ def _call(proposition: PropositionText, labeler: Labeler, prompt: Prompt, number
         question=labeler.method,
         number=number,
         warmer=warmer,
-        top_logprobs=TOP_LOGPROBS if labeler.method == "token" else None,
+        top_logprobs=labeler.top_logprobs if labeler.method == "token" else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -25,7 +26,12 @@ UNREACHED = (
     httpx2.HTTPError,
 )
 """What is raised where no answer came, or none that can be read."""
-_NO_ACCESS = (401, 402, 403)
+_NO_ACCESS = (401, 403)
+_PAYMENT = 402
+# By the code alone: in words, a quota may be one of a minute.
+_NO_MONEY = re.compile(
+    r"insufficient[ _](user_)?(quota|balance|credits?|funds?)|billing_(hard_limit|not_active)|exceeded_budget", re.I
+)
 LIMITED = 429
 _PASSING = (408, 409, 425, LIMITED)
 _DETAIL = 200
@@ -54,6 +60,17 @@ def where_is(endpoint: Endpoint) -> str:
     return f"endpoint {endpoint.name} at {endpoint.base_url}"
 
 
+def check_money(endpoint: Endpoint, error: openai.APIStatusError, secret: str | None) -> None:
+    """Raises ServiceError where the account is empty, which some say with the status of a limited rate."""
+    named = f"{error.code or ''} {error.type or ''}"
+    if error.status_code == _PAYMENT or _NO_MONEY.search(named) or _NO_MONEY.search(words_of(error, secret)):
+        variable = endpoint.api_key_env or "api_key_env of the endpoint"
+        raise ServiceError(
+            f"{where_is(endpoint)} says that the account is out of money ({words_of(error, secret)}); "
+            f"top it up or put another key into {variable}, then run again"
+        ) from None
+
+
 def check_access(endpoint: Endpoint, error: openai.APIStatusError) -> None:
     """Raises ServiceError where the endpoint refuses the key. Not chained: its words may repeat the key."""
     if error.status_code in _NO_ACCESS:
@@ -63,10 +80,10 @@ def check_access(endpoint: Endpoint, error: openai.APIStatusError) -> None:
         ) from None
 
 
-def impatient(endpoint: Endpoint, status: int, wish_s: float) -> ServiceError:
+def impatient(endpoint: Endpoint, status: int, wish_s: float, words: str) -> ServiceError:
     """The endpoint limits the rate, or is unavailable, for longer than a run waits; `wish_s` is what it asked for."""
     what = "limits the rate" if status == LIMITED else "cannot answer now"
-    said, when = f"HTTP {status}", f"in {wish_s:.0f} s"
+    said, when = words, f"in {wish_s:.0f} s"
     if wish_s <= MAX_WAIT_S:
         said, when = f"{said}, no answer to anybody for {endpoint.patience_s:g} s", "later"
     remedy = " or lower max_in_flight" if status == LIMITED else ""

@@ -23,6 +23,7 @@ DerivedKind = Literal["strengthened", "weakened", "negation", "paraphrase", "con
 MadeKind = Literal["proposed", DerivedKind]
 
 NEIGHBOURS = 2
+TOP_LOGPROBS = 20
 SEVERAL: frozenset[MadeKind] = frozenset({"strengthened", "weakened", "paraphrase"})
 """What a proposition has several of, each in one request."""
 
@@ -96,6 +97,7 @@ class Asker(_Settings):
 
     `prompt` is a prompt of the package or the path of a prompt file. `omit` names parameters that are not sent, for
     endpoints that refuse them; `extra` is sent beside them as it stands, such as {reasoning_effort = "low"}.
+    Without `system_turn` a prompt's system text opens the user's turn, for models that know no other.
     Prices and limits stand above those of the endpoint where they are given; the endpoint's limits hold too.
     """
 
@@ -107,6 +109,7 @@ class Asker(_Settings):
     seed: Count | None = 0
     omit: tuple[Omittable, ...] = ()
     extra: dict[str, Any] = {}
+    system_turn: bool = True
     price_in: Price | None = None
     price_out: Price | None = None
     max_in_flight: Positive | None = None
@@ -129,20 +132,23 @@ class Asker(_Settings):
     def further(self) -> dict[str, Any]:
         """Those that count where they are set: one that is added later leaves the versions of today as they are."""
         settings = {"omit": sorted(self.omit), "extra": self.extra}
-        return {name: value for name, value in settings.items() if value}
+        own = {} if self.system_turn else {"system_turn": False}
+        return {name: value for name, value in settings.items() if value} | own
 
 
 class Labeler(Asker):
     """An LLM with a prompt and sampling settings.
 
     `samples` is the number of replies of the method mean_of_samples and 1 for every other method. `compared_with` is
-    the number of propositions of the same premise that the method pairwise sets each one beside.
+    the number of propositions of the same premise that the method pairwise sets each one beside. `top_logprobs` is how
+    many alternatives of the first token the method token asks for.
     """
 
     prompt: Text
     method: Method
     samples: Positive = 1
     compared_with: Positive = NEIGHBOURS
+    top_logprobs: Annotated[int, Field(ge=2)] = TOP_LOGPROBS
 
     @model_validator(mode="after")
     def _method_is_possible(self) -> Labeler:
@@ -152,7 +158,15 @@ class Labeler(Asker):
             raise ValueError("mean_of_samples needs a temperature above 0: its samples would all be the same")
         if self.method != "pairwise" and self.compared_with != NEIGHBOURS:
             raise ValueError("compared_with belongs to the method pairwise")
+        if self.method != "token" and self.top_logprobs != TOP_LOGPROBS:
+            raise ValueError("top_logprobs belongs to the method token")
         return self
+
+    @property
+    def further(self) -> dict[str, Any]:
+        """As for every asker, and the alternatives of a token where they are not the usual number."""
+        own = {} if self.top_logprobs == TOP_LOGPROBS else {"top_logprobs": self.top_logprobs}
+        return super().further | own
 
     def with_prompts(self, place: Callable[[str], str]) -> Labeler:
         """The same labeler, with `place` put to the name of the prompt."""

@@ -35,6 +35,18 @@ class Reason(StrEnum):
     TOO_FEW_SAMPLES = "too_few_samples"
     WRONG_NUMBERS = "wrong_numbers"
     NO_CHOICE = "no_choice"
+    REFUSED = "refused_by_model"
+
+
+ENDED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "endoftext"})
+"""What servers say of a reply that ended by itself, in lower case. After any other word something may be missing."""
+CUT = frozenset({"length", "max_tokens", "model_length"})
+"""What they say of one that the limit of tokens ended."""
+
+
+def has_ended(finish_reason: str | None) -> bool:
+    """Whether a reply is known to have ended by itself."""
+    return finish_reason is not None and finish_reason.casefold() in ENDED
 
 
 T = TypeVar("T")
@@ -83,21 +95,22 @@ _WHOLE = re.compile(r"[0-9]{1,9}")
 _THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL | re.IGNORECASE)
 
 
-def parse_number(text: str, answer: Answer, finish_reason: str | None = None) -> Read[float]:
+def parse_number(text: str, answer: Answer, finish_reason: str | None = "stop") -> Read[float]:
     """The probability in a reply whose answer is "probability" (0.7 or 70%) or "scale20" (14 of 20 is 0.7).
 
     Accepted are one JSON object with the field `probability` or `score`, in a code fence or among other text; a bare
     number with or without a label, and with or without emphasis (`**0.7**`); and, whatever numbers stand above it, a
     last line that is a label and a number and nothing else ("Probability: 0.7"), unless another one is labelled too.
     On the scale of 20 a number without `/20` that may be a probability (0.7, or 1.0 with its decimals) is ambiguous.
-    A reply that was cut off by the token limit has the reason `cut_off`, unless a whole object is in it: a bare number
-    may have lost its end.
+    A reply that was cut off by the token limit has the reason `cut_off`, unless a whole object is in it; so has a bare
+    number in a reply that is not known to have ended by itself: it may have lost its end.
     """
     field = _FIELDS[answer]
     visible = without_thinking(text)
     in_json = "{" in visible
     parsed = _from_json(visible, field) if in_json else _from_words(visible, field)
-    if finish_reason == "length" and (parsed.reason is not None or not in_json):
+    cut, read = _is_cut(finish_reason), parsed.reason is None
+    if (cut and not (read and in_json)) or (read and not in_json and not has_ended(finish_reason)):
         return Read(None, Reason.CUT_OFF, parsed.reasoning)
     return parsed
 
@@ -176,13 +189,17 @@ def parse_field(text: str, field: str, finish_reason: str | None = None) -> Read
 
 def why_no_object(visible: str, found: Sequence[object], finish_reason: str | None) -> Reason:
     """Why a reply that should hold one object with a field does not; `found` are the objects that have the field."""
-    if finish_reason == "length":
+    if _is_cut(finish_reason):
         return Reason.CUT_OFF
     if not visible:
         return Reason.EMPTY
     if found:
         return Reason.SEVERAL_ANSWERS
     return Reason.MISSING_FIELD if objects(visible) else Reason.NOT_JSON
+
+
+def _is_cut(finish_reason: str | None) -> bool:
+    return (finish_reason or "").casefold() in CUT
 
 
 def without_thinking(text: str) -> str:

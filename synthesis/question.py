@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from synthesis.call import Call, Failure, Outcome, Reply, request_row
-from synthesis.parse import Read
+from synthesis.parse import Read, Reason, without_thinking
 from warehouse.records import Record, Request
 
 T = TypeVar("T")
 P = TypeVar("P")
 
+FILTERED = frozenset({"content_filter", "refusal", "safety"})
+"""Finish reasons of a reply that was withheld, in lower case."""
 MAX_TRIES = 3
 """How often a question is asked before an unreadable reply is kept as refused."""
 
@@ -48,7 +50,7 @@ class Tried(Generic[T]):
 def until_read(
     call_of: Callable[[int], Call], read: Callable[[Reply], Read[T]], tries: int = MAX_TRIES
 ) -> Generator[Sequence[Call], Sequence[Outcome], Tried[T]]:
-    """Asks until a reply can be read, at most so often, and stops where there is no reply at all."""
+    """Asks until a reply can be read, at most so often, and stops where there is none at all, or the model refuses."""
     requests: list[Request] = []
     found: Read[T] | None = None
     rejected = False
@@ -58,7 +60,7 @@ def until_read(
         found, request = understood(call, outcome, read)
         requests.append(request)
         rejected = isinstance(outcome, Failure) and outcome.reason == "rejected"
-        if found is None or found.reason is None:
+        if found is None or found.reason is None or found.reason is Reason.REFUSED:
             break
     return Tried(requests, found, rejected)
 
@@ -83,9 +85,15 @@ def together(
         outcomes = {index: list(islice(came, len(asked))) for index, asked in calls.items()}
 
 
+def refused(reply: Reply) -> Read[Any] | None:
+    """What a reply says in which the model, or a filter before it, would not answer: its words; None for any other."""
+    filtered = (reply.finish_reason or "").casefold() in FILTERED and not without_thinking(reply.text)
+    return Read(None, Reason.REFUSED, reply.refusal) if reply.refusal or filtered else None
+
+
 def understood(call: Call, outcome: Outcome, read: Callable[[Reply], Read[T]]) -> tuple[Read[T] | None, Request]:
     """What an outcome says, None where there is no reply, and the row of its request."""
     if isinstance(outcome, Failure):
         return None, request_row(call, outcome, None)
-    found = read(outcome)
+    found: Read[T] = refused(outcome) or read(outcome)
     return found, request_row(call, outcome, found.reason)

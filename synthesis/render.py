@@ -77,7 +77,7 @@ class Prompt(BaseModel):
     """A versioned prompt. In `user`, {premise}, {hypothesis}, {target} ... stand for values; other braces are text.
 
     `answer` says what a reply holds and so how it is parsed. `json_schema` is the JSON schema of the answer as text,
-    in which {count} stands for the number of texts or answers that are asked for.
+    in which {count} stands for the number of texts or answers that are asked for. `system` may be left out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -86,7 +86,7 @@ class Prompt(BaseModel):
     version: Annotated[int, Field(ge=1)]
     description: Text
     answer: Answer
-    system: Text
+    system: str = ""
     user: Text
     examples: tuple[Example, ...] = ()
     json_schema: Text | None = None
@@ -100,7 +100,8 @@ class Prompt(BaseModel):
     @cached_property
     def opening(self) -> tuple[dict[str, str], ...]:
         """What every request with this prompt begins with: the system text and the examples as earlier turns."""
-        turns = [{"role": "system", "content": self.system.strip()}]
+        system = self.system.strip()
+        turns = [{"role": "system", "content": system}] if system else []
         for example in self.examples:
             turns.append({"role": "user", "content": _fill(self.user, example.values)})
             turns.append({"role": "assistant", "content": example.reply})
@@ -173,6 +174,15 @@ def messages(prompt: Prompt, values: Mapping[str, str]) -> tuple[dict[str, str],
     another part of the prompt. What all requests share stands first, which lets a server reuse its prefix cache.
     """
     return (*prompt.opening, {"role": "user", "content": _fill(prompt.user, values)})
+
+
+def merged_system(messages: Sequence[dict[str, str]]) -> tuple[dict[str, str], ...]:
+    """The messages with the system text, if there is one, at the head of the first user turn."""
+    system, *turns = messages
+    if system["role"] != "system":
+        return tuple(messages)
+    first, *others = turns
+    return ({**first, "content": f"{system['content']}\n\n{first['content']}"}, *others)
 
 
 def response_format(answer: Answer, json_schema: str | None, count: int) -> dict[str, Any] | None:

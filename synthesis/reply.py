@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
 from synthesis.call import Reply
 from synthesis.loose_json import sound
+
+_TEXTS = ("text", "thinking", "reasoning", "summary", "refusal")
 
 
 class GarbledReplyError(Exception):
@@ -32,12 +35,16 @@ def reply_of(data: object, *, latency_s: float = 0.0, structured: bool = False, 
         choice = choices[0]
         message = choice.get("message") or {}
         usage = data["usage"] if isinstance(data.get("usage"), dict) else {}
+        content = message.get("content") or ""
+        parts = _parts(content) if isinstance(content, list) else _Parts([content])
+        # vLLM and vendors name it differently.
+        thinking = message.get("reasoning_content") or message.get("reasoning") or "\n".join(parts.thinking)
         return Reply(
-            text=_sound(message.get("content") or ""),
+            text="".join(map(_sound, parts.text)),
             finish_reason=_sound(choice.get("finish_reason")),
             top_logprobs=_first_token(choice),
-            # vLLM and vendors name it differently.
-            thinking=_sound(message.get("reasoning_content") or message.get("reasoning") or None),
+            thinking=_sound(thinking or None),
+            refusal=_sound(message.get("refusal") or "".join(parts.refusal) or None),
             tokens_in=usage.get("prompt_tokens"),
             tokens_out=usage.get("completion_tokens"),
             latency_s=latency_s,
@@ -47,6 +54,40 @@ def reply_of(data: object, *, latency_s: float = 0.0, structured: bool = False, 
     except (AttributeError, KeyError, TypeError, OverflowError, RecursionError, ValidationError):
         # Not chained: a validation error tells the value, which may repeat the key.
         raise GarbledReplyError("the chat completion has parts of the wrong type") from None
+
+
+@dataclass
+class _Parts:
+    """The texts of a message that comes in parts, by what they are."""
+
+    text: list[str] = field(default_factory=list)
+    thinking: list[str] = field(default_factory=list)
+    refusal: list[str] = field(default_factory=list)
+
+
+def _parts(content: list[Any]) -> _Parts:
+    """The parts of a message, objects all; those that hold no text, such as a picture, are passed over."""
+    found = _Parts()
+    for part in content:
+        kind = str(part.get("type"))
+        if "thinking" in kind or "reasoning" in kind:
+            found.thinking += _texts(part)
+        elif kind == "refusal":
+            found.refusal += _texts(part)
+        else:
+            found.text += _texts(part)
+    return found
+
+
+def _texts(part: Any) -> list[str]:
+    """The texts of a part, of which a thought may have several."""
+    if isinstance(part, str):
+        return [part]
+    if isinstance(part, list):
+        return [text for each in part for text in _texts(each)]
+    if isinstance(part, dict):
+        return [text for name in _TEXTS if name in part for text in _texts(part[name])]
+    return []
 
 
 def _sound(value: Any) -> Any:

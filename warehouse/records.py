@@ -34,6 +34,7 @@ AnnotatorKind = Literal["human", "simulated", "imported"]
 RequestStatus = Literal["answered", "refused", "failed"]
 Method = Literal["verbalised", "scale20", "token", "mean_of_samples", "pairwise"]
 ConsensusMethod = Literal["mean", "median", "trimmed", "em"]
+FitMode = Literal["full", "incremental", "mean"]
 JudgeMode = Literal["confidence", "keep_drop"]
 
 
@@ -484,14 +485,17 @@ class Consensus(Record):
 
 
 class ConsensusFit(Record):
-    """One fit of the random-effects consensus: the whole of it, or the propositions with new judgments alone."""
+    """One fit of the random-effects consensus: the whole of it, or the propositions with new judgments alone.
+
+    Or the mean in its place, where annotators overlap too little to be told apart.
+    """
 
     table: ClassVar[str] = "consensus_fits"
     key: ClassVar[str] = "fit_id"
 
     fit_id: Text
     method: Literal["em"] = "em"
-    mode: Literal["full", "incremental"]
+    mode: FitMode
     mu: float
     tau: Annotated[float, Field(ge=0)]
     iterations: Count

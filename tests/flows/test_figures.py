@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from flows.agree import headline
 from flows.figures import figure_tables, over_time, shown_figures, telling_slices, write_picture
 from flows.settings import Settings
 from tests.fixtures.store import made_rows
 from warehouse import open_warehouse
+from warehouse.agreement.measure import measure_agreement
 from warehouse.agreement.selection import Selection
 from warehouse.errors import InputError
 from warehouse.records import Agreement
@@ -73,6 +75,41 @@ def test_a_person_reads_counts_as_counts_and_no_end_as_any_number(tmp_path: Path
     assert "0.500000 │ 0.2500 to 0.7500" in text
     assert "4 │ 3 to any number" in text
     assert "by slice" not in text
+
+
+REASONS: dict[str, list[tuple[str, str, float]]] = {
+    "no judgment counts yet": [],
+    "no proposition has two judgments": [("p", "a", 0.5), ("q", "a", 0.6), ("r", "b", 0.7)],
+    "all judgments that could be compared are the same": [
+        ("p", "a", 0.5),
+        ("p", "b", 0.5),
+        ("q", "a", 0.5),
+        ("r", "b", 1),
+    ],
+}
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_a_figure_without_a_value_says_the_true_reason(tmp_path: Path, reason: str) -> None:
+    settings = Settings(root=tmp_path)
+    with open_warehouse(settings.catalog, settings.data_path, read_only=False) as warehouse:
+        if REASONS[reason]:
+            merge_all(warehouse, made_rows(REASONS[reason]))
+        figures = measure_agreement(warehouse, draws=100)
+        merge(warehouse, figures)
+    assert headline(figures) == f"no interval alpha: {reason}"
+    if REASONS[reason]:
+        (line,) = (line for line in shown(settings).splitlines() if "interval_alpha" in line)
+        assert reason in line
+
+
+def test_where_alpha_is_0_no_number_of_judgments_is_enough(tmp_path: Path) -> None:
+    settings = Settings(root=tmp_path)
+    with open_warehouse(settings.catalog, settings.data_path, read_only=False) as warehouse:
+        merge_all(warehouse, made_rows([("p", "a", 0), ("p", "b", 1), ("q", "a", 1), ("q", "b", 0)]))
+        merge(warehouse, measure_agreement(warehouse, draws=100))
+    (line,) = (line for line in shown(settings).splitlines() if "judgments_for_reliability_0.8" in line)
+    assert "alpha is not above 0" in line
 
 
 def test_of_many_slices_those_with_the_most_judgments_are_shown(tmp_path: Path) -> None:

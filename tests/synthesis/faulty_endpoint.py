@@ -121,6 +121,11 @@ def fails(status: int, message: str = "no", **headers: str) -> Fault:
     return lambda handler: handler.send(status, json.dumps({"error": {"message": message}}).encode(), **headers)
 
 
+def fails_as(status: int, message: str, /, **more: object) -> Fault:
+    """An error status with a code, a type or the like beside its message."""
+    return lambda handler: handler.send(status, json.dumps({"error": {"message": message, **more}}).encode())
+
+
 def sends(data: bytes, content_type: str = "application/json") -> Fault:
     """HTTP 200 with exactly this body."""
     return lambda handler: handler.send(200, data, content_type)
@@ -237,6 +242,15 @@ def refuses_schema(needle: str, text: str) -> Fault:
     def play(handler: _Handler) -> None:
         refused = needle in json.dumps(handler.body.get("response_format"))
         (fails(400, f"{needle} is not permitted") if refused else answers(text))(handler)
+
+    return play
+
+
+def refuses_body(needle: str, status: int, message: str, text: str, logprob: float | None = None) -> Fault:
+    """Answers with `text`, but with an error status and these words where the body of the request holds `needle`."""
+
+    def play(handler: _Handler) -> None:
+        (fails(status, message) if needle in json.dumps(handler.body) else answers(text, logprob))(handler)
 
     return play
 

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from synthesis import ledger
-from synthesis.call import About, Call, Failure, Reply
+from synthesis.call import About, Call, Failure, Reply, request_row
 from synthesis.client import Caller, cost
+from synthesis.concessions import Manner
 from synthesis.endpoint_errors import MAX_WAIT_S
 from synthesis.flow_control import StoppedError
 from synthesis.ledger import Ledger
@@ -30,10 +31,12 @@ from tests.synthesis.faulty_endpoint import (
     breaks_off,
     drips,
     fails,
+    fails_as,
     faulty,
     hangs,
     in_turn,
     only_without_response_format,
+    refuses_body,
     refuses_schema,
     refuses_text,
     sends,
@@ -275,14 +278,19 @@ def test_nobody_asks_before_the_pause_that_one_was_told_is_over(
 def test_a_rate_limit_that_lasts_ends_the_run_when_patience_does(tmp_path: Path) -> None:
     with faulty(fails(429)) as server:
         began = time.monotonic()
-        with pytest.raises(ServiceError, match=r"limits the rate \(HTTP 429, no answer to anybody for 0.5 s\)"):
+        with pytest.raises(ServiceError, match=r"limits the rate \(HTTP 429 no, no answer to anybody for 0.5 s\)"):
             ask(endpoint(server.url), tmp_path / "l", *(call(str(number)) for number in range(9)))
         assert 0.5 <= time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(
     ("status", "says"),
-    [(401, "check the key in TEST_KEY"), (403, "check the key"), (402, "refuses access"), (404, "the model m")],
+    [
+        (401, "check the key in TEST_KEY"),
+        (403, "check the key"),
+        (402, "the account is out of money"),
+        (404, "the model m"),
+    ],
 )
 def test_what_no_call_can_survive_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, says: str
@@ -393,6 +401,91 @@ def test_a_schema_that_is_refused_leaves_the_other_schemas_of_the_model(tmp_path
         replies = ask(endpoint(server.url), tmp_path / "l", *calls, at_once=False)
         assert ["response_format" in body for body in server.bodies] == [True, False, True, False, True]
     assert [only([reply]).structured for reply in replies] == [False, True, False, True]
+
+
+def test_an_empty_account_ends_its_endpoint_at_once_in_the_servers_words(tmp_path: Path) -> None:
+    words = "You exceeded your current quota, please check your plan."
+    with faulty(fails_as(429, words, code="insufficient_quota", type="insufficient_quota")) as server:
+        before = time.monotonic()
+        with pytest.raises(ServiceError, match=rf"out of money \(HTTP 429 {words}\); top it up") as caught:
+            ask(endpoint(server.url, patience_s=60.0), tmp_path / "ledger", call())
+    assert (server.requests, "limits the rate" in str(caught.value)) == (1, False)
+    assert time.monotonic() - before < 10
+
+
+def test_a_quota_of_a_minute_is_a_limited_rate_and_waited_for(tmp_path: Path) -> None:
+    words = "You exceeded your current quota, please check your plan and billing details."
+    with faulty(fails_as(429, words, code=429, status="RESOURCE_EXHAUSTED"), answers("a")) as server:
+        assert only(ask(endpoint(server.url), tmp_path / "ledger", call())).text == "a"
+
+
+SYSTEM = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "a"})
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (400, "System role not supported"),
+        (500, "Conversation roles must alternate user/assistant/user/assistant/..."),
+        (400, "Only user and assistant roles are supported!"),
+        (400, "Developer instruction is not enabled for models/gemma-3-1b-it"),
+    ],
+)
+def test_a_model_without_a_system_turn_is_asked_with_its_text_in_the_users(
+    tmp_path: Path, status: int, words: str
+) -> None:
+    with faulty(refuses_body('"system"', status, words, "fine")) as server:
+        calls = [call(messages=SYSTEM, seed=seed, response_format=FORMAT) for seed in (1, 2)]
+        found = ask(endpoint(server.url), tmp_path / "ledger", *calls, at_once=False)
+        assert [only([one]).text for one in found] == ["fine", "fine"]
+        assert [only([one]).structured for one in found] == [True, True]
+        assert [[turn["role"] for turn in body["messages"]] for body in server.bodies] == [
+            ["system", "user"],
+            ["user"],
+            ["user"],
+        ]
+        assert server.bodies[-1]["messages"][0]["content"] == "Be brief.\n\na"
+        # What was paid for is found under the key of the call as it was meant.
+        ask(endpoint(server.url), tmp_path / "ledger", *calls)
+        assert server.requests == 3
+
+
+def test_an_error_that_only_speaks_of_a_system_is_none_of_its_turn(tmp_path: Path) -> None:
+    with faulty(fails(500, "The system is not available"), answers("a")) as server:
+        only(ask(endpoint(server.url), tmp_path / "ledger", call(messages=SYSTEM)))
+    assert [len(body["messages"]) for body in server.bodies] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Cannot request more than 5 logprobs.",
+        "Invalid value for 'top_logprobs': must be less than or equal to 5.",
+        "Requested sample logprobs of 20, which is greater than max allowed: 5",
+    ],
+)
+def test_a_server_that_gives_fewer_alternatives_is_asked_for_its_most(tmp_path: Path, words: str) -> None:
+    async def run(url: str) -> tuple[list[Reply | Failure], list[str]]:
+        with Ledger.open(tmp_path / "ledger") as kept:
+            async with Caller([endpoint(url)], kept, backoff_s=0.01) as caller:
+                replies = [await caller.ask(call(top_logprobs=20, seed=seed)) for seed in (1, 2)]
+                return replies, list(caller.said)
+
+    with faulty(refuses_body('"top_logprobs": 20', 400, words, "Yes", logprob=-0.1)) as server:
+        replies, said = asyncio.run(run(server.url))
+    assert [body["top_logprobs"] for body in server.bodies] == [20, 5, 5]
+    assert [only([one]).top_logprobs[0] for one in replies] == [("Yes", -0.1)] * 2
+    assert json.loads(request_row(call(top_logprobs=20), replies[0], None).parameters)["top_logprobs"] == 5
+    assert said == [
+        "endpoint e: m gives at most 5 alternatives of a token: asked for so many; set top_logprobs = 5 for v"
+    ]
+
+
+def test_a_refusal_that_names_no_smaller_number_stays_one(tmp_path: Path) -> None:
+    with faulty(fails(400, "logprobs are not supported by this model (20 asked)")) as server:
+        (found,) = ask(endpoint(server.url), tmp_path / "ledger", call(top_logprobs=20))
+    assert isinstance(found, Failure)
+    assert (server.requests, found.reason) == (1, "rejected")
 
 
 def test_a_key_that_is_not_set_is_named(tmp_path: Path) -> None:
@@ -512,7 +605,7 @@ def test_never_are_more_on_the_way_than_may_be(tmp_path: Path, monkeypatch: pyte
     most = dict.fromkeys((*names, "all"), 0)
     failed: set[str] = set()
 
-    async def send(_: Caller, __: object, sent: Call, structured: bool) -> Reply:
+    async def send(_: Caller, __: object, sent: Call, manner: Manner) -> Reply:
         under_way[sent.about.asker] += 1
         for name, number in (under_way | {"all": sum(under_way.values())}).items():
             most[name] = max(most[name], number)
@@ -521,7 +614,7 @@ def test_never_are_more_on_the_way_than_may_be(tmp_path: Path, monkeypatch: pyte
         if sent.key not in failed and int(sent.key[:2], 16) % 8 == 0:
             failed.add(sent.key)
             raise GarbledReplyError("once")
-        return Reply(text="hello", structured=structured)
+        return Reply(text="hello", structured=manner.structured)
 
     async def run() -> None:
         askers = [

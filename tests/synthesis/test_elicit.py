@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from synthesis.call import Call, Failure, Outcome, Reply
-from synthesis.elicit import TOP_LOGPROBS, estimates, mean_of
-from synthesis.panel import DEFAULT_PANEL, Labeler
+from synthesis.elicit import estimates, mean_of
+from synthesis.panel import DEFAULT_PANEL, TOP_LOGPROBS, Labeler
 from synthesis.parse import Read, Reason
 from synthesis.question import MAX_TRIES
 from synthesis.render import load_prompt
@@ -160,6 +160,24 @@ def test_the_reasoning_of_a_mean_is_that_of_the_sample_nearest_to_it() -> None:
     assert found.reasoning == "near"
     assert mean_of([Read(0.5, None), Read(0.5, None)]).reasoning is None
     assert mean_of([Read(0.25, None, "first"), Read(0.75, None, "second")]).reasoning == "first"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(text="", refusal="I cannot judge this person.", finish_reason="stop"),
+        Reply(text="", finish_reason="content_filter"),
+        Reply(text="<think>Hm.</think>", finish_reason="SAFETY"),
+    ],
+)
+def test_a_model_that_refuses_is_asked_once_and_its_words_are_kept(reply: Reply) -> None:
+    for labeler in (VERBALISED, MEAN):
+        requests, (estimate,), rounds = asked(labeler, lambda _: reply)
+        assert (len(rounds), len(requests)) == (1, labeler.samples)
+        assert {(row.status, row.reason) for row in requests} == {("refused", "refused_by_model")}
+        assert {row.reply for row in requests} == {reply.text or reply.refusal or ""}
+        assert (estimate.probability, estimate.reason) == (None, "refused_by_model")
+        assert estimate.reasoning == reply.refusal
 
 
 def test_the_mean_needs_half_of_the_samples() -> None:

@@ -21,7 +21,15 @@ def test_the_default_panel_has_three_methods_and_prompts_that_fit() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"model": "n"}, {"temperature": 0.5}, {"max_tokens": 9}, {"seed": 7}, {"method": "mean_of_samples", "samples": 3}],
+    [
+        {"model": "n"},
+        {"temperature": 0.5},
+        {"system_turn": False},
+        {"top_logprobs": 5},
+        {"max_tokens": 9},
+        {"seed": 7},
+        {"method": "mean_of_samples", "samples": 3},
+    ],
 )
 def test_a_version_moves_with_what_is_sent(change: dict[str, Any]) -> None:
     prompt = load_prompt("verbalised")
@@ -40,6 +48,8 @@ def test_a_version_moves_with_the_prompt_but_not_with_the_place() -> None:
     ("change", "says"),
     [
         ({"compared_with": 3}, "compared_with belongs to"),
+        ({"top_logprobs": 5}, "top_logprobs belongs to"),
+        ({"extra": {"top_logprobs": 5}}, "use the setting of that name"),
         ({"samples": 3}, "mean_of_samples"),
         ({"method": "mean_of_samples"}, "samples is 2 or more"),
         ({"method": "mean_of_samples", "samples": 3, "temperature": 0}, "temperature above 0"),

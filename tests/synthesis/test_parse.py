@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthesis.parse import MIN_YES_NO_MASS, Reason, parse_number, parse_texts, parse_yes_no, without_thinking
+from synthesis.parse import MIN_YES_NO_MASS, Read, Reason, parse_number, parse_texts, parse_yes_no, without_thinking
 from synthesis.render import Answer
 
 READABLE: list[tuple[Answer, str, float]] = [
@@ -172,3 +172,32 @@ def test_hypotheses_are_a_list_of_texts() -> None:
 
 def test_thinking_is_not_part_of_the_answer() -> None:
     assert without_thinking("<think>a</think> b <THINK>c</THINK> d") == "b  d"
+
+
+@pytest.mark.parametrize("reason", ["length", "model_length", "MAX_TOKENS", "content_filter", "tool_calls", "", None])
+@pytest.mark.parametrize(
+    ("text", "answer"), [("0.", "probability"), ("Probability: 0.7", "probability"), ("1", "scale20")]
+)
+def test_a_bare_number_counts_only_in_a_reply_that_ended_by_itself(
+    reason: str | None, text: str, answer: Answer
+) -> None:
+    assert parse_number(text, answer, reason) == Read(None, Reason.CUT_OFF)
+
+
+@pytest.mark.parametrize("reason", ["stop", "STOP", "eos", "eos_token", "end_turn", "stop_sequence", "COMPLETE"])
+def test_servers_say_in_several_words_that_a_reply_ended_by_itself(reason: str) -> None:
+    assert parse_number("0.7", "probability", reason).value == 0.7
+    assert parse_number("14", "scale20", reason).value == 0.7
+
+
+@pytest.mark.parametrize("reason", ["MAX_TOKENS", "model_length", "content_filter", None])
+def test_a_whole_object_counts_however_a_reply_ended(reason: str | None) -> None:
+    assert parse_number('{"probability": 0.7} and', "probability", reason).value == 0.7
+    assert texts('{"hypotheses": ["A"]}', reason) == ["A"]
+
+
+def test_what_no_number_was_read_from_keeps_its_reason_where_nothing_says_that_it_was_cut() -> None:
+    assert parse_number("I cannot say.", "probability", None).reason is Reason.NO_NUMBER
+    assert parse_number("", "probability", "content_filter").reason is Reason.EMPTY
+    assert parse_number("", "probability", "MAX_TOKENS").reason is Reason.CUT_OFF
+    assert texts('{"hypotheses": ["A', "MAX_TOKENS") is Reason.CUT_OFF

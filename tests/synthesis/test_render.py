@@ -14,6 +14,7 @@ from synthesis.render import (
     ANSWERS_OF_METHOD,
     likelihood,
     load_prompt,
+    merged_system,
     messages,
     parse_prompt,
     percent,
@@ -205,3 +206,19 @@ def test_targets_are_given_in_words_and_per_cent() -> None:
 def test_messages_are_json() -> None:
     sent = messages(load_prompt("propose"), {"premise": '"\ud83d"', "likelihood": "x", "target": "1%", "count": "1"})
     assert json.loads(json.dumps(sent))
+
+
+def test_a_prompt_may_have_no_system_text_and_one_may_be_put_into_the_users_turn() -> None:
+    text = 'name = "n"\nversion = 1\ndescription = "d"\nanswer = "probability"\nuser = "{premise} {hypothesis}"\n'
+    values = {"premise": "P", "hypothesis": "H"}
+    plain = parse_prompt(text, "n")
+    assert messages(plain, values) == ({"role": "user", "content": "P H"},)
+    assert merged_system(messages(plain, values)) == messages(plain, values)
+    example = '[[examples]]\nvalues = { premise = "A", hypothesis = "B" }\nreply = "C"\n'
+    whole = messages(parse_prompt(f'{text}system = "S"\n{example}', "n"), values)
+    assert [turn["content"] for turn in whole] == ["S", "A B", "C", "P H"]
+    assert [(turn["role"], turn["content"]) for turn in merged_system(whole)] == [
+        ("user", "S\n\nA B"),
+        ("assistant", "C"),
+        ("user", "P H"),
+    ]

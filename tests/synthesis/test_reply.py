@@ -34,6 +34,26 @@ def test_a_content_of_another_type_is_no_completion(content: object) -> None:
         reply_of(completion(content))
 
 
+THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "Rain wets."}, {"type": "text", "text": "So."}]}
+REASONED = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Rain wets."}], "text": "So."}
+
+
+@pytest.mark.parametrize("thought", [THOUGHT, REASONED, {"type": "thinking", "thinking": "So."}])
+def test_a_content_in_parts_is_text_and_thinking(thought: dict[str, object]) -> None:
+    parts = [thought, {"type": "text", "text": "0."}, {"type": "image_url", "image_url": {"url": "x"}}, {"text": "7"}]
+    found = reply_of(completion(parts))
+    assert found.text == "0.7"
+    assert found.thinking is not None
+    assert set(found.thinking.split("\n")) <= {"Rain wets.", "So."}
+    assert "So." in found.thinking
+
+
+def test_a_refusal_is_kept_in_its_words() -> None:
+    assert reply_of(completion(None, refusal="I cannot.")).refusal == "I cannot."
+    assert reply_of(completion([{"type": "refusal", "refusal": "I cannot."}])).refusal == "I cannot."
+    assert reply_of(completion("0.7", refusal=None)).refusal is None
+
+
 @pytest.mark.parametrize("wrong", ["NaN", "Infinity"])
 def test_a_log_probability_that_is_no_number_leaves_out_the_others_too(wrong: str) -> None:
     """Without Yes, the No beside it would pass for certain."""

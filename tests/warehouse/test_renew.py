@@ -143,6 +143,36 @@ def test_a_forced_full_fit_of_the_same_judgments_changes_nothing(warehouse: Ware
     assert (renewal.computed, renewal.inserted, renewal.updated) == (40, 0, 0)
 
 
+@pytest.mark.parametrize("annotators", [1, 5])
+def test_of_singly_judged_propositions_the_consensus_is_the_judgment(warehouse: Warehouse, annotators: int) -> None:
+    rng = np.random.default_rng(3)
+    ratings = {f"p{i}": round(float(rng.random()), 6) for i in range(60)}
+    merge_all(warehouse, made_rows([(name, f"a{i % annotators}", x) for i, (name, x) in enumerate(ratings.items())]))
+    renewal = renew_consensus(warehouse, "em")
+    assert renewal.by_mean.startswith("the consensus is the mean: 0 of 60 judgments share a proposition")
+    assert means(warehouse) == pytest.approx({made_proposition(n).proposition_id: x for n, x in ratings.items()})
+    assert {(each.sd, each.n_judgments) for each in read(warehouse, Consensus)} == {(None, 1)}
+    assert read(warehouse, AnnotatorPrecision) == []
+    assert [each.mode for each in read(warehouse, ConsensusFit)] == ["mean"]
+    assert renew_consensus(warehouse, "em") == Renewal(by_mean=renewal.by_mean)
+
+
+def test_the_mean_and_the_fit_take_turns_with_the_overlap(warehouse: Warehouse) -> None:
+    fill(warehouse, 20, 3)  # 60 judgments that overlap
+    assert renew_consensus(warehouse, "em").by_mean == ""
+    rng = np.random.default_rng(5)
+    alone = [(f"alone {i}", "a0", float(rng.random())) for i in range(181)]  # 60 of 241: less than a quarter
+    merge_all(warehouse, made_rows(alone))
+    assert renew_consensus(warehouse, "em", full=False).by_mean
+    rows = read(warehouse, Consensus)
+    assert all(each.mean == pytest.approx(np.mean(each.values), abs=1e-8) for each in rows)
+    merge(warehouse, [made_judgment("alone 0", "a1", 0.5)])  # 62 of 242
+    renewal = renew_consensus(warehouse, "em")
+    assert (renewal.by_mean, renewal.full, renewal.computed) == ("", True, 201)
+    assert not all(each.mean == pytest.approx(np.mean(each.values), abs=1e-3) for each in read(warehouse, Consensus))
+    assert len(read(warehouse, AnnotatorPrecision)) == 3
+
+
 def made_estimates(names: list[str], probability: float, labeler: str = "panel") -> list[Estimate]:
     return [
         Estimate(

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from warehouse.connect import Warehouse
 from warehouse.consensus.aggregate import Evidence, Units
-from warehouse.consensus.random_effects import PRIOR_JUDGMENTS, PRIOR_SD, Ints
+from warehouse.consensus.random_effects import ENOUGH_OVERLAP, PRIOR_JUDGMENTS, PRIOR_SD, Ints
 from warehouse.records import ConsensusMethod
 
 WITHDRAWN = "proposition_id IN (SELECT proposition_id FROM temp.main.evident WHERE NOT stands)"
@@ -38,10 +38,10 @@ WITH judged AS (
     sum(md5_number_lower(concat_ws('|', annotator_id, probability, is_simulated))::HUGEINT) AS hash
   FROM valid_judgments GROUP BY proposition_id
 ), pooled AS (
-  SELECT proposition_id, sum(md5_number_lower(concat_ws('|', labeler, recalibrated))::HUGEINT) AS hash
+  SELECT proposition_id, count(*) AS n, sum(md5_number_lower(concat_ws('|', labeler, recalibrated))::HUGEINT) AS hash
   FROM ({POOLED}) GROUP BY proposition_id
 ), evidence AS (
-  SELECT j.proposition_id, j.n_judgments, j.n_simulated,
+  SELECT j.proposition_id, j.n_judgments, j.n_simulated, j.n_judgments + coalesce(p.n, 0) AS n_values,
     md5(concat_ws('|', j.n_judgments, j.hash, p.hash, ?::VARCHAR))[:24] AS fingerprint
   FROM judged j LEFT JOIN pooled p ON p.proposition_id = j.proposition_id
 ), known AS (
@@ -49,14 +49,18 @@ WITH judged AS (
 )
 SELECT coalesce(e.proposition_id, k.proposition_id) AS proposition_id, e.proposition_id IS NOT NULL AS stands,
   e.proposition_id IS NOT NULL AND e.fingerprint IS DISTINCT FROM k.fingerprint AS is_changed,
-  e.n_judgments, e.n_simulated, e.fingerprint
+  e.n_judgments, e.n_simulated, e.n_values, e.fingerprint
 FROM evidence e FULL JOIN known k ON k.proposition_id = e.proposition_id
 """
 
 
 @dataclass(frozen=True)
 class State:
-    """How many propositions have evidence, how many of them changed, and how many lost it."""
+    """How many propositions have evidence, how many of them changed, and how many lost it.
+
+    `n_values` are the judgments with the estimates that count beside them, `n_shared` those of them on propositions
+    with two or more.
+    """
 
     total: int
     changed: int
@@ -64,6 +68,13 @@ class State:
     n_judgments: int
     n_simulated: int
     n_annotators: int
+    n_values: int
+    n_shared: int
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether annotators overlap enough for their precisions to be told from the spread of the propositions."""
+        return self.n_shared >= ENOUGH_OVERLAP * self.n_values
 
 
 def settings_of(weights: Mapping[str, float]) -> str:
@@ -96,7 +107,8 @@ def state_of(warehouse: Warehouse) -> State:
         """
         SELECT count(*) FILTER (stands) AS total, count(*) FILTER (is_changed) AS changed,
           count(*) FILTER (NOT stands) AS withdrawn, coalesce(sum(n_judgments), 0)::BIGINT AS n_judgments,
-          coalesce(sum(n_simulated), 0)::BIGINT AS n_simulated,
+          coalesce(sum(n_simulated), 0)::BIGINT AS n_simulated, coalesce(sum(n_values), 0)::BIGINT AS n_values,
+          coalesce(sum(n_values) FILTER (n_values > 1), 0)::BIGINT AS n_shared,
           (SELECT count(DISTINCT annotator_id) FROM valid_judgments) AS n_annotators
         FROM evident
         """

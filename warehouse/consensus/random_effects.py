@@ -1,4 +1,10 @@
-"""The default consensus: random effects with a precision for each annotator, fitted by EM, linear in the judgments."""
+"""The default consensus: random effects with a precision for each annotator, fitted by EM, linear in the judgments.
+
+Only judgments on propositions that others judged as well tell an annotator's errors from the spread of the
+propositions: of a single judgment x = theta + e the variance tau^2 + s^2 is known, and how it parts is not. The fit
+then takes the prior's s for the truth and draws everything towards mu. Below a share of ENOUGH_OVERLAP the mean is the
+better consensus; it was chosen where the two tie on made-up judgments (docs/log.md).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +19,7 @@ Ints = npt.NDArray[np.int64]
 
 PRIOR_JUDGMENTS = 8.0  # how many judgments the prior on an annotator's SD is worth
 PRIOR_SD = 0.25
+ENOUGH_OVERLAP = 0.25  # of the judgments, the share on propositions with two or more
 SMALLEST_VARIANCE = 1e-8
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +21,18 @@ from warehouse.consensus.aggregate import (
     fit,
 )
 from warehouse.consensus.evidence import WITHDRAWN, State, gathered, judges_of, load, settings_of, state_of
-from warehouse.consensus.random_effects import PRIOR_SD, Floats, annotator_variance
+from warehouse.consensus.random_effects import ENOUGH_OVERLAP, PRIOR_SD, Floats, annotator_variance
 from warehouse.errors import InputError
-from warehouse.records import AnnotatorPrecision, Consensus, ConsensusFit, ConsensusMethod, Record, content_id, now
+from warehouse.records import (
+    AnnotatorPrecision,
+    Consensus,
+    ConsensusFit,
+    ConsensusMethod,
+    FitMode,
+    Record,
+    content_id,
+    now,
+)
 from warehouse.schema import arrow_schema
 from warehouse.store import merge_all, read
 
@@ -33,7 +42,10 @@ TAKES_ESTIMATES = ("mean", "em")
 
 @dataclass(frozen=True)
 class Renewal:
-    """What became of the consensus: propositions computed, and how its rows changed. `full` is whether all were."""
+    """What became of the consensus: propositions computed, and how its rows changed. `full` is whether all were.
+
+    `by_mean` says why `em` took the mean; empty where it did not.
+    """
 
     computed: int = 0
     inserted: int = 0
@@ -41,6 +53,7 @@ class Renewal:
     withdrawn: int = 0
     full: bool = False
     largest_move: float | None = None
+    by_mean: str = ""
 
 
 def renew_consensus(
@@ -59,7 +72,8 @@ def renew_consensus(
 
     With `em`, propositions with new evidence are computed with the annotators' precisions of the last full fit. Where
     the SD of an annotator, estimated anew, lies further from that of the last full fit than `tolerance` (a share of
-    it), or mu or tau of the propositions does, all propositions are fitted again; so they are with `full`.
+    it), or mu or tau of the propositions does, all propositions are fitted again; so they are with `full`. Where
+    annotators overlap too little to be told apart (`State.overlaps`), `em` is the mean, and the renewal says so.
 
     Raises:
         InputError: weights with a method that takes judgments alone.
@@ -70,11 +84,14 @@ def renew_consensus(
     settings = settings_of(weights)
     with gathered(warehouse, method, weights, settings):
         state = state_of(warehouse)
+        by_mean = _why_mean(state) if method == "em" and not state.overlaps else ""
         if not (state.changed or state.withdrawn or full):
-            return Renewal()
+            return Renewal(by_mean=by_mean)
         snapshot = warehouse.snapshot_id()
         if method != "em":
             return _renew_simple(warehouse, method, snapshot, full)
+        if by_mean:
+            return replace(_renew_by_mean(warehouse, snapshot, state, settings), by_mean=by_mean)
         earlier = None if full or state.changed > LARGE * state.total else _last_full_fit(warehouse, settings)
         if earlier is not None:
             renewal = _renew_some(warehouse, snapshot, state, earlier, tolerance)
@@ -88,6 +105,26 @@ def _renew_simple(warehouse: Warehouse, method: ConsensusMethod, snapshot: int, 
     units, evidence = load(warehouse, "true" if full else "is_changed")
     result = aggregate(evidence, method) if len(evidence.values) else None
     return _store(warehouse, method, _rows(units, evidence, result, method, snapshot), None, None)
+
+
+def _why_mean(state: State) -> str:
+    return (
+        f"the consensus is the mean: {state.n_shared:,} of {state.n_values:,} judgments share a proposition with "
+        f"another, and it takes {ENOUGH_OVERLAP:.0%} to tell annotators apart"
+    )
+
+
+def _renew_by_mean(warehouse: Warehouse, snapshot: int, state: State, settings: str) -> Renewal:
+    """The mean of everything in place of a fit: the share that overlaps belongs to all judgments together."""
+    units, evidence = load(warehouse, "true")
+    result = aggregate(evidence, "mean") if len(evidence.values) else None
+    rows = _rows(units, evidence, result, "em", snapshot)
+    means = rows["mean"].to_numpy() if rows.num_rows else np.zeros(1)
+    record = _fit_record("mean", state, snapshot, settings).model_copy(
+        update={"mu": float(means.mean()), "tau": float(means.std()), "iterations": 0, "n_recomputed": rows.num_rows}
+    )
+    precisions = arrow_schema(AnnotatorPrecision).empty_table()
+    return _store(warehouse, "em", rows, record, precisions, more_gone={AnnotatorPrecision: "true"})
 
 
 def _renew_all(warehouse: Warehouse, snapshot: int, state: State, settings: str) -> Renewal:
@@ -149,23 +186,29 @@ def _store(
     rows: pa.Table,
     record: ConsensusFit | None,
     precisions: pa.Table | None,
+    *,
+    more_gone: Mapping[type[Record], str] = MappingProxyType({}),
 ) -> Renewal:
     """Everything that a renewal writes, in one transaction."""
     batches = [rows, *([[record]] if record else []), *([precisions] if precisions is not None else [])]
-    gone: dict[type[Record], str] = {Consensus: f"method = '{method}' AND {WITHDRAWN}"}
+    gone: dict[type[Record], str] = {Consensus: f"method = '{method}' AND {WITHDRAWN}", **more_gone}
     result = merge_all(warehouse, batches, removing=gone)[Consensus.table]
-    full = record is None or record.mode == "full"
+    full = record is None or record.mode != "incremental"
     move = record.largest_move if record else None
     return Renewal(rows.num_rows, result.inserted, result.updated, result.deleted, full, move)
 
 
 def _last_full_fit(warehouse: Warehouse, settings: str) -> ConsensusFit | None:
-    """The newest full fit with these settings; None where an incremental renewal has nothing to stand on."""
-    fits = read(warehouse, ConsensusFit, "method = 'em' AND mode = 'full' AND settings = ?", [settings])
-    return max(fits, key=lambda each: (each.created_at, each.snapshot_id), default=None)
+    """The newest full fit with these settings; None where an incremental renewal has nothing to stand on.
+
+    There is none where the mean stood in for it since.
+    """
+    fits = read(warehouse, ConsensusFit, "method = 'em' AND mode <> 'incremental' AND settings = ?", [settings])
+    newest = max(fits, key=lambda each: (each.created_at, each.snapshot_id), default=None)
+    return None if newest is None or newest.mode == "mean" else newest
 
 
-def _fit_record(mode: Literal["full", "incremental"], state: State, snapshot: int, settings: str) -> ConsensusFit:
+def _fit_record(mode: FitMode, state: State, snapshot: int, settings: str) -> ConsensusFit:
     """What a fit rests on; what it found is filled in by whoever made it."""
     return ConsensusFit(
         fit_id=content_id("em", mode, str(snapshot), settings),

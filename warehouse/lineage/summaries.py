@@ -98,8 +98,9 @@ def _consensus(row: Row) -> str:
 
 
 def _fit(row: Row) -> str:
+    made = f"mean in place of {row['method']}" if row["mode"] == "mean" else f"{row['mode']} fit of {row['method']}"
     return (
-        f"{row['mode']} fit of {row['method']}, mu {number(row['mu'])}, tau {number(row['tau'])}, "
+        f"{made}, mu {number(row['mu'])}, tau {number(row['tau'])}, "
         f"{_many(row['n_judgments'], 'judgment')}, {_many(row['n_annotators'], 'annotator')}, "
         f"snapshot {row['snapshot_id']}"
     )

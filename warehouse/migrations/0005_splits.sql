@@ -57,6 +57,8 @@ DROP TABLE temp.main.split_group;
 COMMENT ON COLUMN propositions.split IS 'The split that its root premise alone gave it when it came. Read the view splits instead: that of its group counts.';
 COMMENT ON COLUMN premise_groups.split IS 'The split of the whole group: that of its root. Of the premises that were not made from another, the root is the one whose propositions came first.';
 
+COMMENT ON COLUMN consensus_fits.mode IS 'full (everything), incremental (the propositions with new judgments alone), or mean: too few judgments overlap to tell annotators apart, so that the consensus is the mean of each proposition.';
+
 -- What a migration's last query gives is said to whoever opened the warehouse.
 SELECT format(
   '{} of {} propositions changed their split ({}): a group of premises now follows its root. Published datasets keep '
