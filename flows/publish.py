@@ -12,7 +12,7 @@ from flows.stage import stage
 from warehouse.connect import Warehouse
 from warehouse.consensus.calibration import renew_splits
 from warehouse.datasets.publish import dataset_fingerprint, licences, publish_rows, queries
-from warehouse.datasets.verify import verify
+from warehouse.datasets.verify import moved_between, verify
 from warehouse.datasets.write import Limits, write_dataset
 from warehouse.errors import InputError
 from warehouse.queries import newest_dataset, next_version
@@ -36,12 +36,21 @@ def publish(config: Path | None = None) -> Outcome:
         if read(warehouse, Dataset, "dataset_id = ?", [dataset_id]):
             return Outcome(stage="publish", counts={"new shards": 0}, note="nothing new to publish")
         manifest, folder = _write(settings, warehouse, recipe, dataset_id)
+        moved = _moved(newest_dataset(warehouse, settings.publish.name), folder)
     with writing(settings) as warehouse:
         merge_all(warehouse, [[_dataset(manifest, folder)], _shards(manifest)])
     counts = {"new shards": len(manifest.files)} | {str(split): rows for split, rows in manifest.counts.items()}
     if pairs := sum(manifest.pairs.values()):
         counts["order pairs"] = pairs
-    return Outcome(stage="publish", counts=counts, note=f"{manifest.name} v{manifest.version}")
+    return Outcome(stage="publish", counts=counts, note=f"{manifest.name} v{manifest.version}{moved}")
+
+
+def _moved(before: Dataset | None, folder: Path) -> str:
+    """What a person should know before they compare estimators of two versions: what one tests the other trains on."""
+    if before is None or not (Path(before.path) / "manifest.json").exists():
+        return ""
+    moved = moved_between(Path(before.path), folder)
+    return f"; {moved:,} propositions are in another split than in v{before.version}" if moved else ""
 
 
 def recipe_of(settings: Settings) -> Recipe:

@@ -52,17 +52,11 @@ class Concessions:
             self._formats.add((call.model, call.response_format))
         if not worked.system_turn and call.model not in self._no_system:
             self._no_system.add(call.model)
-            yield (
-                f"{call.model} takes no system turn: its text went into the user's; "
-                f"set system_turn = false for {call.about.asker}"
-            )
+            yield (f"{call.model} takes no system turn, so that its text stands in the user's")
         most = worked.most_alternatives
         if most is not None and self._most.get(call.model) != most:
             self._most[call.model] = most
-            yield (
-                f"{call.model} gives at most {most} alternatives of a token: asked for so many; "
-                f"set top_logprobs = {most} for {call.about.asker}"
-            )
+            yield (f"{call.model} gives at most {most} alternatives of a token and is asked for {most}")
 
 
 def conceded(call: Call, manner: Manner, status: int, words: str) -> Manner | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -106,6 +107,21 @@ def _column(path: Path, name: str, rows: int = _AT_ONCE) -> Iterator[pa.Array]:
     with pq.ParquetFile(path) as shard:
         for batch in shard.iter_batches(batch_size=rows, columns=[name]):
             yield batch[name]
+
+
+def moved_between(before: Path, after: Path) -> int:
+    """How many propositions two whole training sets hold in different splits."""
+    found = []
+    for folder in (before, after):
+        paths = [str(folder / file.path) for file in read_manifest(folder).files if file.part == "propositions"]
+        if not paths:
+            return 0
+        found.append(paths)
+    query = """
+        SELECT count(*) FROM read_parquet(?) b JOIN read_parquet(?) a USING (proposition_id) WHERE b.split <> a.split
+    """
+    with duckdb.connect() as connection:
+        return int(connection.execute(query, found).fetchall()[0][0])
 
 
 def _refuse_shared(sides: list[tuple[Split, pa.Array]]) -> None:
