@@ -127,7 +127,7 @@ def everything_adds_up(warehouse: Warehouse, n_premises: int, n_imported: int) -
     assert number(warehouse, "SELECT count(*) FROM annotators WHERE kind <> 'simulated'") == 0
     valid = number(warehouse, "SELECT count(*) FROM valid_judgments")
     assert number(warehouse, "SELECT n_simulated FROM datasets") == valid > 0
-    in_test = "SELECT count(*) FROM consensus JOIN propositions USING (proposition_id) WHERE split = 'test'"
+    in_test = "SELECT count(*) FROM consensus JOIN splits USING (proposition_id) WHERE split = 'test'"
     assert number(warehouse, "SELECT count(*) FROM scores") == number(warehouse, in_test) > 0
     return judgments
 
