@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from training.batches import Batch
 from training.device import Place, place_of
 from training.folders import new_folder
+from training.gguf import read_once
 from training.levels import level_token
 from training.settings import Device, Precision
 from warehouse.errors import InputError
@@ -225,8 +225,7 @@ def _convert(gguf: Path, folder: Path) -> None:
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        # The conversion draws a bar of its own, which transformers' switch does not reach.
-        with redirect_stderr(StringIO()):
+        with read_once():
             tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
             model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     except (OSError, ValueError, KeyError) as error:

@@ -1,0 +1,34 @@
+"""Reading a GGUF file with transformers, without the work that it does again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from typing import Any
+
+
+@contextmanager
+def read_once() -> Iterator[None]:
+    """Meanwhile transformers reads each GGUF file once and draws no bar.
+
+    It reads the file three times, for the tokenizer, the configuration and the weights, and makes the table of the
+    tensors' names once for every module: on a slow core, half a minute for the embedded model. Its bar knows no switch.
+    """
+    import gguf
+    from transformers import modeling_gguf_pytorch_utils as reading
+
+    with ExitStack() as stack:
+        _replace(stack, gguf, "GGUFReader", cache(gguf.GGUFReader))
+        _replace(stack, gguf, "get_tensor_name_map", cache(gguf.get_tensor_name_map))
+        _replace(stack, reading, "tqdm", _no_bar)
+        yield
+
+
+def _no_bar(items: Iterable[Any], **_: Any) -> Iterable[Any]:
+    return items
+
+
+def _replace(stack: ExitStack, module: Any, name: str, value: Any) -> None:
+    stack.callback(setattr, module, name, getattr(module, name))
+    setattr(module, name, value)
