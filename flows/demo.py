@@ -125,7 +125,7 @@ def summary(
     simulated = settings.annotation.simulated_annotators
     state = status_of(settings)
     say("")
-    out.print(as_table(state))
+    out.print(as_table(state, with_empty=False))
     say("")
     out.print(_times(outcomes, seconds))
     if simulated:

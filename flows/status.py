@@ -34,14 +34,18 @@ def status_of(settings: Settings) -> State:
     }
 
 
-def as_table(state: State) -> Group:
-    """The status for a terminal."""
+def as_table(state: State, *, with_empty: bool = True) -> Group:
+    """The status for a terminal; without stages that hold nothing, where they are not wanted."""
     stages = Table("stage", header_style="bold")
     stages.add_column("rows", justify="right")
     stages.add_column("of them simulated", justify="right")
     for row in state["stages"]:
+        if not row["n"] and not with_empty:
+            continue
         stages.add_row(row["stage"], f"{row['n']:,}", f"{row['n_simulated']:,}" if row["n_simulated"] else "")
     places = Table(show_header=False, box=None, padding=(0, 2))
+    places.add_column(no_wrap=True)
+    places.add_column(overflow="fold")
     places.add_row("warehouse", f"{state['warehouse']['catalog']}, snapshot {state['warehouse']['snapshot']}")
     dataset, estimator = state["dataset"], state["estimator"]
     places.add_row("dataset", f"{dataset['name']} v{dataset['version']}, {dataset['path']}" if dataset else "none yet")

@@ -162,12 +162,15 @@ def training_curve(steps: Sequence[int], losses: Sequence[float], dev: Sequence[
     """The training loss over the steps and the dev loss at the end of each epoch; a ring marks the lowest."""
 
     def draw(axis: Any) -> None:
-        axis.plot(steps, losses, color=SECOND, linewidth=1.4, label="train")
+        marker = "o" if len(steps) < 3 else ""  # one point makes no line
+        axis.plot(steps, losses, color=SECOND, linewidth=1.4, marker=marker, markersize=5, label="train")
         if dev:
             axis.plot(*zip(*dev, strict=True), color=FIRST, marker="o", markersize=5, label="dev")
             best = min(dev, key=lambda each: each[1])
             axis.plot(*best, marker="o", markersize=11, fillstyle="none", color=INK, linestyle="none", label="kept")
         axis.set(xlabel="training step", ylabel="KL divergence (nats, log scale)", yscale="log")
+        axis.set_xlim(left=0, right=max([*steps, 1]) * 1.05)
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
         axis.legend(loc="upper right")

@@ -37,13 +37,21 @@ _SUBJECTS = {
 
 _AGREEMENT = {
     "interval_alpha": "Interval alpha",
+    "ordinal_alpha": "Ordinal alpha",
+    "nominal_alpha": "Nominal alpha",
+    "icc_1": "ICC(1)",
     "reliability_of_mean": "Reliability of the mean",
     "leave_one_out_r_mean": "Leave-one-out r, mean",
+    "judgments_for_reliability_0.7": "Judgments needed for reliability 0.7",
+    "judgments_for_reliability_0.8": "Judgments needed for reliability 0.8",
+    "judgments_for_reliability_0.9": "Judgments needed for reliability 0.9",
     "leave_one_out_r_median": "Leave-one-out r, median",
+    "leave_one_out_r_negative": "Annotators with a negative leave-one-out r",
     "median_judgments": "Judgments, median",
     "share_at_0": "Share at 0%",
     "share_at_half": "Share at 50%",
     "share_at_1": "Share at 100%",
+    "share_at_twentieths": "Share at multiples of 5%",
     "within_proposition_sd": "SD within a proposition",
     "pearson_with_mean_judgment": "Pearson r with the mean judgment",
 }
