@@ -153,7 +153,7 @@ class Lines:
 
 def _pause(same: int) -> float:
     """Seconds until the next line, after so many in a row that said the same."""
-    return min(SECONDS_BETWEEN_LINES * 2 ** max(same - PATIENT_FOR, 0), LONGEST_BETWEEN_LINES)
+    return min(SECONDS_BETWEEN_LINES * 2.0 ** max(same - PATIENT_FOR, 0), LONGEST_BETWEEN_LINES)
 
 
 def _bar(stage: str, run: Run) -> Callable[[], Group]:

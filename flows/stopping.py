@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 LINE = "interrupted; finished work is kept, run the same command again to go on"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-PATIENCE_S = 1.2
+PATIENCE_S = 0.9
 """What closing may take after a signal; with the time that Python takes to end, a command is gone in two seconds."""
 CLOSING_S = 10.0
 """The same where requests under way were finished first."""

