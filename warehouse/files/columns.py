@@ -21,6 +21,7 @@ NUMBERS: dict[DecimalMark, re.Pattern[str]] = {
     "point": re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+|(?=\.\d))(\.\d*)?([eE][+-]?\d+)?", re.ASCII),
     "comma": re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+|(?=,\d))(,\d*)?([eE][+-]?\d+)?", re.ASCII),
 }
+MINUS = "\u2212"
 GROUPS: dict[DecimalMark, str] = {"point": ",", "comma": "."}
 
 
@@ -76,7 +77,7 @@ def _plain(texts: pa.Array) -> pa.Array | None:
 
 
 def _marked(read: TextColumns, field: str, texts: list[str], scale: tuple[float, float]) -> pa.Array:
-    bare = [text.removesuffix("%").rstrip() for text in texts]
+    bare = [text.removesuffix("%").rstrip().replace(MINUS, "-") for text in texts]
     mark = read.reading.decimal or _mark(read, field, texts, bare)
     values = np.array([_number(text, mark) for text in bare])
     percent = np.array([text.endswith("%") for text in texts])

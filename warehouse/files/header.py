@@ -10,6 +10,7 @@ from typing import Literal
 from warehouse.errors import InputError
 
 NAMES_SHOWN = 30
+CHARACTERS_SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ def check_required(where: str, header: Collection[str], wanted: Mapping[str, Wan
 
 def listed(names: Collection[str], limit: int = NAMES_SHOWN) -> str:
     """Names of columns for a line that a person reads."""
-    shown = [name.strip() if name.isprintable() else repr(name) for name in names if name.strip()]
+    cut = [name.strip()[:CHARACTERS_SHOWN] for name in names if name.strip()]
+    shown = [name if name.isprintable() else repr(name) for name in cut]
     more = [f"{len(shown) - limit} more"] if len(shown) > limit else []
     return ", ".join([*shown[:limit], *more]) or "no names"

@@ -24,16 +24,16 @@ UNIT_SECONDS = {"epoch": 1.0, "epoch-ms": 0.001, "excel": 86_400.0}
 EXCEL_ZERO_S = -25_569 * 86_400.0  # 30 December 1899, which Excel counts days from
 LONGEST_S = 1e11  # what fits a datetime, either way
 
-# Hours from UTC of the zone names that American sources write; dateutil knows UTC and GMT itself.
+# Hours from UTC of zone names that mean one zone; dateutil knows UTC and GMT itself.
 ZONE_HOURS = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
-ZONE_HOURS |= {"AKST": -9, "AKDT": -8, "HST": -10}
+ZONE_HOURS |= {"AKST": -9, "AKDT": -8, "HST": -10, "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3}
 ZONE_SECONDS = {name: hours * 3600 for name, hours in ZONE_HOURS.items()}
 ZONES = {name: timezone(timedelta(hours=hours)) for name, hours in ZONE_HOURS.items()} | {"UTC": UTC, "GMT": UTC}
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 NUMERIC = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d\d)(?:(?:,? +|T)(.+))?", re.ASCII)
 COMPACT = re.compile(r"(19|20)\d{6}(\d{6})?", re.ASCII)  # 20240305, 20240305090000
-YEAR_FIRST = re.compile(r"\d{4}-", re.ASCII)
+YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?:(?:,? +|T)(.+))?", re.ASCII)
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?", re.ASCII)
 UNIX = re.compile(
     rf"[A-Z][a-z]{{2}} ({'|'.join(MONTHS)}) +(\d\d?) (\d\d):(\d\d):(\d\d) ([A-Z]{{3,4}}) (\d{{4}})", re.ASCII
@@ -69,7 +69,7 @@ def _problem(text: str) -> str:
 
 def _counted(read: TextColumns, field: str, unit: str) -> pa.Array:
     """Numbers as times, to the millisecond."""
-    seconds = pc.multiply(numbers(read, field, (-1e300, 1e300)), UNIT_SECONDS[unit])
+    seconds = pc.multiply(numbers(read, field, (float("-inf"), float("inf"))), UNIT_SECONDS[unit])
     if unit == "excel":
         seconds = pc.add(seconds, EXCEL_ZERO_S)
     bounded = pc.min_element_wise(
@@ -134,12 +134,17 @@ def parse_time(text: str, order: Order | None = None) -> datetime | None:
         return None
     if (match := UNIX.fullmatch(text)) and match[6] in ZONES:
         return _unix(match)
-    if match := NUMERIC.fullmatch(text):
-        text = _iso(match, order) if order else ""
     try:
         return _utc(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
-        return _with_words(text)
+        pass
+    if match := NUMERIC.fullmatch(text):
+        return parse_time(_ordered(match, order)) if order else None
+    if match := YEAR_FIRST.fullmatch(text):
+        year, _, month, day, time = match.groups()
+        if (iso := _iso(year, month, day, time)) != text:
+            return parse_time(iso)
+    return _with_words(text)
 
 
 def _unix(match: re.Match[str]) -> datetime | None:
@@ -151,12 +156,16 @@ def _unix(match: re.Match[str]) -> datetime | None:
         return None
 
 
-def _iso(match: re.Match[str], order: Order) -> str:
-    """A date in numbers as ISO 8601, with its time behind it."""
+def _ordered(match: re.Match[str], order: Order) -> str:
     first, _, second, year, time = match.groups()
     day, month = (first, second) if order == "day-first" else (second, first)
     if len(year) == 2:
         year = f"19{year}" if int(year) > 68 else f"20{year}"
+    return _iso(year, month, day, time)
+
+
+def _iso(year: str, month: str, day: str, time: str | None) -> str:
+    """A date as ISO 8601, with its time behind it as it is."""
     if time and time[1:2] == ":":
         time = f"0{time}"
     return f"{year}-{month:0>2}-{day:0>2}" + (f" {time}" if time else "")
@@ -164,7 +173,7 @@ def _iso(match: re.Match[str], order: Order) -> str:
 
 def _with_words(text: str) -> datetime | None:
     # Where a text does not begin with its year, day, month and a short year may be mistaken for each other.
-    orders = (False, not YEAR_FIRST.match(text))
+    orders = (False, not YEAR_FIRST.fullmatch(text))
     defaults = (datetime(2000, 1, 1), datetime(2001, 2, 2))  # noqa: DTZ001
     try:
         with warnings.catch_warnings():
