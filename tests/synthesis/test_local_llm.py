@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from synthesis import local_llm
-from synthesis.local_llm import serve, weights_path
+from synthesis.local_llm import serve, threads_for, weights_path
 from warehouse.errors import InputError, ServiceError
 
 QUIET = """
@@ -34,6 +34,10 @@ def test_the_server_listens_on_loopback_only(llm_url: str) -> None:
 def test_the_server_prints_nothing_and_stops() -> None:
     done = subprocess.run([sys.executable, "-c", QUIET], capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "stopped\n", "")
+
+
+def test_the_server_leaves_half_of_the_cores_to_others() -> None:
+    assert [threads_for(cores) for cores in (1, 2, 3, 4, 8, 64)] == [1, 1, 1, 2, 4, 4]
 
 
 def test_missing_weights_name_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
