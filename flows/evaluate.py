@@ -50,13 +50,13 @@ def _figures(settings: Settings, warehouse: Warehouse, model: Model) -> list[Eva
     from training.evaluation.suites import Naming, consensus_suite
 
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
-    test = read_split(Path(dataset.path), "test", "human")
+    test = read_split(warehouse.place(dataset.path), "test", "human")
     if not test.num_rows:
         raise InputError(
             f"{dataset.name} v{dataset.version}: no proposition of its test split has judgments, and an estimator is "
             "measured against people; have some judged, then odds agree, odds publish and odds train"
         )
-    train = read_split(Path(dataset.path), "train")
+    train = read_split(warehouse.place(dataset.path), "train")
     judged = train.filter(pc.equal(train["origin"], "human"))
     train_mean = pc.mean((judged if judged.num_rows else train)["mean"]).as_py()
     scores = {

@@ -12,6 +12,7 @@ from flows.services import reading, writing
 from flows.settings import Settings, load_settings
 from flows.stage import stage
 from warehouse.maintenance import Maintained, maintain, snapshots
+from warehouse.whole import left_behind, remove
 
 GRACE_HOURS = 24.0
 
@@ -29,12 +30,16 @@ def maintain_warehouse(config: Path | None = None, grace_hours: float = GRACE_HO
     keep = timedelta(days=settings.warehouse.keep_snapshots_days)
     with writing(settings) as warehouse:
         done = maintain(warehouse, keep, timedelta(hours=grace_hours), dry_run=dry_run)
+    left = list(left_behind(settings.home_path))
+    if not dry_run:
+        remove(left)
     counts = {
         "rows moved from the catalog to files": done.moved_rows,
         "small files merged": done.small_files,
         "snapshots expired": done.expired,
         "unneeded files removed": done.unneeded_files,
         "orphan files removed": done.orphan_files,
+        "leftovers of killed runs removed": len(left),
     }
     return Outcome(stage="maintain", counts=counts, note=_note(done, dry_run))
 

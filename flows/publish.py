@@ -15,6 +15,7 @@ from warehouse.datasets.publish import dataset_fingerprint, licences, publish_ro
 from warehouse.datasets.verify import moved_between, verify
 from warehouse.datasets.write import Limits, write_dataset
 from warehouse.errors import InputError
+from warehouse.places import named
 from warehouse.queries import newest_dataset, next_version
 from warehouse.records import Dataset, Shard, content_id
 from warehouse.shards import Manifest, ManifestHead, Recipe, read_manifest
@@ -33,23 +34,25 @@ def publish(config: Path | None = None) -> Outcome:
         renew_splits(warehouse, recipe.near_duplicates)
     with reading(settings) as warehouse:  # whatever others write meanwhile, all of it comes from one snapshot
         dataset_id = content_id("dataset", settings.publish.name, dataset_fingerprint(warehouse, recipe))
-        if read(warehouse, Dataset, "dataset_id = ?", [dataset_id]):
+        known = next(iter(read(warehouse, Dataset, "dataset_id = ?", [dataset_id])), None)
+        if known is not None and warehouse.place(known.path).exists():
+            read_manifest(warehouse.place(known.path))
             return Outcome(stage="publish", counts={"new shards": 0}, note="nothing new to publish")
-        manifest, folder = _write(settings, warehouse, recipe, dataset_id)
-        moved = _moved(newest_dataset(warehouse, settings.publish.name), folder)
+        manifest, folder = _write(settings, warehouse, recipe, dataset_id, known)
+        moved = _moved(warehouse, newest_dataset(warehouse, settings.publish.name), folder)
     with writing(settings) as warehouse:
-        merge_all(warehouse, [[_dataset(manifest, folder)], _shards(manifest)])
+        merge_all(warehouse, [[_dataset(manifest, named(folder, settings.home_path))], _shards(manifest)])
     counts = {"new shards": len(manifest.files)} | {str(split): rows for split, rows in manifest.counts.items()}
     if pairs := sum(manifest.pairs.values()):
         counts["order pairs"] = pairs
     return Outcome(stage="publish", counts=counts, note=f"{manifest.name} v{manifest.version}{moved}")
 
 
-def _moved(before: Dataset | None, folder: Path) -> str:
+def _moved(warehouse: Warehouse, before: Dataset | None, folder: Path) -> str:
     """What a person should know before they compare estimators of two versions: what one tests the other trains on."""
-    if before is None or not (Path(before.path) / "manifest.json").exists():
+    if before is None or not (warehouse.place(before.path) / "manifest.json").exists():
         return ""
-    moved = moved_between(Path(before.path), folder)
+    moved = moved_between(warehouse.place(before.path), folder)
     return f"; {moved:,} propositions are in another split than in v{before.version}" if moved else ""
 
 
@@ -59,9 +62,14 @@ def recipe_of(settings: Settings) -> Recipe:
     return Recipe(consensus=settings.agreement.consensus, **mixed)
 
 
-def _write(settings: Settings, warehouse: Warehouse, recipe: Recipe, dataset_id: str) -> tuple[Manifest, Path]:
-    """Write the folder of the next version; a whole one that an interruption kept from being recorded is taken up."""
-    for version in count(next_version(warehouse, settings.publish.name)):
+def _write(
+    settings: Settings, warehouse: Warehouse, recipe: Recipe, dataset_id: str, known: Dataset | None
+) -> tuple[Manifest, Path]:
+    """Write the folder of the next version, or of a known one whose folder is gone.
+
+    A whole one that an interruption kept from being recorded is taken up.
+    """
+    for version in count(known.version if known else next_version(warehouse, settings.publish.name)):
         folder = settings.home_path / "datasets" / settings.publish.name / f"v{version}"
         if not folder.exists():
             break
@@ -87,13 +95,13 @@ def _write(settings: Settings, warehouse: Warehouse, recipe: Recipe, dataset_id:
     return manifest, folder
 
 
-def _dataset(manifest: Manifest, folder: Path) -> Dataset:
+def _dataset(manifest: Manifest, path: str) -> Dataset:
     return Dataset(
         dataset_id=manifest.dataset_id,
         name=manifest.name,
         version=manifest.version,
         snapshot_id=manifest.snapshot_id,
-        path=str(folder),
+        path=path,
         n_train=manifest.counts["train"],
         n_dev=manifest.counts["dev"],
         n_test=manifest.counts["test"],
@@ -140,8 +148,9 @@ def verify_dataset(settings: Settings, name: str | None = None, version: int | N
             raise InputError(
                 f"no dataset {name!r}{f' v{version}' if version else ''} is published yet; run odds publish"
             )
+        folder = warehouse.place(dataset.path)
         recorded = {row.path: row.sha256 for row in read(warehouse, Shard, "dataset_id = ?", [dataset.dataset_id])}
-    manifest = verify(Path(dataset.path))
+    manifest = verify(folder)
     if {file.path: file.sha256 for file in manifest.files} != recorded:
-        raise InputError(f"{dataset.path}: the manifest is not the one that was published: its hashes differ")
+        raise InputError(f"{folder}: the manifest is not the one that was published: its hashes differ")
     return f"{dataset.name} v{dataset.version}: {len(manifest.files)} shards match their manifest"

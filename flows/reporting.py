@@ -64,7 +64,7 @@ def report_data(settings: Settings, warehouse: Warehouse, model: Model, evaluati
         consensus=_spread(judgments),
         judgments=judgments["probability"].to_pylist(),
         labelers=[LabelerAnswers.model_validate(row) for row in labeler_answers(warehouse).to_pylist()],
-        curve=_curve(Path(model.path)),
+        curve=_curve(warehouse.place(model.path)),
         evaluations=evaluations,
         test=_test(warehouse, model, dataset),
         provenance=_provenance(settings, model, dataset),
@@ -111,7 +111,7 @@ def _curve(folder: Path) -> list[CurvePoint]:
 
 def _test(warehouse: Warehouse, model: Model, dataset: Dataset) -> list[ScoredProposition]:
     scores = {row.proposition_id: row for row in read(warehouse, Score, "model_id = ?", [model.model_id])}
-    test = read_split(Path(dataset.path), "test", "human").to_pylist()
+    test = read_split(warehouse.place(dataset.path), "test", "human").to_pylist()
     panel = _panel_means(current_estimates(warehouse, [row["proposition_id"] for row in test]))
     shown = []
     for row in test:

@@ -12,11 +12,11 @@ from flows.outcome import Outcome
 from flows.services import reading, writing
 from flows.settings import Settings, load_settings
 from flows.stage import stage
-from training.settings import FitSettings
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError
 from warehouse.files.formats import check_output, write_table
 from warehouse.files.texts import read_propositions
+from warehouse.places import placed
 from warehouse.queries import newest_model
 from warehouse.records import Dataset, Drop, Model, PropositionText, Score, content_id
 from warehouse.shards import read_split
@@ -48,20 +48,20 @@ def required_model(warehouse: Warehouse, name: str) -> Model:
     model = newest_model(warehouse, name)
     if model is None:
         raise InputError(f"no estimator {name!r} is trained yet; run odds train")
-    if not Path(model.path).is_dir():
-        raise InputError(f"{model.path}: the estimator's files are gone; run odds train")
+    if not (folder := warehouse.place(model.path)).is_dir():
+        raise InputError(f"{folder}: the estimator's files are gone; run odds train")
     return model
 
 
 def score_test_split(settings: Settings, warehouse: Warehouse, model: Model) -> int:
     """Score what is not scored yet of the test split that belongs to the model's dataset; how many it made."""
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
-    test = read_split(Path(dataset.path), "test", "human")
+    test = read_split(warehouse.place(dataset.path), "test", "human")
     done = {row.proposition_id for row in read(warehouse, Score, "model_id = ?", [model.model_id])}
     waiting = [row for row in proposition_texts(test) if row.proposition_id not in done]
     if not waiting:
         return 0
-    scores, drops = scored(settings.training, model, waiting)
+    scores, drops = scored(settings, model, waiting)
     merge_all(warehouse, [scores, drops])
     return len(scores)
 
@@ -79,7 +79,7 @@ def _score_file(settings: Settings, file: Path, output: Path) -> Outcome:
     ]
     with reading(settings) as warehouse:
         model = required_model(warehouse, settings.publish.name)
-    scores, drops = scored(settings.training, model, waiting)
+    scores, drops = scored(settings, model, waiting)
     found = {row.proposition_id: row for row in scores}
     rows = [
         {**text.model_dump(), "score": found[text.proposition_id].score, "level_probabilities": levels}
@@ -97,7 +97,7 @@ def proposition_texts(table: pa.Table) -> list[PropositionText]:
     return [PropositionText.model_validate(row) for row in rows]
 
 
-def scored(settings: FitSettings, model: Model, propositions: list[PropositionText]) -> tuple[list[Score], list[Drop]]:
+def scored(settings: Settings, model: Model, propositions: list[PropositionText]) -> tuple[list[Score], list[Drop]]:
     """Score propositions on the device and in the precision of the settings; those too long to score are drops."""
     scores: list[Score] = []
     drops: list[Drop] = []
@@ -106,7 +106,8 @@ def scored(settings: FitSettings, model: Model, propositions: list[PropositionTe
         from training.estimator import load_estimator
         from training.score import score as score_with
 
-        estimator = load_estimator(Path(model.path), settings.device, settings.precision)
+        folder, chosen = placed(model.path, settings.home_path), settings.training
+        estimator = load_estimator(folder, chosen.device, chosen.precision)
         if estimator.place.warning:
             note(f"score: {estimator.place.warning}")
         shown.counting()

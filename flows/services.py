@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 
 from flows.settings import Settings
@@ -21,7 +22,7 @@ def reading(settings: Settings, at: At = "opened") -> Iterator[Warehouse]:
     """The warehouse, read-only: every query sees one snapshot, that of the moment of opening or the one at `at`."""
     memory = settings.warehouse.memory_limit
     with open_warehouse(settings.catalog, settings.data_path, at=at, memory_limit=memory) as warehouse:
-        yield warehouse
+        yield replace(warehouse, home=settings.home_path)
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def writing(settings: Settings) -> Iterator[Warehouse]:
     with open_warehouse(settings.catalog, settings.data_path, read_only=False, memory_limit=memory) as warehouse:
         for line in warehouse.said:
             print(line, file=sys.stderr, flush=True)
-        yield warehouse
+        yield replace(warehouse, home=settings.home_path)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from annotation import server
 from flows.services import reading, shown_catalog
 from flows.settings import Settings
 from synthesis.panel import EMBEDDED
+from warehouse.places import placed
 from warehouse.queries import counts, newest_dataset, newest_model
 
 State = dict[str, Any]
@@ -23,12 +24,14 @@ def status_of(settings: Settings) -> State:
         model = newest_model(warehouse, settings.publish.name)
         stages = counts(warehouse).to_pylist()
         snapshot = warehouse.snapshot_id()
-    report = settings.home_path / "reports" / f"{model.model_id}.html" if model else None
+    home = settings.home_path
+    places = {"dataset": dataset and str(placed(dataset.path, home)), "model": model and str(placed(model.path, home))}
+    report = home / "reports" / f"{model.model_id}.html" if model else None
     return {
         "warehouse": {"catalog": shown_catalog(settings), "snapshot": snapshot},
         "stages": stages,
-        "dataset": dataset and {"name": dataset.name, "version": dataset.version, "path": dataset.path},
-        "estimator": model and {"model_id": model.model_id, "path": model.path, "dev_loss": model.dev_loss},
+        "dataset": dataset and {"name": dataset.name, "version": dataset.version, "path": places["dataset"]},
+        "estimator": model and {"model_id": model.model_id, "path": places["model"], "dev_loss": model.dev_loss},
         "report": str(report) if report and report.exists() else None,
         "label_studio": _studio(settings),
     }

@@ -8,12 +8,14 @@ from flows.activity import Activity, activity
 from flows.console import note
 from flows.outcome import Outcome
 from flows.services import code_version, estimator_base, writing
-from flows.settings import load_settings
+from flows.settings import Settings, load_settings
 from flows.stage import stage
+from training.record import FitRecord, read_record
 from training.settings import FitSettings
 from training.watch import Progress, Watch
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError
+from warehouse.places import named
 from warehouse.queries import newest_dataset
 from warehouse.records import Dataset, Model, content_id
 from warehouse.shards import read_manifest, read_pairs, read_split
@@ -32,23 +34,13 @@ def train(config: Path | None = None) -> Outcome:
         dataset = required_dataset(warehouse, settings.publish.name)
         model_id = model_id_of(dataset, settings.training)
         folder = settings.home_path / "models" / model_id
-        if read(warehouse, Model, "model_id = ?", [model_id]) and folder.exists():
+        record = read_record(folder) if folder.exists() else None
+        if record is not None and read(warehouse, Model, "model_id = ?", [model_id]):
             return Outcome(stage="train", counts={"steps": 0}, note=f"model {model_id} is there already")
-        tables = [read_split(Path(dataset.path), split) for split in ("train", "dev")]
-        chosen = settings.training.model_copy(update={"base": base})
-        with activity("train") as shown:
-            shown.doing("loading the training library")
-            from training.fit import fit
-
-            fitted = fit(
-                tables[0],
-                tables[1],
-                chosen,
-                settings.home_path / "cache",
-                folder,
-                pairs=read_pairs(Path(dataset.path), "train"),
-                watch=_watch(shown),
-            )
+        if record is None:
+            record = _fitted(settings, base, warehouse.place(dataset.path), folder)
+        else:
+            note(f"train: model {model_id} was fitted before, but the run ended before it was recorded; recording it")
         model = Model(
             model_id=model_id,
             name=settings.publish.name,
@@ -56,14 +48,33 @@ def train(config: Path | None = None) -> Outcome:
             base_model=Path(base).name,
             settings=settings.training.model_dump_json(),
             code_version=code_version(),
-            path=str(folder),
-            dev_loss=fitted.dev_loss,
-            steps=fitted.steps,
-            duration_s=fitted.duration_s,
+            path=named(folder, settings.home_path),
+            dev_loss=record.dev_loss,
+            steps=record.steps,
+            duration_s=record.duration_s,
         )
-        merge_all(warehouse, [[model], fitted.drops])
-    counts = {"steps": fitted.steps, "seconds": round(fitted.duration_s), "dropped": len(fitted.drops)}
-    return Outcome(stage="train", counts=counts, note=f"model {model_id}, dev loss {fitted.dev_loss:.4f}")
+        merge_all(warehouse, [[model], record.drops])
+    counts = {"steps": record.steps, "seconds": round(record.duration_s), "dropped": len(record.drops)}
+    return Outcome(stage="train", counts=counts, note=f"model {model_id}, dev loss {record.dev_loss:.4f}")
+
+
+def _fitted(settings: Settings, base: str, dataset: Path, folder: Path) -> FitRecord:
+    """Fit an estimator on the dataset in a folder, and leave it in another one; what was written down about it."""
+    train_split, dev_split = (read_split(dataset, split) for split in ("train", "dev"))
+    with activity("train") as shown:
+        shown.doing("loading the training library")
+        from training.fit import fit
+
+        fit(
+            train_split,
+            dev_split,
+            settings.training.model_copy(update={"base": base}),
+            settings.home_path / "cache",
+            folder,
+            pairs=read_pairs(dataset, "train"),
+            watch=_watch(shown),
+        )
+    return read_record(folder)
 
 
 def _watch(shown: Activity) -> Watch:
@@ -87,7 +98,7 @@ def required_dataset(warehouse: Warehouse, name: str) -> Dataset:
     dataset = newest_dataset(warehouse, name)
     if dataset is None:
         raise InputError(f"no dataset {name!r} is published yet; run odds publish")
-    read_manifest(Path(dataset.path))
+    read_manifest(warehouse.place(dataset.path))
     return dataset
 
 

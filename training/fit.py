@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from training.base import level_matrices
 from training.batches import (
     Indices,
     judged,
@@ -24,17 +25,18 @@ from training.batches import (
     sorted_batches,
 )
 from training.device import place_of
-from training.estimator import Estimator, level_matrices, save_estimator
+from training.estimator import Estimator, save_estimator
 from training.examples import choosing, examples_of, pairs_of
-from training.folders import empty_folder, new_folder
 from training.objective import Run, batch_loss, dev_loss, no_number, pair_loss
 from training.pace import Pace
+from training.record import SUMMARY
 from training.settings import FitSettings
 from training.start import start
 from training.targets import prior_of
 from training.watch import Progress, Watch
 from warehouse.errors import InputError
 from warehouse.records import Drop
+from warehouse.whole import whole_folder
 
 _GRADIENT_NORM = 1.0
 _RECORD_EVERY = 5  # steps
@@ -85,10 +87,10 @@ def fit(
             raise InputError(f"the {name} split has no proposition; publish a dataset with more of them")
     if warning := place_of(settings.device, settings.precision).warning:
         watch.note(warning)
-    with new_folder(out_dir) as scratch, torch.random.fork_rng():
+    with whole_folder(out_dir) as scratch, torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         watch.doing("loading the base model")
-        estimator = start(settings, cache, train)
+        estimator = start(settings, cache, train, out_dir)
         watch.doing(f"tokenising {train.num_rows:,} propositions for training and {dev.num_rows:,} for dev")
         prior = prior_of(judged(train), settings.levels, train.column("weight").to_numpy())
         examples, drops = examples_of(train, estimator, settings, prior, "train")
@@ -134,7 +136,6 @@ def _train(run: Run, folder: Path, started: float, watch: Watch) -> Iterator[Pro
                 pace.looked(time.monotonic() - began)
             if loss_on_dev is not None and loss_on_dev < best:
                 best = loss_on_dev
-                empty_folder(folder)
                 save_estimator(run.estimator, folder)
             progress = Progress(step, steps, epoch, float(np.mean(recent)), loss_on_dev, pace.elapsed_s, pace.left_s())
             watch.step(progress)
@@ -228,7 +229,7 @@ def _write_summary(folder: Path, fitted: Fitted, run: Run, train: pa.Table, dev:
     """Write `training.json`, whose existence means that the folder is done."""
     summary = {
         **{key: value for key, value in asdict(fitted).items() if key not in ("path", "drops")},
-        "dropped": len(fitted.drops),
+        "drops": [drop.model_dump(mode="json") for drop in fitted.drops],
         "settings": run.settings.model_dump(),
         "n_train": train.num_rows,
         "n_dev": dev.num_rows,
@@ -236,4 +237,4 @@ def _write_summary(folder: Path, fitted: Fitted, run: Run, train: pa.Table, dev:
         "n_simulated": sum(int(np.sum(table.column("n_simulated").to_numpy())) for table in (train, dev)),
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
     }
-    (folder / "training.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    (folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from jinja2 import TemplateError
 
+from warehouse.errors import InputError
 from warehouse.records import PropositionText
 
 ANSWER = "### Answer:"
@@ -41,12 +43,34 @@ def question(premise: str, hypothesis: str) -> str:
 
 
 def render(tokenizer: Any, premise: str, hypothesis: str) -> str:
-    """The whole prompt up to the answer: through the tokenizer's chat template where it has one, else plain."""
+    """The whole prompt up to the answer: through the tokenizer's chat template where it has one, else plain.
+
+    The answer begins the assistant's turn. A template that knows no assistant, or that changes what the assistant says,
+    gets the user's turn alone, and the answer begins behind it.
+    """
     user = question(premise, hypothesis)
     if not tokenizer.chat_template:
         return user + ANSWER
     turns = [{"role": "user", "content": user}, {"role": "assistant", "content": ANSWER}]
-    return str(tokenizer.apply_chat_template(turns, tokenize=False, continue_final_message=True))
+    try:
+        text = str(tokenizer.apply_chat_template(turns, tokenize=False, continue_final_message=True))
+        if text.endswith(ANSWER):
+            return text
+    except (TemplateError, ValueError):
+        pass
+    return str(tokenizer.apply_chat_template(turns[:1], tokenize=False, add_generation_prompt=True)) + ANSWER
+
+
+def check_template(tokenizer: Any, base: str) -> None:
+    """Raises InputError where the tokenizer's chat template cannot be used, or leaves the question out."""
+    premise, hypothesis = "A dog barks.", "It is awake."
+    try:
+        text = render(tokenizer, premise, hypothesis)
+    except (TemplateError, ValueError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{base}: its chat template cannot be used: {reason}") from error
+    if question(premise, hypothesis).strip() not in text:
+        raise InputError(f"{base}: its chat template leaves out or changes the question; take another base")
 
 
 def encode(tokenizer: Any, propositions: Sequence[PropositionText], max_length: int) -> Encoded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 
+from training.base import check_length, load_base
 from training.batches import Batch, collate, encode_table, sorted_batches
 from training.estimator import (
     Card,
@@ -18,7 +20,6 @@ from training.estimator import (
     answer_logits,
     assemble,
     count_levels,
-    load_base,
     with_lora,
 )
 from training.settings import FitSettings
@@ -29,14 +30,17 @@ _AHEAD = 2.0
 """Nats by which all levels together stand above all other tokens."""
 
 
-def start(settings: FitSettings, cache: Path, train: pa.Table) -> Estimator:
+def start(settings: FitSettings, cache: Path, train: pa.Table, out_dir: Path) -> Estimator:
     """The estimator before the first step; the first rows of `train` say where its answers begin.
+
+    It will be saved in `out_dir`, and be found with its base and cache if all of them are moved together.
 
     Raises InputError where the base cannot be used.
     """
-    local = Path(settings.base)
+    local, here = Path(settings.base), out_dir.resolve()
     base = str(local.resolve()) if local.exists() else settings.base
     model, tokenizer = load_base(base, cache)
+    check_length(model, settings.max_length, base)
     known = count_levels(tokenizer)
     level_ids = add_levels(model, tokenizer, settings.levels, settings.seed)
     if new := level_ids[known:]:
@@ -46,6 +50,8 @@ def start(settings: FitSettings, cache: Path, train: pa.Table) -> Estimator:
     card = Card(
         base=base,
         cache=str(cache.resolve()),
+        base_from_here=os.path.relpath(base, here) if local.exists() else None,
+        cache_from_here=os.path.relpath(cache.resolve(), here),
         levels=settings.levels,
         max_length=settings.max_length,
         weights="adapter" if settings.tuning == "lora" else "whole",

@@ -18,6 +18,7 @@ from warehouse.errors import InputError
 from warehouse.extensions import SERVER_SECRET, connection_with, quoted, use_object_store, use_server
 from warehouse.faults import fault_of, faults_said
 from warehouse.patience import UNREACHABLE, Lock, alone, folder_lock, server_lock
+from warehouse.places import placed
 
 DEFAULT_CATALOG = Path(".odds/warehouse/catalog.sqlite")
 ALIAS = "odds"
@@ -32,7 +33,8 @@ class Warehouse:
 
     `catalog` is the file of the catalog, or `on PostgreSQL` without its connection string, which may hold a password.
     `lock` is what its writers queue for. `at` is the snapshot that every query sees; None for the latest one. `said` is
-    what a person should know of bringing it up to date just now.
+    what a person should know of bringing it up to date just now. `home` is the folder that paths of datasets
+    and models are relative to.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -41,6 +43,11 @@ class Warehouse:
     lock: Lock = field(repr=False)
     at: int | None = None
     said: tuple[str, ...] = ()
+    home: Path | None = None
+
+    def place(self, path: str) -> Path:
+        """The folder of a dataset or model, whose row names it by this path."""
+        return placed(path, self.home)
 
     def sql(self, query: str, params: Sequence[object] = ()) -> pa.Table:
         """The result of a query, `?` standing for the params, as an Arrow table."""

@@ -12,6 +12,7 @@ from tests.fixtures.store import made_judgment, made_rows
 from warehouse import open_warehouse
 from warehouse.consensus.renew import renew_consensus
 from warehouse.errors import InputError
+from warehouse.places import placed
 from warehouse.records import Dataset, Record, Shard
 from warehouse.shards import read_manifest
 from warehouse.store import merge, merge_all, read
@@ -47,7 +48,7 @@ def test_what_is_recorded_is_what_was_published(installed: Settings) -> None:
     assert "odds v1" in run(installed)
     (dataset,) = recorded(installed, Dataset)
     assert isinstance(dataset, Dataset)
-    manifest = read_manifest(Path(dataset.path))
+    manifest = read_manifest(placed(dataset.path, installed.home_path))
     assert (dataset.n_human, dataset.n_synthetic, dataset.n_pairs) == (40, 0, 0)
     shards = {row.path: row for row in recorded(installed, Shard) if isinstance(row, Shard)}
     assert len(shards) == len(manifest.files) >= 5
@@ -74,7 +75,7 @@ def test_a_manifest_that_was_changed_with_its_shard_is_found(installed: Settings
     run(installed)
     (dataset,) = recorded(installed, Dataset)
     assert isinstance(dataset, Dataset)
-    path = Path(dataset.path) / "manifest.json"
+    path = placed(dataset.path, installed.home_path) / "manifest.json"
     manifest = json.loads(path.read_text())
     gone = manifest["files"].pop()
     (path.parent / gone["path"]).unlink()

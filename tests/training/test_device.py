@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from flows.score import scored
+from flows.settings import Settings
 from tests.fixtures.estimator import Base, shard_table
 from tests.training.test_estimator import estimator
 from training.batches import texts
 from training.device import place_of
 from training.estimator import save_estimator
-from training.settings import FitSettings
 from warehouse.errors import InputError
 from warehouse.records import Model
 
@@ -99,7 +99,7 @@ def test_scoring_honours_the_settings(
     )
     found = {}
     for precision in ("auto", "fp32", "bf16"):
-        settings = FitSettings.model_validate({"base": "tiny", "device": "cpu", "precision": precision})
+        settings = Settings.model_validate({"training": {"device": "cpu", "precision": precision}})
         scores, _ = scored(settings, model, list(texts(shard_table(6))))
         found[precision] = {each.proposition_id: each.score for each in scores}
         assert ("slower than fp32" in capsys.readouterr().err) is (precision == "bf16")

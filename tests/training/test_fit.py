@@ -143,7 +143,7 @@ def test_the_summary_says_what_was_done(tiny_base: Base, tmp_path: Path) -> None
     summary = json.loads((tmp_path / "model" / "training.json").read_text())
     assert fitted.truncated == summary["truncated"] == 1
     assert [drop.subject_id for drop in fitted.drops] == [train["proposition_id"][3].as_py()]
-    assert summary["dropped"] == 1
+    assert [drop["subject_id"] for drop in summary["drops"]] == [fitted.drops[0].subject_id]
     assert FitSettings.model_validate(summary["settings"]) == chosen
     assert (summary["n_train"], summary["n_dev"], summary["n_simulated"]) == (12, 4, 36)
 

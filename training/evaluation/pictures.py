@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from training.evaluation.metrics import Bin
-from training.folders import write_whole
 from training.levels import Floats, level_of
+from warehouse.whole import write_whole
 
 # stand-ins that `_svg` replaces by the page's colours; nothing else may draw in them
 INK, SOFT = "#010203", "#040506"

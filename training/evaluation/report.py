@@ -11,9 +11,9 @@ import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from training.evaluation import metrics, pictures
-from training.folders import write_whole
 from training.levels import Floats
 from warehouse.records import Agreement, Count, Evaluation, Probability, Text
+from warehouse.whole import write_whole
 
 _BEST_AND_WORST = 10
 _PER_BIN = 10  # test propositions in a bin of the reliability diagram, or the picture is noise

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -33,6 +31,7 @@ from warehouse.shards import (
     columns_of,
     sha256,
 )
+from warehouse.whole import whole_folder
 
 TEXTS = ("premise", "hypothesis")
 ROW_GROUP = 16_384  # rows: what a reader that looks for one premise reads
@@ -137,18 +136,11 @@ def write_dataset(
     """
     if folder.exists():
         raise InputError(f"{folder} is there already: a published training set never changes, publish a new version")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
+    with whole_folder(folder) as partial:
         manifest = _write(rows, pairs, partial, head, limits or Limits())
         (partial / CARD).write_text(card_of(manifest), encoding="utf-8")
         manifest = manifest.model_copy(update={"card": file_of(partial / CARD)})
         (partial / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return manifest
 
 

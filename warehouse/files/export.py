@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from warehouse.files.card import CARD, CardFacts, Tally, card_text, is_export, s
 from warehouse.files.formats import check_output, check_place, parquet_writer, write_batches
 from warehouse.queries import TableDescription, describe_tables
 from warehouse.records import now
+from warehouse.whole import whole_folder
 
 Format: TypeAlias = Literal["parquet", "csv", "jsonl", "hf"]
 ROWS_A_FILE = 1_000_000
@@ -122,33 +121,24 @@ def _write_folder(
     """Write the folder beside its place and rename it there when it is whole."""
     rows = stream(warehouse, query)
     tally = Tally.of(rows.schema)
-    partial, old = (folder.absolute().with_name(f".{folder.name}.{word}-{os.getpid()}") for word in ("partial", "old"))
     try:
-        partial.mkdir()
-        (partial / "data").mkdir()
-        splits = _write_files(rows, partial / "data", tally.add)
-        if not splits:
-            raise InputError("There are no rows to export: `datasets` cannot open a folder without any")
-        facts = CardFacts(
-            title=_name(what) if _name(what) in tables else "A query",
-            query=query,
-            state=state_of(warehouse),
-            exported_at=now(),
-            splits=splits,
-            schema=rows.schema,
-            tables=tables,
-        )
-        (partial / CARD).write_text(card_text(facts, tally), encoding="utf-8")
-        if folder.exists():
-            folder.rename(old)
-        partial.rename(folder)
+        with whole_folder(folder.absolute(), replace=True) as partial:
+            (partial / "data").mkdir()
+            splits = _write_files(rows, partial / "data", tally.add)
+            if not splits:
+                raise InputError("There are no rows to export: `datasets` cannot open a folder without any")
+            facts = CardFacts(
+                title=_name(what) if _name(what) in tables else "A query",
+                query=query,
+                state=state_of(warehouse),
+                exported_at=now(),
+                splits=splits,
+                schema=rows.schema,
+                tables=tables,
+            )
+            (partial / CARD).write_text(card_text(facts, tally), encoding="utf-8")
     except OSError as error:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
         raise InputError(f"{folder} cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     return tally.rows
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 from collections.abc import Callable
 from datetime import date, time
 from decimal import Decimal
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from warehouse.errors import InputError
+from warehouse.whole import whole_file
 
 
 def check_output(path: Path) -> None:
@@ -49,14 +49,11 @@ def write_batches(reader: pa.RecordBatchReader, path: Path, kind: str | None = N
         check_output(path)
         kind = path.suffix
     check_place(path)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
-        rows = WRITERS[kind](reader, partial)
-        partial.replace(path)
+        with whole_file(path) as partial:
+            rows = WRITERS[kind](reader, partial)
     except (OSError, pa.ArrowNotImplementedError) as error:
         raise InputError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return rows
 
 

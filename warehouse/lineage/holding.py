@@ -43,6 +43,7 @@ def shard_rows(warehouse: Warehouse, propositions: list[str], datasets: list[str
         "ORDER BY s.snapshot_id DESC, s.created_at DESC, s.dataset_id, s.path",
         [propositions, datasets],
     ).to_pylist()
+    candidates = [{**row, "folder": str(warehouse.place(row["folder"]))} for row in candidates]
     methods = {folder: method_of(Path(folder)) for folder in {row["folder"] for row in candidates}}
     contents: dict[tuple[str, str], Row] = {}
     broken: dict[str, str] = {}
@@ -65,9 +66,10 @@ def shard_rows(warehouse: Warehouse, propositions: list[str], datasets: list[str
 
 def first_rows(warehouse: Warehouse, shard: Row, limit: int) -> tuple[list[Row], str | None]:
     """The first rows of a shard, from its file; or why the file cannot be read."""
-    file = file_of(shard)
+    folder = warehouse.place(shard["folder"])
+    file = str(folder / shard["path"])
     found, unread = _read(warehouse, f"{READ} ORDER BY row LIMIT {int(limit)}", [file])
-    known = {"snapshot_id": shard["snapshot_id"], "method": method_of(Path(shard["folder"]))}
+    known = {"snapshot_id": shard["snapshot_id"], "method": method_of(folder)}
     return [{**_read_as(row), **known} for row in found], unread.get(file)
 
 

@@ -1,0 +1,106 @@
+"""What becomes of an estimator whose run was killed, and of a home that was moved. No server runs here."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import flows.train
+from flows.publish import publish, verify_dataset
+from flows.score import score
+from flows.settings import Settings, load_settings
+from flows.status import status_of
+from flows.trace import trace_of
+from flows.train import train
+from tests.fixtures.estimator import Base
+from tests.fixtures.store import made_rows
+from warehouse import open_warehouse
+from warehouse.consensus.renew import renew_consensus
+from warehouse.errors import InputError
+from warehouse.records import Dataset, Model
+from warehouse.store import merge, merge_all, read
+
+
+def config_of(folder: Path) -> Path:
+    return folder / "odds.toml"
+
+
+@pytest.fixture
+def published(tmp_path: Path, tiny_base: Base) -> Settings:
+    """A home in a folder of its own, with forty judged propositions as a training set."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    text = f'[training]\nbase = "{tiny_base.path}"\nepochs = 1\nbatch_size = 40\ndevice = "cpu"\nlora_rank = 2\n'
+    config_of(folder).write_text(text)
+    settings = load_settings(config_of(folder))
+    with open_warehouse(settings.catalog, read_only=False) as warehouse:
+        merge_all(warehouse, made_rows([(f"p{n}", name, n / 40) for n in range(40) for name in "ab"]))
+        renew_consensus(warehouse, "em")
+    publish.fn(config_of(folder))
+    return settings
+
+
+def test_an_estimator_whose_run_was_killed_before_it_was_recorded_is_recorded_and_not_fitted_again(
+    published: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(flows.train, "merge_all", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train.fn(config_of(published.root))
+    (folder,) = (published.home_path / "models").iterdir()
+    weights = (folder / "adapter_model.safetensors").stat()
+    outcome = train.fn(config_of(published.root))
+    assert outcome.counts["steps"] == 1
+    assert "recording it" in capsys.readouterr().err
+    assert (folder / "adapter_model.safetensors").stat() == weights
+    with open_warehouse(published.catalog) as warehouse:
+        (model,) = read(warehouse, Model)
+    assert model.path == f"models/{model.model_id}"
+    assert model.dev_loss > 0
+    assert "is there already" in train.fn(config_of(published.root)).note
+    (folder / "training.json").write_text("{")
+    with pytest.raises(InputError, match="holds no whole estimator"):
+        train.fn(config_of(published.root))
+
+
+def moved(settings: Settings) -> Settings:
+    folder = settings.root.with_name("there")
+    settings.root.rename(folder)
+    return load_settings(config_of(folder))
+
+
+@pytest.mark.parametrize("written", ["now", "earlier"])
+def test_a_moved_home_works(published: Settings, written: str) -> None:
+    train.fn(config_of(published.root))
+    if written == "earlier":  # rows had whole paths
+        with open_warehouse(published.catalog, read_only=False) as warehouse:
+            for record in (Dataset, Model):
+                (row,) = read(warehouse, record)
+                merge(warehouse, [row.model_copy(update={"path": str(published.home_path / row.path)})])
+    there = moved(published)
+    config = config_of(there.root)
+    assert verify_dataset(there).startswith("odds v1: ")
+    assert "nothing new" in publish.fn(config).line()
+    assert "is there already" in train.fn(config).note
+    assert score.fn(config).counts["new scores"] > 0
+    state = status_of(there)
+    assert Path(state["dataset"]["path"]).is_relative_to(there.home_path)
+    assert Path(state["estimator"]["path"]).is_dir()
+    with open_warehouse(there.catalog) as warehouse:
+        (shard, *_) = warehouse.sql("SELECT shard_id FROM shards")["shard_id"].to_pylist()
+    assert not trace_of(there, shard, "both", 3).subject.notes
+    assert not published.root.exists()
+
+
+def test_a_training_set_whose_files_are_gone_is_written_again(published: Settings) -> None:
+    before = verify_dataset(published)
+    shutil.rmtree(published.home_path / "datasets")
+    with pytest.raises(InputError, match="run `odds publish`"):
+        train.fn(config_of(published.root))
+    assert "odds v1" in publish.fn(config_of(published.root)).line()
+    assert verify_dataset(published) == before

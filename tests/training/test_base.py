@@ -1,0 +1,206 @@
+"""Bases of other makes: what they lack is worked round, or refused in one line. All of them are tiny and random."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertLMHeadModel,
+    BertModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+from tests.fixtures.estimator import CORPUS, Base, shard_table
+from tests.training.test_estimator import assert_same, estimator, scores_of
+from training.base import load_base
+from training.batches import texts
+from training.estimator import load_estimator, merge_estimator, save_estimator
+from training.fit import fit
+from training.prompt import question, render
+from training.settings import FitSettings
+from warehouse.errors import InputError
+
+STRICT = """{% for m in messages %}{% if m['role'] == 'assistant' %}{{ raise_exception('no assistant') }}{% endif %}
+{{- m['content'] }}{% endfor %}"""
+TRIMMING = """{% for m in messages %}<|start|>{{ m['role'] }}: {{ m['content'] | trim }}<|end|>{% endfor %}
+{%- if add_generation_prompt %}<|start|>assistant: {% endif %}"""
+SHOUTING = """{% for m in messages %}<|start|>{{ m['content'] if m['role'] == 'user' else m['content'] | upper }}<|end|>
+{%- endfor %}{% if add_generation_prompt %}<|start|>{% endif %}"""
+BROKEN = "{{ raise_exception('this model does not chat') }}"
+SILENT = "{% for m in messages %}{{ m['role'] }}: {% endfor %}"
+
+
+def with_template(tiny: Base, folder: Path, template: str) -> Base:
+    shutil.copytree(tiny.path, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    return Base(folder, tiny.cache)
+
+
+def bare_tokenizer(special: list[str]) -> PreTrainedTokenizerFast:
+    """A tokenizer that declares neither an eos nor a pad token."""
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    raw.train_from_iterator(
+        CORPUS, trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet)
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=raw)  # type: ignore[no-untyped-call]
+
+
+def saved(folder: Path, make: Callable[[int], torch.nn.Module], special: list[str] | None = None) -> Base:
+    tokenizer = bare_tokenizer(["<s>", "</s>"] if special is None else special)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = make(len(tokenizer))
+    model.save_pretrained(folder)  # type: ignore[operator]
+    tokenizer.save_pretrained(folder)
+    return Base(folder, folder.parent / "cache")
+
+
+def llama(vocabulary: int) -> LlamaForCausalLM:
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=vocabulary,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            initializer_range=0.2,
+            tie_word_embeddings=True,
+        )
+    )
+
+
+def gpt2(vocabulary: int) -> GPT2LMHeadModel:
+    return GPT2LMHeadModel(GPT2Config(vocab_size=vocabulary, n_embd=32, n_layer=2, n_head=4, n_positions=128))
+
+
+def bert_config(vocabulary: int) -> BertConfig:
+    return BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        intermediate_size=64,
+        initializer_range=0.2,
+    )
+
+
+def test_any_base_that_is_taken_scores_the_same_saved_and_merged(tiny_base: Base, tmp_path: Path) -> None:
+    bases = [
+        saved(tmp_path / "without-eos", llama),
+        saved(tmp_path / "without-any-special-token", llama, special=[]),
+        saved(tmp_path / "gpt2", gpt2),
+        with_template(tiny_base, tmp_path / "strict", STRICT),
+        with_template(tiny_base, tmp_path / "trimming", TRIMMING),
+        with_template(tiny_base, tmp_path / "shouting", SHOUTING),
+    ]
+    for base in bases:
+        subject = estimator(base, disturb=True)
+        assert subject.tokenizer.pad_token_id is not None
+        folder = tmp_path / f"{base.path.name}-fitted"
+        folder.mkdir()
+        save_estimator(subject, folder)
+        expected = scores_of(subject)
+        assert_same(expected, scores_of(load_estimator(folder, "cpu", "fp32")))
+        merge_estimator(folder, tmp_path / f"{base.path.name}-merged")
+        assert_same(expected, scores_of(load_estimator(tmp_path / f"{base.path.name}-merged", "cpu", "fp32")))
+
+
+@pytest.mark.parametrize(
+    ("template", "beginning", "end"),
+    [
+        (STRICT, "### Question: ", "is true?\n\n### Answer:"),
+        (TRIMMING, "<|start|>user: ### Question: ", "is true?<|end|><|start|>assistant: ### Answer:"),
+        (SHOUTING, "<|start|>### Question: ", "is true?\n\n<|end|><|start|>### Answer:"),
+    ],
+)
+def test_the_answer_begins_where_the_template_lets_it(
+    tiny_base: Base, tmp_path: Path, template: str, beginning: str, end: str
+) -> None:
+    _, tokenizer = load_base(*with_template(tiny_base, tmp_path / "base", template))
+    (each,) = texts(shard_table(1))
+    text = render(tokenizer, each.premise, each.hypothesis)
+    assert text.startswith(beginning)
+    assert text.endswith(end)
+    assert question(each.premise, each.hypothesis).strip() in text
+
+
+@pytest.mark.parametrize(
+    ("template", "message"), [(BROKEN, "this model does not chat"), (SILENT, "leaves out or changes the question")]
+)
+def test_a_template_that_cannot_be_used_is_one_line(
+    tiny_base: Base, tmp_path: Path, template: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        load_base(*with_template(tiny_base, tmp_path / "base", template))
+    assert "\n" not in str(caught.value)
+
+
+def headless(untied: Base, folder: Path) -> Base:
+    shutil.copytree(untied.path, folder)
+    path = folder / "model.safetensors"
+    kept = {name: weights for name, weights in load_file(path).items() if name != "lm_head.weight"}
+    path.unlink()
+    save_file(kept, path, metadata={"format": "pt"})
+    return Base(folder, untied.cache)
+
+
+def test_a_checkpoint_whose_weights_would_be_drawn_at_random_is_refused(
+    untied_base: Base, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bases = [
+        headless(untied_base, tmp_path / "headless"),
+        saved(tmp_path / "encoder", lambda n: BertModel(bert_config(n))),
+    ]
+    for base in bases:
+        with pytest.raises(InputError, match="weights of a causal language model are missing") as caught:
+            load_base(*base)
+        assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_whole_encoder_is_refused_since_it_reads_in_both_directions(tmp_path: Path) -> None:
+    base = saved(tmp_path / "encoder", lambda n: BertLMHeadModel(bert_config(n)))
+    with pytest.raises(InputError, match="is not a causal language model"):
+        load_base(*base)
+
+
+def test_damaged_weights_are_refused(untied_base: Base, tmp_path: Path) -> None:
+    folder = tmp_path / "base"
+    shutil.copytree(untied_base.path, folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.norm.weight"][:] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match="not a number"):
+        load_base(folder, untied_base.cache)
+
+
+def test_prompts_longer_than_the_base_reads_are_refused_before_the_fit(tmp_path: Path) -> None:
+    base = saved(tmp_path / "gpt2", gpt2)
+    with pytest.raises(InputError, match="reads 128 tokens at most, and max_length is 256"):
+        fit(shard_table(4), shard_table(4), FitSettings(base=str(base.path)), base.cache, tmp_path / "model")
+    chosen = FitSettings(base=str(base.path), max_length=128, epochs=1, device="cpu", lora_rank=2)
+    assert fit(shard_table(4), shard_table(4), chosen, base.cache, tmp_path / "model").steps == 1
+
+
+def test_a_missing_base_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no such folder") as caught:
+        load_base(tmp_path / "missing", tmp_path)
+    assert "\n" not in str(caught.value)
