@@ -38,7 +38,7 @@ def level_mass(subject: Estimator) -> float:
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])
 def test_the_model_answers_with_a_level_before_the_first_step(base: Base, tuning: str) -> None:
-    subject = start(settings(base.path, tuning=tuning), base.cache, shard_table(40))
+    subject = start(settings(base.path, tuning=tuning), base.cache, shard_table(40), base.cache)
     # e^2 times the mass of the rest, where the state is the mean one.
     assert level_mass(subject) == pytest.approx(torch.e**2 / (1 + torch.e**2), abs=0.1)
 
@@ -48,7 +48,7 @@ def test_levels_that_a_base_has_learned_stay_as_they_are(base: Base, tmp_path: P
     ids = add_levels(model, tokenizer, 6, seed=3)
     model.save_pretrained(tmp_path / "known")
     tokenizer.save_pretrained(tmp_path / "known")
-    subject = start(settings(tmp_path / "known", tuning="full"), base.cache, shard_table(8))
+    subject = start(settings(tmp_path / "known", tuning="full"), base.cache, shard_table(8), tmp_path)
     for found, kept in zip(level_matrices(subject.model), level_matrices(model), strict=True):
         torch.testing.assert_close(found[ids], kept[ids])
 
@@ -57,7 +57,7 @@ def test_full_tuning_moves_the_level_rows_at_their_own_rate(base: Base) -> None:
     table, moved = shard_table(8), []
     for rate in (1e-3, 1e-2):
         chosen = settings(base.path, tuning="full", learning_rate=1e-3, level_learning_rate=rate)
-        subject = start(chosen, base.cache, table)
+        subject = start(chosen, base.cache, table, base.cache)
         examples, _ = examples_of(table, subject, chosen, Prior(torch.ones(6).numpy() / 6, 0.1), "train")
         before = [matrix.clone() for matrix in level_matrices(subject.model)]
         optimizer = torch.optim.AdamW(_parameter_groups(subject, chosen), weight_decay=0.0)
