@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.fixtures.estimator import Base, shard_table
+from training.base import load_base
 from training.batches import collate, encode_table, texts
 from training.estimator import (
     Card,
@@ -17,7 +18,6 @@ from training.estimator import (
     add_levels,
     answer_logits,
     assemble,
-    load_base,
     load_estimator,
     merge_estimator,
     save_estimator,

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from tests.fixtures.estimator import Base, shard_table
+from training.base import level_matrices, load_base
 from training.batches import collate, encode_table
-from training.estimator import Estimator, add_levels, answer_logits, level_matrices, load_base
+from training.estimator import Estimator, add_levels, answer_logits
 from training.examples import examples_of
 from training.fit import _parameter_groups, _step
 from training.objective import Run
