@@ -61,6 +61,7 @@ def test_an_estimator_whose_run_was_killed_before_it_was_recorded_is_recorded_an
     with open_warehouse(published.catalog) as warehouse:
         (model,) = read(warehouse, Model)
     assert model.path == f"models/{model.model_id}"
+    assert model.dev_loss is not None
     assert model.dev_loss > 0
     assert "is there already" in train.fn(config_of(published.root)).note
     (folder / "training.json").write_text("{")
@@ -79,8 +80,8 @@ def test_a_moved_home_works(published: Settings, written: str) -> None:
     train.fn(config_of(published.root))
     if written == "earlier":  # rows had whole paths
         with open_warehouse(published.catalog, read_only=False) as warehouse:
-            for record in (Dataset, Model):
-                (row,) = read(warehouse, record)
+            rows = (*read(warehouse, Dataset), *read(warehouse, Model))
+            for row in rows:
                 merge(warehouse, [row.model_copy(update={"path": str(published.home_path / row.path)})])
     there = moved(published)
     config = config_of(there.root)
