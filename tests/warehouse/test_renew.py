@@ -151,7 +151,7 @@ def test_of_singly_judged_propositions_the_consensus_is_the_judgment(warehouse: 
     renewal = renew_consensus(warehouse, "em")
     assert renewal.by_mean.startswith("the consensus is the mean: 0 of 60 judgments share a proposition")
     assert means(warehouse) == pytest.approx({made_proposition(n).proposition_id: x for n, x in ratings.items()})
-    assert {(each.sd, each.n_judgments) for each in read(warehouse, Consensus)} == {(None, 1)}
+    assert {(each.sd, each.n_judgments) for each in read(warehouse, Consensus)} == {(0.25, 1)}
     assert read(warehouse, AnnotatorPrecision) == []
     assert [each.mode for each in read(warehouse, ConsensusFit)] == ["mean"]
     assert renew_consensus(warehouse, "em") == Renewal(by_mean=renewal.by_mean)

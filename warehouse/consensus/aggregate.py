@@ -98,6 +98,16 @@ def by_fit(evidence: Evidence, fitted: RandomEffects) -> Aggregate:
     return Aggregate(np.clip(fitted.theta, 0.0, 1.0), fitted.sd, weights)
 
 
+def by_mean(evidence: Evidence) -> Aggregate:
+    """The mean where a fit cannot tell annotators apart; its sd is that of errors as large as the prior has them.
+
+    The standard error of the mean would not be known of a single judgment.
+    """
+    mean = aggregate(evidence, "mean")
+    sd = PRIOR_SD * np.sqrt(np.bincount(evidence.unit_index, mean.weights**2))
+    return Aggregate(mean.mean, sd, mean.weights)
+
+
 def by_precisions(evidence: Evidence, judge_sd: Floats, mu: float, tau2: float) -> Aggregate:
     """The aggregate of units of their own, given the SD of each judge, mu and tau^2 of an earlier fit."""
     sd = np.where(evidence.is_estimate, PRIOR_SD / np.sqrt(evidence.weights), judge_sd[evidence.judge_index])

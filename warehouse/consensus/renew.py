@@ -16,6 +16,7 @@ from warehouse.consensus.aggregate import (
     Units,
     aggregate,
     by_fit,
+    by_mean,
     by_precisions,
     consensus_rows,
     fit,
@@ -84,14 +85,14 @@ def renew_consensus(
     settings = settings_of(weights)
     with gathered(warehouse, method, weights, settings):
         state = state_of(warehouse)
-        by_mean = _why_mean(state) if method == "em" and not state.overlaps else ""
+        why_mean = _why_mean(state) if method == "em" and not state.overlaps else ""
         if not (state.changed or state.withdrawn or full):
-            return Renewal(by_mean=by_mean)
+            return Renewal(by_mean=why_mean)
         snapshot = warehouse.snapshot_id()
         if method != "em":
             return _renew_simple(warehouse, method, snapshot, full)
-        if by_mean:
-            return replace(_renew_by_mean(warehouse, snapshot, state, settings), by_mean=by_mean)
+        if why_mean:
+            return replace(_renew_by_mean(warehouse, snapshot, state, settings), by_mean=why_mean)
         earlier = None if full or state.changed > LARGE * state.total else _last_full_fit(warehouse, settings)
         if earlier is not None:
             renewal = _renew_some(warehouse, snapshot, state, earlier, tolerance)
@@ -117,7 +118,7 @@ def _why_mean(state: State) -> str:
 def _renew_by_mean(warehouse: Warehouse, snapshot: int, state: State, settings: str) -> Renewal:
     """The mean of everything in place of a fit: the share that overlaps belongs to all judgments together."""
     units, evidence = load(warehouse, "true")
-    result = aggregate(evidence, "mean") if len(evidence.values) else None
+    result = by_mean(evidence) if len(evidence.values) else None
     rows = _rows(units, evidence, result, "em", snapshot)
     means = rows["mean"].to_numpy() if rows.num_rows else np.zeros(1)
     record = _fit_record("mean", state, snapshot, settings).model_copy(
