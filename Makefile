@@ -17,7 +17,7 @@ help:  ## show this list
 
 setup: $(VENV)/.ready $(STUDIO)/.ready  ## install the product and Label Studio, each in an environment of its own
 
-demo: setup  ## run the main job on embedded defaults: no account, no key, no GPU (some minutes)
+demo: setup  ## run the main job on embedded defaults: no account, no key, no GPU (less than five minutes)
 	@$(BIN)/odds demo
 
 test: setup lint types  ## lint, types, the import contract and the tests; SELECT= takes the slow ones too
