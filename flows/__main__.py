@@ -13,23 +13,25 @@ def main() -> None:
     A mistake of the person ends in one line and exit status 2, a failure in one line and exit status 1; Ctrl-C and
     SIGTERM in one line and 130 and 143.
     """
-    stopping.install()
+    error: BaseException | None = None
     try:
+        stopping.install()
         from flows.cli import app
 
         app()
-    except BaseException as error:
-        _end(error)
-    finally:
-        stopping.leave()
+    except BaseException as raised:
+        error = raised
+    _end(error)
 
 
-def _end(error: BaseException) -> None:
+def _end(error: BaseException | None) -> None:
     """End with the line that says the error, whatever a library made of an interruption."""
+    stopping.leave()
     if (number := stopping.stopped_by()) is not None:
         _show(error)
-        stopping.leave()
         sys.exit(128 + number)
+    if error is None:
+        return
     if isinstance(error, SystemExit):
         raise error
     # Not before: the start must not wait for it.
@@ -46,9 +48,9 @@ def _end(error: BaseException) -> None:
     sys.exit(status)
 
 
-def _show(error: BaseException) -> None:
+def _show(error: BaseException | None) -> None:
     console = sys.modules.get("flows.console")
-    if console is not None and console.Chosen.verbose:
+    if error is not None and console is not None and console.Chosen.verbose:
         import traceback
 
         traceback.print_exception(error)

@@ -28,6 +28,10 @@ LOOK_S = 0.1
 SHOW_CURSOR = "\x1b[?25h"
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal came. Not its parent: one that falls into `eval` or `exec` makes Python end with another status."""
+
+
 class _Stop:
     """What this process knows about signals: the first one, how many, until when it may close, what was said."""
 
@@ -81,7 +85,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     _Stop.number = number if _Stop.number is None else _Stop.number
     if _Stop.leaving:
         _end(number)
-    raise KeyboardInterrupt
+    raise Interrupted
 
 
 def _watch(read: int) -> None:
@@ -99,7 +103,7 @@ def _watch(read: int) -> None:
 def _heard(number: int) -> None:
     _Stop.number = number if _Stop.number is None else _Stop.number
     _Stop.count += 1
-    if _Stop.leaving or _Stop.count > (2 if _Stop.graceful else 1):
+    if _Stop.count > (2 if _Stop.graceful else 1):
         _end(_Stop.number)
     if not _Stop.graceful or _Stop.count > 1:
         _Stop.deadline = time.monotonic() + PATIENCE_S

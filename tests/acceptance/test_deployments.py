@@ -26,18 +26,29 @@ def test_a_worker_runs_a_deployed_flow(tmp_path: Path, odds: Run, prefect_api: s
 
     environment = os.environ | {"PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(tmp_path / ".prefect")}
 
-    def prefect(*arguments: str) -> str:
+    def prefect(*arguments: str, cwd: Path = ROOT, **more: str) -> str:
         command = [str(ODDS.with_name("prefect")), "--no-prompt", *arguments]
         done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+            command, cwd=cwd, env=environment | more, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return done.stdout + done.stderr
 
     prefect("work-pool", "create", "odds", "--type", "process", "--overwrite")
     prefect("deploy", "--all")
     assert "cycle/nightly" in prefect("deployment", "ls")
-    prefect("deployment", "run", "agree/on-demand", "--param", f"config={tmp_path / 'odds.toml'}")
-    prefect("worker", "start", "--pool", "odds", "--run-once")
+    prefect("automation", "create", "--from-file", "zombies.yaml")
+    prefect("deployment", "run", "agree/on-demand")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    start = ("worker", "start", "--pool", "odds", "--run-once")
+    logged = prefect(*start, cwd=elsewhere, ODDS_CONFIG=str(tmp_path / "odds.toml"), PYTHONPATH=str(ROOT))
+    assert "- agree: " in logged
+    assert "propositions computed" in logged
+    assert "odds-agree" in prefect("artifact", "ls")
+
+    prefect("deployment", "run", "agree/on-demand")
+    assert "no settings file: set ODDS_CONFIG" in prefect(*start, cwd=elsewhere, PYTHONPATH=str(ROOT))
+    assert not list(elsewhere.iterdir())
     shown = ended_well(odds("sql", "SELECT metric, value FROM agreement WHERE metric = 'within_proposition_sd'"))
     assert "0.0707" in shown  # 0.9 and 0.8 have a sample SD of 0.1 / sqrt(2)

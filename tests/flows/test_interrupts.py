@@ -121,6 +121,19 @@ def test_a_second_signal_ends_a_run_at_once_though_it_had_stopped_before(
     assert presses == 2
 
 
+def test_a_model_on_this_machine_is_not_waited_for(tmp_path: Path) -> None:
+    async def ended() -> BaseException | None:
+        with Ledger.open(tmp_path / "l") as kept:
+            async with Caller([], kept) as caller:
+                with stops_on_signals(caller, finishes=False):
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    (error,) = await asyncio.gather(asyncio.sleep(30), return_exceptions=True)
+                return ending(error, caller)
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(ended())
+
+
 def test_a_killed_run_is_taken_up_where_it_was(tmp_path: Path) -> None:
     with faulty(SLOW) as server:
         config = installed(tmp_path, server, PRICED)
