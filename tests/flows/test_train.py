@@ -80,7 +80,7 @@ def test_a_moved_home_works(published: Settings, written: str) -> None:
     train.fn(config_of(published.root))
     if written == "earlier":  # rows had whole paths
         with open_warehouse(published.catalog, read_only=False) as warehouse:
-            rows = (*read(warehouse, Dataset), *read(warehouse, Model))
+            rows: list[Dataset | Model] = [*read(warehouse, Dataset), *read(warehouse, Model)]
             for row in rows:
                 merge(warehouse, [row.model_copy(update={"path": str(published.home_path / row.path)})])
     there = moved(published)
