@@ -9,11 +9,11 @@ from typing import Any
 
 from flows.activity import activity
 from flows.agree import agree
+from flows.console import note
 from flows.elicit import elicit
 from flows.evaluate import evaluate
 from flows.judge import judge
 from flows.outcome import Outcome
-from flows.progress import note
 from flows.propose import propose
 from flows.publish import publish
 from flows.pull import pull
