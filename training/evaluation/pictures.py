@@ -168,12 +168,16 @@ def training_curve(steps: Sequence[int], losses: Sequence[float], dev: Sequence[
             axis.plot(*zip(*dev, strict=True), color=FIRST, marker="o", markersize=5, label="dev")
             best = min(dev, key=lambda each: each[1])
             axis.plot(*best, marker="o", markersize=11, fillstyle="none", color=INK, linestyle="none", label="kept")
-        axis.set(xlabel="training step", ylabel="KL divergence (nats, log scale)", yscale="log")
+        values = [*losses, *(loss for _, loss in dev)]
         axis.set_xlim(left=0, right=max([*steps, 1]) * 1.05)
         axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
-        axis.legend(loc="upper right")
+        if values and max(values) < 3 * min(values):  # a log scale would have no ticks
+            axis.set(xlabel="training step", ylabel="KL divergence (nats)")
+        else:
+            axis.set(xlabel="training step", ylabel="KL divergence (nats, log scale)", yscale="log")
+            axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
+        axis.legend(loc="best")
 
     return _svg(draw, (7.2, 3.2))
 
