@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias, get_args
 from flows.query import moment
 from flows.services import reading
 from flows.settings import Settings
+from warehouse.address import SECRETS, connection_string, parameters_of
 from warehouse.errors import InputError
 from warehouse.extensions import object_store_options, quoted
 from warehouse.queries import stored_data_path
@@ -25,7 +26,6 @@ TITLES: dict[Client, str] = {
     "r": "R, with the package duckdb",
     "notebook": "A notebook (Jupyter, or marimo with its SQL cells): DuckDB's own connection",
 }
-SECRET_WORDS = ("password", "sslpassword")
 
 
 @dataclass(frozen=True)
@@ -55,18 +55,14 @@ def target_of(
     if data_path.startswith("s3://"):
         options = object_store_options(environment or {})
         store = {name: options[name] for name in ("ENDPOINT", "URL_STYLE", "USE_SSL", "REGION") if name in options}
-    if not catalog.startswith("postgres:"):
-        return Target(catalog, False, store, snapshot)
-    # Only a catalog on PostgreSQL needs the client library.
-    from psycopg import ProgrammingError, conninfo
-
     try:
-        parameters = conninfo.conninfo_to_dict(catalog.removeprefix("postgres:"))
-    except ProgrammingError:
-        # The message may hold the connection string with its password.
-        raise InputError("warehouse.catalog: the connection string of PostgreSQL cannot be read") from None
-    secrets = [word for word in SECRET_WORDS if parameters.pop(word, None) is not None]
-    return Target("postgres:" + conninfo.make_conninfo("", **parameters), True, store, snapshot, bool(secrets))
+        parameters = parameters_of(catalog)
+    except ValueError as error:
+        raise InputError(f"warehouse.catalog: {error}") from None
+    if parameters is None:
+        return Target(catalog, False, store, snapshot)
+    secrets = [word for word in SECRETS if parameters.pop(word, None) is not None]
+    return Target(connection_string(parameters), True, store, snapshot, bool(secrets))
 
 
 def attach_sql(target: Target) -> str:

@@ -38,6 +38,7 @@ def cycle(config: Path | None = None, max_cost: float | None = None, batch: bool
     A stage that fails does not keep those from running that can do without it; its error is raised at the end.
     """
     with read_once():
+        _ = load_settings(config).panel
         return announced(asking(config, max_cost, batch), pushing(config), judging(config), learning(config))
 
 

@@ -33,16 +33,17 @@ def elicit(config: Path | None = None, max_cost: float | None = None, batch: boo
     estimated until then is kept.
     """
     settings = load_settings(config)
+    panel = settings.panel
     with asking(settings) as warehouse:
         pending, limits = work(settings, warehouse), Limits(max_cost, batch)
         check_prices(settings, [each for each in pending if each.count], limits)
-        renew_panel(warehouse, [labeler_row(labeler) for labeler in settings.labelers])
+        renew_panel(warehouse, [labeler_row(labeler) for labeler in panel])
         return ask(settings, warehouse, STAGE, pending, limits)
 
 
 def work(settings: Settings, warehouse: Warehouse) -> list[Work]:
     """What each labeler is still to be asked. Raises `InputError` for a prompt that does not fit, pending or not."""
-    return [_of(labeler, warehouse) for labeler in settings.labelers]
+    return [_of(labeler, warehouse) for labeler in settings.panel]
 
 
 def _of(labeler: Labeler, warehouse: Warehouse) -> Work:

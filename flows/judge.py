@@ -27,6 +27,7 @@ def judge(config: Path | None = None, max_cost: float | None = None, batch: bool
     Raises `InputError` for settings that cannot be used and `ServiceError` where the endpoint does not answer.
     """
     settings = load_settings(config)
+    _ = settings.panel
     with asking(settings) as warehouse:
         return ask(settings, warehouse, STAGE, work(settings, warehouse), Limits(max_cost, batch))
 
@@ -35,7 +36,7 @@ def work(settings: Settings, warehouse: Warehouse) -> list[Work]:
     """What the judge is still to be asked. Raises `InputError` for a prompt that does not fit, pending or not."""
     asker = settings.judge
     version = judge_version(asker, *judge_prompts(asker))
-    labelers = [labeler.name for labeler in settings.labelers]
+    labelers = [labeler.name for labeler in settings.panel]
     which = (asker.name, version, asker.threshold, labelers)
 
     def questions() -> Iterator[Question]:

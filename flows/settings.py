@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from flows.settings_errors import PREFIX, first_problem, no_json, refuse_passwords
 from synthesis.panel import (
     DEFAULT_ENDPOINT,
     DEFAULT_JUDGE,
@@ -30,6 +32,7 @@ from synthesis.panel import (
     Proposer,
 )
 from training.settings import FitSettings
+from warehouse.address import address_of, data_place
 from warehouse.errors import InputError
 from warehouse.records import ConsensusMethod
 
@@ -40,7 +43,13 @@ CONFIG_VARIABLE = "ODDS_CONFIG"
 class Section(BaseModel):
     """A table of the settings file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _known(value: str, read: Callable[[str], object]) -> str:
+    """The value, if it can be read. Raises `ValueError` where not."""
+    read(value)
+    return value
 
 
 class WarehouseSettings(Section):
@@ -53,7 +62,17 @@ class WarehouseSettings(Section):
     catalog: str | None = None
     data_path: str | None = None
     memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?([KMGT]i?B)$")] | None = None
-    keep_snapshots_days: Annotated[float, Field(ge=0)] = 30
+    keep_snapshots_days: Annotated[float, Field(ge=0, le=36_500)] = 30
+
+    @field_validator("catalog")
+    @classmethod
+    def _catalog_is_known(cls, value: str | None) -> str | None:
+        return value if value is None else _known(value, address_of)
+
+    @field_validator("data_path")
+    @classmethod
+    def _data_path_is_known(cls, value: str | None) -> str | None:
+        return value if value is None else _known(value, data_place)
 
 
 class SplitSettings(Section):
@@ -82,6 +101,16 @@ class AnnotationSettings(Section):
     project: Annotated[str, Field(min_length=3, max_length=50)] = "Odds"
     judgments_per_proposition: Annotated[int, Field(ge=1, le=100)] = 3
     simulated_annotators: Annotated[int, Field(ge=0, le=6)] = 0
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value != EMBEDDED and (parts.scheme not in {"http", "https"} or not parts.hostname):
+            raise ValueError('write "embedded", or an address such as https://labels.example.org')
+        if parts.username or parts.password:
+            raise ValueError("the address holds a user or a password; the token belongs into the variable of token_env")
+        return value
 
 
 class AgreementSettings(Section):
@@ -141,7 +170,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         extra="forbid",
-        env_prefix="ODDS_",
+        env_prefix=PREFIX,
+        allow_inf_nan=False,
         env_nested_delimiter="__",
         nested_model_default_partial_update=True,
         hide_input_in_errors=True,
@@ -149,7 +179,7 @@ class Settings(BaseSettings):
 
     root: Path = Path()
     home: Path = Path(".odds")
-    ledger: Annotated[str, Field(min_length=1)] | None = None
+    ledger: str | None = None
     warehouse: WarehouseSettings = WarehouseSettings()
     splits: SplitSettings = SplitSettings()
     endpoints: tuple[Endpoint, ...] = (DEFAULT_ENDPOINT,)
@@ -172,6 +202,18 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment stands above the file, so that a deployment can override one value."""
         return env_settings, init_settings
+
+    @field_validator("home", mode="before")
+    @classmethod
+    def _home_is_named(cls, value: object) -> object:
+        if value == "":
+            raise ValueError("it is empty; name a folder, or leave it out for .odds")
+        return value
+
+    @field_validator("ledger")
+    @classmethod
+    def _ledger_is_known(cls, value: str | None) -> str | None:
+        return value if value is None else _known(value, address_of)
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Settings:
@@ -205,15 +247,20 @@ class Settings(BaseSettings):
         return (*self.labelers, self.proposer, self.judge)
 
     @property
+    def panel(self) -> tuple[Labeler, ...]:
+        """The labelers. Raises `InputError` where there are none, so that a stage that needs them does not begin."""
+        if not self.labelers:
+            raise InputError("labelers is empty: name at least one labeler in odds.toml")
+        return self.labelers
+
+    @property
     def ledger_path(self) -> Path | str:
         """The ledger: an SQLite file's path or a PostgreSQL connection string."""
-        if self.ledger is not None and self.ledger.startswith(("postgres:", "postgresql:")):
-            return self.ledger
-        return self.path(self.ledger) if self.ledger else self.home_path / "ledger.sqlite"
+        return self._place(self.ledger, "ledger.sqlite")
 
     def path(self, path: Path | str) -> Path:
         """A path of the settings file, relative to its folder."""
-        return (self.root / path).resolve()
+        return (self.root / Path(path).expanduser()).resolve()
 
     @property
     def home_path(self) -> Path:
@@ -223,18 +270,18 @@ class Settings(BaseSettings):
     @property
     def catalog(self) -> str:
         """The DuckLake catalog: a SQLite file's path or a `postgres:` connection string."""
-        named = self.warehouse.catalog
-        if named is not None and named.startswith("postgres:"):
-            return named
-        return str(self.path(named) if named else self.home_path / "warehouse" / "catalog.sqlite")
+        return str(self._place(self.warehouse.catalog, "warehouse/catalog.sqlite"))
 
     @property
     def data_path(self) -> str:
         """Where the warehouse's parquet files lie: a folder or an `s3://` address."""
         named = self.warehouse.data_path
-        if named is not None and "://" in named:
-            return named
-        return str(self.path(named) if named else self.home_path / "warehouse" / "data")
+        place = self.home_path / "warehouse" / "data" if named is None else data_place(named)
+        return place if isinstance(place, str) else str(self.path(place))
+
+    def _place(self, named: str | None, default: str) -> Path | str:
+        place = self.home_path / default if named is None else address_of(named)
+        return place if isinstance(place, str) else self.path(place)
 
 
 def load_settings(config: Path | None = None) -> Settings:
@@ -279,48 +326,12 @@ def _read(config: Path | None) -> Settings:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: not valid TOML: {error}") from error
-    _refuse_passwords(path, table)
+    refuse_passwords(path, table)
     if "root" in table:
         raise InputError(f"{path}: root cannot be set: paths are relative to the file's folder")
     try:
         return Settings(root=path.resolve().parent, **table)
     except ValidationError as error:
-        raise InputError(f"{path}: {_first_problem(error)}") from error
-
-
-def _refuse_passwords(path: Path, table: dict[str, Any]) -> None:
-    """Raises `InputError` where the file holds a password of PostgreSQL: the environment may, or a passfile."""
-    section = table.get("warehouse")
-    catalog = section.get("catalog") if isinstance(section, dict) else None
-    for name, value in (("ledger", table.get("ledger")), ("warehouse.catalog", catalog)):
-        if isinstance(value, str) and value.startswith(("postgres:", "postgresql:")) and _holds_password(value):
-            raise InputError(
-                f"{path}: {name} holds a password, or cannot be read; take it out of the file, and put it into the "
-                "variable PGPASSWORD or into ~/.pgpass"
-            )
-
-
-def _holds_password(connection: str) -> bool:
-    """Whether it does, or nobody can tell; the words of the parser may be a part of it, so they are not shown."""
-    # Only PostgreSQL needs its client library.
-    from psycopg import Error, conninfo
-
-    text = connection if "://" in connection[:13] else connection.partition(":")[2]
-    try:
-        return not {"password", "sslpassword"}.isdisjoint(conninfo.conninfo_to_dict(text))
-    except Error:
-        return True
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_url=False, include_input=True)[0]
-    place = ".".join(str(part) for part in problem["loc"]) or "settings"
-    if problem["type"] == "extra_forbidden":
-        return f"{place} is not a setting; remove it or correct its name"
-    message = problem["msg"].removeprefix("Value error, ")
-    given = problem["input"]
-    # An address may hold a password.
-    harmless = isinstance(given, int | float) or (isinstance(given, str) and "//" not in given)
-    shown = f" (given: {given!r})" if harmless else ""
-    more = f"; {error.error_count() - 1} more problem(s) follow" if error.error_count() > 1 else ""
-    return f"{place}: {message}{shown}{more}"
+        raise InputError(first_problem(path, error)) from error
+    except SettingsError as error:
+        raise InputError(no_json(str(error))) from None

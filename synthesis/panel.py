@@ -52,7 +52,7 @@ SENT_BY_US = frozenset(
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Endpoint(_Settings):

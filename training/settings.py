@@ -19,7 +19,7 @@ class FitSettings(BaseModel):
     the peak rate of everything but the level rows; without one it is 5e-4 with LoRA and 1e-4 in full tuning.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     base: Annotated[str, Field(min_length=1)]
     levels: Annotated[int, Field(ge=2, le=100)] = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from contextlib import contextmanager
 from itertools import chain
@@ -10,41 +11,46 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
-from warehouse.connect import Warehouse
 from warehouse.errors import InputError
 from warehouse.faults import fault_of
+from warehouse.reading import only_reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+    from warehouse.opened import Warehouse
+
 INTERRUPTED = "INTERRUPT Error"
-RUNS_FOR_THE_MISTAKE = 3
+# What the database says about a mistake that a person can make, and the line for it.
+MISTAKES = (
+    (r"""Cannot access file "(https?://[^"]*)""", "a query reads no address such as {0}: fetch it, then --allow it"),
+    (
+        r"""Cannot access (?:file|directory) "([^"]*)""",
+        "it may not read {0}: a query reads the warehouse and what --allow names",
+    ),
+    (r"""No files found that match the pattern "([^"]*)""", "there is no file {0}"),
+    (
+        r"""Table with name (.*?) does not exist!(?:\s*Did you mean "([^"]*)")?""",
+        "there is no table or view {0}; `odds tables` lists what there is",
+    ),
+)
 
 
 def statements(warehouse: Warehouse, text: str) -> list[str]:
-    """The statements of a text, each with the comments before it.
+    """Return the statements of a text, each with the comments before it.
 
     Raises:
         InputError: it is empty, cannot be parsed, or one of them does more than read.
     """
     with query_mistakes():
-        parsed = warehouse.connection.extract_statements(text)
-    if not parsed:
+        found = only_reading(warehouse.connection, text)
+    if not found:
         raise InputError("The query is empty: write one SELECT; `odds tables` shows what there is")
-    if not parsed[0].query and parsed[-1].type in READING:
-        return [text]  # PIVOT is parsed into several statements without a text
-    for statement in parsed:
-        if statement.type not in READING:
-            raise InputError(
-                f"The query would do more than read ({statement.type.name}): here only SELECT and its kin run; "
-                "`odds import` brings rows in"
-            )
-    return [statement.query.strip() for statement in parsed]
+    return found
 
 
 def only_statement(warehouse: Warehouse, text: str) -> str:
-    """The one statement of a text. Raises `InputError` as `statements` does, and where there are several."""
+    """Return the one statement of a text. Raises `InputError` as `statements` does, and where there are several."""
     found = statements(warehouse, text)
     if len(found) > 1:
         raise InputError(f"There are {len(found)} queries, where one is needed: give them one at a time")
@@ -52,7 +58,7 @@ def only_statement(warehouse: Warehouse, text: str) -> str:
 
 
 def head(warehouse: Warehouse, query: str, limit: int) -> tuple[pa.Table, int]:
-    """The first `limit` rows of a query and how many it has in all; the others are counted batch by batch.
+    """Return the first `limit` rows of a query and how many it has in all, which are counted batch by batch.
 
     Raises:
         InputError: the query is wrong.
@@ -69,7 +75,7 @@ def head(warehouse: Warehouse, query: str, limit: int) -> tuple[pa.Table, int]:
 
 
 def stream(warehouse: Warehouse, query: str) -> pa.RecordBatchReader:
-    """The rows of a query, batch by batch; every column has a name of its own.
+    """Return the rows of a query, batch by batch; every column has a name of its own.
 
     The first batch is there when this returns, so that most mistakes show before anything is written.
 
@@ -89,8 +95,8 @@ def stream(warehouse: Warehouse, query: str) -> pa.RecordBatchReader:
 def _reader(warehouse: Warehouse, query: str) -> pa.RecordBatchReader:
     """The rows of a query, batch by batch; where one is wrong, the stream ends in the mistake itself.
 
-    DuckDB then stops its other threads, and now and then their "Interrupted!" reaches the reader before the mistake
-    does. Nobody can act on that, so the query runs again, for its mistake alone.
+    DuckDB then stops its other threads, and now and then their "Interrupted!" reaches the stream before the mistake
+    does. EXPLAIN ANALYZE runs the query to its end without a stream, and tells the mistake.
     """
     reader = warehouse.batches(query)
 
@@ -98,23 +104,11 @@ def _reader(warehouse: Warehouse, query: str) -> pa.RecordBatchReader:
         try:
             yield from reader
         except OSError as error:
-            for _ in range(RUNS_FOR_THE_MISTAKE):
-                if INTERRUPTED not in str(error):
-                    break
-                error = _mistake(warehouse, query) or error
-            raise error
+            if INTERRUPTED in str(error):
+                warehouse.connection.execute(f"EXPLAIN ANALYZE {query}")
+            raise
 
     return pa.RecordBatchReader.from_batches(reader.schema, rows())
-
-
-def _mistake(warehouse: Warehouse, query: str) -> OSError | None:
-    """What ends the stream of a query, if something does."""
-    try:
-        for _ in warehouse.batches(query):
-            pass
-    except OSError as error:
-        return error
-    return None
 
 
 def _guarded(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
@@ -127,14 +121,13 @@ def query_mistakes() -> Iterator[None]:
     """Turn what the database says about a query into an `InputError` of one line."""
     try:
         yield
-    except duckdb.Error as error:
-        if fault := fault_of(error, "of the warehouse"):
-            raise fault from error
-        raise InputError(f"The query cannot be run: {_first_lines(error)}") from error
-    except OSError as error:
+    except (duckdb.Error, OSError) as error:
         # What goes wrong while a stream is read comes through Arrow, as an error of no system call.
-        if error.errno is not None:
+        if isinstance(error, OSError) and error.errno is not None:
             raise
+        for sign, line in MISTAKES:
+            if found := re.search(sign, str(error)):
+                raise InputError(f"The query cannot be run: {line.format(*found.groups())}") from error
         if fault := fault_of(error, "of the warehouse"):
             raise fault from error
         raise InputError(f"The query cannot be run: {_first_lines(error)}") from error

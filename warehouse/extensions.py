@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import duckdb
 
+from warehouse.address import connection_string, parameters_of
 from warehouse.errors import InputError
 
 SERVER_SECRET = "catalog_server"  # noqa: S105 - the name of a secret
@@ -34,6 +35,7 @@ def connection_with(
         "autoload_known_extensions": False,
         # The packages are as trusted as DuckDB's own: hashing their 70 MB at every start takes a third of a second.
         "allow_unsigned_extensions": True,
+        "allow_persistent_secrets": False,
     }
     if spill is not None:
         config["temp_directory"] = str(spill)
@@ -77,22 +79,23 @@ def use_object_store(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def use_server(connection: duckdb.DuckDBPyConnection, catalog: str) -> str:
-    """Keep the password of a catalog on PostgreSQL as a secret; its connection string without it.
+    """Keep the password of a catalog on PostgreSQL as a secret, and give its connection string without it.
 
-    No message of the database and no table of its settings then holds the password. Raises `InputError` for a
-    connection string that cannot be read.
+    No message of the database and no table of its settings then holds the password.
     """
-    from psycopg import ProgrammingError, conninfo
-
-    try:
-        parameters = conninfo.conninfo_to_dict(catalog.removeprefix("postgres:"))
-    except ProgrammingError:
-        # The message repeats parts of the connection string.
-        raise InputError("warehouse.catalog: what follows postgres: is no connection string of libpq") from None
-    password = str(parameters.pop("password", ""))
+    parameters = parameters_of(catalog) or {}
+    password = parameters.pop("password", "")
     option = f", PASSWORD {quoted(password)}" if password else ""
     connection.execute(f"CREATE OR REPLACE TEMPORARY SECRET {SERVER_SECRET} (TYPE postgres{option})")
-    return "postgres:" + conninfo.make_conninfo("", **parameters)
+    return connection_string(parameters)
+
+
+def seal(connection: duckdb.DuckDBPyConnection, folders: Iterable[str], files: Iterable[str]) -> None:
+    """Keep the connection from every file and address but these, for good: its settings cannot be changed any more."""
+    connection.execute(f"SET allowed_directories = [{', '.join(map(quoted, folders))}]")
+    connection.execute(f"SET allowed_paths = [{', '.join(map(quoted, files))}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
 
 
 def object_store_options(environment: Mapping[str, str]) -> dict[str, str]:

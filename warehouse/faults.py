@@ -25,11 +25,11 @@ SIGNS = (
     ),
     (
         r"don't know what type|TProtocolException|decompression failure",
-        "A data file of the warehouse is damaged ({first}): restore it from a backup",
+        "A data file of the warehouse is corrupt ({first}): restore it from a backup",
     ),
     (
         r"malformed|not a database",
-        "{catalog} is damaged, or no warehouse: restore it from a backup, or name another file",
+        "{catalog} is corrupt or not an Odds warehouse: restore it from a backup, or name another file",
     ),
     (
         r"read-only file system|readonly database|unable to open|permission denied",
@@ -71,7 +71,7 @@ FILE_SIGNS = (
         r"HTTP|Could not establish connection|Could not connect to server",
         "The object store fails at {file}: check warehouse.data_path and the AWS_ variables",
     ),
-    (r"", "The data file {file} is damaged ({first}): restore it from a backup"),
+    (r"", "The data file {file} is corrupt ({first}): restore it from a backup"),
 )
 
 

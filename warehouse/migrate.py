@@ -10,8 +10,8 @@ from importlib.resources import files
 
 import duckdb
 
-from warehouse.connect import ALIAS, Warehouse
 from warehouse.errors import InputError
+from warehouse.opened import ALIAS, Warehouse
 from warehouse.store import write
 
 VIEWS = "views"

@@ -19,7 +19,7 @@ from warehouse.records import Premise, Proposition, Record
 from warehouse.schema import arrow_schema, record_of, to_records, to_table
 
 if TYPE_CHECKING:
-    from warehouse.connect import Warehouse
+    from warehouse.opened import Warehouse
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)

@@ -79,7 +79,7 @@ def test_another_data_path_is_refused(tmp_path: Path) -> None:
 
 def test_a_catalog_without_tables_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "catalog.sqlite"
-    monkeypatch.setattr("warehouse.migrate.migrate", lambda warehouse: None)
+    monkeypatch.setattr("warehouse.connect.migrate", lambda warehouse: None)
     open_warehouse(path, read_only=False).close()
     with pytest.raises(InputError, match="version 0 of"):
         open_warehouse(path)

@@ -99,7 +99,7 @@ def test_a_damaged_or_missing_file_is_named_by_the_commands(tmp_path: Path, odds
     ended_well(odds("import", "judgments", "one.csv", env=place.settings))
     (file,) = (Path(place.data_path) / "main" / "judgments").glob("*.parquet")
     content = file.read_bytes()
-    for damaged, said in ((content[: len(content) // 2], "damaged"), (None, "missing")):
+    for damaged, said in ((content[: len(content) // 2], "corrupt"), (None, "missing")):
         file.unlink()
         if damaged is not None:
             file.write_bytes(damaged)
@@ -129,7 +129,7 @@ def test_a_damaged_catalog_or_another_version_is_said_by_the_commands(tmp_path: 
     for command in (("sql", TOTAL), ("agree",)):
         line = one_line(odds(*command, env=env), 2)
         assert str(path) in line
-        assert "damaged or no warehouse" in line
+        assert "corrupt or not an Odds warehouse" in line
 
 
 @on_sqlite
@@ -140,9 +140,9 @@ def test_a_file_cut_anywhere_is_named(place: Place, warehouse: Warehouse, share:
     content = file.read_bytes()
     file.write_bytes(content[: int(len(content) * share)])
     before = warehouse.snapshot_id()
-    with pytest.raises(ServiceError, match=f"{file.name} is damaged"), place.open() as reader:
+    with pytest.raises(ServiceError, match=f"{file.name} is corrupt"), place.open() as reader:
         reader.sql(TOTAL)
-    with pytest.raises(ServiceError, match=f"{file.name} is damaged"), place.open(read_only=False) as writer:
+    with pytest.raises(ServiceError, match=f"{file.name} is corrupt"), place.open(read_only=False) as writer:
         merge(writer, [made_judgment("p1", "a", 1.0)])
     file.write_bytes(content)
     assert warehouse.snapshot_id() == before
@@ -156,7 +156,7 @@ def test_a_catalog_cut_anywhere_is_named(place: Place, kept: int, read_only: boo
     path = Path(place.catalog)
     path.write_bytes(path.read_bytes()[:kept])
     cut = path.read_bytes()
-    with pytest.raises(OddsError, match=r"catalog\.sqlite is damaged"):
+    with pytest.raises(OddsError, match=r"catalog\.sqlite is corrupt"):
         place.open(read_only=read_only)
     assert path.read_bytes() == cut
 
@@ -182,7 +182,7 @@ def test_the_digits_404_in_the_name_of_a_damaged_file_do_not_make_it_a_missing_o
     name = "ducklake-01a20b48-f3a4-75e0-8a35-c404b1200cd3.parquet"
     damaged = duckdb.InvalidInputException(f"No magic bytes found at end of file '/data/{name}'")
     missing = duckdb.IOException(f"HTTP Error: Unable to connect to '/data/{name}': 404 (Not Found)")
-    assert "is damaged" in str(fault_of(damaged, "c.sqlite"))
+    assert "is corrupt" in str(fault_of(damaged, "c.sqlite"))
     assert "is missing" in str(fault_of(missing, "c.sqlite"))
 
 

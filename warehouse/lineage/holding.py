@@ -10,6 +10,7 @@ import duckdb
 
 from warehouse.connect import Warehouse
 from warehouse.errors import InputError
+from warehouse.extensions import connection_with
 from warehouse.lineage.kinds import SHARDS
 from warehouse.lineage.summaries import Row
 from warehouse.shards import read_manifest
@@ -49,7 +50,7 @@ def shard_rows(warehouse: Warehouse, propositions: list[str], datasets: list[str
     broken: dict[str, str] = {}
     for part in PARTS:
         files = sorted({file_of(row) for row in candidates if row["_part"] == part})
-        found, unread = _contents(warehouse, part, files, propositions)
+        found, unread = _contents(part, files, propositions)
         contents |= found
         broken |= unread
     known = {(row["dataset_id"], row["held"]) for row in candidates if (file_of(row), row["held"]) in contents}
@@ -68,7 +69,7 @@ def first_rows(warehouse: Warehouse, shard: Row, limit: int) -> tuple[list[Row],
     """The first rows of a shard, from its file; or why the file cannot be read."""
     folder = warehouse.place(shard["folder"])
     file = str(folder / shard["path"])
-    found, unread = _read(warehouse, f"{READ} ORDER BY row LIMIT {int(limit)}", [file])
+    found, unread = _read(f"{READ} ORDER BY row LIMIT {int(limit)}", [file])
     known = {"snapshot_id": shard["snapshot_id"], "method": method_of(folder)}
     return [{**_read_as(row), **known} for row in found], unread.get(file)
 
@@ -87,10 +88,10 @@ def method_of(folder: Path) -> str | None:
 
 
 def _contents(
-    warehouse: Warehouse, part: str, files: list[str], propositions: list[str]
+    part: str, files: list[str], propositions: list[str]
 ) -> tuple[dict[tuple[str, str], Row], dict[str, str]]:
     """What files hold of some propositions, by file and proposition; and why some of them cannot be read."""
-    rows, unread = _read(warehouse, PARTS[part], files, propositions)
+    rows, unread = _read(PARTS[part], files, propositions)
     taken = (*HELD, "simulated", "_human", "_synthetic", "_compared")
     found = {(row["filename"], row["held"]): {name: _read_as(row).get(name) for name in taken} for row in rows}
     return found, unread
@@ -109,18 +110,22 @@ def _read_as(row: Row) -> Row:
     return {**dict.fromkeys(HELD), **row, **known, **rests_on, "id": held}
 
 
-def _read(warehouse: Warehouse, query: str, files: Iterable[str], *more: Any) -> tuple[list[Row], dict[str, str]]:
+def _read(query: str, files: Iterable[str], *more: Any) -> tuple[list[Row], dict[str, str]]:
     """The rows of a query over files, all in one go where all can be read; and why some cannot."""
     unread = {file: "file missing" for file in files if not Path(file).is_file()}
     there = [file for file in files if file not in unread]
     try:
-        return (warehouse.sql(query, [there, *more]).to_pylist() if there else []), unread
+        if not there:
+            return [], unread
+        # A warehouse that is only read reads no files but its own.
+        with connection_with(()) as connection:
+            return connection.execute(query, [there, *more]).to_arrow_table().to_pylist(), unread
     except duckdb.Error:
         if len(there) == 1:
             return [], {**unread, there[0]: "file cannot be read"}
     rows: list[Row] = []
     for file in there:
-        found, why = _read(warehouse, query, [file], *more)
+        found, why = _read(query, [file], *more)
         rows += found
         unread |= why
     return rows, unread
