@@ -17,7 +17,9 @@ def main() -> None:
     try:
         stopping.install()
         from flows.cli import app
+        from flows.console import forgiving_streams
 
+        forgiving_streams()
         app()
     except BaseException as raised:
         error = raised
@@ -35,6 +37,7 @@ def _end(error: BaseException | None) -> None:
     if isinstance(error, SystemExit):
         raise error
     # Not before: the start must not wait for it.
+    from flows.console import harmless
     from warehouse.errors import OddsError
 
     _show(error)
@@ -44,7 +47,7 @@ def _end(error: BaseException | None) -> None:
         line, status = stopping.LINE, 130
     else:  # the last line of defence: a person never meets a traceback unasked
         line, status = f"unexpected {type(error).__name__}: {error}; --verbose shows where", 1
-    print("odds: " + " ".join(line.split()), file=sys.stderr)
+    print("odds: " + harmless(" ".join(line.split())), file=sys.stderr)
     sys.exit(status)
 
 

@@ -119,8 +119,11 @@ def labelers(
     ] = None,
 ) -> None:
     """Show how coarse each labeler is, how it agrees with people, how calibrated it is, and what it costs."""
+    from flows.figures import check_picture
     from flows.labelers import labeler_tables, write_labeler_picture
 
+    if picture is not None:
+        check_picture(picture)
     for part in labeler_tables(settings()):
         out.print(part, highlight=False, soft_wrap=isinstance(part, str))
     if picture is not None:
@@ -175,8 +178,10 @@ def agree(
     _ready()
     from flows.agree import agree as flow
     from flows.agree import selection_of
-    from flows.figures import figure_tables, write_picture
+    from flows.figures import check_picture, figure_tables, write_picture
 
+    if picture is not None:
+        check_picture(picture)
     _run(flow, with_cannot_judge=with_cannot_judge, with_rejected=with_rejected, with_repeats=with_repeats, full=full)
     selection = selection_of(with_cannot_judge, with_rejected, with_repeats)
     for part in figure_tables(settings(), selection):
@@ -303,7 +308,7 @@ def status(
 
     state = status_of(settings())
     if as_json:
-        out.print_json(data=state)
+        out.print_json(data=state, ensure_ascii=True)
         return
     out.print(as_table(state))
 

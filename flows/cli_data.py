@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from flows.console import out, say, settings
+from warehouse.errors import InputError
 
 studio = typer.Typer(no_args_is_help=True, help="Start and stop the embedded Label Studio.")
 
@@ -21,26 +22,56 @@ AtOption = Annotated[
 ]
 
 
+AllowOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--allow", help="A file or folder that the query may read, as in read_csv('mine.csv'). Give it once for each."
+    ),
+]
+FormulasOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-formulas",
+        help="In CSV, leave texts as they are that a spreadsheet would run as formulas; an apostrophe stops them.",
+    ),
+]
+
+
 def sql(
     query: Annotated[
         str | None,
         typer.Argument(help="A SELECT, @FILE, or - for the standard input; `odds tables` shows what there is."),
     ] = None,
+    *,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="A file with the query.")] = None,
     at: AtOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write all rows to a .parquet, .csv or .jsonl file instead.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Rows to print at most.")] = 40,
+    form: Annotated[
+        Literal["table", "csv", "json", "jsonl", "markdown"],
+        typer.Option("--format", help="What to print: a table to read, or all rows and nothing else, for a pipe."),
+    ] = "table",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Rows to print at most: 40 in a table by default, else all.")
+    ] = None,
+    allow: AllowOption = None,
+    keep_formulas: FormulasOption = False,
 ) -> None:
     """Query the warehouse, read-only, now or as it was."""
-    from flows.query import moment, print_query, query_text, write_query
+    from flows.query import asked_files, moment, print_query, query_text, stream_query, write_query
 
-    chosen, text, then = settings(), query_text(query, file), moment(at)
+    chosen, text, then, files = settings(), query_text(query, file), moment(at), allow or []
+    if output is not None and (form != "table" or limit is not None):
+        raise InputError("odds sql: --output writes all rows in the form of its extension; leave --format and --limit")
     if output is not None:
-        say(f"{write_query(chosen, text, output, then):,} rows in {output}")
-        return
-    print_query(chosen, text, limit, out, then)
+        inputs = [*files, *asked_files(query, file)]
+        rows = write_query(chosen, text, output, then, files, inputs=inputs, formulas=keep_formulas)
+        say(f"{rows:,} rows in {output}")
+    elif form == "table":
+        print_query(chosen, text, limit or 40, out, at=then, allow=files)
+    else:
+        stream_query(chosen, text, form, limit, at=then, allow=files, formulas=keep_formulas)
 
 
 def tables(at: AtOption = None) -> None:
@@ -53,17 +84,30 @@ def tables(at: AtOption = None) -> None:
 def export(
     what: Annotated[str, typer.Argument(help="A table or view, a SELECT, @FILE, or - for the standard input.")],
     output: Annotated[Path, typer.Argument(help="A .parquet, .csv or .jsonl file; without an extension, a folder.")],
+    *,
     format_: Annotated[
         Literal["parquet", "csv", "jsonl", "hf"] | None,
         typer.Option("--format", help="Where the extension does not say it; hf: a Hugging Face dataset folder."),
     ] = None,
     at: AtOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder of an earlier export.")] = False,
+    allow: AllowOption = None,
+    keep_formulas: FormulasOption = False,
 ) -> None:
     """Write a table, a view or a query to a file (which is replaced if there), or to a dataset folder with a card."""
     from flows.export import export_rows
 
-    say(export_rows(settings(), what, output, at=at, chosen=format_, overwrite=overwrite))
+    done = export_rows(
+        settings(),
+        what,
+        output,
+        at=at,
+        chosen=format_,
+        overwrite=overwrite,
+        allow=allow or [],
+        formulas=keep_formulas,
+    )
+    say(done)
 
 
 def attach(
@@ -99,7 +143,7 @@ def trace(
 
     found = trace_of(settings(), id_, direction, limit)
     if as_json:
-        out.print_json(data=as_values(found.subject))
+        out.print_json(data=as_values(found.subject), ensure_ascii=True)
         return
     print_trace(found, out)
 

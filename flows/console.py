@@ -3,20 +3,98 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
 from math import floor, log10
 from pathlib import Path
 from textwrap import wrap
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 
 from flows.settings import Settings, load_settings
 
-out = Console()
-errors = Console(stderr=True)
-"""What goes on meanwhile is shown there. One console, so that a bar can stand inside another display."""
+if TYPE_CHECKING:
+    from warehouse.files.formats import Writable
+
 MOST_LINES = 3
+# Everything but tab and line feed that moves the cursor, gives a terminal orders, or turns the order of what follows;
+# and half characters, which no terminal can write.
+STEERING = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+PICTURES = 0x2400  # where Unicode has pictures of the control characters
+
+
+def harmless(text: str) -> str:
+    """Return the text with a sign in place of each character that a terminal would obey instead of show.
+
+    Texts of the warehouse, of files and of endpoints are other people's: whatever prints them goes through this.
+    """
+    return STEERING.sub(_sign, text)
+
+
+def _sign(steering: re.Match[str]) -> str:
+    code = ord(steering[0])
+    return chr(PICTURES + code) if code < ord(" ") else "\N{REPLACEMENT CHARACTER}"
+
+
+class _Harmless(RenderHook):
+    """Lets nothing but rich's own codes reach the terminal."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Shown(renderable) for renderable in renderables]
+
+
+class _Shown:
+    def __init__(self, renderable: ConsoleRenderable) -> None:
+        self.renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.renderable, options):
+            yield segment if segment.control else Segment(harmless(segment.text), segment.style)
+
+
+def terminal(*, stderr: bool = False) -> Console:
+    """Return a console; texts in it are neither markup nor steer the terminal."""
+    console = Console(stderr=stderr, markup=False, emoji=False)
+    console.push_render_hook(_Harmless())
+    return console
+
+
+out = terminal()
+errors = terminal(stderr=True)
+"""What goes on meanwhile is shown there. One console, so that a bar can stand inside another display."""
+
+
+@contextmanager
+def plain_output() -> Iterator[Writable]:
+    """The standard output for rows without decoration: UTF-8 for a pipe or a file, harmless text for a terminal."""
+    if sys.stdout.isatty():
+        yield _Screen()
+        return
+    sys.stdout.flush()
+    file = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
+    try:
+        yield file
+        file.flush()
+    finally:
+        file.detach()
+
+
+class _Screen:
+    def write(self, text: str) -> None:
+        sys.stdout.write(harmless(text))
+
+
+def forgiving_streams() -> None:
+    """Write a character that the terminal's encoding lacks as its code, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class Chosen:
@@ -33,12 +111,12 @@ def settings() -> Settings:
 
 def say(line: object) -> None:
     """Print a line that may be long; a terminal wraps it, a file keeps it whole."""
-    out.print(line, highlight=False, soft_wrap=True, markup=False)
+    out.print(line, highlight=False, soft_wrap=True)
 
 
 def note(text: str) -> None:
     """A line about what is going on, beside the results: on the standard error."""
-    print(f"  {text}", file=sys.stderr, flush=True)
+    print(f"  {harmless(text)}", file=sys.stderr, flush=True)
 
 
 def quiet_prefect() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from flows.activity import activity
 from flows.agree import agree
-from flows.console import note
+from flows.console import harmless, note
 from flows.elicit import elicit
 from flows.evaluate import evaluate
 from flows.judge import judge
@@ -56,7 +56,7 @@ def announced(*groups: Iterator[Outcome]) -> list[Outcome]:
                 ended = time.monotonic()
                 outcomes.append(outcome.model_copy(update={"seconds": ended - began}))
                 began = ended
-                print(outcome.line(), flush=True)
+                print(harmless(outcome.line()), flush=True)
         except OddsError as error:
             errors.append(error)
             began = time.monotonic()

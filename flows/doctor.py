@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 from rich.table import Table
+from rich.text import Text
 
 from annotation import server
 from flows.services import reading, shown_catalog
@@ -52,11 +53,8 @@ def as_table(findings: list[Finding]) -> Table:
     """The findings for a terminal."""
     table = Table(show_header=False, box=None, padding=(0, 2))
     for finding in findings:
-        mark = (
-            "[green]ok[/green]"
-            if finding.fine
-            else ("[red]missing[/red]" if finding.needed else "[yellow]not yet[/yellow]")
-        )
+        missing = Text("missing", "red") if finding.needed else Text("not yet", "yellow")
+        mark = Text("ok", "green") if finding.fine else missing
         table.add_row(mark, finding.what, finding.detail)
     return table
 

@@ -109,10 +109,17 @@ def why_no_value(metric: str, own: Mapping[str, Agreement]) -> str:
     return "not defined for these judgments"
 
 
+def check_picture(path: Path) -> None:
+    """Raise `InputError` where a picture cannot be drawn into this file."""
+    if path.suffix.lower() != ".svg":
+        raise InputError(f"{path}: pictures are SVG, which every browser shows: name a .svg file")
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError(f"{path} cannot be written: name a .svg file in a folder that is there")
+
+
 def write_picture(settings: Settings, selection: Selection, path: Path) -> None:
     """Draw interval alpha over time into an SVG file. Raises `InputError` where there is nothing to draw."""
-    if path.suffix != ".svg" or not path.parent.is_dir():
-        raise InputError(f"{path}: name an .svg file in a folder that is there")
+    check_picture(path)
     with reading(settings) as warehouse:
         measured, weeks = over_time(warehouse, selection.scope)
     if not (measured or weeks):

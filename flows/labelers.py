@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.console import money, with_room_for_names
+from flows.figures import check_picture
 from flows.services import reading
 from flows.settings import Settings
 from training.evaluation.labeler_pictures import LabelerCurve, write_labelers
@@ -63,8 +64,7 @@ def write_labeler_picture(settings: Settings, path: Path) -> None:
 
     Raises `InputError` where no labeler has answered yet, or no such file can be written.
     """
-    if path.suffix != ".svg" or not path.parent.is_dir():
-        raise InputError(f"{path}: name an .svg file in a folder that is there")
+    check_picture(path)
     with reading(settings) as warehouse:
         rows, estimates = labeler_quality(warehouse), labeler_estimates(warehouse)
     if not rows:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pyarrow as pa
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from flows.console import plain_output
+from flows.rows import Form, first, write_rows
 from flows.services import reading
-from flows.settings import Settings
-from warehouse.asking import head, statements
+from flows.settings import CONFIG_NAME, Settings
+from warehouse.address import POSTGRES
+from warehouse.asking import head, only_statement, statements, stream
 from warehouse.connect import At
 from warehouse.errors import InputError
 from warehouse.files.export import write_query as write
@@ -70,6 +72,11 @@ def query_text(query: str | None, file: Path | None) -> str:
     return _text_of(file or Path())
 
 
+def asked_files(query: str | None, file: Path | None = None) -> list[Path]:
+    """The file that a query comes from, if it comes from one."""
+    return [Path(query.removeprefix("@"))] if query and query.startswith("@") else [file] if file else []
+
+
 def _text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -79,9 +86,11 @@ def _text_of(path: Path) -> str:
         raise InputError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
 
 
-def print_query(settings: Settings, text: str, limit: int, console: Console, at: At = "opened") -> None:
+def print_query(
+    settings: Settings, text: str, limit: int, console: Console, *, at: At = "opened", allow: Sequence[Path] = ()
+) -> None:
     """Print the first `limit` rows of each query of a text as a table, and say how many there are."""
-    with reading(settings, at) as warehouse:
+    with reading(settings, at, allow) as warehouse:
         queries = statements(warehouse, text)
         for query in queries:
             rows, total = head(warehouse, query, limit)
@@ -128,10 +137,49 @@ def _title(query: str) -> str:
     return comments[-1].removeprefix("--").strip() if comments else ""
 
 
-def write_query(settings: Settings, query: str, output: Path, at: At = "opened") -> int:
-    """Write all rows of a query to a .parquet, .csv or .jsonl file; gives their number."""
-    with reading(settings, at) as warehouse:
-        return write(warehouse, query, output)
+def write_query(
+    settings: Settings,
+    query: str,
+    output: Path,
+    at: At = "opened",
+    allow: Sequence[Path] = (),
+    *,
+    inputs: Sequence[Path] = (),
+    formulas: bool = False,
+) -> int:
+    """Write all rows of a query to a .parquet, .csv or .jsonl file, which is none of `inputs`; gives their number."""
+    check_apart(settings, output, inputs)
+    with reading(settings, at, allow) as warehouse:
+        return write(warehouse, query, output, formulas=formulas)
+
+
+def check_apart(settings: Settings, output: Path, inputs: Sequence[Path] = ()) -> None:
+    """Refuse an output that is one of the inputs, or a file that the warehouse, the ledger or the settings rest on."""
+    place = output.resolve()
+    catalog, data, ledger = settings.catalog, settings.data_path, settings.ledger_path
+    files = [*inputs, *([] if catalog.startswith(POSTGRES) else [Path(catalog)])]
+    files += [settings.path(CONFIG_NAME), *([ledger] if isinstance(ledger, Path) else [])]
+    if place in {file.resolve() for file in files}:
+        raise InputError(f"{output} is one of the files that are read here: name another output")
+    if "://" not in data and place.is_relative_to(Path(data).resolve()):
+        raise InputError(f"{output} lies among the data files of the warehouse: name another output")
+
+
+def stream_query(
+    settings: Settings,
+    text: str,
+    form: Form,
+    limit: int | None = None,
+    *,
+    at: At = "opened",
+    allow: Sequence[Path] = (),
+    formulas: bool = False,
+) -> None:
+    """Write the rows of one query to the standard output, all of them or the first `limit`, and nothing else."""
+    with reading(settings, at, allow) as warehouse:
+        rows = stream(warehouse, only_statement(warehouse, text))
+        with plain_output() as file:
+            write_rows(rows if limit is None else first(rows, limit), form, file, formulas=formulas)
 
 
 def print_tables(settings: Settings, console: Console, at: At = "opened") -> None:
@@ -139,11 +187,10 @@ def print_tables(settings: Settings, console: Console, at: At = "opened") -> Non
     with reading(settings, at) as warehouse:
         described = describe_tables(warehouse)
     for one in described:
-        heading = f"\n[bold]{one.name}[/bold] ({one.kind}, {one.rows or 0:,} rows): {escape(one.comment)}"
-        console.print(heading, highlight=False)
+        console.print(Text.assemble("\n", (one.name, "bold"), f" ({one.kind}, {one.rows or 0:,} rows): {one.comment}"))
         columns = Table(show_header=False, box=None, padding=(0, 2))
         for column in one.columns:
-            columns.add_row(column.name, column.type, escape(column.comment))
+            columns.add_row(Text(column.name), Text(column.type), Text(column.comment))
         console.print(columns)
 
 

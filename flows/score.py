@@ -9,6 +9,7 @@ import pyarrow as pa
 from flows.activity import activity
 from flows.console import note
 from flows.outcome import Outcome
+from flows.query import check_apart
 from flows.services import reading, writing
 from flows.settings import Settings, load_settings
 from flows.stage import stage
@@ -69,6 +70,7 @@ def score_test_split(settings: Settings, warehouse: Warehouse, model: Model) -> 
 def _score_file(settings: Settings, file: Path, output: Path) -> Outcome:
     """Score a file. Nothing goes into the warehouse: a person's propositions are the person's."""
     check_output(output)
+    check_apart(settings, output, [file])
     read_batch = read_propositions(file)
     premises = dict(zip(*(read_batch.premises[name].to_pylist() for name in ("premise_id", "text")), strict=True))
     waiting = [

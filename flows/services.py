@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 
 from flows.settings import Settings
 from synthesis.ledger import Ledger
@@ -18,10 +19,13 @@ from warehouse.queries import consensus_splits
 
 
 @contextmanager
-def reading(settings: Settings, at: At = "opened") -> Iterator[Warehouse]:
-    """The warehouse, read-only: every query sees one snapshot, that of the moment of opening or the one at `at`."""
+def reading(settings: Settings, at: At = "opened", allow: Sequence[Path] = ()) -> Iterator[Warehouse]:
+    """The warehouse, read-only: every query sees one snapshot, that of the moment of opening or the one at `at`.
+
+    Queries read no other files but those in `allow`.
+    """
     memory = settings.warehouse.memory_limit
-    with open_warehouse(settings.catalog, settings.data_path, at=at, memory_limit=memory) as warehouse:
+    with open_warehouse(settings.catalog, settings.data_path, at=at, memory_limit=memory, allow=allow) as warehouse:
         yield replace(warehouse, home=settings.home_path)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,10 +17,26 @@ def template_text() -> str:
 
 
 def write_template(folder: Path) -> Path:
-    """Write the settings file into `folder`, made where needed. Raises `InputError` where one stands already."""
+    """Write the settings file into `folder`, made where needed.
+
+    Raises `InputError` where there is one already, or where it cannot be written; then nothing is left.
+    """
     path = folder / CONFIG_NAME
+    partial = folder / f".{CONFIG_NAME}.partial-{os.getpid()}"
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
     if path.exists():
         raise InputError(f"{path} exists already; edit it, or name another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(template_text(), encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with partial.open("x", encoding="utf-8") as file:
+            file.write(template_text())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        for each in new:
+            with suppress(OSError):
+                each.rmdir()
+        raise InputError(f"{path} cannot be written: {error.strerror}") from error
     return path

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from warehouse.errors import InputError
 from warehouse.faults import fault_of
-from warehouse.reading import only_reading
+from warehouse.read_only import only_reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

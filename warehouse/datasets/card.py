@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
+from warehouse.files.markdown import fenced, plain
 from warehouse.records import Split
 from warehouse.shards import SPLITS, Manifest, Part, columns_of
 
@@ -35,7 +37,7 @@ def _front_matter(manifest: Manifest) -> str:
     lines = [
         "---",
         f"pretty_name: {json.dumps(f'{manifest.name} v{manifest.version}')}",
-        f"license: {_hub_licence(manifest)}",
+        f"license: {_scalar(_hub_licence(manifest))}",
     ]
     lines += ["task_categories:", "- text-classification", "tags:", "- probability", "- uncertainty", "configs:"]
     for part, config, prefix in (("propositions", "default", ""), ("pairs", "pairs", "pairs-")):
@@ -52,6 +54,11 @@ def _hub_licence(manifest: Manifest) -> str:
     if len(known) == 1:
         return known.pop().lower()
     return "other" if known and UNKNOWN not in known else UNKNOWN
+
+
+def _scalar(text: str) -> str:
+    """The text as a value of YAML: in quotes where it could be read as more."""
+    return text if re.fullmatch(r"[A-Za-z][\w.-]*", text) else json.dumps(text)
 
 
 def _opening(manifest: Manifest) -> str:
@@ -100,7 +107,7 @@ def _columns(part: Part) -> str:
 
 def _licences(manifest: Manifest) -> str:
     lines = ["## Licences of the premises", "", "| licence | source | premises |", "|---|---|---|"]
-    lines += [f"| {_cell(each.licence)} | {_cell(each.source)} | {each.premises:,} |" for each in manifest.licences]
+    lines += [f"| {plain(each.licence)} | {plain(each.source)} | {each.premises:,} |" for each in manifest.licences]
     if any(each.licence == UNKNOWN for each in manifest.licences):
         lines += ["", "Where the licence is unknown, ask the source before you pass the texts on."]
     return "\n".join([*lines, ""])
@@ -117,8 +124,4 @@ def _provenance(manifest: Manifest) -> str:
 
 def _queries(manifest: Manifest) -> Iterator[str]:
     for part, query in manifest.queries.items():
-        yield f"\nThe query of the {part}:\n\n```sql\n{query.strip()}\n```\n"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+        yield f"\nThe query of the {part}:\n\n{fenced(query.strip(), 'sql')}\n"

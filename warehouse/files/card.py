@@ -13,7 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from warehouse.connect import ALIAS, Warehouse
+from warehouse.files.markdown import code, fenced, plain
+from warehouse.opened import ALIAS, Warehouse
 from warehouse.queries import TableDescription
 
 CARD = "README.md"
@@ -131,7 +132,7 @@ configs:
 {files}
 ---
 
-# {facts.title}
+# {plain(facts.title)}
 
 Exported from an Odds warehouse: fine-grained probability judgments. All probabilities are in [0, 1].
 
@@ -147,9 +148,7 @@ Exported from an Odds warehouse: fine-grained probability judgments. All probabi
 
 ## The query
 
-```sql
-{facts.query}
-```
+{fenced(facts.query, "sql")}
 
 ## Columns
 
@@ -207,8 +206,10 @@ def _columns(facts: CardFacts) -> str:
 
 
 def _rows(schema: pa.Schema, meanings: Mapping[str, str]) -> str:
-    escaped = {name: meaning.replace("|", "&#124;") for name, meaning in meanings.items()}
-    return "\n".join(f"| `{field.name}` | {field.type} | {escaped.get(field.name, '')} |" for field in schema)
+    escaped = {name: " ".join(meaning.replace("|", "&#124;").split()) for name, meaning in meanings.items()}
+    return "\n".join(
+        f"| {code(field.name)} | {plain(str(field.type))} | {escaped.get(field.name, '')} |" for field in schema
+    )
 
 
 def _meaning(name: str, tables: list[TableDescription]) -> str:
@@ -231,4 +232,4 @@ def _about_splits(facts: CardFacts) -> str:
 
 
 def _licenses(state: State) -> str:
-    return ", ".join(f"{name} ({n:,} premises)" for name, n in state.licenses.items()) or "there are no premises"
+    return ", ".join(f"{plain(name)} ({n:,} premises)" for name, n in state.licenses.items()) or "there are no premises"

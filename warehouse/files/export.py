@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from warehouse.asking import only_statement, stream
-from warehouse.connect import Warehouse
 from warehouse.errors import InputError
 from warehouse.files.card import CARD, CardFacts, Tally, card_text, is_export, state_of
 from warehouse.files.formats import check_output, check_place, parquet_writer, write_batches
+from warehouse.opened import Warehouse
 from warehouse.queries import TableDescription, describe_tables
 from warehouse.records import now
 from warehouse.whole import whole_folder
@@ -35,20 +35,26 @@ class Exported:
     snapshot_id: int
 
 
-def write_query(warehouse: Warehouse, query: str, output: Path) -> int:
+def write_query(warehouse: Warehouse, query: str, output: Path, *, formulas: bool = False) -> int:
     """Write the result of a query to a .parquet, .csv or .jsonl file, batch by batch; how many rows it has.
 
-    A file that is there is replaced once the new one is whole.
+    A file that is there is replaced once the new one is whole. `formulas` is what it is in `write_batches`.
 
     Raises:
         InputError: an unknown extension, a wrong query, or a file that cannot be written. Nothing half-written stays.
     """
     check_output(output)
-    return write_batches(stream(warehouse, only_statement(warehouse, query)), output)
+    return write_batches(stream(warehouse, only_statement(warehouse, query)), output, formulas=formulas)
 
 
 def export(
-    warehouse: Warehouse, what: str, output: Path, chosen: Format | None = None, *, overwrite: bool = False
+    warehouse: Warehouse,
+    what: str,
+    output: Path,
+    chosen: Format | None = None,
+    *,
+    overwrite: bool = False,
+    formulas: bool = False,
 ) -> Exported:
     """Write a table, a view or the result of a query to a file or a dataset folder, batch by batch.
 
@@ -58,6 +64,7 @@ def export(
         output: a file, which is replaced once the new one is whole, or a folder.
         chosen: the format; that of the extension of the output where it is not given, a folder where it has none.
         overwrite: whether the folder of an earlier export is replaced.
+        formulas: whether CSV keeps texts that a spreadsheet would run as formulas.
 
     Raises:
         InputError: no such table, a wrong query, or an output that cannot be written. Nothing half-written stays.
@@ -70,7 +77,7 @@ def export(
         rows = _write_folder(warehouse, what, query, output, tables)
     else:
         check_place(output)
-        rows = write_batches(stream(warehouse, query), output, f".{kind}")
+        rows = write_batches(stream(warehouse, query), output, f".{kind}", formulas=formulas)
     return Exported(rows, warehouse.snapshot_id())
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable
+import re
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,10 +17,21 @@ import pyarrow.parquet as pq
 from warehouse.errors import InputError
 from warehouse.whole import whole_file
 
+KINDS = (".parquet", ".csv", ".jsonl")
+# What spreadsheets run: also after white space, and in the wide forms of East Asian keyboards.
+FORMULA = re.compile(r"[\t\r\n]|\s*[=+@\-\uff1d\uff0b\uff20\uff0d]")
+
+
+class Writable(Protocol):
+    """What text can be written to."""
+
+    def write(self, text: str, /) -> object:
+        """Write the text."""
+
 
 def check_output(path: Path) -> None:
     """Refuse a file that cannot be written, before any work is done for it."""
-    if path.suffix not in WRITERS:
+    if path.suffix not in KINDS:
         raise InputError(f"{path}: the extension must be .parquet, .csv or .jsonl")
     check_place(path)
 
@@ -35,12 +47,13 @@ def write_table(table: pa.Table, path: Path) -> int:
     return write_batches(table.to_reader(), path)
 
 
-def write_batches(reader: pa.RecordBatchReader, path: Path, kind: str | None = None) -> int:
+def write_batches(reader: pa.RecordBatchReader, path: Path, kind: str | None = None, *, formulas: bool = False) -> int:
     """Write a stream of batches to a parquet (zstd), CSV or JSONL file; how many rows it has.
 
     `kind` is one of `.parquet`, `.csv` and `.jsonl`, the extension of the path where it is not given. A file that is
     there is replaced once the new one is whole. Lists and structs stand in CSV as JSON, times in ISO 8601; what is no
-    number (nan, infinity) is null in JSON, which has no word for it.
+    number (nan, infinity) is null in JSON, which has no word for it. In CSV a text that a spreadsheet would run as a
+    formula has an apostrophe before it, unless `formulas` are kept.
 
     Raises:
         InputError: the file cannot be written. Nothing half-written stays.
@@ -51,7 +64,11 @@ def write_batches(reader: pa.RecordBatchReader, path: Path, kind: str | None = N
     check_place(path)
     try:
         with whole_file(path) as partial:
-            rows = WRITERS[kind](reader, partial)
+            if kind == ".parquet":
+                rows = _write_parquet(reader, partial)
+            else:
+                with partial.open("w", encoding="utf-8", newline="") as file:
+                    rows = write_csv(reader, file, formulas=formulas) if kind == ".csv" else write_jsonl(reader, file)
     except (OSError, pa.ArrowNotImplementedError) as error:
         raise InputError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from error
     return rows
@@ -71,35 +88,48 @@ def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(path, schema, compression="zstd")
 
 
-def _write_jsonl(reader: pa.RecordBatchReader, path: Path) -> int:
+def write_jsonl(reader: pa.RecordBatchReader, file: Writable) -> int:
+    """Write each row as a line of JSON; how many rows there are."""
     rows = 0
-    with path.open("w", encoding="utf-8") as file:
-        for batch in reader:
-            rows += batch.num_rows
-            file.writelines(_json(row) + "\n" for row in batch.to_pylist())
+    for batch in reader:
+        rows += batch.num_rows
+        file.write("".join(json_text(row) + "\n" for row in batch.to_pylist()))
     return rows
 
 
-def _write_csv(reader: pa.RecordBatchReader, path: Path) -> int:
+def write_csv(reader: pa.RecordBatchReader, file: Writable, *, formulas: bool = False, line_end: str = "\r\n") -> int:
+    """Write the rows as CSV, see `write_batches`; how many there are."""
     rows = 0
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(reader.schema.names)
-        for batch in reader:
-            rows += batch.num_rows
-            writer.writerows(map(_cell, row.values()) for row in batch.to_pylist())
+    writer = csv.writer(file, lineterminator=line_end)
+    cell = _cell if formulas else _inert
+    writer.writerow(map(cell, reader.schema.names))
+    for batch in reader:
+        rows += batch.num_rows
+        writer.writerows(map(cell, row.values()) for row in batch.to_pylist())
     return rows
+
+
+def _inert(value: object) -> object:
+    """A cell that no spreadsheet takes for a formula. Numbers stay numbers."""
+    cell = _cell(value)
+    return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell
 
 
 def _cell(value: object) -> object:
     if isinstance(value, list | dict):
-        return _json(value)
+        return json_text(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     return value.isoformat() if isinstance(value, date | time) else value
 
 
-def _json(value: object) -> str:
+def cell_text(value: object) -> str:
+    """The value as the text of a cell in CSV; nothing is empty."""
+    return "" if value is None else str(_cell(value))
+
+
+def json_text(value: object) -> str:
+    """The value as JSON on one line."""
     try:
         return json.dumps(value, ensure_ascii=False, default=_plain, allow_nan=False)
     except ValueError:
@@ -119,10 +149,3 @@ def _without_nan(value: object) -> object:
     if isinstance(value, list):
         return [_without_nan(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-WRITERS: dict[str, Callable[[pa.RecordBatchReader, Path], int]] = {
-    ".parquet": _write_parquet,
-    ".csv": _write_csv,
-    ".jsonl": _write_jsonl,
-}
