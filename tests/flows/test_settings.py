@@ -183,7 +183,7 @@ def test_a_password_of_postgresql_stands_in_no_settings_file(
 
 
 @pytest.mark.parametrize(
-    "connection", ["postgres:host=db user=odds passfile=/x", "postgresql://odds@db/odds", "postgres:", "my:password=x"]
+    "connection", ["postgres:host=db user=odds passfile=/x", "postgresql://odds@db/odds", "postgres:", "my/password=x"]
 )
 def test_a_connection_string_without_a_password_is_taken(tmp_path: Path, connection: str) -> None:
     assert loaded(tmp_path, f'ledger = "{connection}"').ledger == connection
@@ -194,7 +194,7 @@ def test_the_environment_may_hold_a_password_and_no_error_shows_it(
 ) -> None:
     monkeypatch.setenv("ODDS_LEDGER", PASSWORDS[4])
     monkeypatch.setenv("ODDS_WAREHOUSE__CATALOG", PASSWORDS[0])
-    assert loaded(tmp_path, "").ledger_path == PASSWORDS[4]
+    assert loaded(tmp_path, "").ledger_path == "postgres:user=odds password=hunter2 dbname=odds host=db"
     for text in ("[judge]\nname = 'smol-proposer'", "nothing = 1", "home = 3"):
         with pytest.raises(InputError) as raised:
             loaded(tmp_path, text)
@@ -206,3 +206,104 @@ def test_without_a_file_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.Mo
     assert load_settings().annotation.simulated_annotators == 0
     with pytest.raises(InputError, match="no such settings file"):
         load_settings(tmp_path / "none.toml")
+
+
+FORMS = [
+    "postgresql://odds@db:5433/lake?sslmode=require",
+    "postgres://odds@db:5433/lake?sslmode=require",
+    "POSTGRESQL://odds@db:5433/lake?sslmode=require",
+    "postgres:postgresql://odds@db:5433/lake?sslmode=require",
+    "postgres:user=odds dbname=lake host=db port=5433 sslmode=require",
+    "postgresql:user=odds dbname=lake host=db port=5433 sslmode=require",
+    "user=odds dbname=lake host=db port = 5433 sslmode=require",
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_a_connection_string_is_one_address(tmp_path: Path, form: str) -> None:
+    settings = loaded(tmp_path, f'ledger = "{form}"\n[warehouse]\ncatalog = "{form}"')
+    expected = "postgres:user=odds dbname=lake host=db port=5433 sslmode=require"
+    assert (settings.catalog, settings.ledger_path) == (expected, expected)
+
+
+@pytest.mark.parametrize("address", ["mysql:hunter2", "http://hunter2/x", "s3://hunter2/c.sqlite", "sqlite://hunter2"])
+@pytest.mark.parametrize("variable", ["ODDS_LEDGER", "ODDS_WAREHOUSE__CATALOG", "ODDS_WAREHOUSE__DATA_PATH"])
+def test_an_unknown_address_is_no_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, address: str
+) -> None:
+    if (variable, address[:3]) == ("ODDS_WAREHOUSE__DATA_PATH", "s3:"):
+        pytest.skip("this one is known")
+    monkeypatch.setenv(variable, address)
+    with pytest.raises(
+        InputError, match=f"^{variable}: odds knows no {address.split(':', maxsplit=1)[0]}: address"
+    ) as raised:
+        loaded(tmp_path, "")
+    assert "hunter2" not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("ODDS_AGREEMENT", "x", "^ODDS_AGREEMENT: its value must be JSON.*ODDS_AGREEMENT__NAME"),
+        ("ODDS_LABELERS", "x", "^ODDS_LABELERS: its value must be JSON$"),
+        ("ODDS_AGREEMENT", '{"draws": "x"}', "^ODDS_AGREEMENT: draws: "),
+        ("odds_agreement__draws", "x", "^odds_agreement__draws: "),
+        ("ODDS_WAREHOUSE__CATALGO", "x", "^ODDS_WAREHOUSE__CATALGO is not a setting"),
+        ("ODDS_HOME", "", "^ODDS_HOME: it is empty"),
+    ],
+)
+def test_a_wrong_variable_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv("ODDS_AGREEMENT__SEED", "3")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InputError, match=said):
+        loaded(tmp_path, "")
+    monkeypatch.delenv(variable)
+    with pytest.raises(InputError, match=r"odds\.toml: agreement\.draws"):
+        loaded(tmp_path, "[agreement]\ndraws = 1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'home = ""',
+        'ledger = ""',
+        '[warehouse]\ncatalog = ""',
+        '[warehouse]\ndata_path = ""',
+        "[warehouse]\nkeep_snapshots_days = inf",
+        "[warehouse]\nkeep_snapshots_days = 1e300",
+        "[training]\nlearning_rate = inf",
+        "[training]\nmax_minutes = nan",
+        "[agreement]\nprecision_tolerance = inf",
+        '[annotation]\nurl = ""',
+        '[annotation]\nurl = "localhost:8080"',
+        '[annotation]\nurl = "https://me:hunter2@labels.example.org"',
+        "[[endpoints]]\nname = 'e'\nbase_url = 'https://host/v1'\nprice_in = inf",
+        "[[endpoints]]\nname = 'e'\nbase_url = 'https://host/v1'\npatience_s = nan",
+    ],
+)
+def test_nothing_and_no_end_are_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError, match=r"odds\.toml: ") as raised:
+        loaded(tmp_path, text)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_panel_is_needed_only_where_it_is_asked(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, "labelers = []")
+    with pytest.raises(InputError, match="labelers is empty"):
+        _ = settings.panel
+
+
+def test_a_full_disk_leaves_no_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_stub(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full_stub)
+    (tmp_path / "there").mkdir()
+    for folder in (tmp_path / "new" / "deep", tmp_path / "there"):
+        with pytest.raises(InputError, match="cannot be written: No space left"):
+            write_template(folder)
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+    monkeypatch.undo()
+    assert write_template(tmp_path / "there").read_text() == template_text()
