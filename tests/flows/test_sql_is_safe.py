@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from flows.__main__ import main
+from tests.fixtures.commands import Inside
 from tests.fixtures.store import Place, made_rows, on_postgres, on_sqlite
 from warehouse import Warehouse, open_warehouse
 from warehouse.asking import head, statements
 from warehouse.errors import InputError
 from warehouse.store import merge_all
 
-Odds = Callable[..., tuple[int, str, str]]
 WAYS_OUT = [
     # Several statements, one of them behind what DuckDB expands by itself.
     """PIVOT (SELECT 1 a, 2 b) ON a USING sum(b); ATTACH 'ducklake:sqlite:{catalog}' AS w (CREATE_IF_NOT_EXISTS false);
@@ -106,24 +104,11 @@ WAYS_OUT = [
 
 
 @pytest.fixture
-def odds(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Odds:
-    """Runs the command line in this process: its exit status, what it printed, and what it said of errors."""
+def odds(place: Place, inside: Inside, monkeypatch: pytest.MonkeyPatch) -> Inside:
+    """Runs the command line on the warehouse of the place."""
     for name, value in place.settings.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-    # The handlers of signals are the process's own, and so those of pytest.
-    monkeypatch.setattr("flows.stopping.install", lambda: None)
-    monkeypatch.setattr("flows.stopping.leave", lambda: None)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["odds", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        said = capsys.readouterr()
-        return int(left.value.code or 0), said.out, said.err
-
-    return run
+    return inside
 
 
 @pytest.fixture
@@ -161,7 +146,7 @@ def refusal(warehouse: Warehouse, text: str) -> str | None:
 
 
 @on_sqlite
-def test_every_way_out_is_one_line_and_changes_nothing(odds: Odds, filled: Place, tmp_path: Path) -> None:
+def test_every_way_out_is_one_line_and_changes_nothing(odds: Inside, filled: Place, tmp_path: Path) -> None:
     victim = tmp_path / "victim.csv"
     victim.write_text("mine\n1\n")
     names = {"catalog": filled.catalog, "data": filled.data_path, "victim": str(victim), "folder": str(tmp_path)}
@@ -205,7 +190,7 @@ def test_a_catalog_on_a_server_is_as_safe(filled: Place, database: str) -> None:
 
 
 @on_sqlite
-def test_what_is_allowed_is_read(odds: Odds, filled: Place, tmp_path: Path) -> None:
+def test_what_is_allowed_is_read(odds: Inside, filled: Place, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     for name in ("mine.csv", "folder/other.csv"):
         (tmp_path / name).write_text("x\n1\n2\n")
