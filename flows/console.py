@@ -11,7 +11,7 @@ from io import TextIOWrapper
 from math import floor, log10
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
 from rich.segment import Segment
@@ -58,9 +58,9 @@ class _Shown:
             yield segment if segment.control else Segment(harmless(segment.text), segment.style)
 
 
-def terminal(*, stderr: bool = False) -> Console:
+def terminal(*, stderr: bool = False, file: IO[str] | None = None, width: int | None = None) -> Console:
     """Return a console; texts in it are neither markup nor steer the terminal."""
-    console = Console(stderr=stderr, markup=False, emoji=False)
+    console = Console(stderr=stderr, file=file, width=width, markup=False, emoji=False)
     console.push_render_hook(_Harmless())
     return console
 

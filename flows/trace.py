@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from flows.console import terminal
 from flows.services import reading
 from flows.settings import Settings
 from warehouse.lineage.trace import Direction, Node, Trace, trace
@@ -29,7 +30,7 @@ def trace_of(settings: Settings, id_or_prefix: str, direction: Direction, limit:
 def print_trace(found: Trace, console: Console) -> None:
     """Print a trace: a line a node, cut to the width of a terminal; a file gets whole lines."""
     if not console.is_terminal:
-        console = Console(file=console.file, width=FILE_WIDTH, color_system=None)
+        console = terminal(file=console.file, width=FILE_WIDTH)
     console.print(as_tree(found))
 
 
