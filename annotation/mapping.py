@@ -21,6 +21,13 @@ SIMULATED_DOMAIN = "simulated.invalid"
 """The e-mail domain of simulated annotators. RFC 2606 reserves `.invalid`: nobody can ever own an address there."""
 
 
+LEAD_TIME_LIMIT_S = 24 * 3600.0
+"""More than a day is no time that somebody took: the page stood open."""
+COMMENT_LIMIT = 10_000
+STEP = 0.1
+"""The slider moves in tenths."""
+
+
 class _UnusableError(ValueError):
     """Why an annotation is no judgment: a reason that is counted and a detail that is read."""
 
@@ -75,13 +82,31 @@ def judgment_of(
             raise _UnusableError("no_unique_id")
         return _judgment(annotation, proposition_id, annotator_id, batch)
     except _UnusableError as error:
-        return Drop(
-            drop_id=records.content_id("drop", STAGE, SOURCE, subject_id, error.reason, error.detail or ""),
-            stage=STAGE,
-            subject_id=subject_id,
-            reason=error.reason,
-            detail=error.detail,
-        )
+        return _drop(subject_id, error.reason, error.detail)
+
+
+def _drop(subject_id: str, reason: str, detail: str | None) -> Drop:
+    drop_id = records.content_id("drop", STAGE, SOURCE, subject_id, reason, detail or "")
+    return Drop(drop_id=drop_id, stage=STAGE, subject_id=subject_id, reason=reason, detail=detail)
+
+
+def bounded(annotation: Mapping[str, Any], source_id: str) -> list[Drop]:
+    """What of an annotation its judgment does not hold, as drops that name the judgment.
+
+    Reasons: `lead_time_too_long` (it is left out), `comment_too_long` (it is cut), `between_steps` (it is rounded).
+    """
+    values = _values(annotation.get("result"))
+    reasons = {}
+    lead_time = _seconds(annotation.get("lead_time"))
+    if lead_time is not None and lead_time > LEAD_TIME_LIMIT_S:
+        reasons["lead_time_too_long"] = f"{lead_time:.0f} s, left out"
+    comment = _comment(values.get(COMMENT)) or ""
+    if len(comment) > COMMENT_LIMIT:
+        reasons["comment_too_long"] = f"{len(comment):,} characters, {COMMENT_LIMIT:,} kept"
+    number = values.get(PROBABILITY, {}).get("number", 0)
+    if abs(number - _on_step(number)) > 1e-9:
+        reasons["between_steps"] = f"{number}, rounded to {_on_step(number):g}"
+    return [_drop(source_id, reason, detail) for reason, detail in reasons.items()]
 
 
 def _judgment(
@@ -99,6 +124,7 @@ def _judgment(
     if raw is None and not cannot_judge:
         raise _UnusableError("no_rating")
     source_id = str(annotation["unique_id"])
+    lead_time = _seconds(annotation.get("lead_time"))
     return Judgment(
         judgment_id=records.judgment_id(SOURCE, source_id),
         proposition_id=proposition_id,
@@ -106,8 +132,8 @@ def _judgment(
         probability=None if cannot_judge else raw,
         raw_probability=raw,
         cannot_judge=cannot_judge,
-        comment=_comment(values.get(COMMENT)),
-        lead_time_s=_seconds(annotation.get("lead_time")),
+        comment=comment[:COMMENT_LIMIT] if (comment := _comment(values.get(COMMENT))) else None,
+        lead_time_s=lead_time if lead_time is not None and lead_time <= LEAD_TIME_LIMIT_S else None,
         source=SOURCE,
         source_id=source_id,
         sequence=number if isinstance(number := annotation.get("id"), int) else None,
@@ -139,7 +165,11 @@ def _probability(value: Mapping[str, Any]) -> float:
     if not math.isfinite(number) or not 0 <= number <= SCALE:
         raise _UnusableError("out_of_range", f"{number}")
     # 0.7 / 100 is 0.006999999999999999: the slider moves in tenths, and twelve digits say the number that was meant.
-    return round(number / SCALE, 12)
+    return round(_on_step(number) / SCALE, 12)
+
+
+def _on_step(number: float) -> float:
+    return round(round(number / STEP) * STEP, 9)
 
 
 def _choices(value: Mapping[str, Any] | None) -> list[str]:

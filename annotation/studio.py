@@ -19,6 +19,7 @@ from label_studio_sdk.core.api_error import ApiError
 from label_studio_sdk.core.parse_error import ParsingError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
+from annotation.listing import Condition
 from warehouse.errors import InputError, OddsError, ServiceError
 
 ATTEMPTS = 5
@@ -44,6 +45,23 @@ class StudioUser(NamedTuple):
     id: int
     email: str
     name: str
+
+
+class TaskStamp(NamedTuple):
+    """A task without its data: when it was last changed, and how many annotations it has, skipped ones not counted."""
+
+    id: int
+    changed_at: datetime
+    annotations: int
+
+
+class StudioProject(NamedTuple):
+    """A project. `key` names it at whichever address the server stands: its id and when it was made."""
+
+    id: int
+    key: str
+    title: str
+    counts: StudioCounts
 
 
 class StudioCounts(NamedTuple):
@@ -116,42 +134,70 @@ class Studio:
         """Change the given settings of a project."""
         self._call(f"changing project {project_id}", lambda: self._sdk.projects.update(project_id, **settings))
 
-    def project_key(self, project_id: int) -> str:
-        """A name of the project that holds at whichever URL the server stands: its id and when it was made."""
-        project = self._call(f"reading project {project_id}", lambda: self._sdk.projects.get(project_id))
-        if project.created_at is None:
+    def project(self, project_id: int) -> StudioProject | None:
+        """What there is to know about a project, or None where there is none with this id."""
+        try:
+            found = self._call(f"reading project {project_id}", lambda: self._sdk.projects.get(project_id))
+        except InputError as error:
+            if isinstance(error.__cause__, ApiError) and error.__cause__.status_code == httpx.codes.NOT_FOUND:
+                return None
+            raise
+        if found.created_at is None:
             raise ServiceError(f"Label Studio at {self.url} does not say when project {project_id} was made")
-        return f"{project_id}@{project.created_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
+        key = f"{project_id}@{found.created_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
+        annotations = (found.total_annotations_number or 0) + int(found.skipped_annotations_number or 0)
+        counts = StudioCounts(found.task_number or 0, found.num_tasks_with_annotations or 0, annotations)
+        return StudioProject(project_id, key, found.title or "", counts)
+
+    def project_key(self, project_id: int) -> str:
+        """A name of the project that holds at whichever address the server stands: its id and when it was made."""
+        return self._standing(project_id).key
 
     def counts(self, project_id: int) -> StudioCounts:
         """What a project holds."""
-        project = self._call(f"reading project {project_id}", lambda: self._sdk.projects.get(project_id))
-        annotations = (project.total_annotations_number or 0) + int(project.skipped_annotations_number or 0)
-        return StudioCounts(project.task_number or 0, project.num_tasks_with_annotations or 0, annotations)
+        return self._standing(project_id).counts
 
-    def tasks(self, project_id: int, changed_since: datetime | None = None) -> Iterator[StudioTask]:
-        """The tasks of a project, in the order of their ids; only those changed after the moment, where one is given.
+    def _standing(self, project_id: int) -> StudioProject:
+        found = self.project(project_id)
+        if found is None:
+            raise InputError(f"there is no project {project_id} at {self.url}: check the project and the URL")
+        return found
 
-        Task by task, a page in memory at a time. Raises `ServiceError` where a page was missing at the end.
-        """
-        query = json.dumps(_changed_since(changed_since)) if changed_since else None
+    def tasks(self, project_id: int, *conditions: Condition) -> Iterator[StudioTask]:
+        """The tasks of a project for which the conditions hold, by their ids in order; a page in memory at a time."""
+        return map(_task, self._listed(project_id, conditions, "id,data,annotators"))
+
+    def stamps(self, project_id: int, *conditions: Condition) -> Iterator[TaskStamp]:
+        """The same tasks without their data."""
+        listed = self._listed(project_id, conditions, "id,updated_at,total_annotations")
+        return (TaskStamp(item.id, item.updated_at, item.total_annotations or 0) for item in listed)
+
+    def delete_task(self, task_id: int) -> None:
+        """Delete a task with all that was annotated on it."""
+        self._call(f"deleting task {task_id}", lambda: self._sdk.tasks.delete(str(task_id)))
+
+    def count_annotations(self, project_id: int, *conditions: Condition) -> int:
+        """How many annotations the tasks have for which the conditions hold; skipped ones are not counted."""
+        return int(self._task_page(project_id, 1, conditions, "id", size=1).total_annotations)
+
+    def _listed(self, project_id: int, conditions: Sequence[Condition], include: str) -> Iterator[Any]:
         seen, page, total = 0, 0, 1
         while seen < total:
             page += 1
-            items, total = self._task_page(project_id, page, query)
+            answer = self._task_page(project_id, page, conditions, include, size=PAGE)
+            items, total = answer.tasks or [], answer.total
             if not items and seen < total:
                 raise ServiceError(f"project {project_id} at {self.url} changed while it was read: do it again")
             seen += len(items)
             yield from items
 
-    def _task_page(self, project_id: int, page: int, query: str | None) -> tuple[list[StudioTask], int]:
+    def _task_page(self, project_id: int, page: int, conditions: Sequence[Condition], include: str, size: int) -> Any:
+        query = json.dumps({"filters": {"conjunction": "and", "items": list(conditions)}}) if conditions else None
         found: Any = self._call(
             f"listing the tasks of project {project_id}",
-            lambda: self._sdk.tasks.list(
-                project=project_id, page=page, page_size=PAGE, query=query, include="id,data,annotators"
-            ),
+            lambda: self._sdk.tasks.list(project=project_id, page=page, page_size=size, query=query, include=include),
         )
-        return [_task(item) for item in found.items or []], found.response.total
+        return found.response
 
     def import_tasks(self, project_id: int, tasks: Sequence[Mapping[str, Any]]) -> list[int]:
         """Add tasks and give their ids in the same order. Not repeated on failure: Label Studio takes a task twice."""
@@ -223,8 +269,11 @@ def connect(url: str, token: str) -> Studio:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise InputError(f"{url} is no URL of a Label Studio: give one such as http://127.0.0.1:8080")
+    token = token.strip()
     if not token:
         raise InputError(f"no token for Label Studio at {url}: set the one of your account page there")
+    if not token.isascii() or any(character.isspace() for character in token):
+        raise InputError(f"the token for Label Studio at {url} is no token: copy it anew from your account page there")
     studio = Studio(url.rstrip("/"), token)
     studio.whoami()
     return studio
@@ -243,12 +292,6 @@ def _task(item: Any) -> StudioTask:
     proposition_id = (item.data or {}).get("proposition_id") if isinstance(item.data, dict) else None
     annotators = frozenset(user for user in item.annotators or [] if isinstance(user, int))
     return StudioTask(item.id, proposition_id if isinstance(proposition_id, str) else None, annotators)
-
-
-def _changed_since(moment: datetime) -> dict[str, Any]:
-    value = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    condition = {"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": value}
-    return {"filters": {"conjunction": "and", "items": [condition]}}
 
 
 def _is_transient(error: BaseException) -> bool:

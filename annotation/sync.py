@@ -1,31 +1,24 @@
-"""Bringing the project in Label Studio and the warehouse's records together: push, pull, progress.
+"""Bringing propositions to Label Studio: the project, its tasks, how far the annotators are.
 
-Everything can be done twice: a push looks at the tasks that are there, a pull gives the same records for the same
-annotations. So a crash anywhere is healed by doing it again.
+Everything can be done twice: a push looks at the tasks that are there. So a crash anywhere is healed by doing it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from itertools import islice
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from annotation.interface import INSTRUCTION, interface_xml
-from annotation.mapping import annotator_of, judgment_of, task_of
-from annotation.studio import Studio, StudioCounts, StudioUser
+from annotation.listing import numbered_from
+from annotation.mapping import task_of
+from annotation.studio import Studio, StudioCounts, StudioProject
 from warehouse.errors import InputError
-from warehouse.records import Annotator, Drop, Judgment, PropositionText, Task, content_id
+from warehouse.records import PropositionText, Task, content_id
 
 T = TypeVar("T")
 
-IMPORT_CHUNK = 500
-EXPORT_CHUNK = 200
-"""Tasks an export: their ids stand in the URL, which servers cut at about 8,000 characters."""
-FEW = 1000
-"""Up to so many changed tasks are exported by their ids; beyond, one export of everything is faster."""
-OVERLAP = timedelta(minutes=5)
-"""How far an incremental pull reaches back, for clocks that differ and transactions that end late."""
+IMPORT_CHUNK = 2_500
 
 
 class Pushed(NamedTuple):
@@ -34,15 +27,6 @@ class Pushed(NamedTuple):
     tasks: list[Task]
     created: int
     already: int
-
-
-class Pulled(NamedTuple):
-    """The records behind a project's annotations; `deleted` are the `source_id`s of known judgments that are gone."""
-
-    judgments: list[Judgment]
-    annotators: list[Annotator]
-    drops: list[Drop]
-    deleted: list[str]
 
 
 def project_settings(title: str, overlap: int) -> dict[str, Any]:
@@ -65,20 +49,36 @@ def ensure_project(studio: Studio, title: str, *, overlap: int) -> int:
 
     Raises `InputError` for a title that Label Studio refuses (3 to 50 characters) or that two projects have.
     """
-    if not 3 <= len(title) <= 50:
-        raise InputError(f'the project title "{title}" must have 3 to 50 characters')
-    if overlap < 1:
-        raise InputError(f"{overlap} judgments a proposition make no project: ask for 1 or more")
-    wanted = project_settings(title, overlap)
+    _check(title, overlap)
+    found = project_called(studio, title)
+    if found is None:
+        return studio.create_project(project_settings(title, overlap))
+    set_right(studio, found.id, overlap=overlap)
+    return found.id
+
+
+def project_called(studio: Studio, title: str) -> StudioProject | None:
+    """The project with this title, or None. Raises `InputError` where two have it."""
     found = studio.projects_called(title)
     if len(found) > 1:
         raise InputError(f'{len(found)} projects at {studio.url} are called "{title}": rename all but one')
-    if not found:
-        return studio.create_project(wanted)
-    present = studio.project_settings(found[0], list(wanted))
+    return studio.project(found[0]) if found else None
+
+
+def set_right(studio: Studio, project_id: int, *, overlap: int) -> None:
+    """Give a project the settings that it lacks. Its title stays as it is: people may rename it."""
+    wanted = project_settings("", overlap)
+    del wanted["title"]
+    present = studio.project_settings(project_id, list(wanted))
     if changed := {name: value for name, value in wanted.items() if present[name] != value}:
-        studio.update_project(found[0], changed)
-    return found[0]
+        studio.update_project(project_id, changed)
+
+
+def _check(title: str, overlap: int) -> None:
+    if not 3 <= len(title) <= 50:
+        raise InputError(f'the project title "{title}" must have 3 to 50 characters')
+    if overlap < 1:
+        raise InputError(f"judgments per proposition must be at least 1, not {overlap}")
 
 
 def push(
@@ -86,18 +86,22 @@ def push(
     project_id: int,
     propositions: Sequence[PropositionText],
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+    *,
+    key: str | None = None,
+    after: int = 0,
 ) -> Pushed:
     """Give the project a task for each proposition that has none there. `on_progress` gets (done, total) of the new.
 
     The project itself says which tasks it has: tasks that an earlier push made but did not report are found again.
+    `after` is the highest number of a task that was reported: only later ones are looked through.
     """
-    key = studio.project_key(project_id)
+    key = key or studio.project_key(project_id)
     source_ids: dict[str, int] = {}
-    for task in studio.tasks(project_id):
+    for task in studio.tasks(project_id, *([numbered_from(after + 1)] if after else [])):
         if task.proposition_id is not None:
             source_ids.setdefault(task.proposition_id, task.id)
     wanted = {proposition.proposition_id: proposition for proposition in propositions}
-    missing = [proposition for name, proposition in wanted.items() if name not in source_ids]
+    missing = spread([proposition for name, proposition in wanted.items() if name not in source_ids])
     done = 0
     for chunk in _chunks(missing, IMPORT_CHUNK):
         ids = studio.import_tasks(project_id, [task_of(proposition) for proposition in chunk])
@@ -108,64 +112,23 @@ def push(
     return Pushed(tasks, created=len(missing), already=len(wanted) - len(missing))
 
 
-def pull(studio: Studio, project_id: int, since: datetime | None, known: Collection[str]) -> Pulled:
-    """What was judged in a project. `known` are the `source_id`s of the live judgments that came from this project.
+def spread(propositions: Sequence[PropositionText]) -> list[PropositionText]:
+    """The propositions in an order in which those of one premise are far apart, and that tells nothing of them.
 
-    With `since` only tasks that changed after it are read, and everything only where the counts show that something
-    else was deleted. Records of unchanged annotations are the same each time. A known judgment whose annotation is
-    gone, or was changed into one that cannot be used, is in `deleted`. `batch` of a judgment is the project's key.
+    Label Studio shows tasks in the order of their numbers where somebody opens its list, or filters it.
     """
-    key = studio.project_key(project_id)
-    users = studio.users()
-    if since is not None:
-        changed = [task.id for task in islice(studio.tasks(project_id, since - OVERLAP), FEW + 1)]
-        if len(changed) <= FEW:
-            exported = [task for ids in _chunks(changed, EXPORT_CHUNK) for task in studio.export(project_id, ids)]
-            pulled, seen = read_export(exported, users, key, known, complete=False)
-            # All new annotations are in `seen`: the counts differ exactly where a known one is gone.
-            if len(seen | set(known)) == studio.counts(project_id).annotations:
-                return pulled
-    return read_export(studio.export(project_id), users, key, known, complete=True)[0]
+    shuffled = sorted(propositions, key=lambda proposition: content_id("order", proposition.proposition_id))
+    turns: Counter[str] = Counter()
+    placed = []
+    for proposition in shuffled:
+        placed.append((turns[proposition.premise], proposition))
+        turns[proposition.premise] += 1
+    return [proposition for _, proposition in sorted(placed, key=lambda pair: pair[0])]
 
 
 def progress(studio: Studio, project_id: int) -> StudioCounts:
     """How far the annotators are: tasks, annotated tasks, annotations."""
     return studio.counts(project_id)
-
-
-def read_export(
-    tasks: Iterable[Mapping[str, Any]],
-    users: Mapping[int, StudioUser],
-    batch: str,
-    known: Collection[str],
-    *,
-    complete: bool,
-) -> tuple[Pulled, set[str]]:
-    """The records in exported tasks, and the ids of all their annotations. `complete` exports tell what is deleted."""
-    judgments: list[Judgment] = []
-    drops: list[Drop] = []
-    annotators: dict[str, Annotator] = {}
-    for task in tasks:
-        proposition_id = _text((task.get("data") or {}).get("proposition_id"))
-        for annotation in task.get("annotations") or []:
-            user_id = annotation.get("completed_by")
-            user = users.get(user_id) if isinstance(user_id, int) else None
-            annotator = annotator_of(*user) if user and user.email else None
-            read = judgment_of(annotation, proposition_id, annotator.annotator_id if annotator else None, batch)
-            if isinstance(read, Drop):
-                drops.append(read)
-                continue
-            judgments.append(read)
-            if annotator:
-                annotators[annotator.annotator_id] = annotator
-    live = {judgment.source_id for judgment in judgments}
-    unusable = {drop.subject_id for drop in drops}
-    gone = set(known) - live if complete else set(known) & unusable
-    return Pulled(judgments, list(annotators.values()), drops, sorted(gone)), live | unusable
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _task(project_key: str, proposition_id: str, source_id: int) -> Task:

@@ -132,12 +132,19 @@ def labelers(
 
 
 @app.command()
-def push() -> None:
+def push(
+    again: Annotated[
+        bool, typer.Option("--again", help="Also give tasks back that were deleted in Label Studio.")
+    ] = False,
+    new_project: Annotated[
+        bool, typer.Option("--new-project", help="Make another project in place of one that has vanished.")
+    ] = False,
+) -> None:
     """Give the propositions that have no task yet to Label Studio."""
     _ready()
     from flows.push import push as flow
 
-    _run(flow)
+    _run(flow, again=again, new_project=new_project)
 
 
 @app.command()

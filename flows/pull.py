@@ -2,33 +2,56 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import cache
 from pathlib import Path
 
 from annotation.mapping import SOURCE
-from annotation.sync import pull as pull_from
+from annotation.pull import Former
+from annotation.pull import pull as pull_from
 from flows.outcome import Outcome
 from flows.services import writing
 from flows.settings import load_settings
 from flows.stage import stage
-from flows.studio import project_of
-from warehouse.queries import latest_update, live_judgment_sources
-from warehouse.store import mark_deleted, merge_all
+from flows.studio import project_of, remember
+from warehouse.connect import Warehouse
+from warehouse.queries import authors, orphaned_judgments
+from warehouse.records import StudioTask
+from warehouse.store import mark_deleted, merge, merge_all, read
 
 
 @stage("pull", hours=2)
 def pull(config: Path | None = None) -> Outcome:
     """Bring the warehouse to what Label Studio holds. A deleted judgment keeps its row, with the time of deletion.
 
-    Raises `ServiceError` where Label Studio cannot be reached or refuses.
+    It makes no project. Raises `InputError` where the project has vanished, `ServiceError` where Label Studio cannot be
+    reached or refuses.
     """
     settings = load_settings(config)
-    client, project = project_of(settings)
-    batch = client.project_key(project)
+    done: Counter[str] = Counter()
     with writing(settings) as warehouse:
-        known = live_judgment_sources(warehouse, SOURCE, batch)
-        pulled = pull_from(client, project, since=latest_update(warehouse, SOURCE, batch), known=known)
-        merged = merge_all(warehouse, [pulled.annotators, pulled.judgments, pulled.drops])
-        deleted = mark_deleted(warehouse, SOURCE, pulled.deleted)
-    judgments = merged["judgments"]
-    counts = {"new judgments": judgments.inserted, "changed": judgments.updated, "deleted": deleted}
-    return Outcome(stage="pull", counts={**counts, "dropped": merged["drops"].inserted})
+        client, project = project_of(settings, warehouse)
+        remember(warehouse, project, client.url, settings.annotation.project)
+        seen = read(warehouse, StudioTask, "project = ?", [project.key])
+        for piece in pull_from(client, project.id, project.key, seen, _former(warehouse, project.key)):
+            done["cut"] += merge(warehouse, piece.bounds).inserted
+            # The tasks count as read only together with what was read from them.
+            merged = merge_all(warehouse, [piece.annotators, piece.judgments, piece.drops, piece.tasks])
+            done["new"] += merged["judgments"].inserted
+            done["changed"] += merged["judgments"].updated
+            done["dropped"] += merged["drops"].inserted
+        done["deleted"] = mark_deleted(warehouse, SOURCE, orphaned_judgments(warehouse, SOURCE, project.key))
+    counts = {"new judgments": done["new"], "changed": done["changed"], "deleted": done["deleted"]}
+    note = f"{done['cut']:,} values cut to their bounds: see the table drops" if done["cut"] else ""
+    return Outcome(stage="pull", counts={**counts, "dropped": done["dropped"]}, note=note)
+
+
+def _former(warehouse: Warehouse, project: str) -> Former:
+    """Who judged before: asked of the warehouse only where Label Studio no longer says it."""
+    known = cache(lambda: authors(warehouse, SOURCE, project))
+
+    def former(number: int | None, source_id: str) -> str | None:
+        by_number, by_judgment = known()
+        return by_judgment.get(source_id) or (by_number.get(number) if number is not None else None)
+
+    return former

@@ -6,26 +6,38 @@ from pathlib import Path
 
 from annotation.sync import push as push_to
 from flows.outcome import Outcome
+from flows.console import note
 from flows.progress import progress
 from flows.services import writing
 from flows.settings import load_settings
 from flows.stage import stage
-from flows.studio import project_of
-from warehouse.queries import unpushed_propositions
-from warehouse.store import merge_all
+from flows.studio import project_for_push
+from warehouse.patience import turn
+from warehouse.queries import pushed_tasks, unpushed_propositions
+from warehouse.records import Task
+from warehouse.store import merge_all, remove
 
 
 @stage("push")
-def push(config: Path | None = None) -> Outcome:
-    """Create a task for each proposition that the project does not have. Pushing twice creates nothing twice.
+def push(config: Path | None = None, again: bool = False, new_project: bool = False) -> Outcome:
+    """Create a task for each proposition that never had one in the project. Pushing twice creates nothing twice.
 
-    Raises `ServiceError` where Label Studio cannot be reached or refuses.
+    A task that a person deleted in Label Studio stays deleted, unless `again`. A project that has vanished is replaced
+    by another one only with `new_project`. One process pushes at a time. Raises `InputError` where the project has
+    vanished, `ServiceError` where Label Studio cannot be reached or refuses.
     """
     settings = load_settings(config)
-    client, project = project_of(settings)
-    with writing(settings) as warehouse:
-        waiting = unpushed_propositions(warehouse, client.project_key(project))
+    with writing(settings) as warehouse, turn(warehouse.push_lock, "pushing", note):
+        client, project = project_for_push(settings, warehouse, new=new_project)
+        known, highest = pushed_tasks(warehouse, project.key)
+        if again:
+            there = {str(stamp.id) for stamp in client.stamps(project.id)}
+            remove(warehouse, Task, "project = ?", [project.key], keeping=("source_id", there))
+        waiting = unpushed_propositions(warehouse, project.key)
         with progress("push") as tick:
-            pushed = push_to(client, project, waiting, on_progress=tick)
+            pushed = push_to(client, project.id, waiting, tick, key=project.key, after=highest)
         merge_all(warehouse, [pushed.tasks])
-    return Outcome(stage="push", counts={"new tasks": pushed.created, "found there": pushed.already})
+    gone = max(0, known + pushed.already - project.counts.tasks)
+    left = f"{gone:,} tasks were deleted in Label Studio and stay so: odds push --again gives them back"
+    counts = {"new tasks": pushed.created, "found there": pushed.already}
+    return Outcome(stage="push", counts=counts, note=left if gone and not again else "")

@@ -28,13 +28,13 @@ def simulate(config: Path | None = None) -> Outcome:
     if not wanted:
         raise InputError("annotation.simulated_annotators is 0: set it to 1 or more, in a demonstration only")
     per_proposition = settings.annotation.judgments_per_proposition
-    client, project = project_of(settings)
     with reading(settings) as warehouse:
+        client, project = project_of(settings, warehouse)
         truths = simulation_truths(warehouse)
     with progress("simulate") as tick:
         made = simulate_in(
             client,
-            project,
+            project.id,
             default_annotators(wanted),
             truths,
             per_proposition=per_proposition,

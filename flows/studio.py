@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from threading import Thread
 
 from annotation import server
-from annotation.studio import Studio, connect
-from annotation.sync import ensure_project
+from annotation.studio import Studio, StudioProject, connect
+from annotation.sync import ensure_project, project_called, set_right
 from flows.activity import activity
 from flows.console import note
 from flows.settings import Settings
 from synthesis.panel import EMBEDDED
-from warehouse.errors import InputError, OddsError
+from warehouse.connect import Warehouse
+from warehouse.errors import InputError, OddsError, ServiceError
+from warehouse.queries import studio_project
+from warehouse.records import StudioProject as KnownProject
+from warehouse.store import merge
 
 
 def studio_address(settings: Settings) -> tuple[str, str]:
@@ -25,10 +30,10 @@ def studio_address(settings: Settings) -> tuple[str, str]:
             address = server.start(settings.home_path, command, port=settings.annotation.port, on_progress=note)
         return address.url, address.token
     name = settings.annotation.token_env
-    token = os.environ.get(name)
-    if not token:
+    token = os.environ.get(name, "")
+    if not token.strip():
         raise InputError(f"environment variable {name} is empty: it must hold a token of {settings.annotation.url}")
-    return settings.annotation.url, token
+    return settings.annotation.url, token.strip()
 
 
 @contextmanager
@@ -57,11 +62,64 @@ def starting_beside(settings: Settings) -> Iterator[None]:
         raise
 
 
-def project_of(settings: Settings) -> tuple[Studio, int]:
-    """A client of the Label Studio that the settings name, and their project there, which is made where needed."""
+def project_of(settings: Settings, warehouse: Warehouse) -> tuple[Studio, StudioProject]:
+    """A client of the Label Studio that the settings name, and their project there, which must be there already.
+
+    Raises `InputError` where there is none yet, and where the one that the warehouse knows has vanished.
+    """
+    client = connect(*studio_address(settings))
+    found = _found(client, settings, warehouse)
+    if found is None:
+        raise InputError(f'there is no project "{settings.annotation.project}" at {client.url} yet: odds push makes it')
+    return client, found
+
+
+def project_for_push(settings: Settings, warehouse: Warehouse, *, new: bool = False) -> tuple[Studio, StudioProject]:
+    """The same, the project made, or set right, where that is needed, and remembered in the warehouse.
+
+    With `new`, a project that has vanished is retired and another one made.
+    """
     client = connect(*studio_address(settings))
     annotation = settings.annotation
-    return client, ensure_project(client, annotation.project, overlap=annotation.judgments_per_proposition)
+    if new:
+        known = studio_project(warehouse, annotation.project)
+        if known is None or _standing(client, known) is not None:
+            raise InputError("odds push --new-project is for a project that has vanished, and this one has not")
+        merge(warehouse, [known.model_copy(update={"retired_at": datetime.now(UTC)})])
+    found = _found(client, settings, warehouse)
+    if found is None:
+        number = ensure_project(client, annotation.project, overlap=annotation.judgments_per_proposition)
+        found = client.project(number)
+        if found is None:
+            raise ServiceError(f"Label Studio at {client.url} made project {number} and does not know it: push again")
+    else:
+        set_right(client, found.id, overlap=annotation.judgments_per_proposition)
+    remember(warehouse, found, client.url, annotation.project)
+    return client, found
+
+
+def remember(warehouse: Warehouse, project: StudioProject, url: str, title: str) -> None:
+    """Keep in the warehouse which project this title of the settings stands for."""
+    merge(warehouse, [KnownProject(project=project.key, number=project.id, url=url, title=title)])
+
+
+def _found(client: Studio, settings: Settings, warehouse: Warehouse) -> StudioProject | None:
+    """The project that the warehouse knows, whatever it is called by now; else the one with this title, if any."""
+    known = studio_project(warehouse, settings.annotation.project)
+    if known is None:
+        return project_called(client, settings.annotation.project)
+    found = _standing(client, known)
+    if found is None:
+        raise InputError(
+            f'project {known.number} ("{known.title}") has vanished from {client.url}, last seen at {known.url}: '
+            "restore it, correct annotation.url, or make another with odds push --new-project; its judgments are kept"
+        )
+    return found
+
+
+def _standing(client: Studio, known: KnownProject) -> StudioProject | None:
+    found = client.project(known.number)
+    return found if found is not None and found.key == known.project else None
 
 
 def studio_login(settings: Settings) -> str:

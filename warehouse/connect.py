@@ -16,7 +16,7 @@ from warehouse.extensions import connection_with, seal, use_object_store, use_se
 from warehouse.faults import faults_said
 from warehouse.migrate import check_version, migrate
 from warehouse.opened import ALIAS, Warehouse
-from warehouse.patience import Lock, alone, folder_lock, server_lock
+from warehouse.patience import PUSH_KEY, PUSH_LOCK, Lock, alone, folder_lock, server_lock
 
 __all__ = ["ALIAS", "DEFAULT_CATALOG", "At", "Warehouse", "open_warehouse"]
 
@@ -74,7 +74,7 @@ def _open_to_read(
         attach(connection, place, data_path, True)
         snapshot = see(connection, place, data_path, at) if at is not None else None
         seal(connection, [*folders, data_path_of(connection)], files)
-        warehouse = Warehouse(connection, shown(target), True, _lock(target), snapshot)
+        warehouse = Warehouse(connection, shown(target), True, _lock(target), _push_lock(target), snapshot)
         check_version(warehouse, past=at not in (None, "opened"))
     except BaseException:
         connection.close()
@@ -89,7 +89,7 @@ def _open_to_write(target: str | Path, data_path: str | Path | None, memory_limi
     try:
         place = _prepared(connection, target, data_path)
         alone(lambda: attach(connection, place, data_path, False), _lock(target))
-        warehouse = Warehouse(connection, shown(target), False, _lock(target))
+        warehouse = Warehouse(connection, shown(target), False, _lock(target), _push_lock(target))
         warehouse = replace(warehouse, said=migrate(warehouse))
     except BaseException:
         connection.close()
@@ -110,6 +110,10 @@ def _data(data_path: str | Path) -> str | Path:
         return data_place(data_path)
     except ValueError as error:
         raise InputError(f"warehouse.data_path: {error}") from error
+
+
+def _push_lock(target: str | Path) -> Lock:
+    return server_lock(target, PUSH_KEY) if isinstance(target, str) else folder_lock(target.parent / PUSH_LOCK)
 
 
 def _lock(target: str | Path) -> Lock:

@@ -22,15 +22,16 @@ class Warehouse:
     """An open warehouse. Tables and views are plain names in `sql`; times are in UTC.
 
     `catalog` is the file of the catalog, or `on PostgreSQL` without its connection string, which may hold a password.
-    `lock` is what its writers queue for. `at` is the snapshot that every query sees; None for the latest one. `said` is
-    what a person should know of bringing it up to date just now. `home` is the folder that paths of datasets
-    and models are relative to.
+    `lock` is what its writers queue for, `push_lock` those who push to Label Studio. `at` is the snapshot that every
+    query sees; None for the latest one. `said` is what a person should know of bringing it up to date just now. `home`
+    is the folder that paths of datasets and models are relative to.
     """
 
     connection: duckdb.DuckDBPyConnection
     catalog: str
     read_only: bool
     lock: Lock = field(repr=False)
+    push_lock: Lock = field(repr=False)
     at: int | None = None
     said: tuple[str, ...] = ()
     home: Path | None = None

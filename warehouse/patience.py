@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -19,20 +20,24 @@ Lock: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 PATIENCE_S = 120.0
 ADVISORY_KEY = 0x0DD5  # any number that nobody else takes in the catalog's database
+PUSH_KEY = 0x0DD6
+PUSH_LOCK = "push.lock"
+PUSH_PATIENCE_S = 900.0
 UNREACHABLE = "The PostgreSQL catalog cannot be reached: check its connection string and server"
 BUSY_SIGNS = ("is locked", "conflict", "could not serialize", "deadlock detected")
 
 
-def folder_lock(folder: Path) -> Lock:
+def folder_lock(place: Path) -> Lock:
     """The lock of the writers of a catalog in a folder; taking it raises BlockingIOError where another has it.
 
     DuckLake has no unique keys, so two MERGEs of the same new key at the same time would both insert it. The lock
-    is advisory, on the folder itself: it leaves no file, and the system frees it when its process dies.
+    is advisory, on the folder itself: it leaves no file, and the system frees it when its process dies. A second
+    lock of the same folder is one on a file in it, which is made.
     """
 
     @contextmanager
     def hold() -> Iterator[None]:
-        handle = os.open(folder, os.O_RDONLY)
+        handle = os.open(place, os.O_RDONLY) if place.is_dir() else os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
@@ -42,7 +47,7 @@ def folder_lock(folder: Path) -> Lock:
     return hold
 
 
-def server_lock(catalog: str) -> Lock:
+def server_lock(catalog: str, key: int = ADVISORY_KEY) -> Lock:
     """The same for a catalog on PostgreSQL (`postgres:` with a connection string): an advisory lock of its database.
 
     The server frees it when the connection ends, however its process does.
@@ -59,7 +64,7 @@ def server_lock(catalog: str) -> Lock:
             # The message may hold parts of the connection string.
             raise InputError(UNREACHABLE) from None
         with connection:
-            found = connection.execute("SELECT pg_try_advisory_lock(%s)", [ADVISORY_KEY]).fetchone()
+            found = connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
             if not (found and found[0]):
                 raise BlockingIOError("another process writes")
             yield
@@ -97,3 +102,29 @@ def alone(fn: Callable[[], T], lock: Lock, patience_s: float = PATIENCE_S) -> T:
         raise ServiceError(
             f"The warehouse catalog was busy for {patience_s:.0f} s: another process is writing; wait for it or end it"
         ) from cause
+
+
+@contextmanager
+def turn(lock: Lock, doing: str, waiting: Callable[[str], None], patience_s: float = PUSH_PATIENCE_S) -> Iterator[None]:
+    """Hold a lock; where another process has it, say so once through `waiting`, and wait.
+
+    Raises:
+        ServiceError: the other process had it for all of `patience_s` seconds.
+    """
+    end = time.monotonic() + patience_s
+    said = False
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(lock())
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= end:
+                    raise ServiceError(
+                        f"another process has been {doing} for {patience_s:.0f} s: wait for it or end it"
+                    ) from error
+            if not said:
+                waiting(f"another process is {doing}: waiting for it")
+                said = True
+            time.sleep(0.3)
+        yield

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import pyarrow as pa
 
 from warehouse.connect import ALIAS, Warehouse
 from warehouse.migrate import column_comments
-from warehouse.records import Agreement, ConsensusMethod, Dataset, Estimate, Model, PropositionText
+from warehouse.records import (
+    Agreement,
+    ConsensusMethod,
+    Dataset,
+    Estimate,
+    Model,
+    PropositionText,
+    StudioProject,
+)
 from warehouse.schema import arrow_schema, to_records
+from warehouse.store import read
 
 TEXTS = """
 SELECT p.proposition_id, m.text AS premise, p.hypothesis
@@ -61,17 +69,38 @@ def simulation_truths(warehouse: Warehouse) -> dict[str, float]:
     return dict(zip(rows["proposition_id"].to_pylist(), rows["truth"].to_pylist(), strict=True))
 
 
-def live_judgment_sources(warehouse: Warehouse, source: str, batch: str) -> set[str]:
-    """The ids, at their source, of the judgments of a batch (such as a Label Studio project) that stand."""
-    query = "SELECT source_id FROM judgments WHERE source = ? AND batch = ? AND deleted_at IS NULL"
-    return set(warehouse.sql(query, [source, batch])["source_id"].to_pylist())
+def orphaned_judgments(warehouse: Warehouse, source: str, project: str) -> list[str]:
+    """The live judgments of a Label Studio project, by their ids there, that no task names as it was last read."""
+    query = (
+        "SELECT source_id FROM judgments WHERE source = ? AND batch = ? AND deleted_at IS NULL AND source_id NOT IN "
+        "(SELECT unnest(judgments) FROM studio_tasks WHERE project = ?)"
+    )
+    found: list[str] = warehouse.sql(query, [source, project, project])["source_id"].to_pylist()
+    return found
 
 
-def latest_update(warehouse: Warehouse, source: str, batch: str) -> datetime | None:
-    """When the last judgment known of a batch of a source was changed there (UTC); None without one."""
-    query = "SELECT max(coalesce(updated_at, submitted_at)) AS t FROM judgments WHERE source = ? AND batch = ?"
-    latest: datetime | None = warehouse.sql(query, [source, batch])["t"][0].as_py()
-    return latest
+def authors(warehouse: Warehouse, source: str, project: str) -> tuple[dict[int, str], dict[str, str]]:
+    """Who judged in a Label Studio project: annotator ids by the user's number, and by the judgment's id there."""
+    rows = warehouse.sql(
+        "SELECT j.source_id, j.annotator_id, TRY_CAST(a.source_id AS BIGINT) AS number FROM judgments j "
+        "JOIN annotators a ON a.annotator_id = j.annotator_id WHERE j.source = ? AND j.batch = ? AND a.source = ?",
+        [source, project, source],
+    ).to_pylist()
+    by_number = {row["number"]: row["annotator_id"] for row in rows if row["number"] is not None}
+    return by_number, {row["source_id"]: row["annotator_id"] for row in rows}
+
+
+def pushed_tasks(warehouse: Warehouse, project: str) -> tuple[int, int]:
+    """How many tasks of a Label Studio project are known, and the highest of their numbers there (0 without any)."""
+    query = "SELECT count(*) AS n, coalesce(max(CAST(source_id AS BIGINT)), 0) AS top FROM tasks WHERE project = ?"
+    row = warehouse.sql(query, [project]).to_pylist()[0]
+    return int(row["n"]), int(row["top"])
+
+
+def studio_project(warehouse: Warehouse, title: str) -> StudioProject | None:
+    """The Label Studio project in use under this title of the settings; None before there is one."""
+    found = read(warehouse, StudioProject, "title = ? AND retired_at IS NULL", [title])
+    return found[0] if found else None
 
 
 def counts(warehouse: Warehouse) -> pa.Table:

@@ -404,6 +404,35 @@ class Task(Record):
     created_at: AwareDatetime = Field(default_factory=now)
 
 
+class StudioProject(Record):
+    """A Label Studio project that propositions are pushed to; the one in use of a title is not retired."""
+
+    table: ClassVar[str] = "studio_projects"
+    key: ClassVar[str] = "project"
+
+    project: Text
+    number: Count
+    url: Text
+    title: Text
+    retired_at: AwareDatetime | None = None
+    created_at: AwareDatetime = Field(default_factory=now)
+
+
+class StudioTask(Record):
+    """An annotated task of Label Studio as a pull last read it."""
+
+    table: ClassVar[str] = "studio_tasks"
+    key: ClassVar[str] = "studio_task_id"
+
+    studio_task_id: Text
+    project: Text
+    number: Count
+    changed_at: AwareDatetime
+    n_annotations: Count
+    judgments: list[str]
+    created_at: AwareDatetime = Field(default_factory=now)
+
+
 class Check(Record):
     """A gold or attention item: a proposition whose probability is known to lie in [low, high]."""
 
@@ -664,6 +693,8 @@ TABLES: tuple[type[Record], ...] = (
     Annotator,
     Judgment,
     Task,
+    StudioProject,
+    StudioTask,
     Check,
     Drop,
     Agreement,

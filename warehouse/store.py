@@ -131,6 +131,24 @@ def replace(warehouse: Warehouse, rows: Rows, where: str, params: Sequence[objec
         _unstage(warehouse, staged)
 
 
+def remove(
+    warehouse: Warehouse, record: type[Record], where: str, params: Sequence[object], keeping: tuple[str, set[str]]
+) -> int:
+    """Delete the rows for which `where` holds, except where a column has one of the values; how many were deleted."""
+    column, values = keeping
+    _keep(
+        warehouse,
+        "temp.main.kept",
+        "SELECT value FROM incoming",
+        pa.table({"value": pa.array(sorted(values), pa.string())}),
+    )
+    gone = f"({where}) AND {column} NOT IN (SELECT value FROM temp.main.kept)"
+    try:
+        return write(warehouse, lambda w: _delete(w, record, gone, params))
+    finally:
+        warehouse.connection.execute("DROP TABLE temp.main.kept")
+
+
 def mark_deleted(warehouse: Warehouse, source: str, source_ids: Iterable[str]) -> int:
     """Mark the judgments that a source no longer has with the time of deletion; how many were marked."""
     ids = pa.table({"source_id": pa.array(sorted(set(source_ids)), pa.string())})

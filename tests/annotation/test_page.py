@@ -12,9 +12,9 @@ import pytest
 from playwright.sync_api import Page, Response, sync_playwright
 
 from annotation.studio import Studio
-from annotation.sync import ensure_project, pull, push
+from annotation.sync import ensure_project, push
 from annotation.users import add_annotator
-from tests.fixtures.studio import StudioServer
+from tests.fixtures.studio import Home, StudioServer
 from warehouse.records import PropositionText, proposition_id
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
@@ -139,7 +139,7 @@ def test_the_keyboard_moves_the_value_and_submitting_stores_it(page: Page, proje
     page.fill(".odds textarea", "nearly sure")
     result = submit(page)
     assert [item["value"] for item in result if item["from_name"] == "probability"] == [{"number": 99.9}]
-    (judgment,) = pull(studio, project, None, ()).judgments
+    (judgment,) = Home(studio, project).pull().judgments
     assert judgment.probability == 0.999
     assert judgment.comment == "nearly sure"
     assert judgment.proposition_id == proposition_id(PREMISE, HYPOTHESES[0])
@@ -264,7 +264,7 @@ def test_cannot_judge_needs_no_value(page: Page, project: int, studio: Studio) -
     assert not page.locator(SLIDER).is_visible()
     page.screenshot(path=SCREENSHOTS / "annotation_cannot_judge.png")
     submit(page)
-    (judgment,) = pull(studio, project, None, ()).judgments
+    (judgment,) = Home(studio, project).pull().judgments
     assert (judgment.cannot_judge, judgment.probability, judgment.raw_probability) == (True, None, None)
 
 
@@ -273,7 +273,7 @@ def test_a_value_under_cannot_judge_is_kept_apart(page: Page, project: int, stud
     page.keyboard.press("Home")
     page.check(CANNOT_JUDGE)
     submit(page)
-    (judgment,) = pull(studio, project, None, ()).judgments
+    (judgment,) = Home(studio, project).pull().judgments
     assert (judgment.cannot_judge, judgment.probability, judgment.raw_probability) == (True, None, 0.0)
 
 

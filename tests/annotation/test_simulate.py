@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from annotation.simulate import SimulatedAnnotator, choose_panel, default_annotators, simulate
 from annotation.studio import Studio
-from annotation.sync import ensure_project, pull, push
+from annotation.sync import ensure_project, push
+from tests.fixtures.studio import Home
 from warehouse.errors import InputError
 from warehouse.records import PropositionText, annotator_id, proposition_id
 
@@ -87,7 +88,7 @@ def test_simulated_annotators_judge_as_users_of_their_own_and_only_once(studio: 
     )
     assert made == 12
     assert ticks == [(i + 1, 12) for i in range(12)]
-    pulled = pull(studio, project, None, ())
+    pulled = Home(studio, project).pull()
     by_id = {annotator_id("label-studio", member.email): member for member in panel}
     assert {a.kind for a in pulled.annotators} == {"simulated"}
     assert {a.name for a in pulled.annotators} <= {member.name for member in panel}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -10,11 +11,11 @@ import pytest
 from annotation import sync
 from annotation.interface import interface_xml
 from annotation.studio import Studio, connect
-from annotation.sync import ensure_project, progress, pull, push
+from annotation.sync import ensure_project, progress, push, spread
 from annotation.users import add_annotator
 from tests.fixtures.studio import StudioServer
 from warehouse.errors import InputError, ServiceError
-from warehouse.records import Judgment, PropositionText, annotator_id, proposition_id
+from warehouse.records import PropositionText, proposition_id
 
 PAIRS = (("It rains & <b>pours</b>.", "The street is wet."), ("It rains.", "It is Monday."), ("A $5 note.", "A coin."))
 
@@ -54,116 +55,6 @@ def project(studio: Studio) -> int:
     return ensure_project(studio, f"test {uuid4().hex[:12]}", overlap=2)
 
 
-def values(judgments: Sequence[Judgment]) -> list[tuple[str, str, float | None]]:
-    return sorted((j.proposition_id, j.annotator_id, j.probability) for j in judgments)
-
-
-def test_judgments_are_created_changed_and_deleted(studio: Studio, people: tuple[Judge, Judge], project: int) -> None:
-    ada, bob = people
-    wet, monday, coin = (task.source_id for task in push(studio, project, propositions()).tasks)
-    ids = [p.proposition_id for p in propositions()]
-    ada_id, bob_id = (annotator_id("label-studio", f"{name}@example.org") for name in ("ada", "bob"))
-
-    changed, deleted = ada.judge(wet, 90.5, lead_time=4.5), ada.judge(monday, 14.3)
-    bob.judge(wet, 70)
-    bob.judge(coin, 9999)
-    first = pull(studio, project, None, ())
-    assert values(first.judgments) == sorted([(ids[0], ada_id, 0.905), (ids[1], ada_id, 0.143), (ids[0], bob_id, 0.7)])
-    assert {(a.annotator_id, a.kind) for a in first.annotators} == {(ada_id, "human"), (bob_id, "human")}
-    assert [(drop.reason, drop.detail) for drop in first.drops] == [("out_of_range", "9999")]
-    assert first.deleted == []
-    assert next(j for j in first.judgments if j.probability == 0.905).lead_time_s == 4.5
-
-    known = {j.source_id for j in first.judgments}
-    since = max(j.updated_at for j in first.judgments if j.updated_at)
-    again = pull(studio, project, since, known)
-    assert [j.judgment_id for j in again.judgments] == [j.judgment_id for j in first.judgments]
-    assert again.deleted == []
-
-    ada.ask("PATCH", f"annotations/{changed}/", {"result": rating(88)})
-    ada.ask("DELETE", f"annotations/{deleted}/")
-    for moment in (since, None):
-        later = pull(studio, project, moment, known)
-        assert values(later.judgments) == sorted([(ids[0], ada_id, 0.88), (ids[0], bob_id, 0.7)])
-        assert later.deleted == [j.source_id for j in first.judgments if j.probability == 0.143]
-    one = next(j for j in later.judgments if j.annotator_id == ada_id)
-    before = next(j for j in first.judgments if j.judgment_id == one.judgment_id)
-    assert one.updated_at is not None
-    assert before.updated_at is not None
-    assert one.updated_at > before.updated_at
-    assert one.submitted_at == before.submitted_at
-
-
-def test_a_deletion_long_after_the_last_change_is_found_by_the_counts(
-    studio: Studio, people: tuple[Judge, Judge], project: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wet, monday, _ = (task.source_id for task in push(studio, project, propositions()).tasks)
-    people[0].judge(wet, 1)
-    people[0].judge(monday, 2)
-    first = pull(studio, project, None, ())
-    people[0].ask("DELETE", f"tasks/{monday}/")
-    exports: list[object] = []
-    real = studio.export
-
-    def watched(*given: Any) -> list[dict[str, Any]]:
-        exports.append(given)
-        return real(*given)
-
-    monkeypatch.setattr(studio, "export", watched)
-    known = {j.source_id for j in first.judgments}
-    pulled = pull(studio, project, sync.OVERLAP + max(j.updated_at for j in first.judgments if j.updated_at), known)
-    assert pulled.deleted == [j.source_id for j in first.judgments if j.probability == 0.02]
-    assert (project,) in exports
-
-
-def test_an_unchanged_project_is_not_exported_again(
-    studio: Studio, people: tuple[Judge, Judge], project: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    task = push(studio, project, propositions()).tasks[0].source_id
-    people[0].judge(task, 1)
-    first = pull(studio, project, None, ())
-    later = sync.OVERLAP * 2 + max(j.updated_at for j in first.judgments if j.updated_at)
-    monkeypatch.setattr(studio, "export", lambda *_: pytest.fail("exported"))
-    assert pull(studio, project, later, {j.source_id for j in first.judgments}) == sync.Pulled([], [], [], [])
-
-
-def test_a_judgment_that_became_unusable_is_reported_deleted(
-    studio: Studio, people: tuple[Judge, Judge], project: int
-) -> None:
-    task = push(studio, project, propositions()).tasks[0].source_id
-    annotation = people[0].judge(task, 50)
-    first = pull(studio, project, None, ())
-    people[0].ask("PATCH", f"annotations/{annotation}/", {"result": rating(-3)})
-    since = first.judgments[0].updated_at
-    later = pull(studio, project, since, {first.judgments[0].source_id})
-    assert later.judgments == []
-    assert later.deleted == [first.judgments[0].source_id] == [drop.subject_id for drop in later.drops]
-
-
-def test_repeats_and_judgments_beyond_the_overlap_are_kept(
-    studio: Studio, people: tuple[Judge, Judge], project: int
-) -> None:
-    task = push(studio, project, propositions()).tasks[0].source_id
-    for number in (10, 20, 30):
-        people[0].judge(task, number)
-    people[1].judge(task, 40)
-    pulled = pull(studio, project, None, ())
-    assert sorted(j.probability or 0 for j in pulled.judgments) == [0.1, 0.2, 0.3, 0.4]
-    assert len({j.judgment_id for j in pulled.judgments}) == 4
-
-
-def test_skipped_and_foreign_tasks_are_dropped_with_a_reason(
-    studio: Studio, people: tuple[Judge, Judge], project: int
-) -> None:
-    task = push(studio, project, propositions()).tasks[0].source_id
-    people[0].judge(task, 50, was_cancelled=True)
-    foreign = people[0].ask("POST", "tasks/", {"project": project, "data": {"premise": "a", "hypothesis": "b"}})
-    people[0].judge(str(foreign["id"]), 50)
-    pulled = pull(studio, project, None, ())
-    assert pulled.judgments == []
-    assert sorted(drop.reason for drop in pulled.drops) == ["no_proposition", "skipped"]
-
-
 def test_pushing_twice_creates_nothing_twice(studio: Studio, project: int) -> None:
     ticks: list[tuple[int, int]] = []
     first = push(studio, project, propositions()[:2], on_progress=lambda done, total: ticks.append((done, total)))
@@ -196,15 +87,41 @@ def test_a_push_that_breaks_off_is_healed_by_the_next(
             push(studio, project, propositions())
     healed = push(studio, project, propositions())
     assert (healed.created, healed.already) == (1, 2)
-    assert [task.proposition_id for task in studio.tasks(project)] == [p.proposition_id for p in propositions()]
+    assert {task.proposition_id for task in studio.tasks(project)} == {p.proposition_id for p in propositions()}
 
 
 def test_more_tasks_than_a_page_are_all_found(studio: Studio, project: int, monkeypatch: pytest.MonkeyPatch) -> None:
     many = propositions([("premise", f"hypothesis {i}") for i in range(25)])
     push(studio, project, many)
     monkeypatch.setattr("annotation.studio.PAGE", 10)
-    assert [task.proposition_id for task in studio.tasks(project)] == [p.proposition_id for p in many]
+    assert {task.proposition_id for task in studio.tasks(project)} == {p.proposition_id for p in many}
     assert push(studio, project, many).already == 25
+
+
+def test_the_order_of_the_tasks_keeps_those_of_a_premise_apart(studio: Studio, project: int) -> None:
+    pairs = [(f"premise {i}", f"hypothesis {j}") for i in range(8) for j in range(3)]
+    push(studio, project, propositions(pairs))
+    of = {p.proposition_id: p.premise for p in propositions(pairs)}
+    premises = [of[task.proposition_id or ""] for task in studio.tasks(project)]
+    assert all(first != second for first, second in pairwise(premises))
+    assert premises[:8] != sorted(premises[:8])
+    assert spread(propositions(pairs)) == spread(propositions(pairs[::-1]))
+
+
+def test_only_tasks_after_the_last_known_one_are_looked_through(
+    studio: Studio, project: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = push(studio, project, propositions()[:2])
+    highest = max(int(task.source_id) for task in first.tasks)
+    push(studio, project, propositions()[2:])  # as if it had broken off before the warehouse knew
+    read: list[str] = []
+    real = studio.tasks
+    monkeypatch.setattr(
+        studio, "tasks", lambda *given: (read.append(t.proposition_id or "") or t for t in real(*given))
+    )
+    third = push(studio, project, propositions()[2:], after=highest)
+    assert (third.created, third.already) == (0, 1)
+    assert read == [propositions()[2].proposition_id]
 
 
 def test_progress_counts_what_people_did(studio: Studio, people: tuple[Judge, Judge], project: int) -> None:
@@ -244,7 +161,7 @@ def test_titles_and_overlaps_that_make_no_project_are_refused(studio: Studio) ->
         ensure_project(studio, "x", overlap=2)
     with pytest.raises(InputError, match="3 to 50"):
         ensure_project(studio, "x" * 51, overlap=2)
-    with pytest.raises(InputError, match="1 or more"):
+    with pytest.raises(InputError, match="at least 1"):
         ensure_project(studio, "a title", overlap=0)
 
 

@@ -14,16 +14,16 @@ from warehouse.queries import (
     current_agreement,
     current_estimates,
     labeler_answers,
-    latest_update,
-    live_judgment_sources,
     newest_dataset,
     newest_model,
     next_version,
+    orphaned_judgments,
     proposition_texts,
     simulation_truths,
+    studio_project,
     unpushed_propositions,
 )
-from warehouse.records import Dataset, Estimate, Model, Premise, Request, RequestStatus, Task
+from warehouse.records import Dataset, Estimate, Model, Premise, Request, RequestStatus, StudioProject, StudioTask, Task
 from warehouse.store import mark_deleted, merge, merge_all, read
 
 RATINGS = [("p", "a", 0.25), ("p", "s", 0.5), ("q", "a", 1.0)]
@@ -71,17 +71,42 @@ def test_a_proposition_is_pushed_once_a_project(filled: Warehouse) -> None:
     assert len(unpushed_propositions(filled, "Other")) == 2
 
 
-def test_what_a_batch_of_a_source_holds_and_since_when(warehouse: Warehouse) -> None:
-    judgments = [made_judgment("p", name, 0.5, batch="7") for name in "as"]
+def test_judgments_that_no_task_names_are_orphans(warehouse: Warehouse) -> None:
+    judgments = [made_judgment("p", name, 0.5, batch="7") for name in "asb"]
     merge(warehouse, [*judgments, made_judgment("q", "a", 0.5, batch="8")])
-    assert live_judgment_sources(warehouse, SOURCE, "7") == {"p/a", "p/s"}
-    assert latest_update(warehouse, SOURCE, "7") == datetime(2026, 1, 1, tzinfo=UTC)
-    merge(warehouse, [made_judgment("p", "a", 0.5, batch="7", updated_at="2026-02-01T00:00:00Z")])
-    assert latest_update(warehouse, SOURCE, "7") == datetime(2026, 2, 1, tzinfo=UTC)
-    assert latest_update(warehouse, SOURCE, "8") == datetime(2026, 1, 1, tzinfo=UTC)
-    mark_deleted(warehouse, SOURCE, ["p/a"])
-    assert live_judgment_sources(warehouse, SOURCE, "7") == {"p/s"}
-    assert (live_judgment_sources(warehouse, "x", "7"), latest_update(warehouse, "x", "7")) == (set(), None)
+    assert sorted(orphaned_judgments(warehouse, SOURCE, "7")) == ["p/a", "p/b", "p/s"]
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    for project, number, named in (("7", 1, ["p/a", "p/s"]), ("8", 1, ["p/b"]), ("7", 2, [])):
+        name = f"{project}/{number}"
+        merge(
+            warehouse,
+            [
+                StudioTask(
+                    studio_task_id=name,
+                    project=project,
+                    number=number,
+                    changed_at=moment,
+                    n_annotations=2,
+                    judgments=named,
+                )
+            ],
+        )
+    assert orphaned_judgments(warehouse, SOURCE, "7") == ["p/b"]
+    mark_deleted(warehouse, SOURCE, ["p/b"])
+    assert orphaned_judgments(warehouse, SOURCE, "7") == []
+    assert orphaned_judgments(warehouse, "x", "7") == []
+
+
+def test_the_project_in_use_is_the_one_that_is_not_retired(warehouse: Warehouse) -> None:
+    assert studio_project(warehouse, "Odds") is None
+    old = StudioProject(
+        project="1@a", number=1, url="http://x", title="Odds", retired_at=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    new = StudioProject(project="2@b", number=2, url="http://x", title="Odds")
+    merge(warehouse, [old, new, StudioProject(project="3@c", number=3, url="http://x", title="Other")])
+    found = studio_project(warehouse, "Odds")
+    assert found is not None
+    assert found.project == "2@b"
 
 
 def test_progress_counts_what_is_simulated(filled: Warehouse) -> None:

@@ -1,0 +1,38 @@
+"""Conditions for listing tasks, as Label Studio's Data Manager takes them: pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+Condition = dict[str, Any]
+
+
+def changed_after(moment: datetime) -> Condition:
+    """Tasks that were changed after a moment, themselves or in their annotations."""
+    # Label Studio reads the time in exactly this form and takes any other for no condition at all.
+    return _condition("updated_at", "Datetime", "greater", moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+
+
+def annotated() -> Condition:
+    """Tasks with annotations that were not skipped."""
+    return _condition("total_annotations", "Number", "greater", 0)
+
+
+def skipped() -> Condition:
+    """Tasks that somebody skipped."""
+    return _condition("cancelled_annotations", "Number", "greater", 0)
+
+
+def numbered_from(number: int) -> Condition:
+    """Tasks with this number or a higher one."""
+    return _condition("id", "Number", "greater_or_equal", number)
+
+
+def numbered_below(number: int) -> Condition:
+    """Tasks with a lower number."""
+    return _condition("id", "Number", "less", number)
+
+
+def _condition(field: str, kind: str, operator: str, value: object) -> Condition:
+    return {"filter": f"filter:tasks:{field}", "operator": operator, "type": kind, "value": value}
