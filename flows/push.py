@@ -38,6 +38,6 @@ def push(config: Path | None = None, again: bool = False, new_project: bool = Fa
             pushed = push_to(client, project.id, waiting, tick, key=project.key, after=highest)
         merge_all(warehouse, [pushed.tasks])
     gone = max(0, known + pushed.already - project.counts.tasks)
-    left = f"{gone:,} tasks were deleted in Label Studio and stay so: odds push --again gives them back"
+    left = f"tasks deleted in Label Studio: {gone:,}; they stay so unless odds push --again gives them back"
     counts = {"new tasks": pushed.created, "found there": pushed.already}
     return Outcome(stage="push", counts=counts, note=left if gone and not again else "")
