@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from annotation.sync import push as push_to
-from flows.outcome import Outcome
 from flows.console import note
+from flows.outcome import Outcome
 from flows.progress import progress
 from flows.services import writing
 from flows.settings import load_settings
