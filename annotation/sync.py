@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from annotation.interface import INSTRUCTION, interface_xml
 from annotation.listing import numbered_from
 from annotation.mapping import task_of
-from annotation.studio import Studio, StudioCounts, StudioProject
+from annotation.studio import Studio, StudioCounts, StudioProject, StudioTask
 from warehouse.errors import InputError
 from warehouse.records import PropositionText, Task, content_id
 
@@ -142,3 +142,33 @@ def _task(project_key: str, proposition_id: str, source_id: int) -> Task:
 
 def _chunks(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
+
+
+class Doubles(NamedTuple):
+    """Tasks beside another one of their proposition: those nobody has judged, by number, and how many others there are.
+
+    `kept` are the tasks that stay in place of the first.
+    """
+
+    spare: list[int]
+    kept: list[Task]
+    judged: int
+
+
+def doubles(studio: Studio, project_id: int, key: str) -> Doubles:
+    """The doubled tasks of a project. One that somebody has judged is never spare: its judgments count all the same."""
+    tasks: dict[str, list[StudioTask]] = {}
+    for task in studio.tasks(project_id):
+        if task.proposition_id is not None:
+            tasks.setdefault(task.proposition_id, []).append(task)
+    found = Doubles([], [], 0)
+    judged = 0
+    for name, several in tasks.items():
+        if len(several) < 2:
+            continue
+        keep = max(several, key=lambda task: (len(task.annotators), -task.id))
+        spare = [task.id for task in several if task is not keep and not task.annotators]
+        judged += len(several) - 1 - len(spare)
+        found.spare.extend(spare)
+        found.kept.append(_task(key, name, keep.id))
+    return found._replace(judged=judged)

@@ -167,6 +167,14 @@ def studio_start() -> None:
     say(studio_login(chosen))
 
 
+@studio.command("merge")
+def studio_merge() -> None:
+    """Delete doubled tasks that nobody has judged; the judgments on the others all count."""
+    from flows.doubles import merge_doubles
+
+    say(merge_doubles(settings()).line())
+
+
 @studio.command("stop")
 def studio_stop() -> None:
     """Stop the embedded Label Studio; its data stays."""

@@ -45,6 +45,7 @@ def examine(settings: Settings) -> list[Finding]:
     ]
     findings += [_endpoint(endpoint) for endpoint in settings.endpoints]
     findings.append(_studio(settings))
+    findings += _doubles(settings)
     findings.append(_prefect())
     return findings
 
@@ -109,6 +110,20 @@ def _studio(settings: Settings) -> Finding:
     present = bool(os.environ.get(annotation.token_env))
     detail = annotation.url if present else f"environment variable {annotation.token_env} is empty"
     return Finding(what="Label Studio", fine=present, detail=detail)
+
+
+def _doubles(settings: Settings) -> list[Finding]:
+    """Doubled tasks in the project, where Label Studio answers."""
+    from flows.doubles import find_doubles
+
+    try:
+        found = find_doubles(settings)
+    except OddsError:
+        return []  # the findings on the warehouse and on Label Studio say what is wrong
+    if found is None or not found.spare:
+        return []
+    detail = f"{len(found.spare):,} tasks are doubles that nobody has judged: odds studio merge deletes them"
+    return [Finding(what="tasks", fine=False, detail=detail, needed=False)]
 
 
 def _prefect() -> Finding:

@@ -1,0 +1,43 @@
+"""Doubles: tasks of Label Studio that stand beside another one of their proposition, found and merged."""
+
+from __future__ import annotations
+
+import os
+
+from annotation import server
+from annotation.studio import connect
+from annotation.sync import Doubles
+from annotation.sync import doubles as doubles_in
+from flows.console import note
+from flows.outcome import Outcome
+from flows.services import reading, writing
+from flows.settings import Settings
+from flows.studio import project_of
+from synthesis.panel import EMBEDDED
+from warehouse.patience import turn
+from warehouse.queries import studio_project
+from warehouse.store import merge
+
+
+def find_doubles(settings: Settings) -> Doubles | None:
+    """The doubled tasks of the project, or None where it cannot be asked without starting something."""
+    address = server.running(settings.home_path) if settings.annotation.url == EMBEDDED else None
+    token = address.token if address else os.environ.get(settings.annotation.token_env, "")
+    if not token or (settings.annotation.url == EMBEDDED and address is None):
+        return None
+    with reading(settings) as warehouse:
+        known = studio_project(warehouse, settings.annotation.project)
+    if known is None:
+        return None
+    return doubles_in(connect(address.url if address else settings.annotation.url, token), known.number, known.project)
+
+
+def merge_doubles(settings: Settings) -> Outcome:
+    """Delete the doubled tasks that nobody has judged. Judged ones stay: all their judgments count."""
+    with writing(settings) as warehouse, turn(warehouse.push_lock, "pushing", note):
+        client, project = project_of(settings, warehouse)
+        found = doubles_in(client, project.id, project.key)
+        merge(warehouse, found.kept)
+        for number in found.spare:
+            client.delete_task(number)
+    return Outcome(stage="studio merge", counts={"doubles deleted": len(found.spare), "judged and kept": found.judged})
