@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -120,7 +120,13 @@ def test_deleted_tasks_are_found_by_halving(
     exported.clear()
     listed: list[int] = []
     real = studio.stamps
-    monkeypatch.setattr(studio, "stamps", lambda *given: (listed.append(s.id) or s for s in real(*given)))
+
+    def stamps(*given: Any) -> Iterator[Any]:
+        for stamp in real(*given):
+            listed.append(stamp.id)
+            yield stamp
+
+    monkeypatch.setattr(studio, "stamps", stamps)
     people[0].ask("DELETE", f"tasks/{tasks[3]}/")
     people[0].judge(tasks[9], 70)
     home.pull()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -10,7 +10,7 @@ import pytest
 
 from annotation import sync
 from annotation.interface import interface_xml
-from annotation.studio import Studio, connect
+from annotation.studio import Studio, StudioTask, connect
 from annotation.sync import ensure_project, progress, push, spread
 from annotation.users import add_annotator
 from tests.fixtures.studio import StudioServer
@@ -116,9 +116,13 @@ def test_only_tasks_after_the_last_known_one_are_looked_through(
     push(studio, project, propositions()[2:])  # as if it had broken off before the warehouse knew
     read: list[str] = []
     real = studio.tasks
-    monkeypatch.setattr(
-        studio, "tasks", lambda *given: (read.append(t.proposition_id or "") or t for t in real(*given))
-    )
+
+    def tasks(*given: Any) -> Iterator[StudioTask]:
+        for task in real(*given):
+            read.append(task.proposition_id or "")
+            yield task
+
+    monkeypatch.setattr(studio, "tasks", tasks)
     third = push(studio, project, propositions()[2:], after=highest)
     assert (third.created, third.already) == (0, 1)
     assert read == [propositions()[2].proposition_id]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import webbrowser
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,12 @@ def test_a_report_is_opened_where_there_is_a_display_and_else_the_reason_is_said
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(demo.webbrowser, "open", lambda url: opened.append(url) is None)
+
+    def browse(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    monkeypatch.setattr(webbrowser, "open", browse)
     monkeypatch.setattr(sys, "platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
         monkeypatch.delenv(name, raising=False)

@@ -32,8 +32,8 @@ def test_the_options_reach_the_reader(tmp_path: Path, monkeypatch: pytest.Monkey
     named = ("--column", "premise=pre")
     options = (*named, "--column", "source=x", "--separator", "~", "--encoding", "cp1252", "--missing", "-99")
     assert "1 new premises" in run("premises", "premises.txt", *options, "--source", "mine")
-    options = (*named, "--column", "hypothesis=hyp", "--column", "probability=unli", "--scale", "0:100", "--entities")
-    said = run("propositions", "train.csv", *options, "--missing", "-99", "--decimal", "comma").replace("\n", " ")
+    spelled = (*named, "--column", "hypothesis=hyp", "--column", "probability=unli", "--scale", "0:100", "--entities")
+    said = run("propositions", "train.csv", *spelled, "--missing", "-99", "--decimal", "comma").replace("\n", " ")
     assert "2 new propositions" in said
     assert "(separated by semicolons; not read: id)" in said
     run("judgments", "batch.csv", "--format", "mturk", "--column", "rating=Answer.taskAnswers:/0/slider")

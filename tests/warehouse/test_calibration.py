@@ -44,9 +44,10 @@ def test_no_row_of_the_test_split_is_ever_seen(warehouse: Warehouse) -> None:
     merge_all(warehouse, made_rows([(name, annotator, 0.25) for name in names for annotator in "ab"]))
     # The split of the group counts, whichever way it is: what is published in train may be seen, and nothing of test.
     held_out, freed = of["train"][0], of["test"][0]
+    splits: dict[str, Split] = {held_out: "test", freed: "train"}
     groups = [
         PremiseGroup(premise_id=made_proposition(name).premise_id, group_id=name, reason="near-duplicate", split=split)
-        for name, split in ((held_out, "test"), (freed, "train"))
+        for name, split in splits.items()
     ]
     merge_all(warehouse, [estimates(names), groups])
     pairs = calibration_pairs(warehouse)

@@ -14,7 +14,8 @@ import pytest
 from tests.fixtures.store import made_annotator
 from warehouse import Warehouse, records
 from warehouse.errors import InputError
-from warehouse.files.imports import JudgmentMapping, read_judgments
+from warehouse.files.imports import read_judgments
+from warehouse.files.judgment_columns import JudgmentMapping
 from warehouse.files.times import parse_time
 from warehouse.store import Merged, merge, merge_all
 
