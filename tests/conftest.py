@@ -1,11 +1,19 @@
 """Every fixture that starts a real component lives in `tests/fixtures`, one module a component.
 
-Where several workers run the tests, the hook below says which belong together, so that a server is started once.
+Where several workers run the tests, the files that use the same server go to one of them, which starts it once.
 """
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import pytest
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = [
     "tests.fixtures.llm",
@@ -16,8 +24,8 @@ pytest_plugins = [
     "tests.fixtures.plain_duckdb",
 ]
 
-# Servers that take long to start: one worker runs all tests of a group.
-SERVERS = {"studio_server": "servers", "prefect_api": "servers", "llm_url": "llm"}
+# Servers that take long to start, by what a test file says that uses one.
+SERVERS = {"studio_server": "servers", "studio: Studio": "servers", "prefect_api": "servers", "llm_url": "llm"}
 # What the SQL computes is the same on both catalogs: these run on PostgreSQL only together with the slow tests.
 COMPUTED = {
     "agreement",
@@ -35,13 +43,30 @@ COMPUTED = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests by their server, else by their module, and mark what the short selection leaves out."""
+    """Mark what the short selection leaves out besides."""
     for item in items:
-        if isinstance(item, pytest.Function):
-            groups = [group for server, group in SERVERS.items() if server in item.fixturenames]
-            item.add_marker(pytest.mark.xdist_group(groups[0] if groups else item.module.__name__))
-            if _second_catalog(item) and item.path.stem.removeprefix("test_") in COMPUTED:
-                item.add_marker(pytest.mark.slow)
+        computed = item.path.stem.removeprefix("test_") in COMPUTED
+        if computed and isinstance(item, pytest.Function) and _second_catalog(item):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Give files to workers. Groups of xdist's own need the mark on the test, which pytest 9.2 does not hand on."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByServer(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(config.rootpath / nodeid.partition("::")[0])
+
+    return ByServer(config, log)
+
+
+@cache
+def _group(file: Path) -> str:
+    """The group of a test file: that of its server, or its own."""
+    text = file.read_text(encoding="utf-8")
+    return next((group for said, group in SERVERS.items() if said in text), str(file))
 
 
 def _second_catalog(test: pytest.Function) -> bool:
