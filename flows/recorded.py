@@ -40,6 +40,8 @@ PARAMETERS = {
     "full": "Compute the whole consensus again, not only what changed.",
     "grace_hours": "How many hours unneeded files stay for those who are still reading them.",
     "dry_run": "Only say what would be done.",
+    "again": "Also give back the tasks that somebody deleted in Label Studio.",
+    "new_project": "Make another project where the one of before has vanished.",
 }
 """What Prefect's page shows beside the parameters of a run."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

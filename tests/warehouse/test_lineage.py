@@ -24,7 +24,15 @@ from warehouse.errors import InputError
 from warehouse.lineage.kinds import KINDS, PARTS
 from warehouse.lineage.summaries import SAYINGS
 from warehouse.lineage.trace import Node, trace
-from warehouse.records import TABLES, Proposition, PropositionKind, judgment_id, proposition_id
+from warehouse.records import (
+    TABLES,
+    Proposition,
+    PropositionKind,
+    StudioProject,
+    StudioTask,
+    judgment_id,
+    proposition_id,
+)
 from warehouse.shards import Recipe
 from warehouse.store import mark_deleted, merge, merge_all
 
@@ -70,7 +78,8 @@ def path_to(nodes: tuple[Node, ...], kind: str) -> list[str]:
 
 def test_every_table_with_an_id_of_its_own_has_a_kind(standing: tuple[Warehouse, Traced]) -> None:
     warehouse, _ = standing
-    keys = {record.key for record in TABLES}
+    # What a pull remembers of Label Studio is bookkeeping: nothing rests on it.
+    keys = {record.key for record in TABLES if record not in (StudioProject, StudioTask)}
     assert {kind.key for kind in KINDS.values()} == keys
     assert set(SAYINGS) == {*KINDS, *PARTS}
     links = [link for kind in (*KINDS.values(), *PARTS.values()) for link in (*kind.back, *kind.forward)]
