@@ -28,16 +28,18 @@ class FreeMemory:
 
     Arrow keeps freed memory, glibc does for each thread by itself, and so does DuckDB's own allocator, which lets go
     of it only when its limit is set. The limit stays what it was; DuckDB says it rounded, so it is read only once.
+    Where the warehouse is open for reading alone its settings are locked, and DuckDB keeps what it took.
     """
 
     def __init__(self, warehouse: Warehouse) -> None:
-        self._connection = warehouse.connection
+        self._connection, self._locked = warehouse.connection, warehouse.read_only
         self._limit = str(warehouse.sql("SELECT current_setting('memory_limit') AS l")["l"][0].as_py())
 
     def give_back(self) -> None:
         """Gives freed memory back to the system, as far as the allocators can."""
-        with suppress(duckdb.OutOfMemoryException):  # all of it is in use: none is free
-            self._connection.execute(f"SET memory_limit = {quoted(self._limit)}")
+        if not self._locked:
+            with suppress(duckdb.OutOfMemoryException):  # all of it is in use: none is free
+                self._connection.execute(f"SET memory_limit = {quoted(self._limit)}")
         pa.default_memory_pool().release_unused()
         if _TRIM is not None:
             _TRIM(0)

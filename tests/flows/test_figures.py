@@ -136,7 +136,7 @@ def test_agreement_over_time_is_drawn(tmp_path: Path) -> None:
     assert "the judgments of each week alone" in text
     assert "2026-01-12" in text
     assert "#010203" not in (tmp_path / "a.svg").read_text()
-    with pytest.raises(InputError, match=r"name an \.svg"):
+    with pytest.raises(InputError, match=r"name a \.svg"):
         write_picture(settings, Selection(), tmp_path / "a.png")
     with pytest.raises(InputError, match="no interval alpha yet"):
         write_picture(settings, Selection(repeats="all"), tmp_path / "b.svg")

@@ -144,7 +144,7 @@ def test_the_picture_names_every_labeler_and_what_is_simulated(tmp_path: Path) -
     for part in ("coarse (n = 18)", "fine 1 (n = 20)", "18 judgments, all simulated", "0.5: 100%"):
         assert part in text
     assert "#010203" not in (tmp_path / "a.svg").read_text()
-    with pytest.raises(InputError, match=r"name an \.svg"):
+    with pytest.raises(InputError, match=r"name a \.svg"):
         write_labeler_picture(settings, tmp_path / "a.png")
 
 
