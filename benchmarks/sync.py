@@ -69,10 +69,8 @@ def label_studio() -> Iterator[tuple[Path, str]]:
 
 def texts(start: int, end: int) -> Iterator[PropositionText]:
     for i in range(start, end):
-        premise, hypothesis = PREMISE.format(i), HYPOTHESIS.format(i)
-        yield PropositionText(
-            proposition_id=proposition_id(premise, hypothesis), premise=premise, hypothesis=hypothesis
-        )
+        pair = {"premise": PREMISE.format(i), "hypothesis": HYPOTHESIS.format(i)}
+        yield PropositionText(proposition_id=proposition_id(**pair), **pair)
 
 
 def installation(home: Path, url: str, title: str, propositions: int = 0) -> Path:
