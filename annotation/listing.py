@@ -10,13 +10,22 @@ Condition = dict[str, Any]
 
 def changed_after(moment: datetime) -> Condition:
     """Tasks that were changed after a moment, themselves or in their annotations."""
-    # Label Studio reads the time in exactly this form and takes any other for no condition at all.
-    return _condition("updated_at", "Datetime", "greater", moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+    return _condition("updated_at", "Datetime", "greater", _time(moment))
+
+
+def made_before(moment: datetime) -> Condition:
+    """Tasks that were made before a moment."""
+    return _condition("created_at", "Datetime", "less", _time(moment))
 
 
 def annotated() -> Condition:
     """Tasks with annotations that were not skipped."""
     return _condition("total_annotations", "Number", "greater", 0)
+
+
+def unannotated() -> Condition:
+    """Tasks without annotations, skipped ones not counted."""
+    return _condition("total_annotations", "Number", "equal", 0)
 
 
 def skipped() -> Condition:
@@ -32,6 +41,11 @@ def numbered_from(number: int) -> Condition:
 def numbered_below(number: int) -> Condition:
     """Tasks with a lower number."""
     return _condition("id", "Number", "less", number)
+
+
+def _time(moment: datetime) -> str:
+    # Label Studio reads the time in exactly this form and takes any other for no condition at all.
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _condition(field: str, kind: str, operator: str, value: object) -> Condition:

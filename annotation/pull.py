@@ -12,7 +12,16 @@ from datetime import timedelta
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from annotation.listing import Condition, annotated, changed_after, numbered_below, numbered_from, skipped
+from annotation.listing import (
+    Condition,
+    annotated,
+    changed_after,
+    made_before,
+    numbered_below,
+    numbered_from,
+    skipped,
+    unannotated,
+)
 from annotation.mapping import annotator_of, bounded, judgment_of
 from annotation.studio import Studio, StudioUser, TaskStamp
 from warehouse.records import Annotator, Drop, Judgment, StudioTask, content_id
@@ -121,10 +130,16 @@ class _Reader:
 
 
 def _changed(studio: Studio, project_id: int, known: Mapping[int, StudioTask]) -> list[TaskStamp]:
-    """The annotated tasks that are not as they were last read."""
-    since = [changed_after(max(task.changed_at for task in known.values()) - OVERLAP)] if known else []
+    """The annotated tasks that are not as they were last read, and those that lost their last annotation."""
+    since = max(task.changed_at for task in known.values()) - OVERLAP if known else None
+    changed = [changed_after(since)] if since else []
     # A skipped task has no judgment, but is counted as a drop.
-    listed = {stamp.id: stamp for kind in (annotated(), skipped()) for stamp in studio.stamps(project_id, kind, *since)}
+    listed = {
+        stamp.id: stamp for kind in (annotated(), skipped()) for stamp in studio.stamps(project_id, kind, *changed)
+    }
+    if since:  # tasks made later are many after a push, and a count finds those of them that were judged meanwhile
+        emptied = studio.stamps(project_id, unannotated(), made_before(since), *changed)
+        listed.update((stamp.id, stamp) for stamp in emptied if stamp.id in known)
     return [stamp for stamp in listed.values() if _is_new(stamp, known.get(stamp.id))]
 
 

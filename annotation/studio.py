@@ -195,7 +195,9 @@ class Studio:
         query = json.dumps({"filters": {"conjunction": "and", "items": list(conditions)}}) if conditions else None
         found: Any = self._call(
             f"listing the tasks of project {project_id}",
-            lambda: self._sdk.tasks.list(project=project_id, page=page, page_size=size, query=query, include=include),
+            lambda: self._sdk.tasks.list(
+                project=project_id, page=page, page_size=size, query=query, include=include, resolve_uri=False
+            ),
         )
         return found.response
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -136,6 +137,28 @@ def test_deleted_tasks_are_found_by_halving(
     exported.clear()
     home.pull()
     assert exported == []
+
+
+def test_a_deleted_annotation_is_found_without_halving(
+    studio: Studio,
+    people: tuple[Judge, Judge],
+    project: int,
+    home: Home,
+    exported: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pulling, "OVERLAP", timedelta(0))
+    tasks = pushed(studio, project)
+    deleted = people[0].judge(tasks[0], 40)
+    people[0].judge(tasks[1], 60)
+    home.pull()
+    exported.clear()
+    people[0].ask("DELETE", f"annotations/{deleted}/")
+    monkeypatch.setattr(pulling, "_differing", lambda *_: [])
+    home.pull()
+    assert [judgment.probability for judgment in home.live()] == [0.6]
+    assert exported == [int(tasks[0])]
+    assert home.tasks[int(tasks[0])].n_annotations == 0
 
 
 def test_a_pull_that_was_cut_off_goes_on_and_says_nothing_deleted(
