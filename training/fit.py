@@ -155,6 +155,7 @@ def _pace(run: Run, epochs: list[list[Indices]], started: float) -> Pace:
         len(epochs),
         limit_s=None if settings.max_minutes is None else 60 * settings.max_minutes,
         began=started,
+        clock=time.monotonic,
     )
 
 
