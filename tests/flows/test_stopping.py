@@ -104,7 +104,8 @@ def listens(process: subprocess.Popen[str]) -> bool:
 def test_a_real_command_at_any_moment_from_its_first_import_on(
     tmp_path: Path, sqlite_template: Path, number: signal.Signals, after_s: float
 ) -> None:
-    (tmp_path / "odds.toml").write_text(f'[warehouse]\ncatalog = "{sqlite_template}"\n')
+    data = sqlite_template.parent / "data"
+    (tmp_path / "odds.toml").write_text(f'[warehouse]\ncatalog = "{sqlite_template}"\ndata_path = "{data}"\n')
     endless = "SELECT count(*) AS n FROM range(1000000000) a, range(1000000000) b"
     with started("-m", "flows", "sql", endless, folder=tmp_path) as process:
         while not listens(process):
