@@ -173,7 +173,7 @@ def test_a_call_that_two_ask_at_a_time_is_sent_once(tmp_path: Path) -> None:
 )
 def test_a_passing_fault_is_survived_and_not_kept(tmp_path: Path, fault: Fault) -> None:
     with faulty(fault, fault, answers("hello")) as server:
-        reply = only(ask(endpoint(server.url, timeout_s=0.3), tmp_path / "l", call()))
+        reply = only(ask(endpoint(server.url, timeout_s=1.0), tmp_path / "l", call()))
         assert reply.text == "hello"
         assert server.requests == 3
 
