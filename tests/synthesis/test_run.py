@@ -145,8 +145,8 @@ ODD_REPLIES: dict[str, Fault] = {
     "no text": answers(None),
 }
 PASSING_FAULTS: dict[str, Fault] = {
-    "hangs": hangs(1.0),
-    "drips": drips(1.0),
+    "hangs": hangs(3.0),
+    "drips": drips(3.0),
     "reset in the body": breaks_off(),
     "429": fails(429, retry_after="0.05"),
     "500": fails(500),
@@ -171,7 +171,7 @@ def test_whatever_an_endpoint_does_everything_is_accounted_for_and_nothing_is_gu
     passing = {text for text in faults if text[:-3] in PASSING_FAULTS}
     order = sorted(asked.values(), key=lambda text: content_id("order", text))
     with faulty(by_text(faults, once=passing, otherwise=GOOD)) as server:
-        settings = Endpoint(name="e", base_url=server.url, timeout_s=0.4, max_attempts=6, max_in_flight=8)
+        settings = Endpoint(name="e", base_url=server.url, timeout_s=1.5, max_attempts=6, max_in_flight=8)
         made, requests, sent = run(settings, tmp_path / "l", [proposition("A premise.", text) for text in order])
     assert {asked[each.proposition_id]: each.probability for each in made} == expected
     assert all((each.reason is None) == (each.probability is not None) for each in made)
