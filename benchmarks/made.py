@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from warehouse.connect import Warehouse
+from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.schema import arrow_schema, sql_type
 from warehouse.records import Judgment
-from warehouse.schema import arrow_schema, sql_type
 
 ROWS_AT_ONCE = 5_000_000
 PROPOSITION_ID = "substr(md5('p' || {0}), 1, 24)"

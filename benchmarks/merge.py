@@ -2,7 +2,7 @@
 
     python -m benchmarks.merge [judgments ...]
 
-The same rows go into both: ours through `warehouse.store.merge` into DuckLake, the peer's through the package
+The same rows go into both: ours through `warehouse.catalog.store.merge` into DuckLake, the peer's through the package
 `deltalake` by the same key, updating what differs and inserting the rest. Needs `pip install deltalake`.
 """
 
@@ -17,9 +17,9 @@ import pyarrow as pa
 from benchmarks.made import fill, staged_sql
 from benchmarks.measure import Clock, measured
 from warehouse import open_warehouse
+from warehouse.catalog.schema import arrow_schema
+from warehouse.catalog.store import merge
 from warehouse.records import Judgment
-from warehouse.schema import arrow_schema
-from warehouse.store import merge
 
 SIZES = (0, 1_000_000, 10_000_000)
 ROWS = 100_000

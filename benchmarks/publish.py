@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from flows.settings import load_settings
+from flows.settings.settings import load_settings
 from warehouse import Warehouse, open_warehouse
 from warehouse.datasets.publish import ORDER, queries
 from warehouse.shards import Recipe, read_manifest

@@ -25,16 +25,16 @@ from typing import Any, NamedTuple
 
 from label_studio_sdk import LabelStudio
 
-from annotation import server
-from annotation.listing import annotated, changed_after
-from annotation.mapping import task_of
-from annotation.studio import connect
-from annotation.sync import ensure_project
+from annotation.studio import server
+from annotation.studio.client import connect
+from annotation.studio.listing import annotated, changed_after
+from annotation.sync.mapping import task_of
+from annotation.sync.push import ensure_project
 from benchmarks.measure import Clock, Measured, measured
-from flows.settings import load_settings
+from flows.settings.settings import load_settings
 from warehouse import open_warehouse
+from warehouse.catalog.store import merge_all
 from warehouse.records import Premise, Proposition, PropositionText, premise_id, proposition_id
-from warehouse.store import merge_all
 
 TOKEN = "LABEL_STUDIO_TOKEN"  # noqa: S105 - the name of a variable, not a token
 IMPORT_CHUNK, EXPORT_LIMIT = 2_500, 10_000

@@ -29,7 +29,7 @@ from benchmarks.measure import Clock, Measured, measured
 from benchmarks.stub_endpoint import Stats, stats_of, stub
 
 if TYPE_CHECKING:
-    from flows.settings import Settings
+    from flows.settings.settings import Settings
 
 IN_FLIGHT = 64
 REQUESTS = 20_000
@@ -71,8 +71,8 @@ class Side:
 
 def bodies(count: int) -> Iterator[dict[str, Any]]:
     """The bodies of the requests: the prompt `verbalised_short`, with premises and hypotheses told by number."""
-    from synthesis.elicit import estimates
-    from synthesis.panel import Labeler
+    from synthesis.panel.settings import Labeler
+    from synthesis.questions.elicit import estimates
     from warehouse.records import PropositionText
 
     propositions = (
@@ -86,8 +86,8 @@ def bodies(count: int) -> Iterator[dict[str, Any]]:
 
 def settings(url: str, folder: str, ledger: str = "ledger.sqlite") -> Settings:
     """Settings of a team with one labeler at the stub."""
-    from flows.settings import Settings
-    from synthesis.panel import DEFAULT_ENDPOINT
+    from flows.settings.settings import Settings
+    from synthesis.panel.settings import DEFAULT_ENDPOINT
 
     endpoint = {"name": "stub", "base_url": url, "max_in_flight": IN_FLIGHT, "price_in": 0.15, "price_out": 0.6}
     return Settings.model_validate(
@@ -125,7 +125,7 @@ def bare_side(url: str, count: int) -> tuple[int, float]:
 
 def fill(folder: str, count: int) -> tuple[int, float]:
     """A warehouse of so many propositions, each with a premise of its own."""
-    from warehouse.connect import open_warehouse
+    from warehouse.catalog.connect import open_warehouse
 
     premise, hypothesis = (f"replace('{text}', '{{}}', i::VARCHAR)" for text in (PREMISE, HYPOTHESIS))
     with (
@@ -146,8 +146,8 @@ def fill(folder: str, count: int) -> tuple[int, float]:
 
 def odds_side(url: str, folder: str, ledger: str) -> tuple[int, float]:
     """What `odds elicit` does but Prefect's record of the run: the estimates that it wrote, and all its seconds."""
-    from flows.asking import Limits, ask
     from flows.elicit import STAGE, work
+    from flows.llm_runs.run import Limits, ask
     from flows.services import asking
 
     chosen = settings(url, folder, ledger)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from flows import stopping
+from flows.terminal import stopping
 
 
 def main() -> None:
@@ -16,8 +16,8 @@ def main() -> None:
     error: BaseException | None = None
     try:
         stopping.install()
-        from flows.cli import app
-        from flows.console import forgiving_streams
+        from flows.cli.app import app
+        from flows.terminal.console import forgiving_streams
 
         forgiving_streams()
         app()
@@ -37,7 +37,7 @@ def _end(error: BaseException | None) -> None:
     if isinstance(error, SystemExit):
         raise error
     # Not before: the start must not wait for it.
-    from flows.console import harmless
+    from flows.terminal.console import harmless
     from warehouse.errors import OddsError
 
     _show(error)
@@ -52,7 +52,7 @@ def _end(error: BaseException | None) -> None:
 
 
 def _show(error: BaseException | None) -> None:
-    console = sys.modules.get("flows.console")
+    console = sys.modules.get("flows.terminal.console")
     if error is not None and console is not None and console.Chosen.verbose:
         import traceback
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.figures import why_no_value
 from flows.outcome import Outcome
+from flows.research.figures import why_no_value
 from flows.services import writing
-from flows.settings import load_settings
+from flows.settings.settings import load_settings
 from flows.stage import stage
 from warehouse.agreement.measure import measure_agreement, unrecorded
 from warehouse.agreement.selection import Selection
+from warehouse.catalog.store import merge_all
 from warehouse.consensus.renew import renew_consensus
-from warehouse.queries import current_agreement
+from warehouse.queries.stages import current_agreement
 from warehouse.records import Agreement
-from warehouse.store import merge_all
 
 
 @stage("agree")

@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from flows.activity import activity
 from flows.agree import agree
-from flows.console import harmless, note
 from flows.elicit import elicit
 from flows.evaluate import evaluate
 from flows.judge import judge
@@ -20,9 +18,11 @@ from flows.pull import pull
 from flows.push import push
 from flows.recalibrate import recalibrate
 from flows.services import judged_splits
-from flows.settings import load_settings, read_once
+from flows.settings.settings import load_settings, read_once
 from flows.simulate import simulate
 from flows.stage import stage
+from flows.terminal.activity import activity
+from flows.terminal.console import harmless, note
 from flows.train import train
 from warehouse.errors import OddsError
 

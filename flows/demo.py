@@ -12,18 +12,18 @@ from pathlib import Path
 
 from rich.table import Table
 
-from flows.activity import activity
 from flows.agree import agree
-from flows.console import out, say
 from flows.cycle import announced, asking, cycle, learning, pushing
 from flows.imports import import_propositions
 from flows.outcome import Outcome
 from flows.pull import pull
 from flows.services import judged_splits, reading
-from flows.settings import CONFIG_NAME, Settings, load_settings
+from flows.settings.settings import CONFIG_NAME, Settings, load_settings
+from flows.settings.template import template_text
 from flows.status import as_table, status_of
 from flows.studio import starting_beside, studio_login
-from flows.template import template_text
+from flows.terminal.activity import activity
+from flows.terminal.console import out, say
 from warehouse.errors import InputError
 
 SIMULATED = 5

@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 from rich.text import Text
 
-from annotation import server
+from annotation.studio import server
 from flows.services import reading, shown_catalog
-from flows.settings import Settings
-from synthesis.local_llm import weights_path
-from synthesis.panel import EMBEDDED, Endpoint
+from flows.settings.settings import Settings
+from synthesis.llm.embedded import weights_path
+from synthesis.panel.settings import EMBEDDED, Endpoint
 from warehouse.errors import OddsError
 
 GIB = 2**30

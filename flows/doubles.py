@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 
-from annotation import server
-from annotation.studio import connect
-from annotation.sync import Doubles
-from annotation.sync import doubles as doubles_in
-from flows.console import note
+from annotation.studio import server
+from annotation.studio.client import connect
+from annotation.sync.push import Doubles
+from annotation.sync.push import doubles as doubles_in
 from flows.outcome import Outcome
 from flows.services import reading, writing
-from flows.settings import Settings
+from flows.settings.settings import Settings
 from flows.studio import project_of
-from synthesis.panel import EMBEDDED
-from warehouse.patience import turn
-from warehouse.queries import studio_project
-from warehouse.store import merge
+from flows.terminal.console import note
+from synthesis.panel.settings import EMBEDDED
+from warehouse.catalog.patience import turn
+from warehouse.catalog.store import merge
+from warehouse.queries.stages import studio_project
 
 
 def find_doubles(settings: Settings) -> Doubles | None:

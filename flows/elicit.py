@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from flows.asking import Limits, Work, ask, check_prices
+from flows.llm_runs.run import Limits, Work, ask, check_prices
 from flows.outcome import Outcome
 from flows.services import asking
-from flows.settings import Settings, load_settings
+from flows.settings.settings import Settings, load_settings
 from flows.stage import stage
-from synthesis.compare import comparisons
-from synthesis.elicit import estimates
-from synthesis.panel import Labeler
-from synthesis.question import Question
-from synthesis.versions import labeler_prompt, labeler_row, labeler_version
-from warehouse.connect import Warehouse
-from warehouse.labelers import renew_panel
-from warehouse.pending import count_comparisons, count_estimates, pending_comparisons, pending_estimates
+from synthesis.panel.settings import Labeler
+from synthesis.panel.versions import labeler_prompt, labeler_row, labeler_version
+from synthesis.questions.compare import comparisons
+from synthesis.questions.elicit import estimates
+from synthesis.questions.question import Question
+from warehouse.catalog.connect import Warehouse
+from warehouse.queries.labelers import renew_panel
+from warehouse.queries.pending import count_comparisons, count_estimates, pending_comparisons, pending_estimates
 
 STAGE = "elicit"
 

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from flows.activity import activity
 from flows.outcome import Outcome
 from flows.reporting import report_data
 from flows.score import required_model, score_test_split
 from flows.services import writing
-from flows.settings import Settings, load_settings
+from flows.settings.settings import Settings, load_settings
 from flows.stage import stage
-from warehouse.connect import Warehouse
+from flows.terminal.activity import activity
+from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.store import merge, read
 from warehouse.errors import InputError
-from warehouse.queries import current_estimates
+from warehouse.queries.stages import current_estimates
 from warehouse.records import Dataset, Evaluation, Model, Score
 from warehouse.shards import read_split
-from warehouse.store import merge, read
 
 
 @stage("evaluate", hours=24)

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from flows.outcome import Outcome
 from flows.services import writing
-from flows.settings import Settings
+from flows.settings.settings import Settings
+from warehouse.catalog.store import Merged, merge, merge_all
 from warehouse.errors import InputError
 from warehouse.files.annotators import GROUP_FIELDS, group_columns, groups_of
 from warehouse.files.imports import read_judgments
@@ -18,7 +19,6 @@ from warehouse.files.judgment_columns import FIELDS, Format, JudgmentMapping
 from warehouse.files.reading import AS_FOUND, Reading
 from warehouse.files.texts import PREMISE_FIELDS, PROPOSITION_FIELDS, premise_columns, premises_of, read_propositions
 from warehouse.records import AnnotatorKind
-from warehouse.store import Merged, merge, merge_all
 
 
 def import_premises(

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from flows.asking import Limits, Work, ask
+from flows.llm_runs.run import Limits, Work, ask
 from flows.outcome import Outcome
 from flows.services import asking
-from flows.settings import Settings, load_settings
+from flows.settings.settings import Settings, load_settings
 from flows.stage import stage
-from synthesis.judge import verdicts
-from synthesis.question import Question
-from synthesis.versions import judge_prompts, judge_version
-from warehouse.connect import Warehouse
-from warehouse.pending import count_disagreements, pending_disagreements
+from synthesis.panel.versions import judge_prompts, judge_version
+from synthesis.questions.judge import verdicts
+from synthesis.questions.question import Question
+from warehouse.catalog.connect import Warehouse
+from warehouse.queries.pending import count_disagreements, pending_disagreements
 
 STAGE = "judge"
 

@@ -9,10 +9,10 @@ from rich.table import Table
 
 from flows.outcome import Outcome
 from flows.services import reading, writing
-from flows.settings import Settings, load_settings
+from flows.settings.settings import Settings, load_settings
 from flows.stage import stage
-from warehouse.maintenance import Maintained, maintain, snapshots
-from warehouse.whole import left_behind, remove
+from warehouse.atomic import left_behind, remove
+from warehouse.catalog.maintenance import Maintained, maintain, snapshots
 
 GRACE_HOURS = 24.0
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 from pydantic import BaseModel, ConfigDict
 
-from flows.console import money
+from flows.terminal.console import money
 
 
 class Outcome(BaseModel):

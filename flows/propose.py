@@ -6,20 +6,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from flows.asking import Limits, Work, ask
+from flows.llm_runs.run import Limits, Work, ask
 from flows.outcome import Outcome
 from flows.services import asking
-from flows.settings import Settings, load_settings
+from flows.settings.settings import Settings, load_settings
 from flows.stage import stage
-from synthesis.dedup import Recent
-from synthesis.derive import derivations
-from synthesis.panel import DerivedKind, MadeKind, Proposer
-from synthesis.propose import proposals
-from synthesis.question import Question
-from synthesis.render import Prompt
-from synthesis.versions import proposer_prompt, proposer_version
-from warehouse.connect import Warehouse
-from warehouse.pending import count_parents, count_premises, pending_parents, pending_premises
+from synthesis.panel.settings import DerivedKind, MadeKind, Proposer
+from synthesis.panel.versions import proposer_prompt, proposer_version
+from synthesis.prompts.render import Prompt
+from synthesis.questions.dedup import Recent
+from synthesis.questions.derive import derivations
+from synthesis.questions.propose import proposals
+from synthesis.questions.question import Question
+from warehouse.catalog.connect import Warehouse
+from warehouse.queries.pending import count_parents, count_premises, pending_parents, pending_premises
 from warehouse.records import Split, split_of
 
 STAGE = "propose"

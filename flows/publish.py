@@ -7,19 +7,19 @@ from pathlib import Path
 
 from flows.outcome import Outcome
 from flows.services import code_version, reading, writing
-from flows.settings import Settings, load_settings
+from flows.settings.settings import Settings, load_settings
 from flows.stage import stage
-from warehouse.connect import Warehouse
+from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.store import merge_all, read
 from warehouse.consensus.calibration import renew_splits
 from warehouse.datasets.publish import dataset_fingerprint, licences, publish_rows, queries
 from warehouse.datasets.verify import moved_between, verify
 from warehouse.datasets.write import Limits, write_dataset
 from warehouse.errors import InputError
 from warehouse.places import named
-from warehouse.queries import newest_dataset, next_version
+from warehouse.queries.stages import newest_dataset, next_version
 from warehouse.records import Dataset, Shard, content_id
 from warehouse.shards import Manifest, ManifestHead, Recipe, read_manifest
-from warehouse.store import merge_all, read
 
 
 @stage("publish")

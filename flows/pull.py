@@ -6,18 +6,18 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
-from annotation.mapping import SOURCE
-from annotation.pull import Former
-from annotation.pull import pull as pull_from
+from annotation.sync.mapping import SOURCE
+from annotation.sync.pull import Former
+from annotation.sync.pull import pull as pull_from
 from flows.outcome import Outcome
 from flows.services import writing
-from flows.settings import load_settings
+from flows.settings.settings import load_settings
 from flows.stage import stage
 from flows.studio import project_of, remember
-from warehouse.connect import Warehouse
-from warehouse.queries import authors, orphaned_judgments
+from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.store import mark_deleted, merge, merge_all, read
+from warehouse.queries.stages import authors, orphaned_judgments
 from warehouse.records import StudioTask
-from warehouse.store import mark_deleted, merge, merge_all, read
 
 
 @stage("pull", hours=2)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from annotation.sync import push as push_to
-from flows.console import note
+from annotation.sync.push import push as push_to
 from flows.outcome import Outcome
-from flows.progress import progress
 from flows.services import writing
-from flows.settings import load_settings
+from flows.settings.settings import load_settings
 from flows.stage import stage
 from flows.studio import project_for_push
-from warehouse.patience import turn
-from warehouse.queries import pushed_tasks, unpushed_propositions
+from flows.terminal.console import note
+from flows.terminal.progress import progress
+from warehouse.catalog.patience import turn
+from warehouse.catalog.store import merge_all, remove
+from warehouse.queries.stages import pushed_tasks, unpushed_propositions
 from warehouse.records import Task
-from warehouse.store import merge_all, remove
 
 
 @stage("push")

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from flows.outcome import Outcome
 from flows.services import reading, writing
-from flows.settings import load_settings
+from flows.settings.settings import load_settings
 from flows.stage import stage
 from synthesis.recalibrate import ENOUGH
 from synthesis.recalibrate import recalibrate as fit_maps
+from warehouse.catalog.store import merge
 from warehouse.consensus.calibration import (
     calibration_pairs,
     current_recalibrations,
@@ -18,7 +19,6 @@ from warehouse.consensus.calibration import (
     withdrawal,
 )
 from warehouse.records import Recalibration
-from warehouse.store import merge
 
 
 @stage("recalibrate", hours=6)

@@ -16,10 +16,10 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from flows.artifact import ending
+from flows.llm_runs.artifact import ending
 from flows.outcome import Outcome
-from flows.settings import CONFIG_VARIABLE
-from flows.stage import API_URL, Stage, is_deployed
+from flows.recording import API_URL, is_deployed
+from flows.settings.settings import CONFIG_VARIABLE
 from warehouse.errors import InputError, ServiceError
 
 P = ParamSpec("P")
@@ -47,30 +47,30 @@ PARAMETERS = {
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-def flow_of(stage: Stage[P, R]) -> Flow[P, R]:
-    """The flow of a stage. Its run fails after the stage's hours."""
+def flow_of(fn: Callable[P, R], name: str, *, hours: float, asks: bool) -> Flow[P, R]:
+    """The flow of a stage. Its run fails after so many hours. One that asks models leaves its own artifact."""
 
-    @wraps(stage.fn)
+    @wraps(fn)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         _check_settings_are_named(kwargs.get("config"))
         try:
-            done = _tried(stage, lambda: stage.fn(*args, **kwargs))
+            done = _tried(lambda: fn(*args, **kwargs), asks=asks)
         except Exception as error:
-            get_run_logger().error("%s: %s", stage.name, ending(Outcome(stage=stage.name, counts={}), error))
-            if not stage.asks:
+            get_run_logger().error("%s: %s", name, ending(Outcome(stage=name, counts={}), error))
+            if not asks:
                 with suppress(Exception):  # what the run fails with matters more
-                    _leave(stage.name, [Outcome(stage=stage.name, counts={})], error)
+                    _leave(name, [Outcome(stage=name, counts={})], error)
             raise
         outcomes = [each for each in (done if isinstance(done, list) else [done]) if isinstance(each, Outcome)]
         if outcomes == [done]:
             get_run_logger().info(outcomes[0].line())
-        if not stage.asks:
-            _leave(stage.name, outcomes, None)
+        if not asks:
+            _leave(name, outcomes, None)
         return done
 
-    flow: Flow[P, R] = Flow(run, name=stage.name, timeout_seconds=stage.hours * 3600)
-    for name, parameter in flow.parameters.properties.items():
-        parameter["description"] = PARAMETERS[name]
+    flow: Flow[P, R] = Flow(run, name=name, timeout_seconds=hours * 3600)
+    for parameter, described in flow.parameters.properties.items():
+        described["description"] = PARAMETERS[parameter]
     return flow
 
 
@@ -83,9 +83,9 @@ def _check_settings_are_named(config: Any) -> None:
         )
 
 
-def _tried(stage: Stage[P, R], run: Callable[[], R]) -> R:
+def _tried(run: Callable[[], R], *, asks: bool) -> R:
     """What a stage gives; on a worker, where nobody would run it again, a service that fails is given time."""
-    if stage.asks or not is_deployed():
+    if asks or not is_deployed():
         return run()
 
     def tell(state: RetryCallState) -> None:

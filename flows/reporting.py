@@ -9,9 +9,9 @@ from statistics import fmean
 import numpy as np
 import pyarrow as pa
 
-from flows.figures import over_time, shown_figures, telling_slices
+from flows.research.figures import over_time, shown_figures, telling_slices
 from flows.services import shown_catalog
-from flows.settings import Settings
+from flows.settings.settings import Settings
 from training.evaluation.report import (
     CurvePoint,
     Judged,
@@ -22,12 +22,12 @@ from training.evaluation.report import (
 )
 from training.levels import quantile
 from warehouse.agreement.selection import Selection
-from warehouse.connect import Warehouse
-from warehouse.labelers import panel_versions
-from warehouse.queries import counts, current_agreement, current_estimates, labeler_answers, valid_judgments
+from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.store import read
+from warehouse.queries.labelers import panel_versions
+from warehouse.queries.stages import counts, current_agreement, current_estimates, labeler_answers, valid_judgments
 from warehouse.records import Agreement, Dataset, Estimate, Evaluation, Model, Score, now
 from warehouse.shards import read_split
-from warehouse.store import read
 
 INTERVAL = (0.1, 0.9)
 STAGES_SHOWN = (

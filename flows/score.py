@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from flows.activity import activity
-from flows.console import note
 from flows.outcome import Outcome
-from flows.query import check_apart
+from flows.research.query import check_apart
 from flows.services import reading, writing
-from flows.settings import Settings, load_settings
+from flows.settings.settings import Settings, load_settings
 from flows.stage import stage
-from warehouse.connect import Warehouse
+from flows.terminal.activity import activity
+from flows.terminal.console import note
+from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.store import merge_all, read
 from warehouse.errors import InputError
 from warehouse.files.formats import check_output, write_table
 from warehouse.files.texts import read_propositions
 from warehouse.places import placed
-from warehouse.queries import newest_model
+from warehouse.queries.stages import newest_model
 from warehouse.records import Dataset, Drop, Model, PropositionText, Score, content_id
 from warehouse.shards import read_split
-from warehouse.store import merge_all, read
 
 SCORED = pa.schema(
     [(name, pa.string()) for name in ("proposition_id", "premise", "hypothesis")]
@@ -105,7 +105,7 @@ def scored(settings: Settings, model: Model, propositions: list[PropositionText]
     drops: list[Drop] = []
     with activity("score") as shown:
         shown.doing("loading the estimator")
-        from training.estimator import load_estimator
+        from training.model.estimator import load_estimator
         from training.score import score as score_with
 
         folder, chosen = placed(model.path, settings.home_path), settings.training

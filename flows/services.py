@@ -9,13 +9,13 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from flows.settings import Settings
-from synthesis.ledger import Ledger
-from synthesis.local_llm import serve, weights_path
-from synthesis.panel import EMBEDDED, Endpoint
-from warehouse.connect import At, Warehouse, open_warehouse
-from warehouse.memory import seldom_collected, sparing, without_pandas
-from warehouse.queries import consensus_splits
+from flows.settings.settings import Settings
+from synthesis.ledger.ledger import Ledger
+from synthesis.llm.embedded import serve, weights_path
+from synthesis.panel.settings import EMBEDDED, Endpoint
+from warehouse.catalog.connect import At, Warehouse, open_warehouse
+from warehouse.catalog.low_memory import seldom_collected, sparing, without_pandas
+from warehouse.queries.stages import consensus_splits
 
 
 @contextmanager

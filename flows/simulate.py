@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from annotation.simulate import default_annotators
-from annotation.simulate import simulate as simulate_in
+from annotation.people.simulate import default_annotators
+from annotation.people.simulate import simulate as simulate_in
 from flows.outcome import Outcome
-from flows.progress import progress
 from flows.services import reading
-from flows.settings import load_settings
+from flows.settings.settings import load_settings
 from flows.stage import stage
 from flows.studio import project_of
+from flows.terminal.progress import progress
 from warehouse.errors import InputError
-from warehouse.queries import simulation_truths
+from warehouse.queries.stages import simulation_truths
 
 
 @stage("simulate", hours=6)

@@ -5,21 +5,17 @@ A stage never starts a server of its own. Prefect takes seconds to load, so it i
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
+
+from flows.recording import is_recorded
 
 if TYPE_CHECKING:
     from prefect import Flow
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-API_URL = "PREFECT_API_URL"
-RUN_ID = "PREFECT__FLOW_RUN_ID"
-"""The variable that a Prefect worker sets for the run that it starts."""
 
 
 class Stage(Generic[P, R]):
@@ -47,28 +43,9 @@ class Stage(Generic[P, R]):
         """The Prefect flow."""
         from flows.recorded import flow_of
 
-        return flow_of(self)
+        return flow_of(self.fn, self.name, hours=self.hours, asks=self.asks)
 
 
 def stage(name: str, *, hours: float = 12, asks: bool = False) -> Callable[[Callable[P, R]], Stage[P, R]]:
     """Make a function a stage of this name; see `Stage`."""
     return lambda fn: Stage(fn, name, hours=hours, asks=asks)
-
-
-def is_recorded() -> bool:
-    """Whether Prefect keeps a record of what runs here."""
-    return bool(os.environ.get(API_URL)) or is_deployed() or in_flow_run()
-
-
-def is_deployed() -> bool:
-    """Whether a Prefect worker has started this process to run a deployment."""
-    return bool(os.environ.get(RUN_ID))
-
-
-def in_flow_run() -> bool:
-    """Whether a flow is under way in this context."""
-    if "prefect" not in sys.modules:
-        return False
-    from prefect.context import FlowRunContext
-
-    return FlowRunContext.get() is not None

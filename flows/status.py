@@ -7,12 +7,12 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
-from annotation import server
+from annotation.studio import server
 from flows.services import reading, shown_catalog
-from flows.settings import Settings
-from synthesis.panel import EMBEDDED
+from flows.settings.settings import Settings
+from synthesis.panel.settings import EMBEDDED
 from warehouse.places import placed
-from warehouse.queries import counts, newest_dataset, newest_model
+from warehouse.queries.stages import counts, newest_dataset, newest_model
 
 State = dict[str, Any]
 

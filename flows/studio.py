@@ -8,18 +8,18 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from threading import Thread
 
-from annotation import server
-from annotation.studio import Studio, StudioProject, connect
-from annotation.sync import ensure_project, project_called, set_right
-from flows.activity import activity
-from flows.console import note
-from flows.settings import Settings
-from synthesis.panel import EMBEDDED
-from warehouse.connect import Warehouse
+from annotation.studio import server
+from annotation.studio.client import Studio, StudioProject, connect
+from annotation.sync.push import ensure_project, project_called, set_right
+from flows.settings.settings import Settings
+from flows.terminal.activity import activity
+from flows.terminal.console import note
+from synthesis.panel.settings import EMBEDDED
+from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.store import merge
 from warehouse.errors import InputError, OddsError, ServiceError
-from warehouse.queries import studio_project
+from warehouse.queries.stages import studio_project
 from warehouse.records import StudioProject as KnownProject
-from warehouse.store import merge
 
 
 def studio_address(settings: Settings) -> tuple[str, str]:

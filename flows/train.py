@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.activity import Activity, activity
-from flows.console import note
 from flows.outcome import Outcome
 from flows.services import code_version, estimator_base, writing
-from flows.settings import Settings, load_settings
+from flows.settings.settings import Settings, load_settings
 from flows.stage import stage
-from training.record import FitRecord, read_record
+from flows.terminal.activity import Activity, activity
+from flows.terminal.console import note
+from training.fit.record import FitRecord, read_record
+from training.fit.watch import Progress, Watch
 from training.settings import FitSettings
-from training.watch import Progress, Watch
-from warehouse.connect import Warehouse
+from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.store import merge_all, read
 from warehouse.errors import InputError
 from warehouse.places import named
-from warehouse.queries import newest_dataset
+from warehouse.queries.stages import newest_dataset
 from warehouse.records import Dataset, Model, content_id
 from warehouse.shards import read_manifest, read_pairs, read_split
-from warehouse.store import merge_all, read
 
 
 @stage("train", hours=168)
@@ -63,7 +63,7 @@ def _fitted(settings: Settings, base: str, dataset: Path, folder: Path) -> FitRe
     train_split, dev_split = (read_split(dataset, split) for split in ("train", "dev"))
     with activity("train") as shown:
         shown.doing("loading the training library")
-        from training.fit import fit
+        from training.fit.loop import fit
 
         fit(
             train_split,

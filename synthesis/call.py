@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from synthesis.panel import Asker
-from synthesis.render import Answer, Prompt, merged_system, messages, response_format
+from synthesis.panel.settings import Asker
+from synthesis.prompts.render import Answer, Prompt, merged_system, messages, response_format
 from warehouse.records import Request, RequestStatus, content_id
 
 Purpose: TypeAlias = Literal["propose", "elicit", "judge"]

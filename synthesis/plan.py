@@ -9,10 +9,10 @@ from itertools import islice
 from typing import TypeVar
 
 from synthesis.call import Call
-from synthesis.client import cost
-from synthesis.ledger import Ledger
-from synthesis.panel import Asker, Endpoint, Prices, prices_of
-from synthesis.question import Question
+from synthesis.ledger.ledger import Ledger
+from synthesis.llm.client import cost
+from synthesis.panel.settings import Asker, Endpoint, Prices, prices_of
+from synthesis.questions.question import Question
 from synthesis.run import CHUNK, Recalled, Waiting, advanced
 
 T = TypeVar("T", int, float)

@@ -10,11 +10,11 @@ from itertools import islice
 from types import MappingProxyType
 
 from synthesis.call import Call, Failure, Outcome, Reply
-from synthesis.client import Caller
-from synthesis.flow_control import StoppedError
-from synthesis.ledger import Ledger
-from synthesis.question import Answer, Question
-from synthesis.standing import LeftOutError
+from synthesis.errors import StoppedError
+from synthesis.ledger.ledger import Ledger
+from synthesis.llm.client import Caller
+from synthesis.llm.skip_list import LeftOutError
+from synthesis.questions.question import Answer, Question
 from warehouse.errors import ServiceError
 
 CHUNK = 512

@@ -13,13 +13,13 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from flows.settings import load_settings
-from synthesis.compare import ORDERS_DISAGREE
-from synthesis.parse import Reason
-from synthesis.propose import DropReason
-from synthesis.render import Answer, Prompt, load_prompt, prompt_names
+from flows.settings.settings import load_settings
+from synthesis.prompts.render import Answer, Prompt, load_prompt, prompt_names
+from synthesis.questions.compare import ORDERS_DISAGREE
+from synthesis.questions.parse import Reason
+from synthesis.questions.propose import DropReason
 from tests.fixtures.commands import ODDS
-from warehouse.connect import open_warehouse
+from warehouse.catalog.connect import open_warehouse
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "researchers.md"

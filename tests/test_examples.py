@@ -12,9 +12,9 @@ from typing import TypedDict
 import pytest
 
 from examples.make_judgments import rows
-from flows.asking import Limits, Work, check_prices
-from flows.settings import load_settings
-from synthesis.render import ANSWERS_OF_METHOD, load_prompt
+from flows.llm_runs.run import Limits, Work, check_prices
+from flows.settings.settings import load_settings
+from synthesis.prompts.render import ANSWERS_OF_METHOD, load_prompt
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 GENRES = ("everyday", "news", "science", "fiction")

@@ -17,8 +17,8 @@ from matplotlib import image
 
 from tests.fixtures.commands import ODDS, Run, ended_well
 from warehouse import open_warehouse
+from warehouse.catalog.store import merge_all
 from warehouse.records import Estimate
-from warehouse.store import merge_all
 
 ROOT = Path(__file__).parents[1]
 MARIMO = Path(sysconfig.get_path("scripts")) / "marimo"

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from training.batches import Batch, collate, sorted_batches, texts, too_long
-from training.estimator import Estimator, answer_logits, autocast
 from training.levels import Floats, expectation
-from training.prompt import encode
+from training.model.batches import Batch, collate, sorted_batches, texts, too_long
+from training.model.estimator import Estimator, answer_logits, autocast
+from training.model.prompt import encode
 from warehouse.records import Drop, PropositionText
 
 _SORTED_TOGETHER = 32  # batches

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from warehouse.connect import Warehouse, open_warehouse
+    from warehouse.catalog.connect import Warehouse, open_warehouse
 
 __all__ = ["Warehouse", "open_warehouse"]
 
@@ -13,7 +13,7 @@ __all__ = ["Warehouse", "open_warehouse"]
 def __getattr__(name: str) -> object:
     """Load the database side on first use: whoever needs only the records never imports DuckDB."""
     if name in __all__:
-        from warehouse import connect
+        from warehouse.catalog import connect
 
         return getattr(connect, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,12 +8,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from annotation.studio import connect
+from annotation.studio.client import connect
 from tests.fixtures.commands import Run, ended_well
 from tests.fixtures.estimator import Base
 from tests.fixtures.studio import StudioServer
 from warehouse import open_warehouse
-from warehouse.connect import Warehouse
+from warehouse.catalog.connect import Warehouse
 from warehouse.records import Split, premise_id, split_of
 from warehouse.shards import read_split
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from annotation.studio import Studio
+from annotation.studio.client import Studio
 from tests.fixtures.commands import ODDS
 from tests.fixtures.estimator import Base
 from tests.fixtures.studio import StudioServer

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from annotation.interface import interface_xml, validate_interface
+from annotation.interface.page import interface_xml, validate_interface
 from warehouse.errors import InputError
 
 

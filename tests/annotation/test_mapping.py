@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.mapping import annotator_of, judgment_of, task_of
+from annotation.sync.mapping import annotator_of, judgment_of, task_of
 from warehouse.records import Drop, Judgment, PropositionText, annotator_id, judgment_id
 
 UNIQUE = "51bdb308-9170-49a8-957a-01189b47cdec"

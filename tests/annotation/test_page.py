@@ -11,9 +11,9 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import Page, Response, sync_playwright
 
-from annotation.studio import Studio
-from annotation.sync import ensure_project, push
-from annotation.users import add_annotator
+from annotation.people.users import add_annotator
+from annotation.studio.client import Studio
+from annotation.sync.push import ensure_project, push
 from tests.fixtures.studio import Home, StudioServer
 from warehouse.records import PropositionText, proposition_id
 

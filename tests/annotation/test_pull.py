@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from annotation import pull as pulling
-from annotation.studio import Studio, connect
-from annotation.sync import ensure_project, push
-from annotation.users import add_annotator
+from annotation.people.users import add_annotator
+from annotation.studio.client import Studio, connect
+from annotation.sync import pull as pulling
+from annotation.sync.push import ensure_project, push
 from tests.annotation.test_sync import Judge, propositions, rating
 from tests.fixtures.studio import Home, StudioServer
 from warehouse.records import Judgment, annotator_id

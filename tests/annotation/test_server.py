@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from annotation import server
+from annotation.studio import server
 from tests.fixtures.studio import StudioServer
 from warehouse.errors import InputError, ServiceError
 

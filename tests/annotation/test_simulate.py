@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from annotation.simulate import SimulatedAnnotator, choose_panel, default_annotators, simulate
-from annotation.studio import Studio
-from annotation.sync import ensure_project, push
+from annotation.people.simulate import SimulatedAnnotator, choose_panel, default_annotators, simulate
+from annotation.studio.client import Studio
+from annotation.sync.push import ensure_project, push
 from tests.fixtures.studio import Home
 from warehouse.errors import InputError
 from warehouse.records import PropositionText, annotator_id, proposition_id

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from annotation import studio as client
-from annotation.studio import Studio, connect
+from annotation.studio import client
+from annotation.studio.client import Studio, connect
 from tests.fixtures.studio import StudioServer
 from warehouse.errors import InputError, ServiceError
 

@@ -8,11 +8,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from annotation import sync
-from annotation.interface import interface_xml
-from annotation.studio import Studio, StudioTask, connect
-from annotation.sync import ensure_project, progress, push, spread
-from annotation.users import add_annotator
+from annotation.interface.page import interface_xml
+from annotation.people.users import add_annotator
+from annotation.studio.client import Studio, StudioTask, connect
+from annotation.sync import push as sync
+from annotation.sync.push import ensure_project, progress, push, spread
 from tests.fixtures.studio import StudioServer
 from warehouse.errors import InputError, ServiceError
 from warehouse.records import PropositionText, proposition_id
@@ -93,7 +93,7 @@ def test_a_push_that_breaks_off_is_healed_by_the_next(
 def test_more_tasks_than_a_page_are_all_found(studio: Studio, project: int, monkeypatch: pytest.MonkeyPatch) -> None:
     many = propositions([("premise", f"hypothesis {i}") for i in range(25)])
     push(studio, project, many)
-    monkeypatch.setattr("annotation.studio.PAGE", 10)
+    monkeypatch.setattr("annotation.studio.client.PAGE", 10)
     assert {task.proposition_id for task in studio.tasks(project)} == {p.proposition_id for p in many}
     assert push(studio, project, many).already == 25
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from flows.activity import Activity, activity, duration
+from flows.terminal.activity import Activity, activity, duration
 from tests.fixtures.terminal import lines_of, on_a_terminal
 
 
@@ -46,8 +46,8 @@ def test_what_says_nothing_of_itself_is_shown_after_two_seconds_and_then_every_f
 
 
 def test_of_two_the_inner_one_is_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.activity.SECONDS_BETWEEN_LINES", 0.6)
-    monkeypatch.setattr("flows.activity.FIRST_AFTER_S", 0.6)
+    monkeypatch.setattr("flows.terminal.activity.SECONDS_BETWEEN_LINES", 0.6)
+    monkeypatch.setattr("flows.terminal.activity.FIRST_AFTER_S", 0.6)
     with activity("outer"), activity("inner"):
         time.sleep(1.3)
     said = capsys.readouterr().err.splitlines()
@@ -85,7 +85,7 @@ def test_quick_steps_are_said_every_five_seconds() -> None:
 def test_a_log_is_reminded_while_nothing_comes(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.activity.SECONDS_BETWEEN_LINES", 0.6)
+    monkeypatch.setattr("flows.terminal.activity.SECONDS_BETWEEN_LINES", 0.6)
     with activity("score") as stage:
         stage.doing("loading the estimator")
         time.sleep(1.3)
@@ -97,7 +97,7 @@ def test_a_log_is_reminded_while_nothing_comes(
 def test_a_terminal_shows_it_and_is_left_clean() -> None:
     code = """
 import time
-from flows.activity import activity
+from flows.terminal.activity import activity
 with activity("train") as shown:
     shown.doing("loading [the] base model")
     time.sleep(0.5)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from flows import artifact
-from flows.artifact import Figures, Tallies, Tally, ending, report
 from flows.elicit import elicit
+from flows.llm_runs import artifact
+from flows.llm_runs.artifact import Figures, Tallies, Tally, ending, report
 from flows.outcome import Outcome
 from flows.propose import propose
 from tests.fixtures.asking import COST, PRICED, endpoint, install, labeler, others

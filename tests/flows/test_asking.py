@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from flows import writer
-from flows.console import money
 from flows.elicit import elicit
+from flows.llm_runs import writer
 from flows.outcome import Outcome
-from synthesis.standing import HOPELESS
+from flows.terminal.console import money
+from synthesis.llm.skip_list import HOPELESS
 from tests.fixtures.asking import COST, PRICED, endpoint, install, labeler, others, rows, settings_file, value
 from tests.fixtures.commands import Run
 from tests.synthesis.batch_stub import batch_stub
@@ -248,7 +248,7 @@ def test_pairs_are_compared(tmp_path: Path) -> None:
 def test_a_run_by_the_batch_interface_costs_its_share_and_shows_how_far_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.progress.SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("flows.terminal.progress.SECONDS_BETWEEN_LINES", 0.0)
     reply = {
         "choices": [{"index": 0, "message": {"content": '{"probability": 0.25}'}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 10, "completion_tokens": 5},

@@ -15,12 +15,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from flows.attach import CLIENTS, Client, attach_line, attach_lines, attach_sql, notes, target_of
-from flows.settings import Settings, WarehouseSettings
+from flows.research.attach import CLIENTS, Client, attach_line, attach_lines, attach_sql, notes, target_of
+from flows.settings.settings import Settings, WarehouseSettings
 from tests.fixtures.store import Place, catalog_of, made_rows, on_sqlite
 from warehouse import open_warehouse
+from warehouse.catalog.store import merge_all
 from warehouse.errors import InputError
-from warehouse.store import merge_all
 
 DUCKDB = Path(sysconfig.get_path("scripts")) / "duckdb"
 QUERY = "SELECT count(*) AS n FROM judgments; SELECT n FROM progress WHERE stage = 'valid judgments'"

@@ -13,12 +13,13 @@ from prefect._internal.analytics.ci_detection import CI_ENV_VARS
 from rich.console import Console
 from typer.testing import CliRunner
 
-from flows import cli, console, stopping
 from flows.__main__ import main
+from flows.cli import app as cli
 from flows.cycle import announced, asking
 from flows.outcome import Outcome
-from flows.query import shown
-from flows.settings import load_settings, read_once
+from flows.research.query import shown
+from flows.settings.settings import load_settings, read_once
+from flows.terminal import console, stopping
 from tests.fixtures.terminal import on_a_terminal
 from warehouse.errors import InputError, ServiceError
 
@@ -124,7 +125,7 @@ def test_the_command_hands_the_limit_of_the_cycle_on(tmp_path: Path, monkeypatch
 def test_the_first_run_prints_no_notice_of_prefect_unless_asked_for(
     tmp_path: Path, own: dict[str, str], printed: bool
 ) -> None:
-    code = "from flows.console import quiet_prefect\nquiet_prefect()\nimport prefect\n"
+    code = "from flows.terminal.console import quiet_prefect\nquiet_prefect()\nimport prefect\n"
     # Its analytics have nobody to talk to: the proxy that they would go through does not exist.
     home = {"PREFECT_HOME": str(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:9"}
     written = on_a_terminal(code, home | own, without=("DO_NOT_TRACK", *CI_ENV_VARS))

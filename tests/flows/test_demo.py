@@ -10,8 +10,8 @@ import pytest
 
 from flows import demo
 from flows.demo import CHANGED, EXAMPLES, prepare
-from flows.settings import load_settings
-from flows.template import template_text
+from flows.settings.settings import load_settings
+from flows.settings.template import template_text
 from warehouse.errors import InputError
 from warehouse.files.texts import read_propositions
 

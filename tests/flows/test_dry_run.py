@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows.dry_run import plan_table
 from flows.elicit import elicit, work
-from flows.settings import load_settings
+from flows.llm_runs.dry_run import plan_table
+from flows.settings.settings import load_settings
 from tests.fixtures.asking import PRICED, endpoint, install, labeler, others, settings_file
 from tests.synthesis.batch_stub import batch_stub
 from tests.synthesis.faulty_endpoint import answers, faulty

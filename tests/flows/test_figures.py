@@ -8,15 +8,15 @@ import pytest
 from rich.console import Console
 
 from flows.agree import headline
-from flows.figures import figure_tables, over_time, shown_figures, telling_slices, write_picture
-from flows.settings import Settings
+from flows.research.figures import figure_tables, over_time, shown_figures, telling_slices, write_picture
+from flows.settings.settings import Settings
 from tests.fixtures.store import made_rows
 from warehouse import open_warehouse
 from warehouse.agreement.measure import measure_agreement
 from warehouse.agreement.selection import Selection
+from warehouse.catalog.store import merge, merge_all
 from warehouse.errors import InputError
 from warehouse.records import Agreement
-from warehouse.store import merge, merge_all
 
 
 def figure(metric: str, name: str = "all", value: float | None = 0.5, **more: object) -> Agreement:

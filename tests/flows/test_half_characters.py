@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import writer
 from flows.elicit import elicit
+from flows.llm_runs import writer
 from flows.propose import propose
 from tests.fixtures.asking import endpoint, install, labeler, others, rows
 from tests.synthesis.faulty_endpoint import answers, fails, faulty

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows import cli
+from flows.cli import app as cli
 from flows.imports import ends_of, mapping_of, pairs
 from warehouse import open_warehouse
 from warehouse.errors import InputError

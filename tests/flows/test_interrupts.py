@@ -13,12 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows.dry_run import plan_table
 from flows.elicit import elicit, work
-from flows.settings import load_settings
-from flows.signals import ending, stops_on_signals
-from synthesis.client import Caller
-from synthesis.ledger import Ledger
+from flows.llm_runs.dry_run import plan_table
+from flows.settings.settings import load_settings
+from flows.terminal.signals import ending, stops_on_signals
+from synthesis.ledger.ledger import Ledger
+from synthesis.llm.client import Caller
 from tests.fixtures.asking import COST, PRICED, endpoint, install, labeler, others, value
 from tests.fixtures.commands import ODDS, Run
 from tests.synthesis.faulty_endpoint import FaultyEndpoint, answers, faulty

@@ -8,15 +8,15 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from flows.console import money
-from flows.labelers import labeler_tables, shown_names, write_labeler_picture
-from flows.settings import Settings
+from flows.research.labelers import labeler_tables, shown_names, write_labeler_picture
+from flows.settings.settings import Settings
+from flows.terminal.console import money
 from tests.fixtures.store import made_rows
 from tests.warehouse.test_labeler_quality import made_estimate, made_request, pid
 from warehouse import open_warehouse
+from warehouse.catalog.store import merge_all
 from warehouse.errors import InputError
 from warehouse.records import AnnotatorKind, Comparison, Record
-from warehouse.store import merge_all
 
 NAMES = [f"p{i}" for i in range(20)]
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from flows.dry_run import plan_table
 from flows.elicit import elicit, work
 from flows.judge import judge
+from flows.llm_runs.dry_run import plan_table
 from flows.propose import propose
-from flows.settings import load_settings
-from synthesis.render import load_prompt
+from flows.settings.settings import load_settings
+from synthesis.prompts.render import load_prompt
 from tests.fixtures.asking import endpoint, install, labeler, others, rows, settings_file, value
 from tests.synthesis.faulty_endpoint import answers, faulty
 from warehouse.errors import InputError

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.console import harmless
+from flows.terminal.console import harmless
 from tests.fixtures.commands import ODDS, Inside
 from tests.fixtures.store import Place, made_rows, on_sqlite
+from warehouse.catalog.store import merge_all
 from warehouse.records import Premise, premise_id
-from warehouse.store import merge_all
 
 ESCAPES = "\x1b]0;mine\x07\x1b[31mred\x9b2J\x7f\u202eesrever\u2066\r\x08"
 STEERING = set("\x1b\x07\x9b\x7f\u202e\u2066\r\x08")

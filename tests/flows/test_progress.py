@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from flows.progress import Lines, Run, rate_of
+from flows.terminal.progress import Lines, Run, rate_of
 from synthesis.progress import Progress as Asked
 from tests.fixtures.terminal import lines_of, on_a_terminal
 
@@ -87,9 +87,9 @@ def test_few_requests_are_said_by_the_minute() -> None:
 
 SHOW_A_BAR = """
 import time
-from flows.activity import activity
-from flows.console import note
-from flows.progress import request_progress
+from flows.terminal.activity import activity
+from flows.terminal.console import note
+from flows.terminal.progress import request_progress
 from synthesis.progress import Progress
 said = [None]
 with activity("starting"), request_progress("propose", 1_000_000, lambda: said[0]) as show:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from flows.dry_run import plan_table
+from flows.llm_runs.dry_run import plan_table
 from flows.propose import propose, work
-from flows.settings import load_settings
-from synthesis.render import load_prompt
+from flows.settings.settings import load_settings
+from synthesis.prompts.render import load_prompt
 from tests.fixtures.asking import COST, PRICED, endpoint, install, labeler, others, rows, settings_file, value
 from tests.synthesis.faulty_endpoint import answers, faulty
 from warehouse.errors import InputError

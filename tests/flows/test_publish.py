@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from flows.publish import publish, verify_dataset
-from flows.settings import Settings, load_settings
+from flows.settings.settings import Settings, load_settings
 from tests.fixtures.store import made_judgment, made_rows
 from warehouse import open_warehouse
+from warehouse.catalog.store import merge, merge_all, read
 from warehouse.consensus.renew import renew_consensus
 from warehouse.errors import InputError
 from warehouse.places import placed
 from warehouse.records import Dataset, Record, Shard
 from warehouse.shards import read_manifest
-from warehouse.store import merge, merge_all, read
 
 
 @pytest.fixture

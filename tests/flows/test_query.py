@@ -9,14 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from flows import query as flow
-from flows.export import export_rows
-from flows.query import moment, print_query, print_tables, query_text
-from flows.settings import Settings, WarehouseSettings
+from flows.research import query as flow
+from flows.research.export import export_rows
+from flows.research.query import moment, print_query, print_tables, query_text
+from flows.settings.settings import Settings, WarehouseSettings
 from tests.fixtures.commands import ODDS, ended_well, one_line
 from tests.fixtures.store import Place, made_rows, on_sqlite
+from warehouse.catalog.store import merge_all
 from warehouse.errors import InputError
-from warehouse.store import merge_all
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

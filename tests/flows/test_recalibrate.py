@@ -12,12 +12,13 @@ from sklearn.isotonic import IsotonicRegression
 
 from flows.publish import publish
 from flows.recalibrate import recalibrate
-from flows.settings import Settings, load_settings
+from flows.settings.settings import Settings, load_settings
 from tests.fixtures.store import made_annotator
 from warehouse import open_warehouse
+from warehouse.catalog.store import merge, merge_all, read
 from warehouse.consensus.renew import renew_consensus
-from warehouse.labelers import labeler_estimates, labeler_quality
 from warehouse.lineage.trace import trace
+from warehouse.queries.labelers import labeler_estimates, labeler_quality
 from warehouse.records import (
     Estimate,
     Judgment,
@@ -29,7 +30,6 @@ from warehouse.records import (
     premise_id,
     proposition_id,
 )
-from warehouse.store import merge, merge_all, read
 
 ENOUGH = 30
 LABELER = "panel"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.settings import Settings, load_settings
-from flows.template import template_text, write_template
-from synthesis.panel import prices_of
-from synthesis.render import load_prompt
+from flows.settings.settings import Settings, load_settings
+from flows.settings.template import template_text, write_template
+from synthesis.panel.settings import prices_of
+from synthesis.prompts.render import load_prompt
 from warehouse.errors import InputError
 
 

@@ -11,9 +11,9 @@ import pytest
 from tests.fixtures.commands import Inside
 from tests.fixtures.store import Place, made_rows, on_postgres, on_sqlite
 from warehouse import Warehouse, open_warehouse
-from warehouse.asking import head, statements
+from warehouse.catalog.store import merge_all
 from warehouse.errors import InputError
-from warehouse.store import merge_all
+from warehouse.queries.user_sql import head, statements
 
 WAYS_OUT = [
     # Several statements, one of them behind what DuckDB expands by itself.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.stopping import LINE
+from flows.terminal.stopping import LINE
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 # A second is asked for; a machine that does much else may take longer.
@@ -21,9 +21,9 @@ SOON_S = 10.0
 COMMAND = """
 import sys, types
 from flows import __main__
-stub = types.ModuleType("flows.cli")
+stub = types.ModuleType("flows.cli.app")
 exec(sys.argv[1], stub.__dict__)
-sys.modules["flows.cli"] = stub
+sys.modules["flows.cli.app"] = stub
 __main__.main()
 """
 WHAT_IT_DOES = {

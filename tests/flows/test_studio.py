@@ -9,17 +9,17 @@ from uuid import uuid4
 
 import pytest
 
-from annotation.studio import Studio
+from annotation.studio.client import Studio
 from flows.doctor import examine
 from flows.doubles import merge_doubles
 from flows.pull import pull
 from flows.push import push
-from flows.settings import load_settings
+from flows.settings.settings import load_settings
 from tests.fixtures.asking import install, value
 from tests.fixtures.studio import StudioServer
 from warehouse import open_warehouse
+from warehouse.catalog.patience import turn
 from warehouse.errors import InputError, ServiceError
-from warehouse.patience import turn
 
 HYPOTHESES = ("The street is wet.", "It is Monday.", "A coat is wet.")
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows import cli
-from flows.console import Chosen
-from flows.trace import as_values, print_trace
+from flows.cli import app as cli
+from flows.research.trace import as_values, print_trace
+from flows.terminal.console import Chosen
 from tests.fixtures.store import made_proposition
 from tests.fixtures.traced import Traced, change, fill, ident
 from warehouse import open_warehouse
+from warehouse.catalog.store import merge
 from warehouse.lineage.trace import trace
-from warehouse.store import merge
 
 
 @pytest.fixture(scope="module")

@@ -9,18 +9,18 @@ import pytest
 
 import flows.train
 from flows.publish import publish, verify_dataset
+from flows.research.trace import trace_of
 from flows.score import score
-from flows.settings import Settings, load_settings
+from flows.settings.settings import Settings, load_settings
 from flows.status import status_of
-from flows.trace import trace_of
 from flows.train import train
 from tests.fixtures.estimator import Base
 from tests.fixtures.store import made_rows
 from warehouse import open_warehouse
+from warehouse.catalog.store import merge, merge_all, read
 from warehouse.consensus.renew import renew_consensus
 from warehouse.errors import InputError
 from warehouse.records import Dataset, Model
-from warehouse.store import merge, merge_all, read
 
 
 def config_of(folder: Path) -> Path:

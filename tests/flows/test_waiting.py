@@ -18,7 +18,7 @@ HYPOTHESES = [f"The hypothesis is number {number} of them." for number in range(
 @pytest.fixture(autouse=True)
 def _lines_as_often_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SECONDS_BETWEEN_LINES", "LONGEST_BETWEEN_LINES"):
-        monkeypatch.setattr(f"flows.progress.{name}", 0.0)
+        monkeypatch.setattr(f"flows.terminal.progress.{name}", 0.0)
 
 
 def test_an_endpoint_that_wants_a_rest_is_named_while_it_has_it(
@@ -52,6 +52,6 @@ def test_a_limit_of_ones_own_is_named(
     with faulty(GOOD) as server:
         slow = labeler("a", "vendor", more="requests_per_minute = 4")
         config = install(tmp_path, endpoint("vendor", server), slow, others("vendor"), hypotheses=HYPOTHESES[:5])
-        monkeypatch.setattr("synthesis.flow_control.MINUTE_S", 3.0)
+        monkeypatch.setattr("synthesis.llm.flow_control.MINUTE_S", 3.0)
         elicit.fn(config)
     assert "a is at its requests_per_minute" in capsys.readouterr().err

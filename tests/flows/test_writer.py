@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from flows import writer
 from flows.elicit import elicit
-from flows.writer import Writer
+from flows.llm_runs import writer
+from flows.llm_runs.writer import Writer
 from tests.fixtures.asking import endpoint, install, labeler, others
 from tests.fixtures.store import made_proposition
 from tests.synthesis.faulty_endpoint import answers, faulty
-from warehouse.connect import Warehouse, open_warehouse
+from warehouse.catalog.connect import Warehouse, open_warehouse
+from warehouse.catalog.store import Merged, merge_all, read
 from warehouse.records import Drop, Estimate, Proposition, Record
-from warehouse.store import Merged, merge_all, read
 
 
 @pytest.fixture

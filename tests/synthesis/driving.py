@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from synthesis.call import Call, Outcome, Reply
-from synthesis.question import Answer, Question
+from synthesis.questions.question import Answer, Question
 
 
 def drive(question: Question, answer: Callable[[Call], Outcome]) -> Answer:

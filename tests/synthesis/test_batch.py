@@ -20,16 +20,16 @@ from typing import Any
 import httpx
 import pytest
 
-from synthesis.batch import BatchState, run_batches, under_way
-from synthesis.batch_desk import Desk
-from synthesis.batch_intake import Intake
+from synthesis.batch.results import Intake
+from synthesis.batch.runner import BatchState, run_batches, under_way
+from synthesis.batch.submitter import Desk
 from synthesis.call import Reply, request_row
-from synthesis.client import Caller
-from synthesis.elicit import estimates
-from synthesis.ledger import Ledger
-from synthesis.ledger_store import SentBatch
-from synthesis.panel import Endpoint, Labeler
-from synthesis.question import Question
+from synthesis.ledger.ledger import Ledger
+from synthesis.ledger.store import SentBatch
+from synthesis.llm.client import Caller
+from synthesis.panel.settings import Endpoint, Labeler
+from synthesis.questions.elicit import estimates
+from synthesis.questions.question import Question
 from synthesis.run import run_questions
 from tests.synthesis.batch_stub import Answered, BatchStub, Body, batch_stub
 from tests.synthesis.faulty_endpoint import answers, faulty
@@ -196,7 +196,7 @@ def test_a_second_run_sends_nothing_and_says_the_same(ledger: Path) -> None:
 RUNNER = """
 import asyncio, os, sys
 from pathlib import Path
-from synthesis.ledger import Ledger
+from synthesis.ledger.ledger import Ledger
 from tests.synthesis import test_batch
 
 if sys.argv[3] == "kept":

@@ -5,8 +5,9 @@ import random
 
 import pytest
 
-from synthesis.budget import Budget
-from synthesis.flow_control import Stop, StoppedError
+from synthesis.errors import StoppedError
+from synthesis.llm.budget import Budget
+from synthesis.llm.flow_control import Stop
 
 
 @pytest.mark.parametrize("seed", range(8))

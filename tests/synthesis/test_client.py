@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from synthesis import ledger
 from synthesis.call import About, Call, Failure, Reply, request_row
-from synthesis.client import Caller, cost
-from synthesis.concessions import Manner
-from synthesis.endpoint_errors import MAX_WAIT_S
-from synthesis.flow_control import StoppedError
-from synthesis.ledger import Ledger
-from synthesis.panel import DEFAULT_ENDPOINT, Asker, Endpoint
-from synthesis.reply import GarbledReplyError
-from synthesis.standing import HOPELESS, LeftOutError
+from synthesis.errors import StoppedError
+from synthesis.ledger import ledger
+from synthesis.ledger.ledger import Ledger
+from synthesis.llm.client import Caller, cost
+from synthesis.llm.concessions import Manner
+from synthesis.llm.errors import MAX_WAIT_S
+from synthesis.llm.reply import GarbledReplyError
+from synthesis.llm.skip_list import HOPELESS, LeftOutError
+from synthesis.panel.settings import DEFAULT_ENDPOINT, Asker, Endpoint
 from tests.synthesis.faulty_endpoint import (
     Fault,
     answers,
@@ -263,7 +263,7 @@ def test_nobody_asks_before_the_pause_that_one_was_told_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     """Neither those that are on the way to their next request, nor those that wait for the rate."""
-    monkeypatch.setattr("synthesis.flow_control.MINUTE_S", 0.2)
+    monkeypatch.setattr("synthesis.llm.flow_control.MINUTE_S", 0.2)
     times: list[float] = []
     faults = (answers("a"), answers("a"), fails(status, retry_after="1"), answers("a", after_s=0.02))
     with faulty(in_turn(*faults, times=times)) as server:

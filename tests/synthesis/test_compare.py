@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from synthesis.call import Call, Failure, Outcome
-from synthesis.compare import comparisons
-from synthesis.panel import Labeler
-from synthesis.question import MAX_TRIES, Answer
-from synthesis.render import load_prompt
-from synthesis.versions import labeler_version
+from synthesis.panel.settings import Labeler
+from synthesis.panel.versions import labeler_version
+from synthesis.prompts.render import load_prompt
+from synthesis.questions.compare import comparisons
+from synthesis.questions.question import MAX_TRIES, Answer
 from tests.synthesis.driving import drive_rounds, gives, says
 from warehouse.errors import InputError
 from warehouse.records import Comparison, Pair, PropositionText, Request, content_id

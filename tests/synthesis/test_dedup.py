@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthesis import dedup
-from synthesis.dedup import Standing, bare, jaccard, shingles, turning_words
-from synthesis.panel import Proposer
+from synthesis.panel.settings import Proposer
+from synthesis.questions import dedup
+from synthesis.questions.dedup import Standing, bare, jaccard, shingles, turning_words
 
 WORDS = ("the", "a", "dog", "cat", "red", "tin", "is", "runs", "not", "lake", "3", "7")
 TURNING = {"not", "3", "7"}

@@ -6,12 +6,12 @@ import httpx
 import pytest
 
 from synthesis.call import Call, Failure, Outcome
-from synthesis.dedup import Recent
-from synthesis.derive import derivations
-from synthesis.panel import DEFAULT_PROPOSER, DerivedKind, Proposer
-from synthesis.propose import MAX_HYPOTHESIS_CHARACTERS
-from synthesis.question import MAX_TRIES
-from synthesis.versions import ANSWER_OF_KIND
+from synthesis.panel.settings import DEFAULT_PROPOSER, DerivedKind, Proposer
+from synthesis.panel.versions import ANSWER_OF_KIND
+from synthesis.questions.dedup import Recent
+from synthesis.questions.derive import derivations
+from synthesis.questions.propose import MAX_HYPOTHESIS_CHARACTERS
+from synthesis.questions.question import MAX_TRIES
 from tests.synthesis.driving import drive, drive_rounds, gives, says
 from warehouse.errors import InputError
 from warehouse.records import (

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from synthesis.call import Reply
-from synthesis.endpoint_errors import retry_after
-from synthesis.reply import GarbledReplyError, reply_of
+from synthesis.llm.errors import retry_after
+from synthesis.llm.reply import GarbledReplyError, reply_of
 
 NAMES = [
     "choices",

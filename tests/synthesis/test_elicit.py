@@ -6,12 +6,12 @@ from collections.abc import Callable
 import pytest
 
 from synthesis.call import Call, Failure, Outcome, Reply
-from synthesis.elicit import estimates, mean_of
-from synthesis.panel import DEFAULT_PANEL, TOP_LOGPROBS, Labeler
-from synthesis.parse import Read, Reason
-from synthesis.question import MAX_TRIES
-from synthesis.render import load_prompt
-from synthesis.versions import labeler_version
+from synthesis.panel.settings import DEFAULT_PANEL, TOP_LOGPROBS, Labeler
+from synthesis.panel.versions import labeler_version
+from synthesis.prompts.render import load_prompt
+from synthesis.questions.elicit import estimates, mean_of
+from synthesis.questions.parse import Read, Reason
+from synthesis.questions.question import MAX_TRIES
 from tests.synthesis.driving import drive_rounds, gives, says
 from warehouse.errors import InputError
 from warehouse.records import Estimate, PropositionText, Request, content_id, proposition_id

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthesis.budget import Budget
-from synthesis.flow_control import OPENS_AFTER, Breaker, DownError, Rate, Stop, StoppedError, Window
+from synthesis.errors import StoppedError
+from synthesis.llm.budget import Budget
+from synthesis.llm.flow_control import OPENS_AFTER, Breaker, DownError, Rate, Stop, Window
 
 
 class Jump(Stop):

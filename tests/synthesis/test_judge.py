@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from synthesis.call import Call, Failure, Outcome
-from synthesis.judge import verdicts
-from synthesis.panel import Judge
-from synthesis.question import MAX_TRIES, Answer
-from synthesis.render import load_prompt
-from synthesis.versions import judge_version
+from synthesis.panel.settings import Judge
+from synthesis.panel.versions import judge_version
+from synthesis.prompts.render import load_prompt
+from synthesis.questions.judge import verdicts
+from synthesis.questions.question import MAX_TRIES, Answer
 from tests.synthesis.driving import drive_rounds, gives, says
 from warehouse.errors import InputError
 from warehouse.records import Disagreement, PanelAnswer, PropositionText, Request, Verdict, content_id, proposition_id

@@ -12,14 +12,14 @@ from typing import Any, get_args
 import pytest
 
 from synthesis.call import About, Call
-from synthesis.compare import comparisons
-from synthesis.derive import derivations
-from synthesis.elicit import estimates
-from synthesis.judge import verdicts
-from synthesis.panel import DerivedKind, Judge, Labeler, Proposer
-from synthesis.propose import proposals
-from synthesis.question import Question
-from synthesis.render import Answer
+from synthesis.panel.settings import DerivedKind, Judge, Labeler, Proposer
+from synthesis.prompts.render import Answer
+from synthesis.questions.compare import comparisons
+from synthesis.questions.derive import derivations
+from synthesis.questions.elicit import estimates
+from synthesis.questions.judge import verdicts
+from synthesis.questions.propose import proposals
+from synthesis.questions.question import Question
 from tests.synthesis.driving import drive_rounds, gives, says
 from warehouse.records import (
     Disagreement,

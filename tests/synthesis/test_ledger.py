@@ -22,11 +22,11 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 
-from synthesis import ledger_postgres
 from synthesis.call import About, Call, Reply
-from synthesis.flow_control import StoppedError
-from synthesis.ledger import Ledger
-from synthesis.ledger_store import Row, SentBatch
+from synthesis.errors import StoppedError
+from synthesis.ledger import postgres as ledger_postgres
+from synthesis.ledger.ledger import Ledger
+from synthesis.ledger.store import Row, SentBatch
 from warehouse.errors import InputError, ServiceError
 
 T = TypeVar("T")
@@ -35,8 +35,8 @@ ABOUT = About(purpose="elicit", asker="a", subject_id="s", prompt="p", prompt_ve
 
 WRITER = """
 import asyncio, sys
-from synthesis.flow_control import StoppedError
-from synthesis.ledger import Ledger
+from synthesis.errors import StoppedError
+from synthesis.ledger.ledger import Ledger
 from tests.synthesis.test_ledger import call, Reply
 
 async def write(ledger):
@@ -51,8 +51,8 @@ with Ledger.open(sys.argv[1]) as ledger:
 
 HOLDER = """
 import asyncio, sys
-from synthesis.flow_control import StoppedError
-from synthesis.ledger import Ledger
+from synthesis.errors import StoppedError
+from synthesis.ledger.ledger import Ledger
 from tests.synthesis.test_ledger import call, Reply
 
 async def hold(ledger):

@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from synthesis import local_llm
-from synthesis.local_llm import serve, threads_for, weights_path
+from synthesis.llm import embedded as local_llm
+from synthesis.llm.embedded import serve, threads_for, weights_path
 from warehouse.errors import InputError, ServiceError
 
 QUIET = """
 import httpx
-from synthesis.local_llm import serve
+from synthesis.llm.embedded import serve
 with serve(parallel=1, threads=1) as url:
     body = {"model": "m", "max_tokens": 4, "messages": [{"role": "user", "content": "Hello"}]}
     assert httpx.post(f"{url}/chat/completions", json=body, timeout=120).json()["choices"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthesis.loose_json import objects, sound
+from synthesis.llm.loose_json import objects, sound
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

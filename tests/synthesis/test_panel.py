@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from synthesis.panel import DEFAULT_PANEL, DEFAULT_PROPOSER, Endpoint, Labeler, Proposer
-from synthesis.render import ANSWERS_OF_METHOD, load_prompt
-from synthesis.versions import labeler_version
+from synthesis.panel.settings import DEFAULT_PANEL, DEFAULT_PROPOSER, Endpoint, Labeler, Proposer
+from synthesis.panel.versions import labeler_version
+from synthesis.prompts.render import ANSWERS_OF_METHOD, load_prompt
 
 LABELER = Labeler(name="a", endpoint="e", model="m", prompt="verbalised", method="verbalised")
 

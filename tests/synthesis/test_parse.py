@@ -6,8 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthesis.parse import MIN_YES_NO_MASS, Read, Reason, parse_number, parse_texts, parse_yes_no, without_thinking
-from synthesis.render import Answer
+from synthesis.prompts.render import Answer
+from synthesis.questions.parse import (
+    MIN_YES_NO_MASS,
+    Read,
+    Reason,
+    parse_number,
+    parse_texts,
+    parse_yes_no,
+    without_thinking,
+)
 
 READABLE: list[tuple[Answer, str, float]] = [
     ("probability", '{"probability": 0.7}', 0.7),

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from synthesis.parse import (
+from synthesis.prompts.render import Answer
+from synthesis.questions.parse import (
     Reason,
     parse_field,
     parse_number,
@@ -16,7 +17,6 @@ from synthesis.parse import (
     whole_number,
     without_thinking,
 )
-from synthesis.render import Answer
 
 READ: list[tuple[Answer, str, float]] = [
     ("probability", "70%", 0.7),

@@ -8,11 +8,11 @@ import httpx
 import pytest
 
 from synthesis.call import Call, Failure, Outcome
-from synthesis.dedup import Standing, bare
-from synthesis.panel import DEFAULT_PROPOSER, Proposer
-from synthesis.propose import MAX_HYPOTHESIS_CHARACTERS, DropReason, Written, proposals, select, shown_in
-from synthesis.question import MAX_TRIES, Answer
-from synthesis.render import load_prompt
+from synthesis.panel.settings import DEFAULT_PROPOSER, Proposer
+from synthesis.prompts.render import load_prompt
+from synthesis.questions.dedup import Standing, bare
+from synthesis.questions.propose import MAX_HYPOTHESIS_CHARACTERS, DropReason, Written, proposals, select, shown_in
+from synthesis.questions.question import MAX_TRIES, Answer
 from tests.synthesis.driving import drive, drive_rounds, gives, says
 from warehouse.errors import InputError
 from warehouse.records import (

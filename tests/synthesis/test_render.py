@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthesis.panel import DEFAULT_JUDGE, PROMPTS_OF_KIND
-from synthesis.parse import parse_field, parse_number, parse_text, parse_texts
-from synthesis.render import (
+from synthesis.panel.settings import DEFAULT_JUDGE, PROMPTS_OF_KIND
+from synthesis.prompts.render import (
     ANSWERS_OF_METHOD,
     likelihood,
     load_prompt,
@@ -22,6 +21,7 @@ from synthesis.render import (
     prompt_names,
     response_format,
 )
+from synthesis.questions.parse import parse_field, parse_number, parse_text, parse_texts
 from warehouse.errors import InputError
 from warehouse.records import normalise
 

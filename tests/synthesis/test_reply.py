@@ -7,7 +7,7 @@ import json
 import pytest
 
 from synthesis.call import Reply
-from synthesis.reply import GarbledReplyError, reply_of
+from synthesis.llm.reply import GarbledReplyError, reply_of
 
 
 def completion(content: object = "a", top_logprobs: object = None, **message: object) -> dict[str, object]:

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import pytest
 
-from synthesis.client import Caller
-from synthesis.elicit import estimates
-from synthesis.ledger import Ledger
-from synthesis.panel import DEFAULT_ENDPOINT, DEFAULT_PANEL, Endpoint, Labeler
-from synthesis.question import MAX_TRIES
-from synthesis.render import load_prompt
+from synthesis.ledger.ledger import Ledger
+from synthesis.llm.client import Caller
+from synthesis.panel.settings import DEFAULT_ENDPOINT, DEFAULT_PANEL, Endpoint, Labeler
+from synthesis.panel.versions import labeler_version
+from synthesis.prompts.render import load_prompt
+from synthesis.questions.elicit import estimates
+from synthesis.questions.question import MAX_TRIES
 from synthesis.run import CHUNK, run_questions
-from synthesis.versions import labeler_version
 from tests.synthesis.faulty_endpoint import (
     Fault,
     answers,
@@ -313,7 +313,7 @@ def test_another_labeler_with_the_same_request_pays_nothing(tmp_path: Path) -> N
 CHILD = """
 import sys
 from pathlib import Path
-from synthesis.panel import Endpoint
+from synthesis.panel.settings import Endpoint
 from tests.synthesis.test_run import numbered, run
 run(Endpoint(name="e", base_url=sys.argv[1], max_in_flight=8), Path(sys.argv[2]), numbered(200))
 """

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from synthesis.dedup import Standing
-from synthesis.panel import DEFAULT_PANEL, DEFAULT_PROPOSER, Labeler, MadeKind, Proposer
-from synthesis.propose import DropReason, Written, select
-from synthesis.render import load_prompt
-from synthesis.versions import labeler_row, labeler_version, proposer_version
+from synthesis.panel.settings import DEFAULT_PANEL, DEFAULT_PROPOSER, Labeler, MadeKind, Proposer
+from synthesis.panel.versions import labeler_row, labeler_version, proposer_version
+from synthesis.prompts.render import load_prompt
+from synthesis.questions.dedup import Standing
+from synthesis.questions.propose import DropReason, Written, select
 from warehouse.records import Premise, labeler_id, premise_id, proposition_id
 
 PROPOSER = Proposer(name="p", endpoint="e", model="m")

@@ -24,11 +24,11 @@ from transformers import (
 
 from tests.fixtures.estimator import CORPUS, Base, shard_table
 from tests.training.test_estimator import assert_same, estimator, scores_of
-from training.base import load_base
-from training.batches import texts
-from training.estimator import load_estimator, merge_estimator, save_estimator
-from training.fit import fit
-from training.prompt import question, render
+from training.fit.loop import fit
+from training.model.base import load_base
+from training.model.batches import texts
+from training.model.estimator import load_estimator, merge_estimator, save_estimator
+from training.model.prompt import question, render
 from training.settings import FitSettings
 from warehouse.errors import InputError
 

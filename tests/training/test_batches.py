@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from tests.fixtures.estimator import Base, shard_table
-from training.batches import (
+from training.model.batches import (
     collate,
     encode_table,
     judged,
@@ -18,7 +18,7 @@ from training.batches import (
     shuffled_batches,
     sorted_batches,
 )
-from training.prompt import Encoded
+from training.model.prompt import Encoded
 
 NAMES = ("proposition_id", "premise", "hypothesis")
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=200).map(lambda each: np.array(each, dtype=np.int64))
@@ -63,7 +63,7 @@ def test_a_table_in_parts_encodes_as_a_whole(tiny_base: Base, monkeypatch: pytes
     lengths = encode_table(tokenizer, table, 500)[0].lengths()
     limit = int(np.median(lengths))
     whole, _ = encode_table(tokenizer, table, limit)
-    monkeypatch.setattr("training.batches._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("training.model.batches._ROWS_AT_ONCE", 7)
     parts, _ = encode_table(tokenizer, table, limit)
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(one, other)

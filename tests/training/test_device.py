@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from flows.score import scored
-from flows.settings import Settings
+from flows.settings.settings import Settings
 from tests.fixtures.estimator import Base, shard_table
 from tests.training.test_estimator import estimator
-from training.batches import texts
-from training.device import place_of
-from training.estimator import save_estimator
+from training.model.batches import texts
+from training.model.device import place_of
+from training.model.estimator import save_estimator
 from warehouse.errors import InputError
 from warehouse.records import Model
 

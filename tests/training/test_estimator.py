@@ -10,9 +10,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.fixtures.estimator import Base, shard_table
-from training.base import load_base
-from training.batches import collate, encode_table, texts
-from training.estimator import (
+from training.levels import level_token
+from training.model.base import load_base
+from training.model.batches import collate, encode_table, texts
+from training.model.estimator import (
     Card,
     Estimator,
     add_levels,
@@ -23,8 +24,7 @@ from training.estimator import (
     save_estimator,
     with_lora,
 )
-from training.levels import level_token
-from training.prompt import render
+from training.model.prompt import render
 from training.score import score
 from warehouse.errors import InputError
 

@@ -12,17 +12,17 @@ import torch
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import training.fit
+import training.fit.loop
 from tests.fixtures.estimator import Base, shard_table
-from training.batches import Indices
-from training.estimator import load_estimator, merge_estimator
-from training.fit import fit
+from training.fit.loop import fit
+from training.fit.objective import Run
+from training.fit.watch import Progress, Watch
 from training.levels import level_token
-from training.objective import Run
-from training.prompt import render
+from training.model.batches import Indices
+from training.model.estimator import load_estimator, merge_estimator
+from training.model.prompt import render
 from training.score import score
 from training.settings import FitSettings
-from training.watch import Progress, Watch
 from warehouse.errors import InputError, OddsError
 
 TEXTS = ["proposition_id", "premise", "hypothesis"]
@@ -86,8 +86,8 @@ def test_the_kept_epoch_is_the_best_on_dev_and_not_the_last(tiny_base: Base, tmp
 
 def _dev_loss_of(folder: Path, dev: pa.Table, chosen: FitSettings) -> float:
     """The mean KL from the published distributions, by its definition: level mass times what other tokens leave."""
-    from training.batches import collate, encode_table, judged
-    from training.estimator import answer_logits
+    from training.model.batches import collate, encode_table, judged
+    from training.model.estimator import answer_logits
     from training.targets import mixture
 
     subject = load_estimator(folder, "cpu", "fp32")
@@ -162,15 +162,15 @@ def test_a_fit_ends_within_its_minutes_with_the_learning_rate_at_its_end(
     seen: list[Progress] = []
     notes: list[str] = []
     now = [0.0]
-    real = training.fit._step
+    real = training.fit.loop._step
 
     def slow(run: Run, indices: Indices, pairs: Indices, optimizer: torch.optim.Optimizer, rate: float) -> float:
         rates.append(rate)
         now[0] += 0.1
         return real(run, indices, pairs, optimizer, rate)
 
-    monkeypatch.setattr(training.fit, "_step", slow)
-    monkeypatch.setattr(training.fit, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(training.fit.loop, "_step", slow)
+    monkeypatch.setattr(training.fit.loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
     chosen = settings(tiny_base, epochs=1000, max_minutes=0.1)
     watch = Watch(step=seen.append, note=notes.append)
     fitted = fit(shard_table(64), shard_table(4, start=50), chosen, tiny_base.cache, tmp_path / "model", watch=watch)

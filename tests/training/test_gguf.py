@@ -3,7 +3,7 @@ from __future__ import annotations
 import gguf
 from transformers import modeling_gguf_pytorch_utils as reading
 
-from training.gguf import read_once
+from training.model.gguf import read_once
 
 
 def test_transformers_and_gguf_are_left_as_they_were() -> None:

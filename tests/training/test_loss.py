@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from training.loss import batch_margin, expected_score, forward_kl, margin, reverse_kl
+from training.fit.loss import batch_margin, expected_score, forward_kl, margin, reverse_kl
 
 IDS = torch.tensor([5, 2, 7])
 TARGET = torch.tensor([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0]], dtype=torch.float64)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.pace import Pace
+from training.fit.pace import Pace
 
 
 class Clock:

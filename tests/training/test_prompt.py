@@ -4,7 +4,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from tests.fixtures.estimator import Base
-from training.prompt import encode, question, render
+from training.model.prompt import encode, question, render
 from warehouse.records import PropositionText
 
 LONG = " ".join(f"word{i}" for i in range(400))

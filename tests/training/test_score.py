@@ -5,7 +5,7 @@ import pytest
 
 from tests.fixtures.estimator import Base, shard_table
 from tests.training.test_estimator import LEVELS, estimator
-from training.batches import texts
+from training.model.batches import texts
 from training.score import score
 from warehouse.records import PropositionText
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from tests.fixtures.estimator import Base, shard_table
-from training.base import level_matrices, load_base
-from training.batches import collate, encode_table
-from training.estimator import Estimator, add_levels, answer_logits
-from training.examples import examples_of
-from training.fit import _parameter_groups, _step
-from training.objective import Run
+from training.fit.examples import examples_of
+from training.fit.loop import _parameter_groups, _step
+from training.fit.objective import Run
+from training.model.base import level_matrices, load_base
+from training.model.batches import collate, encode_table
+from training.model.estimator import Estimator, add_levels, answer_logits
+from training.model.start import start
 from training.settings import FitSettings
-from training.start import start
 from training.targets import Prior
 
 

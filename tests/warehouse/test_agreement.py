@@ -18,10 +18,10 @@ from warehouse.agreement import resample
 from warehouse.agreement.measure import interval_alpha, measure_agreement, unrecorded
 from warehouse.agreement.selection import Selection
 from warehouse.agreement.sql import alpha_sql
+from warehouse.catalog.store import Merged, merge, merge_all
 from warehouse.files.imports import read_judgments
-from warehouse.queries import current_agreement
+from warehouse.queries.stages import current_agreement
 from warehouse.records import Agreement, Estimate, Task
-from warehouse.store import Merged, merge, merge_all
 
 # Items 1 to 12 by observers A to D, from the worked example of Krippendorff 2011, interval metric: alpha = 0.849.
 KRIPPENDORFF_2011 = [

@@ -6,11 +6,11 @@ import pytest
 
 from tests.fixtures.store import made_annotator, made_rows
 from warehouse import Warehouse
+from warehouse.catalog.store import Merged, merge, merge_all, read
 from warehouse.errors import InputError
 from warehouse.files.annotators import read_groups
 from warehouse.files.imports import read_judgments
 from warehouse.records import Annotator
-from warehouse.store import Merged, merge, merge_all, read
 
 
 def groups(warehouse: Warehouse) -> dict[str, str | None]:

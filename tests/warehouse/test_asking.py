@@ -7,9 +7,9 @@ import pytest
 
 from tests.fixtures.store import made_rows
 from warehouse import Warehouse
-from warehouse.asking import head, only_statement, statements, stream
+from warehouse.catalog.store import merge_all
 from warehouse.errors import InputError
-from warehouse.store import merge_all
+from warehouse.queries.user_sql import head, only_statement, statements, stream
 
 
 @pytest.fixture

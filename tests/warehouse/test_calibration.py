@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from tests.fixtures.store import made_proposition, made_rows
 from warehouse import Warehouse
+from warehouse.catalog.store import merge_all
 from warehouse.consensus.calibration import calibration_pairs
 from warehouse.consensus.renew import renew_consensus
 from warehouse.records import Estimate, PremiseGroup, Recalibration, Split
-from warehouse.store import merge_all
 
 IDENTITY = Recalibration(
     recalibration_id="r",

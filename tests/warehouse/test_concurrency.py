@@ -20,7 +20,7 @@ import sys, time
 from tests.fixtures.store import made_annotator, made_judgment
 from warehouse import open_warehouse
 from warehouse.records import Premise, premise_id
-from warehouse.store import merge_all
+from warehouse.catalog.store import merge_all
 catalog, data_path, name, seconds = sys.argv[1:]
 with open_warehouse(catalog, data_path, read_only=False) as warehouse:
     print("ready", flush=True)

@@ -11,8 +11,8 @@ import pytest
 
 from tests.fixtures.store import OBJECT_STORE_KEY, Place, made_rows, on_postgres
 from warehouse import Warehouse, open_warehouse
+from warehouse.catalog.store import merge_all, write
 from warehouse.errors import InputError
-from warehouse.store import merge_all, write
 
 
 def test_the_records_alone_do_not_load_the_database() -> None:
@@ -79,7 +79,7 @@ def test_another_data_path_is_refused(tmp_path: Path) -> None:
 
 def test_a_catalog_without_tables_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "catalog.sqlite"
-    monkeypatch.setattr("warehouse.connect.migrate", lambda warehouse: None)
+    monkeypatch.setattr("warehouse.catalog.connect.migrate", lambda warehouse: None)
     open_warehouse(path, read_only=False).close()
     with pytest.raises(InputError, match="version 0 of"):
         open_warehouse(path)

@@ -8,13 +8,13 @@ from scipy import stats
 
 from tests.fixtures.store import made_judgment, made_proposition, made_rows
 from warehouse import Warehouse
+from warehouse.catalog.store import merge_all, read
 from warehouse.consensus.aggregate import Aggregate, Evidence, aggregate
 from warehouse.consensus.random_effects import Floats, Ints, fit_em
 from warehouse.consensus.renew import renew_consensus
 from warehouse.files.imports import read_judgments
-from warehouse.queries import valid_judgments
+from warehouse.queries.stages import valid_judgments
 from warehouse.records import Consensus, ConsensusMethod
-from warehouse.store import merge_all, read
 
 METHODS: tuple[ConsensusMethod, ...] = ("mean", "median", "trimmed", "em")
 

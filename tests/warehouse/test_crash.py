@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.store import Place, made_annotator, on_sqlite
-from warehouse.maintenance import maintain
-from warehouse.store import merge
+from warehouse.catalog.maintenance import maintain
+from warehouse.catalog.store import merge
 
 KILLS = 50
 SUICIDES = range(4, KILLS, 10)
@@ -26,9 +26,11 @@ SUICIDES = range(4, KILLS, 10)
 NURSERY = """
 import os, signal, sys
 from tests.fixtures.store import made_annotator, made_judgment
-from warehouse import connect, store, open_warehouse
+from warehouse import open_warehouse
+from warehouse.catalog import connect
+from warehouse.catalog import store
 from warehouse.records import Premise, premise_id
-from warehouse.store import merge_all
+from warehouse.catalog.store import merge_all
 
 def write(catalog, data_path, run, die):
     with open_warehouse(catalog, data_path, read_only=False) as warehouse:

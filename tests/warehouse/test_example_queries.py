@@ -6,7 +6,7 @@ import pytest
 
 from tests.fixtures.store import made_rows
 from warehouse import Warehouse
-from warehouse.store import merge_all
+from warehouse.catalog.store import merge_all
 
 TEXT = (Path(__file__).parents[2] / "examples" / "queries.sql").read_text()
 STATEMENTS = [statement.strip() for statement in TEXT.split(";") if statement.strip()]

@@ -12,10 +12,10 @@ import yaml
 
 from tests.fixtures.store import made_proposition, made_rows
 from warehouse import Warehouse, open_warehouse
+from warehouse.catalog.store import merge, merge_all
 from warehouse.errors import InputError
 from warehouse.files.export import export, format_of, write_query
 from warehouse.records import PremiseGroup
-from warehouse.store import merge, merge_all
 
 RATINGS = [("p", "a", 0.25), ("p", "s", 0.5), ("q", "a", 1.0)]
 QUERY = "SELECT source_id, probability, submitted_at FROM judgments ORDER BY source_id"

@@ -18,10 +18,10 @@ import pytest
 from tests.fixtures.commands import Run, ended_well, one_line
 from tests.fixtures.store import Place, made_judgment, made_rows, on_postgres, on_sqlite
 from warehouse import Warehouse
+from warehouse.catalog.faults import fault_of
+from warehouse.catalog.maintenance import maintain
+from warehouse.catalog.store import merge, merge_all
 from warehouse.errors import OddsError, ServiceError
-from warehouse.faults import fault_of
-from warehouse.maintenance import maintain
-from warehouse.store import merge, merge_all
 
 TOTAL = "SELECT sum(probability) AS n FROM judgments"
 

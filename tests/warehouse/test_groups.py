@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from warehouse import Warehouse
+from warehouse.catalog.store import merge, merge_all, read
 from warehouse.datasets import similar
 from warehouse.datasets.groups import renew_groups
 from warehouse.records import Premise, PremiseGroup, Proposition, Split, premise_id, proposition_id
-from warehouse.store import merge, merge_all, read
 
 SENTENCE = "the old man walks his two dogs along the river every single morning"
 

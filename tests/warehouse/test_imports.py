@@ -13,11 +13,11 @@ import pytest
 
 from tests.fixtures.store import made_annotator
 from warehouse import Warehouse, records
+from warehouse.catalog.store import Merged, merge, merge_all
 from warehouse.errors import InputError
 from warehouse.files.imports import read_judgments
 from warehouse.files.judgment_columns import JudgmentMapping
 from warehouse.files.times import parse_time
-from warehouse.store import Merged, merge, merge_all
 
 HEADER = ["premise", "hypothesis", "annotator", "rating", "cannot_judge", "status"]
 GOOD = [

@@ -10,8 +10,8 @@ from scipy import stats
 from tests.fixtures.store import made_proposition, made_rows, on_sqlite
 from training.evaluation import metrics
 from warehouse import Warehouse
+from warehouse.catalog.store import merge, merge_all
 from warehouse.records import Comparison, Estimate, Method, Recalibration, Request, RequestStatus
-from warehouse.store import merge, merge_all
 
 pytestmark = on_sqlite
 START = datetime(2026, 1, 1, tzinfo=UTC)

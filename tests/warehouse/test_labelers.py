@@ -7,11 +7,11 @@ import pytest
 from tests.fixtures.store import made_proposition, made_rows
 from tests.fixtures.traced import estimate_of, made_comparison, made_labeler, made_request
 from warehouse import Warehouse
+from warehouse.catalog.store import merge, merge_all, read
 from warehouse.consensus.renew import renew_consensus
-from warehouse.labelers import panel_versions, renew_panel
 from warehouse.lineage.trace import trace
+from warehouse.queries.labelers import panel_versions, renew_panel
 from warehouse.records import Consensus, LabelerVersion, Recalibration
-from warehouse.store import merge, merge_all, read
 
 P = made_proposition("p").proposition_id
 

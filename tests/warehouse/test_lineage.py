@@ -19,6 +19,7 @@ from tests.fixtures.traced import (
     publish,
 )
 from warehouse import Warehouse, open_warehouse
+from warehouse.catalog.store import mark_deleted, merge, merge_all
 from warehouse.consensus.renew import renew_consensus
 from warehouse.errors import InputError
 from warehouse.lineage.kinds import KINDS, PARTS
@@ -34,7 +35,6 @@ from warehouse.records import (
     proposition_id,
 )
 from warehouse.shards import Recipe
-from warehouse.store import mark_deleted, merge, merge_all
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 
 from tests.fixtures.store import Place, made_judgment, made_rows, on_postgres, on_sqlite
 from warehouse import Warehouse
+from warehouse.catalog.maintenance import NOT_RESTING, RESTING, Maintained, maintain, needed_snapshots, snapshots
+from warehouse.catalog.store import mark_deleted, merge, merge_all
 from warehouse.errors import InputError, ServiceError
-from warehouse.maintenance import NOT_RESTING, RESTING, Maintained, maintain, needed_snapshots, snapshots
 from warehouse.records import TABLES, Dataset
-from warehouse.store import mark_deleted, merge, merge_all
 
 NONE, HOUR = timedelta(0), timedelta(hours=1)
 NOTHING = Maintained(0, 0, 0, 0, 0)

@@ -12,12 +12,12 @@ import pytest
 
 from tests.fixtures.store import made_rows
 from warehouse import Warehouse
-from warehouse.memory import FreeMemory, seldom_collected, sparing, without_pandas
-from warehouse.store import merge_all
+from warehouse.catalog.low_memory import FreeMemory, seldom_collected, sparing, without_pandas
+from warehouse.catalog.store import merge_all
 
 FRAMES = """
 import sys
-from warehouse.memory import without_pandas
+from warehouse.catalog.low_memory import without_pandas
 with without_pandas():
     import duckdb
     import pyarrow

@@ -6,14 +6,15 @@ import pytest
 
 from tests.fixtures.store import Place
 from tests.fixtures.traced import made_request
-from warehouse import Warehouse, migrate, open_warehouse
+from warehouse import Warehouse, open_warehouse
+from warehouse.catalog import migrate
+from warehouse.catalog.migrate import Script
+from warehouse.catalog.schema import arrow_schema, sql_type, to_table
+from warehouse.catalog.store import merge, read
 from warehouse.errors import InputError
-from warehouse.migrate import Script
-from warehouse.pending import count_premises
-from warehouse.queries import describe_tables
+from warehouse.queries.pending import count_premises
+from warehouse.queries.stages import describe_tables
 from warehouse.records import TABLES, Premise, Request
-from warehouse.schema import arrow_schema, sql_type, to_table
-from warehouse.store import merge, read
 
 
 def test_the_columns_of_a_table_are_the_fields_of_its_record(warehouse: Warehouse) -> None:

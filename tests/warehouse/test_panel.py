@@ -8,12 +8,12 @@ import pytest
 from tests.fixtures.store import made_judgment, made_proposition, made_rows
 from tests.fixtures.traced import estimate_of, ident, made_labeler
 from warehouse import Warehouse
+from warehouse.catalog.store import merge, merge_all
 from warehouse.datasets.groups import renew_groups
 from warehouse.datasets.publish import publish_rows
-from warehouse.queries import labeler_answers
+from warehouse.queries.stages import labeler_answers
 from warehouse.records import Comparison, Estimate, Proposition, Recalibration, Verdict
 from warehouse.shards import Recipe
-from warehouse.store import merge, merge_all
 
 TINY = 1e-6
 

@@ -12,9 +12,11 @@ import pytest
 
 from tests.fixtures.store import SOURCE
 from tests.fixtures.traced import estimate_of, ident, made_labeler, made_request
-from warehouse import Warehouse, pending
+from warehouse import Warehouse
+from warehouse.catalog.store import merge, merge_all
 from warehouse.errors import InputError
-from warehouse.pending import (
+from warehouse.queries import pending
+from warehouse.queries.pending import (
     count_comparisons,
     count_disagreements,
     count_estimates,
@@ -41,7 +43,6 @@ from warehouse.records import (
     premise_id,
     proposition_id,
 )
-from warehouse.store import merge, merge_all
 
 PROPOSER = {"asker": "proposer", "asker_version": "v1", "model": "SmolLM2-135M", "prompt_version": "3"}
 
@@ -182,7 +183,7 @@ def test_propositions_to_estimate_stand_by_premise_and_are_whole(filled: Warehou
 def test_a_stream_shows_its_first_moment_while_others_write(
     filled: Warehouse, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
-    monkeypatch.setattr("warehouse.pending.ROWS", rows)
+    monkeypatch.setattr("warehouse.queries.pending.ROWS", rows)
     stream = pending_estimates(filled, "l", "1")
     seen = list(islice(stream, 1))
     for one in stream:
@@ -202,7 +203,7 @@ def test_many_batches_give_the_same_as_one(filled: Warehouse, monkeypatch: pytes
         lambda: pending_comparisons(filled, "l", "1", 2),
     ]
     whole = [list(stream()) for stream in streams]
-    monkeypatch.setattr("warehouse.pending.ROWS", 1)
+    monkeypatch.setattr("warehouse.queries.pending.ROWS", 1)
     assert [list(stream()) for stream in streams] == whole
 
 
@@ -242,7 +243,7 @@ def test_parents_are_what_nobody_derived_and_come_again_where_a_request_failed(f
 def test_parents_know_what_stands_on_their_premise_and_was_made_from_it(
     filled: Warehouse, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
-    monkeypatch.setattr("warehouse.pending.ROWS", rows)
+    monkeypatch.setattr("warehouse.queries.pending.ROWS", rows)
     parent = proposition_id("two", "h0")
     negation = made("two", "not h0", kind="negation", parent_id=parent, request_id="r1")
     merge_all(

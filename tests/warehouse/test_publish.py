@@ -9,6 +9,7 @@ import pytest
 from tests.fixtures.shards import HEAD
 from tests.fixtures.store import SOURCE, made_judgment, made_proposition, made_rows
 from warehouse import Warehouse
+from warehouse.catalog.store import merge, merge_all
 from warehouse.consensus.renew import renew_consensus
 from warehouse.datasets.groups import renew_groups
 from warehouse.datasets.publish import dataset_fingerprint, licences, publish_rows, queries
@@ -16,10 +17,9 @@ from warehouse.datasets.verify import verify
 from warehouse.datasets.write import write_dataset
 from warehouse.errors import InputError
 from warehouse.files.texts import read_propositions
-from warehouse.queries import consensus_splits
+from warehouse.queries.stages import consensus_splits
 from warehouse.records import Estimate, Premise, Proposition, Recalibration, content_id, premise_id
 from warehouse.shards import PAIR_SCHEMA, SHARD_SCHEMA, Manifest, Recipe, read_pairs, read_split
-from warehouse.store import merge, merge_all
 
 EM = Recipe(consensus="em")
 ALL = Recipe(consensus="em", human_weight=1.0, synthetic_weight=0.25, pairs_weight=0.5)

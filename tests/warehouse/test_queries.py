@@ -7,8 +7,9 @@ import pytest
 from tests.fixtures.store import SOURCE, made_judgment, made_proposition, made_rows
 from warehouse import Warehouse
 from warehouse.agreement.measure import measure_agreement
+from warehouse.catalog.store import mark_deleted, merge, merge_all, read
 from warehouse.consensus.renew import renew_consensus
-from warehouse.queries import (
+from warehouse.queries.stages import (
     consensus_splits,
     counts,
     current_agreement,
@@ -24,7 +25,6 @@ from warehouse.queries import (
     unpushed_propositions,
 )
 from warehouse.records import Dataset, Estimate, Model, Premise, Request, RequestStatus, StudioProject, StudioTask, Task
-from warehouse.store import mark_deleted, merge, merge_all, read
 
 RATINGS = [("p", "a", 0.25), ("p", "s", 0.5), ("q", "a", 1.0)]
 

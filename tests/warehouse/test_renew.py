@@ -7,13 +7,13 @@ import pytest
 
 from tests.fixtures.store import made_judgment, made_proposition, made_rows
 from warehouse import Warehouse
+from warehouse.catalog.store import merge, merge_all, read
 from warehouse.consensus.random_effects import fit_em
 from warehouse.consensus.renew import Renewal, renew_consensus
 from warehouse.errors import InputError
 from warehouse.files.imports import read_judgments
-from warehouse.queries import valid_judgments
+from warehouse.queries.stages import valid_judgments
 from warehouse.records import AnnotatorPrecision, Consensus, ConsensusFit, ConsensusMethod, Estimate, Recalibration
-from warehouse.store import merge, merge_all, read
 
 METHODS: tuple[ConsensusMethod, ...] = ("mean", "median", "trimmed", "em")
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.store import DATA
-from warehouse import Warehouse, migrate, open_warehouse
+from warehouse import Warehouse, open_warehouse
+from warehouse.catalog import migrate
+from warehouse.catalog.store import merge, merge_all
 from warehouse.datasets.groups import renew_groups
 from warehouse.files.imports import read_judgments
 from warehouse.files.texts import read_propositions
 from warehouse.records import Premise, PremiseGroup, Proposition, Split, premise_id, proposition_id
-from warehouse.store import merge, merge_all
 
 UPDATES = DATA / "defeasible_snli" / "dev.parquet"
 

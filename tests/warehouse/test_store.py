@@ -14,17 +14,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fixtures.store import Place, made_annotator, made_judgment, made_proposition, made_rows
-from warehouse import Warehouse, patience
+from warehouse import Warehouse
+from warehouse.catalog import patience
+from warehouse.catalog.schema import to_table
+from warehouse.catalog.store import Merged, mark_deleted, merge, merge_all, read, replace, write
 from warehouse.errors import InputError, ServiceError
 from warehouse.records import Annotator, Consensus, Judgment, Premise, Proposition, Score
-from warehouse.schema import to_table
-from warehouse.store import Merged, mark_deleted, merge, merge_all, read, replace, write
 
 WRITER = """
 import sys
 from tests.fixtures.store import Place, made_annotator
 from warehouse import open_warehouse
-from warehouse.store import merge
+from warehouse.catalog.store import merge
 catalog, data_path, name, transactions = sys.argv[1:]
 with open_warehouse(catalog, data_path, read_only=False) as warehouse:
     for number in range(int(transactions)):

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from warehouse.atomic import left_behind, remove, whole_file, whole_folder, write_whole
 from warehouse.errors import InputError
-from warehouse.whole import left_behind, remove, whole_file, whole_folder, write_whole
 
 KILLED = """
 import sys, time
 from pathlib import Path
-from warehouse.whole import whole_file, whole_folder
+from warehouse.atomic import whole_file, whole_folder
 with whole_folder(Path(sys.argv[1])) as folder, whole_file(Path(sys.argv[2])) as file:
     (folder / "part").write_text("half")
     file.write_text("half")

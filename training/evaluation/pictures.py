@@ -13,7 +13,7 @@ import numpy as np
 
 from training.evaluation.metrics import Bin
 from training.levels import Floats, level_of
-from warehouse.whole import write_whole
+from warehouse.atomic import write_whole
 
 # stand-ins that `_svg` replaces by the page's colours; nothing else may draw in them
 INK, SOFT = "#010203", "#040506"

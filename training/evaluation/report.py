@@ -12,8 +12,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from training.evaluation import metrics, pictures
 from training.levels import Floats
+from warehouse.atomic import write_whole
 from warehouse.records import Agreement, Count, Evaluation, Probability, Text
-from warehouse.whole import write_whole
 
 _BEST_AND_WORST = 10
 _PER_BIN = 10  # test propositions in a bin of the reliability diagram, or the picture is noise

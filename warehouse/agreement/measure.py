@@ -22,7 +22,7 @@ from warehouse.agreement.sql import (
     units_sql,
     units_table_sql,
 )
-from warehouse.connect import Warehouse
+from warehouse.catalog.connect import Warehouse
 from warehouse.records import Agreement, content_id
 
 DIGITS = 9  # sums in another order differ behind these, and the same judgments must give the same row

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from warehouse.connect import Warehouse
+from warehouse.catalog.connect import Warehouse
 from warehouse.records import AnnotatorKind
 
 LEVELS = 10  # the bins that ordinal and nominal agreement are taken over, as many as the estimator's default

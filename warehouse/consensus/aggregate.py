@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from warehouse.catalog.schema import arrow_schema
 from warehouse.consensus.random_effects import PRIOR_SD, Floats, Ints, RandomEffects, fit_em, posterior
 from warehouse.records import Consensus, ConsensusMethod, content_id, now
-from warehouse.schema import arrow_schema
 
 TRIM = 0.1  # the share cut off at each end by the trimmed mean
 DIGITS = 9  # stored figures are rounded, so that computing them again gives the same row

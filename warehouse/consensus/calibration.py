@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from warehouse.connect import ALIAS, Warehouse
+from warehouse.catalog.connect import ALIAS, Warehouse
+from warehouse.catalog.schema import arrow_schema, to_records
+from warehouse.catalog.store import merge
 from warehouse.datasets.groups import SPLITS_AT, renew_groups
 from warehouse.records import Recalibration, content_id
-from warehouse.schema import arrow_schema, to_records
-from warehouse.store import merge
 
 CALIBRATION_SQL = """
 WITH judged AS (

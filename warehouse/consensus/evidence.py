@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from warehouse.connect import Warehouse
+from warehouse.catalog.connect import Warehouse
 from warehouse.consensus.aggregate import Evidence, Units
 from warehouse.consensus.random_effects import ENOUGH_OVERLAP, PRIOR_JUDGMENTS, PRIOR_SD, Ints
 from warehouse.records import ConsensusMethod

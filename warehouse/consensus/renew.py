@@ -9,7 +9,9 @@ from types import MappingProxyType
 import numpy as np
 import pyarrow as pa
 
-from warehouse.connect import Warehouse
+from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.schema import arrow_schema
+from warehouse.catalog.store import merge_all, read
 from warehouse.consensus.aggregate import (
     Aggregate,
     Evidence,
@@ -34,8 +36,6 @@ from warehouse.records import (
     content_id,
     now,
 )
-from warehouse.schema import arrow_schema
-from warehouse.store import merge_all, read
 
 LARGE = 0.2  # from this share of changed propositions on, a full fit costs little more than an incremental one
 TAKES_ESTIMATES = ("mean", "em")

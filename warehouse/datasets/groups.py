@@ -18,11 +18,11 @@ import pyarrow as pa
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from warehouse.connect import Warehouse
+from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.schema import arrow_schema
+from warehouse.catalog.store import Merged, replace
 from warehouse.datasets.similar import band_keys
 from warehouse.records import PremiseGroup, now
-from warehouse.schema import arrow_schema
-from warehouse.store import Merged, replace
 
 Places = npt.NDArray[np.int64]
 Pairs = tuple[Places, Places]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from warehouse.connect import Warehouse
+from warehouse.catalog.connect import Warehouse
 from warehouse.records import content_id
 from warehouse.shards import FORMAT_VERSION, SCHEMAS, Licence, Part, Recipe
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from warehouse.atomic import whole_folder
 from warehouse.datasets.card import card_of
 from warehouse.datasets.verify import check_splits
 from warehouse.errors import InputError
@@ -31,7 +32,6 @@ from warehouse.shards import (
     columns_of,
     sha256,
 )
-from warehouse.whole import whole_folder
 
 TEXTS = ("premise", "hypothesis")
 ROW_GROUP = 16_384  # rows: what a reader that looks for one premise reads

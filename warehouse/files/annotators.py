@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from warehouse.connect import Warehouse
+from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.store import read as read_rows
 from warehouse.files.header import Wanted, named
 from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
 from warehouse.records import Annotator
-from warehouse.store import read as read_rows
 
 GROUP_FIELDS = {
     "annotator": Wanted(("annotator",), True, "id"),

@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from warehouse.catalog.opened import ALIAS, Warehouse
 from warehouse.files.markdown import code, fenced, plain
-from warehouse.opened import ALIAS, Warehouse
-from warehouse.queries import TableDescription
+from warehouse.queries.stages import TableDescription
 
 CARD = "README.md"
 MARK = "odds_export: 1"  # stands in the cards of our exports, so that no other folder is ever replaced

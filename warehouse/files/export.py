@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from warehouse.asking import only_statement, stream
+from warehouse.atomic import whole_folder
+from warehouse.catalog.opened import Warehouse
 from warehouse.errors import InputError
 from warehouse.files.card import CARD, CardFacts, Tally, card_text, is_export, state_of
 from warehouse.files.formats import check_output, check_place, parquet_writer, write_batches
-from warehouse.opened import Warehouse
-from warehouse.queries import TableDescription, describe_tables
+from warehouse.queries.stages import TableDescription, describe_tables
+from warehouse.queries.user_sql import only_statement, stream
 from warehouse.records import now
-from warehouse.whole import whole_folder
 
 Format: TypeAlias = Literal["parquet", "csv", "jsonl", "hf"]
 ROWS_A_FILE = 1_000_000

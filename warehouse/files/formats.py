@@ -14,8 +14,8 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from warehouse.atomic import whole_file
 from warehouse.errors import InputError
-from warehouse.whole import whole_file
 
 KINDS = (".parquet", ".csv", ".jsonl")
 # What spreadsheets run: also after white space, and in the wide forms of East Asian keyboards.

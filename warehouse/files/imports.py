@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from warehouse import records
+from warehouse.catalog.schema import arrow_schema, to_table
 from warehouse.errors import InputError
 from warehouse.files.columns import Distinct, booleans, distinct, numbers, seconds, texts
 from warehouse.files.judgment_columns import JudgmentMapping, judgment_columns
@@ -19,7 +20,6 @@ from warehouse.files.reading import AS_FOUND, Reading, TextColumns
 from warehouse.files.texts import DEFAULT_SHARES, PropositionBatch, SplitShares
 from warehouse.files.times import times
 from warehouse.records import Annotator, Drop, Judgment, Premise, Proposition
-from warehouse.schema import arrow_schema, to_table
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from warehouse import records
+from warehouse.catalog.schema import to_table
 from warehouse.files.columns import distinct, numbers
 from warehouse.files.header import Wanted, named
 from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
 from warehouse.records import Drop, Premise, Proposition, PropositionKind
-from warehouse.schema import to_table
 
 SplitShares = tuple[float, float]
 DEFAULT_SHARES: SplitShares = (0.7, 0.1)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import duckdb
 
-from warehouse.connect import Warehouse
+from warehouse.catalog.connect import Warehouse
 from warehouse.lineage.holding import first_rows, shard_rows
 from warehouse.lineage.kinds import JUDGMENTS, KINDS, PARTS, Finder, Kind, Link
 from warehouse.lineage.summaries import Row, number

@@ -8,9 +8,9 @@ from typing import Any
 
 import duckdb
 
-from warehouse.connect import Warehouse
+from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.extensions import connection_with
 from warehouse.errors import InputError
-from warehouse.extensions import connection_with
 from warehouse.lineage.kinds import SHARDS
 from warehouse.lineage.summaries import Row
 from warehouse.shards import read_manifest

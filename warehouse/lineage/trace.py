@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from warehouse.connect import Warehouse
+from warehouse.catalog.connect import Warehouse
 from warehouse.errors import InputError
 from warehouse.lineage.finders import NOW, Item, find, grouped, kind_of, read_kind
 from warehouse.lineage.kinds import KINDS, Link

@@ -1,0 +1,1 @@
+"""Annotators' accounts, and simulated annotators."""

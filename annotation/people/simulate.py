@@ -1,0 +1,167 @@
+"""Simulated annotators: they judge in Label Studio as users of their own, and are marked as simulated for ever.
+
+They stand in for people in a demonstration and in tests. What rests on them says nothing about how people judge.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from random import Random
+from typing import Any, NamedTuple
+from uuid import NAMESPACE_URL, uuid5
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from annotation.interface.page import CANNOT_JUDGE, HYPOTHESIS, PROBABILITY, SCALE
+from annotation.people.users import add_annotator
+from annotation.studio.client import Studio, connect
+from annotation.sync.mapping import SIMULATED_DOMAIN
+from warehouse.errors import InputError
+from warehouse.records import content_id
+
+THREADS = 2
+"""Callers at a time: two are about twice as fast as one; more only wait, since SQLite writes one after the other."""
+SURE = 0.005
+"""How close to 0 and to 1 a simulated annotator's belief gets before noise: the logit of 0 and 1 is infinite."""
+
+Share = Field(ge=0, le=1)
+
+
+class SimulatedAnswer(NamedTuple):
+    """The slider's number in [0, 100], or None for "cannot judge", and the seconds it took."""
+
+    number: float | None
+    lead_time_s: float
+
+
+class SimulatedAnnotator(BaseModel):
+    """A judge with a character: the answer is logistic(logit(truth) + bias + noise), on a heaped scale now and then.
+
+    `bias` and `noise_sd` are in logits; `heaping` is the share of answers that are rounded to a multiple of 5%.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    bias: float = 0.0
+    noise_sd: float = Field(default=0.5, ge=0)
+    heaping: float = Share
+    cannot_judge_rate: float = Share
+    seed: int = 0
+
+    @property
+    def email(self) -> str:
+        """The address of the account: in a domain that nobody can own, which is what marks it."""
+        return f"{self.name}@{SIMULATED_DOMAIN}"
+
+    def answer(self, proposition_id: str, truth: float) -> SimulatedAnswer:
+        """The answer to a proposition whose probability is `truth`: always the same one for the same proposition."""
+        random = Random(f"{self.seed}/{self.name}/{proposition_id}")
+        lead_time_s = round(random.lognormvariate(math.log(12), 0.5), 1)
+        if random.random() < self.cannot_judge_rate:
+            return SimulatedAnswer(None, lead_time_s)
+        believed = min(max(truth, SURE), 1 - SURE)
+        logit = math.log(believed / (1 - believed)) + self.bias + random.gauss(0, self.noise_sd)
+        number = SCALE / (1 + math.exp(-logit))
+        heaped = random.random() < self.heaping
+        return SimulatedAnswer(round(number / 5) * 5.0 if heaped else round(number, 1), lead_time_s)
+
+
+class _Job(NamedTuple):
+    task_id: int
+    proposition_id: str
+    annotator: SimulatedAnnotator
+
+
+_PANEL = (
+    SimulatedAnnotator(name="simulated-steady", bias=0.0, noise_sd=0.35, heaping=0.2, cannot_judge_rate=0.01),
+    SimulatedAnnotator(name="simulated-hopeful", bias=0.6, noise_sd=0.5, heaping=0.4, cannot_judge_rate=0.02),
+    SimulatedAnnotator(name="simulated-doubtful", bias=-0.6, noise_sd=0.5, heaping=0.4, cannot_judge_rate=0.02),
+    SimulatedAnnotator(name="simulated-fine", bias=0.1, noise_sd=0.6, heaping=0.0, cannot_judge_rate=0.0),
+    SimulatedAnnotator(name="simulated-coarse", bias=-0.1, noise_sd=0.7, heaping=1.0, cannot_judge_rate=0.03),
+    SimulatedAnnotator(name="simulated-hasty", bias=0.2, noise_sd=1.2, heaping=0.6, cannot_judge_rate=0.05),
+)
+
+
+def default_annotators(count: int = len(_PANEL), seed: int = 0) -> tuple[SimulatedAnnotator, ...]:
+    """The first `count` of a panel with different biases and noises; further ones are variations of these."""
+    names = [(_PANEL[i % len(_PANEL)], i // len(_PANEL)) for i in range(count)]
+    return tuple(
+        member.model_copy(update={"name": member.name + (f"-{turn + 1}" if turn else ""), "seed": seed})
+        for member, turn in names
+    )
+
+
+def choose_panel(
+    proposition_id: str, annotators: Sequence[SimulatedAnnotator], per_proposition: int
+) -> list[SimulatedAnnotator]:
+    """The `per_proposition` annotators who judge a proposition: by hash, so that it stays the same and is spread."""
+    ranked = sorted(annotators, key=lambda annotator: content_id("panel", proposition_id, annotator.name))
+    return ranked[:per_proposition]
+
+
+def simulate(
+    studio: Studio,
+    project_id: int,
+    annotators: Sequence[SimulatedAnnotator],
+    truths: Mapping[str, float],
+    *,
+    per_proposition: int,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> int:
+    """Have simulated annotators judge those of the project's tasks that `truths` knows; how many judgments are new.
+
+    Each is a user of its own and posts with its own token. A judgment that is there is not asked for again, so that a
+    second run adds nothing. Raises `InputError` where there are fewer annotators than `per_proposition`.
+    """
+    if per_proposition > len(annotators):
+        raise InputError(f"{len(annotators)} simulated annotators cannot give {per_proposition} judgments each")
+    ids = {user.email.lower(): user.id for user in studio.users().values()}
+    jobs = [
+        _Job(task.id, task.proposition_id, annotator)
+        for task in studio.tasks(project_id)
+        if task.proposition_id is not None and task.proposition_id in truths
+        for annotator in choose_panel(task.proposition_id, annotators, per_proposition)
+        if ids.get(annotator.email) not in task.annotators
+    ]
+    needed = {job.annotator.name: job.annotator for job in jobs}
+    connections = {name: _connection(studio, annotator) for name, annotator in needed.items()}
+    key = studio.project_key(project_id)
+
+    def post(job: _Job) -> bool:
+        answer = job.annotator.answer(job.proposition_id, truths[job.proposition_id])
+        unique_id = str(uuid5(NAMESPACE_URL, f"{key}/{job.task_id}/{job.annotator.email}"))
+        connection = connections[job.annotator.name]
+        return connection.annotate(job.task_id, _result(answer), unique_id=unique_id, lead_time_s=answer.lead_time_s)
+
+    return _in_threads(post, jobs, on_progress)
+
+
+def _in_threads(post: Callable[[_Job], bool], jobs: Sequence[_Job], on_progress: Callable[[int, int], None]) -> int:
+    made = 0
+    with ThreadPoolExecutor(THREADS) as threads:
+        waiting = [threads.submit(post, job) for job in jobs]
+        try:
+            for done, future in enumerate(as_completed(waiting), start=1):
+                made += future.result()
+                on_progress(done, len(jobs))
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+    return made
+
+
+def _connection(studio: Studio, annotator: SimulatedAnnotator) -> Studio:
+    """The annotator's own connection. Its password is derived, so that it need not be kept anywhere."""
+    password = studio.derived_secret(f"password of {annotator.email}")
+    return connect(studio.url, add_annotator(studio, annotator.email, password))
+
+
+def _result(answer: SimulatedAnswer) -> list[dict[str, Any]]:
+    if answer.number is None:
+        name, kind, value = CANNOT_JUDGE, "choices", {"choices": [CANNOT_JUDGE]}
+        return [{"from_name": name, "to_name": HYPOTHESIS, "type": kind, "value": value}]
+    number = {"number": answer.number}
+    return [{"from_name": PROBABILITY, "to_name": HYPOTHESIS, "type": "number", "value": number}]

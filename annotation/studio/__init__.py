@@ -1,0 +1,1 @@
+"""Label Studio: its client, and the embedded server."""

@@ -1,0 +1,311 @@
+"""The embedded Label Studio: started in the background on loopback, found again, and stopped, by its home folder.
+
+Label Studio needs an environment of its own, so that it is a command that we start, never a module that we import.
+Everything it owns lies under `HOME/label-studio`: its data, its log, the credentials (a private file) and the state
+of the running server. It is Django's development server with SQLite: right for one machine, not for a team.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from annotation.studio import credentials
+from warehouse.errors import InputError, ServiceError
+
+USERNAME = "odds@localhost"
+HOST = "127.0.0.1"
+DATABASE = "label_studio.sqlite3"
+_INHERITED = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "PATH", "TMPDIR", "TZ")
+
+
+class StudioAddress(NamedTuple):
+    """Where the embedded server answers, who its first user is, and the private file with the password and token."""
+
+    url: str
+    username: str
+    credentials: Path
+    pid: int
+
+    @property
+    def token(self) -> str:
+        """The API token, read from the private file; it stands in no field, so that printing an address is safe."""
+        return credentials.read(self.credentials).token.get_secret_value()
+
+
+class _State(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pid: int
+    started: str
+    port: int
+
+
+def find_command(explicit: Path | None = None) -> Path:
+    """The `label-studio` executable: the given one, `$ODDS_LABEL_STUDIO`, `.venv-label-studio` beside us, or the PATH.
+
+    Raises `InputError` where there is none, or where the one that was named does not exist.
+    """
+    named = explicit or (Path(value) if (value := os.environ.get("ODDS_LABEL_STUDIO")) else None)
+    if named is not None:
+        if os.access(named, os.X_OK) and named.is_file():
+            return named.absolute()
+        raise InputError(
+            f"label-studio: {named} is no executable file; name the command of a Label Studio installation"
+        )
+    relative = Path(".venv-label-studio", "bin", "label-studio")
+    for folder in (Path.cwd(), Path(__file__).parents[2]):
+        if os.access(folder / relative, os.X_OK):
+            return folder / relative
+    if found := shutil.which("label-studio"):
+        return Path(found)
+    raise InputError(
+        "label-studio is not installed: run `make setup`, or `python3 -m venv .venv-label-studio` and "
+        "`.venv-label-studio/bin/pip install label-studio==1.23.2`"
+    )
+
+
+def start(
+    home: Path,
+    command: Path,
+    *,
+    port: int | None = None,
+    timeout_s: float = 300.0,
+    on_progress: Callable[[str], None] = lambda _: None,
+) -> StudioAddress:
+    """Start the server of `home` with `command`, wait until it answers, and give its address.
+
+    A server that runs already is left alone, waited for where it is still starting, and its address given. Without
+    `port` it takes the one it had the last time, so that links stay valid, or a free one. Raises `ServiceError`, naming
+    the log file, where it does not come up within `timeout_s` seconds; its own start that fails or is
+    interrupted is ended.
+    """
+    folder = _folder(home)
+    with _locked(folder):
+        login = credentials.load_or_make(folder / "credentials.json", USERNAME)
+        if (there := running(home)) is not None:
+            pid, chosen, process = there.pid, _remembered(folder) or 0, None
+        else:
+            chosen = _choose_port(port, _remembered(folder))
+            first = _is_first(folder, command)
+            on_progress(f"starting Label Studio on port {chosen}" + (", for the first time" if first else ""))
+            process = _spawn(folder, command, chosen, login)
+            pid = process.pid
+        try:
+            _wait(_ending(pid, process), folder / "server.log", chosen, timeout_s)
+            # Where the port was taken in the meantime, Label Studio moves on, and another server answers here.
+            if process is not None and not _knows(chosen, login):
+                raise ServiceError(f"another server answers on port {chosen}: start again with another port")
+        except BaseException as error:
+            if process is not None:  # whoever presses Ctrl-C waits no longer than a second for it
+                _end(pid, 10.0 if isinstance(error, Exception) else 1.0)
+            raise
+        return StudioAddress(_url(chosen), USERNAME, folder / "credentials.json", pid)
+
+
+def running(home: Path) -> StudioAddress | None:
+    """The address of the server of `home`, or None where none runs. A pid that now belongs to another is recognised."""
+    folder = (home / "label-studio").absolute()
+    state = _read_state(folder)
+    if state is None or _identity(state.pid) != state.started:
+        return None
+    return StudioAddress(_url(state.port), USERNAME, folder / "credentials.json", state.pid)
+
+
+def stop(home: Path, grace_s: float = 10.0) -> bool:
+    """Stop the server of `home`, and only that one. False where none runs; the data and the port are kept.
+
+    It is killed where it has not ended of itself after `grace_s` seconds.
+    """
+    address = running(home)
+    if address is None:
+        return False
+    _end(address.pid, grace_s)
+    return True
+
+
+def read_credentials(home: Path) -> credentials.Credentials:
+    """The login of the embedded server of `home`. Raises `InputError` where it was never started."""
+    return credentials.read(home / "label-studio" / "credentials.json")
+
+
+def _folder(home: Path) -> Path:
+    folder = (home / "label-studio").absolute()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One starter at a time: a second one waits, then finds the server of the first."""
+    with (folder / "start.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _is_first(folder: Path, command: Path) -> bool:
+    """Whether the server never ran in this folder. If so, it begins with the empty database that was made when Label
+    Studio was installed, where there is one: making its tables takes a minute."""
+    database = folder / DATABASE
+    if database.exists():
+        return False
+    prepared = command.parents[1] / "empty" / DATABASE
+    if prepared.is_file():
+        aside = folder / f".{DATABASE}"
+        shutil.copyfile(prepared, aside)
+        aside.replace(database)
+    return True
+
+
+def _read_state(folder: Path) -> _State | None:
+    try:
+        return _State.model_validate_json((folder / "server.json").read_text())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def _remembered(folder: Path) -> int | None:
+    state = _read_state(folder)
+    return state.port if state else None
+
+
+def _choose_port(asked: int | None, remembered: int | None) -> int:
+    if asked is not None:
+        if not 0 < asked < 2**16:
+            raise InputError(f"{asked} is no port: give a number from 1 to 65535")
+        if _is_free(asked):
+            return asked
+        raise InputError(f"port {asked} is in use: choose another one for Label Studio")
+    if remembered is not None and _is_free(remembered):
+        return remembered
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _environment(folder: Path, login: credentials.Credentials, inherited: Mapping[str, str]) -> dict[str, str]:
+    """What the server is told. Little is inherited: its settings also read bare names such as PORT or HOST."""
+    return {name: inherited[name] for name in _INHERITED if name in inherited} | {
+        "LABEL_STUDIO_BASE_DATA_DIR": str(folder),
+        "LABEL_STUDIO_USERNAME": login.username,
+        "LABEL_STUDIO_PASSWORD": login.password.get_secret_value(),
+        "LABEL_STUDIO_USER_TOKEN": login.token.get_secret_value(),
+        "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
+        "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+        "COLLECT_ANALYTICS": "false",
+        "LATEST_VERSION_CHECK": "false",
+        "SENTRY_DSN": "",
+        "FRONTEND_SENTRY_DSN": "",
+    }
+
+
+def _spawn(folder: Path, command: Path, port: int, login: credentials.Credentials) -> subprocess.Popen[bytes]:
+    arguments = [str(command), "start", "--no-browser", "--internal-host", HOST, "--port", str(port)]
+    descriptor = os.open(folder / "server.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+    try:
+        process = subprocess.Popen(
+            arguments,
+            cwd=folder,
+            env=_environment(folder, login, os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ServiceError(f"Label Studio cannot be started with {command}: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+    state = _State(pid=process.pid, started=_identity(process.pid) or "", port=port)
+    credentials.write_private(folder / "server.json", state.model_dump_json())
+    return process
+
+
+def _ending(pid: int, process: subprocess.Popen[bytes] | None) -> Callable[[], str | None]:
+    """What tells how the server has ended, None while it runs: our own child, or what another process started."""
+    identity = _identity(pid)
+
+    def ended() -> str | None:
+        if process is not None:
+            status = process.poll()
+            return None if status is None else f"with status {status}"
+        return None if _identity(pid) == identity else "before it answered"
+
+    return ended
+
+
+def _wait(ended: Callable[[], str | None], log: Path, port: int, timeout_s: float) -> None:
+    began = time.monotonic()
+    while not _answers(port):
+        if (how := ended()) is not None:
+            raise ServiceError(f"Label Studio ended {how}: see {log}")
+        if time.monotonic() - began > timeout_s:
+            raise ServiceError(f"Label Studio did not answer within {timeout_s:.0f} s: see {log}")
+        time.sleep(0.2)
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"{_url(port)}/health", timeout=5, trust_env=False).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def _knows(port: int, login: credentials.Credentials) -> bool:
+    headers = {"Authorization": f"Token {login.token.get_secret_value()}"}
+    try:
+        reply = httpx.get(f"{_url(port)}/api/current-user/whoami", headers=headers, timeout=30, trust_env=False)
+        return reply.status_code == httpx.codes.OK and reply.json().get("email") == login.username
+    except (httpx.HTTPError, ValueError, AttributeError):
+        return False
+
+
+def _url(port: int) -> str:
+    return f"http://{HOST}:{port}"
+
+
+def _identity(pid: int) -> str | None:
+    """What tells a process from a later one with the same pid: the boot and its start in clock ticks; None if gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else f"{boot}:{fields[19]}"
+
+
+def _end(pid: int, grace_s: float = 10.0) -> None:
+    """Ask the server's session to end, then insist; it leads a session of its own, so that its group is its pid."""
+    identity = _identity(pid)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + grace_s
+        with suppress(ProcessLookupError):
+            os.killpg(pid, number)
+        while time.monotonic() < deadline:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+            if identity is None or _identity(pid) != identity:
+                return
+            time.sleep(0.05)

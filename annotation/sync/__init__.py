@@ -1,0 +1,1 @@
+"""Propositions out to Label Studio, judgments back."""

@@ -1,0 +1,200 @@
+"""From propositions to tasks and from annotations to judgments: pure functions, one place for the scale.
+
+Label Studio checks nothing that it stores: an annotation may hold any number and any name. So every annotation
+becomes a judgment or a `Drop` that says why not; none is repaired.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from annotation.interface.page import CANNOT_JUDGE, COMMENT, CONTROLS, HYPOTHESIS, PREMISE, PROBABILITY, SCALE
+from warehouse import records
+from warehouse.records import Annotator, Drop, Judgment, PropositionText
+
+SOURCE = "label-studio"
+STAGE = "pull"
+SIMULATED_DOMAIN = "simulated.invalid"
+"""The e-mail domain of simulated annotators. RFC 2606 reserves `.invalid`: nobody can ever own an address there."""
+
+
+LEAD_TIME_LIMIT_S = 24 * 3600.0
+"""More than a day is no time that somebody took: the page stood open."""
+COMMENT_LIMIT = 10_000
+STEP = 0.1
+"""The slider moves in tenths."""
+
+
+class _UnusableError(ValueError):
+    """Why an annotation is no judgment: a reason that is counted and a detail that is read."""
+
+    def __init__(self, reason: str, detail: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
+def task_of(proposition: PropositionText) -> dict[str, Any]:
+    """The task that shows a proposition. The texts go as they are: the page's Text tags show markup as plain text."""
+    return {
+        "data": {
+            "proposition_id": proposition.proposition_id,
+            PREMISE: proposition.premise,
+            HYPOTHESIS: proposition.hypothesis,
+        }
+    }
+
+
+def is_simulated(email: str) -> bool:
+    """Whether the address belongs to a simulated annotator."""
+    return email.strip().lower().endswith("@" + SIMULATED_DOMAIN)
+
+
+def annotator_of(user_id: int, email: str, name: str = "") -> Annotator:
+    """The annotator behind a user. Addresses of people are only hashed into the id, never kept."""
+    address = email.strip().lower()
+    simulated = is_simulated(address)
+    return Annotator(
+        annotator_id=records.annotator_id(SOURCE, address),
+        kind="simulated" if simulated else "human",
+        source=SOURCE,
+        source_id=str(user_id),
+        name=address.partition("@")[0] if simulated else (name.strip() or None),
+    )
+
+
+def judgment_of(
+    annotation: Mapping[str, Any], proposition_id: str | None, annotator_id: str | None, batch: str | None = None
+) -> Judgment | Drop:
+    """The judgment that an exported annotation holds, or the reason why it holds none.
+
+    Reasons: `no_unique_id`, `skipped`, `no_proposition` (a task that was not pushed from here), `no_annotator`,
+    `unknown_control`, `malformed`, `no_rating`, `out_of_range`. The slider's number in [0, 100] becomes a probability
+    in [0, 1]; with "cannot judge" ticked it is kept only as `raw_probability`.
+    """
+    unique_id = annotation.get("unique_id")
+    subject_id = str(unique_id or annotation.get("id"))
+    try:
+        if not unique_id:
+            raise _UnusableError("no_unique_id")
+        return _judgment(annotation, proposition_id, annotator_id, batch)
+    except _UnusableError as error:
+        return _drop(subject_id, error.reason, error.detail)
+
+
+def _drop(subject_id: str, reason: str, detail: str | None) -> Drop:
+    drop_id = records.content_id("drop", STAGE, SOURCE, subject_id, reason, detail or "")
+    return Drop(drop_id=drop_id, stage=STAGE, subject_id=subject_id, reason=reason, detail=detail)
+
+
+def bounded(annotation: Mapping[str, Any], source_id: str) -> list[Drop]:
+    """What of an annotation its judgment does not hold, as drops that name the judgment.
+
+    Reasons: `lead_time_too_long` (it is left out), `comment_too_long` (it is cut), `between_steps` (it is rounded).
+    """
+    values = _values(annotation.get("result"))
+    reasons = {}
+    lead_time = _seconds(annotation.get("lead_time"))
+    if lead_time is not None and lead_time > LEAD_TIME_LIMIT_S:
+        reasons["lead_time_too_long"] = f"{lead_time:.0f} s, left out"
+    comment = _comment(values.get(COMMENT)) or ""
+    if len(comment) > COMMENT_LIMIT:
+        reasons["comment_too_long"] = f"{len(comment):,} characters, {COMMENT_LIMIT:,} kept"
+    number = values.get(PROBABILITY, {}).get("number", 0)
+    if abs(number - _on_step(number)) > 1e-9:
+        reasons["between_steps"] = f"{number}, rounded to {_on_step(number):g}"
+    return [_drop(source_id, reason, detail) for reason, detail in reasons.items()]
+
+
+def _judgment(
+    annotation: Mapping[str, Any], proposition_id: str | None, annotator_id: str | None, batch: str | None
+) -> Judgment:
+    if annotation.get("was_cancelled"):
+        raise _UnusableError("skipped")
+    if not proposition_id:
+        raise _UnusableError("no_proposition")
+    if not annotator_id:
+        raise _UnusableError("no_annotator")
+    values = _values(annotation.get("result"))
+    cannot_judge = _choices(values.get(CANNOT_JUDGE)) == [CANNOT_JUDGE]
+    raw = _probability(values[PROBABILITY]) if PROBABILITY in values else None
+    if raw is None and not cannot_judge:
+        raise _UnusableError("no_rating")
+    source_id = str(annotation["unique_id"])
+    lead_time = _seconds(annotation.get("lead_time"))
+    return Judgment(
+        judgment_id=records.judgment_id(SOURCE, source_id),
+        proposition_id=proposition_id,
+        annotator_id=annotator_id,
+        probability=None if cannot_judge else raw,
+        raw_probability=raw,
+        cannot_judge=cannot_judge,
+        comment=comment[:COMMENT_LIMIT] if (comment := _comment(values.get(COMMENT))) else None,
+        lead_time_s=lead_time if lead_time is not None and lead_time <= LEAD_TIME_LIMIT_S else None,
+        source=SOURCE,
+        source_id=source_id,
+        sequence=number if isinstance(number := annotation.get("id"), int) else None,
+        batch=batch,
+        submitted_at=_moment(annotation.get("created_at")),
+        updated_at=_moment(annotation.get("updated_at")),
+    )
+
+
+def _values(result: object) -> dict[str, Mapping[str, Any]]:
+    """The value of each control by its name; each may be answered once."""
+    if not isinstance(result, Sequence) or isinstance(result, str):
+        raise _UnusableError("malformed", "the result is no list")
+    values: dict[str, Mapping[str, Any]] = {}
+    for item in result:
+        name = item.get("from_name") if isinstance(item, Mapping) else None
+        if name not in CONTROLS:
+            raise _UnusableError("unknown_control", f"{name}"[:200])
+        if name in values or not isinstance(item.get("value"), Mapping):
+            raise _UnusableError("malformed", name)
+        values[name] = item["value"]
+    return values
+
+
+def _probability(value: Mapping[str, Any]) -> float:
+    number = value.get("number")
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise _UnusableError("malformed", PROBABILITY)
+    if not math.isfinite(number) or not 0 <= number <= SCALE:
+        raise _UnusableError("out_of_range", f"{number}")
+    # 0.7 / 100 is 0.006999999999999999: the slider moves in tenths, and twelve digits say the number that was meant.
+    return round(_on_step(number) / SCALE, 12)
+
+
+def _on_step(number: float) -> float:
+    return round(round(number / STEP) * STEP, 9)
+
+
+def _choices(value: Mapping[str, Any] | None) -> list[str]:
+    chosen = (value or {}).get("choices", [])
+    if not isinstance(chosen, list) or any(choice != CANNOT_JUDGE for choice in chosen):
+        raise _UnusableError("malformed", CANNOT_JUDGE)
+    return chosen[:1]
+
+
+def _comment(value: Mapping[str, Any] | None) -> str | None:
+    text = (value or {}).get("text")
+    lines = [text] if isinstance(text, str) else text if isinstance(text, list) else []
+    return "\n".join(str(line).strip() for line in lines).strip() or None
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) and value >= 0 else None
+
+
+def _moment(value: object) -> datetime | None:
+    """A time of the export (ISO 8601 with its offset), or None where there is no readable one."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None

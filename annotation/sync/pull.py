@@ -1,0 +1,199 @@
+"""Pull: what people judged in Label Studio, as records, read in pieces that can each be stored.
+
+A pull reads the tasks that changed since they were last read, oldest change first, and then compares how many
+annotations there are with how many it knows. Where they differ it halves the tasks until it has found the place. So
+nothing is ever exported as a whole, and a pull that was cut off goes on from what was stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from annotation.studio.client import Studio, StudioUser, TaskStamp
+from annotation.studio.listing import (
+    Condition,
+    annotated,
+    changed_after,
+    made_before,
+    numbered_below,
+    numbered_from,
+    skipped,
+    unannotated,
+)
+from annotation.sync.mapping import annotator_of, bounded, judgment_of
+from warehouse.records import Annotator, Drop, Judgment, StudioTask, content_id
+
+EXPORT_CHUNK = 200
+"""Tasks an export: their ids stand in the URL, which servers cut at about 8,000 characters."""
+PIECE = 1000
+"""Tasks between two times that what was read is stored."""
+LEAF = 500
+"""So many tasks are listed rather than halved again."""
+OVERLAP = timedelta(minutes=5)
+"""How far a pull reaches back, for transactions that end late."""
+
+Former = Callable[[int | None, str], str | None]
+"""The `annotator_id` that is known for a user's number or for a judgment's `source_id`."""
+
+
+class Pulled(NamedTuple):
+    """The records of some tasks. `drops` say why an annotation is no judgment, `bounds` what was cut off a judgment."""
+
+    judgments: list[Judgment]
+    annotators: list[Annotator]
+    drops: list[Drop]
+    bounds: list[Drop]
+    tasks: list[StudioTask]
+
+
+def nobody(_number: int | None, _source_id: str) -> None:
+    """No former annotator is known."""
+
+
+def pull(
+    studio: Studio, project_id: int, key: str, seen: Iterable[StudioTask] = (), former: Former = nobody
+) -> Iterator[Pulled]:
+    """What was judged in a project since its tasks were last read, as `seen` says, piece by piece.
+
+    A judgment stands as long as one of its project's tasks, as they were last read, names it. `former` knows the
+    annotators whose accounts were removed: their judgments stand.
+    """
+    known = {task.number: task for task in seen}
+    reader = _Reader(studio, project_id, key, former)
+    for changed in (_changed, _differing):
+        stamps = sorted(changed(studio, project_id, known), key=lambda stamp: (stamp.changed_at, stamp.id))
+        for start in range(0, len(stamps), PIECE):
+            piece = reader.read(stamps[start : start + PIECE])
+            known.update((task.number, task) for task in piece.tasks)
+            yield piece
+
+
+def read_tasks(
+    exported: Iterable[Mapping[str, Any]], users: Mapping[int, StudioUser], key: str, former: Former = nobody
+) -> tuple[Pulled, dict[int, tuple[int, list[str]]]]:
+    """The records in exported tasks; and by task the number of its annotations and the judgments among them."""
+    pulled = Pulled([], [], [], [], [])
+    annotators: dict[str, Annotator] = {}
+    held: dict[int, tuple[int, list[str]]] = {}
+    for task in exported:
+        proposition_id = _text((task.get("data") or {}).get("proposition_id"))
+        annotations = task.get("annotations") or []
+        judged = []
+        for annotation in annotations:
+            annotator_id = _annotator(annotation, users, annotators, former)
+            read = judgment_of(annotation, proposition_id, annotator_id, key)
+            if isinstance(read, Drop):
+                pulled.drops.append(read)
+                continue
+            judged.append(read.source_id)
+            pulled.judgments.append(read)
+            pulled.bounds.extend(bounded(annotation, read.source_id))
+        held[int(task["id"])] = (sum(not annotation.get("was_cancelled") for annotation in annotations), judged)
+    used = {judgment.annotator_id for judgment in pulled.judgments}
+    pulled.annotators.extend(annotator for name, annotator in annotators.items() if name in used)
+    return pulled, held
+
+
+class _Reader:
+    """Reads tasks by their stamps. Who the users are is asked once, and only where there is something to read."""
+
+    def __init__(self, studio: Studio, project_id: int, key: str, former: Former) -> None:
+        self._studio, self._project_id, self._key, self._former = studio, project_id, key, former
+        self._users: dict[int, StudioUser] | None = None
+
+    def read(self, stamps: Sequence[TaskStamp]) -> Pulled:
+        if self._users is None:
+            self._users = self._studio.users()
+        ids = [stamp.id for stamp in stamps]
+        exported = (
+            task
+            for start in range(0, len(ids), EXPORT_CHUNK)
+            for task in self._studio.export(self._project_id, ids[start : start + EXPORT_CHUNK])
+        )
+        pulled, held = read_tasks(exported, self._users, self._key, self._former)
+        for stamp in stamps:
+            count, judged = held.get(stamp.id, (0, []))
+            pulled.tasks.append(
+                StudioTask(
+                    studio_task_id=content_id("studio task", self._key, str(stamp.id)),
+                    project=self._key,
+                    number=stamp.id,
+                    changed_at=stamp.changed_at,
+                    n_annotations=count,
+                    judgments=judged,
+                )
+            )
+        return pulled
+
+
+def _changed(studio: Studio, project_id: int, known: Mapping[int, StudioTask]) -> list[TaskStamp]:
+    """The annotated tasks that are not as they were last read, and those that lost their last annotation."""
+    since = max(task.changed_at for task in known.values()) - OVERLAP if known else None
+    changed = [changed_after(since)] if since else []
+    # A skipped task has no judgment, but is counted as a drop.
+    listed = {
+        stamp.id: stamp for kind in (annotated(), skipped()) for stamp in studio.stamps(project_id, kind, *changed)
+    }
+    if since:  # tasks made later are many after a push, and a count finds those of them that were judged meanwhile
+        emptied = studio.stamps(project_id, unannotated(), made_before(since), *changed)
+        listed.update((stamp.id, stamp) for stamp in emptied if stamp.id in known)
+    return [stamp for stamp in listed.values() if _is_new(stamp, known.get(stamp.id))]
+
+
+def _is_new(stamp: TaskStamp, task: StudioTask | None) -> bool:
+    return task is None or task.changed_at != stamp.changed_at
+
+
+def _differing(studio: Studio, project_id: int, known: Mapping[int, StudioTask]) -> list[TaskStamp]:
+    """The tasks that have not as many annotations as they had: deleted ones, too, with a count of zero."""
+    tasks = sorted((task for task in known.values() if task.n_annotations), key=lambda task: task.number)
+    sums = [0, *accumulate(task.n_annotations for task in tasks)]
+    found: list[TaskStamp] = []
+
+    def look(start: int, end: int, bounds: list[Condition], there: int) -> None:
+        if there == sums[end] - sums[start]:
+            return
+        if end - start <= LEAF:
+            listed = {stamp.id: stamp for stamp in studio.stamps(project_id, annotated(), *bounds)}
+            here = {task.number: task for task in tasks[start:end]}
+            found.extend(
+                TaskStamp(task.number, task.changed_at, 0) for task in here.values() if task.number not in listed
+            )
+            found.extend(
+                stamp
+                for stamp in listed.values()
+                if stamp.id not in here or here[stamp.id].n_annotations != stamp.annotations
+            )
+            return
+        middle = (start + end) // 2
+        border = tasks[middle].number
+        below = [*bounds, numbered_below(border)]
+        left = studio.count_annotations(project_id, annotated(), *below)
+        look(start, middle, below, left)
+        look(middle, end, [*bounds, numbered_from(border)], there - left)
+
+    look(0, len(tasks), [], studio.count_annotations(project_id, annotated()))
+    return found
+
+
+def _annotator(
+    annotation: Mapping[str, Any],
+    users: Mapping[int, StudioUser],
+    annotators: dict[str, Annotator],
+    former: Former,
+) -> str | None:
+    number = annotation.get("completed_by")
+    number = number if isinstance(number, int) else None
+    user = users.get(number) if number is not None else None
+    if user is None or not user.email:
+        return former(number, str(annotation.get("unique_id")))
+    annotator = annotator_of(*user)
+    annotators[annotator.annotator_id] = annotator
+    return annotator.annotator_id
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

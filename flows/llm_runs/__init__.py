@@ -1,0 +1,1 @@
+"""How a stage runs its requests: the plan, the run, the writer, progress and the account."""

@@ -1,0 +1,122 @@
+"""What a run of requests leaves with Prefect: the figures of the bar as they are in the end, and how it ended."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Collection, Iterable
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+
+from flows.outcome import Outcome
+from flows.recording import in_flow_run
+from flows.terminal.console import money
+from flows.terminal.progress import hours, rate_of
+from warehouse.errors import OddsError
+from warehouse.records import Record, Request
+
+
+@dataclass
+class Tally:
+    """What an asker's requests came to in a run; `cost` is that of the replies which this run paid for."""
+
+    answered: int = 0
+    refused: int = 0
+    failed: int = 0
+    kept: int = 0
+    cost: float = 0.0
+
+    @property
+    def requests(self) -> int:
+        """All of them."""
+        return self.answered + self.refused + self.failed
+
+
+@dataclass
+class Tallies:
+    """A tally for each asker, by name."""
+
+    by_asker: dict[str, Tally] = field(default_factory=dict)
+
+    def add(self, rows: Iterable[Record], fresh: Collection[str]) -> None:
+        """Count requests; `fresh` are the ids of those that did not come from the ledger."""
+        for row in rows:
+            if type(row) is not Request:
+                continue
+            tally = self.by_asker.setdefault(row.labeler, Tally())
+            if row.status == "answered":
+                tally.answered += 1
+            elif row.status == "refused":
+                tally.refused += 1
+            else:
+                tally.failed += 1
+            if row.request_id in fresh:
+                tally.cost += row.cost or 0.0
+            else:
+                tally.kept += 1
+
+
+@dataclass
+class Figures:
+    """What the artifact of a stage says besides its outcome: questions done and in all, seconds, a tally of each asker.
+
+    A stage that asks in phases has one for them all.
+    """
+
+    done: int = 0
+    total: int = 0
+    seconds: float = 0.0
+    tallies: Tallies = field(default_factory=Tallies)
+
+    def add(self, done: int, total: int, seconds: float) -> None:
+        """Count a phase that is over."""
+        self.done += done
+        self.total += total
+        self.seconds += seconds
+
+
+def leave_artifact(outcome: Outcome, figures: Figures, error: BaseException | None) -> None:
+    """The outcome as an artifact of the flow run, where there is one. Where the run failed, that is what is raised."""
+    if not in_flow_run():
+        return
+    from prefect.artifacts import create_markdown_artifact
+
+    text = report(outcome, figures, error)
+    with suppress(Exception) if error else nullcontext():
+        create_markdown_artifact(key=f"odds-{outcome.stage}", markdown=text, description=ending(outcome, error))
+
+
+def report(outcome: Outcome, figures: Figures, error: BaseException | None) -> str:
+    """The outcome as Markdown: how it ended, its figures, and a row for each asker."""
+    requests, seconds, tallies = outcome.counts["requests"], figures.seconds, figures.tallies.by_asker
+    lines = {
+        "questions done": f"{figures.done:,} of {figures.total:,}",
+        **{name: f"{count:,}" for name, count in outcome.counts.items()},
+        "time": hours(seconds),
+        "rate": rate_of(requests / max(seconds, 1e-9)),
+        "cost": money(outcome.cost),
+        "may also have been billed, at most": money(outcome.unsure),
+    }
+    columns = ("asked", "requests", "answered", "refused", "failed", "from the ledger", "cost of the replies")
+    counts = {name: (t.requests, t.answered, t.refused, t.failed, t.kept) for name, t in sorted(tallies.items())}
+    rows = [(name, *map("{:,}".format, some), money(tallies[name].cost)) for name, some in counts.items()]
+    parts = [
+        f"## {outcome.stage}: {ending(outcome, error)}",
+        _table(("", ""), list(lines.items())),
+        *([_table(columns, rows)] if rows else []),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def ending(outcome: Outcome, error: BaseException | None) -> str:
+    """How the run ended, in a line."""
+    if isinstance(error, OddsError):
+        return f"failed: {' '.join(str(error).split())}"
+    if outcome.stopped or isinstance(error, KeyboardInterrupt | CancelledError):
+        return f"stopped early: {outcome.stopped or 'interrupted'}"
+    # What an unexpected error says may hold anything; the log has it.
+    return "done" if error is None else f"failed: unexpected {type(error).__name__}"
+
+
+def _table(columns: Collection[str], rows: Iterable[Collection[str]]) -> str:
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)

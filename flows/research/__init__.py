@@ -1,0 +1,1 @@
+"""What researchers ask of the warehouse: queries, exports, figures, lineage."""

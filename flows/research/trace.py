@@ -1,0 +1,108 @@
+"""Trace: what an id rests on and what rests on it, as a tree for a terminal or as plain values for programs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+
+from flows.services import reading
+from flows.settings.settings import Settings
+from flows.terminal.console import terminal
+from warehouse.lineage.trace import Direction, Node, Trace, trace
+
+SHOWN_ID = 12
+SHOWN_TEXT = 300  # characters of what a node says; a terminal's width cuts lines besides
+FILE_WIDTH = 1000
+SIDES = (("back", "rests on"), ("forward", "used by"))
+
+
+def trace_of(settings: Settings, id_or_prefix: str, direction: Direction, limit: int) -> Trace:
+    """The trace of an id, or of the beginning of one. Raises `InputError` where no id, or several, begin so."""
+    with reading(settings) as warehouse:
+        return trace(warehouse, id_or_prefix, direction, limit)
+
+
+def print_trace(found: Trace, console: Console) -> None:
+    """Print a trace: a line a node, cut to the width of a terminal; a file gets whole lines."""
+    if not console.is_terminal:
+        console = terminal(file=console.file, width=FILE_WIDTH)
+    console.print(as_tree(found))
+
+
+def as_tree(found: Trace) -> Tree:
+    """The trace for a terminal: the subject, below it what it rests on and what it is used by."""
+    tree = Tree(_line(found.subject), guide_style="dim")
+    for side, title in SIDES:
+        if found.direction not in (side, "both"):
+            continue
+        children = found.rests_on if side == "back" else found.used_by
+        branch = tree.add(_text(title if children else f"{title}: nothing", "bold" if children else "dim"))
+        _grow(branch, children, found.subject.more)
+    return tree
+
+
+def as_values(node: Node) -> dict[str, Any]:
+    """A node and all below it as plain values; those below the subject say by `direction` on which side they stand."""
+    return {
+        "kind": node.kind,
+        "id": node.id,
+        "label": node.summary,
+        "relation": node.relation,
+        "direction": node.direction,
+        "simulated": node.simulated,
+        "notes": list(node.notes),
+        "details": {name: _plain(value) for name, value in node.details.items()},
+        "more": node.more,
+        "repeated": node.repeated,
+        "children": [as_values(child) for child in node.children],
+    }
+
+
+def _grow(branch: Tree, children: tuple[Node, ...], more: dict[str, int]) -> None:
+    """Add children: one of its relation beside the relation's name, several below it."""
+    for relation, group in groupby(children, key=lambda child: child.relation):
+        nodes = list(group)
+        beyond = more.get(relation, 0)
+        if len(nodes) == 1 and not beyond:
+            _grow(branch.add(_line(nodes[0], relation)), nodes[0].children, nodes[0].more)
+            continue
+        below = branch.add(_text(f"{relation} ({len(nodes) + beyond:,})", "cyan"))
+        for node in nodes:
+            _grow(below.add(_line(node, heading=relation)), node.children, node.more)
+        if beyond:
+            below.add(_text(f"... and {beyond:,} more", "dim"))
+
+
+def _line(node: Node, relation: str = "", heading: str = "") -> Text:
+    """A node in one line: kind (unless the heading above it says it), short id, its marks, and what it says."""
+    line = _text("")
+    if relation == f"{node.kind}s" or not (relation or heading):
+        line.append(f"{node.kind} ", "cyan" if relation else "")
+    elif relation:
+        line.append(f"{relation} " if relation == node.kind else f"{relation}: ", "cyan")
+    if not (relation or heading).startswith(node.kind) and (relation or heading):
+        line.append(f"{node.kind} ")
+    if node.kind != "judgments":  # these are counted together and have no id
+        line.append(f"{node.id[:SHOWN_ID]} ", "bold")
+    if node.simulated:
+        line.append("simulated ", "bold yellow")
+    if node.notes:
+        line.append(f"({', '.join(node.notes)}) ", "magenta")
+    said = " ".join(node.summary.split())
+    line.append(said if len(said) <= SHOWN_TEXT else f"{said[:SHOWN_TEXT]}…")
+    if node.repeated:
+        line.append(" (unfolded above)", "dim")
+    return line
+
+
+def _text(text: str, style: str = "") -> Text:
+    return Text(text, style, no_wrap=True, overflow="ellipsis", end="")
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value

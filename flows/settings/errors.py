@@ -1,0 +1,72 @@
+"""What is wrong with settings, on one line: the file or the variable, the setting, and what to do."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from warehouse.catalog.address import SECRETS, parameters_of
+from warehouse.errors import InputError
+
+PREFIX = "ODDS_"
+SECTIONS = ("warehouse", "splits", "proposer", "judge", "annotation", "agreement", "publish", "training")
+
+
+def refuse_passwords(path: Path, table: dict[str, Any]) -> None:
+    """Raises `InputError` where the file holds a password of PostgreSQL: the environment may, or a passfile."""
+    section = table.get("warehouse")
+    catalog = section.get("catalog") if isinstance(section, dict) else None
+    for name, value in (("ledger", table.get("ledger")), ("warehouse.catalog", catalog)):
+        if isinstance(value, str) and _holds_password(value):
+            raise InputError(
+                f"{path}: {name} holds a password, or cannot be read; take it out of the file, and put it into the "
+                "variable PGPASSWORD or into ~/.pgpass"
+            )
+
+
+def _holds_password(address: str) -> bool:
+    """Whether it does, or nobody can tell."""
+    try:
+        return not set(SECRETS).isdisjoint(parameters_of(address) or {})
+    except ValueError:
+        return True
+
+
+def first_problem(path: Path, error: ValidationError) -> str:
+    """The first problem on one line: the variable or the file, the setting, and what is wrong."""
+    problem = error.errors(include_url=False, include_input=True)[0]
+    place = [str(part) for part in problem["loc"]]
+    variable, inside = _variable(place)
+    where = ": ".join(part for part in (variable or str(path), ".".join(inside)) if part)
+    more = f"; {error.error_count() - 1} more problem(s) follow" if error.error_count() > 1 else ""
+    if problem["type"] == "extra_forbidden":
+        return f"{where} is not a setting; remove it or correct its name{more}"
+    message = problem["msg"].removeprefix("Value error, ")
+    # Our own messages say what is wrong with a value, which may be an address with a password.
+    given = problem["input"]
+    shown = problem["type"] != "value_error" and isinstance(given, str | int | float)
+    return f"{where}: {message}" + (f" (given: {given!r})" if shown else "") + more
+
+
+def _variable(place: list[str]) -> tuple[str | None, list[str]]:
+    """The variable of the environment that sets what stands at a place of the settings, and the place inside it.
+
+    The variable is None where the file sets it. `ODDS_SECTION__NAME` stands above `ODDS_SECTION`, which holds JSON.
+    """
+    there = {name.upper(): name for name in os.environ}
+    for length in range(len(place), 0, -1):
+        name = (PREFIX + "__".join(place[:length])).upper()
+        if name in there:
+            return there[name], place[length:]
+    return None, place
+
+
+def no_json(error: str) -> str:
+    """The variable whose value had to be JSON, from an error that names the setting."""
+    name = next(iter(re.findall(r'"(\w+)"', error)), "")
+    hint = f"; to set one value, name it as in {PREFIX}{name.upper()}__NAME" if name in SECTIONS else ""
+    return f"{PREFIX}{name.upper()}: its value must be JSON{hint}"

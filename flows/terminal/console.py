@@ -1,0 +1,159 @@
+"""What all commands share: the options before the command, where results are printed, and how Prefect is kept quiet."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from math import floor, log10
+from pathlib import Path
+from textwrap import wrap
+from typing import IO, TYPE_CHECKING
+
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+from rich.segment import Segment
+from rich.table import Table
+
+from flows.settings.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from warehouse.files.formats import Writable
+
+MOST_LINES = 3
+# Everything but tab and line feed that moves the cursor, gives a terminal orders, or turns the order of what follows;
+# and half characters, which no terminal can write.
+STEERING = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+PICTURES = 0x2400  # where Unicode has pictures of the control characters
+
+
+def harmless(text: str) -> str:
+    """Return the text with a sign in place of each character that a terminal would obey instead of show.
+
+    Texts of the warehouse, of files and of endpoints are other people's: whatever prints them goes through this.
+    """
+    return STEERING.sub(_sign, text)
+
+
+def _sign(steering: re.Match[str]) -> str:
+    code = ord(steering[0])
+    return chr(PICTURES + code) if code < ord(" ") else "\N{REPLACEMENT CHARACTER}"
+
+
+class _Harmless(RenderHook):
+    """Lets nothing but rich's own codes reach the terminal."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Shown(renderable) for renderable in renderables]
+
+
+class _Shown:
+    def __init__(self, renderable: ConsoleRenderable) -> None:
+        self.renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.renderable, options):
+            yield segment if segment.control else Segment(harmless(segment.text), segment.style)
+
+
+def terminal(*, stderr: bool = False, file: IO[str] | None = None, width: int | None = None) -> Console:
+    """Return a console; texts in it are neither markup nor steer the terminal."""
+    console = Console(stderr=stderr, file=file, width=width, markup=False, emoji=False)
+    console.push_render_hook(_Harmless())
+    return console
+
+
+out = terminal()
+errors = terminal(stderr=True)
+"""What goes on meanwhile is shown there. One console, so that a bar can stand inside another display."""
+
+
+@contextmanager
+def plain_output() -> Iterator[Writable]:
+    """The standard output for rows without decoration: UTF-8 for a pipe or a file, harmless text for a terminal."""
+    if sys.stdout.isatty():
+        yield _Screen()
+        return
+    sys.stdout.flush()
+    file = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
+    try:
+        yield file
+        file.flush()
+    finally:
+        file.detach()
+
+
+class _Screen:
+    def write(self, text: str) -> None:
+        sys.stdout.write(harmless(text))
+
+
+def forgiving_streams() -> None:
+    """Write a character that the terminal's encoding lacks as its code, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+class Chosen:
+    """The options that stand before the command; the callback of `odds` fills them once a run."""
+
+    config: Path | None = None
+    verbose: bool = False
+
+
+def settings() -> Settings:
+    """The settings of the chosen file."""
+    return load_settings(Chosen.config)
+
+
+def say(line: object) -> None:
+    """Print a line that may be long; a terminal wraps it, a file keeps it whole."""
+    out.print(line, highlight=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """A line about what is going on, beside the results: on the standard error."""
+    print(f"  {harmless(text)}", file=sys.stderr, flush=True)
+
+
+def quiet_prefect() -> None:
+    """Prefect's defaults for a person at a terminal. Whatever the environment already says stays."""
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # what its client reads; else its first import prints a notice
+    if not Chosen.verbose:  # its server gets the log all the same
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+        os.environ.setdefault("PREFECT_LOGGING_ROOT_LEVEL", "CRITICAL")
+
+
+def with_room_for_names(table: Table, width: int = 80) -> Table:
+    """The table, made for so many columns: headings break between words, then names where they must, numbers never."""
+    names, *others = table.columns
+    cells = [max(len(str(cell)) for cell in each.cells or [""]) for each in table.columns]
+    natural = sum(max(len(str(each.header)), wide) + 2 for each, wide in zip(table.columns, cells, strict=True)) - 2
+    names.overflow = "fold"
+    for each, wide in zip(others, cells[1:], strict=True) if natural > width else ():
+        each.header = _folded(str(each.header), wide)
+        each.no_wrap = True
+    return table
+
+
+def _folded(heading: str, width: int) -> str:
+    """A heading over at most three lines, no wider than it has to be."""
+    for wide in range(max(width, *map(len, heading.split())), len(heading)):
+        if len(lines := wrap(heading, wide)) <= MOST_LINES:
+            return "\n".join(lines)
+    return heading
+
+
+def money(value: float | None) -> str:
+    """A cost as a person reads it: cents where it is large, three digits where it is small, nothing where unknown."""
+    if value is None:
+        return ""
+    if value >= 1:
+        return f"{value:,.2f}"
+    if value == 0 or value >= 1e-4:
+        return f"{value:.3g}"
+    return f"{value:.{1 - floor(log10(value))}f}"

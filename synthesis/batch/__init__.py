@@ -1,0 +1,1 @@
+"""The same calls through an endpoint's batch interface."""

@@ -1,0 +1,204 @@
+"""The batch interface of an OpenAI-compatible endpoint: files and batches, over HTTP, with patience."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import IO, TypeVar
+
+import openai
+from openai.types import Batch
+
+from synthesis.batch.lines import PATH
+from synthesis.llm.client import Caller
+from synthesis.llm.errors import (
+    MAX_WAIT_S,
+    UNREACHED,
+    check_access,
+    check_money,
+    passes,
+    retry_after,
+    where_is,
+    why_unreached,
+    words_of,
+)
+from synthesis.llm.flow_control import jittered
+from synthesis.llm.reply import GarbledReplyError
+from warehouse.errors import InputError, OddsError, ServiceError
+
+T = TypeVar("T")
+
+MARK = "odds"
+"""The name in a batch's metadata under which our own id of it stands."""
+UPLOAD_S = 900.0
+"""A file of 100 MB may take longer than a request."""
+LINES_AT_ONCE = 512
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 30.0
+# A file that is read in parts, and an answer that is made into the client's classes, fail in more ways.
+_UNREACHED = (*UNREACHED, TimeoutError, ValueError)
+
+
+class GoneError(Exception):
+    """The endpoint does not know a batch or a file."""
+
+
+class NotMadeError(Exception):
+    """The endpoint said no to a batch, so that there is none; `said` is what a person is told."""
+
+    def __init__(self, said: OddsError) -> None:
+        super().__init__(str(said))
+        self.said = said
+
+
+class BatchInterface:
+    """What one endpoint can be told and asked about batches.
+
+    What fails in passing (no connection, HTTP 5xx or 429) is tried again for as long as the endpoint may be down
+    (`patience_s`). Each method raises ServiceError after that, or where the endpoint refuses, and StoppedError where
+    the run is being stopped while it waits.
+    """
+
+    def __init__(self, caller: Caller, name: str) -> None:
+        self._caller = caller
+        self._endpoint = caller.endpoint(name)
+        self._client = caller.client(name)
+        self.secret = self._client.api_key if self._endpoint.api_key_env else None
+        self.where = where_is(self._endpoint)
+
+    async def upload(self, name: str, file: IO[bytes]) -> str:
+        """Uploads lines; gives the id of the file. Raises InputError where the endpoint takes no files."""
+
+        async def send() -> str:
+            file.seek(0)
+            made = await self._client.files.create(
+                file=(f"{name}.jsonl", file, "application/jsonl"), purpose="batch", timeout=UPLOAD_S
+            )
+            return _id_of(made)
+
+        return await self._or_none(send)
+
+    async def create(self, local_id: str, file_id: str) -> str:
+        """Makes a batch of an uploaded file, once; gives its id.
+
+        Raises NotMadeError where the endpoint refuses it. After any other error it may exist.
+        """
+        tried = refused = False
+
+        async def send() -> str:
+            nonlocal tried, refused
+            # After a failure on the way nobody knows whether the batch was made; a second one would be paid, too.
+            if tried and (found := await self._found(local_id)) is not None:
+                return found
+            tried = True
+            try:
+                made = await self._client.batches.create(
+                    input_file_id=file_id, endpoint=PATH, completion_window="24h", metadata={MARK: local_id}
+                )
+            except openai.APIStatusError as error:
+                refused = not passes(error.status_code)
+                raise
+            return _id_of(made)
+
+        try:
+            return await self._or_none(send)
+        except OddsError as error:
+            if refused:
+                raise NotMadeError(error) from None
+            raise
+
+    async def find(self, local_id: str, *, patiently: bool = True) -> str | None:
+        """The endpoint's id of the batch that bears our id; asked for once where it is not to be waited for.
+
+        Raises InputError where the endpoint keeps no list of batches.
+        """
+        return await self._or_none(lambda: self._found(local_id), patiently)
+
+    async def state(self, batch_id: str) -> Batch:
+        """How far a batch is. Raises GoneError where the endpoint does not know it."""
+
+        async def send() -> Batch:
+            batch = await self._client.batches.retrieve(batch_id)
+            _id_of(batch)
+            return batch
+
+        try:
+            return await self._patiently(send)
+        except openai.NotFoundError:
+            raise GoneError from None
+
+    async def read(self, file_id: str, take: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+        """Gives the lines of a file to `take`, some hundreds at a time. A file that broke off is given from its start.
+
+        Raises GoneError where the endpoint does not know the file.
+        """
+
+        async def send() -> None:
+            rest, lines = b"", list[str]()
+            async with self._client.files.with_streaming_response.content(file_id) as response:
+                async for part in response.iter_bytes():
+                    # Only at line breaks: text may hold other characters that count as such elsewhere.
+                    *whole, rest = (rest + part).split(b"\n")
+                    lines.extend(line.decode(errors="replace") for line in whole)
+                    if len(lines) >= LINES_AT_ONCE:
+                        await take(lines)
+                        lines = []
+            await take([*lines, rest.decode(errors="replace")])
+
+        try:
+            await self._patiently(send)
+        except openai.NotFoundError:
+            raise GoneError from None
+
+    async def _found(self, local_id: str) -> str | None:
+        seen: set[str] = set()
+        async for batch in await self._client.batches.list(limit=100):
+            if batch.id in seen:  # a list that begins again
+                break
+            seen.add(batch.id)
+            if (batch.metadata or {}).get(MARK) == local_id:
+                return batch.id
+        return None
+
+    async def _or_none(self, send: Callable[[], Awaitable[T]], patiently: bool = True) -> T:
+        try:
+            return await self._patiently(send, self._endpoint.patience_s if patiently else 0.0)
+        except openai.NotFoundError:
+            raise InputError(f"{self.where} has no batch interface (HTTP 404); run without --batch") from None
+
+    async def _patiently(self, send: Callable[[], Awaitable[T]], patience_s: float | None = None) -> T:
+        patience_s = self._endpoint.patience_s if patience_s is None else patience_s
+        started, pause = time.monotonic(), _FIRST_PAUSE_S
+        while True:
+            self._caller.sent[self._endpoint.name] += 1
+            wish = 0.0
+            try:
+                return await send()
+            except openai.NotFoundError:
+                raise
+            except openai.APIStatusError as error:
+                self._check(error)
+                said, wish = f"HTTP {error.status_code}", min(retry_after(error.response), MAX_WAIT_S)
+            except _UNREACHED as error:
+                said = why_unreached(error, self.secret)
+            if time.monotonic() - started >= patience_s:
+                raise ServiceError(
+                    f"{self.where} does not answer about batches ({said}); run the same command again later"
+                )
+            await self._caller.stop.pause(jittered(max(pause, wish)))
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _check(self, error: openai.APIStatusError) -> None:
+        """Raises ServiceError where asking again would not help. Not chained: the words may repeat the key."""
+        check_money(self._endpoint, error, self.secret)
+        check_access(self._endpoint, error)
+        if not passes(error.status_code):
+            said = words_of(error, self.secret)
+            raise ServiceError(f"{self.where} refuses the batch ({said}); see its documentation") from None
+
+
+def _id_of(made: object) -> str:
+    found = getattr(made, "id", None)
+    if not isinstance(found, str) or not found:
+        raise GarbledReplyError("the answer has no id")
+    return found

@@ -1,0 +1,96 @@
+"""The lines of a batch interface: one call, or one outcome, each. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+from synthesis.call import Call, Failure, Outcome
+from synthesis.llm.errors import one_line, passes
+from synthesis.llm.reply import GarbledReplyError, reply_of
+
+PATH: Literal["/v1/chat/completions"] = "/v1/chat/completions"
+_FORMAT = (400, 422)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one line of a batch's files says.
+
+    `may_be_format`: the response format may be what was refused. `may_be_paid`: a model was at work, whatever came.
+    """
+
+    key: str
+    outcome: Outcome
+    may_be_format: bool = False
+    may_be_paid: bool = False
+
+
+def line_of(call: Call, *, structured: bool) -> bytes:
+    """The line that asks a call; it ends with a line break."""
+    line = {"custom_id": call.key, "method": "POST", "url": PATH, "body": call.body(structured=structured)}
+    return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+
+
+def parted(calls: Iterable[Call], structured: bool, most_lines: int, most_bytes: int) -> Iterator[list[Call]]:
+    """The calls in groups whose lines fit into one batch. A line that is too long for any has one of its own."""
+    group: list[Call] = []
+    size = 0
+    for call in calls:
+        length = len(line_of(call, structured=structured))
+        if group and (len(group) >= most_lines or size + length > most_bytes):
+            yield group
+            group, size = [], 0
+        group.append(call)
+        size += length
+    if group:
+        yield group
+
+
+def read_line(text: str, *, structured: bool, secret: str | None) -> Line | None:
+    """What a line of an output or error file says, None where nobody can tell which call it is of.
+
+    `secret` is taken out of the endpoint's words.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(data, dict) or not isinstance(key := data.get("custom_id"), str):
+        return None
+    response, error = data.get("response"), data.get("error")
+    body = response.get("body") if isinstance(response, dict) else None
+    status = _status(response, body)
+    if status == 200:
+        try:
+            return Line(key, reply_of(body, structured=structured, batch=True), may_be_paid=True)
+        except (GarbledReplyError, ArithmeticError) as garbled:
+            failure = Failure(reason="not_answered", detail=one_line(garbled, secret))
+            return Line(key, failure, may_be_paid=True)
+    words = _words(body, error, secret)
+    if status is not None and status >= 400 and not passes(status):
+        failure = Failure(reason="rejected", detail=f"HTTP {status} {words}".strip())
+        return Line(key, failure, may_be_format=structured and status in _FORMAT)
+    said = f"HTTP {status} {words}" if status else words or "the line has no response"
+    return Line(key, Failure(reason="not_answered", detail=said.strip()))
+
+
+def _status(response: object, body: object) -> int | None:
+    """The HTTP status, which some write as text; a line without one that holds choices was answered."""
+    said = response.get("status_code") if isinstance(response, dict) else None
+    if isinstance(said, str | int | float) and not isinstance(said, bool):
+        with suppress(ValueError, OverflowError):
+            return int(said)
+    return 200 if said is None and isinstance(body, dict) and body.get("choices") else None
+
+
+def _words(body: object, error: object, secret: str | None) -> str:
+    """The endpoint's words about a line, on one line."""
+    for each in (body.get("error") if isinstance(body, dict) else None, error):
+        found = (each.get("message") or each.get("code")) if isinstance(each, dict) else each
+        if found and isinstance(found, str | int):
+            return one_line(found, secret)
+    return ""

@@ -1,0 +1,151 @@
+"""Which calls are handed in as batches, and how: those that nobody else asks and that the budget has room for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import IO
+from uuid import uuid4
+
+from synthesis.batch.lines import line_of, parted
+from synthesis.call import Call
+from synthesis.ledger.store import SentBatch
+from synthesis.llm.client import Caller, most_of
+from synthesis.panel.settings import Prices
+from synthesis.run import CHUNK
+from warehouse.records import now
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A batch to hand in; `most` is what it can cost."""
+
+    batch: SentBatch
+    calls: Sequence[Call]
+    most: float
+
+
+class Orders:
+    """Makes the orders of one endpoint. `most` are the lines and bytes that one batch may have.
+
+    `plain` are the calls, and `plain_models` the models, that are asked without a response format.
+    """
+
+    def __init__(self, caller: Caller, endpoint: str, most: tuple[int, int]) -> None:
+        self.plain: set[str] = set()
+        self.plain_models: set[str] = set()
+        self._caller = caller
+        self._ledger = caller.ledger
+        self._endpoint = endpoint
+        self._share = caller.endpoint(endpoint).batch_price
+        self._most = most
+        self._placed: set[str] = set()
+
+    async def unasked(self, calls: Sequence[Call]) -> list[Call]:
+        """Those of the calls that have no reply and that nobody is asking."""
+        free: list[Call] = []
+        for first in range(0, len(calls), CHUNK):
+            chunk = calls[first : first + CHUNK]
+            keys = await self._ledger.unasked(chunk)
+            free.extend(call for call in chunk if call.key in keys)
+        return free
+
+    async def placed(self, calls: Sequence[Call]) -> list[Order]:
+        """Orders for affordable calls, written down and locked; each is to be ended (`end`).
+
+        Left out are the calls that somebody began to ask before their order stood there. Where it fails, nothing of
+        the calls is held back, and none of the orders locked, any more.
+        """
+        held = {call.key: call for call in calls}
+        locked: list[str] = []
+        placed: list[Order] = []
+        try:
+            for order in await self._orders(calls):
+                locked.append(order.batch.local_id)
+                written = await self._written(order)
+                left = {call.key for call in written.calls}
+                self._give_back([held.pop(call.key) for call in order.calls if call.key not in left])
+                if written.calls:
+                    placed.append(written)
+                else:
+                    self._ledger.unlock(order.batch.local_id)
+        except BaseException:
+            self._give_back(held.values())
+            for local_id in locked:
+                self._ledger.unlock(local_id)
+            raise
+        self._placed |= {order.batch.local_id for order in placed}
+        return placed
+
+    def end(self, order: Order, paid: float = 0.0, unsure: float = 0.0) -> None:
+        """Ends an order, where it has not ended: with what was paid for it and what may have been billed besides."""
+        if order.batch.local_id in self._placed:
+            self._placed.discard(order.batch.local_id)
+            self._caller.budget.settle(order.most, paid, unsure, holds=len(order.calls))
+            self._ledger.unlock(order.batch.local_id)
+
+    async def _written(self, order: Order) -> Order:
+        """The order, written down and locked, without the calls that somebody asks; forgotten where none is left."""
+        batch = order.batch
+        await self._ledger.lock(batch.local_id)
+        await self._ledger.put_batch(batch)
+        calls = await self.unasked(order.calls)
+        if len(calls) == len(order.calls):
+            return order
+        batch = replace(batch, lines={call.key: call.request_id for call in calls})
+        await (self._ledger.put_batch(batch) if calls else self._ledger.remove_batch(batch))
+        return Order(batch, calls, sum(map(self._most_of, calls)))
+
+    def _give_back(self, calls: Collection[Call]) -> None:
+        self._caller.budget.settle(sum(map(self._most_of, calls)), 0.0, holds=len(calls))
+
+    async def affordable(self, calls: Iterable[Call]) -> tuple[list[Call], float | None]:
+        """The first calls, as many as the budget has room for; what they can cost is held back."""
+        budget = self._caller.budget
+        affordable: list[Call] = []
+        for call in calls:
+            most = self._most_of(call)
+            if budget.limit is not None and budget.spent + budget.held + most > budget.limit:
+                return affordable, most
+            await budget.hold(most)
+            affordable.append(call)
+        return affordable, None
+
+    def _most_of(self, call: Call) -> float:
+        return most_of(call, self._caller.prices(call), self._share)
+
+    async def _orders(self, calls: Iterable[Call]) -> list[Order]:
+        """The calls in batches: of one model, as the interface wants it, and of one price."""
+        groups: dict[tuple[str, bool, Prices], list[Call]] = {}
+        for call in calls:
+            structured = call.response_format is not None and call.key not in self.plain
+            kind = (call.model, structured and call.model not in self.plain_models, self._caller.prices(call))
+            groups.setdefault(kind, []).append(call)
+        orders = []
+        for (model, structured, (price_in, price_out)), group in groups.items():
+            prices = (_times(price_in, self._share), _times(price_out, self._share))
+            for part in await asyncio.to_thread(list, parted(group, structured, *self._most)):
+                batch = SentBatch(
+                    local_id=uuid4().hex,
+                    endpoint=self._endpoint,
+                    batch_id=None,
+                    model=model,
+                    structured=structured,
+                    prices=prices,
+                    lines={call.key: call.request_id for call in part},
+                    created_at=now().isoformat(),
+                )
+                orders.append(Order(batch, part, sum(map(self._most_of, part))))
+        return orders
+
+
+def write_lines(file: IO[bytes], order: Order) -> None:
+    """Writes the lines of an order."""
+    for call in order.calls:
+        file.write(line_of(call, structured=order.batch.structured))
+    file.flush()
+
+
+def _times(price: float | None, share: float) -> float | None:
+    return None if price is None else price * share

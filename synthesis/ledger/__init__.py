@@ -1,0 +1,1 @@
+"""Every reply is kept before it is used: on SQLite or PostgreSQL."""

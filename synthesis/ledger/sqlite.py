@@ -1,0 +1,160 @@
+"""A ledger in an SQLite file: the default, for any number of processes on one machine."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import struct
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from synthesis.ledger.store import Row, SentBatch, Store
+from warehouse.errors import InputError, ServiceError
+
+T = TypeVar("T")
+
+_VERSION = 2
+_BUSY_S = 60.0
+_TABLES = (
+    """
+    create table if not exists replies (
+        key text primary key, endpoint text not null, model text not null, reply text not null, created_at text not null
+    ) without rowid
+    """,
+    """
+    create table if not exists batches (
+        local_id text primary key, endpoint text not null, batch_id text, sent text not null, created_at text not null
+    )
+    """,
+)
+# One statement a group: each step of a statement gives the interpreter's lock away, and gets it back late under load.
+_READ = "select json_group_object(key, reply) from replies where key in (select value from json_each(?))"
+_READ_BESIDE_BATCHES = f"select ({_READ}), (select json_group_array(local_id) from batches)"
+_WRITE = """
+insert or ignore into replies
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from json_each(?)
+"""
+
+
+class SqliteStore(Store):
+    """Rows in a file in write-ahead mode, and locks in a file beside it.
+
+    A lock is a byte of that file under its key's number, held through the open file description: the system takes it
+    back when the process ends, also by kill -9.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = _connect(path)
+            self._locks = os.open(f"{path}-locks", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except (OSError, sqlite3.Error) as error:
+            raise InputError(
+                f"ledger {path}: cannot be used ({error}); make the path writable, or move the file away"
+            ) from error
+
+    def read(self, keys: Collection[str]) -> dict[str, str]:
+        """See Store. Raises ServiceError where the file is damaged."""
+
+        def do() -> dict[str, str]:
+            (text,) = self._connection.execute(_READ, [json.dumps(list(keys))]).fetchone()
+            found: dict[str, str] = json.loads(text)
+            return found
+
+        return self._safely(do, "cannot be read", "move the file away")
+
+    def read_beside_batches(self, keys: Collection[str]) -> tuple[dict[str, str], frozenset[str]]:
+        """See Store."""
+
+        def do() -> tuple[dict[str, str], frozenset[str]]:
+            found, ids = self._connection.execute(_READ_BESIDE_BATCHES, [json.dumps(list(keys))]).fetchone()
+            return json.loads(found), frozenset(json.loads(ids))
+
+        return self._safely(do, "cannot be read", "move the file away")
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """See Store. Raises ServiceError where the disk is full or the file cannot be written."""
+        values = [[row.key, row.endpoint, row.model, row.reply, row.created_at] for row in rows]
+        self._change(_WRITE, [json.dumps(values)])
+
+    def lock(self, keys: Collection[str]) -> set[str]:
+        """See Store."""
+        return {key for key in keys if self._try(fcntl.F_WRLCK, key)}
+
+    def unlock(self, keys: Collection[str]) -> None:
+        """See Store."""
+        for key in keys:
+            self._try(fcntl.F_UNLCK, key)
+
+    def put_batch(self, batch: SentBatch) -> None:
+        """See Store."""
+        row = [batch.local_id, batch.endpoint, batch.batch_id, batch.sent, batch.created_at]
+        self._change("insert or replace into batches values (?, ?, ?, ?, ?)", row)
+
+    def remove_batch(self, local_id: str) -> None:
+        """See Store."""
+        self._change("delete from batches where local_id = ?", [local_id])
+
+    def batches(self, endpoint: str | None) -> list[SentBatch]:
+        """See Store."""
+        query = "select * from batches where ? in (endpoint, '') order by created_at, local_id"
+
+        def do() -> list[SentBatch]:
+            rows = self._connection.execute(query, [endpoint or ""]).fetchall()
+            return [SentBatch.of_row(*row) for row in rows]
+
+        return self._safely(do, "cannot be read", "move the file away")
+
+    def close(self) -> None:
+        """See Store."""
+        self._connection.close()
+        os.close(self._locks)
+
+    def _change(self, statement: str, values: Sequence[object]) -> None:
+        def do() -> None:
+            with self._connection:
+                self._connection.execute(statement, values)
+
+        self._safely(do, "cannot be written", "free disk space or give another path")
+
+    def _safely(self, do: Callable[[], T], what: str, remedy: str) -> T:
+        try:
+            return do()
+        except (sqlite3.Error, ValueError) as error:
+            first = str(error).splitlines()[0]
+            raise ServiceError(f"ledger {self.name}: {what} ({first}); {remedy}") from error
+
+    def _try(self, kind: int, key: str) -> bool:
+        # struct flock: type, whence, start, length, pid; the pid must be 0 for a lock of an open file description.
+        wanted = struct.pack("hhqqi4x", kind, os.SEEK_SET, int(key[:15], 16), 1, 0)
+        try:
+            fcntl.fcntl(self._locks, fcntl.F_OFD_SETLK, wanted)
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_S)
+    try:
+        version = connection.execute("pragma user_version").fetchone()[0]
+        tables = connection.execute("select count(*) from sqlite_master").fetchone()[0]
+        if version not in (1, _VERSION) and (version, tables) != (0, 0):
+            raise InputError(f"ledger {path}: another program's or version's file; give another path")
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = full")
+        connection.execute("pragma cache_size = -8000")
+        if version != _VERSION:
+            with connection:
+                connection.execute("begin immediate")
+                for table in _TABLES:
+                    connection.execute(table)
+                connection.execute(f"pragma user_version = {_VERSION}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,271 @@
+"""Derive: propositions that are made from others, and the reason of each text that is dropped. Pure.
+
+A strengthener or weakener makes a longer premise with the same hypothesis; a negation, a paraphrase and a conjunction
+make another hypothesis of the same premise; a rewriting makes both clearer.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+from synthesis.call import Call, Reply, call_for
+from synthesis.panel.settings import DerivedKind, Proposer
+from synthesis.panel.versions import proposer_prompt, proposer_version
+from synthesis.prompts.render import Answer as AnswerKind
+from synthesis.prompts.render import Prompt
+from synthesis.questions.dedup import Recent, bare, turned_round, unspaced
+from synthesis.questions.parse import Read, parse_text, parse_texts
+from synthesis.questions.propose import (
+    MAX_HYPOTHESIS_CHARACTERS,
+    WARMER,
+    DropReason,
+    drop,
+    too_few,
+    why_no_hypothesis,
+)
+from synthesis.questions.question import Answer, Question, until_read
+from warehouse.records import Drop, Parent, Premise, Proposition, Record, normalise, premise_id, proposition_id
+
+_CLOSING = "\"')]}*_\u2019\u201d\u00bb\u203a\u300d\u300f\uff09"
+_FULL_STOP = "\u3002"
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """One thing that a reply wrote: an update, or a hypothesis with the premise that it stands with where it is new."""
+
+    text: str
+    premise: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """The whole of it, as a drop's detail shows it."""
+        return self.text if self.premise is None else f"{self.premise} / {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Why:
+    """Why a text makes no proposition, and the id of the one that it repeats, if it does."""
+
+    reason: DropReason
+    kept_id: str | None = None
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is asked of every parent: the kind, by whom, with which prompt; its examples; what the run made lately."""
+
+    kind: DerivedKind
+    proposer: Proposer
+    prompt: Prompt
+    examples: frozenset[str]
+    recent: Recent
+
+    @property
+    def count(self) -> int:
+        return self.proposer.count_of(self.kind)
+
+    @cached_property
+    def version(self) -> str:
+        return proposer_version(self.proposer, self.kind, self.prompt)
+
+
+def derivations(
+    parents: Iterable[Parent], proposer: Proposer, kind: DerivedKind, recent: Recent | None = None
+) -> Iterator[Question]:
+    """A question for each parent: its answer holds the requests, the new premises and propositions, and the drops.
+
+    All that is made stands in the split of its parent. A parent without another hypothesis has no conjunction, and no
+    question about one. A reply that cannot be read is asked for again, MAX_TRIES times in all, with another seed and
+    a higher temperature; where the request *failed* the answer has its row alone. Near-duplicates are kept: a
+    paraphrase is one by intention. What says the same as a hypothesis of the premise, or as another one made meanwhile,
+    is a duplicate: `recent` are those of this run, also of other kinds. Of two that are under way the first stays.
+
+    Raises InputError where the prompt asks for something else.
+    """
+    prompt = proposer_prompt(proposer, kind)
+    read = [_read(prompt.answer, Reply(text=example.reply)).value or [] for example in prompt.examples]
+    examples = frozenset(bare(each.text) for one in read for each in one)
+    task = _Task(kind, proposer, prompt, examples, recent or Recent())
+    return (_one(parent, task) for parent in parents if kind != "conjunction" or parent.other is not None)
+
+
+def _one(parent: Parent, task: _Task) -> Question:
+    tried = yield from until_read(partial(_call, parent, task), partial(_read, task.prompt.answer))
+    if tried.read is None or tried.read.value is None:
+        return Answer([*tried.requests])
+    return Answer([*tried.requests, *_select(parent, task, tried.read.value, tried.requests[-1].request_id)])
+
+
+def _call(parent: Parent, task: _Task, number: int) -> Call:
+    values = {"premise": parent.premise.text, "hypothesis": parent.hypothesis, "count": str(task.count)}
+    question: str = task.kind
+    if parent.other is not None and task.kind == "conjunction":
+        values |= {"first": parent.hypothesis, "second": parent.other.hypothesis}
+        question = f"{task.kind} {parent.other.proposition_id}"
+    return call_for(
+        task.proposer,
+        task.prompt,
+        values,
+        purpose="propose",
+        subject_id=parent.proposition_id,
+        question=question,
+        number=number,
+        warmer=WARMER,
+        count=task.count,
+        asker_version=task.version,
+    )
+
+
+def _read(answer: AnswerKind, reply: Reply) -> Read[list[_Text]]:
+    """What a reply wrote; a conjunction or a rewriting is one text."""
+    if answer in ("updates", "variants"):
+        field = "updates" if answer == "updates" else "hypotheses"
+        several = parse_texts(reply.text, field, reply.finish_reason)
+        return Read(
+            None if several.value is None else [_Text(normalise(text)) for text in several.value], several.reason
+        )
+    fields = ("hypothesis", "premise") if answer == "rewriting" else ("hypothesis",)
+    found = [parse_text(reply.text, field, reply.finish_reason) for field in fields]
+    reason = next((each.reason for each in found if each.reason is not None), None)
+    return Read(None if reason else [_Text(*(normalise(each.value or "") for each in found))], reason)
+
+
+def _select(parent: Parent, task: _Task, texts: list[_Text], request_id: str) -> list[Record]:
+    """The rows of the texts: what they make or why they make nothing."""
+    subject, why_none = parent.proposition_id, _WHY_OF_ANSWER[task.prompt.answer]
+    made: list[tuple[Premise, Proposition]] = []
+    rows: list[Record] = []
+    drops: list[Drop] = []
+    for number, text in enumerate(texts):
+        why = why_none(parent, task, text)
+        if number >= task.count and (why is None or why.reason is not DropReason.EMPTY):
+            why = _Why(DropReason.WRONG_COUNT)
+        if why is None:
+            new = _made(parent, task, text, request_id)
+            why = _why_again(parent, task, new, made)
+        if why is not None:
+            drops.append(drop(subject, request_id, number, why.reason, detail=text.shown, kept_id=why.kept_id))
+            continue
+        made.append(new)
+        # A reply that comes again, from the ledger, finds what it made standing there.
+        if parent.written_by.get(new[1].proposition_id) != request_id:
+            rows += [new[1]] if new[0] is parent.premise else new
+    return [*rows, *drops, *too_few(subject, request_id, len(texts), task.count)]
+
+
+def _why_again(
+    parent: Parent, task: _Task, new: tuple[Premise, Proposition], made: list[tuple[Premise, Proposition]]
+) -> _Why | None:
+    """Whether what a text makes stands already: in this reply, in the warehouse, or among what others made lately."""
+    premise, one = new
+    here = (each.proposition_id for text, each in made if _same(text.text, premise.text) and _alike(each, one))
+    kept = next(here, None)
+    if kept is None and parent.written_by.get(one.proposition_id) == one.request_id:
+        return None
+    if kept is None and premise is parent.premise:
+        kept = next((known for known, text in parent.known.items() if _same(text, one.hypothesis)), None)
+    elif kept is None and one.proposition_id in parent.written_by:
+        kept = one.proposition_id
+    kept = kept or task.recent.first(premise.text, one)
+    return _Why(DropReason.DUPLICATE, kept) if kept else None
+
+
+def _alike(one: Proposition, other: Proposition) -> bool:
+    return _same(one.hypothesis, other.hypothesis)
+
+
+def _why_no_update(parent: Parent, task: _Task, update: _Text) -> _Why | None:
+    """An update says something new: not what the premise says, and not the hypothesis, be it turned round."""
+    if reason := why_no_hypothesis(update.text, parent.premise.text, task.examples):
+        return _Why(reason)
+    if _holds(parent.premise.text, update.text):
+        return _Why(DropReason.IN_PREMISE)
+    states = _holds(update.text, parent.hypothesis) or turned_round(parent.hypothesis, update.text)
+    return _Why(DropReason.STATES_HYPOTHESIS) if states else None
+
+
+def _why_no_variant(parent: Parent, task: _Task, variant: _Text) -> _Why | None:
+    """A variant or a conjunction is another hypothesis than each that it is made from."""
+    if reason := why_no_hypothesis(variant.text, parent.premise.text, task.examples):
+        return _Why(reason)
+    parts = {bare(parent.hypothesis): parent.proposition_id}
+    if task.kind == "conjunction" and parent.other is not None:
+        parts.setdefault(bare(parent.other.hypothesis), parent.other.proposition_id)
+    kept = parts.get(bare(variant.text))
+    return _Why(DropReason.EQUALS_PARENT, kept) if kept else None
+
+
+def _why_no_rewriting(parent: Parent, task: _Task, rewriting: _Text) -> _Why | None:
+    """A rewriting changes a word at least, and its premise stays about as long as it was."""
+    premise = rewriting.premise or ""
+    if _same(premise, parent.premise.text) and _same(rewriting.text, parent.hypothesis):
+        return _Why(DropReason.UNCHANGED, parent.proposition_id)
+    if not bare(premise):
+        return _Why(DropReason.EMPTY)
+    if len(premise) > 2 * len(parent.premise.text) + MAX_HYPOTHESIS_CHARACTERS:
+        return _Why(DropReason.TOO_LONG)
+    # Where the premise alone changed, the hypothesis is what somebody gave us, and not for us to find fault with.
+    if _same(rewriting.text, parent.hypothesis):
+        return None
+    reason = why_no_hypothesis(rewriting.text, premise, task.examples)
+    return _Why(reason) if reason else None
+
+
+_WHY_OF_ANSWER: Mapping[AnswerKind, Callable[[Parent, _Task, _Text], _Why | None]] = {
+    "updates": _why_no_update,
+    "variants": _why_no_variant,
+    "conjunction": _why_no_variant,
+    "rewriting": _why_no_rewriting,
+}
+
+
+def _same(one: str, other: str) -> bool:
+    return bare(one) == bare(other)
+
+
+def _holds(text: str, part: str) -> bool:
+    """Whether the text holds the other's words, in their order and with nothing between them."""
+    return f" {bare(part)} " in f" {bare(text)} "
+
+
+def _made(parent: Parent, task: _Task, text: _Text, request_id: str) -> tuple[Premise, Proposition]:
+    """The proposition that a text makes, with its premise: the parent's own one where that does not change."""
+    premise, hypothesis = parent.premise, text.text
+    if task.prompt.answer == "updates":
+        premise, hypothesis = _premise(parent, task, _with_update(premise.text, text.text)), parent.hypothesis
+    elif text.premise is not None and not _same(text.premise, premise.text):
+        premise = _premise(parent, task, text.premise)
+    other = parent.other if task.kind == "conjunction" else None
+    return premise, Proposition(
+        proposition_id=proposition_id(premise.text, hypothesis),
+        premise_id=premise.premise_id,
+        hypothesis=hypothesis,
+        kind=task.kind,
+        source=task.proposer.name,
+        split=parent.split,
+        parent_id=parent.proposition_id,
+        other_parent_id=other.proposition_id if other else None,
+        request_id=request_id,
+    )
+
+
+def _with_update(premise: str, update: str) -> str:
+    """The premise with the update behind it, and a full stop between them where the premise ends in a word."""
+    last = premise.rstrip(_CLOSING)[-1:]
+    if unicodedata.category(last or ".")[0] == "P":
+        return f"{premise} {update}"
+    return f"{premise}{_FULL_STOP if unspaced(last) else '.'} {update}"
+
+
+def _premise(parent: Parent, task: _Task, text: str) -> Premise:
+    return Premise(
+        premise_id=premise_id(text),
+        text=text,
+        source=task.proposer.name,
+        license=parent.premise.license,
+        language=parent.premise.language,
+    )

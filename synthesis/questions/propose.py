@@ -1,0 +1,236 @@
+"""Propose: hypotheses for each premise at each target probability, and the reason of each that is dropped. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+
+from synthesis.call import Call, Reply, call_for
+from synthesis.panel.settings import Proposer
+from synthesis.panel.versions import proposer_prompt, proposer_version
+from synthesis.prompts.render import Prompt, likelihood, percent
+from synthesis.questions.dedup import Standing, bare
+from synthesis.questions.parse import Read, parse_texts
+from synthesis.questions.question import Answer, Question, Tried, together, until_read
+from warehouse.records import (
+    Drop,
+    Premise,
+    PremiseToPropose,
+    Proposition,
+    Split,
+    content_id,
+    normalise,
+    proposition_id,
+    split_of,
+)
+
+MAX_HYPOTHESIS_CHARACTERS = 240
+WARMER = 0.1
+"""By how much the temperature rises with each further try."""
+_QUESTION_MARKS = ("?", "？", "؟")  # noqa: RUF001 - full-width and Arabic question marks
+
+_CLOSING = "\"')]}*_ \u2019\u201d\u201c\u00bb\u203a\u300d\u300f\uff09"
+_OPENING = re.compile("[\"\u201c\u201e\u00ab\u2039\u300c\u300e(]|(?<!\\w)['\u2018]")
+
+
+class DropReason(StrEnum):
+    """Why a text that a model wrote is not taken over."""
+
+    EMPTY = "empty"
+    EQUALS_PREMISE = "equals_premise"
+    DUPLICATE = "duplicate"
+    NEAR_DUPLICATE = "near_duplicate"
+    TOO_LONG = "too_long"
+    NOT_A_STATEMENT = "not_a_statement"
+    COPIED_FROM_PROMPT = "copied_from_prompt"
+    WRONG_COUNT = "wrong_count"
+    IN_PREMISE = "in_premise"
+    STATES_HYPOTHESIS = "states_hypothesis"
+    EQUALS_PARENT = "equals_parent"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a request wrote for one target probability."""
+
+    target: float
+    request_id: str
+    hypotheses: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is the same for every premise: who is asked in which version, the prompt, the texts of its examples."""
+
+    proposer: Proposer
+    prompt: Prompt
+    version: str
+    shown: frozenset[str]
+
+
+def proposals(
+    premises: Iterable[PremiseToPropose], proposer: Proposer, split: Callable[[str], Split] = split_of
+) -> Iterator[Question]:
+    """A question for each premise: its answer holds the requests, the propositions, and a drop for each other text.
+
+    Each target probability is one request, so that one bad reply costs one target. A reply that cannot be read is
+    asked for again, MAX_TRIES times in all, with another seed and a higher temperature; a request that *failed* ends
+    its target. `split` gives the split of a premise's id, for premises that have none.
+
+    Raises InputError where the prompt does not ask for hypotheses.
+    """
+    prompt = proposer_prompt(proposer, "proposed")
+    task = _Task(proposer, prompt, proposer_version(proposer, "proposed", prompt), shown_in(prompt, "hypotheses"))
+    return (_one(asked, task, asked.split or split(asked.premise.premise_id)) for asked in premises)
+
+
+def _one(asked: PremiseToPropose, task: _Task, split: Split) -> Question:
+    premise, proposer = asked.premise, task.proposer
+    calls = [partial(_call, premise, target, task) for target in proposer.targets]
+    tried = yield from together([until_read(call_of, _read) for call_of in calls])
+    requests = [request for each in tried for request in each.requests]
+    written = [one for target, each in zip(proposer.targets, tried, strict=True) if (one := _written(target, each))]
+    standing = Standing(asked.known, proposer.near_duplicates)
+    propositions, drops = select(
+        premise, written, proposer, split=split, shown=task.shown, standing=standing, written_by=asked.written_by
+    )
+    return Answer([*requests, *propositions, *drops])
+
+
+def _written(target: float, tried: Tried[list[str]]) -> Written | None:
+    if tried.read is None or tried.read.value is None:
+        return None
+    return Written(target, tried.requests[-1].request_id, tried.read.value)
+
+
+def _call(premise: Premise, target: float, task: _Task, number: int) -> Call:
+    proposer = task.proposer
+    values = {
+        "premise": premise.text,
+        "target": percent(target),
+        "likelihood": likelihood(target),
+        "count": str(proposer.per_target),
+    }
+    return call_for(
+        proposer,
+        task.prompt,
+        values,
+        purpose="propose",
+        subject_id=premise.premise_id,
+        question=percent(target),
+        number=number,
+        warmer=WARMER,
+        count=proposer.per_target,
+        asker_version=task.version,
+    )
+
+
+def _read(reply: Reply) -> Read[list[str]]:
+    return parse_texts(reply.text, "hypotheses", reply.finish_reason)
+
+
+def select(
+    premise: Premise,
+    written: Sequence[Written],
+    proposer: Proposer,
+    *,
+    split: Split,
+    shown: frozenset[str],
+    standing: Standing,
+    written_by: Mapping[str, str] | None = None,
+) -> tuple[list[Proposition], list[Drop]]:
+    """The propositions of a premise and the drops, from all that was written for it.
+
+    `shown` are the texts of the prompt's examples, `standing` the hypotheses that the premise has; those that are
+    taken join it. `written_by` says which request wrote one of them, by proposition id: where its reply comes again,
+    from the ledger, the hypothesis is no duplicate of itself. A target with too few hypotheses, and each hypothesis
+    beyond the count, is a drop with the reason wrong_count.
+    """
+    propositions: list[Proposition] = []
+    drops: list[Drop] = []
+    again = set((written_by or {}).items())
+    for one in written:
+        for number, text in enumerate(one.hypotheses):
+            hypothesis = normalise(text)
+            dropped = partial(drop, premise.premise_id, one.request_id, number, detail=hypothesis)
+            reason = why_no_hypothesis(hypothesis, premise.text, shown)
+            if number >= proposer.per_target and reason is not DropReason.EMPTY:
+                reason = DropReason.WRONG_COUNT
+            if reason is not None:
+                drops.append(dropped(reason))
+            elif (own := (proposition_id(premise.text, hypothesis), one.request_id)) in again:
+                again.remove(own)
+            elif kept := standing.repeated(hypothesis):
+                drops.append(dropped(DropReason.DUPLICATE, kept_id=kept))
+            elif kept := standing.near(hypothesis):
+                drops.append(dropped(DropReason.NEAR_DUPLICATE, kept_id=kept))
+            else:
+                propositions.append(_proposition(premise, hypothesis, one, proposer, split))
+                standing.add(propositions[-1].proposition_id, hypothesis)
+        drops.extend(too_few(premise.premise_id, one.request_id, len(one.hypotheses), proposer.per_target))
+    return propositions, drops
+
+
+def why_no_hypothesis(hypothesis: str, premise: str, shown: frozenset[str]) -> DropReason | None:
+    """Why a text cannot be a hypothesis about this premise; None where it can."""
+    words = bare(hypothesis)
+    reasons = {
+        DropReason.EMPTY: not hypothesis,
+        DropReason.TOO_LONG: len(hypothesis) > MAX_HYPOTHESIS_CHARACTERS,
+        DropReason.NOT_A_STATEMENT: not any(c.isalnum() for c in words) or _is_question(hypothesis),
+        DropReason.EQUALS_PREMISE: words == bare(premise),
+        DropReason.COPIED_FROM_PROMPT: words in shown,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _is_question(text: str) -> bool:
+    """Whether a text ends in a question mark, quoted or not; a statement that ends in somebody's question does not."""
+    within = text.rstrip(_CLOSING)
+    if not within.endswith(_QUESTION_MARKS):
+        return False
+    return within == text or _OPENING.search(within, 1) is None
+
+
+def shown_in(prompt: Prompt, field: str) -> frozenset[str]:
+    """The texts of the prompt's own examples, bare: a small model likes to repeat them."""
+    replies = [parse_texts(example.reply, field) for example in prompt.examples]
+    return frozenset(bare(text) for reply in replies for text in reply.value or ())
+
+
+def too_few(subject_id: str, request_id: str, got: int, wanted: int) -> list[Drop]:
+    """The drop of a reply with fewer texts than were asked for; none where there are enough."""
+    if got >= wanted:
+        return []
+    return [drop(subject_id, request_id, got, DropReason.WRONG_COUNT, detail=f"asked for {wanted}, got {got}")]
+
+
+def drop(
+    subject_id: str, request_id: str, number: int, reason: DropReason, *, detail: str, kept_id: str | None = None
+) -> Drop:
+    """The row of a text that was dropped: the one with this number, from 0, of a request's reply."""
+    return Drop(
+        drop_id=content_id("drop", "propose", request_id, str(number)),
+        stage="propose",
+        subject_id=subject_id,
+        reason=reason,
+        detail=detail[:MAX_HYPOTHESIS_CHARACTERS] or None,
+        kept_id=kept_id,
+    )
+
+
+def _proposition(premise: Premise, hypothesis: str, one: Written, proposer: Proposer, split: Split) -> Proposition:
+    return Proposition(
+        proposition_id=proposition_id(premise.text, hypothesis),
+        premise_id=premise.premise_id,
+        hypothesis=hypothesis,
+        kind="proposed",
+        source=proposer.name,
+        split=split,
+        target_probability=one.target,
+        request_id=one.request_id,
+    )

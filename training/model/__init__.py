@@ -1,0 +1,1 @@
+"""The estimator: its base, its level tokens, its device."""

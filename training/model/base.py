@@ -1,0 +1,201 @@
+"""The base model of an estimator: loaded, and checked before anything is built on it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from training.model.gguf import read_once
+from training.model.prompt import check_template
+from warehouse.atomic import whole_folder
+from warehouse.errors import InputError
+
+_NOISE = 0.02
+_PAD = "<|pad|>"
+_SAMPLE = "Two children build a boat of red paper and wood, and a woman walks her dog along the river."
+_CLOSE = 1e-2  # of the spread of the logits
+
+
+def load_base(base: str | Path, cache: Path) -> tuple[Any, Any]:
+    """The model, with float32 weights, and its tokenizer, which has a pad token.
+
+    `base` is a GGUF file, which is converted once into a folder under `cache`, or a folder or a name in Hugging Face
+    format.
+
+    Raises:
+        InputError: it cannot be loaded, lacks weights, is no causal language model, or its prompts cannot be written.
+    """
+    place = _converted(Path(base), cache) if str(base).endswith(".gguf") else base
+    model, tokenizer = pretrained(place)
+    check_template(tokenizer, str(base))
+    _check_reading(model, tokenizer, str(base))
+    return model, tokenizer
+
+
+def pretrained(place: str | Path) -> tuple[Any, Any]:
+    """A causal language model in Hugging Face format, with float32 weights, and its tokenizer, which has a pad token.
+
+    Raises InputError where it cannot be loaded, or the checkpoint lacks weights, which would be drawn at random.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    with _quiet():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(str(place))
+            both: Any = AutoModelForCausalLM.from_pretrained(str(place), dtype=torch.float32, output_loading_info=True)
+            model, loaded = both
+        except Exception as error:  # what a broken or foreign checkpoint raises has no common type
+            raise InputError(_not_loaded(place, error)) from error
+    lacking = sorted({*loaded["missing_keys"], *(key for key, *_ in loaded["mismatched_keys"])})
+    if lacking:
+        raise InputError(
+            f"{place}: {len(lacking)} weights of a causal language model are missing or have another shape there, such "
+            f"as {lacking[0]}; take a complete one (an encoder such as BERT is none)"
+        )
+    _give_pad(model, tokenizer)
+    return model, tokenizer
+
+
+def embeddings(model: Any) -> dict[str, Any]:
+    """The matrices with a row a token, by module name: the input embedding and, where it is not tied, the output."""
+    found = {"input": model.get_input_embeddings()}
+    if model.get_output_embeddings().weight is not found["input"].weight:
+        found["output"] = model.get_output_embeddings()
+    names = {id(module): name for name, module in model.named_modules()}
+    return {names[id(module)]: module for module in found.values()}
+
+
+def level_matrices(model: Any) -> list[torch.Tensor]:
+    """The weights that have a row a token: the input embedding and, where it is not tied, the output matrix."""
+    return [matrix.weight.data for matrix in embeddings(model).values()]
+
+
+def add_rows(model: Any, tokenizer: Any, tokens: list[str], seed: int) -> None:
+    """Give the model a row of its matrices for each of some tokens that the tokenizer has just got.
+
+    It is the mean row with a little noise that depends on `seed` alone.
+    """
+    if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    new = tokenizer.convert_tokens_to_ids(tokens)
+    for matrix in embeddings(model).values():
+        _initialise(matrix.weight.data, new, seed)
+
+
+def check_length(model: Any, max_length: int, base: str) -> None:
+    """Raises InputError where the model knows fewer positions than prompts may have."""
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if isinstance(positions, int) and 0 < positions < max_length:
+        raise InputError(
+            f"{base} reads {positions} tokens at most, and max_length is {max_length}; set training.max_length to "
+            f"{positions} or less"
+        )
+
+
+def line_of(error: Exception) -> str:
+    """The first line of what an error says."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+@torch.no_grad()
+def _check_reading(model: Any, tokenizer: Any, base: str) -> None:
+    """Raises InputError unless the model reads from left to right, and the same alone and padded in a batch."""
+    model.eval()
+    ids = tokenizer(_SAMPLE, add_special_tokens=False)["input_ids"][:12]
+    first, changed, short = (torch.tensor([each]) for each in (ids[:6], [*ids[:5], ids[0]], ids[:3]))
+    padded = torch.tensor([ids[:6], [tokenizer.pad_token_id] * 3 + ids[:3]])
+    mask = torch.tensor([[1] * 6, [0] * 3 + [1] * 3])
+    positions = torch.tensor([list(range(6)), [0, 0, 0, 0, 1, 2]])
+    try:
+        alone, other = (model(input_ids=each, use_cache=False).logits for each in (first, changed))
+        batch = model(
+            input_ids=padded, attention_mask=mask, position_ids=positions, logits_to_keep=1, use_cache=False
+        ).logits[:, -1]
+        single = model(input_ids=short, use_cache=False).logits[0, -1]
+    except Exception as error:
+        raise InputError(f"{base}: this kind of model cannot be read in padded batches: {line_of(error)}") from error
+    if not torch.isfinite(alone).all():
+        raise InputError(f"{base}: what the model computes is not a number; its weights are damaged")
+    near = _CLOSE * alone.std().item() + 1e-5
+    if (alone[0, :5] - other[0, :5]).abs().max() > near:
+        raise InputError(f"{base} is not a causal language model: what it reads first depends on what comes later")
+    if (batch[0] - alone[0, -1]).abs().max() > near or (batch[1] - single).abs().max() > near:
+        raise InputError(f"{base}: this kind of model answers differently in a padded batch; take another base")
+
+
+def _give_pad(model: Any, tokenizer: Any) -> None:
+    """Give a tokenizer a pad token. Which special one does not matter: padding is masked."""
+    if tokenizer.pad_token_id is not None:
+        return
+    special = [str(each) for each in tokenizer.added_tokens_decoder.values() if each.special]
+    known = [tokenizer.eos_token, tokenizer.bos_token, tokenizer.unk_token, *special]
+    if found := next((token for token in known if token), None):
+        tokenizer.pad_token = found
+        return
+    tokenizer.add_special_tokens({"pad_token": _PAD})
+    add_rows(model, tokenizer, [_PAD], seed=0)
+
+
+def _not_loaded(place: str | Path, error: Exception) -> str:
+    where = f"{place}: " if Path(place).exists() else f"{place}: there is no such folder; as a name on the Hub, "
+    return f"{where}no language model could be loaded from there: {line_of(error)}"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What transformers prints while it loads is said by our own errors; progress is shown by whoever calls."""
+    from transformers import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _converted(gguf: Path, cache: Path) -> Path:
+    """The folder in Hugging Face format of a GGUF file; its name holds the file's hash, so it is never stale."""
+    try:
+        with gguf.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{gguf}: the base model cannot be read: {line_of(error)}") from error
+    folder = cache / f"{gguf.stem}-{digest[:12]}"
+    if not folder.exists():
+        try:
+            with whole_folder(folder) as scratch:
+                _convert(gguf, scratch)
+        except InputError:
+            if not folder.exists():  # else another process has just made it
+                raise
+    return folder
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        with _quiet(), read_once():
+            tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+            model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{gguf}: not a GGUF file of a known language model: {line_of(error)}") from error
+    model.hf_quantizer = None  # the weights are plain floats now; transformers would refuse to save them
+    del model.config.quantization_config
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _initialise(weight: torch.Tensor, rows: list[int], seed: int) -> None:
+    old = torch.ones(len(weight), dtype=torch.bool)
+    old[rows] = False
+    noise = torch.from_numpy(np.random.default_rng(seed).standard_normal((len(rows), weight.shape[1])))
+    weight[rows] = (weight[old].mean(dim=0) + _NOISE * weight[old].std() * noise).to(weight.dtype)

@@ -1,0 +1,133 @@
+"""Batches: which prompts go through the model together, and the padded tensors that it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from training.model.prompt import Encoded, encode, join
+from training.targets import Judged
+from warehouse.records import Drop, PropositionText, content_id
+
+Indices = npt.NDArray[np.int64]
+
+_ROWS_AT_ONCE = 4096
+_SORTED_TOGETHER = 32  # batches whose prompts are sorted by length together: less padding, still well shuffled
+
+
+class Batch(NamedTuple):
+    """Prompts of one batch, padded on the left, so that the answer position is the last one; each [batch, length]."""
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    position_ids: torch.Tensor
+
+
+def shuffled_batches(lengths: Indices, batch_size: int, seed: int, epoch: int) -> list[Indices]:
+    """Every index once, in batches of similar length in a random order that depends on the seed and epoch alone."""
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(lengths))
+    chunk = batch_size * _SORTED_TOGETHER
+    batches = [
+        batch
+        for start in range(0, len(order), chunk)
+        for batch in _by_length(order[start : start + chunk], lengths, batch_size)
+    ]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def sorted_batches(lengths: Indices, batch_size: int) -> list[Indices]:
+    """Every index once, in batches of similar length, the longest first, so that too little memory shows at once."""
+    return _by_length(np.arange(len(lengths)), lengths, batch_size)[::-1]
+
+
+def padded_tokens(lengths: Indices, indices: Indices) -> int:
+    """How many tokens a batch reads: as many for each prompt as the longest has."""
+    return int(lengths[indices].max()) * len(indices)
+
+
+def pair_batches(pairs: int, steps: int, most: int, seed: int, epoch: int) -> list[Indices]:
+    """Which order pairs go with each of the steps of an epoch, in a random order that depends on seed and epoch alone.
+
+    Every pair comes once where that needs no more than `most` a step; else so many at random as fit. A step may have
+    none.
+    """
+    order = np.random.default_rng([seed, epoch, 1]).permutation(pairs)[: steps * most]
+    return [part.astype(np.int64) for part in np.array_split(order, steps)]
+
+
+def collate(encoded: Encoded, indices: Indices, pad: int, device: torch.device) -> Batch:
+    """The prompts at `indices` as one batch on `device`."""
+    lengths = encoded.lengths()[indices]
+    width = int(lengths.max())
+    ids = np.full((len(indices), width), pad, dtype=np.int64)
+    mask = np.arange(width) >= width - lengths[:, None]
+    for row, index in enumerate(indices):
+        ids[row, width - lengths[row] :] = encoded.tokens[encoded.offsets[index] : encoded.offsets[index + 1]]
+    positions = np.maximum(np.cumsum(mask, axis=1) - 1, 0)
+    return Batch(*(torch.from_numpy(array).to(device) for array in (ids, mask.astype(np.int64), positions)))
+
+
+def texts(table: pa.Table) -> Iterator[PropositionText]:
+    """The propositions of a table that has the columns proposition_id, premise and hypothesis."""
+    for batch in table.select(["proposition_id", "premise", "hypothesis"]).to_batches(max_chunksize=_ROWS_AT_ONCE):
+        for row in batch.to_pylist():
+            yield PropositionText(**row)
+
+
+def encode_table(tokenizer: Any, table: pa.Table, max_length: int) -> tuple[Encoded, list[Drop]]:
+    """The prompts of a table and, as drops, the propositions whose question alone is over `max_length` tokens."""
+    parts, counts, drops = [], [], []
+    for start in range(0, table.num_rows, _ROWS_AT_ONCE):
+        propositions = list(texts(table.slice(start, _ROWS_AT_ONCE)))
+        part = encode(tokenizer, propositions, max_length)
+        parts.append(part)
+        counts.append(len(propositions))
+        drops += too_long(propositions, part, max_length, "train")
+    return join(parts, counts), drops
+
+
+def too_long(propositions: list[PropositionText], encoded: Encoded, max_length: int, stage: str) -> list[Drop]:
+    """A drop for each proposition that `encode` left out."""
+    kept = set(encoded.rows.tolist())
+    return [
+        Drop(
+            drop_id=content_id("drop", stage, each.proposition_id, str(max_length)),
+            stage=stage,
+            subject_id=each.proposition_id,
+            reason="question too long",
+            detail=f"the hypothesis leaves no room for a premise in {max_length} tokens",
+        )
+        for row, each in enumerate(propositions)
+        if row not in kept
+    ]
+
+
+def pair_texts(pairs: pa.Table) -> pa.Table:
+    """The propositions of order pairs, [2 n] rows: the higher ones of all pairs, then the lower ones."""
+    names = ("proposition_id", "premise", "hypothesis")
+    sides = [pairs.select([f"{side}_{name}" for name in names]).rename_columns(names) for side in ("higher", "lower")]
+    return pa.concat_tables(sides)
+
+
+def judged(table: pa.Table) -> Judged:
+    """The judgments in the columns `values` and `weights` of a table; a null value is a missing judgment."""
+    values, weights = (table.column(name).combine_chunks() for name in ("values", "weights"))
+    lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    if not np.array_equal(lengths, weights.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)):
+        raise ValueError("a proposition has another number of weights than of values")
+    return Judged(
+        values.flatten().to_numpy(zero_copy_only=False).astype(np.float64),
+        weights.flatten().to_numpy(zero_copy_only=False).astype(np.float64),
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+    )
+
+
+def _by_length(indices: Indices, lengths: Indices, batch_size: int) -> list[Indices]:
+    ordered = indices[np.argsort(lengths[indices], kind="stable")]
+    return [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]

@@ -1,0 +1,93 @@
+"""What a fit starts from: the base with its level tokens, which answers with a level before the first step."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from training.model.base import check_length, load_base
+from training.model.batches import Batch, collate, encode_table, sorted_batches
+from training.model.estimator import (
+    Card,
+    Estimator,
+    add_levels,
+    answer_logits,
+    assemble,
+    count_levels,
+    with_lora,
+)
+from training.settings import FitSettings
+
+_PROMPTS = 32
+"""How many prompts the mean state is taken over; states at the answer position are much alike before a fit."""
+_AHEAD = 2.0
+"""Nats by which all levels together stand above all other tokens."""
+
+
+def start(settings: FitSettings, cache: Path, train: pa.Table, out_dir: Path) -> Estimator:
+    """The estimator before the first step; the first rows of `train` say where its answers begin.
+
+    It will be saved in `out_dir`, and be found with its base and cache if all of them are moved together.
+
+    Raises InputError where the base cannot be used.
+    """
+    local, here = Path(settings.base), out_dir.resolve()
+    base = str(local.resolve()) if local.exists() else settings.base
+    model, tokenizer = load_base(base, cache)
+    check_length(model, settings.max_length, base)
+    known = count_levels(tokenizer)
+    level_ids = add_levels(model, tokenizer, settings.levels, settings.seed)
+    if new := level_ids[known:]:
+        lift_levels(model, new, _sample(tokenizer, train.slice(0, _PROMPTS), settings))
+    if settings.tuning == "lora":
+        model = with_lora(model, level_ids, settings.lora_rank, settings.lora_alpha, settings.lora_dropout)
+    card = Card(
+        base=base,
+        cache=str(cache.resolve()),
+        base_from_here=os.path.relpath(base, here) if local.exists() else None,
+        cache_from_here=os.path.relpath(cache.resolve(), here),
+        levels=settings.levels,
+        max_length=settings.max_length,
+        weights="adapter" if settings.tuning == "lora" else "whole",
+    )
+    return assemble(model, tokenizer, card, settings.device, settings.precision)
+
+
+@torch.no_grad()
+def lift_levels(model: Any, level_ids: list[int], batches: Sequence[Batch]) -> None:
+    """Move new level rows of the output matrix so that the model answers with a level.
+
+    A row near the mean row gives a logit far below that of likely words: 18 nats in SmolLM2. The first steps of a fit
+    would do nothing but lift all levels together; where the whole network is trained, its states at the answer
+    position become alike for it, and nothing is learned. So each row w becomes w + (z - w.h) h / h.h, where h is the
+    mean state at the answer position of the batches, and z is such that all new levels together have e^2 times the
+    mass of all other tokens there. What tells the rows apart across h stays as it is.
+    """
+    if not batches:
+        return
+    output = model.get_output_embeddings()
+    states: list[torch.Tensor] = []
+    handle = output.register_forward_pre_hook(lambda _, inputs: states.append(inputs[0][:, -1].float()))
+    try:
+        model.eval()
+        others = torch.cat([answer_logits(model, batch) for batch in batches]).logsumexp(dim=-1).mean()
+    finally:
+        handle.remove()
+    mean = torch.cat(states).mean(dim=0)
+    rows = output.weight.data[level_ids].float()
+    missing = others + _AHEAD - math.log(len(level_ids)) - rows @ mean
+    lifted = rows + torch.outer(missing, mean) / (mean @ mean)
+    output.weight.data[level_ids] = lifted.to(output.weight.dtype)
+
+
+def _sample(tokenizer: Any, rows: pa.Table, settings: FitSettings) -> list[Batch]:
+    """The prompts of some rows, in batches on the CPU, where the base still is."""
+    prompts, _ = encode_table(tokenizer, rows, settings.max_length)
+    batches = sorted_batches(prompts.lengths(), settings.batch_size)
+    return [collate(prompts, indices, tokenizer.pad_token_id, torch.device("cpu")) for indices in batches]

@@ -1,0 +1,1 @@
+"""The DuckLake catalog: opened, migrated, read, written, kept small."""

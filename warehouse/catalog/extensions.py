@@ -1,0 +1,127 @@
+"""The DuckDB connection: extensions from their packages, so that nothing is downloaded, and the keys of an S3 store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import duckdb
+
+from warehouse.catalog.address import connection_string, parameters_of
+from warehouse.errors import InputError
+
+SERVER_SECRET = "catalog_server"  # noqa: S105 - the name of a secret
+
+
+def connection_with(
+    extensions: Iterable[str], spill: Path | None = None, memory_limit: str | None = None
+) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection with these extensions, in UTC.
+
+    Args:
+        extensions: such as ducklake or sqlite_scanner.
+        spill: the folder for what a large query does not hold in memory; made only when it is needed.
+        memory_limit: the memory that queries may take, such as 4GB; 80% of the machine's without it.
+
+    Raises:
+        InputError: the package of an extension is missing or for another DuckDB, or the limit is no size.
+    """
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        # The packages are as trusted as DuckDB's own: hashing their 70 MB at every start takes a third of a second.
+        "allow_unsigned_extensions": True,
+        "allow_persistent_secrets": False,
+    }
+    if spill is not None:
+        config["temp_directory"] = str(spill)
+    if memory_limit is not None:
+        config["memory_limit"] = memory_limit
+    try:
+        connection = duckdb.connect(":memory:", config=config)
+    except (duckdb.ParserException, duckdb.InvalidInputException) as error:
+        raise InputError(f"warehouse.memory_limit: {memory_limit!r} is no size: write it like 4GB") from error
+    for extension in extensions:
+        load(connection, extension)
+    connection.execute("SET allow_unsigned_extensions = false")  # for good: DuckDB cannot turn it on again
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
+def load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
+    """Load an extension from its package. Raises `InputError` where the package is missing or for another DuckDB."""
+    connection.execute(f"LOAD {quoted(str(extension_file(extension)))}")
+
+
+def extension_file(extension: str) -> Path:
+    """The file of an extension in its package. Raises `InputError` as `load` does."""
+    package = f"duckdb-extension-{extension.replace('_', '-')}"
+    try:
+        module = import_module(f"duckdb_extension_{extension}")
+    except ImportError as error:
+        raise InputError(f"This catalog needs the package {package}: install it and try again") from error
+    path = Path(str(files(module))) / "extensions" / f"v{duckdb.__version__}" / f"{extension}.duckdb_extension"
+    if not path.exists():
+        raise InputError(f"The package {package} is not for DuckDB {duckdb.__version__}: install the same version")
+    return path
+
+
+def use_object_store(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let the connection read and write `s3://`, with the keys that the usual AWS variables hold."""
+    load(connection, "httpfs")
+    options = ", ".join(f"{name} {quoted(value)}" for name, value in object_store_options(os.environ).items())
+    connection.execute(f"CREATE OR REPLACE TEMPORARY SECRET object_store (TYPE s3{', ' if options else ''}{options})")
+
+
+def use_server(connection: duckdb.DuckDBPyConnection, catalog: str) -> str:
+    """Keep the password of a catalog on PostgreSQL as a secret, and give its connection string without it.
+
+    No message of the database and no table of its settings then holds the password.
+    """
+    parameters = parameters_of(catalog) or {}
+    password = parameters.pop("password", "")
+    option = f", PASSWORD {quoted(password)}" if password else ""
+    connection.execute(f"CREATE OR REPLACE TEMPORARY SECRET {SERVER_SECRET} (TYPE postgres{option})")
+    return connection_string(parameters)
+
+
+def seal(connection: duckdb.DuckDBPyConnection, folders: Iterable[str], files: Iterable[str]) -> None:
+    """Keep the connection from every file and address but these, for good: its settings cannot be changed any more."""
+    connection.execute(f"SET allowed_directories = [{', '.join(map(quoted, folders))}]")
+    connection.execute(f"SET allowed_paths = [{', '.join(map(quoted, files))}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def object_store_options(environment: Mapping[str, str]) -> dict[str, str]:
+    """The options of an S3 secret, from the variables that every AWS tool reads.
+
+    AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION (or AWS_DEFAULT_REGION) and, for a store
+    other than Amazon's, AWS_ENDPOINT_URL_S3 (or AWS_ENDPOINT_URL), addressed by path.
+    """
+    named = {
+        "KEY_ID": ("AWS_ACCESS_KEY_ID",),
+        "SECRET": ("AWS_SECRET_ACCESS_KEY",),
+        "SESSION_TOKEN": ("AWS_SESSION_TOKEN",),
+        "REGION": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+        "ENDPOINT": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    }
+    options = {
+        option: value
+        for option, variables in named.items()
+        if (value := next((environment[one] for one in variables if environment.get(one)), None))
+    }
+    if "ENDPOINT" in options:
+        address = urlsplit(options["ENDPOINT"])
+        options |= {"ENDPOINT": address.netloc, "URL_STYLE": "path", "USE_SSL": str(address.scheme != "http").lower()}
+    return options
+
+
+def quoted(text: str) -> str:
+    """The text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"

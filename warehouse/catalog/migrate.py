@@ -1,0 +1,163 @@
+"""Bringing a catalog up to date: numbered migrations, each committed with its record, and the views."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import duckdb
+
+from warehouse.catalog.opened import ALIAS, Warehouse
+from warehouse.catalog.store import write
+from warehouse.errors import InputError
+
+VIEWS = "views"
+# Each thread of a reader holds a row group of each column that it reads, and texts are wide: with DuckDB's own 122,880
+# rows a query for a few rows takes 50 MB more.
+OPTIONS = {"parquet_row_group_size": "16384"}
+COLUMN_COMMENT = re.compile(r"(\w+): (.+)")
+
+
+@dataclass(frozen=True)
+class Script:
+    """A numbered file of SQL."""
+
+    number: int
+    name: str
+    text: str
+
+
+@cache
+def _scripts(package: str) -> tuple[Script, ...]:
+    found = sorted((item for item in files(package).iterdir() if item.name.endswith(".sql")), key=lambda i: i.name)
+    scripts = []
+    for item in found:
+        number, _, name = item.name.removesuffix(".sql").partition("_")
+        scripts.append(Script(int(number), name, item.read_text(encoding="utf-8")))
+    return tuple(scripts)
+
+
+def migrations() -> tuple[Script, ...]:
+    """The migrations in the order of their numbers."""
+    return _scripts("warehouse.catalog.migrations")
+
+
+def views() -> tuple[Script, ...]:
+    """The views in an order in which each finds those that it reads."""
+    return _scripts("warehouse.views")
+
+
+def applied_version(warehouse: Warehouse) -> int:
+    """The number of the last migration applied to the catalog; 0 for an empty one."""
+    try:
+        return int(warehouse.sql("SELECT coalesce(max(number), 0) AS number FROM migrations")["number"][0].as_py())
+    except duckdb.CatalogException:  # there are no tables
+        return 0
+
+
+def check_version(warehouse: Warehouse, past: bool = False) -> int:
+    """The version of the catalog, which this program must be able to read: not newer, and up to date where it is read.
+
+    A catalog seen at a `past` snapshot may be older, but must have tables.
+    """
+    version, latest = applied_version(warehouse), migrations()[-1].number
+    if version > latest:
+        raise InputError(
+            f"The catalog {warehouse.catalog} is at version {version}, this program knows {latest}: upgrade `odds`"
+        )
+    if past and version == 0:
+        raise InputError(f"The catalog {warehouse.catalog} had no tables yet at snapshot {warehouse.at}")
+    if warehouse.read_only and not past and version < latest:
+        raise InputError(
+            f"The catalog {warehouse.catalog} is at version {version} of {latest}: "
+            "any writing command brings it up to date; `odds doctor` says more"
+        )
+    return version
+
+
+def migrate(warehouse: Warehouse) -> tuple[str, ...]:
+    """Apply what is missing, and make the views anew where a text of theirs changed. A second run writes nothing.
+
+    The catalog's options hold for the files that are written from then on. Gives what a person should know of it: the
+    column `said` of a migration's last query, where it has one.
+    """
+    version = check_version(warehouse)
+    said: list[str] = []
+    for script in migrations():
+        if script.number > version:
+            said += write(warehouse, lambda w, script=script: _apply(w, script))  # type: ignore[misc]
+    if _views_digest() != _applied_views(warehouse):
+        write(warehouse, _apply_views)
+    if OPTIONS.items() - _options(warehouse).items():
+        write(warehouse, _set_options)
+    return tuple(said)
+
+
+def comment_of(view: Script) -> str:
+    """The text of the comment lines that open the file of a view: its meaning, then `column: meaning` lines."""
+    lines = []
+    for line in view.text.splitlines():
+        if not line.startswith("--"):
+            break
+        lines.append(line.removeprefix("--").strip())
+    return "\n".join(lines)
+
+
+def column_comments(comment: str) -> dict[str, str]:
+    """The meaning of each column, from the comment on a view.
+
+    DuckLake keeps no comments on the columns of a view, so they are lines of the comment on the view itself.
+    """
+    return {match[1]: match[2] for line in comment.splitlines() if (match := COLUMN_COMMENT.fullmatch(line))}
+
+
+def _apply(warehouse: Warehouse, script: Script) -> list[str]:
+    if script.number <= applied_version(warehouse):  # another process was first
+        return []
+    last = warehouse.sql(script.text)
+    _record(warehouse, script.number, script.name, _digest(script.text))
+    return [str(line) for line in last["said"].to_pylist()] if "said" in last.column_names else []
+
+
+def _record(warehouse: Warehouse, number: int | None, name: str, digest: str) -> None:
+    warehouse.connection.execute("INSERT INTO migrations VALUES (?, ?, ?, now())", [number, name, digest])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _views_digest() -> str:
+    return _digest("\n".join(view.text for view in views()))
+
+
+def _applied_views(warehouse: Warehouse) -> str | None:
+    rows = warehouse.sql("SELECT sha256 FROM migrations WHERE name = ?", [VIEWS])["sha256"].to_pylist()
+    return str(rows[0]) if rows else None
+
+
+def _options(warehouse: Warehouse) -> dict[str, str]:
+    rows = warehouse.sql(f"SELECT option_name, value FROM ducklake_options('{ALIAS}') WHERE scope = 'GLOBAL'")
+    return {row["option_name"]: row["value"] for row in rows.to_pylist()}
+
+
+def _set_options(warehouse: Warehouse) -> None:
+    for name, value in OPTIONS.items():
+        warehouse.connection.execute(f"CALL {ALIAS}.set_option('{name}', '{value}')")
+
+
+def _apply_views(warehouse: Warehouse) -> None:
+    if _views_digest() == _applied_views(warehouse):
+        return
+    there = warehouse.sql("SELECT view_name FROM duckdb_views() WHERE database_name = 'odds' AND NOT internal")
+    for name in there["view_name"].to_pylist():
+        warehouse.connection.execute(f'DROP VIEW "{name}"')
+    for view in views():
+        warehouse.connection.execute(view.text)
+        comment = comment_of(view).replace("'", "''")
+        warehouse.connection.execute(f"COMMENT ON VIEW {view.name} IS '{comment}'")
+    warehouse.connection.execute("DELETE FROM migrations WHERE name = ?", [VIEWS])
+    _record(warehouse, None, VIEWS, _views_digest())

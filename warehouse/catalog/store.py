@@ -1,0 +1,254 @@
+"""Writing and reading rows: merges by key in one transaction, which write nothing where nothing changed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+import duckdb
+import pyarrow as pa
+
+from warehouse.catalog.faults import faults_said
+from warehouse.catalog.patience import alone
+from warehouse.catalog.schema import arrow_schema, record_of, to_records, to_table
+from warehouse.errors import InputError
+from warehouse.records import Premise, Proposition, Record
+
+if TYPE_CHECKING:
+    from warehouse.catalog.opened import Warehouse
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Record)
+
+Rows: TypeAlias = pa.Table | pa.RecordBatchReader
+
+# The id of a text is its content. Whoever brought it first stays its source; else two sources of one text would
+# overwrite each other for ever.
+FIRST_STAYS = frozenset({Premise, Proposition})
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What became of the rows of a merge; rows that repeat a key within it count once."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+
+    @property
+    def changed(self) -> int:
+        """How many rows of the table are not as they were."""
+        return self.inserted + self.updated + self.deleted
+
+
+def write(warehouse: Warehouse, fn: Callable[[Warehouse], T]) -> T:
+    """What `fn` gives, run in one transaction: all of it is kept, or nothing.
+
+    While another process writes it waits its turn and, on a conflict, runs `fn` again; `fn` must bear that, and must
+    not call `write` itself.
+
+    Raises:
+        InputError: the warehouse was opened for reading only.
+        ServiceError: the catalog stayed busy, or its files cannot be written.
+    """
+    if warehouse.read_only:
+        raise InputError(f"The warehouse {warehouse.catalog} is open for reading only: open it for writing")
+
+    def transaction() -> T:
+        warehouse.connection.execute("BEGIN")
+        try:
+            result = fn(warehouse)
+            warehouse.connection.execute("COMMIT")
+        except BaseException:
+            # After a failed COMMIT the transaction is gone already.
+            with suppress(duckdb.Error):
+                warehouse.connection.execute("ROLLBACK")
+            raise
+        return result
+
+    with faults_said(warehouse.catalog):
+        return alone(transaction, warehouse.lock)
+
+
+def merge(warehouse: Warehouse, rows: Iterable[Record] | Rows) -> Merged:
+    """Merge rows of one kind by their key; see `merge_all`."""
+    results = merge_all(warehouse, [rows])
+    if len(results) > 1:
+        raise TypeError(f"merge takes rows of one kind, not of {', '.join(sorted(results))}: use merge_all")
+    return next(iter(results.values()), Merged())
+
+
+def merge_all(
+    warehouse: Warehouse,
+    batches: Iterable[Iterable[Record] | Rows],
+    removing: Mapping[type[Record], str] | None = None,
+) -> defaultdict[str, Merged]:
+    """Merge batches of rows in one transaction, and say by table what was done; a table without rows counts zeros.
+
+    A batch holds records, also of several kinds, or Arrow rows with the schema that `arrow_schema` gives.
+    A row whose key is new is inserted. One whose key is there is updated where a field that is not volatile differs;
+    `created_at` stays what it was. Of rows with one key the last counts, of texts the first, which stays their source.
+    Where nothing differs nothing is written.
+    Rows of a table for which its SQL condition in `removing` holds are deleted first.
+    """
+    staged = _stage_all(warehouse, batches)
+    results: defaultdict[str, Merged] = defaultdict(Merged)
+
+    def fn(w: Warehouse) -> dict[str, Merged]:
+        deleted = {kind.table: _delete(w, kind, where) for kind, where in (removing or {}).items()}
+        merged = {kind.table: _merge_staged(w, kind) for kind in staged}
+        tables = {**deleted, **merged}
+        return {
+            table: dataclasses.replace(merged.get(table, Merged()), deleted=deleted.get(table, 0)) for table in tables
+        }
+
+    try:
+        if staged or removing:
+            results.update(write(warehouse, fn))
+    finally:
+        _unstage(warehouse, staged)
+    return results
+
+
+def replace(warehouse: Warehouse, rows: Rows, where: str, params: Sequence[object] = ()) -> Merged:
+    """Make the rows of a table for which `where` holds equal to `rows`: a merge that also deletes what is missing."""
+    record = record_of(rows.schema)
+    staged = _stage_all(warehouse, [rows])
+
+    def fn(w: Warehouse) -> Merged:
+        gone = f"({where}) AND {record.key} NOT IN (SELECT {record.key} FROM {_staged(record)})"
+        count = _delete(w, record, gone, params)
+        return dataclasses.replace(_merge_staged(w, record), deleted=count)
+
+    try:
+        return write(warehouse, fn)
+    finally:
+        _unstage(warehouse, staged)
+
+
+def remove(
+    warehouse: Warehouse, record: type[Record], where: str, params: Sequence[object], keeping: tuple[str, set[str]]
+) -> int:
+    """Delete the rows for which `where` holds, except where a column has one of the values; how many were deleted."""
+    column, values = keeping
+    _keep(
+        warehouse,
+        "temp.main.kept",
+        "SELECT value FROM incoming",
+        pa.table({"value": pa.array(sorted(values), pa.string())}),
+    )
+    gone = f"({where}) AND {column} NOT IN (SELECT value FROM temp.main.kept)"
+    try:
+        return write(warehouse, lambda w: _delete(w, record, gone, params))
+    finally:
+        warehouse.connection.execute("DROP TABLE temp.main.kept")
+
+
+def mark_deleted(warehouse: Warehouse, source: str, source_ids: Iterable[str]) -> int:
+    """Mark the judgments that a source no longer has with the time of deletion; how many were marked."""
+    ids = pa.table({"source_id": pa.array(sorted(set(source_ids)), pa.string())})
+    where = "source = ? AND deleted_at IS NULL AND source_id IN (SELECT source_id FROM temp.main.gone)"
+    _keep(warehouse, "temp.main.gone", "SELECT source_id FROM incoming", ids)
+
+    def fn(w: Warehouse) -> int:
+        count = int(w.sql(f"SELECT count(*) AS n FROM judgments WHERE {where}", [source])["n"][0].as_py())
+        if count:
+            w.connection.execute(f"UPDATE judgments SET deleted_at = now() WHERE {where}", [source])
+        return count
+
+    try:
+        return write(warehouse, fn)
+    finally:
+        warehouse.connection.execute("DROP TABLE temp.main.gone")
+
+
+def read(warehouse: Warehouse, record: type[R], where: str = "", params: Sequence[object] = ()) -> list[R]:
+    """The records of a table for which `where` holds (all without it), in the order of their keys.
+
+    For many rows ask `Warehouse.sql` or `Warehouse.batches` for Arrow instead.
+    """
+    condition = f"WHERE {where}" if where else ""
+    columns = ", ".join(arrow_schema(record).names)
+    query = f"SELECT {columns} FROM {record.table} {condition} ORDER BY {record.key}"
+    return to_records(record, warehouse.sql(query, params))
+
+
+def _staged(record: type[Record]) -> str:
+    return f"temp.main.staged_{record.table}"
+
+
+def _stage_all(warehouse: Warehouse, batches: Iterable[Iterable[Record] | Rows]) -> list[type[Record]]:
+    """Put the rows into temporary tables, outside of the transaction: a retry does not read them again."""
+    grouped: dict[type[Record], list[Record]] = {}
+    arrow: dict[type[Record], Rows] = {}
+    for batch in batches:
+        if isinstance(batch, Rows):
+            kind = record_of(batch.schema)
+            if kind in arrow:
+                raise ValueError(f"two batches of {kind.table}: put them together first")
+            arrow[kind] = batch
+            continue
+        for row in batch:
+            grouped.setdefault(type(row), []).append(row)
+    if both := grouped.keys() & arrow.keys():
+        raise ValueError(f"two batches of {next(iter(both)).table}: put them together first")
+    sources = {**{kind: to_table(kind, rows) for kind, rows in grouped.items()}, **arrow}
+    for kind, rows in sources.items():
+        columns = ", ".join(arrow_schema(kind).names)
+        order = "position" if kind in FIRST_STAYS else "position DESC"
+        counts = f"row_number() OVER (PARTITION BY {kind.key} ORDER BY {order}) = 1"
+        numbered = f"(SELECT {columns}, row_number() OVER () AS position FROM incoming)"
+        _keep(warehouse, _staged(kind), f"SELECT {columns} FROM {numbered} QUALIFY {counts} ORDER BY position", rows)
+    return list(sources)
+
+
+def _keep(warehouse: Warehouse, name: str, query: str, rows: Rows) -> None:
+    """Keep the result of a query over `rows`, called `incoming` in it, as a temporary table."""
+    warehouse.connection.register("incoming", rows)
+    try:
+        warehouse.connection.execute(f"CREATE OR REPLACE TEMPORARY TABLE {name} AS {query}")
+    finally:
+        warehouse.connection.unregister("incoming")
+
+
+def _unstage(warehouse: Warehouse, kinds: Iterable[type[Record]]) -> None:
+    for kind in kinds:
+        warehouse.connection.execute(f"DROP TABLE IF EXISTS {_staged(kind)}")
+
+
+def _delete(warehouse: Warehouse, record: type[Record], where: str, params: Sequence[object] = ()) -> int:
+    """Delete the rows for which `where` holds; how many. Without any nothing is written."""
+    (count,) = warehouse.sql(f"SELECT count(*) AS n FROM {record.table} WHERE {where}", params)["n"].to_pylist()
+    if count:
+        warehouse.connection.execute(f"DELETE FROM {record.table} WHERE {where}", list(params))
+    return int(count)
+
+
+def _merge_staged(warehouse: Warehouse, record: type[Record]) -> Merged:
+    names = arrow_schema(record).names
+    compared = [name for name in names if name != record.key and name not in record.volatile]
+    new = {name: f"coalesce(s.{name}, t.{name})" if name in record.kept else f"s.{name}" for name in names}
+    differs = " OR ".join(f"t.{name} IS DISTINCT FROM {new[name]}" for name in compared)
+    on = f"t.{record.key} = s.{record.key}"
+    # Most batches are new from end to end: that is seen from the keys alone, without reading the rows that are there.
+    keys = f"(SELECT {record.key} FROM {record.table})"
+    counted = warehouse.sql(
+        f"SELECT count(*) AS total, count(t.{record.key}) AS known FROM {_staged(record)} s LEFT JOIN {keys} t ON {on}"
+    ).to_pylist()[0]
+    total, known, updated = counted["total"], counted["known"], 0
+    if known and record not in FIRST_STAYS:
+        query = f"SELECT count(*) AS n FROM {_staged(record)} s JOIN {record.table} t ON {on} WHERE {differs}"
+        updated = int(warehouse.sql(query)["n"][0].as_py())
+    sets = ", ".join(f"{name} = {new[name]}" for name in names if name not in (record.key, "created_at"))
+    update = f"WHEN MATCHED AND ({differs}) THEN UPDATE SET {sets} " if updated else ""
+    insert = (
+        f"WHEN NOT MATCHED THEN INSERT VALUES ({', '.join(f's.{name}' for name in names)})" if total > known else ""
+    )
+    if update or insert:
+        warehouse.connection.execute(f"MERGE INTO {record.table} t USING {_staged(record)} s ON {on} {update}{insert}")
+    return Merged(total - known, updated, known - updated)

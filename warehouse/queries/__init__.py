@@ -1,0 +1,1 @@
+"""What flows and people ask of the warehouse."""
