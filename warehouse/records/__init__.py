@@ -1,0 +1,97 @@
+"""The records that travel between the rooms: one class per table, one field per column.
+
+All probabilities are floats in [0, 1] and all times are timezone-aware. Ids are content hashes, so doing a thing twice
+gives the same id and the same row. The SQL comments in `warehouse/catalog/migrations` say what each column means, with
+its unit; a test keeps fields and columns in step.
+"""
+
+from __future__ import annotations
+
+from warehouse.records.base import (
+    Count,
+    Probability,
+    Record,
+    Share,
+    Split,
+    Text,
+    annotator_id,
+    content_id,
+    judgment_id,
+    labeler_id,
+    normalise,
+    now,
+    premise_id,
+    proposition_id,
+    split_of,
+)
+from warehouse.records.figures import (
+    Agreement,
+    AnnotatorPrecision,
+    Consensus,
+    ConsensusFit,
+    ConsensusMethod,
+    FitMode,
+    Recalibration,
+)
+from warehouse.records.labelers import (
+    Comparison,
+    Disagreement,
+    Estimate,
+    JudgeMode,
+    LabelerVersion,
+    Method,
+    PanelAnswer,
+    Request,
+    RequestStatus,
+    Verdict,
+)
+from warehouse.records.people import Annotator, AnnotatorKind, Check, Judgment, StudioProject, StudioTask, Task
+from warehouse.records.texts import (
+    Drop,
+    Pair,
+    Parent,
+    Premise,
+    PremiseToPropose,
+    Proposition,
+    PropositionKind,
+    PropositionText,
+)
+from warehouse.records.training import Dataset, Evaluation, Model, PremiseGroup, Score, Shard
+
+TABLES: tuple[type[Record], ...] = (
+    Premise,
+    Proposition,
+    Request,
+    LabelerVersion,
+    Estimate,
+    Verdict,
+    Comparison,
+    Annotator,
+    Judgment,
+    Task,
+    StudioProject,
+    StudioTask,
+    Check,
+    Drop,
+    Agreement,
+    Consensus,
+    ConsensusFit,
+    AnnotatorPrecision,
+    Recalibration,
+    PremiseGroup,
+    Dataset,
+    Shard,
+    Model,
+    Score,
+    Evaluation,
+)
+
+__all__ = [
+    "TABLES", "Agreement", "Annotator", "AnnotatorKind", "AnnotatorPrecision", "Check", "Comparison", "Consensus",
+    "ConsensusFit", "ConsensusMethod", "Count", "Dataset", "Disagreement", "Drop", "Estimate", "Evaluation",
+    "FitMode", "JudgeMode", "Judgment", "LabelerVersion", "Method", "Model", "Pair", "PanelAnswer", "Parent",
+    "Premise", "PremiseGroup", "PremiseToPropose", "Probability", "Proposition", "PropositionKind",
+    "PropositionText", "Recalibration", "Record", "Request", "RequestStatus", "Score", "Shard", "Share", "Split",
+    "StudioProject", "StudioTask", "Task", "Text", "Verdict", "annotator_id", "content_id", "judgment_id",
+    "labeler_id", "normalise", "now", "premise_id", "proposition_id", "split_of",
+]  # fmt: skip

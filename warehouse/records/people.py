@@ -1,0 +1,124 @@
+"""Annotators, their judgments, and their tasks in Label Studio."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from warehouse.records.base import Count, Probability, Record, Text, now
+
+AnnotatorKind = Literal["human", "simulated", "imported"]
+
+
+class Annotator(Record):
+    """Someone who judges. `kind` is kept everywhere, so that simulated results are marked as such."""
+
+    table: ClassVar[str] = "annotators"
+    key: ClassVar[str] = "annotator_id"
+    kept: ClassVar[frozenset[str]] = frozenset({"qualified_at", "reliability", "annotator_group"})
+
+    annotator_id: Text
+    kind: AnnotatorKind
+    source: Text
+    source_id: Text
+    name: str | None = None
+    status: Literal["active", "paused"] = "active"
+    qualified_at: AwareDatetime | None = None
+    reliability: float | None = None
+    created_at: AwareDatetime = Field(default_factory=now)
+    annotator_group: str | None = None
+
+
+class Judgment(Record):
+    """One annotator's probability for one proposition, or "cannot judge".
+
+    Attributes:
+        probability: The judgment; the only field that counts.
+        raw_probability: The slider's position, kept even where the annotator could not judge.
+        sequence: The position in its source. Of an annotator's repeats on one proposition, the first counts.
+    """
+
+    table: ClassVar[str] = "judgments"
+    key: ClassVar[str] = "judgment_id"
+    volatile: ClassVar[frozenset[str]] = frozenset({"created_at", "sequence"})
+
+    judgment_id: Text
+    proposition_id: Text
+    annotator_id: Text
+    probability: Probability | None
+    raw_probability: Probability | None = None
+    cannot_judge: bool = False
+    comment: str | None = None
+    lead_time_s: Annotated[float, Field(ge=0)] | None = None
+    source: Text
+    source_id: Text
+    sequence: Count | None = None
+    status: str = "submitted"
+    batch: str | None = None
+    submitted_at: AwareDatetime | None = None
+    updated_at: AwareDatetime | None = None
+    deleted_at: AwareDatetime | None = None
+    created_at: AwareDatetime = Field(default_factory=now)
+
+    @model_validator(mode="after")
+    def _probability_or_cannot_judge(self) -> Judgment:
+        if (self.probability is None) != self.cannot_judge:
+            raise ValueError("a judgment needs a probability unless the annotator could not judge")
+        return self
+
+
+class Check(Record):
+    """A gold or attention item: a proposition whose probability is known to lie in [low, high]."""
+
+    table: ClassVar[str] = "checks"
+    key: ClassVar[str] = "check_id"
+
+    check_id: Text
+    proposition_id: Text
+    low: Probability
+    high: Probability
+    purpose: Literal["qualification", "attention"]
+    created_at: AwareDatetime = Field(default_factory=now)
+
+
+class Task(Record):
+    """The task of a proposition in a Label Studio project."""
+
+    table: ClassVar[str] = "tasks"
+    key: ClassVar[str] = "task_id"
+
+    task_id: Text
+    proposition_id: Text
+    project: Text
+    source_id: Text
+    created_at: AwareDatetime = Field(default_factory=now)
+
+
+class StudioProject(Record):
+    """A Label Studio project that receives propositions. Of those with one title, only one is not retired."""
+
+    table: ClassVar[str] = "studio_projects"
+    key: ClassVar[str] = "project"
+
+    project: Text
+    number: Count
+    url: Text
+    title: Text
+    retired_at: AwareDatetime | None = None
+    created_at: AwareDatetime = Field(default_factory=now)
+
+
+class StudioTask(Record):
+    """An annotated Label Studio task, as last pulled."""
+
+    table: ClassVar[str] = "studio_tasks"
+    key: ClassVar[str] = "studio_task_id"
+
+    studio_task_id: Text
+    project: Text
+    number: Count
+    changed_at: AwareDatetime
+    n_annotations: Count
+    judgments: list[str]
+    created_at: AwareDatetime = Field(default_factory=now)

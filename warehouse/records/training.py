@@ -1,0 +1,117 @@
+"""Published training sets, the models trained on them, their scores and evaluations."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, Field
+
+from warehouse.records.base import Count, Probability, Record, Split, Text, now
+
+
+class PremiseGroup(Record):
+    """A premise that must share a split with others: near-duplicates, or texts derived from each other."""
+
+    table: ClassVar[str] = "premise_groups"
+    key: ClassVar[str] = "premise_id"
+
+    premise_id: Text
+    group_id: Text
+    reason: Literal["near-duplicate", "derived", "both"]
+    split: Split
+    created_at: AwareDatetime = Field(default_factory=now)
+
+
+class Dataset(Record):
+    """A published training set. Its manifest is written last, so a manifest means that the set is complete."""
+
+    table: ClassVar[str] = "datasets"
+    key: ClassVar[str] = "dataset_id"
+
+    dataset_id: Text
+    name: Text
+    version: Annotated[int, Field(ge=1)]
+    snapshot_id: int
+    path: Text
+    n_train: Count
+    n_dev: Count
+    n_test: Count
+    n_judgments: Count
+    n_simulated: Count
+    code_version: Text
+    created_at: AwareDatetime = Field(default_factory=now)
+    n_human: Count | None = None
+    n_synthetic: Count | None = None
+    n_pairs: Count | None = None
+
+
+class Shard(Record):
+    """One parquet file of a published training set."""
+
+    table: ClassVar[str] = "shards"
+    key: ClassVar[str] = "shard_id"
+
+    shard_id: Text
+    dataset_id: Text
+    split: Split
+    path: Text
+    rows: Count
+    bytes: Count
+    sha256: Text
+    created_at: AwareDatetime = Field(default_factory=now)
+    part: Literal["propositions", "pairs"] | None = None
+    first_premise_id: str | None = None
+    last_premise_id: str | None = None
+
+
+class Model(Record):
+    """One training run and the location of its weights."""
+
+    table: ClassVar[str] = "models"
+    key: ClassVar[str] = "model_id"
+
+    model_id: Text
+    name: Text
+    dataset_id: Text
+    base_model: Text
+    settings: Text
+    code_version: Text
+    path: Text
+    dev_loss: float | None
+    steps: Count
+    duration_s: Annotated[float, Field(ge=0)]
+    created_at: AwareDatetime = Field(default_factory=now)
+
+
+class Score(Record):
+    """An estimator's output for one proposition, with the full distribution over levels."""
+
+    table: ClassVar[str] = "scores"
+    key: ClassVar[str] = "score_id"
+
+    score_id: Text
+    model_id: Text
+    proposition_id: Text
+    score: Probability
+    level_probabilities: list[Probability]
+    created_at: AwareDatetime = Field(default_factory=now)
+
+
+class Evaluation(Record):
+    """One figure on one suite for one subject: an estimator, a labeler, a baseline or an annotator."""
+
+    table: ClassVar[str] = "evaluations"
+    key: ClassVar[str] = "evaluation_id"
+
+    evaluation_id: Text
+    model_id: Text
+    dataset_id: Text
+    suite: Text
+    subject: Text
+    metric: Text
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: Count
+    n_simulated: Count = 0
+    created_at: AwareDatetime = Field(default_factory=now)
