@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from flows.outcome import Outcome
 from flows.research.figures import why_no_value
 from flows.services import writing
-from flows.settings.settings import load_settings
+from flows.settings.settings import Config, load_settings
 from flows.stage import stage
 from warehouse.agreement.measure import measure_agreement, unrecorded
 from warehouse.agreement.selection import Selection
@@ -19,7 +17,7 @@ from warehouse.records import Agreement
 
 @stage("agree")
 def agree(
-    config: Path | None = None,
+    config: Config = None,
     with_cannot_judge: bool = False,
     with_rejected: bool = False,
     with_repeats: bool = False,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from flows.agree import agree
@@ -18,7 +17,7 @@ from flows.pull import pull
 from flows.push import push
 from flows.recalibrate import recalibrate
 from flows.services import judged_splits
-from flows.settings.settings import load_settings, read_once
+from flows.settings.settings import Config, Settings, load_settings
 from flows.simulate import simulate
 from flows.stage import stage
 from flows.terminal.activity import activity
@@ -28,18 +27,18 @@ from warehouse.errors import OddsError
 
 
 @stage("cycle", hours=240)
-def cycle(config: Path | None = None, max_cost: float | None = None, batch: bool = False) -> list[Outcome]:
+def cycle(config: Config = None, max_cost: float | None = None, batch: bool = False) -> list[Outcome]:
     """Run propose, elicit, judge, push, (simulate,) pull, recalibrate, agree, publish, train and evaluate.
 
     `max_cost` is what all stages together may cost, in the currency of the prices; `batch` asks through the batch
-    interface. The settings are read once. Gives the outcomes of the stages. Where people have not judged enough yet to
-    train on, it stops after `agree` and says so.
+    interface. The settings are read once, so an edit during the run counts from the next one. Where people have not
+    judged enough yet to train on, it stops after `agree` and says so.
 
     A stage that fails does not keep those from running that can do without it; its error is raised at the end.
     """
-    with read_once():
-        _ = load_settings(config).panel
-        return announced(asking(config, max_cost, batch), pushing(config), judging(config), learning(config))
+    settings = load_settings(config)
+    _ = settings.panel
+    return announced(asking(settings, max_cost, batch), pushing(settings), judging(settings), learning(settings))
 
 
 def announced(*groups: Iterator[Outcome]) -> list[Outcome]:
@@ -68,42 +67,42 @@ def announced(*groups: Iterator[Outcome]) -> list[Outcome]:
     raise errors[0] if len(said) == 1 else type(errors[0])("; ".join(said)) from errors[0]
 
 
-def asking(config: Path | None, max_cost: float | None = None, batch: bool = False) -> Iterator[Outcome]:
+def asking(settings: Settings, max_cost: float | None = None, batch: bool = False) -> Iterator[Outcome]:
     """The stages that ask models. Each may cost what those before it have left of `max_cost`."""
     left = max_cost
     for ask in (propose, elicit, judge):
-        outcome = _seen(ask, config=config, max_cost=left, batch=batch)
+        outcome = _seen(ask, settings, max_cost=left, batch=batch)
         left = None if left is None else max(left - outcome.spent, 0.0)
         yield outcome
 
 
-def pushing(config: Path | None) -> Iterator[Outcome]:
+def pushing(settings: Settings) -> Iterator[Outcome]:
     """The stage that gives the annotators their tasks."""
-    yield _seen(push, config)
+    yield _seen(push, settings)
 
 
-def judging(config: Path | None) -> Iterator[Outcome]:
+def judging(settings: Settings) -> Iterator[Outcome]:
     """The annotators' stages. Simulated annotators take part where the settings ask for them."""
-    if load_settings(config).annotation.simulated_annotators:
-        yield _seen(simulate, config)
-    yield _seen(pull, config)
+    if settings.annotation.simulated_annotators:
+        yield _seen(simulate, settings)
+    yield _seen(pull, settings)
 
 
-def learning(config: Path | None) -> Iterator[Outcome]:
+def learning(settings: Settings) -> Iterator[Outcome]:
     """The stages behind the judgments, as far as the judgments carry."""
-    yield _seen(recalibrate, config)
-    yield _seen(agree, config)
-    judged = judged_splits(load_settings(config))
+    yield _seen(recalibrate, settings)
+    yield _seen(agree, settings)
+    judged = judged_splits(settings)
     if missing := [split for split in ("train", "dev", "test") if not judged.get(split)]:
         why = f"no judged proposition in {' and '.join(missing)} yet; the next cycle goes on from here"
         yield Outcome(stage="waiting for judgments", counts={"judged propositions": sum(judged.values())}, note=why)
         return
-    yield _seen(publish, config)
-    yield _seen(train, config)
-    yield _seen(evaluate, config)
+    yield _seen(publish, settings)
+    yield _seen(train, settings)
+    yield _seen(evaluate, settings)
 
 
-def _seen(run: Callable[..., Outcome], config: Path | None, **arguments: Any) -> Outcome:
-    """One stage, which is seen to go on."""
+def _seen(run: Callable[..., Outcome], settings: Settings, **arguments: Any) -> Outcome:
+    """Run one stage and show that it goes on."""
     with activity(run.__name__):
-        return run(config=config, **arguments)
+        return run(config=settings, **arguments)

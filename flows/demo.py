@@ -60,11 +60,11 @@ def run_demo(folder: Path, enough: int | None, *, open_report: bool = False) -> 
         print(imported.line(), flush=True)
         outcomes = [imported.model_copy(update={"seconds": time.monotonic() - began})]
         if enough is None:
-            outcomes += cycle(config=config)
+            outcomes += cycle(settings)
         else:
-            outcomes += announced(asking(config), pushing(config))
-            _wait_for_people(config, settings, enough)
-            outcomes += announced(learning(config))
+            outcomes += announced(asking(settings), pushing(settings))
+            _wait_for_people(settings, enough)
+            outcomes += announced(learning(settings))
     summary(config, settings, outcomes, time.monotonic() - began, open_report=open_report)
 
 
@@ -92,7 +92,7 @@ def _examples() -> Path:
     return EXAMPLES
 
 
-def _wait_for_people(config: Path, settings: Settings, enough: int) -> None:
+def _wait_for_people(settings: Settings, enough: int) -> None:
     """Pull until so many propositions are judged, and some of every split."""
     with reading(settings) as warehouse:
         there = warehouse.sql("SELECT count(*) AS n FROM propositions")["n"][0].as_py()
@@ -106,8 +106,8 @@ def _wait_for_people(config: Path, settings: Settings, enough: int) -> None:
     shown = 0
     while True:
         # Every look as a flow run would fill the operator's list of runs.
-        pull.fn(config)
-        agree.fn(config)
+        pull.fn(settings)
+        agree.fn(settings)
         judged = judged_splits(settings)
         if sum(judged.values()) >= enough and all(judged.get(split) for split in ("train", "dev", "test")):
             return

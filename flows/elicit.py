@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 from flows.llm_runs.run import Limits, Work, ask, check_prices
 from flows.outcome import Outcome
 from flows.services import asking
-from flows.settings.settings import Settings, load_settings
+from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from synthesis.panel.settings import Labeler
 from synthesis.panel.versions import labeler_prompt, labeler_row, labeler_version
@@ -24,7 +23,7 @@ STAGE = "elicit"
 
 
 @stage(STAGE, hours=72, asks=True)
-def elicit(config: Path | None = None, max_cost: float | None = None, batch: bool = False) -> Outcome:
+def elicit(config: Config = None, max_cost: float | None = None, batch: bool = False) -> Outcome:
     """Elicit the estimates that are missing. A reply without a probability is a refusal with its reason, never a guess.
 
     The labelers of the settings are from now on those in use: they make up the panel, see the table `labelers`.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pyarrow.compute as pc
 
 from flows.outcome import Outcome
 from flows.reporting import report_data
 from flows.score import required_model, score_test_split
 from flows.services import writing
-from flows.settings.settings import Settings, load_settings
+from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from flows.terminal.activity import activity
 from warehouse.catalog.connect import Warehouse
@@ -22,7 +20,7 @@ from warehouse.shards import read_split
 
 
 @stage("evaluate", hours=24)
-def evaluate(config: Path | None = None) -> Outcome:
+def evaluate(config: Config = None) -> Outcome:
     """Evaluate the newest estimator on the test split of its dataset, and write the report.
 
     Raises `InputError` where no estimator is trained yet. The same estimator is not evaluated twice, unless labelers

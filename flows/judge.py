@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from flows.llm_runs.run import Limits, Work, ask
 from flows.outcome import Outcome
 from flows.services import asking
-from flows.settings.settings import Settings, load_settings
+from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from synthesis.panel.versions import judge_prompts, judge_version
 from synthesis.questions.judge import verdicts
@@ -20,7 +19,7 @@ STAGE = "judge"
 
 
 @stage(STAGE, hours=72, asks=True)
-def judge(config: Path | None = None, max_cost: float | None = None, batch: bool = False) -> Outcome:
+def judge(config: Config = None, max_cost: float | None = None, batch: bool = False) -> Outcome:
     """Judge the propositions whose estimates differ by more than the threshold and that have no verdict yet.
 
     `max_cost` is what the run may cost, in the currency of the prices; `batch` asks through the batch interface.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 from rich.table import Table
 
 from flows.outcome import Outcome
 from flows.services import reading, writing
-from flows.settings.settings import Settings, load_settings
+from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from warehouse.atomic import left_behind, remove
 from warehouse.catalog.maintenance import Maintained, maintain, snapshots
@@ -18,7 +17,7 @@ GRACE_HOURS = 24.0
 
 
 @stage("maintain")
-def maintain_warehouse(config: Path | None = None, grace_hours: float = GRACE_HOURS, dry_run: bool = False) -> Outcome:
+def maintain_warehouse(config: Config = None, grace_hours: float = GRACE_HOURS, dry_run: bool = False) -> Outcome:
     """Maintain the warehouse. A snapshot that a dataset or the consensus rests on never expires.
 
     Args:

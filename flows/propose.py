@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from flows.llm_runs.run import Limits, Work, ask
 from flows.outcome import Outcome
 from flows.services import asking
-from flows.settings.settings import Settings, load_settings
+from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from synthesis.panel.settings import DerivedKind, MadeKind, Proposer
 from synthesis.panel.versions import proposer_prompt, proposer_version
@@ -26,7 +25,7 @@ STAGE = "propose"
 
 
 @stage(STAGE, hours=72, asks=True)
-def propose(config: Path | None = None, max_cost: float | None = None, batch: bool = False) -> Outcome:
+def propose(config: Config = None, max_cost: float | None = None, batch: bool = False) -> Outcome:
     """Propose for every premise, and every proposition, that this proposer has not answered or refused yet.
 
     Hypotheses come first; what is made from propositions follows and finds the new ones among its parents.

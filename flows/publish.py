@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flows.outcome import Outcome
 from flows.services import code_version, reading, writing
-from flows.settings.settings import Settings, load_settings
+from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all, read
@@ -23,7 +23,7 @@ from warehouse.shards import Manifest, ManifestHead, Recipe, read_manifest
 
 
 @stage("publish")
-def publish(config: Path | None = None) -> Outcome:
+def publish(config: Config = None) -> Outcome:
     """Publish the present consensus as the next version of the dataset. The same content is never published twice.
 
     Raises `InputError` where there is no consensus yet.

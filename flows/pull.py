@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
-from pathlib import Path
 
 from annotation.sync.mapping import SOURCE
 from annotation.sync.pull import Former
 from annotation.sync.pull import pull as pull_from
 from flows.outcome import Outcome
 from flows.services import writing
-from flows.settings.settings import load_settings
+from flows.settings.settings import Config, load_settings
 from flows.stage import stage
 from flows.studio import project_of, remember
 from warehouse.catalog.connect import Warehouse
@@ -21,7 +20,7 @@ from warehouse.records import StudioTask
 
 
 @stage("pull", hours=2)
-def pull(config: Path | None = None) -> Outcome:
+def pull(config: Config = None) -> Outcome:
     """Bring the warehouse to what Label Studio holds. A deleted judgment keeps its row, with the time of deletion.
 
     It makes no project. Raises `InputError` where the project has vanished, `ServiceError` where Label Studio cannot be

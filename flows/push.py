@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from annotation.sync.push import push as push_to
 from flows.outcome import Outcome
 from flows.services import writing
-from flows.settings.settings import load_settings
+from flows.settings.settings import Config, load_settings
 from flows.stage import stage
 from flows.studio import project_for_push
 from flows.terminal.console import note
@@ -19,7 +17,7 @@ from warehouse.records import Task
 
 
 @stage("push")
-def push(config: Path | None = None, again: bool = False, new_project: bool = False) -> Outcome:
+def push(config: Config = None, again: bool = False, new_project: bool = False) -> Outcome:
     """Create a task for each proposition that never had one in the project. Pushing twice creates nothing twice.
 
     A task that a person deleted in Label Studio stays deleted, unless `again`. A project that has vanished is replaced

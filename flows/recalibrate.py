@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from flows.outcome import Outcome
 from flows.services import reading, writing
-from flows.settings.settings import load_settings
+from flows.settings.settings import Config, load_settings
 from flows.stage import stage
 from synthesis.recalibrate import ENOUGH
 from synthesis.recalibrate import recalibrate as fit_maps
@@ -22,7 +20,7 @@ from warehouse.records import Recalibration
 
 
 @stage("recalibrate", hours=6)
-def recalibrate(config: Path | None = None) -> Outcome:
+def recalibrate(config: Config = None) -> Outcome:
     """Recalibrate every labeler that has enough judged propositions. The same judgments fitted again add nothing.
 
     Groups of premises are brought up to date first, so that nothing is fitted that is to be held out. A map that saw

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import wraps
+from inspect import Signature, signature
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -19,10 +19,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from flows.llm_runs.artifact import ending
 from flows.outcome import Outcome
 from flows.recording import API_URL, is_deployed
-from flows.settings.settings import CONFIG_VARIABLE
+from flows.settings.settings import CONFIG_VARIABLE, Settings
 from warehouse.errors import InputError, ServiceError
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 ATTEMPTS = 3
@@ -47,14 +46,21 @@ PARAMETERS = {
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-def flow_of(fn: Callable[P, R], name: str, *, hours: float, asks: bool) -> Flow[P, R]:
-    """The flow of a stage. Its run fails after so many hours. One that asks models leaves its own artifact."""
+def flow_of(
+    fn: Callable[..., R], name: str, *, hours: float, asks: bool, settings: Settings | None = None
+) -> Flow[..., R]:
+    """Return the flow of a stage, whose runs fail after so many hours. One that asks models leaves its own artifact.
 
-    @wraps(fn)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        _check_settings_are_named(kwargs.get("config"))
+    It runs with `settings`, or else with the file that its parameter `config` names.
+    """
+
+    def run(**given: Any) -> R:
+        if settings is None:
+            _check_settings_are_named(given.get("config"))
+        else:
+            given["config"] = settings
         try:
-            done = _tried(lambda: fn(*args, **kwargs), asks=asks)
+            done = _tried(lambda: fn(**given), asks=asks)
         except Exception as error:
             get_run_logger().error("%s: %s", name, ending(Outcome(stage=name, counts={}), error))
             if not asks:
@@ -68,10 +74,20 @@ def flow_of(fn: Callable[P, R], name: str, *, hours: float, asks: bool) -> Flow[
             _leave(name, outcomes, None)
         return done
 
-    flow: Flow[P, R] = Flow(run, name=name, timeout_seconds=hours * 3600)
+    run.__name__, run.__qualname__, run.__doc__ = fn.__name__, fn.__qualname__, fn.__doc__
+    run.__module__ = fn.__module__
+    run.__signature__ = _on_prefect(fn)  # type: ignore[attr-defined]
+    flow: Flow[..., R] = Flow(run, name=name, timeout_seconds=hours * 3600)
     for parameter, described in flow.parameters.properties.items():
         described["description"] = PARAMETERS[parameter]
     return flow
+
+
+def _on_prefect(fn: Callable[..., Any]) -> Signature:
+    """Return the signature of a stage as a deployment has it: its settings are always a file."""
+    whole = signature(fn, eval_str=True)
+    config = whole.parameters["config"].replace(annotation=Path | None)
+    return whole.replace(parameters=[config if each.name == "config" else each for each in whole.parameters.values()])
 
 
 def _check_settings_are_named(config: Any) -> None:

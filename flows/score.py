@@ -9,7 +9,7 @@ import pyarrow as pa
 from flows.outcome import Outcome
 from flows.research.query import check_apart
 from flows.services import reading, writing
-from flows.settings.settings import Settings, load_settings
+from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from flows.terminal.activity import activity
 from flows.terminal.console import note
@@ -30,7 +30,7 @@ SCORED = pa.schema(
 
 
 @stage("score", hours=24)
-def score(config: Path | None = None, file: Path | None = None, output: Path | None = None) -> Outcome:
+def score(config: Config = None, file: Path | None = None, output: Path | None = None) -> Outcome:
     """Score the test split of the newest estimator's dataset; or the propositions of `file`, into `output`.
 
     Raises `InputError` where no estimator is trained yet, or where the file cannot be read.

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from annotation.people.simulate import default_annotators
 from annotation.people.simulate import simulate as simulate_in
 from flows.outcome import Outcome
 from flows.services import reading
-from flows.settings.settings import load_settings
+from flows.settings.settings import Config, load_settings
 from flows.stage import stage
 from flows.studio import project_of
 from flows.terminal.progress import progress
@@ -17,7 +15,7 @@ from warehouse.queries.stages import simulation_truths
 
 
 @stage("simulate", hours=6)
-def simulate(config: Path | None = None) -> Outcome:
+def simulate(config: Config = None) -> Outcome:
     """Have the simulated annotators give the judgments that are missing. Running it again adds nothing.
 
     They draw around `target_probability` with a bias and a noise of their own, so that the demonstration shows how the

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property, update_wrapper
+from inspect import signature
 from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
 
 from flows.recording import is_recorded
+from flows.settings.settings import Settings
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -30,20 +32,28 @@ class Stage(Generic[P, R]):
         update_wrapper(self, fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run it: on Prefect where a server is named or a flow is under way, else here and now."""
+        """Run it: on Prefect where a server is named or a flow is under way, else here and now.
+
+        Settings do not pass through Prefect, which would store them with the secrets of the environment in them.
+        """
         if not is_recorded():
             return self.fn(*args, **kwargs)
         from flows.recorded import reached
 
+        given = signature(self.fn).bind(*args, **kwargs).arguments
+        settings = given.pop("config") if isinstance(given.get("config"), Settings) else None
         with reached():
-            return self.flow(*args, **kwargs)
+            return self._flow(settings)(**given)
 
     @cached_property
-    def flow(self) -> Flow[P, R]:
+    def flow(self) -> Flow[..., R]:
         """The Prefect flow."""
+        return self._flow()
+
+    def _flow(self, settings: Settings | None = None) -> Flow[..., R]:
         from flows.recorded import flow_of
 
-        return flow_of(self.fn, self.name, hours=self.hours, asks=self.asks)
+        return flow_of(self.fn, self.name, hours=self.hours, asks=self.asks, settings=settings)
 
 
 def stage(name: str, *, hours: float = 12, asks: bool = False) -> Callable[[Callable[P, R]], Stage[P, R]]:

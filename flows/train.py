@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flows.outcome import Outcome
 from flows.services import code_version, estimator_base, writing
-from flows.settings.settings import Settings, load_settings
+from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from flows.terminal.activity import Activity, activity
 from flows.terminal.console import note
@@ -23,7 +23,7 @@ from warehouse.shards import read_manifest, read_pairs, read_split
 
 
 @stage("train", hours=168)
-def train(config: Path | None = None) -> Outcome:
+def train(config: Config = None) -> Outcome:
     """Fit an estimator. The same dataset with the same settings and code is not fitted again.
 
     Raises `InputError` where nothing is published or a split is empty; an interrupted fit leaves nothing behind.

@@ -50,7 +50,7 @@ def options(
 
 def _run(flow: Callable[..., Outcome], **arguments: Any) -> None:
     with activity(flow.__name__):
-        outcome = flow(config=Chosen.config, **arguments)
+        outcome = flow(config=settings(), **arguments)
     say(outcome.line())
 
 
@@ -268,7 +268,7 @@ def cycle(max_cost: MaxCost = None, batch: Batch = False) -> None:
     from flows.cycle import cycle as flow
 
     with activity("cycle"):
-        flow(config=Chosen.config, max_cost=max_cost, batch=batch)
+        flow(config=settings(), max_cost=max_cost, batch=batch)
 
 
 @app.command()

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -284,41 +282,24 @@ class Settings(BaseSettings):
         return place if isinstance(place, str) else self.path(place)
 
 
-def load_settings(config: Path | None = None) -> Settings:
-    """The settings of `config`, of the file that `ODDS_CONFIG` names, or of `odds.toml` in the working directory.
+Config: TypeAlias = Settings | Path | str | None
+"""Settings, or the file to read them from; see `load_settings`."""
 
-    Without any of these, the defaults.
 
-    Raises `InputError` for a file that is missing though named, is not TOML, holds a password of PostgreSQL, or has a
-    key or value we do not know.
+def load_settings(config: Config = None) -> Settings:
+    """Return the settings of a file; settings that were read before are returned as they are.
+
+    Without a file it is the one that `ODDS_CONFIG` names, else `odds.toml` in the working directory, else the defaults.
+
+    Raises:
+        InputError: a file that was named is missing; the file is not TOML, holds a password of PostgreSQL, or has an
+            unknown key or an invalid value.
     """
-    held = _HELD.get()
-    if held is None:
-        return _read(config)
-    if config not in held:
-        held[config] = _read(config)
-    return held[config]
-
-
-@contextmanager
-def read_once() -> Iterator[None]:
-    """While it lasts, a settings file is read once: what is edited meanwhile counts for the next run."""
-    token = _HELD.set({})
-    try:
-        yield
-    finally:
-        _HELD.reset(token)
-
-
-_HELD: ContextVar[dict[Path | None, Settings] | None] = ContextVar("held settings", default=None)
-
-
-def _read(config: Path | None) -> Settings:
-    named = os.environ.get(CONFIG_VARIABLE)
-    if config is None and named:
-        config = Path(named)
-    path = config if config is not None else Path(CONFIG_NAME)
-    if config is not None and not path.is_file():
+    if isinstance(config, Settings):
+        return config
+    named = config if config is not None else os.environ.get(CONFIG_VARIABLE) or None
+    path = Path(CONFIG_NAME if named is None else named)
+    if named is not None and not path.is_file():
         raise InputError(f"{path}: no such settings file; `odds init` writes one")
     table: dict[str, Any] = {}
     if path.is_file():

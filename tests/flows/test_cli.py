@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from flows.__main__ import main
 from flows.cli import app as cli
-from flows.cycle import announced, asking
+from flows.cycle import announced, asking, cycle
 from flows.outcome import Outcome
 from flows.research.query import shown
-from flows.settings.settings import load_settings, read_once
+from flows.settings.settings import Settings, load_settings
 from flows.terminal import console, stopping
 from tests.fixtures.terminal import on_a_terminal
 from warehouse.errors import InputError, ServiceError
@@ -51,6 +51,7 @@ def test_every_deployment_names_a_flow() -> None:
         assert isinstance(flow, Flow)
         assert flow.timeout_seconds
         known = flow.parameters.properties
+        assert [choice.get("format", choice["type"]) for choice in known["config"]["anyOf"]] == ["path", "null"]
         assert [parameter for parameter, schema in known.items() if "description" not in schema] == []
         given = each.get("parameters", {})
         assert set(given) <= set(known)
@@ -60,10 +61,11 @@ def test_every_deployment_names_a_flow() -> None:
 
 def test_the_stages_of_a_cycle_share_one_limit_of_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, tuple[float | None, bool]] = {}
+    settings = Settings(root=tmp_path)
 
     def stub(stage: str, cost: float) -> None:
-        def run(config: Path, max_cost: float | None = None, batch: bool = False) -> Outcome:
-            assert config == tmp_path
+        def run(config: Settings, max_cost: float | None = None, batch: bool = False) -> Outcome:
+            assert config is settings
             given[stage] = (max_cost, batch)
             return Outcome(stage=stage, counts={}, cost=cost)
 
@@ -71,9 +73,9 @@ def test_the_stages_of_a_cycle_share_one_limit_of_cost(tmp_path: Path, monkeypat
 
     for stage, cost in (("propose", 0.5), ("elicit", 1.5 + 1e-15), ("judge", 0.0)):
         stub(stage, cost)
-    list(asking(tmp_path, 2.0, batch=True))
+    list(asking(settings, 2.0, batch=True))
     assert given == {"propose": (2.0, True), "elicit": (1.5, True), "judge": (0.0, True)}
-    list(asking(tmp_path))
+    list(asking(settings))
     assert given["judge"] == (None, False)
 
 
@@ -99,14 +101,24 @@ def test_a_stage_that_fails_does_not_keep_the_others_from_running(capsys: pytest
         announced(group(ValueError("a defect")), group(ran[1]))
 
 
-def test_a_cycle_reads_its_settings_once(tmp_path: Path) -> None:
+def test_a_cycle_reads_its_settings_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tmp_path / "odds.toml"
     config.write_text("[publish]\nname = 'before'\n")
-    with read_once():
-        names = [load_settings(config).publish.name]
-        config.write_text("[publish]\nname = 'after'\n")
-        names.append(load_settings(config).publish.name)
-    assert [*names, load_settings(config).publish.name] == ["before", "before", "after"]
+    settings = load_settings(config)
+    config.write_text("[publish]\nname = 'after'\n")
+    given: list[object] = []
+
+    def run(config: Settings, **_: object) -> Outcome:
+        given.append(config)
+        return Outcome(stage="a stage", counts={})
+
+    for each in ("propose", "elicit", "judge", "push", "simulate", "pull", "recalibrate", "agree"):
+        monkeypatch.setattr(f"flows.cycle.{each}", run)
+    monkeypatch.setattr("flows.cycle.judged_splits", lambda _: {})
+    cycle(settings)
+    assert len(given) == 7  # nobody is simulated, and nothing is judged yet
+    assert all(each is settings for each in given)
+    assert load_settings(str(config)).publish.name == "after"
 
 
 def test_the_command_hands_the_limit_of_the_cycle_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +130,8 @@ def test_the_command_hands_the_limit_of_the_cycle_on(tmp_path: Path, monkeypatch
     command = ["--config", str(tmp_path / "odds.toml"), "cycle", "--max-cost", "2.5", "--batch"]
     done = CliRunner().invoke(cli.app, command, catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    assert given == {"config": tmp_path / "odds.toml", "max_cost": 2.5, "batch": True}
+    assert given["config"] == load_settings(tmp_path / "odds.toml")
+    assert given == {"config": given["config"], "max_cost": 2.5, "batch": True}
 
 
 @pytest.mark.parametrize(("own", "printed"), [({}, False), ({"DO_NOT_TRACK": "0"}, True)])
