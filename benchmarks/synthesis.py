@@ -146,13 +146,13 @@ def fill(folder: str, count: int) -> tuple[int, float]:
 
 def odds_side(url: str, folder: str, ledger: str) -> tuple[int, float]:
     """What `odds elicit` does but Prefect's record of the run: the estimates that it wrote, and all its seconds."""
-    from flows.elicit import STAGE, work
-    from flows.llm_runs.run import Limits, ask
-    from flows.services import asking
+    from flows.elicit import STAGE, jobs
+    from flows.llm_runs.run import RunOptions, run_jobs
+    from flows.services import writing_for_llm_run
 
     chosen = settings(url, folder, ledger)
-    with asking(chosen) as warehouse, Clock() as clock:
-        outcome = ask(chosen, warehouse, STAGE, work(chosen, warehouse), Limits())
+    with writing_for_llm_run(chosen) as warehouse, Clock() as clock:
+        outcome = run_jobs(chosen, warehouse, STAGE, jobs(chosen, warehouse), RunOptions())
     return outcome.counts.get("estimates", 0), clock.seconds
 
 

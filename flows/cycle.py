@@ -38,7 +38,7 @@ def cycle(config: Config = None, max_cost: float | None = None, batch: bool = Fa
     """
     settings = load_settings(config)
     _ = settings.panel
-    return announced(asking(settings, max_cost, batch), pushing(settings), judging(settings), learning(settings))
+    return announced(llm_stages(settings, max_cost, batch), pushing(settings), judging(settings), learning(settings))
 
 
 def announced(*groups: Iterator[Outcome]) -> list[Outcome]:
@@ -67,7 +67,7 @@ def announced(*groups: Iterator[Outcome]) -> list[Outcome]:
     raise errors[0] if len(said) == 1 else type(errors[0])("; ".join(said)) from errors[0]
 
 
-def asking(settings: Settings, max_cost: float | None = None, batch: bool = False) -> Iterator[Outcome]:
+def llm_stages(settings: Settings, max_cost: float | None = None, batch: bool = False) -> Iterator[Outcome]:
     """The stages that ask models. Each may cost what those before it have left of `max_cost`."""
     left = max_cost
     for ask in (propose, elicit, judge):

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.table import Table
 
 from flows.agree import agree
-from flows.cycle import announced, asking, cycle, learning, pushing
+from flows.cycle import announced, cycle, learning, llm_stages, pushing
 from flows.imports import import_propositions
 from flows.outcome import Outcome
 from flows.pull import pull
@@ -62,7 +62,7 @@ def run_demo(folder: Path, enough: int | None, *, open_report: bool = False) -> 
         if enough is None:
             outcomes += cycle(settings)
         else:
-            outcomes += announced(asking(settings), pushing(settings))
+            outcomes += announced(llm_stages(settings), pushing(settings))
             _wait_for_people(settings, enough)
             outcomes += announced(learning(settings))
     summary(config, settings, outcomes, time.monotonic() - began, open_report=open_report)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from flows.llm_runs.run import Limits, Work, ask, check_prices
+from flows.llm_runs.run import Job, RunOptions, check_prices, run_jobs
 from flows.outcome import Outcome
-from flows.services import asking
+from flows.services import writing_for_llm_run
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from synthesis.panel.settings import Labeler
@@ -33,24 +33,24 @@ def elicit(config: Config = None, max_cost: float | None = None, batch: bool = F
     """
     settings = load_settings(config)
     panel = settings.panel
-    with asking(settings) as warehouse:
-        pending, limits = work(settings, warehouse), Limits(max_cost, batch)
-        check_prices(settings, [each for each in pending if each.count], limits)
+    with writing_for_llm_run(settings) as warehouse:
+        pending, options = jobs(settings, warehouse), RunOptions(max_cost, batch)
+        check_prices(settings, [each for each in pending if each.count], options)
         renew_panel(warehouse, [labeler_row(labeler) for labeler in panel])
-        return ask(settings, warehouse, STAGE, pending, limits)
+        return run_jobs(settings, warehouse, STAGE, pending, options)
 
 
-def work(settings: Settings, warehouse: Warehouse) -> list[Work]:
+def jobs(settings: Settings, warehouse: Warehouse) -> list[Job]:
     """What each labeler is still to be asked. Raises `InputError` for a prompt that does not fit, pending or not."""
     return [_of(labeler, warehouse) for labeler in settings.panel]
 
 
-def _of(labeler: Labeler, warehouse: Warehouse) -> Work:
+def _of(labeler: Labeler, warehouse: Warehouse) -> Job:
     name, version = labeler.name, labeler_version(labeler, labeler_prompt(labeler))
     if labeler.method == "pairwise":
         count = count_comparisons(warehouse, name, version, labeler.compared_with)
-        return Work(labeler, count, partial(_compare, warehouse, labeler, version))
-    return Work(labeler, count_estimates(warehouse, name, version), partial(_estimate, warehouse, labeler, version))
+        return Job(labeler, count, partial(_compare, warehouse, labeler, version))
+    return Job(labeler, count_estimates(warehouse, name, version), partial(_estimate, warehouse, labeler, version))
 
 
 def _estimate(warehouse: Warehouse, labeler: Labeler, version: str) -> Iterator[Question]:

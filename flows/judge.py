@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flows.llm_runs.run import Limits, Work, ask
+from flows.llm_runs.run import Job, RunOptions, run_jobs
 from flows.outcome import Outcome
-from flows.services import asking
+from flows.services import writing_for_llm_run
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from synthesis.panel.versions import judge_prompts, judge_version
@@ -27,18 +27,18 @@ def judge(config: Config = None, max_cost: float | None = None, batch: bool = Fa
     """
     settings = load_settings(config)
     _ = settings.panel
-    with asking(settings) as warehouse:
-        return ask(settings, warehouse, STAGE, work(settings, warehouse), Limits(max_cost, batch))
+    with writing_for_llm_run(settings) as warehouse:
+        return run_jobs(settings, warehouse, STAGE, jobs(settings, warehouse), RunOptions(max_cost, batch))
 
 
-def work(settings: Settings, warehouse: Warehouse) -> list[Work]:
+def jobs(settings: Settings, warehouse: Warehouse) -> list[Job]:
     """What the judge is still to be asked. Raises `InputError` for a prompt that does not fit, pending or not."""
-    asker = settings.judge
-    version = judge_version(asker, *judge_prompts(asker))
+    judge_config = settings.judge
+    version = judge_version(judge_config, *judge_prompts(judge_config))
     labelers = [labeler.name for labeler in settings.panel]
-    which = (asker.name, version, asker.threshold, labelers)
+    which = (judge_config.name, version, judge_config.threshold, labelers)
 
     def questions() -> Iterator[Question]:
-        return verdicts(pending_disagreements(warehouse, *which), asker)
+        return verdicts(pending_disagreements(warehouse, *which), judge_config)
 
-    return [Work(asker, count_disagreements(warehouse, *which), questions)]
+    return [Job(judge_config, count_disagreements(warehouse, *which), questions)]

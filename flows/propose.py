@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from flows.llm_runs.run import Limits, Work, ask
+from flows.llm_runs.run import Job, RunOptions, run_jobs
 from flows.outcome import Outcome
-from flows.services import asking
+from flows.services import writing_for_llm_run
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from synthesis.panel.settings import DerivedKind, MadeKind, Proposer
@@ -33,28 +33,28 @@ def propose(config: Config = None, max_cost: float | None = None, batch: bool = 
     Raises `InputError` for settings that cannot be used and `ServiceError` where the endpoint does not answer; what was
     proposed until then is kept.
     """
-    settings, limits = load_settings(config), Limits(max_cost, batch)
+    settings, options = load_settings(config), RunOptions(max_cost, batch)
     for kind in settings.proposer.kinds:
         proposer_prompt(settings.proposer, kind)  # One that does not fit is said before anything is paid for.
-    with asking(settings) as warehouse:
-        first = ask(settings, warehouse, STAGE, hypotheses(settings, warehouse), limits)
+    with writing_for_llm_run(settings) as warehouse:
+        first = run_jobs(settings, warehouse, STAGE, hypotheses(settings, warehouse), options)
         later = derived(settings, warehouse)
         if not later or first.stopped:
             return first
-        return ask(settings, warehouse, STAGE, later, replace(limits, before=first))
+        return run_jobs(settings, warehouse, STAGE, later, replace(options, before=first))
 
 
-def work(settings: Settings, warehouse: Warehouse) -> list[Work]:
+def jobs(settings: Settings, warehouse: Warehouse) -> list[Job]:
     """What the proposer is still to be asked, as far as its parents are there by now."""
     return [*hypotheses(settings, warehouse), *derived(settings, warehouse)]
 
 
-def hypotheses(settings: Settings, warehouse: Warehouse) -> list[Work]:
+def hypotheses(settings: Settings, warehouse: Warehouse) -> list[Job]:
     """The premises that hypotheses are to be written for."""
     proposer = settings.proposer
     if "proposed" not in proposer.kinds:
         return []
-    which = _asker(proposer, "proposed", proposer_prompt(proposer, "proposed"))
+    which = _asked_by(proposer, "proposed", proposer_prompt(proposer, "proposed"))
 
     def split(premise: str) -> Split:
         return split_of(premise, settings.splits.train, settings.splits.dev)
@@ -62,27 +62,27 @@ def hypotheses(settings: Settings, warehouse: Warehouse) -> list[Work]:
     def questions() -> Iterator[Question]:
         return proposals(pending_premises(warehouse, **which), proposer, split)
 
-    return [Work(proposer, count_premises(warehouse, **which), questions, what="proposed")]
+    return [Job(proposer, count_premises(warehouse, **which), questions, what="proposed")]
 
 
-def derived(settings: Settings, warehouse: Warehouse) -> list[Work]:
+def derived(settings: Settings, warehouse: Warehouse) -> list[Job]:
     """The propositions that others are to be made from, for each kind."""
     proposer = settings.proposer
     recent = Recent()
     return [_derived(warehouse, proposer, kind, recent) for kind in proposer.kinds if kind != "proposed"]
 
 
-def _derived(warehouse: Warehouse, proposer: Proposer, kind: DerivedKind, recent: Recent) -> Work:
+def _derived(warehouse: Warehouse, proposer: Proposer, kind: DerivedKind, recent: Recent) -> Job:
     prompt = proposer_prompt(proposer, kind)
-    which = _asker(proposer, kind, prompt) | {"prompt": prompt.name}
+    which = _asked_by(proposer, kind, prompt) | {"prompt": prompt.name}
 
     def questions() -> Iterator[Question]:
         return derivations(pending_parents(warehouse, kind, **which), proposer, kind, recent)
 
-    return Work(proposer, count_parents(warehouse, kind, **which), questions, what=kind)
+    return Job(proposer, count_parents(warehouse, kind, **which), questions, what=kind)
 
 
-def _asker(proposer: Proposer, kind: MadeKind, prompt: Prompt) -> dict[str, str]:
+def _asked_by(proposer: Proposer, kind: MadeKind, prompt: Prompt) -> dict[str, str]:
     """Who asks for a kind, in which version, and what told that before requests had one."""
     version = proposer_version(proposer, kind, prompt)
     return {

@@ -16,7 +16,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from flows.llm_runs.artifact import ending
+from flows.llm_runs.artifact import how_it_ended
 from flows.outcome import Outcome
 from flows.recording import API_URL, is_deployed
 from flows.settings.settings import CONFIG_VARIABLE, Settings
@@ -62,7 +62,7 @@ def flow_of(
         try:
             done = _tried(lambda: fn(**given), asks=asks)
         except Exception as error:
-            get_run_logger().error("%s: %s", name, ending(Outcome(stage=name, counts={}), error))
+            get_run_logger().error("%s: %s", name, how_it_ended(Outcome(stage=name, counts={}), error))
             if not asks:
                 with suppress(Exception):  # what the run fails with matters more
                     _leave(name, [Outcome(stage=name, counts={})], error)
@@ -118,7 +118,7 @@ def _tried(run: Callable[[], R], *, asks: bool) -> R:
 
 
 def _leave(name: str, outcomes: list[Outcome], error: BaseException | None) -> None:
-    said = ending(outcomes[0], error) if len(outcomes) == 1 else "done"
+    said = how_it_ended(outcomes[0], error) if len(outcomes) == 1 else "done"
     lines = [f"- {outcome.line()}" for outcome in outcomes if outcome.counts]
     text = "\n".join([f"## {name}: {said}", "", *lines]).replace("|", "&#124;") + "\n"
     create_markdown_artifact(key=f"odds-{name}", markdown=text, description=said)

@@ -40,7 +40,7 @@ def writing(settings: Settings) -> Iterator[Warehouse]:
 
 
 @contextmanager
-def asking(settings: Settings) -> Iterator[Warehouse]:
+def writing_for_llm_run(settings: Settings) -> Iterator[Warehouse]:
     """The warehouse for a run that asks models, maybe for hours: for reading and writing, in little memory."""
     with without_pandas(), writing(settings) as warehouse, sparing(warehouse), seldom_collected():
         yield warehouse

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from synthesis.panel.settings import Asker
-from synthesis.prompts.render import Answer, Prompt, merged_system, messages, response_format
+from synthesis.panel.settings import ModelConfig
+from synthesis.prompts.render import AnswerKind, Prompt, merged_system, messages, response_format
 from warehouse.records import Request, RequestStatus, content_id
 
 Purpose: TypeAlias = Literal["propose", "elicit", "judge"]
@@ -28,7 +28,7 @@ class About:
     """What a call is for: it is not sent, and the reply does not depend on it."""
 
     purpose: Purpose
-    asker: str
+    labeler: str
     subject_id: str
     prompt: str
     prompt_version: str
@@ -124,9 +124,9 @@ class Call:
 
     @property
     def request_id(self) -> str:
-        """The id of the request row: this call, asked by this asker about this subject."""
+        """The id of the request row: this call, asked by this config about this subject."""
         about = self.about
-        return content_id("request", about.purpose, about.subject_id, about.asker, self.key)
+        return content_id("request", about.purpose, about.subject_id, about.labeler, self.key)
 
 
 def _count(value: object) -> int | None:
@@ -183,11 +183,11 @@ class Failure(BaseModel):
     detail: str
 
 
-Outcome: TypeAlias = Reply | Failure
+CallResult: TypeAlias = Reply | Failure
 
 
 def seed_for(seed: int | None, subject_id: str, question: str, number: int) -> int | None:
-    """The seed of one call, from its asker's seed, what it is about and the number of the try; None stays None.
+    """The seed of one call, from its config's seed, what it is about and the number of the try; None stays None.
 
     Each subject has its own: under one and the same seed a model draws alike for all, and its answers bunch together.
     """
@@ -195,7 +195,7 @@ def seed_for(seed: int | None, subject_id: str, question: str, number: int) -> i
 
 
 def call_for(
-    asker: Asker,
+    config: ModelConfig,
     prompt: Prompt,
     values: Mapping[str, str],
     *,
@@ -212,25 +212,25 @@ def call_for(
 
     `question` tells what is asked about the subject from what else is; `count` texts or answers are asked for.
     """
-    temperature = asker.temperature
+    temperature = config.temperature
     if temperature is not None:
         temperature = max(temperature, min(1.0, round(temperature + warmer * number, 6)))
     return Call(
-        endpoint=asker.endpoint,
-        model=asker.model,
-        messages=messages(prompt, values) if asker.system_turn else merged_system(messages(prompt, values)),
-        max_tokens=None if "max_tokens" in asker.omit else asker.max_tokens,
-        about=About(purpose, asker.name, subject_id, prompt.name, prompt.revision, asker_version),
-        temperature=None if "temperature" in asker.omit else temperature,
-        seed=None if "seed" in asker.omit else seed_for(asker.seed, subject_id, question, number),
+        endpoint=config.endpoint,
+        model=config.model,
+        messages=messages(prompt, values) if config.system_turn else merged_system(messages(prompt, values)),
+        max_tokens=None if "max_tokens" in config.omit else config.max_tokens,
+        about=About(purpose, config.name, subject_id, prompt.name, prompt.revision, asker_version),
+        temperature=None if "temperature" in config.omit else temperature,
+        seed=None if "seed" in config.omit else seed_for(config.seed, subject_id, question, number),
         top_logprobs=top_logprobs,
         response_format=_format_text(prompt.answer, prompt.json_schema, count),
-        extra=asker.extra,
+        extra=config.extra,
         attempt=number,
     )
 
 
-def request_row(call: Call, outcome: Outcome, reason: str | None) -> Request:
+def request_row(call: Call, outcome: CallResult, reason: str | None) -> Request:
     """The row of a call: answered where `reason` is None, else refused with that reason; a Failure is failed.
 
     `cached` marks a reply that was paid for by another request: the cost stands in that one's row alone.
@@ -253,7 +253,7 @@ def request_row(call: Call, outcome: Outcome, reason: str | None) -> Request:
         request_id=request_id,
         purpose=about.purpose,
         subject_id=about.subject_id,
-        labeler=about.asker,
+        labeler=about.labeler,
         endpoint=call.endpoint,
         model=call.model,
         prompt=about.prompt,
@@ -283,6 +283,6 @@ def _turn_text(role: str, content: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _format_text(answer: Answer, json_schema: str | None, count: int) -> str | None:
+def _format_text(answer: AnswerKind, json_schema: str | None, count: int) -> str | None:
     wanted = response_format(answer, json_schema, count)
     return None if wanted is None else _SORTED.encode(wanted)

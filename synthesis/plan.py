@@ -11,7 +11,7 @@ from typing import TypeVar
 from synthesis.call import Call
 from synthesis.ledger.ledger import Ledger
 from synthesis.llm.client import cost
-from synthesis.panel.settings import Asker, Endpoint, Prices, prices_of
+from synthesis.panel.settings import Endpoint, ModelConfig, Prices, prices_of
 from synthesis.questions.question import Question
 from synthesis.run import CHUNK, Recalled, Waiting, advanced
 
@@ -46,7 +46,7 @@ class Plan:
 
 def plan(
     questions: Iterable[Question],
-    asker: Asker,
+    config: ModelConfig,
     endpoint: Endpoint,
     ledger: Ledger,
     past: Past,
@@ -55,7 +55,7 @@ def plan(
 ) -> Plan:
     """The plan of these questions; not to be called in an event loop.
 
-    Where the asker has no past with this model and prompt, a token of the prompt counts as four bytes of text, and a
+    Where the config has no past with this model and prompt, a token of the prompt counts as four bytes of text, and a
     reply as long as it may be.
     """
     made = Plan()
@@ -64,7 +64,7 @@ def plan(
         made = replace(made, questions=made.questions + len(waiting) + done, kept=made.kept + done)
         for call in (call for each in waiting for call in each.missing):
             made = _with(made, call, held, past)
-    prices = prices_of(endpoint, asker)
+    prices = prices_of(endpoint, config)
     share = endpoint.batch_price if batch else 1.0
     expected = _cost(round(made.tokens_in), made.tokens_out, prices, share)
     return replace(made, cost=expected, most_cost=_cost(made.most_in, made.most_out, prices, share))
@@ -84,7 +84,7 @@ def _with(made: Plan, call: Call, held: Collection[str], past: Past) -> Plan:
     if call.key in held:
         return replace(made, held=made.held + 1)
     most_out = call.most_tokens_out
-    tokens_in, tokens_out = past.get((call.about.asker, call.model, call.about.prompt_version), (None, most_out))
+    tokens_in, tokens_out = past.get((call.about.labeler, call.model, call.about.prompt_version), (None, most_out))
     if tokens_out is not None and most_out is not None:
         tokens_out = min(tokens_out, most_out)  # the bound may be lower than it was
     return replace(

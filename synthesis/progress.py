@@ -9,7 +9,7 @@ from warehouse.records import Record, Request
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RunProgress:
     """Totals so far: questions answered, and their requests by status.
 
     answered + refused + failed is the number of requests; `kept` of them came from the ledger without being sent.
@@ -31,7 +31,7 @@ class Progress:
         """All requests."""
         return self.answered + self.refused + self.failed
 
-    def after(self, rows: Iterable[Record], questions: int = 1) -> Progress:
+    def after(self, rows: Iterable[Record], questions: int = 1) -> RunProgress:
         """The totals after some more questions that came to these rows."""
         status = {"answered": 0, "refused": 0, "failed": 0}
         for row in rows:
@@ -45,6 +45,6 @@ class Progress:
             failed=self.failed + status["failed"],
         )
 
-    def now(self, *, kept: int, cost: float) -> Progress:
+    def now(self, *, kept: int, cost: float) -> RunProgress:
         """The same totals with what is known of the ledger and the cost by now."""
         return replace(self, kept=kept, cost=cost)

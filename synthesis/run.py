@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from types import MappingProxyType
 
-from synthesis.call import Call, Failure, Outcome, Reply
+from synthesis.call import Call, CallResult, Failure, Reply
 from synthesis.errors import StoppedError
 from synthesis.ledger.ledger import Ledger
 from synthesis.llm.client import Caller
-from synthesis.llm.skip_list import LeftOutError
+from synthesis.llm.skip_list import SkippedError
 from synthesis.questions.question import Answer, Question
 from warehouse.errors import ServiceError
 
@@ -52,8 +52,8 @@ async def run_questions(
     ledger holds is answered without the network. Where the run is being stopped (`caller.stop`), the questions under
     way come to their end, those that would have to ask something new are left out, and no exception is raised.
     The first other exception ends the work: nothing more is begun, what is under way comes to its end and is yielded,
-    then it is raised. One that leaves a model or an asker out (LeftOutError) leaves out its questions alone, and is
-    raised when all others are done.
+    then it is raised. One that skips a model or a labeler (SkippedError) leaves out its questions alone, and is raised
+    when all others are done.
     """
     work = _Running(iter(questions), caller, in_flight)
     try:
@@ -122,7 +122,7 @@ class _Running:
             error = task.exception()
             if error is None:
                 answers.append(task.result())
-            elif isinstance(error, LeftOutError):
+            elif isinstance(error, SkippedError):
                 self.left_out[str(error)] = None
             elif not isinstance(error, StoppedError):
                 self.broken = self.broken or error
@@ -180,7 +180,7 @@ def advanced(
 async def _finish(waiting: Waiting, caller: Caller) -> Answer:
     """Asks until the question has its answer."""
     while True:
-        outcomes: Sequence[Outcome] = await _outcomes(waiting, caller)
+        outcomes: Sequence[CallResult] = await _outcomes(waiting, caller)
         try:
             waiting = Waiting(waiting.question, waiting.question.send(outcomes))
         except StopIteration as end:
@@ -188,7 +188,7 @@ async def _finish(waiting: Waiting, caller: Caller) -> Answer:
             return answer
 
 
-async def _outcomes(waiting: Waiting, caller: Caller) -> list[Outcome]:
+async def _outcomes(waiting: Waiting, caller: Caller) -> list[CallResult]:
     if len(waiting.calls) == 1 and not waiting.kept:
         return [await caller.ask(waiting.calls[0])]
     missing = waiting.missing
@@ -203,4 +203,4 @@ async def _outcomes(waiting: Waiting, caller: Caller) -> list[Outcome]:
 
 def _weight(error: BaseException) -> int:
     """Of several errors the one that says most comes first."""
-    return 2 if isinstance(error, StoppedError) else int(isinstance(error, LeftOutError))
+    return 2 if isinstance(error, StoppedError) else int(isinstance(error, SkippedError))

@@ -12,7 +12,7 @@ from typing import TypedDict
 import pytest
 
 from examples.make_judgments import rows
-from flows.llm_runs.run import Limits, Work, check_prices
+from flows.llm_runs.run import Job, RunOptions, check_prices
 from flows.settings.settings import load_settings
 from synthesis.prompts.render import ANSWERS_OF_METHOD, load_prompt
 
@@ -210,5 +210,5 @@ def test_the_settings_can_be_used(name: str) -> None:
     prompts = [*map(settings.proposer.prompt_of, settings.proposer.kinds), settings.judge.prompt_name]
     assert all(load_prompt(prompt) for prompt in prompts)
     # Nobody is without prices: a limit of cost can be given for all but those that send no max_tokens.
-    bounded = [asker for asker in settings.askers if "max_tokens" not in asker.omit]
-    check_prices(settings, [Work(asker, 1, lambda: iter(())) for asker in bounded], Limits(max_cost=1.0))
+    bounded = [config for config in settings.configs if "max_tokens" not in config.omit]
+    check_prices(settings, [Job(config, 1, lambda: iter(())) for config in bounded], RunOptions(max_cost=1.0))

@@ -88,7 +88,7 @@ def _ask(stage: str, dry_run: bool, max_cost: float | None, batch: bool) -> None
     if dry_run:
         from flows.llm_runs.dry_run import plan_table
 
-        out.print(plan_table(settings(), module.work, batch=batch))
+        out.print(plan_table(settings(), module.jobs, batch=batch))
         return
     _run(getattr(module, stage), max_cost=max_cost, batch=batch)
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from flows.outcome import Outcome
 from flows.terminal.console import money
 from synthesis.llm.client import Caller
-from synthesis.progress import Progress
+from synthesis.progress import RunProgress
 
 NAMES = {"drops": "dropped"}
 WITH_REASONS = ("estimates", "verdicts", "comparisons")
 
 
 def account(
-    stage: str, progress: Progress, written: Mapping[str, int], without: Mapping[str, int], caller: Caller
+    stage: str, progress: RunProgress, written: Mapping[str, int], without: Mapping[str, int], caller: Caller
 ) -> Outcome:
     """The outcome of a run; `written` are its rows by table, `without` those of them with a reason in place of a value.
 

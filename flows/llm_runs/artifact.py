@@ -16,8 +16,8 @@ from warehouse.records import Record, Request
 
 
 @dataclass
-class Tally:
-    """What an asker's requests came to in a run; `cost` is that of the replies which this run paid for."""
+class RequestCounts:
+    """What a model config's requests came to in a run; `cost` is that of the replies which this run paid for."""
 
     answered: int = 0
     refused: int = 0
@@ -32,17 +32,17 @@ class Tally:
 
 
 @dataclass
-class Tallies:
-    """A tally for each asker, by name."""
+class CountsByModel:
+    """A tally for each config, by name."""
 
-    by_asker: dict[str, Tally] = field(default_factory=dict)
+    by_name: dict[str, RequestCounts] = field(default_factory=dict)
 
     def add(self, rows: Iterable[Record], fresh: Collection[str]) -> None:
         """Count requests; `fresh` are the ids of those that did not come from the ledger."""
         for row in rows:
             if type(row) is not Request:
                 continue
-            tally = self.by_asker.setdefault(row.labeler, Tally())
+            tally = self.by_name.setdefault(row.labeler, RequestCounts())
             if row.status == "answered":
                 tally.answered += 1
             elif row.status == "refused":
@@ -57,7 +57,7 @@ class Tallies:
 
 @dataclass
 class Figures:
-    """What the artifact of a stage says besides its outcome: questions done and in all, seconds, a tally of each asker.
+    """What the artifact of a stage says besides its outcome: questions done and in all, seconds, requests by labeler.
 
     A stage that asks in phases has one for them all.
     """
@@ -65,7 +65,7 @@ class Figures:
     done: int = 0
     total: int = 0
     seconds: float = 0.0
-    tallies: Tallies = field(default_factory=Tallies)
+    tallies: CountsByModel = field(default_factory=CountsByModel)
 
     def add(self, done: int, total: int, seconds: float) -> None:
         """Count a phase that is over."""
@@ -82,12 +82,12 @@ def leave_artifact(outcome: Outcome, figures: Figures, error: BaseException | No
 
     text = report(outcome, figures, error)
     with suppress(Exception) if error else nullcontext():
-        create_markdown_artifact(key=f"odds-{outcome.stage}", markdown=text, description=ending(outcome, error))
+        create_markdown_artifact(key=f"odds-{outcome.stage}", markdown=text, description=how_it_ended(outcome, error))
 
 
 def report(outcome: Outcome, figures: Figures, error: BaseException | None) -> str:
-    """The outcome as Markdown: how it ended, its figures, and a row for each asker."""
-    requests, seconds, tallies = outcome.counts["requests"], figures.seconds, figures.tallies.by_asker
+    """The outcome as Markdown: how it ended, its figures, and a row for each config."""
+    requests, seconds, tallies = outcome.counts["requests"], figures.seconds, figures.tallies.by_name
     lines = {
         "questions done": f"{figures.done:,} of {figures.total:,}",
         **{name: f"{count:,}" for name, count in outcome.counts.items()},
@@ -100,14 +100,14 @@ def report(outcome: Outcome, figures: Figures, error: BaseException | None) -> s
     counts = {name: (t.requests, t.answered, t.refused, t.failed, t.kept) for name, t in sorted(tallies.items())}
     rows = [(name, *map("{:,}".format, some), money(tallies[name].cost)) for name, some in counts.items()]
     parts = [
-        f"## {outcome.stage}: {ending(outcome, error)}",
+        f"## {outcome.stage}: {how_it_ended(outcome, error)}",
         _table(("", ""), list(lines.items())),
         *([_table(columns, rows)] if rows else []),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def ending(outcome: Outcome, error: BaseException | None) -> str:
+def how_it_ended(outcome: Outcome, error: BaseException | None) -> str:
     """How the run ended, in a line."""
     if isinstance(error, OddsError):
         return f"failed: {' '.join(str(error).split())}"

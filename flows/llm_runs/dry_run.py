@@ -9,14 +9,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from flows.llm_runs.run import Limits, Work, plans
+from flows.llm_runs.run import Job, RunOptions, plan_jobs
 from flows.services import reading
 from flows.settings.settings import Settings
 from flows.terminal.console import money, with_room_for_names
 from synthesis.plan import Plan
 from warehouse.catalog.connect import Warehouse
 
-Planned = Callable[[Settings, Warehouse], list[Work]]
+JobsOf = Callable[[Settings, Warehouse], list[Job]]
 MANY = 10_000_000
 REMARK = (
     "Expected tokens come from past requests of the same name, model and prompt, else from the length of the texts. "
@@ -27,10 +27,10 @@ UNBOUNDED = "no bound: a reply may have any length, as neither max_tokens nor ma
 HELD = "What batches hold is paid for: a run with --batch takes it in, one without leaves it out."
 
 
-def plan_table(settings: Settings, work: Planned, *, batch: bool) -> Group:
+def plan_table(settings: Settings, jobs: JobsOf, *, batch: bool) -> Group:
     """A row for each who is asked for something, and the sum of several."""
     with reading(settings) as warehouse:
-        found = plans(settings, warehouse, work(settings, warehouse), Limits(batch=batch))
+        found = plan_jobs(settings, warehouse, jobs(settings, warehouse), RunOptions(batch=batch))
     rows = [*found.items(), *([("all", total(found.values()))] if len(found) > 1 else [])]
     return Group(_table(rows), Text("\n".join(["", *_remarks(found.values())])))
 

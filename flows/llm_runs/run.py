@@ -1,4 +1,4 @@
-"""Asking: questions over several endpoints at once, what they come to written as it comes, with limits and a plan.
+"""Asking: questions over several endpoints at once, what they come to written as it comes, with options and a plan.
 
 What `odds propose`, `odds elicit` and `odds judge` share. The ledger makes a reply durable before it is used, so rows
 are written to the warehouse in large groups: a run that is killed reads what it had from the ledger.
@@ -25,9 +25,9 @@ from flows.terminal.progress import request_progress
 from flows.terminal.signals import ending, stops_on_signals
 from synthesis.batch.runner import BatchState, run_batches, under_way
 from synthesis.llm.client import Caller
-from synthesis.panel.settings import EMBEDDED, Asker, prices_of
+from synthesis.panel.settings import EMBEDDED, ModelConfig, prices_of
 from synthesis.plan import Plan, plan
-from synthesis.progress import Progress
+from synthesis.progress import RunProgress
 from synthesis.questions.question import Answer, Question
 from synthesis.run import run_questions
 from warehouse.catalog.connect import Warehouse
@@ -42,13 +42,13 @@ CHUNKS_AHEAD = 2
 
 
 @dataclass(frozen=True)
-class Work:
-    """What one asker is to be asked: `count` questions, which `questions` gives from the beginning each time.
+class Job:
+    """What one config is to be asked: `count` questions, which `questions` gives from the beginning each time.
 
-    `what` tells it from other work of the same asker.
+    `what` tells it from other work of the same config.
     """
 
-    asker: Asker
+    config: ModelConfig
     count: int
     questions: Callable[[], Iterator[Question]]
     what: str = ""
@@ -56,11 +56,11 @@ class Work:
     @property
     def name(self) -> str:
         """The work, for a person."""
-        return f"{self.asker.name}, {self.what}" if self.what else self.asker.name
+        return f"{self.config.name}, {self.what}" if self.what else self.config.name
 
 
 @dataclass(frozen=True)
-class Limits:
+class RunOptions:
     """How a run is to go: what it may cost, in the currency of the prices, and whether by the batch interface.
 
     `before` is what the stage came to until now: it counts towards the cost, and the outcome is that of both. `figures`
@@ -73,7 +73,7 @@ class Limits:
     figures: Figures = field(default_factory=Figures)
 
 
-def ask(settings: Settings, warehouse: Warehouse, stage: str, work: Sequence[Work], limits: Limits) -> Outcome:
+def run_jobs(settings: Settings, warehouse: Warehouse, stage: str, jobs: Sequence[Job], options: RunOptions) -> Outcome:
     """Ask everything, write what it comes to, and say it in numbers.
 
     An endpoint that fails does not stop the others; when they are done, its error is raised. Ctrl-C finishes the
@@ -82,24 +82,24 @@ def ask(settings: Settings, warehouse: Warehouse, stage: str, work: Sequence[Wor
     Raises `InputError` for settings that cannot be used, among them a limit of cost without prices; `ServiceError`
     where an endpoint does not work.
     """
-    work = [each for each in work if each.count]
-    before = limits.before
-    check_prices(settings, work, limits)
-    if not work:
+    jobs = [each for each in jobs if each.count]
+    before = options.before
+    check_prices(settings, jobs, options)
+    if not jobs:
         return before or Outcome(stage=stage, counts={"requests": 0})
-    names = {each.asker.endpoint for each in work}
+    names = {each.config.endpoint for each in jobs}
     replied = askers_with_replies(warehouse)
     with running_endpoints(settings, names) as endpoints, ledger(settings) as opened:
-        askers = [each.asker for each in work]
-        caller = Caller(endpoints, opened, askers, limits.max_cost)
+        configs = [each.config for each in jobs]
+        caller = Caller(endpoints, opened, configs, options.max_cost)
         if before is not None:
             caller.budget.paid, caller.budget.unsure = before.cost, before.unsure
-        for asker in askers:
-            if (asker.name, asker.model) in replied:
-                caller.has_replied(asker)
+        for config in configs:
+            if (config.name, config.model) in replied:
+                caller.has_replied(config)
         far = any(each.base_url != EMBEDDED for each in settings.endpoints if each.name in names)
-        run = _Run(warehouse, caller, work, limits, finishes=far)
-        total = sum(each.count for each in work)
+        run = _Run(warehouse, caller, jobs, options, finishes=far)
+        total = sum(each.count for each in jobs)
         error: BaseException | None = None
         try:
             with request_progress(stage, total, lambda: caller.waiting) as show:
@@ -110,47 +110,47 @@ def ask(settings: Settings, warehouse: Warehouse, stage: str, work: Sequence[Wor
         outcome = account(stage, run.progress, run.written, run.writer.without, caller)
         if before is not None:
             outcome = before.and_then(outcome)
-        limits.figures.add(run.progress.done, total, time.monotonic() - run.began)
-        leave_artifact(outcome, limits.figures, error)
+        options.figures.add(run.progress.done, total, time.monotonic() - run.began)
+        leave_artifact(outcome, options.figures, error)
     if error is not None:
         say(outcome.line())
         raise error
     return outcome
 
 
-def plans(settings: Settings, warehouse: Warehouse, work: Sequence[Work], limits: Limits) -> dict[str, Plan]:
+def plan_jobs(settings: Settings, warehouse: Warehouse, jobs: Sequence[Job], options: RunOptions) -> dict[str, Plan]:
     """What each work would take, by its name. Nothing is sent and nothing is written."""
     endpoints = {each.name: each for each in settings.endpoints}
     past = tokens_of_prompts(warehouse)
     with ledger(settings) as opened:
 
-        def planned(one: Work) -> Plan:
-            endpoint = endpoints[one.asker.endpoint]
-            return plan(one.questions(), one.asker, endpoint, opened, past, batch=limits.batch)
+        def planned(one: Job) -> Plan:
+            endpoint = endpoints[one.config.endpoint]
+            return plan(one.questions(), one.config, endpoint, opened, past, batch=options.batch)
 
-        return {each.name: planned(each) for each in work}
+        return {each.name: planned(each) for each in jobs}
 
 
-def check_prices(settings: Settings, work: Sequence[Work], limits: Limits) -> None:
+def check_prices(settings: Settings, jobs: Sequence[Job], options: RunOptions) -> None:
     """Raises `InputError` where the cost is limited and somebody who is asked has no prices, or no bound on a reply.
 
     So it does where the limit is no amount.
     """
-    if limits.max_cost is None:
+    if options.max_cost is None:
         return
-    if not 0 <= limits.max_cost < inf:
-        raise InputError(f"--max-cost: {limits.max_cost} is no amount; give a number from 0 on")
+    if not 0 <= options.max_cost < inf:
+        raise InputError(f"--max-cost: {options.max_cost} is no amount; give a number from 0 on")
     endpoints = {each.name: each for each in settings.endpoints}
-    for asker in (each.asker for each in work):
-        endpoint = endpoints[asker.endpoint]
-        for name, price in zip(("price_in", "price_out"), prices_of(endpoint, asker), strict=True):
+    for config in (each.config for each in jobs):
+        endpoint = endpoints[config.endpoint]
+        for name, price in zip(("price_in", "price_out"), prices_of(endpoint, config), strict=True):
             if price is None:
                 raise InputError(
-                    f"--max-cost: {asker.name} has no {name}; set it there or for the endpoint {endpoint.name}"
+                    f"--max-cost: {config.name} has no {name}; set it there or for the endpoint {endpoint.name}"
                 )
-        if "max_tokens" in asker.omit and "max_completion_tokens" not in asker.extra:
+        if "max_tokens" in config.omit and "max_completion_tokens" not in config.extra:
             raise InputError(
-                f"--max-cost: {asker.name} omits max_tokens, so that a reply may cost anything; "
+                f"--max-cost: {config.name} omits max_tokens, so that a reply may cost anything; "
                 "send it, or max_completion_tokens in extra"
             )
 
@@ -159,16 +159,16 @@ class _Run:
     """One run: a stream of answers for each endpoint, and one writer."""
 
     def __init__(
-        self, warehouse: Warehouse, caller: Caller, work: Sequence[Work], limits: Limits, *, finishes: bool
+        self, warehouse: Warehouse, caller: Caller, jobs: Sequence[Job], options: RunOptions, *, finishes: bool
     ) -> None:
         self.caller = caller
         self._finishes = finishes
-        self.progress = Progress()
+        self.progress = RunProgress()
         self.began = time.monotonic()
         self.writer = Writer(warehouse)
-        self._work = work
-        self._limits = limits
-        self._show: Callable[[Progress], None] = lambda _: None
+        self._jobs = jobs
+        self._options = options
+        self._show: Callable[[RunProgress], None] = lambda _: None
         self._states: dict[int, BatchState] = {}
 
     async def _tell_batches(self) -> None:
@@ -176,14 +176,14 @@ class _Run:
 
         What is in a batch that its endpoint never made is free again.
         """
-        for name in {each.asker.endpoint for each in self._work}:
-            if not self._limits.batch and await under_way(self.caller, name):
+        for name in {each.config.endpoint for each in self._jobs}:
+            if not self._options.batch and await under_way(self.caller, name):
                 note(f"endpoint {name} has a batch under way: what is in it is left out now; --batch takes it in")
 
-    async def to_the_end(self, show: Callable[[Progress], None]) -> None:
+    async def to_the_end(self, show: Callable[[RunProgress], None]) -> None:
         """Asks everything and writes it. Raises the first error when all endpoints are done."""
         self._show = show
-        streams = [self._stream(number, group) for number, group in enumerate(_streams(self._work))]
+        streams = [self._stream(number, group) for number, group in enumerate(_streams(self._jobs))]
         queue: asyncio.Queue[list[Answer] | None] = asyncio.Queue(maxsize=CHUNKS_AHEAD)
         async with self.caller:
             with stops_on_signals(self.caller, finishes=self._finishes):
@@ -199,18 +199,18 @@ class _Run:
         if errors:
             raise _together(errors)
 
-    def _stream(self, number: int, group: Sequence[Work]) -> AsyncGenerator[list[Answer], None]:
+    def _stream(self, number: int, group: Sequence[Job]) -> AsyncGenerator[list[Answer], None]:
         questions = self._questions(group)
-        endpoint = self.caller.endpoint(group[0].asker.endpoint)
-        if self._limits.batch:
+        endpoint = self.caller.endpoint(group[0].config.endpoint)
+        if self._options.batch:
             return run_batches(questions, self.caller, endpoint.name, on_state=partial(self._handed_in, number))
         return run_questions(questions, self.caller, QUESTIONS_PER_SLOT * endpoint.max_in_flight)
 
-    def _questions(self, group: Sequence[Work]) -> Iterator[Question]:
+    def _questions(self, group: Sequence[Job]) -> Iterator[Question]:
         """Those of each in turn, as long as what it asks would be sent."""
         for each in group:
             for question in each.questions():
-                if self.caller.leaves_out(each.asker):
+                if self.caller.skips(each.config):
                     break
                 yield question
 
@@ -241,7 +241,7 @@ class _Run:
                 open_streams -= 1
                 continue
             rows = [row for answer in answers for row in answer.rows]
-            self._limits.figures.tallies.add(rows, self.caller.fresh)
+            self._options.figures.tallies.add(rows, self.caller.fresh)
             self._count(rows, len(answers))
             self._show(self.progress)
             await self.writer.add(rows)
@@ -258,13 +258,13 @@ class _Run:
         self.progress = progress.now(kept=kept, cost=self.caller.budget.paid)
 
 
-def _streams(work: Sequence[Work]) -> list[list[Work]]:
-    """Who is asked in turn: those at one endpoint. Who has limits of its own holds nobody else up."""
-    groups: dict[tuple[str, str], list[Work]] = {}
-    for each in work:
-        asker = each.asker
-        own = asker.max_in_flight or asker.requests_per_minute or asker.tokens_per_minute
-        groups.setdefault((asker.endpoint, asker.name if own else ""), []).append(each)
+def _streams(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Who is asked in turn: those at one endpoint. Who has options of its own holds nobody else up."""
+    groups: dict[tuple[str, str], list[Job]] = {}
+    for each in jobs:
+        config = each.config
+        own = config.max_in_flight or config.requests_per_minute or config.tokens_per_minute
+        groups.setdefault((config.endpoint, config.name if own else ""), []).append(each)
     return list(groups.values())
 
 

@@ -23,10 +23,10 @@ from synthesis.panel.settings import (
     DEFAULT_PANEL,
     DEFAULT_PROPOSER,
     EMBEDDED,
-    Asker,
     Endpoint,
     Judge,
     Labeler,
+    ModelConfig,
     Proposer,
 )
 from training.settings import FitSettings
@@ -219,12 +219,12 @@ class Settings(BaseSettings):
         if len(set(names)) < len(names):
             raise ValueError(f"endpoints: two have the same name, out of {names}")
         labelers = [labeler.name for labeler in self.labelers]
-        askers = [asker.name for asker in self.askers]
-        if twice := sorted({name for name in askers if askers.count(name) > 1}):
+        configs = [config.name for config in self.configs]
+        if twice := sorted({name for name in configs if configs.count(name) > 1}):
             raise ValueError(f"labelers, proposer and judge: two have the same name, {twice[0]}")
-        for asker in self.askers:
-            if asker.endpoint not in names:
-                raise ValueError(f"{asker.name}: endpoint {asker.endpoint!r} is not among {names}")
+        for config in self.configs:
+            if config.endpoint not in names:
+                raise ValueError(f"{config.name}: endpoint {config.endpoint!r} is not among {names}")
         if unknown := set(self.agreement.labeler_weights) - set(labelers):
             raise ValueError(f"agreement.labeler_weights: {sorted(unknown)[0]!r} is not among {labelers}")
         return self
@@ -240,7 +240,7 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def askers(self) -> tuple[Asker, ...]:
+    def configs(self) -> tuple[ModelConfig, ...]:
         """Everybody who asks a model."""
         return (*self.labelers, self.proposer, self.judge)
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from flows.terminal.activity import FIRST_AFTER_S, SECONDS_BETWEEN_LINES, activity, own_display, ticking
 from flows.terminal.console import errors, money, note
-from synthesis.progress import Progress as Asked
+from synthesis.progress import RunProgress
 
 Tick = Callable[[int, int], None]
 LONGEST_BETWEEN_LINES = 60.0
@@ -50,7 +50,7 @@ def progress(stage: str) -> Iterator[Tick]:
 @contextmanager
 def request_progress(
     stage: str, total: int, waiting: Callable[[], str | None] = lambda: None
-) -> Iterator[Callable[[Asked], None]]:
+) -> Iterator[Callable[[RunProgress], None]]:
     """The same for requests: a function to call with the totals so far; rate, failures, cost and time left stand there.
 
     `total` is the number of questions. `waiting` says, in words, why less is sent than could be; what is shown is
@@ -73,13 +73,13 @@ class Run:
         self, total: int, waiting: Callable[[], str | None] = lambda: None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.total = total
-        self.asked = Asked()
+        self.asked = RunProgress()
         self._waiting = waiting
         self._clock = clock
         self._began = clock()
         self._samples = deque([(self._began, self.asked)])
 
-    def show(self, asked: Asked) -> None:
+    def show(self, asked: RunProgress) -> None:
         """Take the totals over."""
         moment = self._clock()
         self.asked = asked
@@ -92,14 +92,14 @@ class Run:
         is_over = asked.done >= self.total
         while len(self._samples) > 1 and self._samples[1][0] <= moment - WINDOW_S:
             self._samples.popleft()
-        since, before = (self._began, Asked()) if is_over else self._samples[0]
+        since, before = (self._began, RunProgress()) if is_over else self._samples[0]
         seconds = max(moment - since, 1e-9)
         rate = (asked.requests - before.requests) / seconds
         pace = (asked.done - before.done) / seconds
         left = (self.total - asked.done) / pace if pace else None
         return State(asked, is_over, moment - self._began, rate, left, "" if is_over else self._reason(asked))
 
-    def _reason(self, asked: Asked) -> str:
+    def _reason(self, asked: RunProgress) -> str:
         batches = "waiting for batches" if asked.came_back < asked.handed_in else ""
         return ", ".join(filter(None, [self._waiting(), batches]))
 
@@ -108,7 +108,7 @@ class State(NamedTuple):
     """Totals, whether all is done, seconds since the beginning, requests a second of late, seconds left (None where
     nobody knows), and what it waits for."""
 
-    asked: Asked
+    asked: RunProgress
     is_over: bool
     seconds: float
     rate: float
@@ -127,7 +127,7 @@ class Lines:
         self._same = 0
         self._ended = False
 
-    def show(self, asked: Asked) -> None:
+    def show(self, asked: RunProgress) -> None:
         """Take the totals over, and say them where it is time for it."""
         self._run.show(asked)
         self.say()
@@ -194,7 +194,7 @@ def rate_of(rate: float) -> str:
     return f"{rate:,.0f} requests/s" if rate >= 10 or rate == 0 else f"{rate:.1f} requests/s"
 
 
-def _totals(asked: Asked) -> str:
+def _totals(asked: RunProgress) -> str:
     """What was not answered, and cost so far, as a few words that follow others."""
     parts = [f"{asked.refused:,} refused"] if asked.refused else []
     parts += [f"{asked.failed:,} failed"] if asked.failed else []

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from synthesis.call import Call, Failure, Outcome
+from synthesis.call import Call, CallResult, Failure
 from synthesis.llm.errors import one_line, passes
 from synthesis.llm.reply import GarbledReplyError, reply_of
 
@@ -17,19 +17,19 @@ _FORMAT = (400, 422)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ResultLine:
     """What one line of a batch's files says.
 
     `may_be_format`: the response format may be what was refused. `may_be_paid`: a model was at work, whatever came.
     """
 
     key: str
-    outcome: Outcome
+    outcome: CallResult
     may_be_format: bool = False
     may_be_paid: bool = False
 
 
-def line_of(call: Call, *, structured: bool) -> bytes:
+def request_line(call: Call, *, structured: bool) -> bytes:
     """The line that asks a call; it ends with a line break."""
     line = {"custom_id": call.key, "method": "POST", "url": PATH, "body": call.body(structured=structured)}
     return json.dumps(line, ensure_ascii=False).encode() + b"\n"
@@ -40,7 +40,7 @@ def parted(calls: Iterable[Call], structured: bool, most_lines: int, most_bytes:
     group: list[Call] = []
     size = 0
     for call in calls:
-        length = len(line_of(call, structured=structured))
+        length = len(request_line(call, structured=structured))
         if group and (len(group) >= most_lines or size + length > most_bytes):
             yield group
             group, size = [], 0
@@ -50,7 +50,7 @@ def parted(calls: Iterable[Call], structured: bool, most_lines: int, most_bytes:
         yield group
 
 
-def read_line(text: str, *, structured: bool, secret: str | None) -> Line | None:
+def read_line(text: str, *, structured: bool, secret: str | None) -> ResultLine | None:
     """What a line of an output or error file says, None where nobody can tell which call it is of.
 
     `secret` is taken out of the endpoint's words.
@@ -66,16 +66,16 @@ def read_line(text: str, *, structured: bool, secret: str | None) -> Line | None
     status = _status(response, body)
     if status == 200:
         try:
-            return Line(key, reply_of(body, structured=structured, batch=True), may_be_paid=True)
+            return ResultLine(key, reply_of(body, structured=structured, batch=True), may_be_paid=True)
         except (GarbledReplyError, ArithmeticError) as garbled:
             failure = Failure(reason="not_answered", detail=one_line(garbled, secret))
-            return Line(key, failure, may_be_paid=True)
+            return ResultLine(key, failure, may_be_paid=True)
     words = _words(body, error, secret)
     if status is not None and status >= 400 and not passes(status):
         failure = Failure(reason="rejected", detail=f"HTTP {status} {words}".strip())
-        return Line(key, failure, may_be_format=structured and status in _FORMAT)
+        return ResultLine(key, failure, may_be_format=structured and status in _FORMAT)
     said = f"HTTP {status} {words}" if status else words or "the line has no response"
-    return Line(key, Failure(reason="not_answered", detail=said.strip()))
+    return ResultLine(key, Failure(reason="not_answered", detail=said.strip()))
 
 
 def _status(response: object, body: object) -> int | None:

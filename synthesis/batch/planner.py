@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import IO
 from uuid import uuid4
 
-from synthesis.batch.lines import line_of, parted
+from synthesis.batch.lines import parted, request_line
 from synthesis.call import Call
-from synthesis.ledger.store import SentBatch
+from synthesis.ledger.store import SubmittedBatch
 from synthesis.llm.client import Caller, most_of
 from synthesis.panel.settings import Prices
 from synthesis.run import CHUNK
@@ -18,15 +18,15 @@ from warehouse.records import now
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class PlannedBatch:
     """A batch to hand in; `most` is what it can cost."""
 
-    batch: SentBatch
+    batch: SubmittedBatch
     calls: Sequence[Call]
     most: float
 
 
-class Orders:
+class Planner:
     """Makes the orders of one endpoint. `most` are the lines and bytes that one batch may have.
 
     `plain` are the calls, and `plain_models` the models, that are asked without a response format.
@@ -51,15 +51,15 @@ class Orders:
             free.extend(call for call in chunk if call.key in keys)
         return free
 
-    async def placed(self, calls: Sequence[Call]) -> list[Order]:
-        """Orders for affordable calls, written down and locked; each is to be ended (`end`).
+    async def placed(self, calls: Sequence[Call]) -> list[PlannedBatch]:
+        """Planner for affordable calls, written down and locked; each is to be ended (`end`).
 
         Left out are the calls that somebody began to ask before their order stood there. Where it fails, nothing of
         the calls is held back, and none of the orders locked, any more.
         """
         held = {call.key: call for call in calls}
         locked: list[str] = []
-        placed: list[Order] = []
+        placed: list[PlannedBatch] = []
         try:
             for order in await self._orders(calls):
                 locked.append(order.batch.local_id)
@@ -78,14 +78,14 @@ class Orders:
         self._placed |= {order.batch.local_id for order in placed}
         return placed
 
-    def end(self, order: Order, paid: float = 0.0, unsure: float = 0.0) -> None:
+    def end(self, order: PlannedBatch, paid: float = 0.0, unsure: float = 0.0) -> None:
         """Ends an order, where it has not ended: with what was paid for it and what may have been billed besides."""
         if order.batch.local_id in self._placed:
             self._placed.discard(order.batch.local_id)
             self._caller.budget.settle(order.most, paid, unsure, holds=len(order.calls))
             self._ledger.unlock(order.batch.local_id)
 
-    async def _written(self, order: Order) -> Order:
+    async def _written(self, order: PlannedBatch) -> PlannedBatch:
         """The order, written down and locked, without the calls that somebody asks; forgotten where none is left."""
         batch = order.batch
         await self._ledger.lock(batch.local_id)
@@ -95,7 +95,7 @@ class Orders:
             return order
         batch = replace(batch, lines={call.key: call.request_id for call in calls})
         await (self._ledger.put_batch(batch) if calls else self._ledger.remove_batch(batch))
-        return Order(batch, calls, sum(map(self._most_of, calls)))
+        return PlannedBatch(batch, calls, sum(map(self._most_of, calls)))
 
     def _give_back(self, calls: Collection[Call]) -> None:
         self._caller.budget.settle(sum(map(self._most_of, calls)), 0.0, holds=len(calls))
@@ -115,7 +115,7 @@ class Orders:
     def _most_of(self, call: Call) -> float:
         return most_of(call, self._caller.prices(call), self._share)
 
-    async def _orders(self, calls: Iterable[Call]) -> list[Order]:
+    async def _orders(self, calls: Iterable[Call]) -> list[PlannedBatch]:
         """The calls in batches: of one model, as the interface wants it, and of one price."""
         groups: dict[tuple[str, bool, Prices], list[Call]] = {}
         for call in calls:
@@ -126,7 +126,7 @@ class Orders:
         for (model, structured, (price_in, price_out)), group in groups.items():
             prices = (_times(price_in, self._share), _times(price_out, self._share))
             for part in await asyncio.to_thread(list, parted(group, structured, *self._most)):
-                batch = SentBatch(
+                batch = SubmittedBatch(
                     local_id=uuid4().hex,
                     endpoint=self._endpoint,
                     batch_id=None,
@@ -136,14 +136,14 @@ class Orders:
                     lines={call.key: call.request_id for call in part},
                     created_at=now().isoformat(),
                 )
-                orders.append(Order(batch, part, sum(map(self._most_of, part))))
+                orders.append(PlannedBatch(batch, part, sum(map(self._most_of, part))))
         return orders
 
 
-def write_lines(file: IO[bytes], order: Order) -> None:
+def write_lines(file: IO[bytes], order: PlannedBatch) -> None:
     """Writes the lines of an order."""
     for call in order.calls:
-        file.write(line_of(call, structured=order.batch.structured))
+        file.write(request_line(call, structured=order.batch.structured))
     file.flush()
 
 

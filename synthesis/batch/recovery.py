@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from synthesis.batch.interface import BatchInterface
 from synthesis.ledger.ledger import Ledger
-from synthesis.ledger.store import SentBatch
+from synthesis.ledger.store import SubmittedBatch
 from synthesis.llm.client import Caller
 from warehouse.errors import InputError, ServiceError
 from warehouse.records import now
@@ -16,12 +16,14 @@ FORGOTTEN_AFTER = timedelta(days=2)
 """A batch that its endpoint does not know is forgotten when it is this old; its window is one day."""
 
 
-def is_old(batch: SentBatch) -> bool:
+def is_old(batch: SubmittedBatch) -> bool:
     """Whether its window was over long ago."""
     return now() - datetime.fromisoformat(batch.created_at) >= FORGOTTEN_AFTER
 
 
-async def adopted(interface: BatchInterface, ledger: Ledger, batch: SentBatch, patiently: bool) -> SentBatch | None:
+async def recovered(
+    interface: BatchInterface, ledger: Ledger, batch: SubmittedBatch, patiently: bool
+) -> SubmittedBatch | None:
     """The batch with the endpoint's id of it; forgotten where the endpoint never made it.
 
     For whoever holds the lock of its id: somebody else may be about to hand it in.
@@ -35,7 +37,7 @@ async def adopted(interface: BatchInterface, ledger: Ledger, batch: SentBatch, p
     return batch
 
 
-async def under_way(caller: Caller, endpoint: str) -> list[SentBatch]:
+async def under_way(caller: Caller, endpoint: str) -> list[SubmittedBatch]:
     """The batches of an endpoint that are handed in: what they hold is paid for, and not to be asked otherwise.
 
     Those without an id are looked for at the endpoint. They are forgotten where it has none of them, or keeps no list
@@ -45,7 +47,7 @@ async def under_way(caller: Caller, endpoint: str) -> list[SentBatch]:
     return [batch for batch in known if batch is not None]
 
 
-async def _known(caller: Caller, endpoint: str, batch: SentBatch) -> SentBatch | None:
+async def _known(caller: Caller, endpoint: str, batch: SubmittedBatch) -> SubmittedBatch | None:
     ledger = caller.ledger
     if batch.batch_id is not None or not await ledger.lock(batch.local_id):
         return batch
@@ -55,7 +57,7 @@ async def _known(caller: Caller, endpoint: str, batch: SentBatch) -> SentBatch |
         if current is None or current.batch_id is not None:
             return current
         try:
-            return await adopted(BatchInterface(caller, endpoint), ledger, current, patiently=False)
+            return await recovered(BatchInterface(caller, endpoint), ledger, current, patiently=False)
         except ServiceError:
             if not is_old(current):
                 return current

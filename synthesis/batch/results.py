@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from synthesis.batch.lines import read_line
 from synthesis.call import Failure, Reply
 from synthesis.ledger.ledger import Ledger
-from synthesis.ledger.store import SentBatch
+from synthesis.ledger.store import SubmittedBatch
 from synthesis.llm.client import cost
 
 
-class Intake:
+class BatchResults:
     """Takes in the lines of a batch's files: each reply is in the ledger when `take` returns.
 
     Of a call that stands there more than once the first reply counts. `kept` are the calls that have one, `again` those
@@ -22,7 +22,7 @@ class Intake:
     too. `uncounted` is the number of such replies, where prices are known.
     """
 
-    def __init__(self, ledger: Ledger, batch: SentBatch, secret: str | None, most: Callable[[str], float]) -> None:
+    def __init__(self, ledger: Ledger, batch: SubmittedBatch, secret: str | None, most: Callable[[str], float]) -> None:
         self.kept: set[str] = set()
         self.again: set[str] = set()
         self.costs: dict[str, float] = {}

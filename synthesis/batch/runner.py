@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable
 
 from synthesis.batch.recovery import under_way
-from synthesis.batch.submitter import BatchState, Desk
+from synthesis.batch.submitter import BatchState, Submitter
 from synthesis.call import Failure
 from synthesis.errors import StoppedError
 from synthesis.llm.client import Caller
@@ -41,7 +41,7 @@ async def run_batches(
     Raises InputError where the endpoint has no batch interface, ServiceError where it refuses a batch or is down for
     longer than it may be.
     """
-    desk = Desk(caller, endpoint, (requests_per_batch, bytes_per_batch), poll_s, on_state)
+    desk = Submitter(caller, endpoint, (requests_per_batch, bytes_per_batch), poll_s, on_state)
     source = iter(questions)
     group: list[Waiting] = []
     failures: dict[str, Failure] = {}

@@ -11,12 +11,12 @@ from typing import Any
 from openai.types import Batch
 
 from synthesis.batch.interface import BatchInterface, GoneError, NotMadeError
-from synthesis.batch.planner import Order, Orders, write_lines
-from synthesis.batch.recovery import adopted, is_old
-from synthesis.batch.results import Intake
+from synthesis.batch.planner import PlannedBatch, Planner, write_lines
+from synthesis.batch.recovery import is_old, recovered
+from synthesis.batch.results import BatchResults
 from synthesis.call import Call, Failure
 from synthesis.ledger.ledger import POLL_S
-from synthesis.ledger.store import SentBatch
+from synthesis.ledger.store import SubmittedBatch
 from synthesis.llm.client import Caller, most_of
 from synthesis.llm.errors import one_line
 from warehouse.errors import ServiceError
@@ -34,7 +34,7 @@ class BatchState:
     failed: int = 0
 
 
-class Desk:
+class Submitter:
     """Hands batches in to one endpoint, and takes in what comes of them.
 
     One desk of all processes hands in at a time, so that no call stands in two batches; each batch is looked after by
@@ -53,7 +53,7 @@ class Desk:
         self._ledger = caller.ledger
         self._endpoint = endpoint
         self._interface = BatchInterface(caller, endpoint)
-        self._orders = Orders(caller, endpoint, most)
+        self._orders = Planner(caller, endpoint, most)
         self._poll_s = poll_s
         self._on_state = on_state
         self._states: dict[str, BatchState] = {}
@@ -86,7 +86,9 @@ class Desk:
         await self._caller.budget.hold(next_most)  # waits for what others hold, or ends the run
         self._caller.budget.settle(next_most, 0.0)
 
-    async def _in_turn(self, wanted: Mapping[str, Call]) -> tuple[list[Order], list[SentBatch], float | None]:
+    async def _in_turn(
+        self, wanted: Mapping[str, Call]
+    ) -> tuple[list[PlannedBatch], list[SubmittedBatch], float | None]:
         """The orders for calls that nobody has handed in or asks, written down; the batches that are known; and the
         most that the first call costs for which the budget has no room."""
         turn = content_id("batches", self._endpoint)
@@ -102,7 +104,7 @@ class Desk:
             self._ledger.unlock(turn)
         return orders, known, next_most
 
-    async def _send(self, order: Order) -> dict[str, Failure]:
+    async def _send(self, order: PlannedBatch) -> dict[str, Failure]:
         """Hands a batch in and takes it in again.
 
         A batch that is left to the endpoint may be billed, so that it counts at its most: a limit holds for that, too.
@@ -142,7 +144,7 @@ class Desk:
         finally:
             self._orders.end(order, paid, unsure)
 
-    async def _join(self, known: SentBatch, wanted: Mapping[str, Call], needed: bool) -> dict[str, Failure]:
+    async def _join(self, known: SubmittedBatch, wanted: Mapping[str, Call], needed: bool) -> dict[str, Failure]:
         """Takes in a batch that somebody else handed in, or waits until that one has done so."""
         while not await self._ledger.lock(known.local_id):
             if not needed:
@@ -152,7 +154,7 @@ class Desk:
             there = await self._ledger.batches(self._endpoint)
             batch = next((each for each in there if each.local_id == known.local_id), None)
             if batch is not None and batch.batch_id is None:
-                batch = await adopted(self._interface, self._ledger, batch, patiently=True)
+                batch = await recovered(self._interface, self._ledger, batch, patiently=True)
             ended = batch and await self._ended(batch, needed)
             if not batch or not ended:
                 return {}
@@ -166,7 +168,7 @@ class Desk:
         finally:
             self._ledger.unlock(known.local_id)
 
-    async def _ended(self, batch: SentBatch, needed: bool) -> Batch | None:
+    async def _ended(self, batch: SubmittedBatch, needed: bool) -> Batch | None:
         """The batch when it has ended; None where it has not and is not needed now, or is not known any more."""
         assert batch.batch_id is not None
         while True:
@@ -184,7 +186,7 @@ class Desk:
                 return None
             await self._caller.stop.pause(self._poll_s)
 
-    async def _forget_gone(self, batch: SentBatch) -> None:
+    async def _forget_gone(self, batch: SubmittedBatch) -> None:
         """Forgets a batch that its endpoint does not know, where it is old; else another account may be in use."""
         if not is_old(batch):
             raise ServiceError(
@@ -193,7 +195,7 @@ class Desk:
             )
         await self._ledger.remove_batch(batch)
 
-    async def _take_in(self, batch: SentBatch, ended: Batch, calls: Mapping[str, Call]) -> Intake:
+    async def _take_in(self, batch: SubmittedBatch, ended: Batch, calls: Mapping[str, Call]) -> BatchResults:
         """Keeps the replies of a batch that has ended, makes known what is fresh and paid, then forgets it.
 
         What nobody says the tokens of counts at its most; where it is none of these calls, the run that handed it in
@@ -204,7 +206,7 @@ class Desk:
             call = calls.get(key)
             return most_of(call, batch.prices) if call is not None else 0.0
 
-        intake = Intake(self._ledger, batch, self._interface.secret, most)
+        intake = BatchResults(self._ledger, batch, self._interface.secret, most)
         for file_id in (ended.output_file_id, ended.error_file_id):
             if file_id:
                 try:
@@ -230,7 +232,7 @@ class Desk:
         )
         return ServiceError(f"{self._interface.where} refuses the batch {ended.id}: {words.rstrip('.')}; see there")
 
-    def _show(self, batch: SentBatch, state: BatchState) -> None:
+    def _show(self, batch: SubmittedBatch, state: BatchState) -> None:
         self._states[batch.local_id] = state
         states = self._states.values()
         if self._on_state is not None:

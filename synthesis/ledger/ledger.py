@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from synthesis.call import Call, Reply
 from synthesis.errors import StoppedError
-from synthesis.ledger.store import Row, SentBatch, Store
+from synthesis.ledger.store import LedgerRow, Store, SubmittedBatch
 from warehouse.errors import ServiceError
 from warehouse.records import now
 
@@ -35,7 +35,7 @@ class Ledger:
         self._thread = thread
         self._asked: dict[str, asyncio.Event] = {}
         self._locked: set[str] = set()
-        self._unkept: list[Row] = []
+        self._unkept: list[LedgerRow] = []
         self._batch_ids: frozenset[str] = frozenset()
         self._batch_keys: set[str] = set()
         self._gathered: list[tuple[_Work, asyncio.Future[_Found]]] = []
@@ -112,7 +112,7 @@ class Ledger:
 
     async def keep(self, call: Call, reply: Reply) -> Reply:
         """Keeps the reply of a reserved call and returns it when it is on disk."""
-        row = Row(
+        row = LedgerRow(
             call.key,
             call.endpoint,
             call.model,
@@ -134,7 +134,7 @@ class Ledger:
         """Keeps replies by the keys of their calls, which need no reservation, such as those of a batch."""
         moment = now().isoformat()
         rows = [
-            Row(key, endpoint, model, reply.model_dump_json(exclude_defaults=True), moment)
+            LedgerRow(key, endpoint, model, reply.model_dump_json(exclude_defaults=True), moment)
             for key, reply in replies.items()
         ]
         await asyncio.get_running_loop().run_in_executor(self._thread, self._write, rows)
@@ -153,15 +153,15 @@ class Ledger:
         keys = [call.key for call in calls]
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._unasked, keys)
 
-    async def put_batch(self, batch: SentBatch) -> None:
+    async def put_batch(self, batch: SubmittedBatch) -> None:
         """Keeps a batch that is handed in, or what is new about it."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._store.put_batch, batch)
 
-    async def remove_batch(self, batch: SentBatch) -> None:
+    async def remove_batch(self, batch: SubmittedBatch) -> None:
         """Forgets a batch whose replies are kept."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._store.remove_batch, batch.local_id)
 
-    async def batches(self, endpoint: str) -> list[SentBatch]:
+    async def batches(self, endpoint: str) -> list[SubmittedBatch]:
         """The batches of an endpoint that are under way, the oldest first."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._store.batches, endpoint)
 
@@ -223,7 +223,7 @@ class Ledger:
     def _exchange(self, group: Sequence[_Work]) -> list[_Found]:
         """Writes first, then answers reservations: a reply, True (ours to ask), False (somebody else is asking) or
         _IN_BATCH."""
-        rows: list[Row] = []
+        rows: list[LedgerRow] = []
         wanted: list[str] = []
         released: list[str] = []
         given_back: set[str] = set()
@@ -266,13 +266,13 @@ class Ledger:
         finally:
             self._store.unlock(locked)
 
-    def _keep(self, rows: Sequence[Row]) -> None:
+    def _keep(self, rows: Sequence[LedgerRow]) -> None:
         """Writes rows, and those of before that could not be written then."""
         self._unkept += rows
         self._write(self._unkept)
         self._unkept = []
 
-    def _close(self, rows: Sequence[Row]) -> None:
+    def _close(self, rows: Sequence[LedgerRow]) -> None:
         known = {row.key for row in self._unkept}
         try:
             self._keep([row for row in rows if row.key not in known])
@@ -282,7 +282,7 @@ class Ledger:
         finally:
             self._store.close()
 
-    def _write(self, rows: Sequence[Row]) -> None:
+    def _write(self, rows: Sequence[LedgerRow]) -> None:
         if rows:
             self._store.write(rows)
 
@@ -309,7 +309,7 @@ _Found: TypeAlias = Reply | _InBatch | bool | None
 class _Work:
     """One of: keep a row, reserve a key, release a key."""
 
-    keep: Row | None = None
+    keep: LedgerRow | None = None
     reserve: str | None = None
     release: str | None = None
 

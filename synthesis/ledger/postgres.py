@@ -10,7 +10,7 @@ from typing import Any, LiteralString, TypeVar
 import psycopg
 from psycopg import conninfo
 
-from synthesis.ledger.store import Row, SentBatch, Store
+from synthesis.ledger.store import LedgerRow, Store, SubmittedBatch
 from warehouse.errors import InputError, ServiceError
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class PostgresStore(Store):
             key for key, reply in rows if reply is None
         )
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[LedgerRow]) -> None:
         """See Store."""
         columns = [[getattr(row, name) for row in rows] for name in ("key", "endpoint", "model", "reply", "created_at")]
         statement: LiteralString = (
@@ -104,7 +104,7 @@ class PostgresStore(Store):
         if given:
             self._safely(lambda: self._connection.execute(query, [[_number(key) for key in given]]))
 
-    def put_batch(self, batch: SentBatch) -> None:
+    def put_batch(self, batch: SubmittedBatch) -> None:
         """See Store."""
         statement: LiteralString = (
             "insert into odds_ledger.batches values (%s, %s, %s, %s, %s) "
@@ -119,14 +119,14 @@ class PostgresStore(Store):
             lambda: self._connection.execute("delete from odds_ledger.batches where local_id = %s", [local_id])
         )
 
-    def batches(self, endpoint: str | None) -> list[SentBatch]:
+    def batches(self, endpoint: str | None) -> list[SubmittedBatch]:
         """See Store."""
         query: LiteralString = (
             "select local_id, endpoint, batch_id, sent, created_at from odds_ledger.batches "
             "where %s in (endpoint, '') order by created_at, local_id"
         )
         rows = self._safely(lambda: self._connection.execute(query, [endpoint or ""]).fetchall())
-        return [SentBatch.of_row(*row) for row in rows]
+        return [SubmittedBatch.of_row(*row) for row in rows]
 
     def close(self) -> None:
         """See Store."""

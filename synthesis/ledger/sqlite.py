@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from synthesis.ledger.store import Row, SentBatch, Store
+from synthesis.ledger.store import LedgerRow, Store, SubmittedBatch
 from warehouse.errors import InputError, ServiceError
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ class SqliteStore(Store):
 
         return self._safely(do, "cannot be read", "move the file away")
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[LedgerRow]) -> None:
         """See Store. Raises ServiceError where the disk is full or the file cannot be written."""
         values = [[row.key, row.endpoint, row.model, row.reply, row.created_at] for row in rows]
         self._change(_WRITE, [json.dumps(values)])
@@ -90,7 +90,7 @@ class SqliteStore(Store):
         for key in keys:
             self._try(fcntl.F_UNLCK, key)
 
-    def put_batch(self, batch: SentBatch) -> None:
+    def put_batch(self, batch: SubmittedBatch) -> None:
         """See Store."""
         row = [batch.local_id, batch.endpoint, batch.batch_id, batch.sent, batch.created_at]
         self._change("insert or replace into batches values (?, ?, ?, ?, ?)", row)
@@ -99,13 +99,13 @@ class SqliteStore(Store):
         """See Store."""
         self._change("delete from batches where local_id = ?", [local_id])
 
-    def batches(self, endpoint: str | None) -> list[SentBatch]:
+    def batches(self, endpoint: str | None) -> list[SubmittedBatch]:
         """See Store."""
         query = "select * from batches where ? in (endpoint, '') order by created_at, local_id"
 
-        def do() -> list[SentBatch]:
+        def do() -> list[SubmittedBatch]:
             rows = self._connection.execute(query, [endpoint or ""]).fetchall()
-            return [SentBatch.of_row(*row) for row in rows]
+            return [SubmittedBatch.of_row(*row) for row in rows]
 
         return self._safely(do, "cannot be read", "move the file away")
 

@@ -11,7 +11,7 @@ from synthesis.panel.settings import Prices
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LedgerRow:
     """A reply as it is stored: `reply` is JSON, `created_at` an ISO 8601 time."""
 
     key: str
@@ -22,7 +22,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class SentBatch:
+class SubmittedBatch:
     """A batch of calls that was handed to an endpoint's batch interface; `batch_id` is None until it said yes.
 
     It holds what its replies are kept with, so that whoever finds it later can take them in: `lines` are the keys of
@@ -47,7 +47,7 @@ class SentBatch:
         )
 
     @classmethod
-    def of_row(cls, local_id: str, endpoint: str, batch_id: str | None, sent: str, created_at: str) -> SentBatch:
+    def of_row(cls, local_id: str, endpoint: str, batch_id: str | None, sent: str, created_at: str) -> SubmittedBatch:
         """The batch of a stored row; raises ValueError where `sent` cannot be read."""
         data = json.loads(sent)
         price_in, price_out = data["prices"]
@@ -77,7 +77,7 @@ class Store(ABC):
         """The same, with the local ids of all batches that were there at the same moment. Often asked, so cheap."""
 
     @abstractmethod
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[LedgerRow]) -> None:
         """Keep rows; of a key that is there already the first reply stays."""
 
     @abstractmethod
@@ -89,7 +89,7 @@ class Store(ABC):
         """Give locks back."""
 
     @abstractmethod
-    def put_batch(self, batch: SentBatch) -> None:
+    def put_batch(self, batch: SubmittedBatch) -> None:
         """Keep a batch, or what is new about it."""
 
     @abstractmethod
@@ -97,7 +97,7 @@ class Store(ABC):
         """Forget a batch whose replies are kept."""
 
     @abstractmethod
-    def batches(self, endpoint: str | None) -> list[SentBatch]:
+    def batches(self, endpoint: str | None) -> list[SubmittedBatch]:
         """The batches of an endpoint, or of all, that are under way, the oldest first."""
 
     @abstractmethod

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx2
 import openai
 
-from synthesis.call import Call, Failure, Outcome, Reply
+from synthesis.call import Call, CallResult, Failure, Reply
 from synthesis.errors import StoppedError
 from synthesis.ledger.ledger import Ledger
 from synthesis.llm.budget import Budget, Held
@@ -36,17 +36,17 @@ from synthesis.llm.errors import (
     words_of,
 )
 from synthesis.llm.flow_control import Stop, jittered
-from synthesis.llm.gate import Gate, Limits, Ticket, limits_of
+from synthesis.llm.gate import Gate, RateLimits, Ticket, limits_of
 from synthesis.llm.reply import GarbledReplyError, reply_of
-from synthesis.llm.skip_list import LeftOutError
-from synthesis.panel.settings import EMBEDDED, Asker, Endpoint, Prices, prices_of
+from synthesis.llm.skip_list import SkippedError
+from synthesis.panel.settings import EMBEDDED, Endpoint, ModelConfig, Prices, prices_of
 from warehouse.errors import InputError
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass
-class _Line:
+class EndpointClient:
     """What the caller holds of one endpoint, and what that one refused and is asked without."""
 
     endpoint: Endpoint
@@ -63,8 +63,8 @@ class Caller:
     whoever has counted one takes it out, and its cost out of `paid`. `uncounted` is the number of replies without a
     count of their tokens, where prices are known. `said` is what a person should know of how endpoints were asked.
 
-    `askers` are those whose own prices and limits count; `max_cost` is what the run may cost in all, in the currency of
-    the prices. `stop` ends the run gracefully: what is under way is finished and kept, nothing new is sent. An endpoint
+    `configs` are those whose own prices and limits count; `max_cost` is what the run may cost, in the currency of the
+    prices. `stop` ends the run gracefully: what is under way is finished and kept, nothing new is sent. An endpoint
     that fails as a whole is ended in the same way.
 
     Raises InputError where an endpoint is "embedded" without the address of the started server, or where the
@@ -75,7 +75,7 @@ class Caller:
         self,
         endpoints: Iterable[Endpoint],
         ledger: Ledger,
-        askers: Sequence[Asker] = (),
+        configs: Sequence[ModelConfig] = (),
         max_cost: float | None = None,
         backoff_s: float = 0.5,
     ) -> None:
@@ -88,10 +88,10 @@ class Caller:
         self.uncounted = 0
         self.said: dict[str, None] = {}
         self._backoff_s = backoff_s
-        self._lines = {each.name: _open_line(each, self.stop, backoff_s) for each in endpoints}
-        self._askers = {each.name: each for each in askers}
-        self._own = {each.name: limits_of(each, self._line(each.endpoint).gate.stop) for each in askers}
-        self._slots = {each.name: asyncio.Semaphore(each.max_in_flight) for each in askers if each.max_in_flight}
+        self._endpoints = {each.name: _open_endpoint(each, self.stop, backoff_s) for each in endpoints}
+        self._configs = {each.name: each for each in configs}
+        self._own = {each.name: limits_of(each, self._endpoint_client(each.endpoint).gate.stop) for each in configs}
+        self._slots = {each.name: asyncio.Semaphore(each.max_in_flight) for each in configs if each.max_in_flight}
 
     async def __aenter__(self) -> Caller:
         return self
@@ -99,60 +99,60 @@ class Caller:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for line in self._lines.values():
+        for line in self._endpoints.values():
             await line.client.close()
 
     def endpoint(self, name: str) -> Endpoint:
         """The endpoint of that name; raises InputError where there is none."""
-        return self._line(name).endpoint
+        return self._endpoint_client(name).endpoint
 
     def client(self, name: str) -> openai.AsyncOpenAI:
         """The client of an endpoint, for its other interfaces."""
-        return self._line(name).client
+        return self._endpoint_client(name).client
 
     def prices(self, call: Call) -> Prices:
         """What a million tokens in and out cost whoever asks this; None where it is not known."""
-        return prices_of(self.endpoint(call.endpoint), self._askers.get(call.about.asker))
+        return prices_of(self.endpoint(call.endpoint), self._configs.get(call.about.labeler))
 
     @property
     def waiting(self) -> str | None:
         """Why less is sent at the moment than could be, in words for a person; None where nothing holds it back."""
-        pauses = {f"endpoint {name}": line.gate.pause for name, line in self._lines.items()}
+        pauses = {f"endpoint {name}": line.gate.pause for name, line in self._endpoints.items()}
         said = [f"{name} {pause[0]}, next try in {pause[1]:.0f} s" for name, pause in pauses.items() if pause]
-        limits = {f"endpoint {name}": line.gate.limits for name, line in self._lines.items()} | self._own
+        limits = {f"endpoint {name}": line.gate.limits for name, line in self._endpoints.items()} | self._own
         for name, each in limits.items():
             said += [f"{name} is at its requests_per_minute"] if each.requests.is_used_up else []
             said += [f"{name} is at its tokens_per_minute"] if each.tokens.is_used_up else []
         return "; ".join(said) or None
 
-    def has_replied(self, asker: Asker) -> None:
-        """Makes known that this asker had replies in an earlier run: what it asks is not rejected as a whole."""
-        self._line(asker.endpoint).gate.standing.replied(asker.name)
+    def has_replied(self, config: ModelConfig) -> None:
+        """Makes known that this config had replies in an earlier run: what it asks is not rejected as a whole."""
+        self._endpoint_client(config.endpoint).gate.standing.replied(config.name)
 
-    def leaves_out(self, asker: Asker) -> bool:
-        """Whether nothing that this asker asks would be sent: its endpoint has failed, or it is left out there."""
-        line = self._line(asker.endpoint)
-        return line.gate.stop.reason is not None or line.gate.standing.reason(asker.model, asker.name) is not None
+    def skips(self, config: ModelConfig) -> bool:
+        """Whether nothing that this config asks would be sent: its endpoint has failed, or it is left out there."""
+        line = self._endpoint_client(config.endpoint)
+        return line.gate.stop.reason is not None or line.gate.standing.reason(config.model, config.name) is not None
 
-    async def ask(self, call: Call) -> Outcome:
+    async def ask(self, call: Call) -> CallResult:
         """The reply to the call, from the ledger where it is kept there, or why this one call has none.
 
         Raises ServiceError where the endpoint as a whole does not work: it cannot be reached, refuses the key, or asks
         for patience longer than is bearable; all that waits for it is then called off, what is on the way is not.
-        Raises LeftOutError where it does not know the model, or rejects whatever this asker asks; and StoppedError
+        Raises SkippedError where it does not know the model, or rejects whatever this config asks; and StoppedError
         where the run is being stopped, the endpoint has failed, or a batch holds the call. Replies that came before
         stay in the ledger.
         """
-        line = self._line(call.endpoint)
+        line = self._endpoint_client(call.endpoint)
         try:
             return await self._kept_or_asked(line, call)
-        except (StoppedError, LeftOutError):
+        except (StoppedError, SkippedError):
             raise
         except Exception as error:
             line.gate.stop.set(f"{line.endpoint.name} failed: {type(error).__name__}")
             raise
 
-    async def _kept_or_asked(self, line: _Line, call: Call) -> Outcome:
+    async def _kept_or_asked(self, line: EndpointClient, call: Call) -> CallResult:
         if (kept := await self.ledger.reserve(call, line.gate.stop.pause)) is not None:
             return kept
         try:
@@ -164,24 +164,24 @@ class Caller:
         if isinstance(outcome, Failure):
             self.ledger.release(call)
             if outcome.reason == "rejected":
-                line.gate.standing.rejected(call.about.asker, outcome.detail)
+                line.gate.standing.rejected(call.about.labeler, outcome.detail)
             return outcome
-        line.gate.standing.replied(call.about.asker)
+        line.gate.standing.replied(call.about.labeler)
         if outcome.cost:
             self.paid[call.request_id] = outcome.cost
         return await self.ledger.keep(call, outcome)
 
-    async def _within_limits(self, line: _Line, call: Call) -> Outcome:
-        """Asks within what the asker and its endpoint are held to.
+    async def _within_limits(self, line: EndpointClient, call: Call) -> CallResult:
+        """Asks within what the config and its endpoint are held to.
 
-        The asker's own limits come first and the endpoint's window last: who waits for its own holds up nobody else.
+        The config's own limits come first and the endpoint's window last: who waits for its own holds up nobody else.
         """
-        asker = call.about.asker
-        own = [self._own[asker]] if asker in self._own else []
-        async with self._slots.get(asker, nullcontext()):
+        config = call.about.labeler
+        own = [self._own[config]] if config in self._own else []
+        async with self._slots.get(config, nullcontext()):
             return await self._paid(line, call, [*own, line.gate.limits])
 
-    async def _paid(self, line: _Line, call: Call, limits: Sequence[Limits]) -> Outcome:
+    async def _paid(self, line: EndpointClient, call: Call, limits: Sequence[RateLimits]) -> CallResult:
         """Asks within the rates and the budget."""
         line.gate.check(call)
         wanted = call.guessed_tokens_in + (call.most_tokens_out or 0)
@@ -206,7 +206,9 @@ class Caller:
         finally:
             held.give_back(paid)
 
-    async def _with_retries(self, line: _Line, call: Call, limits: Sequence[Limits], held: Held) -> Outcome:
+    async def _with_retries(
+        self, line: EndpointClient, call: Call, limits: Sequence[RateLimits], held: Held
+    ) -> CallResult:
         attempt = 0
         last: Exception
         while True:
@@ -236,7 +238,7 @@ class Caller:
             backoff = min(self._backoff_s * 2 ** max(attempt - 1, 0), MAX_WAIT_S)
             await line.gate.stop.pause(max(wish, jittered(backoff)))
 
-    async def _attempt(self, line: _Line, call: Call, ticket: Ticket) -> Reply:
+    async def _attempt(self, line: EndpointClient, call: Call, ticket: Ticket) -> Reply:
         """One attempt, and what it says about the state of the endpoint."""
         try:
             reply = await self._send_as_supported(line, call)
@@ -252,7 +254,7 @@ class Caller:
         line.gate.answered()
         return reply
 
-    async def _send_as_supported(self, line: _Line, call: Call) -> Reply:
+    async def _send_as_supported(self, line: EndpointClient, call: Call) -> Reply:
         """Sends the call, and again without what the endpoint refuses of it; remembers what it was taken without."""
         manner = line.concessions.manner(call)
         while True:
@@ -268,7 +270,7 @@ class Caller:
                 self.said[f"endpoint {line.endpoint.name}: {words}"] = None
             return reply
 
-    async def _send(self, line: _Line, call: Call, manner: Manner) -> Reply:
+    async def _send(self, line: EndpointClient, call: Call, manner: Manner) -> Reply:
         self.sent[line.endpoint.name] += 1
         started = time.monotonic()
         try:
@@ -288,10 +290,10 @@ class Caller:
         fewer = manner.most_alternatives if call.top_logprobs is not None else None
         return reply if fewer is None else reply.model_copy(update={"alternatives": fewer})
 
-    def _line(self, name: str) -> _Line:
-        if name not in self._lines:
-            raise InputError(f"endpoint {name}: not among the endpoints ({', '.join(sorted(self._lines))}); add it")
-        return self._lines[name]
+    def _endpoint_client(self, name: str) -> EndpointClient:
+        if name not in self._endpoints:
+            raise InputError(f"endpoint {name}: not among the endpoints ({', '.join(sorted(self._endpoints))}); add it")
+        return self._endpoints[name]
 
 
 def cost(tokens_in: int | None, tokens_out: int | None, prices: Prices, share: float = 1.0) -> float | None:
@@ -312,7 +314,7 @@ def _without(key: str | None, body: bytes) -> bytes:
     return body if key is None else body.replace(key.encode(), b"[key]")
 
 
-def _open_line(endpoint: Endpoint, run: Stop, backoff_s: float) -> _Line:
+def _open_endpoint(endpoint: Endpoint, run: Stop, backoff_s: float) -> EndpointClient:
     if endpoint.base_url == EMBEDDED:
         raise InputError(f"endpoint {endpoint.name}: the embedded server is not started; start it or give an address")
     key = None
@@ -332,11 +334,11 @@ def _open_line(endpoint: Endpoint, run: Stop, backoff_s: float) -> _Line:
         # A proxy of the environment cannot reach this machine's own loopback address.
         http_client=openai.DefaultAioHttpClient(trust_env=not loopback),
     )
-    return _Line(endpoint, client, key, Gate(endpoint, run, backoff_s))
+    return EndpointClient(endpoint, client, key, Gate(endpoint, run, backoff_s))
 
 
 # Not chained, all of these: an endpoint's words may repeat the key, and a traceback shows them.
-def _give_up(line: _Line, call: Call, error: openai.APIStatusError) -> Failure:
+def _give_up(line: EndpointClient, call: Call, error: openai.APIStatusError) -> Failure:
     """The failure of one call, or ServiceError where the status says that no other call would fare better."""
     check_access(line.endpoint, error)
     if error.status_code == 404:
@@ -347,7 +349,7 @@ def _give_up(line: _Line, call: Call, error: openai.APIStatusError) -> Failure:
     return Failure(reason="rejected", detail=words_of(error, line.key))
 
 
-def _not_answered(line: _Line, error: Exception) -> Failure:
+def _not_answered(line: EndpointClient, error: Exception) -> Failure:
     """The failure of a call that its endpoint leaves open while it answers others; else ServiceError."""
     said = f"HTTP {error.status_code}" if isinstance(error, openai.APIStatusError) else why_unreached(error, line.key)
     if not line.gate.has_answered:

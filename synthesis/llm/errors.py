@@ -10,7 +10,7 @@ import aiohttp
 import httpx2
 import openai
 
-from synthesis.llm.loose_json import sound
+from synthesis.llm.loose_json import without_surrogates
 from synthesis.llm.reply import GarbledReplyError
 from synthesis.panel.settings import Endpoint
 from warehouse.errors import ServiceError
@@ -103,7 +103,7 @@ def words_of(error: openai.APIStatusError, secret: str | None) -> str:
 
 def one_line(words: object, secret: str | None) -> str:
     """An endpoint's words on one line, cut short, and without the key should they repeat it, nor half characters."""
-    text = " ".join(sound(str(words or "")).split())
+    text = " ".join(without_surrogates(str(words or "")).split())
     return (text.replace(secret, "[key]") if secret else text)[:_DETAIL]
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from synthesis.call import Call
 from synthesis.llm.errors import LIMITED, down
 from synthesis.llm.flow_control import Breaker, DownError, Rate, Stop, Window
-from synthesis.llm.skip_list import Standing
-from synthesis.panel.settings import Asker, Endpoint
+from synthesis.llm.skip_list import SkipList
+from synthesis.panel.settings import Endpoint, ModelConfig
 
 
 @dataclass
-class Limits:
+class RateLimits:
     """How fast an endpoint, or one who asks there, may go."""
 
     requests: Rate
@@ -38,7 +38,7 @@ class Gate:
     def __init__(self, endpoint: Endpoint, run: Stop, first_pause_s: float) -> None:
         self.stop = Stop(run)
         self.limits = limits_of(endpoint, self.stop)
-        self.standing = Standing(endpoint)
+        self.standing = SkipList(endpoint)
         self._endpoint = endpoint
         self._breaker = Breaker(self.stop, endpoint.patience_s, endpoint.max_attempts, first_pause_s)
         self._window = Window(endpoint.max_in_flight)
@@ -59,14 +59,14 @@ class Gate:
         return self._breaker.pause
 
     def check(self, call: Call) -> None:
-        """Raises StoppedError or LeftOutError where the call is not to be sent any more."""
+        """Raises StoppedError or SkippedError where the call is not to be sent any more."""
         self.stop.check()
         self.standing.check(call)
 
-    async def turn(self, call: Call, limits: Sequence[Limits]) -> Ticket:
+    async def turn(self, call: Call, limits: Sequence[RateLimits]) -> Ticket:
         """Waits until the call may be sent: the endpoint is up and does not rest, rates and window have room.
 
-        Raises ServiceError where it was down for too long, StoppedError and LeftOutError as `check` does.
+        Raises ServiceError where it was down for too long, StoppedError and SkippedError as `check` does.
         """
         while True:
             self.check(call)
@@ -82,7 +82,7 @@ class Gate:
                 raise
             ticket = Ticket(state, place)
             # Much may have happened while it waited for its rates.
-            if not self._breaker.holds(state) and self.standing.reason(call.model, call.about.asker) is None:
+            if not self._breaker.holds(state) and self.standing.reason(call.model, call.about.labeler) is None:
                 return ticket
             self.left(ticket)
             for rate, each in taken:
@@ -117,6 +117,6 @@ class Gate:
         self._breaker.left(ticket.state)
 
 
-def limits_of(who: Endpoint | Asker, stop: Stop) -> Limits:
-    """The limits of an endpoint or an asker. An asker without a limit of its own is limited by its endpoint alone."""
-    return Limits(Rate(who.requests_per_minute, stop), Rate(who.tokens_per_minute, stop))
+def limits_of(who: Endpoint | ModelConfig, stop: Stop) -> RateLimits:
+    """The limits of an endpoint, or the narrower ones of a labeler."""
+    return RateLimits(Rate(who.requests_per_minute, stop), Rate(who.tokens_per_minute, stop))

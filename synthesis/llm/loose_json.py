@@ -13,11 +13,11 @@ _WORDS = re.compile(r'\{[^{}":]*\}')
 _STRING_OR_COMMA = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|(?<=["\w\]}])\s*,(?=\s*[\]}])', re.DOTALL)
 
 
-class Twice:
+class DuplicateValue:
     """Stands for the value of a key that an object holds more than once with different values."""
 
 
-def sound(text: str) -> str:
+def without_surrogates(text: str) -> str:
     """The text with U+FFFD in place of each lone surrogate: half a character that no file and no table can hold."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
@@ -63,7 +63,7 @@ def objects_with(text: str, name: str) -> list[dict[str, Any]]:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in pairs:
-        result[key] = Twice() if key in result and result[key] != value else value
+        result[key] = DuplicateValue() if key in result and result[key] != value else value
     return result
 
 
@@ -77,9 +77,9 @@ def _without_comma(match: re.Match[str]) -> str:
 def _sound_value(value: Any) -> Any:
     """The value with every text in it sound: an escape in JSON may stand for half a character."""
     if isinstance(value, str):
-        return sound(value)
+        return without_surrogates(value)
     if isinstance(value, list):
         return [_sound_value(each) for each in value]
     if isinstance(value, dict):
-        return {sound(key): _sound_value(each) for key, each in value.items()}
+        return {without_surrogates(key): _sound_value(each) for key, each in value.items()}
     return value

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from synthesis.call import Reply
-from synthesis.llm.loose_json import sound
+from synthesis.llm.loose_json import without_surrogates
 
 _TEXTS = ("text", "thinking", "reasoning", "summary", "refusal")
 
@@ -92,7 +92,7 @@ def _texts(part: Any) -> list[str]:
 
 def _sound(value: Any) -> Any:
     """The value, sound where it is a text: of what has another type it is told later that it is wrong."""
-    return sound(value) if isinstance(value, str) else value
+    return without_surrogates(value) if isinstance(value, str) else value
 
 
 def _first_token(choice: dict[str, Any]) -> tuple[tuple[str, float], ...]:

@@ -92,7 +92,7 @@ class Endpoint(_Settings):
         return value.rstrip("/")
 
 
-class Asker(_Settings):
+class ModelConfig(_Settings):
     """Who asks a model, and how: what a labeler, a proposer and a judge share.
 
     `prompt` is a prompt of the package or the path of a prompt file. `omit` names parameters that are not sent, for
@@ -136,7 +136,7 @@ class Asker(_Settings):
         return {name: value for name, value in settings.items() if value} | own
 
 
-class Labeler(Asker):
+class Labeler(ModelConfig):
     """An LLM with a prompt and sampling settings.
 
     `samples` is the number of replies of the method mean_of_samples and 1 for every other method. `compared_with` is
@@ -164,7 +164,7 @@ class Labeler(Asker):
 
     @property
     def further(self) -> dict[str, Any]:
-        """As for every asker, and the alternatives of a token where they are not the usual number."""
+        """As for every config, and the alternatives of a token where they are not the usual number."""
         own = {} if self.top_logprobs == TOP_LOGPROBS else {"top_logprobs": self.top_logprobs}
         return super().further | own
 
@@ -173,7 +173,7 @@ class Labeler(Asker):
         return self.model_copy(update={"prompt": place(self.prompt)})
 
 
-class Proposer(Asker):
+class Proposer(ModelConfig):
     """An LLM that writes propositions: `per_target` hypotheses for each target probability, one request a target.
 
     `kinds` says what is written. All but "proposed" are made from propositions that are there: `per_proposition`
@@ -215,7 +215,7 @@ class Proposer(Asker):
         return self.per_proposition if kind in SEVERAL else 1
 
 
-class Judge(Asker):
+class Judge(ModelConfig):
     """An LLM that reads the answers of a panel that disagrees, and says how far it trusts each.
 
     It is asked where the largest and the smallest estimate of a proposition differ by more than `threshold`. The mode
@@ -240,9 +240,9 @@ class Judge(Asker):
         return self.model_copy(update={"prompt": place(self.prompt_name), "summary_prompt": place(self.summary_prompt)})
 
 
-def prices_of(endpoint: Endpoint, asker: Asker | None) -> Prices:
-    """What the endpoint takes of this asker: each of the asker's own prices stands above the endpoint's."""
-    price_in, price_out = (asker.price_in, asker.price_out) if asker else (None, None)
+def prices_of(endpoint: Endpoint, config: ModelConfig | None) -> Prices:
+    """What the endpoint takes of this config: each of the config's own prices stands above the endpoint's."""
+    price_in, price_out = (config.price_in, config.price_out) if config else (None, None)
     return (
         endpoint.price_in if price_in is None else price_in,
         endpoint.price_out if price_out is None else price_out,

@@ -8,10 +8,10 @@ from typing import Any
 from pydantic_core import to_json
 
 from synthesis.panel.settings import Judge, Labeler, MadeKind, Proposer
-from synthesis.prompts.render import ANSWERS_OF_METHOD, Answer, Prompt, prompt_for
+from synthesis.prompts.render import ANSWERS_OF_METHOD, AnswerKind, Prompt, prompt_for
 from warehouse.records import JudgeMode, LabelerVersion, content_id, labeler_id
 
-ANSWER_OF_KIND: Mapping[MadeKind, Answer] = {
+ANSWER_OF_KIND: Mapping[MadeKind, AnswerKind] = {
     "proposed": "hypotheses",
     "strengthened": "updates",
     "weakened": "updates",
@@ -20,7 +20,7 @@ ANSWER_OF_KIND: Mapping[MadeKind, Answer] = {
     "conjunction": "conjunction",
     "rewritten": "rewriting",
 }
-ANSWER_OF_MODE: Mapping[JudgeMode, Answer] = {"confidence": "confidences", "keep_drop": "keep_drop"}
+ANSWER_OF_MODE: Mapping[JudgeMode, AnswerKind] = {"confidence": "confidences", "keep_drop": "keep_drop"}
 
 
 def labeler_prompt(labeler: Labeler) -> Prompt:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from warehouse.errors import InputError
 from warehouse.records import Method, Text, content_id, normalise
 
-Answer = Literal[
+AnswerKind = Literal[
     "hypotheses",
     "updates",
     "variants",
@@ -31,7 +31,7 @@ Answer = Literal[
     "summary",
 ]
 
-ANSWERS_OF_METHOD: Mapping[Method, tuple[Answer, ...]] = {
+ANSWERS_OF_METHOD: Mapping[Method, tuple[AnswerKind, ...]] = {
     "verbalised": ("probability",),
     "scale20": ("scale20",),
     "token": ("yes_no",),
@@ -40,7 +40,7 @@ ANSWERS_OF_METHOD: Mapping[Method, tuple[Answer, ...]] = {
 }
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _ONE = frozenset({"premise", "hypothesis"})
-_NEEDED: Mapping[Answer, frozenset[str]] = {
+_NEEDED: Mapping[AnswerKind, frozenset[str]] = {
     "hypotheses": frozenset({"premise", "target"}),
     "updates": _ONE,
     "variants": frozenset({"hypothesis"}),
@@ -54,7 +54,7 @@ _NEEDED: Mapping[Answer, frozenset[str]] = {
     "keep_drop": _ONE | {"answers"},
     "summary": _ONE | {"reasoning"},
 }
-_MORE: Mapping[Answer, frozenset[str]] = {
+_MORE: Mapping[AnswerKind, frozenset[str]] = {
     "hypotheses": frozenset({"likelihood", "count"}),
     "updates": frozenset({"count"}),
     "variants": frozenset({"premise", "count"}),
@@ -85,7 +85,7 @@ class Prompt(BaseModel):
     name: Text
     version: Annotated[int, Field(ge=1)]
     description: Text
-    answer: Answer
+    answer: AnswerKind
     system: str = ""
     user: Text
     examples: tuple[Example, ...] = ()
@@ -156,7 +156,7 @@ def parse_prompt(text: str, where: str) -> Prompt:
         raise InputError(f"prompt {where}: {field}: {first['msg']}") from error
 
 
-def prompt_for(name: str, reader: str, wanted: Sequence[Answer]) -> Prompt:
+def prompt_for(name: str, reader: str, wanted: Sequence[AnswerKind]) -> Prompt:
     """The prompt of that name or file. Raises InputError where its answer is none that the `reader` wants."""
     prompt = load_prompt(name)
     if prompt.answer not in wanted:
@@ -185,7 +185,7 @@ def merged_system(messages: Sequence[dict[str, str]]) -> tuple[dict[str, str], .
     return ({**first, "content": f"{system['content']}\n\n{first['content']}"}, *others)
 
 
-def response_format(answer: Answer, json_schema: str | None, count: int) -> dict[str, Any] | None:
+def response_format(answer: AnswerKind, json_schema: str | None, count: int) -> dict[str, Any] | None:
     """The `response_format` of a request, None without a schema; {count} in the schema becomes `count`.
 
     Raises ValueError where the schema is not a JSON object.

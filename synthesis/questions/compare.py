@@ -9,7 +9,7 @@ from synthesis.call import Call, Reply, call_for
 from synthesis.panel.settings import Labeler
 from synthesis.panel.versions import labeler_prompt, labeler_version
 from synthesis.prompts.render import Prompt
-from synthesis.questions.parse import Read, Reason, parse_field, whole_number
+from synthesis.questions.parse import Parsed, Reason, parse_field, whole_number
 from synthesis.questions.question import Answer, Question, together, until_read
 from warehouse.records import Comparison, Pair, PropositionText, content_id
 
@@ -61,7 +61,7 @@ def _compare(pair: Pair, labeler: Labeler, prompt: Prompt, version: str) -> Ques
     return Answer([*requests, comparison])
 
 
-def agreed(plain: Read[int], swapped: Read[int]) -> tuple[int | None, str | None]:
+def agreed(plain: Parsed[int], swapped: Parsed[int]) -> tuple[int | None, str | None]:
     """Which of the two is more likely, 1 or 2 as the plain order counts them, or None and the reason.
 
     `swapped` counts them the other way round: 1 and 2 agree, and 1 and 1 do not.
@@ -98,9 +98,9 @@ def _call(
     )
 
 
-def _read(reply: Reply) -> Read[int]:
+def _read(reply: Reply) -> Parsed[int]:
     found = parse_field(reply.text, "more_likely", reply.finish_reason)
     if found.reason is not None:
-        return Read(None, found.reason)
+        return Parsed(None, found.reason)
     value = whole_number(found.value)
-    return Read(value, None) if value in (1, 2) else Read(None, Reason.NO_CHOICE)
+    return Parsed(value, None) if value in (1, 2) else Parsed(None, Reason.NO_CHOICE)

@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from datasketch import MinHash, MinHashLSH
 
-from synthesis.questions.polarity import GRADING, TURNING, contrary, turns, with_not
+from synthesis.questions.polarity import GRADING_WORDS, POLARITY_WORDS, contrary, is_polar, with_not
 from warehouse.records import Proposition, normalise
 
 VALUES = 64  # of a signature
@@ -82,39 +82,39 @@ def jaccard(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]) 
     return len(one & other) / either if either else 1.0
 
 
-def turning_words(text: str) -> list[str]:
+def polarity_words(text: str) -> list[str]:
     """The words that turn a statement round or grade it, sorted; see `polarity`."""
-    return sorted(word for word in words(_with_not(text)) if turns(word))
+    return sorted(word for word in words(_with_not(text)) if is_polar(word))
 
 
 def differ_in_meaning(one: str, other: str) -> bool:
     """Whether two texts, however alike, differ in a word that turns or grades a statement, where it is a known one."""
-    return turning_words(one) != turning_words(other) or contrary(words(one), words(other))
+    return polarity_words(one) != polarity_words(other) or contrary(words(one), words(other))
 
 
-def turned_round(one: str, other: str) -> bool:
+def differ_only_in_polarity(one: str, other: str) -> bool:
     """Whether two texts have the same words, in their order, but for those that turn a statement round or grade it.
 
     Endings of English verbs and "do" are set aside: "The dog barks" and "The dog does not bark". Where contraries,
     such as "rise" and "fall", are set aside too, at least half of the words and two must be left.
     """
-    if _core(one, other, GRADING) == _core(other, one, GRADING) != []:
+    if _core(one, other, GRADING_WORDS) == _core(other, one, GRADING_WORDS) != []:
         return True
-    left = _core(one, other, TURNING)
-    return left == _core(other, one, TURNING) and len(left) >= max(2, len(words(one)) / 2)
+    left = _core(one, other, POLARITY_WORDS)
+    return left == _core(other, one, POLARITY_WORDS) and len(left) >= max(2, len(words(one)) / 2)
 
 
 def _core(text: str, other: str, without: frozenset[str]) -> list[str]:
     there = words(_with_not(other))
-    kept = [word for word in words(_with_not(text)) if not turns(word, without) and word not in _DO]
-    return [_ENDING.sub("", word) for word in kept if without is GRADING or not contrary([word], there)]
+    kept = [word for word in words(_with_not(text)) if not is_polar(word, without) and word not in _DO]
+    return [_ENDING.sub("", word) for word in kept if without is GRADING_WORDS or not contrary([word], there)]
 
 
 def _with_not(text: str) -> str:
     return with_not(normalise(text).casefold())
 
 
-class Standing:
+class KnownHypotheses:
     """The hypotheses of one premise that stand, by proposition id, to hold new ones against.
 
     `threshold` is the least Jaccard similarity of a near-duplicate, in [0, 1]; 0 means that none is looked for. Nothing

@@ -14,10 +14,9 @@ from functools import cached_property, partial
 from synthesis.call import Call, Reply, call_for
 from synthesis.panel.settings import DerivedKind, Proposer
 from synthesis.panel.versions import proposer_prompt, proposer_version
-from synthesis.prompts.render import Answer as AnswerKind
-from synthesis.prompts.render import Prompt
-from synthesis.questions.dedup import Recent, bare, turned_round, unspaced
-from synthesis.questions.parse import Read, parse_text, parse_texts
+from synthesis.prompts.render import AnswerKind, Prompt
+from synthesis.questions.dedup import Recent, bare, differ_only_in_polarity, unspaced
+from synthesis.questions.parse import Parsed, parse_text, parse_texts
 from synthesis.questions.propose import (
     MAX_HYPOTHESIS_CHARACTERS,
     WARMER,
@@ -120,18 +119,18 @@ def _call(parent: Parent, task: _Task, number: int) -> Call:
     )
 
 
-def _read(answer: AnswerKind, reply: Reply) -> Read[list[_Text]]:
+def _read(answer: AnswerKind, reply: Reply) -> Parsed[list[_Text]]:
     """What a reply wrote; a conjunction or a rewriting is one text."""
     if answer in ("updates", "variants"):
         field = "updates" if answer == "updates" else "hypotheses"
         several = parse_texts(reply.text, field, reply.finish_reason)
-        return Read(
+        return Parsed(
             None if several.value is None else [_Text(normalise(text)) for text in several.value], several.reason
         )
     fields = ("hypothesis", "premise") if answer == "rewriting" else ("hypothesis",)
     found = [parse_text(reply.text, field, reply.finish_reason) for field in fields]
     reason = next((each.reason for each in found if each.reason is not None), None)
-    return Read(None if reason else [_Text(*(normalise(each.value or "") for each in found))], reason)
+    return Parsed(None if reason else [_Text(*(normalise(each.value or "") for each in found))], reason)
 
 
 def _select(parent: Parent, task: _Task, texts: list[_Text], request_id: str) -> list[Record]:
@@ -184,7 +183,7 @@ def _why_no_update(parent: Parent, task: _Task, update: _Text) -> _Why | None:
         return _Why(reason)
     if _holds(parent.premise.text, update.text):
         return _Why(DropReason.IN_PREMISE)
-    states = _holds(update.text, parent.hypothesis) or turned_round(parent.hypothesis, update.text)
+    states = _holds(update.text, parent.hypothesis) or differ_only_in_polarity(parent.hypothesis, update.text)
     return _Why(DropReason.STATES_HYPOTHESIS) if states else None
 
 

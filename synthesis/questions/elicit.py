@@ -12,7 +12,7 @@ from synthesis.call import Call, Reply, call_for
 from synthesis.panel.settings import Labeler
 from synthesis.panel.versions import labeler_prompt, labeler_version
 from synthesis.prompts.render import Prompt
-from synthesis.questions.parse import Read, Reason, parse_number, parse_yes_no, thinking_of
+from synthesis.questions.parse import Parsed, Reason, parse_number, parse_yes_no, thinking_of
 from synthesis.questions.question import MAX_TRIES, Answer, Question, together, until_read
 from warehouse.errors import InputError
 from warehouse.records import Estimate, PropositionText, content_id
@@ -62,7 +62,7 @@ def _mean(proposition: PropositionText, labeler: Labeler, prompt: Prompt, versio
     return Answer([*requests, _estimate(proposition, labeler, version, mean_of(samples), None)])
 
 
-def mean_of(samples: Sequence[Read[float]]) -> Read[float]:
+def mean_of(samples: Sequence[Parsed[float]]) -> Parsed[float]:
     """The mean of the samples that were read; refused where fewer than half of them were.
 
     Where the model refused them all, that is the reason.
@@ -74,10 +74,10 @@ def mean_of(samples: Sequence[Read[float]]) -> Read[float]:
     if samples and all(sample.reason is Reason.REFUSED for sample in samples):
         return samples[0]
     if not read or 2 * len(read) < len(samples):
-        return Read(None, Reason.TOO_FEW_SAMPLES)
+        return Parsed(None, Reason.TOO_FEW_SAMPLES)
     mean = min(max(fmean(value for value, _ in read), 0.0), 1.0)
     reasoned = [(abs(value - mean), reasoning) for value, reasoning in read if reasoning]
-    return Read(mean, None, min(reasoned, key=itemgetter(0))[1] if reasoned else None)
+    return Parsed(mean, None, min(reasoned, key=itemgetter(0))[1] if reasoned else None)
 
 
 def _call(proposition: PropositionText, labeler: Labeler, prompt: Prompt, number: int, *, warmer: float) -> Call:
@@ -94,7 +94,7 @@ def _call(proposition: PropositionText, labeler: Labeler, prompt: Prompt, number
     )
 
 
-def _read(prompt: Prompt, reply: Reply) -> Read[float]:
+def _read(prompt: Prompt, reply: Reply) -> Parsed[float]:
     if prompt.answer == "yes_no":
         read = parse_yes_no(reply.top_logprobs)
     else:
@@ -104,7 +104,7 @@ def _read(prompt: Prompt, reply: Reply) -> Read[float]:
 
 
 def _estimate(
-    proposition: PropositionText, labeler: Labeler, version: str, read: Read[float], request_id: str | None
+    proposition: PropositionText, labeler: Labeler, version: str, read: Parsed[float], request_id: str | None
 ) -> Estimate:
     return Estimate(
         estimate_id=content_id("estimate", proposition.proposition_id, labeler.name, version),

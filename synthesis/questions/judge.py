@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from synthesis.call import Call, Outcome, Reply, call_for
+from synthesis.call import Call, CallResult, Reply, call_for
 from synthesis.panel.settings import Judge
 from synthesis.panel.versions import judge_prompts, judge_version
 from synthesis.prompts.render import Prompt
-from synthesis.questions.parse import Read, Reason, number_of, parse_field, parse_text, whole_number
+from synthesis.questions.parse import Parsed, Reason, number_of, parse_field, parse_text, whole_number
 from synthesis.questions.question import Answer, Question, Tried, together, until_read
 from warehouse.records import Disagreement, JudgeMode, PanelAnswer, PropositionText, Verdict, content_id, normalise
 
@@ -89,7 +89,7 @@ def _judge(disagreement: Disagreement, asked: _Asked) -> Question:
 
 def _summaries(
     proposition: PropositionText, reasonings: Iterable[str], asked: _Asked
-) -> Generator[Sequence[Call], Sequence[Outcome], dict[str, Tried[str]]]:
+) -> Generator[Sequence[Call], Sequence[CallResult], dict[str, Tried[str]]]:
     """What was made of each long text; two answers with the same text share one request."""
     long = list(dict.fromkeys(text for text in reasonings if len(text) > asked.judge.summarise_above))
     if not long:
@@ -112,7 +112,7 @@ def _summary_call(proposition: PropositionText, text: str, asked: _Asked) -> par
 
 def _judgement(
     proposition: PropositionText, answers: Sequence[PanelAnswer], reasonings: Sequence[str], asked: _Asked
-) -> Generator[Sequence[Call], Sequence[Outcome], Tried[list[float]]]:
+) -> Generator[Sequence[Call], Sequence[CallResult], Tried[list[float]]]:
     count = len(answers)
     values = {"answers": shown_answers(answers, reasonings), "count": str(count)}
     call_of = partial(
@@ -162,38 +162,38 @@ def shown_answers(answers: Sequence[PanelAnswer], reasonings: Sequence[str]) -> 
     return json.dumps(shown, ensure_ascii=False)
 
 
-def _read_summary(reply: Reply) -> Read[str]:
+def _read_summary(reply: Reply) -> Parsed[str]:
     return parse_text(reply.text, "summary", reply.finish_reason)
 
 
-def _read_confidences(mode: JudgeMode, count: int, reply: Reply) -> Read[list[float]]:
+def _read_confidences(mode: JudgeMode, count: int, reply: Reply) -> Parsed[list[float]]:
     """The confidence in each of the answers 1 to `count`, in that order: all of them or a reason."""
     field, entry, read = (
         ("confidences", "confidence", _confidence) if mode == "confidence" else ("verdicts", "verdict", _kept)
     )
     found = parse_field(reply.text, field, reply.finish_reason)
     if found.reason is not None:
-        return Read(None, found.reason)
+        return Parsed(None, found.reason)
     entries = found.value
     if not isinstance(entries, list) or not all(isinstance(each, dict) and entry in each for each in entries):
-        return Read(None, Reason.MISSING_FIELD)
+        return Parsed(None, Reason.MISSING_FIELD)
     by_number = {whole_number(each.get("answer")): each[entry] for each in entries}
     wanted = range(1, count + 1)
     if len(entries) != count or by_number.keys() != {*wanted}:
-        return Read(None, Reason.WRONG_NUMBERS)
+        return Parsed(None, Reason.WRONG_NUMBERS)
     confidences: list[float] = []
     for number in wanted:
         one = read(by_number[number])
         if one.value is None:
-            return Read(None, one.reason)
+            return Parsed(None, one.reason)
         confidences.append(one.value)
-    return Read(confidences, None)
+    return Parsed(confidences, None)
 
 
-def _confidence(value: Any) -> Read[float]:
+def _confidence(value: Any) -> Parsed[float]:
     return number_of(value, "probability")
 
 
-def _kept(value: Any) -> Read[float]:
+def _kept(value: Any) -> Parsed[float]:
     confidence = _CONFIDENCE_OF_VERDICT.get(value.strip().lower()) if isinstance(value, str) else None
-    return Read(None, Reason.NO_CHOICE) if confidence is None else Read(confidence, None)
+    return Parsed(None, Reason.NO_CHOICE) if confidence is None else Parsed(confidence, None)

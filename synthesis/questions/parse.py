@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from synthesis.llm.loose_json import Twice, objects, objects_with
-from synthesis.prompts.render import Answer
+from synthesis.llm.loose_json import DuplicateValue, objects, objects_with
+from synthesis.prompts.render import AnswerKind
 
 MIN_YES_NO_MASS = 0.2
 """The least joint probability of Yes and No at the first token: below it the model was not answering the question."""
@@ -53,7 +53,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Read(Generic[T]):
+class Parsed(Generic[T]):
     """What a reply says, or why it says nothing: exactly one of them; and the reasoning that came with it."""
 
     value: T | None
@@ -85,7 +85,7 @@ def _field(name: str, suffixes: Mapping[str, float]) -> _Field:
     return _Field(name, suffixes, plain, labelled)
 
 
-_FIELDS: Mapping[Answer, _Field] = {
+_FIELDS: Mapping[AnswerKind, _Field] = {
     "probability": _field("probability", {"": 1.0, "%": 100.0}),
     "scale20": _field("score", {"": 20.0, "/20": 20.0}),
 }
@@ -95,7 +95,7 @@ _WHOLE = re.compile(r"[0-9]{1,9}")
 _THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL | re.IGNORECASE)
 
 
-def parse_number(text: str, answer: Answer, finish_reason: str | None = "stop") -> Read[float]:
+def parse_number(text: str, answer: AnswerKind, finish_reason: str | None = "stop") -> Parsed[float]:
     """The probability in a reply whose answer is "probability" (0.7 or 70%) or "scale20" (14 of 20 is 0.7).
 
     Accepted are one JSON object with the field `probability` or `score`, in a code fence or among other text; a bare
@@ -111,11 +111,11 @@ def parse_number(text: str, answer: Answer, finish_reason: str | None = "stop") 
     parsed = _from_json(visible, field) if in_json else _from_words(visible, field)
     cut, read = _is_cut(finish_reason), parsed.reason is None
     if (cut and not (read and in_json)) or (read and not in_json and not has_ended(finish_reason)):
-        return Read(None, Reason.CUT_OFF, parsed.reasoning)
+        return Parsed(None, Reason.CUT_OFF, parsed.reasoning)
     return parsed
 
 
-def parse_yes_no(top_logprobs: Iterable[tuple[str, float]]) -> Read[float]:
+def parse_yes_no(top_logprobs: Iterable[tuple[str, float]]) -> Parsed[float]:
     """P(Yes) / (P(Yes) + P(No)) at the first token, from pairs of token and natural-log probability.
 
     Spellings that differ only in case and leading space are summed. Refused where P(Yes) + P(No) is below
@@ -137,10 +137,10 @@ def parse_yes_no(top_logprobs: Iterable[tuple[str, float]]) -> Read[float]:
     total = mass["yes"] + mass["no"]
     if total < MIN_YES_NO_MASS:
         return _refused(Reason.NO_YES_NO_TOKEN)
-    return Read(mass["yes"] / total, None)
+    return Parsed(mass["yes"] / total, None)
 
 
-def number_of(value: Any, answer: Answer) -> Read[float]:
+def number_of(value: Any, answer: AnswerKind) -> Parsed[float]:
     """The probability that a value of a JSON answer states: a number, or a text that holds nothing but one."""
     return _from_value(value, _FIELDS[answer])
 
@@ -155,36 +155,36 @@ def whole_number(value: Any) -> int | None:
     return value if type(value) is int else None
 
 
-def parse_texts(text: str, field: str, finish_reason: str | None = None) -> Read[list[str]]:
+def parse_texts(text: str, field: str, finish_reason: str | None = None) -> Parsed[list[str]]:
     """The texts of a reply that holds one JSON object with this field, a list of texts."""
     found = parse_field(text, field, finish_reason)
     if found.reason is not None:
-        return Read(None, found.reason)
+        return Parsed(None, found.reason)
     values = found.value
     if isinstance(values, list) and all(isinstance(value, str) for value in values):
-        return Read(values, None)
-    return Read(None, Reason.MISSING_FIELD)
+        return Parsed(values, None)
+    return Parsed(None, Reason.MISSING_FIELD)
 
 
-def parse_text(text: str, field: str, finish_reason: str | None = None) -> Read[str]:
+def parse_text(text: str, field: str, finish_reason: str | None = None) -> Parsed[str]:
     """The text, not blank, of a reply that holds one JSON object with this field."""
     found = parse_field(text, field, finish_reason)
     if found.reason is not None:
-        return Read(None, found.reason)
+        return Parsed(None, found.reason)
     if not isinstance(found.value, str):
-        return Read(None, Reason.MISSING_FIELD)
+        return Parsed(None, Reason.MISSING_FIELD)
     value = found.value.strip()
-    return Read(value, None) if value else Read(None, Reason.EMPTY)
+    return Parsed(value, None) if value else Parsed(None, Reason.EMPTY)
 
 
-def parse_field(text: str, field: str, finish_reason: str | None = None) -> Read[Any]:
+def parse_field(text: str, field: str, finish_reason: str | None = None) -> Parsed[Any]:
     """Whatever the field holds in a reply with one JSON object that has it; a field given twice is refused."""
     visible = without_thinking(text)
     found = objects_with(visible, field)
     if len(found) != 1:
-        return Read(None, why_no_object(visible, found, finish_reason))
+        return Parsed(None, why_no_object(visible, found, finish_reason))
     value = found[0][field]
-    return Read(None, Reason.SEVERAL_ANSWERS) if isinstance(value, Twice) else Read(value, None)
+    return Parsed(None, Reason.SEVERAL_ANSWERS) if isinstance(value, DuplicateValue) else Parsed(value, None)
 
 
 def why_no_object(visible: str, found: Sequence[object], finish_reason: str | None) -> Reason:
@@ -220,23 +220,23 @@ def _apart(text: str) -> tuple[list[str], str]:
     return [*_THINK.findall(text), *closed, *opened], visible
 
 
-def _refused(reason: Reason, reasoning: str | None = None) -> Read[float]:
-    return Read(None, reason, reasoning)
+def _refused(reason: Reason, reasoning: str | None = None) -> Parsed[float]:
+    return Parsed(None, reason, reasoning)
 
 
-def _from_json(text: str, field: _Field) -> Read[float]:
+def _from_json(text: str, field: _Field) -> Parsed[float]:
     found = objects_with(text, field.name)
     if len(found) > 1:
         return _refused(Reason.SEVERAL_ANSWERS)
     if found:
         reasoning = found[0].get("reasoning")
         value = _from_value(found[0][field.name], field)
-        return Read(value.value, value.reason, reasoning if isinstance(reasoning, str) else None)
+        return Parsed(value.value, value.reason, reasoning if isinstance(reasoning, str) else None)
     return _refused(Reason.MISSING_FIELD if objects(text) else Reason.NOT_JSON)
 
 
-def _from_value(value: Any, field: _Field) -> Read[float]:
-    if isinstance(value, Twice):
+def _from_value(value: Any, field: _Field) -> Parsed[float]:
+    if isinstance(value, DuplicateValue):
         return _refused(Reason.SEVERAL_ANSWERS)
     if isinstance(value, str):
         return _from_plain(value.strip(), field)
@@ -245,7 +245,7 @@ def _from_value(value: Any, field: _Field) -> Read[float]:
     return _in_range(value, field, "", isinstance(value, float))
 
 
-def _from_words(text: str, field: _Field) -> Read[float]:
+def _from_words(text: str, field: _Field) -> Parsed[float]:
     """From a reply without JSON: all of it, or its last line where that is a label and a number."""
     if not text:
         return _refused(Reason.EMPTY)
@@ -257,7 +257,7 @@ def _from_words(text: str, field: _Field) -> Read[float]:
     return _from_plain(text, field)
 
 
-def _from_plain(text: str, field: _Field) -> Read[float]:
+def _from_plain(text: str, field: _Field) -> Parsed[float]:
     match = field.plain.fullmatch(text)
     if match is None:
         return _refused(_why_not_plain(text))
@@ -275,7 +275,7 @@ def _why_not_plain(text: str) -> Reason:
     return Reason.AMBIGUOUS if numbers == 1 else Reason.SEVERAL_ANSWERS
 
 
-def _in_range(value: float, field: _Field, suffix: str, with_decimals: bool) -> Read[float]:
+def _in_range(value: float, field: _Field, suffix: str, with_decimals: bool) -> Parsed[float]:
     top = field.suffixes[suffix]
     if isinstance(value, float) and not math.isfinite(value):
         return _refused(Reason.NOT_FINITE)
@@ -283,4 +283,4 @@ def _in_range(value: float, field: _Field, suffix: str, with_decimals: bool) -> 
         return _refused(Reason.OUT_OF_RANGE)
     if with_decimals and not suffix and top > 1 and 0 < value <= 1:
         return _refused(Reason.AMBIGUOUS)
-    return Read(value / top, None)
+    return Parsed(value / top, None)

@@ -58,8 +58,8 @@ start starts started begin begins began stop stops stopped end ends ended come c
 arrived leave leaves love loves loved hate hates hated like likes liked remember remembers remembered forget
 forgets forgot alive dead asleep awake full empty true false wrong present absent alone together
 """
-GRADING = frozenset(" ".join((_NEGATIONS, _NUMBERS, _QUANTITIES, _DEGREES)).split())
-TURNING = GRADING | frozenset(_CONTRARIES.split())
+GRADING_WORDS = frozenset(" ".join((_NEGATIONS, _NUMBERS, _QUANTITIES, _DEGREES)).split())
+POLARITY_WORDS = GRADING_WORDS | frozenset(_CONTRARIES.split())
 
 PREFIXES = ("un", "in", "im", "il", "ir", "non", "dis", "mis", "anti")
 """Before a word each makes its contrary."""
@@ -67,7 +67,7 @@ SUFFIXES = ("ful", "less")
 """Of two words that end in these and begin alike one is the contrary of the other."""
 
 
-def turns(word: str, among: frozenset[str] = TURNING) -> bool:
+def is_polar(word: str, among: frozenset[str] = POLARITY_WORDS) -> bool:
     """Whether a word, in lower case, is a number or stands in the lists."""
     return word in among or any(char.isnumeric() for char in word)
 

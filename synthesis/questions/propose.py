@@ -12,8 +12,8 @@ from synthesis.call import Call, Reply, call_for
 from synthesis.panel.settings import Proposer
 from synthesis.panel.versions import proposer_prompt, proposer_version
 from synthesis.prompts.render import Prompt, likelihood, percent
-from synthesis.questions.dedup import Standing, bare
-from synthesis.questions.parse import Read, parse_texts
+from synthesis.questions.dedup import KnownHypotheses, bare
+from synthesis.questions.parse import Parsed, parse_texts
 from synthesis.questions.question import Answer, Question, Tried, together, until_read
 from warehouse.records import (
     Drop,
@@ -94,7 +94,7 @@ def _one(asked: PremiseToPropose, task: _Task, split: Split) -> Question:
     tried = yield from together([until_read(call_of, _read) for call_of in calls])
     requests = [request for each in tried for request in each.requests]
     written = [one for target, each in zip(proposer.targets, tried, strict=True) if (one := _written(target, each))]
-    standing = Standing(asked.known, proposer.near_duplicates)
+    standing = KnownHypotheses(asked.known, proposer.near_duplicates)
     propositions, drops = select(
         premise, written, proposer, split=split, shown=task.shown, standing=standing, written_by=asked.written_by
     )
@@ -129,7 +129,7 @@ def _call(premise: Premise, target: float, task: _Task, number: int) -> Call:
     )
 
 
-def _read(reply: Reply) -> Read[list[str]]:
+def _read(reply: Reply) -> Parsed[list[str]]:
     return parse_texts(reply.text, "hypotheses", reply.finish_reason)
 
 
@@ -140,7 +140,7 @@ def select(
     *,
     split: Split,
     shown: frozenset[str],
-    standing: Standing,
+    standing: KnownHypotheses,
     written_by: Mapping[str, str] | None = None,
 ) -> tuple[list[Proposition], list[Drop]]:
     """The propositions of a premise and the drops, from all that was written for it.

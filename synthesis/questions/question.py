@@ -1,4 +1,4 @@
-"""A question: what one asker is asked about one subject, as a generator. It thinks and sends nothing itself.
+"""A question: what one config is asked about one subject, as a generator. It thinks and sends nothing itself.
 
 It yields the calls that it needs next, to be asked at the same time, is sent their outcomes in the same order, and
 returns the rows that it came to. Who runs it decides how: `run.py` from the ledger and over the network, `batch.py`
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from synthesis.call import Call, Failure, Outcome, Reply, request_row
-from synthesis.questions.parse import Read, Reason, without_thinking
+from synthesis.call import Call, CallResult, Failure, Reply, request_row
+from synthesis.questions.parse import Parsed, Reason, without_thinking
 from warehouse.records import Record, Request
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class Answer:
     rows: list[Record]
 
 
-Question: TypeAlias = Generator[Sequence[Call], Sequence[Outcome], Answer]
+Question: TypeAlias = Generator[Sequence[Call], Sequence[CallResult], Answer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +43,16 @@ class Tried(Generic[T]):
     """
 
     requests: list[Request]
-    read: Read[T] | None
+    read: Parsed[T] | None
     rejected: bool = False
 
 
 def until_read(
-    call_of: Callable[[int], Call], read: Callable[[Reply], Read[T]], tries: int = MAX_TRIES
-) -> Generator[Sequence[Call], Sequence[Outcome], Tried[T]]:
+    call_of: Callable[[int], Call], read: Callable[[Reply], Parsed[T]], tries: int = MAX_TRIES
+) -> Generator[Sequence[Call], Sequence[CallResult], Tried[T]]:
     """Asks until a reply can be read, at most so often, and stops where there is none at all, or the model refuses."""
     requests: list[Request] = []
-    found: Read[T] | None = None
+    found: Parsed[T] | None = None
     rejected = False
     for number in range(tries):
         call = call_of(number)
@@ -66,11 +66,11 @@ def until_read(
 
 
 def together(
-    parts: Sequence[Generator[Sequence[Call], Sequence[Outcome], P]],
-) -> Generator[Sequence[Call], Sequence[Outcome], list[P]]:
+    parts: Sequence[Generator[Sequence[Call], Sequence[CallResult], P]],
+) -> Generator[Sequence[Call], Sequence[CallResult], list[P]]:
     """What each generator returns, in their order: they run side by side, so that their calls are asked together."""
     results: dict[int, P] = {}
-    outcomes: dict[int, Sequence[Outcome] | None] = dict.fromkeys(range(len(parts)))
+    outcomes: dict[int, Sequence[CallResult] | None] = dict.fromkeys(range(len(parts)))
     while True:
         calls: dict[int, Sequence[Call]] = {}
         for index, answered in outcomes.items():
@@ -85,15 +85,15 @@ def together(
         outcomes = {index: list(islice(came, len(asked))) for index, asked in calls.items()}
 
 
-def refused(reply: Reply) -> Read[Any] | None:
+def refused(reply: Reply) -> Parsed[Any] | None:
     """What a reply says in which the model, or a filter before it, would not answer: its words; None for any other."""
     filtered = (reply.finish_reason or "").casefold() in FILTERED and not without_thinking(reply.text)
-    return Read(None, Reason.REFUSED, reply.refusal) if reply.refusal or filtered else None
+    return Parsed(None, Reason.REFUSED, reply.refusal) if reply.refusal or filtered else None
 
 
-def understood(call: Call, outcome: Outcome, read: Callable[[Reply], Read[T]]) -> tuple[Read[T] | None, Request]:
+def understood(call: Call, outcome: CallResult, read: Callable[[Reply], Parsed[T]]) -> tuple[Parsed[T] | None, Request]:
     """What an outcome says, None where there is no reply, and the row of its request."""
     if isinstance(outcome, Failure):
         return None, request_row(call, outcome, None)
-    found: Read[T] = refused(outcome) or read(outcome)
+    found: Parsed[T] = refused(outcome) or read(outcome)
     return found, request_row(call, outcome, found.reason)

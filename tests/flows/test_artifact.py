@@ -10,10 +10,10 @@ import pytest
 
 from flows.elicit import elicit
 from flows.llm_runs import artifact
-from flows.llm_runs.artifact import Figures, Tallies, Tally, ending, report
+from flows.llm_runs.artifact import CountsByModel, Figures, RequestCounts, how_it_ended, report
 from flows.outcome import Outcome
 from flows.propose import propose
-from tests.fixtures.asking import COST, PRICED, endpoint, install, labeler, others
+from tests.fixtures.llm_runs import COST, PRICED, endpoint, install, labeler, others
 from tests.synthesis.faulty_endpoint import answers, fails, faulty
 from warehouse.errors import ServiceError
 
@@ -106,15 +106,15 @@ def test_a_failure_is_what_is_raised_though_prefect_does_not_answer(
 def test_how_a_run_ended_is_one_line() -> None:
     done = Outcome(stage="elicit", counts={"requests": 0})
     stopped = done.model_copy(update={"stopped": "the next request could exceed the limit of 5"})
-    assert ending(done, None) == "done"
-    assert ending(stopped, None) == "stopped early: the next request could exceed the limit of 5"
-    assert ending(done, KeyboardInterrupt()) == "stopped early: interrupted"
-    assert ending(stopped, ServiceError("nobody\n answers")) == "failed: nobody answers"
-    assert ending(done, ValueError("sk-secret")) == "failed: unexpected ValueError"
+    assert how_it_ended(done, None) == "done"
+    assert how_it_ended(stopped, None) == "stopped early: the next request could exceed the limit of 5"
+    assert how_it_ended(done, KeyboardInterrupt()) == "stopped early: interrupted"
+    assert how_it_ended(stopped, ServiceError("nobody\n answers")) == "failed: nobody answers"
+    assert how_it_ended(done, ValueError("sk-secret")) == "failed: unexpected ValueError"
 
 
 def test_a_name_cannot_break_the_table() -> None:
-    figures = Figures(1, 1, 3.0, Tallies({"a|b": Tally(answered=1)}))
+    figures = Figures(1, 1, 3.0, CountsByModel({"a|b": RequestCounts(answered=1)}))
     text = report(Outcome(stage="elicit", counts={"requests": 1}), figures, None)
     assert "| a&#124;b | 1 | 1 | 0 | 0 | 0 | 0 |" in text
     assert "| rate | 20.0 requests/min |" in text

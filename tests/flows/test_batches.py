@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.elicit import elicit
-from tests.fixtures.asking import PRICED, endpoint, install, labeler, others, value
+from tests.fixtures.llm_runs import PRICED, endpoint, install, labeler, others, value
 from tests.synthesis.batch_stub import batch_stub
 from tests.synthesis.test_batch import drawn
 from warehouse.errors import OddsError

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from flows.__main__ import main
 from flows.cli import app as cli
-from flows.cycle import announced, asking, cycle
+from flows.cycle import announced, cycle, llm_stages
 from flows.outcome import Outcome
 from flows.research.query import shown
 from flows.settings.settings import Settings, load_settings
@@ -73,9 +73,9 @@ def test_the_stages_of_a_cycle_share_one_limit_of_cost(tmp_path: Path, monkeypat
 
     for stage, cost in (("propose", 0.5), ("elicit", 1.5 + 1e-15), ("judge", 0.0)):
         stub(stage, cost)
-    list(asking(settings, 2.0, batch=True))
+    list(llm_stages(settings, 2.0, batch=True))
     assert given == {"propose": (2.0, True), "elicit": (1.5, True), "judge": (0.0, True)}
-    list(asking(settings))
+    list(llm_stages(settings))
     assert given["judge"] == (None, False)
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows.elicit import elicit, work
+from flows.elicit import elicit, jobs
 from flows.llm_runs.dry_run import plan_table
 from flows.settings.settings import load_settings
-from tests.fixtures.asking import PRICED, endpoint, install, labeler, others, settings_file
+from tests.fixtures.llm_runs import PRICED, endpoint, install, labeler, others, settings_file
 from tests.synthesis.batch_stub import batch_stub
 from tests.synthesis.faulty_endpoint import answers, faulty
 
@@ -23,13 +23,13 @@ NAMES = ("requests", "tokens out", "cost", "at most if sent once")
 
 def shown(config: Path, *, batch: bool = False, width: int = 80) -> str:
     console = Console(width=width, record=True, file=(config.parent / "shown.txt").open("w"))
-    console.print(plan_table(load_settings(config), work, batch=batch))
+    console.print(plan_table(load_settings(config), jobs, batch=batch))
     return console.export_text()
 
 
 def planned(config: Path, name: str, *, batch: bool = False) -> dict[str, str]:
     """The cells of a row, by the heading."""
-    table, _ = plan_table(load_settings(config), work, batch=batch).renderables
+    table, _ = plan_table(load_settings(config), jobs, batch=batch).renderables
     columns = {" ".join(str(column.header).split()): list(map(str, column.cells)) for column in table.columns}  # type: ignore[union-attr]
     row = columns["asked"].index(name)
     return {heading: cells[row] for heading, cells in columns.items()}

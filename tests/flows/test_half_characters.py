@@ -9,7 +9,7 @@ import pytest
 from flows.elicit import elicit
 from flows.llm_runs import writer
 from flows.propose import propose
-from tests.fixtures.asking import endpoint, install, labeler, others, rows
+from tests.fixtures.llm_runs import endpoint, install, labeler, others, rows
 from tests.synthesis.faulty_endpoint import answers, fails, faulty
 
 HALF = {"in the body": "\ud83d", "in the content": "\\ud83d", "behind a whole one": "\\ud83d\\ude00 \\ude00"}

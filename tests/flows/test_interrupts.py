@@ -13,14 +13,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows.elicit import elicit, work
+from flows.elicit import elicit, jobs
 from flows.llm_runs.dry_run import plan_table
 from flows.settings.settings import load_settings
 from flows.terminal.signals import ending, stops_on_signals
 from synthesis.ledger.ledger import Ledger
 from synthesis.llm.client import Caller
-from tests.fixtures.asking import COST, PRICED, endpoint, install, labeler, others, value
 from tests.fixtures.commands import ODDS, Run
+from tests.fixtures.llm_runs import COST, PRICED, endpoint, install, labeler, others, value
 from tests.synthesis.faulty_endpoint import FaultyEndpoint, answers, faulty
 
 SLOW = answers('{"reasoning": "r", "probability": 0.25}', after_s=0.1)
@@ -151,7 +151,7 @@ def test_a_killed_run_is_taken_up_where_it_was(tmp_path: Path) -> None:
 def test_the_cost_stays_below_its_limit_and_the_next_run_goes_on(tmp_path: Path) -> None:
     with faulty(SLOW) as server:
         config = installed(tmp_path, server, PRICED)
-        table, _ = plan_table(load_settings(config), work, batch=False).renderables
+        table, _ = plan_table(load_settings(config), jobs, batch=False).renderables
         most_of_one = float(str(next(iter(table.columns[-1].cells)))) / len(HYPOTHESES)  # type: ignore[union-attr]
         limit = 1.1 * most_of_one + 20 * COST
         first = elicit.fn(config, max_cost=limit)
@@ -171,13 +171,13 @@ def test_a_plan_sends_nothing_and_bounds_what_the_run_takes(tmp_path: Path) -> N
     with faulty(SLOW) as server:
         config = installed(tmp_path, server, PRICED)
         settings = load_settings(config)
-        table, _ = plan_table(settings, work, batch=False).renderables
+        table, _ = plan_table(settings, jobs, batch=False).renderables
         assert server.requests == 0
         cells = [list(column.cells) for column in table.columns]  # type: ignore[union-attr]
         assert [str(column[0]) for column in cells[:3]] == ["a", "0", "120"]
         outcome = elicit.fn(config)
         assert outcome.cost <= float(str(cells[-1][0]))
-        again, _ = plan_table(settings, work, batch=False).renderables
+        again, _ = plan_table(settings, jobs, batch=False).renderables
         assert [str(next(iter(column.cells))) for column in again.columns[:3]] == ["a", "0", "0"]  # type: ignore[union-attr]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from flows.elicit import elicit
 from flows.judge import judge
-from tests.fixtures.asking import endpoint, install, labeler, others, rows
+from tests.fixtures.llm_runs import endpoint, install, labeler, others, rows
 from tests.synthesis.faulty_endpoint import answers, faulty
 
 SURE, SPLIT = "The street is wet.", "There is a parade."

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from flows.elicit import elicit, work
+from flows.elicit import elicit, jobs
 from flows.judge import judge
 from flows.llm_runs.dry_run import plan_table
 from flows.propose import propose
 from flows.settings.settings import load_settings
 from synthesis.prompts.render import load_prompt
-from tests.fixtures.asking import endpoint, install, labeler, others, rows, settings_file, value
+from tests.fixtures.llm_runs import endpoint, install, labeler, others, rows, settings_file, value
 from tests.synthesis.faulty_endpoint import answers, faulty
 from warehouse.errors import InputError
 
@@ -120,7 +120,7 @@ def test_a_wrong_prompt_is_said_though_nothing_is_pending(
 
 def test_a_dry_run_leaves_the_panel_alone(tmp_path: Path) -> None:
     config = install(tmp_path, endpoint("e", "http://127.0.0.1:9/v1"), labeler("a", "e"), others("e"), hypotheses=TEXTS)
-    plan_table(load_settings(config), work, batch=False)
+    plan_table(load_settings(config), jobs, batch=False)
     assert value(config, "SELECT count(*) FROM labelers") == 0
 
 

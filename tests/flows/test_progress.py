@@ -5,7 +5,7 @@ import re
 import pytest
 
 from flows.terminal.progress import Lines, Run, rate_of
-from synthesis.progress import Progress as Asked
+from synthesis.progress import RunProgress
 from tests.fixtures.terminal import lines_of, on_a_terminal
 
 
@@ -22,10 +22,10 @@ def test_lines_about_requests_say_rate_failures_cost_and_what_is_left(capsys: py
     clock = Clock()
     said = Lines("elicit", Run(1000, clock=clock))
     for clock.now, asked in (
-        (1.0, Asked(done=10, answered=10)),
-        (10.0, Asked(done=200, answered=195, refused=25, failed=30, cost=0.0042)),
-        (20.0, Asked(done=1000, answered=925, failed=75, cost=1234.5, handed_in=400, came_back=120)),
-        (30.0, Asked(done=1000, answered=925, failed=75, cost=1234.5, handed_in=400, came_back=120)),
+        (1.0, RunProgress(done=10, answered=10)),
+        (10.0, RunProgress(done=200, answered=195, refused=25, failed=30, cost=0.0042)),
+        (20.0, RunProgress(done=1000, answered=925, failed=75, cost=1234.5, handed_in=400, came_back=120)),
+        (30.0, RunProgress(done=1000, answered=925, failed=75, cost=1234.5, handed_in=400, came_back=120)),
     ):
         said.show(asked)
     assert capsys.readouterr().err.splitlines() == [
@@ -40,7 +40,7 @@ def test_while_nothing_comes_lines_say_why_ever_less_often_and_no_rate_of_old(
     clock = Clock()
     said = Lines("elicit", Run(100, lambda: "endpoint e is down", clock))
     clock.now = 5.0
-    said.show(Asked(done=50, answered=50))
+    said.show(RunProgress(done=50, answered=50))
     for second in range(6, 200):
         clock.now = float(second)
         said.say()
@@ -53,9 +53,9 @@ def test_while_nothing_comes_lines_say_why_ever_less_often_and_no_rate_of_old(
 
 def test_what_batches_hold_is_waited_for() -> None:
     run = Run(10, lambda: None)
-    run.show(Asked(handed_in=10, came_back=4))
+    run.show(RunProgress(handed_in=10, came_back=4))
     assert run.state().reason == "waiting for batches"
-    run.show(Asked(handed_in=10, came_back=10))
+    run.show(RunProgress(handed_in=10, came_back=10))
     assert run.state().reason == ""
 
 
@@ -64,15 +64,17 @@ def test_a_rate_is_that_of_the_last_minute_and_in_the_end_that_of_all() -> None:
     run = Run(1300, clock=clock)
     for second in range(1, 201):
         clock.now = float(second)
-        run.show(Asked(done=6 * second, answered=6 * second) if second < 100 else Asked(done=600, answered=600))
+        run.show(
+            RunProgress(done=6 * second, answered=6 * second) if second < 100 else RunProgress(done=600, answered=600)
+        )
     assert run.state()[3:5] == (0, None)
     clock.now = 210.0
-    run.show(Asked(done=610, answered=610))
+    run.show(RunProgress(done=610, answered=610))
     state = run.state()
     assert state.rate == pytest.approx(10 / 60, rel=0.02)
     assert state.left == pytest.approx(690 / state.rate, rel=0.02)
     clock.now = 260.0
-    run.show(Asked(done=1300, answered=1300))
+    run.show(RunProgress(done=1300, answered=1300))
     assert run.state().rate == 5
 
 
@@ -90,12 +92,12 @@ import time
 from flows.terminal.activity import activity
 from flows.terminal.console import note
 from flows.terminal.progress import request_progress
-from synthesis.progress import Progress
+from synthesis.progress import RunProgress
 said = [None]
 with activity("starting"), request_progress("propose", 1_000_000, lambda: said[0]) as show:
     for done in (1, 250_000):
         time.sleep(0.3)
-        show(Progress(done=done, answered=done, refused=12_345, failed=678, cost=1234.5))
+        show(RunProgress(done=done, answered=done, refused=12_345, failed=678, cost=1234.5))
     note("a word in between")
     time.sleep(0.3)
     said[0] = "endpoint vendor limits the rate and is asked again in 8 s, and more that does not fit"

@@ -9,10 +9,10 @@ import pytest
 from rich.table import Table
 
 from flows.llm_runs.dry_run import plan_table
-from flows.propose import propose, work
+from flows.propose import jobs, propose
 from flows.settings.settings import load_settings
 from synthesis.prompts.render import load_prompt
-from tests.fixtures.asking import COST, PRICED, endpoint, install, labeler, others, rows, settings_file, value
+from tests.fixtures.llm_runs import COST, PRICED, endpoint, install, labeler, others, rows, settings_file, value
 from tests.synthesis.faulty_endpoint import answers, faulty
 from warehouse.errors import InputError
 
@@ -41,7 +41,7 @@ def made_of(kinds: list[str]) -> str:
 
 
 def plan_of(config: Path, *, batch: bool = False) -> dict[str, list[str]]:
-    table, _ = plan_table(load_settings(config), work, batch=batch).renderables
+    table, _ = plan_table(load_settings(config), jobs, batch=batch).renderables
     assert isinstance(table, Table)
     return {
         str(name): cells for name, *cells in zip(*(map(str, column.cells) for column in table.columns), strict=True)

@@ -15,7 +15,7 @@ from flows.doubles import merge_doubles
 from flows.pull import pull
 from flows.push import push
 from flows.settings.settings import load_settings
-from tests.fixtures.asking import install, value
+from tests.fixtures.llm_runs import install, value
 from tests.fixtures.studio import StudioServer
 from warehouse import open_warehouse
 from warehouse.catalog.patience import turn

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flows.elicit import elicit
-from tests.fixtures.asking import endpoint, install, labeler, others
+from tests.fixtures.llm_runs import endpoint, install, labeler, others
 from tests.synthesis.faulty_endpoint import answers, fails, faulty
 
 GOOD = answers('{"reasoning": "r", "probability": 0.25}')

@@ -12,7 +12,7 @@ import pytest
 from flows.elicit import elicit
 from flows.llm_runs import writer
 from flows.llm_runs.writer import Writer
-from tests.fixtures.asking import endpoint, install, labeler, others
+from tests.fixtures.llm_runs import endpoint, install, labeler, others
 from tests.fixtures.store import made_proposition
 from tests.synthesis.faulty_endpoint import answers, faulty
 from warehouse.catalog.connect import Warehouse, open_warehouse

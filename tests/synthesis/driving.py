@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
-from synthesis.call import Call, Outcome, Reply
+from synthesis.call import Call, CallResult, Reply
 from synthesis.questions.question import Answer, Question
 
 
-def drive(question: Question, answer: Callable[[Call], Outcome]) -> Answer:
+def drive(question: Question, answer: Callable[[Call], CallResult]) -> Answer:
     """What the question comes to where each of its calls, in their order, has the outcome that `answer` gives."""
     return drive_rounds(question, answer)[0]
 
 
-def drive_rounds(question: Question, answer: Callable[[Call], Outcome]) -> tuple[Answer, list[Sequence[Call]]]:
+def drive_rounds(question: Question, answer: Callable[[Call], CallResult]) -> tuple[Answer, list[Sequence[Call]]]:
     """The same, with the calls that the question yielded, a list for each time."""
     rounds: list[Sequence[Call]] = []
     try:

@@ -20,12 +20,12 @@ from typing import Any
 import httpx
 import pytest
 
-from synthesis.batch.results import Intake
+from synthesis.batch.results import BatchResults
 from synthesis.batch.runner import BatchState, run_batches, under_way
-from synthesis.batch.submitter import Desk
+from synthesis.batch.submitter import Submitter
 from synthesis.call import Reply, request_row
 from synthesis.ledger.ledger import Ledger
-from synthesis.ledger.store import SentBatch
+from synthesis.ledger.store import SubmittedBatch
 from synthesis.llm.client import Caller
 from synthesis.panel.settings import Endpoint, Labeler
 from synthesis.questions.elicit import estimates
@@ -141,8 +141,8 @@ def run(
     return ran
 
 
-def known_batches(ledger: Path | str) -> list[SentBatch]:
-    async def look() -> list[SentBatch]:
+def known_batches(ledger: Path | str) -> list[SubmittedBatch]:
+    async def look() -> list[SubmittedBatch]:
         with Ledger.open(ledger) as kept:
             return await kept.batches("e")
 
@@ -388,7 +388,7 @@ def odd_line(draw: random.Random, key: str) -> str | None:
 def test_whatever_the_files_hold_each_call_is_kept_or_failed_or_asked_again(ledger: Path, seed: int) -> None:
     draw = random.Random(seed)
     calls = [call for question in questions(20) for call in next(question)]
-    batch = SentBatch(
+    batch = SubmittedBatch(
         local_id="0123456789abcdef",
         endpoint="e",
         batch_id="b",
@@ -403,8 +403,8 @@ def test_whatever_the_files_hold_each_call_is_kept_or_failed_or_asked_again(ledg
     draw.shuffle(lines)
     status = draw.choice(["completed", "expired", "cancelled"])
 
-    async def take_in(known: Ledger) -> tuple[Intake, dict[str, Reply]]:
-        intake = Intake(known, batch, "hunter2", lambda _: 1.0)
+    async def take_in(known: Ledger) -> tuple[BatchResults, dict[str, Reply]]:
+        intake = BatchResults(known, batch, "hunter2", lambda _: 1.0)
         for _ in range(draw.choice([1, 2])):  # a file that broke off is read from its start
             for first in range(0, len(lines), 7):
                 await intake.take(lines[first : first + 7])
@@ -554,7 +554,7 @@ def test_orders_that_cannot_be_written_hold_nothing(ledger: Path, at: str, monke
     async def look() -> tuple[float, bool]:
         with Ledger.open(ledger) as kept, Ledger.open(ledger) as other:
             async with Caller([settings("http://127.0.0.1:1/v1")], kept, max_cost=1.0) as caller:
-                desk = Desk(caller, "e", (2, 10**6), 0.01, None)
+                desk = Submitter(caller, "e", (2, 10**6), 0.01, None)
                 calls = [call for question in questions(8) for call in next(question)]
                 if at == "called off":
                     task = asyncio.ensure_future(desk.ask(calls))
@@ -606,10 +606,10 @@ def test_a_batch_that_is_refused_when_it_is_made_holds_nothing(ledger: Path, sta
         assert set(stub.asked.values()) == {1}
 
 
-def held_by_batches(url: str, ledger: Path | str, lock: str | None = None) -> list[SentBatch]:
+def held_by_batches(url: str, ledger: Path | str, lock: str | None = None) -> list[SubmittedBatch]:
     """What a run that is none of batches is told; another process holds the lock, if one is named."""
 
-    async def look() -> list[SentBatch]:
+    async def look() -> list[SubmittedBatch]:
         with Ledger.open(ledger) as kept, Ledger.open(ledger) as other:
             assert lock is None or await other.lock(lock)
             async with Caller([settings(url)], kept) as caller:
@@ -621,7 +621,7 @@ def held_by_batches(url: str, ledger: Path | str, lock: str | None = None) -> li
     return asyncio.run(look())
 
 
-def left_alone(stub: BatchStub, ledger: Path, event: str) -> SentBatch:
+def left_alone(stub: BatchStub, ledger: Path, event: str) -> SubmittedBatch:
     """A batch of which nobody knows whether it was made: the connection was cut at that moment, for good."""
     stub.on_event = lambda at: at == event
     with pytest.raises(ServiceError, match="does not answer about batches"):

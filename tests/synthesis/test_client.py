@@ -22,8 +22,8 @@ from synthesis.llm.client import Caller, cost
 from synthesis.llm.concessions import Manner
 from synthesis.llm.errors import MAX_WAIT_S
 from synthesis.llm.reply import GarbledReplyError
-from synthesis.llm.skip_list import HOPELESS, LeftOutError
-from synthesis.panel.settings import DEFAULT_ENDPOINT, Asker, Endpoint
+from synthesis.llm.skip_list import HOPELESS, SkippedError
+from synthesis.panel.settings import DEFAULT_ENDPOINT, Endpoint, ModelConfig
 from tests.synthesis.faulty_endpoint import (
     Fault,
     answers,
@@ -547,14 +547,14 @@ def test_a_reply_without_a_count_of_tokens_counts_at_its_most(tmp_path: Path) ->
         assert server.requests == 2
 
 
-def test_an_asker_that_is_only_rejected_is_left_out_and_others_are_not(tmp_path: Path) -> None:
-    other = dataclasses.replace(ABOUT, asker="w")
+def test_a_labeler_that_is_only_rejected_is_left_out_and_others_are_not(tmp_path: Path) -> None:
+    other = dataclasses.replace(ABOUT, labeler="w")
 
     async def run(url: str) -> list[Reply | Failure]:
         with Ledger.open(tmp_path / "l") as kept:
             async with Caller([endpoint(url)], kept) as caller:
                 outcomes = [await caller.ask(call(f"poison {number}")) for number in range(HOPELESS)]
-                with pytest.raises(LeftOutError, match=r"rejects all that v asks .*HTTP 400 cannot take poison"):
+                with pytest.raises(SkippedError, match=r"rejects all that v asks .*HTTP 400 cannot take poison"):
                     await caller.ask(call("a"))
                 return [*outcomes, await caller.ask(call("a", about=other)), await caller.ask(call("b", about=other))]
 
@@ -564,20 +564,20 @@ def test_an_asker_that_is_only_rejected_is_left_out_and_others_are_not(tmp_path:
     assert [type(outcome) for outcome in outcomes] == [Failure] * HOPELESS + [Reply, Reply]
 
 
-def test_an_asker_that_had_replies_is_not_left_out(tmp_path: Path) -> None:
+def test_a_labeler_that_had_replies_is_not_left_out(tmp_path: Path) -> None:
     calls = [call("a"), *(call(f"poison {number}") for number in range(2 * HOPELESS)), call("b")]
     with faulty(refuses_text("poison", 400, "hello")) as server:
         outcomes = ask(endpoint(server.url), tmp_path / "l", *calls, at_once=False)
     assert [type(outcome) for outcome in outcomes] == [Reply, *[Failure] * (2 * HOPELESS), Reply]
 
 
-def test_an_asker_that_waits_for_its_own_rate_holds_nobody_else_up(tmp_path: Path) -> None:
-    slow = Asker(name="slow", endpoint="e", model="m", requests_per_minute=1)
-    thirsty = Asker(name="thirsty", endpoint="e", model="m", tokens_per_minute=1)
-    of = {name: dataclasses.replace(ABOUT, asker=name) for name in ("slow", "thirsty", "quick")}
+def test_a_labeler_that_waits_for_its_own_rate_holds_nobody_else_up(tmp_path: Path) -> None:
+    slow = ModelConfig(name="slow", endpoint="e", model="m", requests_per_minute=1)
+    thirsty = ModelConfig(name="thirsty", endpoint="e", model="m", tokens_per_minute=1)
+    of = {name: dataclasses.replace(ABOUT, labeler=name) for name in ("slow", "thirsty", "quick")}
 
     async def run(url: str) -> None:
-        quick = Asker(name="quick", endpoint="e", model="m")
+        quick = ModelConfig(name="quick", endpoint="e", model="m")
         with Ledger.open(tmp_path / "l") as kept:
             async with Caller([endpoint(url)], kept, [slow, thirsty, quick]) as caller:
                 held = [
@@ -604,25 +604,25 @@ def test_never_are_more_on_the_way_than_may_be(tmp_path: Path, monkeypatch: pyte
     failed: set[str] = set()
 
     async def send(_: Caller, __: object, sent: Call, manner: Manner) -> Reply:
-        under_way[sent.about.asker] += 1
+        under_way[sent.about.labeler] += 1
         for name, number in (under_way | {"all": sum(under_way.values())}).items():
             most[name] = max(most[name], number)
         await asyncio.sleep(0.01)
-        under_way[sent.about.asker] -= 1
+        under_way[sent.about.labeler] -= 1
         if sent.key not in failed and int(sent.key[:2], 16) % 8 == 0:
             failed.add(sent.key)
             raise GarbledReplyError("once")
         return Reply(text="hello", structured=manner.structured)
 
     async def run() -> None:
-        askers = [
-            Asker(name="bound", endpoint="e", model="m", max_in_flight=2),
-            Asker(name="free", endpoint="e", model="m"),
+        configs = [
+            ModelConfig(name="bound", endpoint="e", model="m", max_in_flight=2),
+            ModelConfig(name="free", endpoint="e", model="m"),
         ]
         with Ledger.open(tmp_path / "l") as kept:
-            async with Caller([endpoint("http://127.0.0.1:9/v1")], kept, askers, backoff_s=0.01) as caller:
+            async with Caller([endpoint("http://127.0.0.1:9/v1")], kept, configs, backoff_s=0.01) as caller:
                 calls = [
-                    call(f"{name} {number}", about=dataclasses.replace(ABOUT, asker=name))
+                    call(f"{name} {number}", about=dataclasses.replace(ABOUT, labeler=name))
                     for number in range(40)
                     for name in names
                 ]

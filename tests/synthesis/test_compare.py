@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from synthesis.call import Call, Failure, Outcome
+from synthesis.call import Call, CallResult, Failure
 from synthesis.panel.settings import Labeler
 from synthesis.panel.versions import labeler_version
 from synthesis.prompts.render import load_prompt
@@ -20,7 +20,7 @@ SECOND = PropositionText(proposition_id="b2", premise="It snows.", hypothesis="T
 
 
 def compared(
-    answer: Callable[[Call], Outcome], labeler: Labeler = LABELER, pair: Pair | None = None
+    answer: Callable[[Call], CallResult], labeler: Labeler = LABELER, pair: Pair | None = None
 ) -> tuple[list[Request], list[Comparison], list[list[Call]]]:
     (question,) = comparisons([pair or Pair(first=FIRST, second=SECOND)], labeler)
     result, rounds = drive_rounds(question, answer)
@@ -36,7 +36,7 @@ def swapped(call: Call) -> bool:
     return text.index(SECOND.hypothesis) < text.index(FIRST.hypothesis)
 
 
-def prefers(proposition: PropositionText) -> Callable[[Call], Outcome]:
+def prefers(proposition: PropositionText) -> Callable[[Call], CallResult]:
     return lambda call: gives(more_likely=1 if swapped(call) == (proposition is SECOND) else 2)
 
 

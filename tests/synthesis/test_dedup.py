@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from synthesis.panel.settings import Proposer
 from synthesis.questions import dedup
-from synthesis.questions.dedup import Standing, bare, jaccard, shingles, turning_words
+from synthesis.questions.dedup import KnownHypotheses, bare, jaccard, polarity_words, shingles
 
 WORDS = ("the", "a", "dog", "cat", "red", "tin", "is", "runs", "not", "lake", "3", "7")
-TURNING = {"not", "3", "7"}
+POLARITY_WORDS = {"not", "3", "7"}
 SENTENCES = st.lists(st.sampled_from(WORDS), min_size=1, max_size=9).map(" ".join)
 THRESHOLDS = st.floats(0.3, 1.0)
 
@@ -46,13 +46,13 @@ def test_a_near_duplicate_reaches_the_threshold_and_has_the_same_negations_and_n
     known: list[str], new: str, threshold: float
 ) -> None:
     standing = {str(number): text for number, text in enumerate(known)}
-    own = sorted(word for word in new.split() if word in TURNING)
+    own = sorted(word for word in new.split() if word in POLARITY_WORDS)
     rivals = {
         name: brute_force(text, new)
         for name, text in standing.items()
-        if sorted(word for word in text.split() if word in TURNING) == own
+        if sorted(word for word in text.split() if word in POLARITY_WORDS) == own
     }
-    kept = Standing(standing, threshold).near(new)
+    kept = KnownHypotheses(standing, threshold).near(new)
     reach = [similarity for similarity in rivals.values() if similarity >= threshold]
     if kept is None:
         assert not reach
@@ -62,7 +62,7 @@ def test_a_near_duplicate_reaches_the_threshold_and_has_the_same_negations_and_n
 
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=8), st.floats(0.0, 1.0))
 def test_the_same_text_is_always_found_again_at_every_threshold(texts: list[str], threshold: float) -> None:
-    standing = Standing({str(number): text for number, text in enumerate(texts)}, threshold)
+    standing = KnownHypotheses({str(number): text for number, text in enumerate(texts)}, threshold)
     for text in texts:
         first = next(number for number, other in enumerate(texts) if bare(other) == bare(text))
         assert standing.repeated(text) == str(first)
@@ -90,12 +90,12 @@ def test_the_same_text_is_always_found_again_at_every_threshold(texts: list[str]
 )
 def test_what_turns_a_statement_round_is_no_near_duplicate_however_alike_the_words(one: str, other: str) -> None:
     assert jaccard(shingles(one), shingles(other)) >= 0.5
-    assert Standing({"one": one}, 0.5).near(other) is None
-    assert Standing({"one": one}, 0.5).near(one + " Really.") == "one"
+    assert KnownHypotheses({"one": one}, 0.5).near(other) is None
+    assert KnownHypotheses({"one": one}, 0.5).near(one + " Really.") == "one"
 
 
 def test_the_most_alike_of_those_that_stand_is_named() -> None:
-    standing = Standing(
+    standing = KnownHypotheses(
         {"far": "the old dog runs along the lake", "close": "the old dog runs along the frozen lake"}, 0.3
     )
     assert standing.near("the old dog runs along the frozen river") == "close"
@@ -104,7 +104,7 @@ def test_the_most_alike_of_those_that_stand_is_named() -> None:
 
 
 def test_a_threshold_of_nought_looks_for_repeats_alone() -> None:
-    standing = Standing({"one": "The dog is old."}, 0.0)
+    standing = KnownHypotheses({"one": "The dog is old."}, 0.0)
     assert standing.near("The dog is old.") is None
     assert standing.repeated("the dog is OLD") == "one"
 
@@ -116,9 +116,9 @@ def test_words_are_the_same_apart_from_case_and_punctuation_alone() -> None:
     assert bare("It costs $5.") != bare("It costs €5.")
     assert bare("5%") != bare("5")
     assert bare("中文 字") == bare("中文字。")
-    assert turning_words("It wasn't 20% in June") == ["20%", "not"]
-    assert turning_words("It wasn\u2019t") == ["not"]
-    assert turning_words("Two of the dogs may never bark again") == ["may", "never", "two"]
+    assert polarity_words("It wasn't 20% in June") == ["20%", "not"]
+    assert polarity_words("It wasn\u2019t") == ["not"]
+    assert polarity_words("Two of the dogs may never bark again") == ["may", "never", "two"]
 
 
 # Each pair says something contrary, or the same to another degree, and differs in a word or two.
@@ -153,8 +153,8 @@ def graded() -> list[tuple[str, str]]:
 def test_graded_and_contrary_hypotheses_stay_at_the_default_threshold(one: str, other: str) -> None:
     threshold = Proposer(name="p", endpoint="e", model="m").near_duplicates
     assert jaccard(shingles(one), shingles(other)) >= 0.5
-    assert Standing({"one": one}, threshold).near(other) is None
-    assert Standing({"one": other}, threshold).near(one) is None
+    assert KnownHypotheses({"one": one}, threshold).near(other) is None
+    assert KnownHypotheses({"one": other}, threshold).near(one) is None
 
 
 # Words that no list knows, one of them more, or one in the place of another.
@@ -164,7 +164,7 @@ def test_the_default_threshold_lets_a_word_more_stay_up_to_sixteen(length: int, 
     text = [f"word{'x' * number}" for number in range(length)]
     for place in range(1, length - 1):
         longer, changed = [*text[:place], "another", *text[place:]], [*text[:place], "another", *text[place + 1 :]]
-        standing = Standing({"one": " ".join(text)}, threshold)
+        standing = KnownHypotheses({"one": " ".join(text)}, threshold)
         assert (standing.near(" ".join(longer)) == "one") is taken
         assert (standing.near(" ".join(changed)) == "one") is (length >= 24)
 
@@ -188,9 +188,9 @@ def test_the_default_threshold_lets_a_word_more_stay_up_to_sixteen(length: int, 
 )
 def test_a_known_word_keeps_texts_apart_at_any_threshold(one: str, other: str) -> None:
     text = "the man from the blue house by the lake said it was {} and so did the woman from the red house"
-    assert Standing({"one": text.format(one)}, 0.3).near(text.format(other)) is None
-    assert Standing({"one": text.format(other)}, 0.3).near(text.format(one)) is None
-    assert Standing({"one": text.format(one)}, 0.3).near("Well, " + text.format(one)) == "one"
+    assert KnownHypotheses({"one": text.format(one)}, 0.3).near(text.format(other)) is None
+    assert KnownHypotheses({"one": text.format(other)}, 0.3).near(text.format(one)) is None
+    assert KnownHypotheses({"one": text.format(one)}, 0.3).near("Well, " + text.format(one)) == "one"
 
 
 def missed(threshold: float, pairs: int = 1500) -> float:
@@ -206,7 +206,7 @@ def missed(threshold: float, pairs: int = 1500) -> float:
             if brute_force(" ".join(text), other) < threshold + 0.05:
                 known[str(number)], others[str(number)] = " ".join(text), other
     assert len(known) > pairs / 4
-    standing = Standing(known, threshold)
+    standing = KnownHypotheses(known, threshold)
     found = [standing.near(text) for text in others.values()]
     assert all(one in (None, name) for one, name in zip(found, others, strict=True))
     return found.count(None) / len(found)

@@ -5,7 +5,7 @@ from typing import get_args
 import httpx
 import pytest
 
-from synthesis.call import Call, Failure, Outcome
+from synthesis.call import Call, CallResult, Failure
 from synthesis.panel.settings import DEFAULT_PROPOSER, DerivedKind, Proposer
 from synthesis.panel.versions import ANSWER_OF_KIND
 from synthesis.questions.dedup import Recent
@@ -50,7 +50,7 @@ def parent(premise: str = PREMISE, hypothesis: str = HYPOTHESIS, other: str | No
     )
 
 
-def rows(kind: DerivedKind, reply: Outcome, of: Parent | None = None) -> list[Record]:
+def rows(kind: DerivedKind, reply: CallResult, of: Parent | None = None) -> list[Record]:
     """What one reply makes, without its request."""
     (question,) = derivations([of or parent()], PROPOSER, kind)
     first, *others = drive(question, lambda _: reply).rows
@@ -418,7 +418,7 @@ def test_a_prompt_that_asks_for_something_else_is_refused(kind: DerivedKind) -> 
 def test_what_the_embedded_model_writes_is_taken_or_has_a_reason(llm_url: str, kind: DerivedKind) -> None:
     with httpx.Client(timeout=180) as client:
 
-        def ask(call: Call) -> Outcome:
+        def ask(call: Call) -> CallResult:
             reply = client.post(f"{llm_url}/chat/completions", json=call.body(structured=True)).raise_for_status()
             choice = reply.json()["choices"][0]
             return says(choice["message"]["content"], choice["finish_reason"])

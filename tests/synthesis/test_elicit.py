@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
-from synthesis.call import Call, Failure, Outcome, Reply
+from synthesis.call import Call, CallResult, Failure, Reply
 from synthesis.panel.settings import DEFAULT_PANEL, TOP_LOGPROBS, Labeler
 from synthesis.panel.versions import labeler_version
 from synthesis.prompts.render import load_prompt
 from synthesis.questions.elicit import estimates, mean_of
-from synthesis.questions.parse import Read, Reason
+from synthesis.questions.parse import Parsed, Reason
 from synthesis.questions.question import MAX_TRIES
 from tests.synthesis.driving import drive_rounds, gives, says
 from warehouse.errors import InputError
@@ -40,7 +40,7 @@ FERRY = proposition("The ferry was cancelled because of strong winds.", "It sail
 
 
 def asked(
-    labeler: Labeler, answer: Callable[[Call], Outcome], about: PropositionText = BAKERY
+    labeler: Labeler, answer: Callable[[Call], CallResult], about: PropositionText = BAKERY
 ) -> tuple[list[Request], list[Estimate], list[list[Call]]]:
     (question,) = estimates([about], labeler)
     result, rounds = drive_rounds(question, answer)
@@ -50,7 +50,7 @@ def asked(
     return requests, found, [list(calls) for calls in rounds]
 
 
-def by_attempt(*outcomes: Outcome) -> Callable[[Call], Outcome]:
+def by_attempt(*outcomes: CallResult) -> Callable[[Call], CallResult]:
     return lambda call: outcomes[call.attempt]
 
 
@@ -128,7 +128,7 @@ def test_the_samples_of_a_mean_are_asked_together_and_differ_only_in_their_seeds
 
 
 def test_an_unreadable_sample_is_drawn_again_at_the_same_temperature() -> None:
-    def answer(call: Call) -> Outcome:
+    def answer(call: Call) -> CallResult:
         # Of four samples the second can be read at its second try, the third never.
         unreadable = call.attempt in {1} | {2, 2 + 4, 2 + 8}
         return says("about 70%") if unreadable else gives(probability=0.25 if call.attempt == 1 + 4 else 0.5)
@@ -151,15 +151,15 @@ def test_samples_that_can_never_be_read_are_asked_a_bounded_number_of_times() ->
 def test_the_reasoning_of_a_mean_is_that_of_the_sample_nearest_to_it() -> None:
     said = {0: (0.1, "low"), 1: (0.4, ""), 2: (0.5, "near"), 3: (0.6, "high")}
 
-    def answer(call: Call) -> Outcome:
+    def answer(call: Call) -> CallResult:
         value, reasoning = said[call.attempt]
         return gives(reasoning=reasoning, probability=value)
 
     _, (found,), _ = asked(MEAN, answer)
     assert found.probability == pytest.approx(0.4)
     assert found.reasoning == "near"
-    assert mean_of([Read(0.5, None), Read(0.5, None)]).reasoning is None
-    assert mean_of([Read(0.25, None, "first"), Read(0.75, None, "second")]).reasoning == "first"
+    assert mean_of([Parsed(0.5, None), Parsed(0.5, None)]).reasoning is None
+    assert mean_of([Parsed(0.25, None, "first"), Parsed(0.75, None, "second")]).reasoning == "first"
 
 
 @pytest.mark.parametrize(
@@ -181,11 +181,11 @@ def test_a_model_that_refuses_is_asked_once_and_its_words_are_kept(reply: Reply)
 
 
 def test_the_mean_needs_half_of_the_samples() -> None:
-    read: Read[float] = Read(0.2, None)
-    unread: Read[float] = Read(None, Reason.EMPTY)
-    assert mean_of([read, Read(0.6, None), unread, unread]).value == pytest.approx(0.4)
-    assert mean_of([read, unread, unread]) == Read(None, Reason.TOO_FEW_SAMPLES)
-    assert mean_of([unread]) == Read(None, Reason.TOO_FEW_SAMPLES)
+    read: Parsed[float] = Parsed(0.2, None)
+    unread: Parsed[float] = Parsed(None, Reason.EMPTY)
+    assert mean_of([read, Parsed(0.6, None), unread, unread]).value == pytest.approx(0.4)
+    assert mean_of([read, unread, unread]) == Parsed(None, Reason.TOO_FEW_SAMPLES)
+    assert mean_of([unread]) == Parsed(None, Reason.TOO_FEW_SAMPLES)
 
 
 FAILED = Failure(reason="rejected", detail="HTTP 400 too long")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from synthesis.call import Call, Failure, Outcome
+from synthesis.call import Call, CallResult, Failure
 from synthesis.panel.settings import Judge
 from synthesis.panel.versions import judge_version
 from synthesis.prompts.render import load_prompt
@@ -32,9 +32,12 @@ GOOD = [{"answer": 3, "confidence": 0.9}, {"answer": 1, "confidence": 0.25}, {"a
 
 
 def judged(
-    judge: Judge, judgement: Callable[[Call], Outcome], summary: Callable[[Call], Outcome], answers: list[PanelAnswer]
+    judge: Judge,
+    judgement: Callable[[Call], CallResult],
+    summary: Callable[[Call], CallResult],
+    answers: list[PanelAnswer],
 ) -> tuple[Answer, list[list[Call]]]:
-    def answer(call: Call) -> Outcome:
+    def answer(call: Call) -> CallResult:
         return summary(call) if call.about.prompt == "summarise" else judgement(call)
 
     (question,) = verdicts([Disagreement(proposition=PROPOSITION, answers=answers)], judge)
@@ -42,7 +45,7 @@ def judged(
     return result, [list(calls) for calls in rounds]
 
 
-def always(outcome: Outcome) -> Callable[[Call], Outcome]:
+def always(outcome: CallResult) -> Callable[[Call], CallResult]:
     return lambda _: outcome
 
 

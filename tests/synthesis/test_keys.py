@@ -13,7 +13,7 @@ import pytest
 
 from synthesis.call import About, Call
 from synthesis.panel.settings import DerivedKind, Judge, Labeler, Proposer
-from synthesis.prompts.render import Answer
+from synthesis.prompts.render import AnswerKind
 from synthesis.questions.compare import comparisons
 from synthesis.questions.derive import derivations
 from synthesis.questions.elicit import estimates
@@ -47,7 +47,7 @@ ANSWERS = [
 ]
 EXTRA = {"top_p": 0.1, "chat_template_kwargs": {"enable_thinking": False, "\u00e4": [1, 1e-7, None]}}
 # Prompts of our own: those of the package may change, and their new versions are other requests.
-USERS: dict[Answer, str] = {
+USERS: dict[AnswerKind, str] = {
     "hypotheses": "{premise} {count} {likelihood} {target}",
     "updates": "{premise} {hypothesis} {count}",
     "variants": "{premise} {hypothesis} {count}",
@@ -61,14 +61,14 @@ USERS: dict[Answer, str] = {
     "keep_drop": "{premise} {hypothesis} {answers} {count}",
     "summary": "{premise} {hypothesis} {reasoning}",
 }
-ANSWER_OF_METHOD: dict[Method, Answer] = {
+ANSWER_OF_METHOD: dict[Method, AnswerKind] = {
     "verbalised": "probability",
     "scale20": "scale20",
     "token": "yes_no",
     "mean_of_samples": "scale20",
     "pairwise": "which",
 }
-ANSWER_OF_KIND: dict[DerivedKind, Answer] = {
+ANSWER_OF_KIND: dict[DerivedKind, AnswerKind] = {
     "strengthened": "updates",
     "weakened": "updates",
     "negation": "variants",
@@ -76,11 +76,11 @@ ANSWER_OF_KIND: dict[DerivedKind, Answer] = {
     "conjunction": "conjunction",
     "rewritten": "rewriting",
 }
-ANSWER_OF_MODE: dict[JudgeMode, Answer] = {"confidence": "confidences", "keep_drop": "keep_drop"}
+ANSWER_OF_MODE: dict[JudgeMode, AnswerKind] = {"confidence": "confidences", "keep_drop": "keep_drop"}
 Ask = Callable[[Path], Iterator[Question]]
 
 
-def prompt(folder: Path, answer: Answer) -> str:
+def prompt(folder: Path, answer: AnswerKind) -> str:
     """The path of a prompt that is answered in this way."""
     user = USERS[answer]
     schema = {"type": "object", "properties": {"\u00e4": {"type": "number", "maximum": 1.0}, "a": {"enum": ["\u201e"]}}}
@@ -203,11 +203,11 @@ def test_a_reply_that_was_paid_for_is_found_by_later_code(tmp_path: Path, name: 
 
 def test_every_answer_that_a_prompt_may_want_has_a_key_here() -> None:
     answers = {*ANSWER_OF_METHOD.values(), *ANSWER_OF_KIND.values(), *ANSWER_OF_MODE.values(), "hypotheses", "summary"}
-    assert answers == set(USERS) == set(get_args(Answer))
+    assert answers == set(USERS) == set(get_args(AnswerKind))
 
 
 def test_a_bare_call_has_the_key_that_it_had() -> None:
-    about = About(purpose="elicit", asker="a", subject_id="s", prompt="p", prompt_version="1")
+    about = About(purpose="elicit", labeler="a", subject_id="s", prompt="p", prompt_version="1")
     turns = ({"role": "system", "content": PREMISE}, {"content": "\x00 \U0001f600", "role": "user"})
     bare = Call("e", "m", turns[1:], None, about)
     whole = Call("e", "m", turns, 7, about, 0.30000000000000004, 0, 5, '{"a": [1.0, "\u00e9"]}', EXTRA, 2)

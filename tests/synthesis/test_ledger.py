@@ -26,12 +26,12 @@ from synthesis.call import About, Call, Reply
 from synthesis.errors import StoppedError
 from synthesis.ledger import postgres as ledger_postgres
 from synthesis.ledger.ledger import Ledger
-from synthesis.ledger.store import Row, SentBatch
+from synthesis.ledger.store import LedgerRow, SubmittedBatch
 from warehouse.errors import InputError, ServiceError
 
 T = TypeVar("T")
 
-ABOUT = About(purpose="elicit", asker="a", subject_id="s", prompt="p", prompt_version="1")
+ABOUT = About(purpose="elicit", labeler="a", subject_id="s", prompt="p", prompt_version="1")
 
 WRITER = """
 import asyncio, sys
@@ -77,8 +77,10 @@ def reply(text: str) -> Reply:
     return Reply(text=text)
 
 
-def batch(local_id: str, **changes: Any) -> SentBatch:
-    made = SentBatch(local_id, "e", None, "m", True, (1.0, None), {"k": "r", "l": "s"}, "2026-01-01T00:00:00+00:00")
+def batch(local_id: str, **changes: Any) -> SubmittedBatch:
+    made = SubmittedBatch(
+        local_id, "e", None, "m", True, (1.0, None), {"k": "r", "l": "s"}, "2026-01-01T00:00:00+00:00"
+    )
     return replace(made, **changes)
 
 
@@ -173,7 +175,7 @@ def test_each_thing_that_is_sent_is_part_of_the_key_and_nothing_else() -> None:
     keys = {each.key for each in others}
     assert len(keys) == len(others)
     assert call("a").key not in keys
-    about = About(purpose="judge", asker="z", subject_id="z", prompt="z", prompt_version="9")
+    about = About(purpose="judge", labeler="z", subject_id="z", prompt="z", prompt_version="9")
     assert call("a").key == call("a", about=about).key
 
 
@@ -213,7 +215,7 @@ def test_replies_that_come_together_are_written_together(where: str) -> None:
     async def do(ledger: Ledger) -> list[str | None]:
         write = ledger._store.write
 
-        def counted(rows: Sequence[Row]) -> None:
+        def counted(rows: Sequence[LedgerRow]) -> None:
             groups.append(len(rows))
             write(rows)
 
@@ -352,7 +354,7 @@ def test_a_write_that_fails_for_who_was_called_off_makes_no_noise(
     where: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def do(ledger: Ledger) -> None:
-        def full(rows: Sequence[Row]) -> None:
+        def full(rows: Sequence[LedgerRow]) -> None:
             time.sleep(0.1)
             raise ServiceError("no room")
 
@@ -460,9 +462,9 @@ def test_a_batch_that_is_taken_in_while_it_is_looked_up_is_not_asked_again(where
             await other.put_batch(handed_in)
             look = ledger._store.batches
 
-            def late(endpoint: str | None) -> list[SentBatch]:
+            def late(endpoint: str | None) -> list[SubmittedBatch]:
                 other._thread.submit(
-                    other._store.write, [Row(call("a").key, "e", "m", '{"text": "came"}', "")]
+                    other._store.write, [LedgerRow(call("a").key, "e", "m", '{"text": "came"}', "")]
                 ).result()
                 other._thread.submit(other._store.remove_batch, handed_in.local_id).result()
                 return look(endpoint)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthesis.prompts.render import Answer
+from synthesis.prompts.render import AnswerKind
 from synthesis.questions.parse import (
     MIN_YES_NO_MASS,
-    Read,
+    Parsed,
     Reason,
     parse_number,
     parse_texts,
@@ -17,7 +17,7 @@ from synthesis.questions.parse import (
     without_thinking,
 )
 
-READABLE: list[tuple[Answer, str, float]] = [
+READABLE: list[tuple[AnswerKind, str, float]] = [
     ("probability", '{"probability": 0.7}', 0.7),
     ("probability", '{"reasoning": "It is {likely}.", "probability": 0.7}', 0.7),
     ("probability", '```json\n{"probability": 0.25}\n```', 0.25),
@@ -43,7 +43,7 @@ READABLE: list[tuple[Answer, str, float]] = [
     ("scale20", '{"score": 14.5}', 0.725),
 ]
 
-UNREADABLE: list[tuple[Answer, str, Reason]] = [
+UNREADABLE: list[tuple[AnswerKind, str, Reason]] = [
     ("probability", "", Reason.EMPTY),
     ("probability", "   \n", Reason.EMPTY),
     ("probability", "<think>0.7</think>", Reason.EMPTY),
@@ -83,14 +83,14 @@ UNREADABLE: list[tuple[Answer, str, Reason]] = [
 
 
 @pytest.mark.parametrize(("answer", "text", "probability"), READABLE)
-def test_a_clear_form_is_read(answer: Answer, text: str, probability: float) -> None:
+def test_a_clear_form_is_read(answer: AnswerKind, text: str, probability: float) -> None:
     parsed = parse_number(text, answer)
     assert parsed.reason is None
     assert parsed.value == pytest.approx(probability)
 
 
 @pytest.mark.parametrize(("answer", "text", "reason"), UNREADABLE, ids=lambda value: str(value)[:40])
-def test_what_can_be_read_in_two_ways_is_refused(answer: Answer, text: str, reason: Reason) -> None:
+def test_what_can_be_read_in_two_ways_is_refused(answer: AnswerKind, text: str, reason: Reason) -> None:
     assert parse_number(text, answer) == parse_number(text, answer, "stop")
     parsed = parse_number(text, answer)
     assert (parsed.value, parsed.reason) == (None, reason)
@@ -109,7 +109,7 @@ def test_a_reply_that_met_the_token_limit_says_so_unless_it_is_readable() -> Non
 
 @given(st.text() | st.from_regex(r'\{"(probability|score)": ?"?[-+0-9.eE%/ nanif]{0,8}"?\}?', fullmatch=True))
 def test_any_text_gives_a_probability_or_a_reason(text: str) -> None:
-    answers: tuple[Answer, ...] = ("probability", "scale20")
+    answers: tuple[AnswerKind, ...] = ("probability", "scale20")
     for answer in answers:
         parsed = parse_number(text, answer)
         assert (parsed.value is None) != (parsed.reason is None)
@@ -187,9 +187,9 @@ def test_thinking_is_not_part_of_the_answer() -> None:
     ("text", "answer"), [("0.", "probability"), ("Probability: 0.7", "probability"), ("1", "scale20")]
 )
 def test_a_bare_number_counts_only_in_a_reply_that_ended_by_itself(
-    reason: str | None, text: str, answer: Answer
+    reason: str | None, text: str, answer: AnswerKind
 ) -> None:
-    assert parse_number(text, answer, reason) == Read(None, Reason.CUT_OFF)
+    assert parse_number(text, answer, reason) == Parsed(None, Reason.CUT_OFF)
 
 
 @pytest.mark.parametrize("reason", ["stop", "STOP", "eos", "eos_token", "end_turn", "stop_sequence", "COMPLETE"])

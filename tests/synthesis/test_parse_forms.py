@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from synthesis.prompts.render import Answer
+from synthesis.prompts.render import AnswerKind
 from synthesis.questions.parse import (
     Reason,
     parse_field,
@@ -18,7 +18,7 @@ from synthesis.questions.parse import (
     without_thinking,
 )
 
-READ: list[tuple[Answer, str, float]] = [
+READ: list[tuple[AnswerKind, str, float]] = [
     ("probability", "70%", 0.7),
     ("probability", "70 %", 0.7),
     ("probability", "70\u00a0%", 0.7),
@@ -64,7 +64,7 @@ READ: list[tuple[Answer, str, float]] = [
     ("probability", 'It is \\frac{2}{3} at most. {"probability": 0.6} as in {this}.', 0.6),
 ]
 
-REFUSED: list[tuple[Answer, str, Reason]] = [
+REFUSED: list[tuple[AnswerKind, str, Reason]] = [
     # digits of other scripts
     ("probability", "０.７", Reason.AMBIGUOUS),
     ("probability", "７０%", Reason.AMBIGUOUS),
@@ -164,19 +164,19 @@ REFUSED: list[tuple[Answer, str, Reason]] = [
 
 
 @pytest.mark.parametrize(("answer", "text", "probability"), READ)
-def test_an_exact_form_is_read(answer: Answer, text: str, probability: float) -> None:
+def test_an_exact_form_is_read(answer: AnswerKind, text: str, probability: float) -> None:
     read = parse_number(text, answer)
     assert read.reason is None
     assert read.value == pytest.approx(probability)
 
 
 @pytest.mark.parametrize(("answer", "text", "reason"), REFUSED)
-def test_any_other_form_is_refused_with_its_reason(answer: Answer, text: str, reason: Reason) -> None:
+def test_any_other_form_is_refused_with_its_reason(answer: AnswerKind, text: str, reason: Reason) -> None:
     read = parse_number(text, answer)
     assert (read.value, read.reason) == (None, reason)
 
 
-CUT_OFF: list[tuple[Answer, str]] = [
+CUT_OFF: list[tuple[AnswerKind, str]] = [
     ("probability", "0."),
     ("probability", "1"),
     ("probability", "0.7"),
@@ -192,7 +192,7 @@ CUT_OFF: list[tuple[Answer, str]] = [
 
 
 @pytest.mark.parametrize(("answer", "text"), CUT_OFF)
-def test_no_number_is_taken_from_what_was_cut_off(answer: Answer, text: str) -> None:
+def test_no_number_is_taken_from_what_was_cut_off(answer: AnswerKind, text: str) -> None:
     read = parse_number(text, answer, "length")
     assert (read.value, read.reason) == (None, Reason.CUT_OFF)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from synthesis.call import Call, Failure, Outcome
+from synthesis.call import Call, CallResult, Failure
 from synthesis.panel.settings import DEFAULT_PROPOSER, Proposer
 from synthesis.prompts.render import load_prompt
-from synthesis.questions.dedup import Standing, bare
+from synthesis.questions.dedup import KnownHypotheses, bare
 from synthesis.questions.propose import MAX_HYPOTHESIS_CHARACTERS, DropReason, Written, proposals, select, shown_in
 from synthesis.questions.question import MAX_TRIES, Answer
 from tests.synthesis.driving import drive, drive_rounds, gives, says
@@ -62,7 +62,7 @@ def parts(answer: Answer) -> tuple[list[Request], list[Proposition], list[Drop]]
 
 
 def test_the_targets_of_a_premise_are_asked_together_and_only_the_unread_again() -> None:
-    def answer(call: Call) -> Outcome:
+    def answer(call: Call) -> CallResult:
         if "10%" in call.messages[-1]["content"]:
             return gives(hypotheses=["The dog is old.", "The lake is deep."])
         return says("I cannot.") if call.attempt < 2 else gives(hypotheses=["It is cold.", "The man is outdoors."])
@@ -104,7 +104,7 @@ def test_each_try_has_another_seed_and_is_warmer() -> None:
 
 
 def test_a_failed_request_ends_its_target_and_leaves_the_others() -> None:
-    def answer(call: Call) -> Outcome:
+    def answer(call: Call) -> CallResult:
         if "10%" in call.messages[-1]["content"]:
             return Failure(reason="rejected", detail="HTTP 400 too long")
         return gives(hypotheses=["It is cold.", "The man is outdoors."])
@@ -138,7 +138,7 @@ def chosen(
 ) -> tuple[list[str], list[Drop]]:
     proposer = PROPOSER.model_copy(update={"per_target": per_target})
     written = [Written(0.3, "request", list(hypotheses))]
-    standing = Standing(known or {}, proposer.near_duplicates)
+    standing = KnownHypotheses(known or {}, proposer.near_duplicates)
     propositions, drops = select(PREMISES[0].premise, written, proposer, split=split, shown=SHOWN, standing=standing)
     assert len({drop.drop_id for drop in drops}) == len(drops)
     return [each.hypothesis for each in propositions], drops
@@ -234,7 +234,7 @@ def test_a_prompt_that_asks_for_something_else_is_refused() -> None:
 def test_the_embedded_model_proposes_distinct_short_statements(llm_url: str) -> None:
     with httpx.Client(timeout=180) as client:
 
-        def ask(call: Call) -> Outcome:
+        def ask(call: Call) -> CallResult:
             reply = client.post(f"{llm_url}/chat/completions", json=call.body(structured=True)).raise_for_status()
             choice = reply.json()["choices"][0]
             return says(choice["message"]["content"], choice["finish_reason"])

@@ -10,7 +10,7 @@ import pytest
 from synthesis.panel.settings import DEFAULT_PANEL, DEFAULT_PROPOSER, Labeler, MadeKind, Proposer
 from synthesis.panel.versions import labeler_row, labeler_version, proposer_version
 from synthesis.prompts.render import load_prompt
-from synthesis.questions.dedup import Standing
+from synthesis.questions.dedup import KnownHypotheses
 from synthesis.questions.propose import DropReason, Written, select
 from warehouse.records import Premise, labeler_id, premise_id, proposition_id
 
@@ -94,7 +94,7 @@ def test_a_reply_that_comes_again_is_no_duplicate_of_itself() -> None:
             PROPOSER.model_copy(update={"per_target": 2, "near_duplicates": 0.0}),
             split="train",
             shown=frozenset(),
-            standing=Standing({ids[each]: each for each in ids}, 0.0),
+            standing=KnownHypotheses({ids[each]: each for each in ids}, 0.0),
             written_by={ids[mine]: "r", ids[other]: "another"},
         )
         return [each.hypothesis for each in propositions], [(drop.reason, drop.kept_id) for drop in drops]

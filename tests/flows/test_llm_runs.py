@@ -14,8 +14,8 @@ from flows.llm_runs import writer
 from flows.outcome import Outcome
 from flows.terminal.console import money
 from synthesis.llm.skip_list import HOPELESS
-from tests.fixtures.asking import COST, PRICED, endpoint, install, labeler, others, rows, settings_file, value
 from tests.fixtures.commands import Run
+from tests.fixtures.llm_runs import COST, PRICED, endpoint, install, labeler, others, rows, settings_file, value
 from tests.synthesis.batch_stub import batch_stub
 from tests.synthesis.faulty_endpoint import answers, by_model, fails, faulty
 from warehouse.errors import InputError, ServiceError
