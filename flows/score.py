@@ -105,15 +105,14 @@ def scored(settings: Settings, model: Model, propositions: list[PropositionText]
     drops: list[Drop] = []
     with activity("score") as shown:
         shown.doing("loading the estimator")
-        from training.model.estimator import load_estimator
-        from training.score import score as score_with
+        from training import Estimator
 
         folder, chosen = placed(model.path, settings.home_path), settings.training
-        estimator = load_estimator(folder, chosen.device, chosen.precision)
+        estimator = Estimator.load(folder, chosen.device, chosen.precision)
         if estimator.place.warning:
             note(f"score: {estimator.place.warning}")
         shown.counting()
-        for batch in score_with(estimator, propositions):
+        for batch in estimator.score_stream(propositions):
             rows = zip(batch.proposition_ids, batch.scores, batch.level_probabilities, strict=True)
             scores += [
                 Score(

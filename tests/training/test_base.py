@@ -27,7 +27,7 @@ from tests.training.test_estimator import assert_same, estimator, scores_of
 from training.fit.loop import fit
 from training.model.base import load_base
 from training.model.batches import texts
-from training.model.estimator import load_estimator, merge_estimator, save_estimator
+from training.model.estimator import Estimator, merge_estimator
 from training.model.prompt import question, render
 from training.settings import FitSettings
 from warehouse.errors import InputError
@@ -116,11 +116,11 @@ def test_any_base_that_is_taken_scores_the_same_saved_and_merged(tiny_base: Base
         assert subject.tokenizer.pad_token_id is not None
         folder = tmp_path / f"{base.path.name}-fitted"
         folder.mkdir()
-        save_estimator(subject, folder)
+        subject.save(folder)
         expected = scores_of(subject)
-        assert_same(expected, scores_of(load_estimator(folder, "cpu", "fp32")))
+        assert_same(expected, scores_of(Estimator.load(folder, "cpu", "fp32")))
         merge_estimator(folder, tmp_path / f"{base.path.name}-merged")
-        assert_same(expected, scores_of(load_estimator(tmp_path / f"{base.path.name}-merged", "cpu", "fp32")))
+        assert_same(expected, scores_of(Estimator.load(tmp_path / f"{base.path.name}-merged", "cpu", "fp32")))
 
 
 @pytest.mark.parametrize(

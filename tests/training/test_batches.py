@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from tests.fixtures.estimator import Base, shard_table
+from training.fit.examples import judged
 from training.model.batches import (
     collate,
     encode_table,
-    judged,
     pair_batches,
     pair_texts,
     shuffled_batches,

@@ -13,7 +13,6 @@ from tests.fixtures.estimator import Base, shard_table
 from tests.training.test_estimator import estimator
 from training.model.batches import texts
 from training.model.device import place_of
-from training.model.estimator import save_estimator
 from warehouse.errors import InputError
 from warehouse.records import Model
 
@@ -84,7 +83,7 @@ def test_scoring_honours_the_settings(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_base: Base, tmp_path: Path
 ) -> None:
     cpu(monkeypatch, AVX2)
-    save_estimator(estimator(tiny_base, disturb=True), tmp_path)
+    estimator(tiny_base, disturb=True).save(tmp_path)
     model = Model(
         model_id="m",
         name="odds",

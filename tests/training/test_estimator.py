@@ -13,19 +13,11 @@ from tests.fixtures.estimator import Base, shard_table
 from training.levels import level_token
 from training.model.base import load_base
 from training.model.batches import collate, encode_table, texts
-from training.model.estimator import (
-    Card,
-    Estimator,
-    add_levels,
-    answer_logits,
-    assemble,
-    load_estimator,
-    merge_estimator,
-    save_estimator,
-    with_lora,
-)
+from training.model.estimator import Estimator, answer_logits, merge_estimator
+from training.model.level_tokens import add_levels
 from training.model.prompt import render
-from training.score import score
+from training.model.saved import EstimatorInfo
+from training.model.start import with_lora
 from warehouse.errors import InputError
 
 LEVELS = 6
@@ -40,12 +32,12 @@ def estimator(base: Base, *, disturb: bool = False) -> Estimator:
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
-    card = Card(base=str(base.path), cache=str(base.cache), levels=LEVELS, max_length=256, weights="adapter")
-    return assemble(model.eval(), tokenizer, card, "cpu", "fp32")
+    info = EstimatorInfo(base=str(base.path), cache=str(base.cache), levels=LEVELS, max_length=256, weights="adapter")
+    return Estimator.of(model.eval(), tokenizer, info, "cpu", "fp32")
 
 
 def scores_of(subject: Estimator, n: int = 9, batch_size: int = 4) -> dict[str, Any]:
-    found = score(subject, shard_table(n), batch_size)
+    found = subject.score_stream(texts(shard_table(n)), batch_size)
     return {
         key: row for batch in found for key, row in zip(batch.proposition_ids, batch.level_probabilities, strict=True)
     }
@@ -147,17 +139,17 @@ def test_only_the_answer_position_meets_the_output_matrix(tiny_base: Base) -> No
 
 def test_a_saved_adapter_loads_on_its_own_and_scores_the_same(base: Base, tmp_path: Path) -> None:
     subject = estimator(base, disturb=True)
-    save_estimator(subject, tmp_path)
-    loaded = load_estimator(tmp_path, device="cpu", precision="fp32")
+    subject.save(tmp_path)
+    loaded = Estimator.load(tmp_path, device="cpu", precision="fp32")
     assert_same(scores_of(subject), scores_of(loaded))
     assert sum(file.stat().st_size for file in tmp_path.glob("*.safetensors")) < 200_000
 
 
 def test_merged_weights_are_a_plain_model_that_scores_the_same(base: Base, tmp_path: Path) -> None:
     subject = estimator(base, disturb=True)
-    save_estimator(subject, tmp_path)
+    subject.save(tmp_path)
     merge_estimator(tmp_path, tmp_path / "merged")
-    assert_same(scores_of(subject), scores_of(load_estimator(tmp_path / "merged", "cpu", "fp32")))
+    assert_same(scores_of(subject), scores_of(Estimator.load(tmp_path / "merged", "cpu", "fp32")))
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "merged")
     inputs = tokenizer(render(tokenizer, "A dog.", "A boat."), return_tensors="pt", add_special_tokens=False)
@@ -171,29 +163,29 @@ def test_a_published_checkpoint_without_a_card_loads(tiny_base: Base, tmp_path: 
     add_levels(model, tokenizer, LEVELS, 0)
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    assert load_estimator(tmp_path, "cpu").card.levels == LEVELS
+    assert Estimator.load(tmp_path, "cpu").info.levels == LEVELS
 
 
 def test_bad_folders_are_named(tiny_base: Base, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
-        load_estimator(tmp_path / "missing")
-    with pytest.raises(InputError, match="no estimator"):
-        load_estimator(tiny_base.path)
+        Estimator.load(tmp_path / "missing")
+    with pytest.raises(InputError, match="not an estimator"):
+        Estimator.load(tiny_base.path)
     with pytest.raises(InputError, match="no language model"):
         load_base(tmp_path, tmp_path)
     with pytest.raises(InputError, match="cannot be read"):
         load_base(tmp_path / "missing.gguf", tmp_path)
     (tmp_path / "estimator.json").write_text(json.dumps({"base": "x"}))
-    with pytest.raises(InputError, match="not an estimator's card"):
-        load_estimator(tmp_path)
+    with pytest.raises(InputError, match="not the description of an estimator"):
+        Estimator.load(tmp_path)
 
 
 def test_a_damaged_adapter_is_named(tiny_base: Base, tmp_path: Path) -> None:
-    save_estimator(estimator(tiny_base), tmp_path)
+    estimator(tiny_base).save(tmp_path)
     weights = tmp_path / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(InputError, match="its adapter does not fit the base"):
-        load_estimator(tmp_path)
+        Estimator.load(tmp_path)
 
 
 def test_a_broken_gguf_leaves_nothing_in_the_cache(tmp_path: Path) -> None:

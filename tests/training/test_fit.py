@@ -18,10 +18,9 @@ from training.fit.loop import fit
 from training.fit.objective import Run
 from training.fit.watch import Progress, Watch
 from training.levels import level_token
-from training.model.batches import Indices
-from training.model.estimator import load_estimator, merge_estimator
+from training.model.batches import Indices, texts
+from training.model.estimator import Estimator, merge_estimator
 from training.model.prompt import render
-from training.score import score
 from training.settings import FitSettings
 from warehouse.errors import InputError, OddsError
 
@@ -43,7 +42,7 @@ def settings(tiny: Base, **changes: object) -> FitSettings:
 def scores_by_id(folder: Path, table: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     found = {
         key: value
-        for batch in score(load_estimator(folder, "cpu", "fp32"), table)
+        for batch in Estimator.load(folder, "cpu", "fp32").score_stream(texts(table))
         for key, value in zip(batch.proposition_ids, batch.scores, strict=True)
     }
     return np.array([found[key] for key in table["proposition_id"].to_pylist()])
@@ -86,11 +85,12 @@ def test_the_kept_epoch_is_the_best_on_dev_and_not_the_last(tiny_base: Base, tmp
 
 def _dev_loss_of(folder: Path, dev: pa.Table, chosen: FitSettings) -> float:
     """The mean KL from the published distributions, by its definition: level mass times what other tokens leave."""
-    from training.model.batches import collate, encode_table, judged
+    from training.fit.examples import judged
+    from training.model.batches import collate, encode_table
     from training.model.estimator import answer_logits
     from training.targets import mixture
 
-    subject = load_estimator(folder, "cpu", "fp32")
+    subject = Estimator.load(folder, "cpu", "fp32")
     encoded, _ = encode_table(subject.tokenizer, dev, 256)
     with torch.inference_mode():
         logits = answer_logits(subject.model, collate(encoded, encoded.rows, 0, subject.device))

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import training
 from tests.fixtures.estimator import Base, shard_table
 from tests.training.test_estimator import LEVELS, estimator
 from training.model.batches import texts
-from training.score import score
 from warehouse.records import PropositionText
 
 
@@ -14,17 +16,17 @@ def test_batched_and_padded_scores_are_the_one_by_one_scores(tiny_base: Base) ->
     subject = estimator(tiny_base, disturb=True)
     together = {
         key: value
-        for batch in score(subject, shard_table(13), batch_size=5)
+        for batch in subject.score_stream(texts(shard_table(13)), batch_size=5)
         for key, value in zip(batch.proposition_ids, batch.scores, strict=True)
     }
     for proposition in texts(shard_table(13)):
-        (alone,) = score(subject, [proposition], batch_size=1)
+        (alone,) = subject.score_stream([proposition], batch_size=1)
         assert together[proposition.proposition_id] == pytest.approx(alone.scores[0], abs=1e-5)
     assert np.ptp(list(together.values())) > 1e-3
 
 
 def test_a_score_is_the_mean_of_its_distribution(tiny_base: Base) -> None:
-    for batch in score(estimator(tiny_base, disturb=True), shard_table(7), batch_size=3):
+    for batch in estimator(tiny_base, disturb=True).score_stream(texts(shard_table(7)), batch_size=3):
         assert batch.level_probabilities.shape == (len(batch.proposition_ids), LEVELS)
         np.testing.assert_allclose(batch.level_probabilities.sum(axis=1), 1)
         np.testing.assert_allclose(batch.scores, batch.level_probabilities @ ((np.arange(LEVELS) + 0.5) / LEVELS))
@@ -33,18 +35,34 @@ def test_a_score_is_the_mean_of_its_distribution(tiny_base: Base) -> None:
 def test_what_cannot_be_scored_is_dropped_with_its_reason_once(tiny_base: Base) -> None:
     subject = estimator(tiny_base)
     fine, long = shard_table(1), PropositionText(proposition_id="long", premise="A.", hypothesis="word " * 300)
-    batches = list(score(subject, [*texts(fine), long], batch_size=2))
+    batches = list(subject.score_stream([*texts(fine), long], batch_size=2))
     assert [key for batch in batches for key in batch.proposition_ids] == fine["proposition_id"].to_pylist()
     assert [drop.subject_id for batch in batches for drop in batch.drops] == ["long"]
-    (only,) = score(subject, [long])
+    (only,) = subject.score_stream([long])
     assert (only.proposition_ids, len(only.scores), [drop.stage for drop in only.drops]) == ((), 0, ["score"])
 
 
 def test_a_cut_premise_is_counted(tiny_base: Base) -> None:
     long = PropositionText(proposition_id="cut", premise="word " * 300, hypothesis="It is.")
-    (batch,) = score(estimator(tiny_base), [long])
+    (batch,) = estimator(tiny_base).score_stream([long])
     assert (batch.proposition_ids, batch.truncated) == (("cut",), 1)
 
 
 def test_nothing_gives_nothing(tiny_base: Base) -> None:
-    assert list(score(estimator(tiny_base), [])) == []
+    assert list(estimator(tiny_base).score_stream([])) == []
+
+
+def test_pairs_are_scored_in_their_order_with_their_distributions(tiny_base: Base, tmp_path: Path) -> None:
+    subject = estimator(tiny_base, disturb=True)
+    subject.save(tmp_path)
+    given = [(each.premise, each.hypothesis) for each in texts(shard_table(40))]
+    pairs = [*given, ("A.", "word " * 300), given[0]]
+    for folder in (tmp_path, str(tmp_path)):
+        found = training.Estimator.load(folder, "cpu", "fp32").score(pairs, batch_size=4)
+        assert (found.scores.shape, found.level_probabilities.shape) == ((42,), (42, LEVELS))
+        assert found.scores[41] == pytest.approx(found.scores[0], abs=1e-6)
+        assert np.isnan(found.scores).tolist() == [row == 40 for row in range(42)]
+    for row in (0, 7, 39):
+        (alone,) = subject.score([given[row]]).scores
+        assert found.scores[row] == pytest.approx(alone, abs=1e-5)
+    assert subject.score([]).scores.shape == (0,)

@@ -11,7 +11,8 @@ from training.fit.loop import _parameter_groups, _step
 from training.fit.objective import Run
 from training.model.base import level_matrices, load_base
 from training.model.batches import collate, encode_table
-from training.model.estimator import Estimator, add_levels, answer_logits
+from training.model.estimator import Estimator, answer_logits
+from training.model.level_tokens import add_levels
 from training.model.start import start
 from training.settings import FitSettings
 from training.targets import Prior

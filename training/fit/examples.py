@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 import torch
 
 from training.levels import Floats
-from training.model.batches import Indices, encode_table, judged, pair_texts
+from training.model.batches import Indices, encode_table, pair_texts
 from training.model.estimator import Estimator
 from training.model.prompt import Encoded
 from training.settings import FitSettings
-from training.targets import Prior, targets
+from training.targets import Judged, Prior, targets
 from warehouse.errors import InputError
 from warehouse.records import Drop
 
@@ -66,6 +66,19 @@ def examples_of(
     rows = prompts.rows
     columns = (np.concatenate(parts)[rows], means[rows], table.column("weight").to_numpy()[rows])
     return Examples(table["proposition_id"], prompts, *(_tensor(column, estimator) for column in columns)), drops
+
+
+def judged(table: pa.Table) -> Judged:
+    """Return the judgments in the columns `values` and `weights` of a table; a null value is a missing judgment."""
+    values, weights = (table.column(name).combine_chunks() for name in ("values", "weights"))
+    lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    if not np.array_equal(lengths, weights.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)):
+        raise ValueError("a proposition has another number of weights than of values")
+    return Judged(
+        values.flatten().to_numpy(zero_copy_only=False).astype(np.float64),
+        weights.flatten().to_numpy(zero_copy_only=False).astype(np.float64),
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+    )
 
 
 def choosing(dev: pa.Table) -> pa.Table:

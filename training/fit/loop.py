@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from training.fit.examples import choosing, examples_of, pairs_of
+from training.fit.examples import choosing, examples_of, judged, pairs_of
 from training.fit.objective import Run, batch_loss, dev_loss, no_number, pair_loss
 from training.fit.pace import Pace
 from training.fit.record import SUMMARY
@@ -23,14 +23,13 @@ from training.fit.watch import Progress, Watch
 from training.model.base import level_matrices
 from training.model.batches import (
     Indices,
-    judged,
     padded_tokens,
     pair_batches,
     shuffled_batches,
     sorted_batches,
 )
 from training.model.device import place_of
-from training.model.estimator import Estimator, save_estimator
+from training.model.estimator import Estimator
 from training.model.start import start
 from training.settings import FitSettings
 from training.targets import prior_of
@@ -136,7 +135,7 @@ def _train(run: Run, folder: Path, started: float, watch: Watch) -> Iterator[Pro
                 pace.looked(time.monotonic() - began)
             if loss_on_dev is not None and loss_on_dev < best:
                 best = loss_on_dev
-                save_estimator(run.estimator, folder)
+                run.estimator.save(folder)
             progress = Progress(step, steps, epoch, float(np.mean(recent)), loss_on_dev, pace.elapsed_s, pace.left_s())
             watch.step(progress)
             if loss_on_dev is not None or step % _RECORD_EVERY == 0:

@@ -12,7 +12,7 @@ from training.fit import loss as losses
 from training.fit.examples import Examples, OrderPairs
 from training.levels import centres
 from training.model.batches import Indices, collate, sorted_batches
-from training.model.estimator import Estimator, answer_logits, autocast
+from training.model.estimator import Estimator, answer_logits
 from training.model.prompt import Encoded
 from training.settings import FitSettings
 from warehouse.errors import OddsError
@@ -85,7 +85,7 @@ def no_number(run: Run, examples: Examples, indices: Indices) -> OddsError:
 
 def _logits(estimator: Estimator, prompts: Encoded, indices: Indices) -> torch.Tensor:
     batch = collate(prompts, indices, estimator.tokenizer.pad_token_id, estimator.device)
-    with autocast(estimator):
+    with estimator.autocast():
         return answer_logits(estimator.model, batch)
 
 

@@ -11,7 +11,6 @@ import pyarrow as pa
 import torch
 
 from training.model.prompt import Encoded, encode, join
-from training.targets import Judged
 from warehouse.records import Drop, PropositionText, content_id
 
 Indices = npt.NDArray[np.int64]
@@ -113,19 +112,6 @@ def pair_texts(pairs: pa.Table) -> pa.Table:
     names = ("proposition_id", "premise", "hypothesis")
     sides = [pairs.select([f"{side}_{name}" for name in names]).rename_columns(names) for side in ("higher", "lower")]
     return pa.concat_tables(sides)
-
-
-def judged(table: pa.Table) -> Judged:
-    """The judgments in the columns `values` and `weights` of a table; a null value is a missing judgment."""
-    values, weights = (table.column(name).combine_chunks() for name in ("values", "weights"))
-    lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-    if not np.array_equal(lengths, weights.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)):
-        raise ValueError("a proposition has another number of weights than of values")
-    return Judged(
-        values.flatten().to_numpy(zero_copy_only=False).astype(np.float64),
-        weights.flatten().to_numpy(zero_copy_only=False).astype(np.float64),
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-    )
 
 
 def _by_length(indices: Indices, lengths: Indices, batch_size: int) -> list[Indices]:

@@ -11,17 +11,11 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from training.model.base import check_length, load_base
+from training.model.base import check_length, embeddings, load_base
 from training.model.batches import Batch, collate, encode_table, sorted_batches
-from training.model.estimator import (
-    Card,
-    Estimator,
-    add_levels,
-    answer_logits,
-    assemble,
-    count_levels,
-    with_lora,
-)
+from training.model.estimator import Estimator, answer_logits
+from training.model.level_tokens import add_levels, count_levels
+from training.model.saved import EstimatorInfo, without_future_warnings
 from training.settings import FitSettings
 
 _PROMPTS = 32
@@ -47,7 +41,7 @@ def start(settings: FitSettings, cache: Path, train: pa.Table, out_dir: Path) ->
         lift_levels(model, new, _sample(tokenizer, train.slice(0, _PROMPTS), settings))
     if settings.tuning == "lora":
         model = with_lora(model, level_ids, settings.lora_rank, settings.lora_alpha, settings.lora_dropout)
-    card = Card(
+    info = EstimatorInfo(
         base=base,
         cache=str(cache.resolve()),
         base_from_here=os.path.relpath(base, here) if local.exists() else None,
@@ -56,7 +50,26 @@ def start(settings: FitSettings, cache: Path, train: pa.Table, out_dir: Path) ->
         max_length=settings.max_length,
         weights="adapter" if settings.tuning == "lora" else "whole",
     )
-    return assemble(model, tokenizer, card, settings.device, settings.precision)
+    return Estimator.of(model, tokenizer, info, settings.device, settings.precision)
+
+
+def with_lora(model: Any, level_ids: list[int], rank: int, alpha: int, dropout: float) -> Any:
+    """Return the model with LoRA on all linear layers; of the embedding only the level rows are trained.
+
+    Tied output rows are the same parameters as the input rows; untied ones are trained on their own.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+        trainable_token_indices=dict.fromkeys(embeddings(model), level_ids),
+    )
+    with without_future_warnings():
+        return get_peft_model(model, config)
 
 
 @torch.no_grad()
