@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from synthesis.call import Call
 from synthesis.ledger.ledger import Ledger
-from synthesis.llm.client import cost
+from synthesis.llm.budget import cost
 from synthesis.panel.settings import Endpoint, ModelConfig, Prices, prices_of
 from synthesis.questions.question import Question
 from synthesis.run import CHUNK, Recalled, Waiting, advanced

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from types import MappingProxyType
 
-from synthesis.call import Call, CallResult, Failure, Reply
+from synthesis.call import Call
 from synthesis.errors import StoppedError
 from synthesis.ledger.ledger import Ledger
 from synthesis.llm.client import Caller
 from synthesis.llm.skip_list import SkippedError
 from synthesis.questions.question import Answer, Question
+from synthesis.reply import CallResult, Failure, Reply
 from warehouse.errors import ServiceError
 
 CHUNK = 512

@@ -42,7 +42,7 @@ def account(
 
 def _notes(caller: Caller) -> list[str]:
     """What a person would else miss between the cost of the run and that of the requests in the warehouse."""
-    notes = list(caller.said)
+    notes = caller.notes
     if caller.uncounted:
         notes.append(f"{caller.uncounted:,} replies came without a count of tokens and may have cost the most they can")
     if caller.paid:

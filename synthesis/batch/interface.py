@@ -1,8 +1,7 @@
-"""The batch interface of an OpenAI-compatible endpoint: files and batches, over HTTP, with patience."""
+"""The batch interface of an OpenAI-compatible endpoint: files and batches over HTTP, retried."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import IO, TypeVar
 
@@ -11,6 +10,7 @@ from openai.types import Batch
 
 from synthesis.batch.lines import PATH
 from synthesis.llm.client import Caller
+from synthesis.llm.completion import GarbledReplyError
 from synthesis.llm.errors import (
     MAX_WAIT_S,
     UNREACHED,
@@ -22,20 +22,19 @@ from synthesis.llm.errors import (
     why_unreached,
     words_of,
 )
-from synthesis.llm.flow_control import jittered
-from synthesis.llm.reply import GarbledReplyError
+from synthesis.llm.retries import PassingError, retrying
 from warehouse.errors import InputError, OddsError, ServiceError
 
 T = TypeVar("T")
 
 MARK = "odds"
-"""The name in a batch's metadata under which our own id of it stands."""
+"""The name in a batch's metadata that holds our own id of it."""
 UPLOAD_S = 900.0
 """A file of 100 MB may take longer than a request."""
 LINES_AT_ONCE = 512
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
-# A file that is read in parts, and an answer that is made into the client's classes, fail in more ways.
+# Reading a file in parts, and parsing an answer into the client's classes, fail in more ways.
 _UNREACHED = (*UNREACHED, TimeoutError, ValueError)
 
 
@@ -44,19 +43,19 @@ class GoneError(Exception):
 
 
 class NotMadeError(Exception):
-    """The endpoint said no to a batch, so that there is none; `said` is what a person is told."""
+    """The endpoint refused a batch, so it does not exist; `error` is the one for the user."""
 
-    def __init__(self, said: OddsError) -> None:
-        super().__init__(str(said))
-        self.said = said
+    def __init__(self, error: OddsError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class BatchInterface:
-    """What one endpoint can be told and asked about batches.
+    """The batch interface of one endpoint.
 
-    What fails in passing (no connection, HTTP 5xx or 429) is tried again for as long as the endpoint may be down
-    (`patience_s`). Each method raises ServiceError after that, or where the endpoint refuses, and StoppedError where
-    the run is being stopped while it waits.
+    Passing failures (no connection, HTTP 5xx or 429) are retried for as long as the endpoint may be down, `patience_s`.
+    Each method raises ServiceError after that, or if the endpoint refuses, and StoppedError if the run is stopped while
+    it waits.
     """
 
     def __init__(self, caller: Caller, name: str) -> None:
@@ -67,7 +66,7 @@ class BatchInterface:
         self.where = where_is(self._endpoint)
 
     async def upload(self, name: str, file: IO[bytes]) -> str:
-        """Uploads lines; gives the id of the file. Raises InputError where the endpoint takes no files."""
+        """Uploads lines and returns the id of the file. Raises InputError if the endpoint takes no files."""
 
         async def send() -> str:
             file.seek(0)
@@ -79,15 +78,15 @@ class BatchInterface:
         return await self._or_none(send)
 
     async def create(self, local_id: str, file_id: str) -> str:
-        """Makes a batch of an uploaded file, once; gives its id.
+        """Creates a batch from an uploaded file, once, and returns its id.
 
-        Raises NotMadeError where the endpoint refuses it. After any other error it may exist.
+        Raises NotMadeError if the endpoint refuses it. After any other error it may exist.
         """
         tried = refused = False
 
         async def send() -> str:
             nonlocal tried, refused
-            # After a failure on the way nobody knows whether the batch was made; a second one would be paid, too.
+            # After a broken attempt the batch may exist; a second one would be paid for as well.
             if tried and (found := await self._found(local_id)) is not None:
                 return found
             tried = True
@@ -108,14 +107,14 @@ class BatchInterface:
             raise
 
     async def find(self, local_id: str, *, patiently: bool = True) -> str | None:
-        """The endpoint's id of the batch that bears our id; asked for once where it is not to be waited for.
+        """The endpoint's id of the batch that carries our id; without `patiently`, a single attempt.
 
-        Raises InputError where the endpoint keeps no list of batches.
+        Raises InputError if the endpoint keeps no list of batches.
         """
         return await self._or_none(lambda: self._found(local_id), patiently)
 
     async def state(self, batch_id: str) -> Batch:
-        """How far a batch is. Raises GoneError where the endpoint does not know it."""
+        """The state of a batch. Raises GoneError if the endpoint does not know it."""
 
         async def send() -> Batch:
             batch = await self._client.batches.retrieve(batch_id)
@@ -128,16 +127,16 @@ class BatchInterface:
             raise GoneError from None
 
     async def read(self, file_id: str, take: Callable[[Sequence[str]], Awaitable[None]]) -> None:
-        """Gives the lines of a file to `take`, some hundreds at a time. A file that broke off is given from its start.
+        """Passes the lines of a file to `take`, some hundreds at a time. A broken download starts over.
 
-        Raises GoneError where the endpoint does not know the file.
+        Raises GoneError if the endpoint does not know the file.
         """
 
         async def send() -> None:
             rest, lines = b"", list[str]()
             async with self._client.files.with_streaming_response.content(file_id) as response:
                 async for part in response.iter_bytes():
-                    # Only at line breaks: text may hold other characters that count as such elsewhere.
+                    # Split at \n only: text may hold other characters that str.splitlines() takes for line breaks.
                     *whole, rest = (rest + part).split(b"\n")
                     lines.extend(line.decode(errors="replace") for line in whole)
                     if len(lines) >= LINES_AT_ONCE:
@@ -153,7 +152,7 @@ class BatchInterface:
     async def _found(self, local_id: str) -> str | None:
         seen: set[str] = set()
         async for batch in await self._client.batches.list(limit=100):
-            if batch.id in seen:  # a list that begins again
+            if batch.id in seen:  # the list starts over
                 break
             seen.add(batch.id)
             if (batch.metadata or {}).get(MARK) == local_id:
@@ -167,29 +166,31 @@ class BatchInterface:
             raise InputError(f"{self.where} has no batch interface (HTTP 404); run without --batch") from None
 
     async def _patiently(self, send: Callable[[], Awaitable[T]], patience_s: float | None = None) -> T:
-        patience_s = self._endpoint.patience_s if patience_s is None else patience_s
-        started, pause = time.monotonic(), _FIRST_PAUSE_S
-        while True:
-            self._caller.sent[self._endpoint.name] += 1
-            wish = 0.0
-            try:
-                return await send()
-            except openai.NotFoundError:
-                raise
-            except openai.APIStatusError as error:
-                self._check(error)
-                said, wish = f"HTTP {error.status_code}", min(retry_after(error.response), MAX_WAIT_S)
-            except _UNREACHED as error:
-                said = why_unreached(error, self.secret)
-            if time.monotonic() - started >= patience_s:
-                raise ServiceError(
-                    f"{self.where} does not answer about batches ({said}); run the same command again later"
-                )
-            await self._caller.stop.pause(jittered(max(pause, wish)))
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+        limit_s = self._endpoint.patience_s if patience_s is None else patience_s
+        attempts = retrying(
+            self._caller.stop.pause, lambda _, seconds: seconds >= limit_s, _FIRST_PAUSE_S, _LONGEST_PAUSE_S
+        )
+        try:
+            return await attempts(self._attempt, send)
+        except PassingError as error:
+            raise ServiceError(
+                f"{self.where} does not answer about batches ({error}); run the same command again later"
+            ) from None
+
+    async def _attempt(self, send: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await send()
+        except openai.NotFoundError:
+            raise
+        except openai.APIStatusError as error:
+            self._check(error)
+            wait_s = min(retry_after(error.response), MAX_WAIT_S)
+            raise PassingError(f"HTTP {error.status_code}", wait_s) from None
+        except _UNREACHED as error:
+            raise PassingError(why_unreached(error, self.secret)) from None
 
     def _check(self, error: openai.APIStatusError) -> None:
-        """Raises ServiceError where asking again would not help. Not chained: the words may repeat the key."""
+        """Raises ServiceError if a retry would not help. Not chained: the words may repeat the key."""
         check_money(self._endpoint, error, self.secret)
         check_access(self._endpoint, error)
         if not passes(error.status_code):

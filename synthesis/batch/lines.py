@@ -8,9 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from synthesis.call import Call, CallResult, Failure
+from synthesis.call import Call
+from synthesis.llm.completion import GarbledReplyError, reply_of
 from synthesis.llm.errors import one_line, passes
-from synthesis.llm.reply import GarbledReplyError, reply_of
+from synthesis.reply import CallResult, Failure
 
 PATH: Literal["/v1/chat/completions"] = "/v1/chat/completions"
 _FORMAT = (400, 422)

@@ -11,7 +11,8 @@ from uuid import uuid4
 from synthesis.batch.lines import parted, request_line
 from synthesis.call import Call
 from synthesis.ledger.store import SubmittedBatch
-from synthesis.llm.client import Caller, most_of
+from synthesis.llm.budget import most_of
+from synthesis.llm.client import Caller
 from synthesis.panel.settings import Prices
 from synthesis.run import CHUNK
 from warehouse.records import now
@@ -82,7 +83,7 @@ class Planner:
         """Ends an order, where it has not ended: with what was paid for it and what may have been billed besides."""
         if order.batch.local_id in self._placed:
             self._placed.discard(order.batch.local_id)
-            self._caller.budget.settle(order.most, paid, unsure, holds=len(order.calls))
+            self._caller.budget.release(order.most, paid, unsure, reservations=len(order.calls))
             self._ledger.unlock(order.batch.local_id)
 
     async def _written(self, order: PlannedBatch) -> PlannedBatch:
@@ -98,7 +99,7 @@ class Planner:
         return PlannedBatch(batch, calls, sum(map(self._most_of, calls)))
 
     def _give_back(self, calls: Collection[Call]) -> None:
-        self._caller.budget.settle(sum(map(self._most_of, calls)), 0.0, holds=len(calls))
+        self._caller.budget.release(sum(map(self._most_of, calls)), reservations=len(calls))
 
     async def affordable(self, calls: Iterable[Call]) -> tuple[list[Call], float | None]:
         """The first calls, as many as the budget has room for; what they can cost is held back."""
@@ -106,9 +107,9 @@ class Planner:
         affordable: list[Call] = []
         for call in calls:
             most = self._most_of(call)
-            if budget.limit is not None and budget.spent + budget.held + most > budget.limit:
+            if not budget.has_room(most):
                 return affordable, most
-            await budget.hold(most)
+            await budget.reserve(most)
             affordable.append(call)
         return affordable, None
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from synthesis.batch.lines import read_line
-from synthesis.call import Failure, Reply
 from synthesis.ledger.ledger import Ledger
 from synthesis.ledger.store import SubmittedBatch
-from synthesis.llm.client import cost
+from synthesis.llm.budget import cost
+from synthesis.reply import Failure, Reply
 
 
 class BatchResults:

@@ -10,10 +10,10 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 
 from synthesis.batch.recovery import under_way
 from synthesis.batch.submitter import BatchState, Submitter
-from synthesis.call import Failure
 from synthesis.errors import StoppedError
 from synthesis.llm.client import Caller
 from synthesis.questions.question import Answer, Question
+from synthesis.reply import Failure
 from synthesis.run import CHUNK, Waiting, forward, recall
 
 REQUESTS_PER_BATCH = 50_000

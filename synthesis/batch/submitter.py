@@ -14,11 +14,13 @@ from synthesis.batch.interface import BatchInterface, GoneError, NotMadeError
 from synthesis.batch.planner import PlannedBatch, Planner, write_lines
 from synthesis.batch.recovery import is_old, recovered
 from synthesis.batch.results import BatchResults
-from synthesis.call import Call, Failure
+from synthesis.call import Call
 from synthesis.ledger.ledger import POLL_S
 from synthesis.ledger.store import SubmittedBatch
-from synthesis.llm.client import Caller, most_of
+from synthesis.llm.budget import most_of
+from synthesis.llm.client import Caller
 from synthesis.llm.errors import one_line
+from synthesis.reply import Failure
 from warehouse.errors import ServiceError
 from warehouse.records import content_id
 
@@ -83,8 +85,8 @@ class Submitter:
         if next_most is None:
             await self._caller.stop.pause(self._poll_s)
             return
-        await self._caller.budget.hold(next_most)  # waits for what others hold, or ends the run
-        self._caller.budget.settle(next_most, 0.0)
+        await self._caller.budget.reserve(next_most)  # waits for what others hold, or ends the run
+        self._caller.budget.release(next_most)
 
     async def _in_turn(
         self, wanted: Mapping[str, Call]
@@ -126,7 +128,7 @@ class Submitter:
             except NotMadeError as refused:
                 unsure = 0.0
                 await self._ledger.remove_batch(batch)
-                raise refused.said from None
+                raise refused.error from None
             await self._ledger.put_batch(batch)
             self._show(batch, BatchState(len(batch.lines)))
             ended = await self._ended(batch, needed=True)
@@ -162,7 +164,7 @@ class Submitter:
                 await self._ledger.remove_batch(batch)
                 return {}
             intake = await self._take_in(batch, ended, wanted)
-            self._caller.budget.settle(0.0, intake.paid, intake.unsure, holds=0)
+            self._caller.budget.release(0.0, intake.paid, intake.unsure, reservations=0)
             # What was not answered then may be now; what was rejected will be again.
             return {key: failure for key, failure in intake.failures.items() if failure.reason == "rejected"}
         finally:

@@ -17,9 +17,10 @@ from typing import TypeAlias
 
 from pydantic import ValidationError
 
-from synthesis.call import Call, Reply
+from synthesis.call import Call
 from synthesis.errors import StoppedError
 from synthesis.ledger.store import LedgerRow, Store, SubmittedBatch
+from synthesis.reply import Reply
 from warehouse.errors import ServiceError
 from warehouse.records import now
 

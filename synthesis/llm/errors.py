@@ -1,4 +1,4 @@
-"""What an endpoint's failures mean, and how a person is told: shared by single requests and batches. Pure."""
+"""What an endpoint's failures mean, and the lines that tell the user: for single requests and for batches. Pure."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import aiohttp
 import httpx2
 import openai
 
+from synthesis.llm.completion import GarbledReplyError
 from synthesis.llm.loose_json import without_surrogates
-from synthesis.llm.reply import GarbledReplyError
 from synthesis.panel.settings import Endpoint
 from warehouse.errors import ServiceError
 
 MAX_WAIT_S = 120.0
-"""The longest pause between two attempts. An endpoint that asks for a longer one ends the run with its wish."""
+"""The longest pause between two attempts. An endpoint that asks for a longer one fails the run."""
 UNREACHED = (
     openai.APIConnectionError,
     openai.APIResponseValidationError,
     GarbledReplyError,
-    # What breaks the rules of HTTP leaves the transport as it is.
+    # Raised as they are for answers that are not valid HTTP.
     aiohttp.ClientError,
     httpx2.HTTPError,
 )
-"""What is raised where no answer came, or none that can be read."""
+"""Raised if no answer came, or no readable one."""
 _NO_ACCESS = (401, 403)
 _PAYMENT = 402
-# By the code alone: in words, a quota may be one of a minute.
+# By the code alone: in prose, a "quota" may be one per minute.
 _NO_MONEY = re.compile(
     r"insufficient[ _](user_)?(quota|balance|credits?|funds?)|billing_(hard_limit|not_active)|exceeded_budget", re.I
 )
@@ -38,12 +38,12 @@ _DETAIL = 200
 
 
 def passes(status: int) -> bool:
-    """Whether the same request may fare better later."""
+    """Whether the same request may succeed later."""
     return status >= 500 or status in _PASSING
 
 
 def retry_after(response: httpx2.Response) -> float:
-    """The seconds that the header Retry-After asks for, as a number or a date; 0 where there is none."""
+    """The seconds that the header Retry-After asks for, as a number or a date; 0 without one."""
     value = response.headers.get("retry-after", "")
     try:
         seconds = float(value)
@@ -56,23 +56,23 @@ def retry_after(response: httpx2.Response) -> float:
 
 
 def where_is(endpoint: Endpoint) -> str:
-    """The endpoint, for the beginning of an error."""
+    """The endpoint, as errors begin with it."""
     return f"endpoint {endpoint.name} at {endpoint.base_url}"
 
 
 def check_money(endpoint: Endpoint, error: openai.APIStatusError, secret: str | None) -> None:
-    """Raises ServiceError where the account is empty, which some say with the status of a limited rate."""
+    """Raises ServiceError if the account is empty, which some say with the status of a limited rate."""
     named = f"{error.code or ''} {error.type or ''}"
     if error.status_code == _PAYMENT or _NO_MONEY.search(named) or _NO_MONEY.search(words_of(error, secret)):
         variable = endpoint.api_key_env or "api_key_env of the endpoint"
         raise ServiceError(
-            f"{where_is(endpoint)} says that the account is out of money ({words_of(error, secret)}); "
+            f"{where_is(endpoint)} says the account is out of money ({words_of(error, secret)}); "
             f"top it up or put another key into {variable}, then run again"
         ) from None
 
 
 def check_access(endpoint: Endpoint, error: openai.APIStatusError) -> None:
-    """Raises ServiceError where the endpoint refuses the key. Not chained: its words may repeat the key."""
+    """Raises ServiceError if the endpoint refuses the key. Not chained: its words may repeat the key."""
     if error.status_code in _NO_ACCESS:
         variable = endpoint.api_key_env or "api_key_env of the endpoint"
         raise ServiceError(
@@ -81,7 +81,7 @@ def check_access(endpoint: Endpoint, error: openai.APIStatusError) -> None:
 
 
 def impatient(endpoint: Endpoint, status: int, wish_s: float, words: str) -> ServiceError:
-    """The endpoint limits the rate, or is unavailable, for longer than a run waits; `wish_s` is what it asked for."""
+    """The endpoint limits the rate, or is unavailable, for longer than a run waits; it asked for `wish_s` seconds."""
     what = "limits the rate" if status == LIMITED else "cannot answer now"
     said, when = words, f"in {wish_s:.0f} s"
     if wish_s <= MAX_WAIT_S:
@@ -96,13 +96,13 @@ def down(endpoint: Endpoint, said: str) -> ServiceError:
 
 
 def words_of(error: openai.APIStatusError, secret: str | None) -> str:
-    """The status and the endpoint's own words about a request, as `one_line` gives them."""
+    """The status and the endpoint's own words about a request, through `one_line`."""
     message = error.body.get("message") if isinstance(error.body, dict) else None
     return f"HTTP {error.status_code} {one_line(message, secret)}".strip()
 
 
 def one_line(words: object, secret: str | None) -> str:
-    """An endpoint's words on one line, cut short, and without the key should they repeat it, nor half characters."""
+    """An endpoint's words on one line, cut short, without the key if they repeat it, and without lone surrogates."""
     text = " ".join(without_surrogates(str(words or "")).split())
     return (text.replace(secret, "[key]") if secret else text)[:_DETAIL]
 
@@ -110,18 +110,18 @@ def one_line(words: object, secret: str | None) -> str:
 def why_unreached(error: Exception, secret: str | None) -> str:
     """Why no answer came, in a few words."""
     if is_refused(error):
-        return "nobody listens there"
+        return "connection refused"
     if _is_caused_by(error, aiohttp.ClientConnectionError) and not _is_caused_by(error, TimeoutError):
-        return "the connection broke off"
+        return "the connection broke"
     if isinstance(error, openai.APITimeoutError):
         return "timed out"
     if isinstance(error, aiohttp.ClientResponseError):
-        return "what it sends is not HTTP"
+        return "its answer is not HTTP"
     return one_line(error, secret).rstrip(".") or type(error).__name__
 
 
 def is_refused(error: BaseException | None) -> bool:
-    """Whether nobody listened at the address, which the transport wraps as if it had timed out."""
+    """Whether the connection was refused, which the transport wraps as if it had timed out."""
     return _is_caused_by(error, aiohttp.ClientConnectorError)
 
 

@@ -1,44 +1,44 @@
-"""Whether and when a call may be sent to its endpoint, by all that limits it. No request is sent here."""
+"""Whether and when an attempt may be sent to its endpoint, and what the endpoint's answer says about that."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import openai
+
 from synthesis.call import Call
-from synthesis.llm.errors import LIMITED, down
-from synthesis.llm.flow_control import Breaker, DownError, Rate, Stop, Window
+from synthesis.llm.breaker import Breaker, DownError
+from synthesis.llm.errors import LIMITED, MAX_WAIT_S, UNREACHED, down, retry_after
+from synthesis.llm.rate import RateLimits, Share
 from synthesis.llm.skip_list import SkipList
-from synthesis.panel.settings import Endpoint, ModelConfig
+from synthesis.llm.stop import Stop
+from synthesis.llm.window import Window
+from synthesis.panel.settings import Endpoint
 
 
-@dataclass
-class RateLimits:
-    """How fast an endpoint, or one who asks there, may go."""
-
-    requests: Rate
-    tokens: Rate
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """What one attempt is sent with: the state that its endpoint was in, and its place in the window."""
+@dataclass(slots=True)
+class Attempt:
+    """One attempt in flight. Set `used` to the tokens that it took, or to `wanted` if that is unknown."""
 
     state: int
-    place: int
+    round: int
+    wanted: int
+    tokens: list[Share]
+    used: int = 0
 
 
 class Gate:
-    """Lets calls through to one endpoint, one attempt at a time.
+    """Lets attempts through to one endpoint.
 
-    `stop` ends what waits here, and with it all that is asked of the endpoint; it ends with the run. Who got a ticket
-    must say what came of it: `answered`, `refused`, `failed` or `left`.
+    `stop` ends everything that waits here, and with it all calls to the endpoint; it ends with the run.
     """
 
     def __init__(self, endpoint: Endpoint, run: Stop, first_pause_s: float) -> None:
         self.stop = Stop(run)
-        self.limits = limits_of(endpoint, self.stop)
-        self.standing = SkipList(endpoint)
+        self.limits = RateLimits.of(endpoint, self.stop)
+        self.skip_list = SkipList(endpoint)
         self._endpoint = endpoint
         self._breaker = Breaker(self.stop, endpoint.patience_s, endpoint.max_attempts, first_pause_s)
         self._window = Window(endpoint.max_in_flight)
@@ -50,73 +50,79 @@ class Gate:
 
     @property
     def limits_for_too_long(self) -> bool:
-        """Whether the endpoint limits the rate, and has answered nobody for as long as it may."""
+        """Whether the endpoint limits the rate and has answered nobody for as long as it may."""
         return self._breaker.limits_for_too_long
 
     @property
     def pause(self) -> tuple[str, float] | None:
-        """What holds calls back, in words, and for how many seconds more; None where nothing does."""
+        """What holds calls back, in words, and for how many more seconds; None if nothing does."""
         return self._breaker.pause
 
-    def check(self, call: Call) -> None:
-        """Raises StoppedError or SkippedError where the call is not to be sent any more."""
-        self.stop.check()
-        self.standing.check(call)
+    @asynccontextmanager
+    async def attempt(self, call: Call, own: RateLimits | None) -> AsyncIterator[Attempt]:
+        """Waits until the call may be sent; the body sends it, and its exception tells how the endpoint is.
 
-    async def turn(self, call: Call, limits: Sequence[RateLimits]) -> Ticket:
-        """Waits until the call may be sent: the endpoint is up and does not rest, rates and window have room.
+        The labeler's `own` rates come first and the window last, so that a labeler waiting for its own holds up nobody.
 
-        Raises ServiceError where it was down for too long, StoppedError and SkippedError as `check` does.
+        Raises:
+            ServiceError: the endpoint was down for too long.
+            StoppedError: the run, or this endpoint's share of it, is to end.
+            SkippedError: the model or the labeler is skipped.
         """
+        attempt = await self._admitted(call, own)
+        try:
+            yield attempt
+        except openai.APIStatusError as error:
+            self._learn(attempt, error.status_code, min(retry_after(error.response), MAX_WAIT_S))
+            raise
+        except UNREACHED:
+            self._breaker.failed(attempt.state)
+            raise
+        except BaseException:
+            self._breaker.abandoned(attempt.state)
+            raise
+        else:
+            self._window.grow()
+            self._breaker.worked()
+        finally:
+            self._window.release()
+            for share in attempt.tokens:
+                share.release(attempt.used)
+
+    async def _admitted(self, call: Call, own: RateLimits | None) -> Attempt:
+        wanted = call.guessed_tokens_in + (call.most_tokens_out or 0)
         while True:
-            self.check(call)
+            self.stop.check()
+            self.skip_list.check(call)
             try:
-                state = await self._breaker.enter()
+                state = await self._breaker.admit()
             except DownError:
                 raise down(self._endpoint, "it did not come back") from None
+            requests: list[Share] = []
+            tokens: list[Share] = []
             try:
-                taken = [(each.requests, await each.requests.take(1)) for each in limits]
-                place = await self._window.enter()
+                for limits in (own, self.limits) if own else (self.limits,):
+                    requests.append(await limits.requests.reserve(1))
+                    tokens.append(await limits.tokens.reserve(wanted))
+                round_ = await self._window.reserve()
             except BaseException:
-                self._breaker.left(state)
+                self._breaker.abandoned(state)
                 raise
-            ticket = Ticket(state, place)
             # Much may have happened while it waited for its rates.
-            if not self._breaker.holds(state) and self.standing.reason(call.model, call.about.labeler) is None:
-                return ticket
-            self.left(ticket)
-            for rate, each in taken:
-                rate.settle(each, 0)
+            if not self._breaker.is_outdated(state) and self.skip_list.reason(call.model, call.about.labeler) is None:
+                return Attempt(state, round_, wanted, tokens)
+            self._window.release()
+            self._breaker.abandoned(state)
+            for share in requests + tokens:
+                share.release()
 
-    def answered(self) -> None:
-        """A reply came."""
-        self._window.leave()
-        self._window.grow()
-        self._breaker.worked()
-
-    def refused(self, ticket: Ticket, status: int, wish_s: float) -> None:
-        """An HTTP status came in place of a reply, with a wish for a pause; 0 where there was none."""
+    def _learn(self, attempt: Attempt, status: int, wish_s: float) -> None:
+        """An HTTP status came instead of a reply, with a wish for a pause of `wish_s` seconds, or 0."""
         if status == LIMITED:
-            self._breaker.limited(ticket.state, wish_s)
-            self._window.shrink(ticket.place)
+            self._breaker.limited(attempt.state, wish_s)
+            self._window.shrink(attempt.round)
         elif status >= 500:
-            self._breaker.failed(ticket.state)
+            self._breaker.failed(attempt.state)
             self._breaker.rest(wish_s)
         else:
             self._breaker.worked()
-        self._window.leave()
-
-    def failed(self, ticket: Ticket) -> None:
-        """No answer came, or none that can be read."""
-        self._window.leave()
-        self._breaker.failed(ticket.state)
-
-    def left(self, ticket: Ticket) -> None:
-        """The attempt was given up."""
-        self._window.leave()
-        self._breaker.left(ticket.state)
-
-
-def limits_of(who: Endpoint | ModelConfig, stop: Stop) -> RateLimits:
-    """The limits of an endpoint, or the narrower ones of a labeler."""
-    return RateLimits(Rate(who.requests_per_minute, stop), Rate(who.tokens_per_minute, stop))

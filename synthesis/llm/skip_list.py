@@ -1,4 +1,4 @@
-"""Who is left out while the others at the same endpoint are asked: an unknown model, and who is always rejected."""
+"""What is skipped at an endpoint while the rest goes on: a model it does not know, a labeler it always rejects."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from synthesis.panel.settings import Endpoint
 from warehouse.errors import ServiceError
 
 HOPELESS = 10
-"""Rejections of a labeler, without a single reply to it, after which it is not asked any more."""
+"""Rejections of a labeler that has never had a reply, after which it is skipped."""
 
 
 class SkippedError(ServiceError):
-    """This is not sent, nor anything of its model or its labeler; the others at the endpoint go on."""
+    """This call is not sent, nor any other of its model or labeler; the rest of the endpoint goes on."""
 
 
 class SkipList:
-    """The models and labelers of one endpoint that are left out, each with a line for a person."""
+    """The models and labelers that one endpoint skips, each with a line for the user."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -28,23 +28,23 @@ class SkipList:
         self._rejections: Counter[str] = Counter()
 
     def reason(self, model: str, labeler: str) -> str | None:
-        """Why this model, or this labeler, is left out; None where it is not."""
+        """Why this model, or this labeler, is skipped; None if it is not."""
         return self._models.get(model) or self._labelers.get(labeler)
 
     def check(self, call: Call) -> None:
-        """Raises SkippedError where the call is not to be sent."""
+        """Raises SkippedError if the call must not be sent."""
         if (reason := self.reason(call.model, call.about.labeler)) is not None:
             raise SkippedError(reason)
 
     def unknown(self, model: str) -> SkippedError:
-        """The endpoint does not know a model: nothing more is asked of it. The error to raise."""
+        """Skips a model that the endpoint does not know. Returns the error to raise."""
         self._models[model] = (
             f"{where_is(self._endpoint)} does not know the model {model} (HTTP 404); check model and base_url"
         )
         return SkippedError(self._models[model])
 
     def replied(self, labeler: str) -> None:
-        """A labeler got a reply, in this run or an earlier one: it is never left out for its rejections."""
+        """A labeler got a reply, in this run or an earlier one: rejections never put it on the list."""
         self._replied.add(labeler)
 
     def rejected(self, labeler: str, words: str) -> None:
@@ -53,6 +53,6 @@ class SkipList:
         if labeler not in self._replied and self._rejections[labeler] >= HOPELESS:
             self._labelers.setdefault(
                 labeler,
-                f"{where_is(self._endpoint)} rejects all that {labeler} asks (the first {HOPELESS}; {words}); "
+                f"{where_is(self._endpoint)} rejects every request of {labeler} (the first {HOPELESS}; {words}); "
                 f"check the model, extra and omit of {labeler}",
             )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-from synthesis.call import Call, Reply, call_for
+from synthesis.call import Call, call_for
 from synthesis.panel.settings import Labeler
 from synthesis.panel.versions import labeler_prompt, labeler_version
 from synthesis.prompts.render import Prompt
 from synthesis.questions.parse import Parsed, Reason, parse_field, whole_number
 from synthesis.questions.question import Answer, Question, together, until_read
+from synthesis.reply import Reply
 from warehouse.records import Comparison, Pair, PropositionText, content_id
 
 ORDERS_DISAGREE = "orders_disagree"

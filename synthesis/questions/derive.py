@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-from synthesis.call import Call, Reply, call_for
+from synthesis.call import Call, call_for
 from synthesis.panel.settings import DerivedKind, Proposer
 from synthesis.panel.versions import proposer_prompt, proposer_version
 from synthesis.prompts.render import AnswerKind, Prompt
@@ -26,6 +26,7 @@ from synthesis.questions.propose import (
     why_no_hypothesis,
 )
 from synthesis.questions.question import Answer, Question, until_read
+from synthesis.reply import Reply
 from warehouse.records import Drop, Parent, Premise, Proposition, Record, normalise, premise_id, proposition_id
 
 _CLOSING = "\"')]}*_\u2019\u201d\u00bb\u203a\u300d\u300f\uff09"

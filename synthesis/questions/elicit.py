@@ -8,12 +8,13 @@ from functools import partial
 from operator import itemgetter
 from statistics import fmean
 
-from synthesis.call import Call, Reply, call_for
+from synthesis.call import Call, call_for
 from synthesis.panel.settings import Labeler
 from synthesis.panel.versions import labeler_prompt, labeler_version
 from synthesis.prompts.render import Prompt
 from synthesis.questions.parse import Parsed, Reason, parse_number, parse_yes_no, thinking_of
 from synthesis.questions.question import MAX_TRIES, Answer, Question, together, until_read
+from synthesis.reply import Reply
 from warehouse.errors import InputError
 from warehouse.records import Estimate, PropositionText, content_id
 

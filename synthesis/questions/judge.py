@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from synthesis.call import Call, CallResult, Reply, call_for
+from synthesis.call import Call, call_for
 from synthesis.panel.settings import Judge
 from synthesis.panel.versions import judge_prompts, judge_version
 from synthesis.prompts.render import Prompt
 from synthesis.questions.parse import Parsed, Reason, number_of, parse_field, parse_text, whole_number
 from synthesis.questions.question import Answer, Question, Tried, together, until_read
+from synthesis.reply import CallResult, Reply
 from warehouse.records import Disagreement, JudgeMode, PanelAnswer, PropositionText, Verdict, content_id, normalise
 
 _CONFIDENCE_OF_VERDICT = {"keep": 1.0, "drop": 0.0}

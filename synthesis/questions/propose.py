@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
-from synthesis.call import Call, Reply, call_for
+from synthesis.call import Call, call_for
 from synthesis.panel.settings import Proposer
 from synthesis.panel.versions import proposer_prompt, proposer_version
 from synthesis.prompts.render import Prompt, likelihood, percent
 from synthesis.questions.dedup import KnownHypotheses, bare
 from synthesis.questions.parse import Parsed, parse_texts
 from synthesis.questions.question import Answer, Question, Tried, together, until_read
+from synthesis.reply import Reply
 from warehouse.records import (
     Drop,
     Premise,

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from synthesis.call import Call, CallResult, Failure, Reply, request_row
+from synthesis.call import Call
 from synthesis.questions.parse import Parsed, Reason, without_thinking
+from synthesis.reply import CallResult, Failure, Reply, request_row
 from warehouse.records import Record, Request
 
 T = TypeVar("T")

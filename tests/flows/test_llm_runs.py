@@ -91,7 +91,7 @@ def test_a_labeler_that_is_only_rejected_is_left_out_with_a_line(tmp_path: Path)
     with faulty(by_model({"strict": fails(400, "max_tokens is too large"), "m": GOOD})) as server:
         panel = (labeler("a", "e").replace('"m"', '"strict"'), labeler("b", "e"), others("e"))
         config = install(tmp_path, endpoint("e", server), *panel, hypotheses=many)
-        with pytest.raises(ServiceError, match=r"rejects all that a asks .*max_tokens is too large") as raised:
+        with pytest.raises(ServiceError, match=r"rejects every request of a .*max_tokens is too large") as raised:
             elicit.fn(config)
     assert "\n" not in str(raised.value)
     assert value(config, "SELECT count(*) FROM estimates WHERE labeler = 'b'") == len(many)

@@ -52,6 +52,6 @@ def test_a_limit_of_ones_own_is_named(
     with faulty(GOOD) as server:
         slow = labeler("a", "vendor", more="requests_per_minute = 4")
         config = install(tmp_path, endpoint("vendor", server), slow, others("vendor"), hypotheses=HYPOTHESES[:5])
-        monkeypatch.setattr("synthesis.llm.flow_control.MINUTE_S", 3.0)
+        monkeypatch.setattr("synthesis.llm.rate.MINUTE_S", 3.0)
         elicit.fn(config)
     assert "a is at its requests_per_minute" in capsys.readouterr().err

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
-from synthesis.call import Call, CallResult, Reply
+from synthesis.call import Call
 from synthesis.questions.question import Answer, Question
+from synthesis.reply import CallResult, Reply
 
 
 def drive(question: Question, answer: Callable[[Call], CallResult]) -> Answer:

@@ -23,13 +23,13 @@ import pytest
 from synthesis.batch.results import BatchResults
 from synthesis.batch.runner import BatchState, run_batches, under_way
 from synthesis.batch.submitter import Submitter
-from synthesis.call import Reply, request_row
 from synthesis.ledger.ledger import Ledger
 from synthesis.ledger.store import SubmittedBatch
 from synthesis.llm.client import Caller
 from synthesis.panel.settings import Endpoint, Labeler
 from synthesis.questions.elicit import estimates
 from synthesis.questions.question import Question
+from synthesis.reply import Reply, request_row
 from synthesis.run import run_questions
 from tests.synthesis.batch_stub import Answered, BatchStub, Body, batch_stub
 from tests.synthesis.faulty_endpoint import answers, faulty
@@ -131,7 +131,7 @@ def run(
                         async for each in answers:
                             ran.rows.extend(row for answer in each for row in answer.rows)
                 finally:
-                    assert caller.budget.held == 0.0
+                    assert caller.budget.reserved == 0.0
                     ran.spent, ran.asked, ran.reason = caller.budget.spent, len(caller.fresh), caller.stop.reason
                     ran.unsure, ran.uncounted, ran.paid = caller.budget.unsure, caller.uncounted, caller.paid
                     if accounts is not None:
@@ -573,7 +573,7 @@ def test_orders_that_cannot_be_written_hold_nothing(ledger: Path, at: str, monke
                 names = [content_id("batches", "e"), *(each.local_id for each in await kept.batches("e"))]
                 locks = [await other.lock(name) for name in names]
                 await asyncio.wait_for(caller.budget.hold(1.0), 5)
-                return caller.budget.held, all(locks)
+                return caller.budget.reserved, all(locks)
 
     assert asyncio.run(look()) == (1.0, True)
 

@@ -7,7 +7,7 @@ import pytest
 
 from synthesis.errors import StoppedError
 from synthesis.llm.budget import Budget
-from synthesis.llm.flow_control import Stop
+from synthesis.llm.stop import Stop
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -19,14 +19,14 @@ def test_what_rounding_leaves_is_not_waited_for(seed: int) -> None:
         budget = Budget(1e6, Stop())
         most = [(draw.randrange(150, 600) * 5.0 + 256 * 25.0) / 1e6 for _ in range(50_000)]
         for each in most:
-            await budget.hold(each)
+            await budget.reserve(each)
         for part in (most[:25_000], most[25_000:]):
-            budget.settle(sum(part), 0.0, holds=len(part))
+            budget.release(sum(part), reservations=len(part))
         assert budget.limit is not None
         budget.paid = budget.limit
         with pytest.raises(StoppedError, match="could exceed the limit"):
-            await asyncio.wait_for(budget.hold(1.0), 5)
-        return budget.held
+            await asyncio.wait_for(budget.reserve(1.0), 5)
+        return budget.reserved
 
     assert asyncio.run(run()) == 0.0
 
@@ -35,15 +35,15 @@ def test_what_is_still_held_is_waited_for() -> None:
     async def run() -> float:
         budget = Budget(1.0, Stop())
         for most in (0.1, 0.2, 0.7):
-            await budget.hold(most)
-        waiting = asyncio.ensure_future(budget.hold(0.6))
-        budget.settle(0.1 + 0.2, 0.3, holds=2)
+            await budget.reserve(most)
+        waiting = asyncio.ensure_future(budget.reserve(0.6))
+        budget.release(0.1 + 0.2, 0.3, reservations=2)
         await asyncio.wait([waiting], timeout=0.3)
         assert not waiting.done()
-        budget.settle(0.7, 0.05, 0.05)
+        budget.release(0.7, 0.05, 0.05)
         await asyncio.wait_for(waiting, 5)
         assert budget.spent == pytest.approx(0.4)
-        return budget.held
+        return budget.reserved
 
     assert asyncio.run(run()) == pytest.approx(0.6)
 
@@ -52,8 +52,8 @@ def test_whoever_waits_for_the_budget_leaves_when_the_run_is_stopped() -> None:
     async def run() -> None:
         stop = Stop()
         budget = Budget(1.0, stop)
-        await budget.hold(0.9)
-        waiting = asyncio.ensure_future(budget.hold(0.9))
+        await budget.reserve(0.9)
+        waiting = asyncio.ensure_future(budget.reserve(0.9))
         await asyncio.sleep(0.01)
         stop.set("enough")
         with pytest.raises(StoppedError, match="enough"):

@@ -14,16 +14,19 @@ from typing import Any
 
 import pytest
 
-from synthesis.call import About, Call, Failure, Reply, request_row
+from synthesis.call import About, Call
 from synthesis.errors import StoppedError
 from synthesis.ledger import ledger
 from synthesis.ledger.ledger import Ledger
-from synthesis.llm.client import Caller, cost
+from synthesis.llm.budget import cost
+from synthesis.llm.client import Caller
+from synthesis.llm.completion import GarbledReplyError
 from synthesis.llm.concessions import Manner
+from synthesis.llm.endpoint_client import EndpointClient
 from synthesis.llm.errors import MAX_WAIT_S
-from synthesis.llm.reply import GarbledReplyError
 from synthesis.llm.skip_list import HOPELESS, SkippedError
 from synthesis.panel.settings import DEFAULT_ENDPOINT, Endpoint, ModelConfig
+from synthesis.reply import Failure, Reply, request_row
 from tests.synthesis.faulty_endpoint import (
     Fault,
     answers,
@@ -263,7 +266,7 @@ def test_nobody_asks_before_the_pause_that_one_was_told_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     """Neither those that are on the way to their next request, nor those that wait for the rate."""
-    monkeypatch.setattr("synthesis.llm.flow_control.MINUTE_S", 0.2)
+    monkeypatch.setattr("synthesis.llm.rate.MINUTE_S", 0.2)
     times: list[float] = []
     faults = (answers("a"), answers("a"), fails(status, retry_after="1"), answers("a", after_s=0.02))
     with faulty(in_turn(*faults, times=times)) as server:
@@ -469,7 +472,7 @@ def test_a_server_that_gives_fewer_alternatives_is_asked_for_its_most(tmp_path: 
         with Ledger.open(tmp_path / "ledger") as kept:
             async with Caller([endpoint(url)], kept, backoff_s=0.01) as caller:
                 replies = [await caller.ask(call(top_logprobs=20, seed=seed)) for seed in (1, 2)]
-                return replies, list(caller.said)
+                return replies, caller.notes
 
     with faulty(refuses_body('"top_logprobs": 20', 400, words, "Yes", logprob=-0.1)) as server:
         replies, said = asyncio.run(run(server.url))
@@ -554,7 +557,7 @@ def test_a_labeler_that_is_only_rejected_is_left_out_and_others_are_not(tmp_path
         with Ledger.open(tmp_path / "l") as kept:
             async with Caller([endpoint(url)], kept) as caller:
                 outcomes = [await caller.ask(call(f"poison {number}")) for number in range(HOPELESS)]
-                with pytest.raises(SkippedError, match=r"rejects all that v asks .*HTTP 400 cannot take poison"):
+                with pytest.raises(SkippedError, match=r"rejects every request of v .*HTTP 400 cannot take poison"):
                     await caller.ask(call("a"))
                 return [*outcomes, await caller.ask(call("a", about=other)), await caller.ask(call("b", about=other))]
 
@@ -603,7 +606,7 @@ def test_never_are_more_on_the_way_than_may_be(tmp_path: Path, monkeypatch: pyte
     most = dict.fromkeys((*names, "all"), 0)
     failed: set[str] = set()
 
-    async def send(_: Caller, __: object, sent: Call, manner: Manner) -> Reply:
+    async def send(_: EndpointClient, sent: Call, manner: Manner) -> Reply:
         under_way[sent.about.labeler] += 1
         for name, number in (under_way | {"all": sum(under_way.values())}).items():
             most[name] = max(most[name], number)
@@ -629,7 +632,7 @@ def test_never_are_more_on_the_way_than_may_be(tmp_path: Path, monkeypatch: pyte
                 replies = await asyncio.gather(*(caller.ask(each) for each in calls))
                 assert all(isinstance(each, Reply) for each in replies)
 
-    monkeypatch.setattr(Caller, "_send", send)
+    monkeypatch.setattr(EndpointClient, "_post", send)
     asyncio.run(run())
     assert failed
     assert (most["bound"], most["all"]) == (2, 4)

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from synthesis.call import Call, CallResult, Failure
+from synthesis.call import Call
 from synthesis.panel.settings import Labeler
 from synthesis.panel.versions import labeler_version
 from synthesis.prompts.render import load_prompt
 from synthesis.questions.compare import comparisons
 from synthesis.questions.question import MAX_TRIES, Answer
+from synthesis.reply import CallResult, Failure
 from tests.synthesis.driving import drive_rounds, gives, says
 from warehouse.errors import InputError
 from warehouse.records import Comparison, Pair, PropositionText, Request, content_id

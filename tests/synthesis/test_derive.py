@@ -5,13 +5,14 @@ from typing import get_args
 import httpx
 import pytest
 
-from synthesis.call import Call, CallResult, Failure
+from synthesis.call import Call
 from synthesis.panel.settings import DEFAULT_PROPOSER, DerivedKind, Proposer
 from synthesis.panel.versions import ANSWER_OF_KIND
 from synthesis.questions.dedup import Recent
 from synthesis.questions.derive import derivations
 from synthesis.questions.propose import MAX_HYPOTHESIS_CHARACTERS
 from synthesis.questions.question import MAX_TRIES
+from synthesis.reply import CallResult, Failure
 from tests.synthesis.driving import drive, drive_rounds, gives, says
 from warehouse.errors import InputError
 from warehouse.records import (

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from synthesis.call import Reply
+from synthesis.llm.completion import GarbledReplyError, reply_of
 from synthesis.llm.errors import retry_after
-from synthesis.llm.reply import GarbledReplyError, reply_of
+from synthesis.reply import Reply
 
 NAMES = [
     "choices",

@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
-from synthesis.call import Call, CallResult, Failure, Reply
+from synthesis.call import Call
 from synthesis.panel.settings import DEFAULT_PANEL, TOP_LOGPROBS, Labeler
 from synthesis.panel.versions import labeler_version
 from synthesis.prompts.render import load_prompt
 from synthesis.questions.elicit import estimates, mean_of
 from synthesis.questions.parse import Parsed, Reason
 from synthesis.questions.question import MAX_TRIES
+from synthesis.reply import CallResult, Failure, Reply
 from tests.synthesis.driving import drive_rounds, gives, says
 from warehouse.errors import InputError
 from warehouse.records import Estimate, PropositionText, Request, content_id, proposition_id

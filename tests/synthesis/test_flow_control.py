@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthesis.errors import StoppedError
+from synthesis.llm.breaker import OPENS_AFTER, Breaker, DownError
 from synthesis.llm.budget import Budget
-from synthesis.llm.flow_control import OPENS_AFTER, Breaker, DownError, Rate, Stop, Window
+from synthesis.llm.rate import Rate
+from synthesis.llm.stop import Stop
+from synthesis.llm.window import Window
 
 
 class Jump(Stop):
@@ -35,7 +38,7 @@ def taken(limit: int | None, amounts: Sequence[int], gaps: Sequence[float]) -> l
         times = []
         for amount, gap in zip(amounts, gaps, strict=True):
             jump.now += gap
-            await rate.take(amount)
+            await rate.reserve(amount)
             times.append((jump.now, amount))
         return times
 
@@ -70,9 +73,9 @@ def test_what_a_request_took_in_the_end_is_what_counts() -> None:
     async def run() -> float:
         jump = Jump()
         rate = Rate(100, jump, clock=lambda: jump.now)
-        first = await rate.take(90)
-        rate.settle(first, 20)
-        await rate.take(80)
+        first = await rate.reserve(90)
+        first.release(20)
+        await rate.reserve(80)
         return jump.now
 
     assert asyncio.run(run()) == 1000.0
@@ -89,9 +92,9 @@ def test_one_failure_holds_nobody_up_and_several_in_a_row_do() -> None:
         one = breaker(stop, stop)
         one.worked()
         for _ in range(OPENS_AFTER - 1):
-            one.failed(await one.enter())
+            one.failed(await one.admit())
         before = one.is_open
-        one.failed(await one.enter())
+        one.failed(await one.admit())
         return before, one.is_open
 
     assert asyncio.run(run()) == (False, True)
@@ -102,11 +105,11 @@ def test_what_was_on_the_way_when_it_opened_does_not_lengthen_the_pause() -> Non
         stop = Jump()
         one = breaker(stop, stop)
         one.worked()
-        tickets = [await one.enter() for _ in range(64)]
+        tickets = [await one.admit() for _ in range(64)]
         for ticket in tickets:
             one.failed(ticket)
         began = stop.now
-        await one.enter()
+        await one.admit()
         return stop.now - began
 
     assert 0.75 <= asyncio.run(run()) <= 1.25
@@ -118,11 +121,11 @@ def test_one_at_a_time_tries_whether_it_is_up_and_an_answer_lets_all_through() -
         one = Breaker(stop, 100.0, attempts=3, first_pause_s=0.01)
         one.worked()
         for _ in range(OPENS_AFTER):
-            one.failed(await one.enter())
+            one.failed(await one.admit())
         seen: list[str] = []
 
         async def call(name: str) -> None:
-            await one.enter()
+            await one.admit()
             seen.append(f"{name} sent")
             await asyncio.sleep(0.1)
             seen.append(f"{name} answered")
@@ -145,7 +148,7 @@ def test_patience_ends_after_so_many_seconds_with_an_endpoint_that_has_answered(
         began = stop.now
         while True:
             try:
-                one.failed(await one.enter())
+                one.failed(await one.admit())
             except DownError:
                 return stop.now - began
 
@@ -159,7 +162,7 @@ def test_an_endpoint_that_never_answered_gets_few_chances() -> None:
         sent = 0
         while True:
             try:
-                ticket = await one.enter()
+                ticket = await one.admit()
             except DownError:
                 return sent
             sent += 1
@@ -173,7 +176,7 @@ def test_whoever_waits_leaves_when_the_run_is_stopped() -> None:
         stop = Stop()
         one = Breaker(stop, 100.0, attempts=3, first_pause_s=30.0)
         one.rest(30.0)
-        waiting = asyncio.ensure_future(one.enter())
+        waiting = asyncio.ensure_future(one.admit())
         await asyncio.sleep(0.01)
         stop.set("enough")
         with pytest.raises(StoppedError, match="enough"):
@@ -193,14 +196,14 @@ def test_a_budget_is_never_exceeded(limit: float, calls: list[tuple[float, float
         async def call(most: float, share: float) -> None:
             async with gate:
                 try:
-                    await budget.hold(most)
+                    await budget.reserve(most)
                 except StoppedError:
                     return
                 await asyncio.sleep(0)
-                budget.settle(most, most * share)
+                budget.release(most, most * share)
 
         await asyncio.gather(*(call(most, share) for most, share in calls))
-        assert budget.held == pytest.approx(0.0, abs=1e-9)
+        assert budget.reserved == pytest.approx(0.0, abs=1e-9)
         return budget.spent
 
     assert asyncio.run(run()) <= limit + 1e-9
@@ -221,16 +224,16 @@ def test_a_part_ends_with_the_whole_and_the_whole_not_with_a_part() -> None:
 def test_a_refusal_halves_the_window_once_a_round_and_answers_widen_it_to_its_full_width() -> None:
     async def run() -> list[float]:
         window = Window(8)
-        places = [await window.enter() for _ in range(8)]
+        places = [await window.reserve() for _ in range(8)]
         widths = []
         for place in places:
             window.shrink(place)
-            window.leave()
+            window.release()
             widths.append(window.width)
         assert set(widths) == {4.0}
         while window.width < 8:
-            await window.enter()
-            window.leave()
+            await window.reserve()
+            window.release()
             window.grow()
             widths.append(window.width)
         return widths[8:]
@@ -247,7 +250,7 @@ def test_never_are_more_on_the_way_than_the_window_is_wide(most: int, events: li
         inside: list[int] = []
 
         async def call() -> None:
-            inside.append(await window.enter())
+            inside.append(await window.reserve())
             assert len(inside) <= most
 
         waiting = [asyncio.ensure_future(call()) for _ in events]
@@ -260,7 +263,7 @@ def test_never_are_more_on_the_way_than_the_window_is_wide(most: int, events: li
                 window.shrink(place)
             elif event == "answer":
                 window.grow()
-            window.leave()
+            window.release()
             assert 1.0 <= window.width <= most
         await asyncio.gather(*waiting)
 
@@ -273,16 +276,16 @@ def test_nobody_overtakes_who_waits_for_the_window() -> None:
         order: list[str] = []
 
         async def call(name: str) -> None:
-            await window.enter()
+            await window.reserve()
             order.append(name)
 
         await call("first")
         waiting = asyncio.ensure_future(call("waits"))
         await asyncio.sleep(0)
-        window.leave()
+        window.release()
         late = asyncio.ensure_future(call("comes late"))
         await waiting
-        window.leave()
+        window.release()
         await late
         return order
 
@@ -292,18 +295,18 @@ def test_nobody_overtakes_who_waits_for_the_window() -> None:
 def test_who_is_called_off_leaves_its_place_in_the_window_to_the_next() -> None:
     async def run() -> None:
         window = Window(1)
-        await window.enter()
-        first, second, third = (asyncio.ensure_future(window.enter()) for _ in range(3))
+        await window.reserve()
+        first, second, third = (asyncio.ensure_future(window.reserve()) for _ in range(3))
         await asyncio.sleep(0)
         first.cancel()
         await asyncio.sleep(0)
-        window.leave()
+        window.release()
         # It is let in by now, and does not know it yet.
         second.cancel()
         await asyncio.wait_for(third, 1.0)
         assert first.cancelled()
         assert second.cancelled()
-        window.leave()
+        window.release()
         assert window.in_flight == 0
 
     asyncio.run(run())

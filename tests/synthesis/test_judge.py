@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from synthesis.call import Call, CallResult, Failure
+from synthesis.call import Call
 from synthesis.panel.settings import Judge
 from synthesis.panel.versions import judge_version
 from synthesis.prompts.render import load_prompt
 from synthesis.questions.judge import verdicts
 from synthesis.questions.question import MAX_TRIES, Answer
+from synthesis.reply import CallResult, Failure
 from tests.synthesis.driving import drive_rounds, gives, says
 from warehouse.errors import InputError
 from warehouse.records import Disagreement, PanelAnswer, PropositionText, Request, Verdict, content_id, proposition_id

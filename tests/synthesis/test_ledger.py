@@ -22,11 +22,12 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 
-from synthesis.call import About, Call, Reply
+from synthesis.call import About, Call
 from synthesis.errors import StoppedError
 from synthesis.ledger import postgres as ledger_postgres
 from synthesis.ledger.ledger import Ledger
 from synthesis.ledger.store import LedgerRow, SubmittedBatch
+from synthesis.reply import Reply
 from warehouse.errors import InputError, ServiceError
 
 T = TypeVar("T")

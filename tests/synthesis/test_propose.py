@@ -7,12 +7,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from synthesis.call import Call, CallResult, Failure
+from synthesis.call import Call
 from synthesis.panel.settings import DEFAULT_PROPOSER, Proposer
 from synthesis.prompts.render import load_prompt
 from synthesis.questions.dedup import KnownHypotheses, bare
 from synthesis.questions.propose import MAX_HYPOTHESIS_CHARACTERS, DropReason, Written, proposals, select, shown_in
 from synthesis.questions.question import MAX_TRIES, Answer
+from synthesis.reply import CallResult, Failure
 from tests.synthesis.driving import drive, drive_rounds, gives, says
 from warehouse.errors import InputError
 from warehouse.records import (

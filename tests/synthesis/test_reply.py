@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from synthesis.call import Reply
-from synthesis.llm.reply import GarbledReplyError, reply_of
+from synthesis.llm.completion import GarbledReplyError, reply_of
+from synthesis.reply import Reply
 
 
 def completion(content: object = "a", top_logprobs: object = None, **message: object) -> dict[str, object]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from synthesis.call import Reply
 from synthesis.llm.loose_json import without_surrogates
+from synthesis.reply import Reply
 
 _TEXTS = ("text", "thinking", "reasoning", "summary", "refusal")
 
