@@ -87,7 +87,7 @@ def bodies(count: int) -> Iterator[dict[str, Any]]:
 def settings(url: str, folder: str, ledger: str = "ledger.sqlite") -> Settings:
     """Settings of a team with one labeler at the stub."""
     from flows.settings.settings import Settings
-    from synthesis.panel.settings import DEFAULT_ENDPOINT
+    from synthesis.panel.defaults import DEFAULT_ENDPOINT
 
     endpoint = {"name": "stub", "base_url": url, "max_in_flight": IN_FLIGHT, "price_in": 0.15, "price_out": 0.6}
     return Settings.model_validate(

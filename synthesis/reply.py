@@ -29,9 +29,9 @@ class Reply(BaseModel):
     """What an endpoint answered, as the ledger keeps it.
 
     `top_logprobs` are pairs of a first token and the natural log of its probability. `thinking` is what a reasoning
-    model wrote apart from its answer, `refusal` its words if it would not answer. `latency_s` is the time of the attempt
-    that was answered. `structured` says whether the response format was sent, `batch` whether the batch interface was
-    used. `alternatives` is how many of the first token were asked for, if the endpoint gives fewer than the call wants.
+    model wrote apart from its answer, `refusal` its words if it would not answer. `latency_s` is how long the attempt
+    took that was answered. `structured` says whether the response format was sent, `batch` whether the batch interface
+    was used. `alternatives` is how many of the first token were asked for, if the endpoint gives fewer than the call wants.
     `cost` is what was paid, None if prices or token counts are unknown, and `paid_by` the request that paid it.
     """
 

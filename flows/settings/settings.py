@@ -17,18 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from flows.settings.errors import PREFIX, first_problem, no_json, refuse_passwords
-from synthesis.panel.settings import (
-    DEFAULT_ENDPOINT,
-    DEFAULT_JUDGE,
-    DEFAULT_PANEL,
-    DEFAULT_PROPOSER,
-    EMBEDDED,
-    Endpoint,
-    Judge,
-    Labeler,
-    ModelConfig,
-    Proposer,
-)
+from synthesis.panel.defaults import DEFAULT_ENDPOINT, DEFAULT_JUDGE, DEFAULT_PANEL, DEFAULT_PROPOSER
+from synthesis.panel.settings import EMBEDDED, Endpoint, Judge, Labeler, ModelConfig, Proposer
 from training.settings import FitSettings
 from warehouse.catalog.address import address_of, data_place
 from warehouse.errors import InputError

@@ -1,4 +1,4 @@
-"""Who is asked, and how: the settings of endpoints, labelers and proposers, and the defaults that need no account."""
+"""The settings of endpoints, labelers, proposers and judges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOCAL_MODEL = "SmolLM2-135M-Instruct"
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Prices: TypeAlias = tuple[float | None, float | None]
-"""What a million tokens in and out cost, in the currency of the team; None where it is not known."""
+"""What a million tokens in and out cost, in the team's currency; None if unknown."""
 Positive = Annotated[int, Field(ge=1)]
 Omittable = Literal["temperature", "seed", "max_tokens"]
 DerivedKind = Literal["strengthened", "weakened", "negation", "paraphrase", "conjunction", "rewritten"]
@@ -25,7 +25,7 @@ MadeKind = Literal["proposed", DerivedKind]
 NEIGHBOURS = 2
 TOP_LOGPROBS = 20
 SEVERAL: frozenset[MadeKind] = frozenset({"strengthened", "weakened", "paraphrase"})
-"""What a proposition has several of, each in one request."""
+"""The kinds of which one request writes several texts."""
 
 PROMPTS_OF_KIND: Mapping[DerivedKind, str] = {
     "strengthened": "strengthen",
@@ -56,14 +56,14 @@ class _Settings(BaseModel):
 
 
 class Endpoint(_Settings):
-    """An OpenAI-compatible endpoint. Prices are per million tokens, in whatever currency the team counts.
+    """An OpenAI-compatible endpoint. Prices are per million tokens, in the team's currency.
 
-    `base_url` is the address up to and including `/v1`, or "embedded" for the local server, whose real address is put
-    in when it has started. `api_key_env` names the environment variable that holds the key; the key itself is never
-    a setting. The limits hold for all who are asked there together; a labeler may have narrower ones of its own.
+    `base_url` is the address up to and including `/v1`, or "embedded" for the local server, whose real address is
+    filled in once it has started. `api_key_env` names the environment variable that holds the key; the key itself is
+    never a setting. The limits hold for all requests to the endpoint; a labeler may have narrower ones of its own.
 
     `patience_s` is how long an endpoint that has answered before may be down before the run goes on without it.
-    `batch_price` is what a request of its batch interface costs, as a share of the price.
+    `batch_price` is what a request through the batch interface costs, as a share of the price.
     """
 
     name: Text
@@ -86,19 +86,19 @@ class Endpoint(_Settings):
             return value
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError('base_url is "embedded" or an address such as https://host/v1')
+            raise ValueError('base_url must be "embedded" or an address such as https://host/v1')
         if parts.username or parts.password or parts.query:
-            raise ValueError("base_url holds no user, password or query; name the key's variable in api_key_env")
+            raise ValueError("base_url must not hold a user, password or query; name the key's variable in api_key_env")
         return value.rstrip("/")
 
 
 class ModelConfig(_Settings):
-    """Who asks a model, and how: what a labeler, a proposer and a judge share.
+    """A model with its sampling settings: what labelers, proposers and judges share.
 
     `prompt` is a prompt of the package or the path of a prompt file. `omit` names parameters that are not sent, for
-    endpoints that refuse them; `extra` is sent beside them as it stands, such as {reasoning_effort = "low"}.
-    Without `system_turn` a prompt's system text opens the user's turn, for models that know no other.
-    Prices and limits stand above those of the endpoint where they are given; the endpoint's limits hold too.
+    endpoints that refuse them; `extra` is sent as it is, for example {reasoning_effort = "low"}. Without `system_turn`
+    a prompt's system text opens the user's turn, for models without a system role. Prices override those of the
+    endpoint; limits hold in addition to the endpoint's.
     """
 
     name: Text
@@ -120,17 +120,17 @@ class ModelConfig(_Settings):
     @classmethod
     def _extra_is_extra(cls, value: dict[str, Any]) -> dict[str, Any]:
         if taken := sorted(set(value) & SENT_BY_US):
-            raise ValueError(f"extra holds {taken[0]}, which is sent anyway; use the setting of that name")
+            raise ValueError(f"extra must not hold {taken[0]}: it is sent anyway; use the setting of that name")
         return value
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """The sampling settings that always count towards a version."""
+        """The sampling settings that are always part of a version."""
         return {"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed}
 
     @property
     def further(self) -> dict[str, Any]:
-        """Those that count where they are set: one that is added later leaves the versions of today as they are."""
+        """Settings that are part of a version only if set, so that new settings leave old versions unchanged."""
         settings = {"omit": sorted(self.omit), "extra": self.extra}
         own = {} if self.system_turn else {"system_turn": False}
         return {name: value for name, value in settings.items() if value} | own
@@ -139,9 +139,9 @@ class ModelConfig(_Settings):
 class Labeler(ModelConfig):
     """An LLM with a prompt and sampling settings.
 
-    `samples` is the number of replies of the method mean_of_samples and 1 for every other method. `compared_with` is
-    the number of propositions of the same premise that the method pairwise sets each one beside. `top_logprobs` is how
-    many alternatives of the first token the method token asks for.
+    `samples` is the number of replies for the method mean_of_samples, and 1 for every other method. `compared_with` is
+    how many other propositions of its premise the method pairwise compares each one with. `top_logprobs` is how many
+    alternatives of the first token the method token asks for.
     """
 
     prompt: Text
@@ -153,9 +153,11 @@ class Labeler(ModelConfig):
     @model_validator(mode="after")
     def _method_is_possible(self) -> Labeler:
         if (self.method == "mean_of_samples") != (self.samples > 1):
-            raise ValueError("samples is 2 or more with the method mean_of_samples, and 1 with every other method")
+            raise ValueError(
+                "samples must be at least 2 with the method mean_of_samples, and 1 with every other method"
+            )
         if self.method == "mean_of_samples" and self.temperature == 0:
-            raise ValueError("mean_of_samples needs a temperature above 0: its samples would all be the same")
+            raise ValueError("mean_of_samples needs a temperature above 0; otherwise all samples are the same")
         if self.method != "pairwise" and self.compared_with != NEIGHBOURS:
             raise ValueError("compared_with belongs to the method pairwise")
         if self.method != "token" and self.top_logprobs != TOP_LOGPROBS:
@@ -164,21 +166,21 @@ class Labeler(ModelConfig):
 
     @property
     def further(self) -> dict[str, Any]:
-        """As for every config, and the alternatives of a token where they are not the usual number."""
+        """As for every model config, plus top_logprobs if it is not the default."""
         own = {} if self.top_logprobs == TOP_LOGPROBS else {"top_logprobs": self.top_logprobs}
         return super().further | own
 
     def with_prompts(self, place: Callable[[str], str]) -> Labeler:
-        """The same labeler, with `place` put to the name of the prompt."""
+        """The same labeler, with `place` applied to the name of its prompt."""
         return self.model_copy(update={"prompt": place(self.prompt)})
 
 
 class Proposer(ModelConfig):
-    """An LLM that writes propositions: `per_target` hypotheses for each target probability, one request a target.
+    """An LLM that writes propositions: `per_target` hypotheses for each target probability, in one request per target.
 
-    `kinds` says what is written. All but "proposed" are made from propositions that are there: `per_proposition`
-    strengtheners, weakeners and paraphrases each, one negation, one conjunction with the next hypothesis of its
-    premise, one rewriting for clarity. `prompts` names other prompts than the package's for kinds.
+    `kinds` says what it writes. All but "proposed" are derived from existing propositions: `per_proposition`
+    strengtheners, weakeners and paraphrases each, one negation, one conjunction with the premise's next hypothesis,
+    one rewriting for clarity. `prompts` replaces the package's prompts of some kinds.
     """
 
     prompt: Text = "propose"
@@ -195,12 +197,11 @@ class Proposer(ModelConfig):
     @classmethod
     def _entries_differ(cls, value: tuple[Hashable, ...], info: ValidationInfo) -> tuple[Hashable, ...]:
         if len(set(value)) != len(value):
-            named = "target probabilities" if info.field_name == "targets" else "kinds"
-            raise ValueError(f"the {named} must differ from each other")
+            raise ValueError(f"{info.field_name} must differ from each other")
         return value
 
     def with_prompts(self, place: Callable[[str], str]) -> Proposer:
-        """The same proposer, with `place` put to the name of each prompt."""
+        """The same proposer, with `place` applied to the name of each prompt."""
         prompts = {kind: place(prompt) for kind, prompt in self.prompts.items()}
         return self.model_copy(update={"prompt": place(self.prompt), "prompts": prompts})
 
@@ -209,18 +210,18 @@ class Proposer(ModelConfig):
         return self.prompt if kind == "proposed" else self.prompts.get(kind, PROMPTS_OF_KIND[kind])
 
     def count_of(self, kind: MadeKind) -> int:
-        """How many texts of this kind a request asks for."""
+        """How many texts of this kind one request asks for."""
         if kind == "proposed":
             return self.per_target
         return self.per_proposition if kind in SEVERAL else 1
 
 
 class Judge(ModelConfig):
-    """An LLM that reads the answers of a panel that disagrees, and says how far it trusts each.
+    """An LLM that reads the answers of a panel that disagrees, and says how far it trusts each of them.
 
-    It is asked where the largest and the smallest estimate of a proposition differ by more than `threshold`. The mode
-    is confidence (a number in [0, 1]) or keep_drop. Reasoning of more than `summarise_above` characters is summarised
-    first, by the same model, with a request each.
+    It judges propositions whose largest and smallest estimates differ by more than `threshold`. The mode is confidence
+    (a number in [0, 1]) or keep_drop. The same model first summarises reasoning of more than `summarise_above`
+    characters, in one request each.
     """
 
     mode: JudgeMode = "confidence"
@@ -232,75 +233,18 @@ class Judge(ModelConfig):
 
     @property
     def prompt_name(self) -> str:
-        """The prompt of the mode, where none is named."""
+        """The prompt, or the default one of the mode."""
         return self.prompt or ("judge" if self.mode == "confidence" else "judge_keep_drop")
 
     def with_prompts(self, place: Callable[[str], str]) -> Judge:
-        """The same judge, with `place` put to the name of each prompt."""
+        """The same judge, with `place` applied to the name of each prompt."""
         return self.model_copy(update={"prompt": place(self.prompt_name), "summary_prompt": place(self.summary_prompt)})
 
 
 def prices_of(endpoint: Endpoint, config: ModelConfig | None) -> Prices:
-    """What the endpoint takes of this config: each of the config's own prices stands above the endpoint's."""
+    """The prices of a model config at an endpoint: its own, or else the endpoint's."""
     price_in, price_out = (config.price_in, config.price_out) if config else (None, None)
     return (
         endpoint.price_in if price_in is None else price_in,
         endpoint.price_out if price_out is None else price_out,
     )
-
-
-DEFAULT_ENDPOINT = Endpoint(
-    name=EMBEDDED, base_url=EMBEDDED, max_in_flight=4, timeout_s=180.0, price_in=0.0, price_out=0.0
-)
-
-DEFAULT_PANEL: tuple[Labeler, ...] = (
-    Labeler(
-        name="smol-verbalised",
-        endpoint=EMBEDDED,
-        model=LOCAL_MODEL,
-        prompt="verbalised_short",
-        method="verbalised",
-        temperature=0.7,
-        max_tokens=64,
-        seed=1,
-    ),
-    Labeler(
-        name="smol-scale20",
-        endpoint=EMBEDDED,
-        model=LOCAL_MODEL,
-        prompt="scale20",
-        method="scale20",
-        temperature=0.7,
-        max_tokens=16,
-        seed=1,
-    ),
-    Labeler(
-        name="smol-token",
-        endpoint=EMBEDDED,
-        model=LOCAL_MODEL,
-        prompt="token",
-        method="token",
-        temperature=0.0,
-        max_tokens=1,
-        seed=1,
-    ),
-)
-
-DEFAULT_PROPOSER = Proposer(
-    name="smol-proposer",
-    endpoint=EMBEDDED,
-    model=LOCAL_MODEL,
-    per_target=1,
-    temperature=0.6,
-    max_tokens=64,
-    seed=1,
-)
-
-DEFAULT_JUDGE = Judge(
-    name="smol-judge",
-    endpoint=EMBEDDED,
-    model=LOCAL_MODEL,
-    temperature=0.6,
-    max_tokens=96,
-    seed=1,
-)

@@ -138,7 +138,7 @@ def test_the_environment_stands_above_the_file(tmp_path: Path, monkeypatch: pyte
         ("[judge]\nmode = 'maybe'", "judge.mode"),
         ("[judge]\nname = 'smol-proposer'", "two have the same name, smol-proposer"),
         ("[proposer]\nkinds = ['invented']", "proposer.kinds"),
-        ("[proposer]\nextra = {model = 'n'}", "extra holds model, which is sent anyway"),
+        ("[proposer]\nextra = {model = 'n'}", "extra must not hold model: it is sent anyway"),
         ("[proposer]\nomit = ['prompt']", "proposer.omit"),
     ],
 )

@@ -25,7 +25,8 @@ from synthesis.llm.concessions import Manner
 from synthesis.llm.endpoint_client import EndpointClient
 from synthesis.llm.errors import MAX_WAIT_S
 from synthesis.llm.skip_list import HOPELESS, SkippedError
-from synthesis.panel.settings import DEFAULT_ENDPOINT, Endpoint, ModelConfig
+from synthesis.panel.defaults import DEFAULT_ENDPOINT
+from synthesis.panel.settings import Endpoint, ModelConfig
 from synthesis.reply import Failure, Reply, request_row
 from tests.synthesis.faulty_endpoint import (
     Fault,

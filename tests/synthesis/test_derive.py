@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from synthesis.call import Call
-from synthesis.panel.settings import DEFAULT_PROPOSER, DerivedKind, Proposer
+from synthesis.panel.defaults import DEFAULT_PROPOSER
+from synthesis.panel.settings import DerivedKind, Proposer
 from synthesis.panel.versions import ANSWER_OF_KIND
 from synthesis.questions.dedup import Recent
 from synthesis.questions.derive import derivations

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from synthesis.call import Call
-from synthesis.panel.settings import DEFAULT_PANEL, TOP_LOGPROBS, Labeler
+from synthesis.panel.defaults import DEFAULT_PANEL
+from synthesis.panel.settings import TOP_LOGPROBS, Labeler
 from synthesis.panel.versions import labeler_version
 from synthesis.prompts.render import load_prompt
 from synthesis.questions.elicit import estimates, mean_of

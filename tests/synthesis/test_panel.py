@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from synthesis.panel.settings import DEFAULT_PANEL, DEFAULT_PROPOSER, Endpoint, Labeler, Proposer
+from synthesis.panel.defaults import DEFAULT_PANEL, DEFAULT_PROPOSER
+from synthesis.panel.settings import Endpoint, Labeler, Proposer
 from synthesis.panel.versions import labeler_version
 from synthesis.prompts.render import ANSWERS_OF_METHOD, load_prompt
 
@@ -51,7 +52,7 @@ def test_a_version_moves_with_the_prompt_but_not_with_the_place() -> None:
         ({"top_logprobs": 5}, "top_logprobs belongs to"),
         ({"extra": {"top_logprobs": 5}}, "use the setting of that name"),
         ({"samples": 3}, "mean_of_samples"),
-        ({"method": "mean_of_samples"}, "samples is 2 or more"),
+        ({"method": "mean_of_samples"}, "samples must be at least 2"),
         ({"method": "mean_of_samples", "samples": 3, "temperature": 0}, "temperature above 0"),
         ({"colour": "red"}, "Extra inputs"),
     ],
@@ -70,7 +71,7 @@ def test_an_address_holds_no_secret(url: str) -> None:
 
 
 def test_targets_and_kinds_differ() -> None:
-    with pytest.raises(ValidationError, match="target probabilities must differ"):
+    with pytest.raises(ValidationError, match="targets must differ"):
         Proposer(name="p", endpoint="e", model="m", targets=(0.1, 0.1))
     with pytest.raises(ValidationError, match="kinds must differ"):
         Proposer(name="p", endpoint="e", model="m", kinds=("negation", "negation"))

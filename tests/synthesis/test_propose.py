@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from synthesis.call import Call
-from synthesis.panel.settings import DEFAULT_PROPOSER, Proposer
+from synthesis.panel.defaults import DEFAULT_PROPOSER
+from synthesis.panel.settings import Proposer
 from synthesis.prompts.render import load_prompt
 from synthesis.questions.dedup import KnownHypotheses, bare
 from synthesis.questions.propose import MAX_HYPOTHESIS_CHARACTERS, DropReason, Written, proposals, select, shown_in

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthesis.panel.settings import DEFAULT_JUDGE, PROMPTS_OF_KIND
+from synthesis.panel.defaults import DEFAULT_JUDGE
+from synthesis.panel.settings import PROMPTS_OF_KIND
 from synthesis.prompts.render import (
     ANSWERS_OF_METHOD,
     likelihood,

@@ -20,7 +20,8 @@ import pytest
 
 from synthesis.ledger.ledger import Ledger
 from synthesis.llm.client import Caller
-from synthesis.panel.settings import DEFAULT_ENDPOINT, DEFAULT_PANEL, Endpoint, Labeler
+from synthesis.panel.defaults import DEFAULT_ENDPOINT, DEFAULT_PANEL
+from synthesis.panel.settings import Endpoint, Labeler
 from synthesis.panel.versions import labeler_version
 from synthesis.prompts.render import load_prompt
 from synthesis.questions.elicit import estimates

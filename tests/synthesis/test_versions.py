@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from synthesis.panel.settings import DEFAULT_PANEL, DEFAULT_PROPOSER, Labeler, MadeKind, Proposer
+from synthesis.panel.defaults import DEFAULT_PANEL, DEFAULT_PROPOSER
+from synthesis.panel.settings import Labeler, MadeKind, Proposer
 from synthesis.panel.versions import labeler_row, labeler_version, proposer_version
 from synthesis.prompts.render import load_prompt
 from synthesis.questions.dedup import KnownHypotheses
