@@ -31,7 +31,7 @@ class Reply(BaseModel):
     `top_logprobs` are pairs of a first token and the natural log of its probability. `thinking` is what a reasoning
     model wrote apart from its answer, `refusal` its words if it would not answer. `latency_s` is how long the attempt
     took that was answered. `structured` says whether the response format was sent, `batch` whether the batch interface
-    was used. `alternatives` is how many of the first token were asked for, if the endpoint gives fewer than the call wants.
+    was used. `alternatives` is how many of the first token were asked for, if the endpoint gives fewer than wanted.
     `cost` is what was paid, None if prices or token counts are unknown, and `paid_by` the request that paid it.
     """
 
