@@ -1,1 +1,1 @@
-"""What is asked: proposals, derived texts, estimates, comparisons and verdicts, with prompts and parsing."""
+"""What is asked: proposals, derived texts, estimates, comparisons and verdicts, and how replies are parsed."""

@@ -1,4 +1,4 @@
-"""Compare: which of two propositions a labeler finds more likely, asked in both orders. Pure."""
+"""Compare: which of two propositions a labeler considers more likely, asked in both orders. Pure."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ _WARMER = 0.3
 
 
 def comparisons(pairs: Iterable[Pair], labeler: Labeler) -> Iterator[Question]:
-    """A question for each pair: its answer holds the requests and, but where one failed, the comparison.
+    """One question per pair: its answer holds the requests and, unless one failed, the comparison.
 
-    Both orders are asked at the same time, and each again while its reply cannot be read, as often as an estimate is.
-    The comparison names the more likely proposition only where both orders name it: else its reason is
-    orders_disagree, or why a reply could not be read. Where a request *failed* there is no comparison, so that a
-    later run asks again.
+    Both orders are asked at the same time, and an unreadable reply is asked for again, as for estimates. The comparison
+    names the more likely proposition only if both orders do; otherwise its reason is orders_disagree, or why a reply
+    could not be read. If a request *failed* there is no comparison, so that a later run asks again.
 
-    Raises InputError where the prompt does not ask which is more likely.
+    Raises InputError if the prompt does not ask which is more likely.
     """
     prompt = labeler_prompt(labeler)
     version = labeler_version(labeler, prompt)
@@ -44,10 +43,10 @@ def _compare(pair: Pair, labeler: Labeler, prompt: Prompt, version: str) -> Ques
         ]
     )
     requests = [*plain.requests, *swapped.requests]
-    if plain.read is None or swapped.read is None:
+    if plain.parsed is None or swapped.parsed is None:
         return Answer([*requests])
     ids = (first.proposition_id, second.proposition_id)
-    more_likely, reason = agreed(plain.read, swapped.read)
+    more_likely, reason = agreed(plain.parsed, swapped.parsed)
     comparison = Comparison(
         comparison_id=comparison_id,
         first_id=ids[0],
@@ -63,9 +62,9 @@ def _compare(pair: Pair, labeler: Labeler, prompt: Prompt, version: str) -> Ques
 
 
 def agreed(plain: Parsed[int], swapped: Parsed[int]) -> tuple[int | None, str | None]:
-    """Which of the two is more likely, 1 or 2 as the plain order counts them, or None and the reason.
+    """Which of the two is more likely, 1 or 2 in the plain order, or None and the reason.
 
-    `swapped` counts them the other way round: 1 and 2 agree, and 1 and 1 do not.
+    `swapped` counts them the other way round, so 1 and 2 agree, and 1 and 1 do not.
     """
     if plain.value is None or swapped.value is None:
         return None, plain.reason or swapped.reason

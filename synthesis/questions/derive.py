@@ -1,7 +1,7 @@
-"""Derive: propositions that are made from others, and the reason of each text that is dropped. Pure.
+"""Derive: propositions made from other propositions, with a reason for each text that is dropped. Pure.
 
-A strengthener or weakener makes a longer premise with the same hypothesis; a negation, a paraphrase and a conjunction
-make another hypothesis of the same premise; a rewriting makes both clearer.
+A strengthener or weakener gives a longer premise with the same hypothesis; a negation, a paraphrase or a conjunction
+another hypothesis for the same premise; a rewriting makes both clearer.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ _FULL_STOP = "\u3002"
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """One thing that a reply wrote: an update, or a hypothesis with the premise that it stands with where it is new."""
+    """One thing that a reply wrote: an update, or a hypothesis with its premise if that is new."""
 
     text: str
     premise: str | None = None
 
     @property
     def shown(self) -> str:
-        """The whole of it, as a drop's detail shows it."""
+        """All of it, as a drop's detail shows it."""
         return self.text if self.premise is None else f"{self.premise} / {self.text}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Why:
-    """Why a text makes no proposition, and the id of the one that it repeats, if it does."""
+    """Why a text makes no proposition, and the id of the one that it repeats, if any."""
 
     reason: DropReason
     kept_id: str | None = None
@@ -56,7 +56,7 @@ class _Why:
 
 @dataclass(frozen=True)
 class _Task:
-    """What is asked of every parent: the kind, by whom, with which prompt; its examples; what the run made lately."""
+    """What is the same for every parent: the kind, the proposer, the prompt, its examples, what the run made lately."""
 
     kind: DerivedKind
     proposer: Proposer
@@ -76,15 +76,21 @@ class _Task:
 def derivations(
     parents: Iterable[Parent], proposer: Proposer, kind: DerivedKind, recent: Recent | None = None
 ) -> Iterator[Question]:
-    """A question for each parent: its answer holds the requests, the new premises and propositions, and the drops.
+    """One question per parent: its answer holds the requests, the new premises and propositions, and the drops.
 
-    All that is made stands in the split of its parent. A parent without another hypothesis has no conjunction, and no
-    question about one. A reply that cannot be read is asked for again, MAX_TRIES times in all, with another seed and
-    a higher temperature; where the request *failed* the answer has its row alone. Near-duplicates are kept: a
-    paraphrase is one by intention. What says the same as a hypothesis of the premise, or as another one made meanwhile,
-    is a duplicate: `recent` are those of this run, also of other kinds. Of two that are under way the first stays.
+    What is made belongs to the split of its parent. A parent without another hypothesis has no conjunction and gets no
+    question about one. An unreadable reply is asked for again, MAX_TRIES times in all, with another seed and a higher
+    temperature; if the request *failed*, the answer holds only its row. Near-duplicates are kept: a paraphrase is one
+    on purpose. Exact repeats of a hypothesis of the premise, or of one made in the meantime, are dropped.
 
-    Raises InputError where the prompt asks for something else.
+    Args:
+        parents: the propositions to derive from.
+        proposer: the model config.
+        kind: what to make of them.
+        recent: what this run has made, of other kinds as well; of two repeats the first stays.
+
+    Raises:
+        InputError: the prompt asks for something else.
     """
     prompt = proposer_prompt(proposer, kind)
     read = [_read(prompt.answer, Reply(text=example.reply)).value or [] for example in prompt.examples]
@@ -95,9 +101,9 @@ def derivations(
 
 def _one(parent: Parent, task: _Task) -> Question:
     tried = yield from until_read(partial(_call, parent, task), partial(_read, task.prompt.answer))
-    if tried.read is None or tried.read.value is None:
+    if tried.parsed is None or tried.parsed.value is None:
         return Answer([*tried.requests])
-    return Answer([*tried.requests, *_select(parent, task, tried.read.value, tried.requests[-1].request_id)])
+    return Answer([*tried.requests, *_select(parent, task, tried.parsed.value, tried.requests[-1].request_id)])
 
 
 def _call(parent: Parent, task: _Task, number: int) -> Call:
@@ -121,7 +127,7 @@ def _call(parent: Parent, task: _Task, number: int) -> Call:
 
 
 def _read(answer: AnswerKind, reply: Reply) -> Parsed[list[_Text]]:
-    """What a reply wrote; a conjunction or a rewriting is one text."""
+    """The texts that a reply wrote; a conjunction or a rewriting is one."""
     if answer in ("updates", "variants"):
         field = "updates" if answer == "updates" else "hypotheses"
         several = parse_texts(reply.text, field, reply.finish_reason)
@@ -135,13 +141,13 @@ def _read(answer: AnswerKind, reply: Reply) -> Parsed[list[_Text]]:
 
 
 def _select(parent: Parent, task: _Task, texts: list[_Text], request_id: str) -> list[Record]:
-    """The rows of the texts: what they make or why they make nothing."""
-    subject, why_none = parent.proposition_id, _WHY_OF_ANSWER[task.prompt.answer]
+    """The rows of the texts: what they make, or why they are dropped."""
+    subject, why_not = parent.proposition_id, _WHY_NOT[task.prompt.answer]
     made: list[tuple[Premise, Proposition]] = []
     rows: list[Record] = []
     drops: list[Drop] = []
     for number, text in enumerate(texts):
-        why = why_none(parent, task, text)
+        why = why_not(parent, task, text)
         if number >= task.count and (why is None or why.reason is not DropReason.EMPTY):
             why = _Why(DropReason.WRONG_COUNT)
         if why is None:
@@ -151,7 +157,7 @@ def _select(parent: Parent, task: _Task, texts: list[_Text], request_id: str) ->
             drops.append(drop(subject, request_id, number, why.reason, detail=text.shown, kept_id=why.kept_id))
             continue
         made.append(new)
-        # A reply that comes again, from the ledger, finds what it made standing there.
+        # A reply that the ledger gives again finds what it made before.
         if parent.written_by.get(new[1].proposition_id) != request_id:
             rows += [new[1]] if new[0] is parent.premise else new
     return [*rows, *drops, *too_few(subject, request_id, len(texts), task.count)]
@@ -160,7 +166,7 @@ def _select(parent: Parent, task: _Task, texts: list[_Text], request_id: str) ->
 def _why_again(
     parent: Parent, task: _Task, new: tuple[Premise, Proposition], made: list[tuple[Premise, Proposition]]
 ) -> _Why | None:
-    """Whether what a text makes stands already: in this reply, in the warehouse, or among what others made lately."""
+    """Whether what a text makes exists already: in this reply, in the warehouse, or among what the run made lately."""
     premise, one = new
     here = (each.proposition_id for text, each in made if _same(text.text, premise.text) and _alike(each, one))
     kept = next(here, None)
@@ -179,7 +185,7 @@ def _alike(one: Proposition, other: Proposition) -> bool:
 
 
 def _why_no_update(parent: Parent, task: _Task, update: _Text) -> _Why | None:
-    """An update says something new: not what the premise says, and not the hypothesis, be it turned round."""
+    """An update must say something new: neither what the premise says, nor the hypothesis or its contrary."""
     if reason := why_no_hypothesis(update.text, parent.premise.text, task.examples):
         return _Why(reason)
     if _holds(parent.premise.text, update.text):
@@ -189,7 +195,7 @@ def _why_no_update(parent: Parent, task: _Task, update: _Text) -> _Why | None:
 
 
 def _why_no_variant(parent: Parent, task: _Task, variant: _Text) -> _Why | None:
-    """A variant or a conjunction is another hypothesis than each that it is made from."""
+    """A variant or a conjunction must differ from every hypothesis that it is made from."""
     if reason := why_no_hypothesis(variant.text, parent.premise.text, task.examples):
         return _Why(reason)
     parts = {bare(parent.hypothesis): parent.proposition_id}
@@ -200,7 +206,7 @@ def _why_no_variant(parent: Parent, task: _Task, variant: _Text) -> _Why | None:
 
 
 def _why_no_rewriting(parent: Parent, task: _Task, rewriting: _Text) -> _Why | None:
-    """A rewriting changes a word at least, and its premise stays about as long as it was."""
+    """A rewriting must change at least one word, and its premise must stay about as long as it was."""
     premise = rewriting.premise or ""
     if _same(premise, parent.premise.text) and _same(rewriting.text, parent.hypothesis):
         return _Why(DropReason.UNCHANGED, parent.proposition_id)
@@ -208,14 +214,14 @@ def _why_no_rewriting(parent: Parent, task: _Task, rewriting: _Text) -> _Why | N
         return _Why(DropReason.EMPTY)
     if len(premise) > 2 * len(parent.premise.text) + MAX_HYPOTHESIS_CHARACTERS:
         return _Why(DropReason.TOO_LONG)
-    # Where the premise alone changed, the hypothesis is what somebody gave us, and not for us to find fault with.
+    # An unchanged hypothesis was given to us; it is not checked again.
     if _same(rewriting.text, parent.hypothesis):
         return None
     reason = why_no_hypothesis(rewriting.text, premise, task.examples)
     return _Why(reason) if reason else None
 
 
-_WHY_OF_ANSWER: Mapping[AnswerKind, Callable[[Parent, _Task, _Text], _Why | None]] = {
+_WHY_NOT: Mapping[AnswerKind, Callable[[Parent, _Task, _Text], _Why | None]] = {
     "updates": _why_no_update,
     "variants": _why_no_variant,
     "conjunction": _why_no_variant,
@@ -228,12 +234,12 @@ def _same(one: str, other: str) -> bool:
 
 
 def _holds(text: str, part: str) -> bool:
-    """Whether the text holds the other's words, in their order and with nothing between them."""
+    """Whether the text contains the words of the part, in order and with nothing between them."""
     return f" {bare(part)} " in f" {bare(text)} "
 
 
 def _made(parent: Parent, task: _Task, text: _Text, request_id: str) -> tuple[Premise, Proposition]:
-    """The proposition that a text makes, with its premise: the parent's own one where that does not change."""
+    """The proposition that a text makes, with its premise: the parent's own if that does not change."""
     premise, hypothesis = parent.premise, text.text
     if task.prompt.answer == "updates":
         premise, hypothesis = _premise(parent, task, _with_update(premise.text, text.text)), parent.hypothesis
@@ -254,7 +260,7 @@ def _made(parent: Parent, task: _Task, text: _Text, request_id: str) -> tuple[Pr
 
 
 def _with_update(premise: str, update: str) -> str:
-    """The premise with the update behind it, and a full stop between them where the premise ends in a word."""
+    """The premise followed by the update, with a full stop between them if the premise ends in a word."""
     last = premise.rstrip(_CLOSING)[-1:]
     if unicodedata.category(last or ".")[0] == "P":
         return f"{premise} {update}"

@@ -1,4 +1,4 @@
-"""Elicit: a labeler's probability for a proposition, or the reason why there is none. Pure."""
+"""Elicit: a labeler's probability for a proposition, or the reason why it gave none. Pure."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _WARMER = 0.3
 
 
 def estimates(propositions: Iterable[PropositionText], labeler: Labeler) -> Iterator[Question]:
-    """A question for each proposition: its answer holds the requests and, but where one failed, the estimate.
+    """One question per proposition: its answer holds the requests and, unless one failed, the estimate.
 
-    A reply that cannot be read is asked for again, MAX_TRIES times in all, with another seed and a higher
-    temperature (a sample of a mean at its own temperature, the first token once); then the estimate has no probability
-    but a reason. A proposition whose request *failed* (the endpoint
-    gave no reply at all) has request rows and no estimate, so that a later run asks again.
+    An unreadable reply is asked for again, MAX_TRIES times in all, with another seed and a higher temperature (a sample
+    of a mean at the same temperature; the method token asks once). If none can be read, the estimate has a reason
+    instead of a probability. A proposition whose request *failed* (the endpoint gave no reply) gets request rows and no
+    estimate, so that a later run asks again.
 
-    Raises InputError where prompt and method do not fit.
+    Raises InputError if the prompt does not fit the method.
     """
     if labeler.method == "pairwise":
-        raise InputError(f"labeler {labeler.name}: the method pairwise compares propositions, it gives no estimates")
+        raise InputError(f"labeler {labeler.name}: the method pairwise compares propositions and gives no estimates")
     prompt = labeler_prompt(labeler)
     version = labeler_version(labeler, prompt)
     ask = _mean if labeler.method == "mean_of_samples" else _single
@@ -40,36 +40,34 @@ def estimates(propositions: Iterable[PropositionText], labeler: Labeler) -> Iter
 
 
 def _single(proposition: PropositionText, labeler: Labeler, prompt: Prompt, version: str) -> Question:
-    tries = 1 if labeler.method == "token" else MAX_TRIES  # the first token's probabilities know no seed
+    tries = 1 if labeler.method == "token" else MAX_TRIES  # the first token's probabilities do not depend on a seed
     call_of = partial(_call, proposition, labeler, prompt, warmer=_WARMER)
     tried = yield from until_read(call_of, partial(_read, prompt), tries)
-    if tried.read is None:
+    if tried.parsed is None:
         return Answer([*tried.requests])
     request_id = tried.requests[-1].request_id
-    return Answer([*tried.requests, _estimate(proposition, labeler, version, tried.read, request_id)])
+    return Answer([*tried.requests, _estimate(proposition, labeler, version, tried.parsed, request_id)])
 
 
 def _mean(proposition: PropositionText, labeler: Labeler, prompt: Prompt, version: str) -> Question:
     def call_of(sample: int, attempt: int) -> Call:
-        # Each number is another draw, and none is warmer: an unreadable sample is drawn again from the same model.
+        # Every number is another draw at the same temperature: an unreadable sample is drawn again.
         return _call(proposition, labeler, prompt, sample + attempt * labeler.samples, warmer=0.0)
 
     read = partial(_read, prompt)
     tried = yield from together([until_read(partial(call_of, sample), read) for sample in range(labeler.samples)])
     requests = [request for each in tried for request in each.requests]
-    samples = [each.read for each in tried if each.read is not None]
+    samples = [each.parsed for each in tried if each.parsed is not None]
     if len(samples) < labeler.samples:
         return Answer([*requests])
     return Answer([*requests, _estimate(proposition, labeler, version, mean_of(samples), None)])
 
 
 def mean_of(samples: Sequence[Parsed[float]]) -> Parsed[float]:
-    """The mean of the samples that were read; refused where fewer than half of them were.
+    """The mean of the samples that could be read; refused if fewer than half of them could.
 
-    Where the model refused them all, that is the reason.
-
-    Its reasoning is that of the sample that comes nearest to it, of those that have one: the others argue for
-    something else.
+    If the model refused all of them, that is the reason. The reasoning is that of the sample nearest to the mean: the
+    others argue for something else.
     """
     read = [(sample.value, sample.reasoning) for sample in samples if sample.value is not None]
     if samples and all(sample.reason is Reason.REFUSED for sample in samples):

@@ -1,6 +1,6 @@
 """Judge: how far each estimate of a panel that disagrees can be trusted. Pure.
 
-What the confidences weigh is worked out where they lie, in the view `panel_distribution`.
+The view `panel_distribution` turns the confidences into weights.
 """
 
 from __future__ import annotations
@@ -35,15 +35,14 @@ class _Asked:
 
 
 def verdicts(disagreements: Iterable[Disagreement], judge: Judge) -> Iterator[Question]:
-    """A question for each disagreement: its answer holds the requests and, but where one failed, the verdicts.
+    """One question per disagreement: its answer holds the requests and, unless one failed, the verdicts.
 
-    Reasoning of more than `judge.summarise_above` characters is summarised first; where the endpoint rejects that, or
-    no summary can be read, it is cut there. The judge sees the answers numbered, in the order of their ids and without
-    the labelers' names. Each answer gets a verdict: the confidence in it, or none and the reason where the whole reply
-    could not be read, after as many tries as an estimate has. Where a request *failed* there are no verdicts, so that a
-    later run asks again.
+    Reasoning of more than `judge.summarise_above` characters is summarised first; if the endpoint rejects that, or no
+    summary can be read, it is cut off there. The judge sees the answers numbered, in the order of their ids and without
+    the labelers' names. Each answer gets a verdict: the confidence in it, or a reason if the reply could not be read
+    after as many tries as an estimate has. If a request *failed* there are no verdicts, so that a later run asks again.
 
-    Raises InputError where a prompt does not ask for what the mode reads.
+    Raises InputError if a prompt does not ask for what the mode reads.
     """
     prompt, summary_prompt = judge_prompts(judge)
     asked = _Asked(judge, prompt, summary_prompt, judge_version(judge, prompt, summary_prompt))
@@ -55,17 +54,19 @@ def _judge(disagreement: Disagreement, asked: _Asked) -> Question:
     reasonings = [normalise(answer.reasoning or "") for answer in answers]
     summarised = yield from _summaries(disagreement.proposition, reasonings, asked)
     requests = [request for tried in summarised.values() for request in tried.requests]
-    if any(tried.read is None and not tried.rejected for tried in summarised.values()):
+    if any(tried.parsed is None and not tried.rejected for tried in summarised.values()):
         return Answer([*requests])
     most = asked.judge.summarise_above
-    summaries = {text: tried.read.value[:most] for text, tried in summarised.items() if tried.read and tried.read.value}
+    summaries = {
+        text: tried.parsed.value[:most] for text, tried in summarised.items() if tried.parsed and tried.parsed.value
+    }
     shown = [summaries.get(reasoning, reasoning[:most]) for reasoning in reasonings]
     tried = yield from _judgement(disagreement.proposition, answers, shown, asked)
     requests += tried.requests
-    if tried.read is None:
+    if tried.parsed is None:
         return Answer([*requests])
     request_id = tried.requests[-1].request_id
-    confidences: Sequence[float | None] = tried.read.value or [None] * len(answers)
+    confidences: Sequence[float | None] = tried.parsed.value or [None] * len(answers)
     return Answer(
         [
             *requests,
@@ -78,7 +79,7 @@ def _judge(disagreement: Disagreement, asked: _Asked) -> Question:
                     judge_version=asked.version,
                     mode=asked.judge.mode,
                     confidence=confidence,
-                    reason=tried.read.reason,
+                    reason=tried.parsed.reason,
                     summary=summaries.get(reasoning),
                     request_id=request_id,
                 )
@@ -91,7 +92,7 @@ def _judge(disagreement: Disagreement, asked: _Asked) -> Question:
 def _summaries(
     proposition: PropositionText, reasonings: Iterable[str], asked: _Asked
 ) -> Generator[Sequence[Call], Sequence[CallResult], dict[str, Tried[str]]]:
-    """What was made of each long text; two answers with the same text share one request."""
+    """The tries at summarising each long text; answers with the same text share one request."""
     long = list(dict.fromkeys(text for text in reasonings if len(text) > asked.judge.summarise_above))
     if not long:
         return {}
@@ -152,9 +153,9 @@ def _call(
 
 
 def shown_answers(answers: Sequence[PanelAnswer], reasonings: Sequence[str]) -> str:
-    """The answers as the judge sees them, one line of JSON, without a labeler's name.
+    """The answers as the judge sees them: one line of JSON, without the labelers' names.
 
-    Probabilities have four decimals: more would tell which are token probabilities.
+    Probabilities have four decimals; more would reveal which are token probabilities.
     """
     shown = [
         {"answer": number, "probability": round(answer.probability, 4), "reasoning": reasoning or None}
@@ -168,7 +169,7 @@ def _read_summary(reply: Reply) -> Parsed[str]:
 
 
 def _read_confidences(mode: JudgeMode, count: int, reply: Reply) -> Parsed[list[float]]:
-    """The confidence in each of the answers 1 to `count`, in that order: all of them or a reason."""
+    """The confidences in the answers 1 to `count`, in that order: all of them, or a reason."""
     field, entry, read = (
         ("confidences", "confidence", _confidence) if mode == "confidence" else ("verdicts", "verdict", _kept)
     )

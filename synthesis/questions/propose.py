@@ -1,4 +1,4 @@
-"""Propose: hypotheses for each premise at each target probability, and the reason of each that is dropped. Pure."""
+"""Propose: hypotheses for each premise at each target probability, with a reason for each that is dropped. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from warehouse.records import (
 
 MAX_HYPOTHESIS_CHARACTERS = 240
 WARMER = 0.1
-"""By how much the temperature rises with each further try."""
+"""How much the temperature rises with each further try."""
 _QUESTION_MARKS = ("?", "？", "؟")  # noqa: RUF001 - full-width and Arabic question marks
 
 _CLOSING = "\"')]}*_ \u2019\u201d\u201c\u00bb\u203a\u300d\u300f\uff09"
@@ -38,7 +38,7 @@ _OPENING = re.compile("[\"\u201c\u201e\u00ab\u2039\u300c\u300e(]|(?<!\\w)['\u201
 
 
 class DropReason(StrEnum):
-    """Why a text that a model wrote is not taken over."""
+    """Why a text that a model wrote is dropped."""
 
     EMPTY = "empty"
     EQUALS_PREMISE = "equals_premise"
@@ -65,7 +65,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What is the same for every premise: who is asked in which version, the prompt, the texts of its examples."""
+    """What is the same for every premise: the proposer and its version, the prompt, the texts in its examples."""
 
     proposer: Proposer
     prompt: Prompt
@@ -76,13 +76,18 @@ class _Task:
 def proposals(
     premises: Iterable[PremiseToPropose], proposer: Proposer, split: Callable[[str], Split] = split_of
 ) -> Iterator[Question]:
-    """A question for each premise: its answer holds the requests, the propositions, and a drop for each other text.
+    """One question per premise: its answer holds the requests, the propositions, and a drop for every other text.
 
-    Each target probability is one request, so that one bad reply costs one target. A reply that cannot be read is
-    asked for again, MAX_TRIES times in all, with another seed and a higher temperature; a request that *failed* ends
-    its target. `split` gives the split of a premise's id, for premises that have none.
+    Each target probability is one request, so a bad reply costs one target. An unreadable reply is asked for again,
+    MAX_TRIES times in all, with another seed and a higher temperature; a request that *failed* ends its target.
 
-    Raises InputError where the prompt does not ask for hypotheses.
+    Args:
+        premises: the premises, with the hypotheses that they have.
+        proposer: the model config.
+        split: gives the split for a premise id, for premises that have none yet.
+
+    Raises:
+        InputError: the prompt does not ask for hypotheses.
     """
     prompt = proposer_prompt(proposer, "proposed")
     task = _Task(proposer, prompt, proposer_version(proposer, "proposed", prompt), shown_in(prompt, "hypotheses"))
@@ -95,17 +100,17 @@ def _one(asked: PremiseToPropose, task: _Task, split: Split) -> Question:
     tried = yield from together([until_read(call_of, _read) for call_of in calls])
     requests = [request for each in tried for request in each.requests]
     written = [one for target, each in zip(proposer.targets, tried, strict=True) if (one := _written(target, each))]
-    standing = KnownHypotheses(asked.known, proposer.near_duplicates)
+    known = KnownHypotheses(asked.known, proposer.near_duplicates)
     propositions, drops = select(
-        premise, written, proposer, split=split, shown=task.shown, standing=standing, written_by=asked.written_by
+        premise, written, proposer, split=split, shown=task.shown, known=known, written_by=asked.written_by
     )
     return Answer([*requests, *propositions, *drops])
 
 
 def _written(target: float, tried: Tried[list[str]]) -> Written | None:
-    if tried.read is None or tried.read.value is None:
+    if tried.parsed is None or tried.parsed.value is None:
         return None
-    return Written(target, tried.requests[-1].request_id, tried.read.value)
+    return Written(target, tried.requests[-1].request_id, tried.parsed.value)
 
 
 def _call(premise: Premise, target: float, task: _Task, number: int) -> Call:
@@ -141,15 +146,22 @@ def select(
     *,
     split: Split,
     shown: frozenset[str],
-    standing: KnownHypotheses,
+    known: KnownHypotheses,
     written_by: Mapping[str, str] | None = None,
 ) -> tuple[list[Proposition], list[Drop]]:
-    """The propositions of a premise and the drops, from all that was written for it.
+    """The propositions of a premise, and the drops, from all that was written for it.
 
-    `shown` are the texts of the prompt's examples, `standing` the hypotheses that the premise has; those that are
-    taken join it. `written_by` says which request wrote one of them, by proposition id: where its reply comes again,
-    from the ledger, the hypothesis is no duplicate of itself. A target with too few hypotheses, and each hypothesis
-    beyond the count, is a drop with the reason wrong_count.
+    A target with too few hypotheses, and each hypothesis beyond the count, is a drop with the reason wrong_count.
+
+    Args:
+        premise: the premise.
+        written: what was written for each target probability.
+        proposer: the model config.
+        split: the split of the premise.
+        shown: the texts in the prompt's examples.
+        known: the hypotheses that the premise has; new ones are added to it.
+        written_by: which request wrote a known hypothesis, by proposition id: if the ledger gives its reply again, the
+            hypothesis is no duplicate of itself.
     """
     propositions: list[Proposition] = []
     drops: list[Drop] = []
@@ -165,19 +177,19 @@ def select(
                 drops.append(dropped(reason))
             elif (own := (proposition_id(premise.text, hypothesis), one.request_id)) in again:
                 again.remove(own)
-            elif kept := standing.repeated(hypothesis):
+            elif kept := known.repeated(hypothesis):
                 drops.append(dropped(DropReason.DUPLICATE, kept_id=kept))
-            elif kept := standing.near(hypothesis):
+            elif kept := known.near(hypothesis):
                 drops.append(dropped(DropReason.NEAR_DUPLICATE, kept_id=kept))
             else:
                 propositions.append(_proposition(premise, hypothesis, one, proposer, split))
-                standing.add(propositions[-1].proposition_id, hypothesis)
+                known.add(propositions[-1].proposition_id, hypothesis)
         drops.extend(too_few(premise.premise_id, one.request_id, len(one.hypotheses), proposer.per_target))
     return propositions, drops
 
 
 def why_no_hypothesis(hypothesis: str, premise: str, shown: frozenset[str]) -> DropReason | None:
-    """Why a text cannot be a hypothesis about this premise; None where it can."""
+    """Why a text cannot be a hypothesis about this premise; None if it can."""
     words = bare(hypothesis)
     reasons = {
         DropReason.EMPTY: not hypothesis,
@@ -190,7 +202,7 @@ def why_no_hypothesis(hypothesis: str, premise: str, shown: frozenset[str]) -> D
 
 
 def _is_question(text: str) -> bool:
-    """Whether a text ends in a question mark, quoted or not; a statement that ends in somebody's question does not."""
+    """Whether a text is a question, quoted or not; a statement that ends in a quoted question is none."""
     within = text.rstrip(_CLOSING)
     if not within.endswith(_QUESTION_MARKS):
         return False
@@ -198,13 +210,13 @@ def _is_question(text: str) -> bool:
 
 
 def shown_in(prompt: Prompt, field: str) -> frozenset[str]:
-    """The texts of the prompt's own examples, bare: a small model likes to repeat them."""
+    """The texts in the prompt's own examples, bare: small models like to repeat them."""
     replies = [parse_texts(example.reply, field) for example in prompt.examples]
     return frozenset(bare(text) for reply in replies for text in reply.value or ())
 
 
 def too_few(subject_id: str, request_id: str, got: int, wanted: int) -> list[Drop]:
-    """The drop of a reply with fewer texts than were asked for; none where there are enough."""
+    """The drop for a reply with fewer texts than asked for; empty if there are enough."""
     if got >= wanted:
         return []
     return [drop(subject_id, request_id, got, DropReason.WRONG_COUNT, detail=f"asked for {wanted}, got {got}")]
@@ -213,7 +225,7 @@ def too_few(subject_id: str, request_id: str, got: int, wanted: int) -> list[Dro
 def drop(
     subject_id: str, request_id: str, number: int, reason: DropReason, *, detail: str, kept_id: str | None = None
 ) -> Drop:
-    """The row of a text that was dropped: the one with this number, from 0, of a request's reply."""
+    """The row of a dropped text; `number` counts the texts of a request's reply from 0."""
     return Drop(
         drop_id=content_id("drop", "propose", request_id, str(number)),
         stage="propose",

@@ -141,7 +141,7 @@ def chosen(
     proposer = PROPOSER.model_copy(update={"per_target": per_target})
     written = [Written(0.3, "request", list(hypotheses))]
     standing = KnownHypotheses(known or {}, proposer.near_duplicates)
-    propositions, drops = select(PREMISES[0].premise, written, proposer, split=split, shown=SHOWN, standing=standing)
+    propositions, drops = select(PREMISES[0].premise, written, proposer, split=split, shown=SHOWN, known=standing)
     assert len({drop.drop_id for drop in drops}) == len(drops)
     return [each.hypothesis for each in propositions], drops
 

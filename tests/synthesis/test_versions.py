@@ -95,7 +95,7 @@ def test_a_reply_that_comes_again_is_no_duplicate_of_itself() -> None:
             PROPOSER.model_copy(update={"per_target": 2, "near_duplicates": 0.0}),
             split="train",
             shown=frozenset(),
-            standing=KnownHypotheses({ids[each]: each for each in ids}, 0.0),
+            known=KnownHypotheses({ids[each]: each for each in ids}, 0.0),
             written_by={ids[mine]: "r", ids[other]: "another"},
         )
         return [each.hypothesis for each in propositions], [(drop.reason, drop.kept_id) for drop in drops]
