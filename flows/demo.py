@@ -20,7 +20,7 @@ from flows.pull import pull
 from flows.services import judged_splits, reading
 from flows.settings.settings import CONFIG_NAME, Settings, load_settings
 from flows.settings.template import template_text
-from flows.status import as_table, status_of
+from flows.status import as_table, status
 from flows.studio import starting_beside, studio_login
 from flows.terminal.activity import activity
 from flows.terminal.console import out, say
@@ -46,18 +46,24 @@ QUERIES = (
 )
 
 
-def run_demo(folder: Path, enough: int | None, *, open_report: bool = False) -> None:
-    """Run the demo in `folder`, which it makes; run again, it goes on from there.
+def demo(folder: Path | str = "demo", *, enough: int | None = None, open_report: bool = False) -> list[Outcome]:
+    """Run every stage on embedded defaults and a few examples, and print a summary. Run again, it continues.
 
-    With `enough`, people judge instead of simulated annotators, and it goes on after so many judged propositions.
+    Args:
+        folder: Where the demo lives; it is created if needed.
+        enough: People judge instead of simulated annotators; the demo goes on after this many judged propositions.
+        open_report: Open the report in a browser at the end.
+
+    Returns:
+        The outcome of each stage.
     """
-    began = time.monotonic()
+    began, folder = time.monotonic(), Path(folder)
     config = prepare(folder, simulated=0 if enough else SIMULATED)
     settings = load_settings(config)
     with starting_beside(settings):
         with activity("reading the examples"):
-            imported = import_propositions(settings, _examples())
-        print(imported.line(), flush=True)
+            imported = import_propositions(_examples(), config=settings)
+        say(imported.line())
         outcomes = [imported.model_copy(update={"seconds": time.monotonic() - began})]
         if enough is None:
             outcomes += cycle(settings)
@@ -66,6 +72,7 @@ def run_demo(folder: Path, enough: int | None, *, open_report: bool = False) -> 
             _wait_for_people(settings, enough)
             outcomes += announced(learning(settings))
     summary(config, settings, outcomes, time.monotonic() - began, open_report=open_report)
+    return outcomes
 
 
 def prepare(folder: Path, *, simulated: int) -> Path:
@@ -123,9 +130,9 @@ def summary(
     """Print what was made and how long it took, what to try next, and last how to open the report."""
     odds = f"{os.path.relpath(sys.argv[0])} --config {config}"
     simulated = settings.annotation.simulated_annotators
-    state = status_of(settings)
+    found = status(config=settings)
     say("")
-    out.print(as_table(state, with_empty=False))
+    out.print(as_table(found, with_empty=False))
     say("")
     out.print(_times(outcomes, seconds))
     if simulated:
@@ -136,7 +143,7 @@ def summary(
     for query in QUERIES:
         say(f'  {odds} sql "{query}"')
     say(f"\nStop Label Studio: {odds} studio stop")
-    if report := state["report"]:
+    if report := found["report"]:
         say(f"\nReport: {report}")
         say(_opened(Path(report)) if open_report else f"Open it: {_again(config)} --open, or that file in a browser")
 

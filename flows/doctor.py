@@ -15,7 +15,7 @@ from rich.text import Text
 
 from annotation.studio import server
 from flows.services import reading, shown_catalog
-from flows.settings.settings import Settings
+from flows.settings.settings import Config, Settings, load_settings
 from synthesis.llm.embedded import weights_path
 from synthesis.panel.settings import EMBEDDED, Endpoint
 from warehouse.errors import OddsError
@@ -35,8 +35,9 @@ class Finding(BaseModel):
     needed: bool = True
 
 
-def examine(settings: Settings) -> list[Finding]:
-    """Look at everything that the main job stands on. Starts nothing and changes nothing."""
+def doctor(*, config: Config = None) -> list[Finding]:
+    """Check everything that the main job needs. Starts nothing and changes nothing."""
+    settings = load_settings(config)
     findings = [
         Finding(what="Python 3.11 or later", fine=sys.version_info >= (3, 11), detail=sys.version.split()[0]),
         _checked("packages", _packages),

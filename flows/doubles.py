@@ -10,7 +10,7 @@ from annotation.sync.push import Doubles
 from annotation.sync.push import doubles as doubles_in
 from flows.outcome import Outcome
 from flows.services import reading, writing
-from flows.settings.settings import Settings
+from flows.settings.settings import Config, Settings, load_settings
 from flows.studio import project_of
 from flows.terminal.console import note
 from synthesis.panel.settings import EMBEDDED
@@ -32,8 +32,9 @@ def find_doubles(settings: Settings) -> Doubles | None:
     return doubles_in(connect(address.url if address else settings.annotation.url, token), known.number, known.project)
 
 
-def merge_doubles(settings: Settings) -> Outcome:
-    """Delete the doubled tasks that nobody has judged. Judged ones stay: all their judgments count."""
+def studio_merge(*, config: Config = None) -> Outcome:
+    """Delete duplicate tasks that nobody has judged. Judged ones stay: all their judgments count."""
+    settings = load_settings(config)
     with writing(settings) as warehouse, turn(warehouse.push_lock, "pushing", note):
         client, project = project_of(settings, warehouse)
         found = doubles_in(client, project.id, project.key)

@@ -1,4 +1,9 @@
-"""Import: premises, propositions and judgments from files. No flow: a person runs them once and sees what is wrong."""
+"""Import: premises, propositions, judgments and groups of annotators from files.
+
+An import is all or nothing: a file with a mistake changes nothing and raises `InputError` with the place. All imports
+take `columns`, pairs of `FIELD=COLUMN` as on the command line; `source`, the name of where rows come from that name no
+source themselves; and `reading`, how the file is read where that should not be guessed.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ from pydantic import ValidationError
 
 from flows.outcome import Outcome
 from flows.services import writing
-from flows.settings.settings import Settings
+from flows.settings.settings import Config, load_settings
 from warehouse.catalog.store import Merged, merge, merge_all
 from warehouse.errors import InputError
 from warehouse.files.annotators import GROUP_FIELDS, group_columns, groups_of
@@ -22,18 +27,16 @@ from warehouse.records import AnnotatorKind
 
 
 def import_premises(
-    settings: Settings,
-    file: Path,
+    file: Path | str,
     *,
+    config: Config = None,
     source: str | None = None,
     columns: Sequence[str] = (),
     reading: Reading = AS_FOUND,
 ) -> Outcome:
-    """Import premises. All or nothing: a file with a mistake changes nothing (`InputError` with its place).
-
-    In all imports `columns` are `FIELD=COLUMN` pairs, and `source` is where what names no source of its own is from.
-    """
-    read = premise_columns(file, pairs(columns, PREMISE_FIELDS), reading)
+    """Import premises from a CSV, JSON Lines or parquet file."""
+    settings = load_settings(config)
+    read = premise_columns(Path(file), pairs(columns, PREMISE_FIELDS), reading)
     premises = premises_of(read, source)
     with writing(settings) as warehouse:
         merged = merge_all(warehouse, [premises])
@@ -41,17 +44,18 @@ def import_premises(
 
 
 def import_propositions(
-    settings: Settings,
-    file: Path,
+    file: Path | str,
     *,
+    config: Config = None,
     source: str | None = None,
     columns: Sequence[str] = (),
     scale: str = "0:1",
     reading: Reading = AS_FOUND,
 ) -> Outcome:
-    """Import propositions with their premises. All or nothing, as for premises. `scale` is that of probabilities."""
+    """Import propositions with their premises. `scale` is `LOW:HIGH` of their probabilities."""
+    settings = load_settings(config)
     batch = read_propositions(
-        file,
+        Path(file),
         source,
         split_shares=(settings.splits.train, settings.splits.dev),
         columns=pairs(columns, PROPOSITION_FIELDS),
@@ -64,9 +68,9 @@ def import_propositions(
 
 
 def import_judgments(
-    settings: Settings,
-    file: Path,
+    file: Path | str,
     *,
+    config: Config = None,
     source: str | None = None,
     columns: Sequence[str] = (),
     scale: str = "0:100",
@@ -74,10 +78,11 @@ def import_judgments(
     format_: Format = "plain",
     reading: Reading = AS_FOUND,
 ) -> Outcome:
-    """Import judgments with everything they speak of. `scale` is `LOW:HIGH`, `format_` a named format or plain.
+    """Import judgments with their premises, propositions and annotators.
 
-    `annotators` says what the annotators of the file are: people (imported or human), or simulated.
+    `scale` is `LOW:HIGH` of the ratings. `annotators` says whether they are people (imported or human) or simulated.
     """
+    settings, file = load_settings(config), Path(file)
     mapping = mapping_of(columns, scale).model_copy(update={"annotator_kind": annotators, "format": format_})
     batch = read_judgments(
         file,
@@ -93,10 +98,11 @@ def import_judgments(
 
 
 def import_groups(
-    settings: Settings, file: Path, *, columns: Sequence[str] = (), reading: Reading = AS_FOUND
+    file: Path | str, *, config: Config = None, columns: Sequence[str] = (), reading: Reading = AS_FOUND
 ) -> Outcome:
-    """Put annotators into the groups that a file gives them. All or nothing, as for premises."""
-    read = group_columns(file, pairs(columns, GROUP_FIELDS), reading)
+    """Assign annotators to groups."""
+    settings = load_settings(config)
+    read = group_columns(Path(file), pairs(columns, GROUP_FIELDS), reading)
     with writing(settings) as warehouse:
         merged = merge(warehouse, groups_of(warehouse, read))
     counts = {"annotators changed": merged.updated, "as before": merged.unchanged}

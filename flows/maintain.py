@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from rich.table import Table
 
 from flows.outcome import Outcome
 from flows.services import reading, writing
-from flows.settings.settings import Config, Settings, load_settings
+from flows.settings.settings import Config, load_settings
 from flows.stage import stage
 from warehouse.atomic import left_behind, remove
-from warehouse.catalog.maintenance import Maintained, maintain, snapshots
+from warehouse.catalog.maintenance import Maintained, Snapshot
+from warehouse.catalog.maintenance import maintain as maintain_in
+from warehouse.catalog.maintenance import snapshots as snapshots_in
 
 GRACE_HOURS = 24.0
 
 
 @stage("maintain")
-def maintain_warehouse(config: Config = None, grace_hours: float = GRACE_HOURS, dry_run: bool = False) -> Outcome:
+def maintain(config: Config = None, grace_hours: float = GRACE_HOURS, dry_run: bool = False) -> Outcome:
     """Maintain the warehouse. A snapshot that a dataset or the consensus rests on never expires.
 
     Args:
@@ -28,7 +31,7 @@ def maintain_warehouse(config: Config = None, grace_hours: float = GRACE_HOURS, 
     settings = load_settings(config)
     keep = timedelta(days=settings.warehouse.keep_snapshots_days)
     with writing(settings) as warehouse:
-        done = maintain(warehouse, keep, timedelta(hours=grace_hours), dry_run=dry_run)
+        done = maintain_in(warehouse, keep, timedelta(hours=grace_hours), dry_run=dry_run)
     left = list(left_behind(settings.home_path))
     if not dry_run:
         remove(left)
@@ -43,10 +46,14 @@ def maintain_warehouse(config: Config = None, grace_hours: float = GRACE_HOURS, 
     return Outcome(stage="maintain", counts=counts, note=_note(done, dry_run))
 
 
-def snapshots_table(settings: Settings, limit: int) -> Table:
-    """The newest snapshots for a terminal: number, time, what changed, and the datasets that rest on it."""
-    with reading(settings) as warehouse:
-        listed = snapshots(warehouse)
+def snapshots(*, config: Config = None) -> list[Snapshot]:
+    """Return all snapshots, newest first: number, time, what changed, and the datasets that rest on it."""
+    with reading(load_settings(config)) as warehouse:
+        return snapshots_in(warehouse)
+
+
+def snapshots_table(listed: Sequence[Snapshot], limit: int) -> Table:
+    """Return a table of the newest snapshots for a terminal."""
     table = Table("snapshot", "time (UTC)", "what changed", "datasets", header_style="bold")
     for one in listed[:limit]:
         table.add_row(str(one.number), f"{one.time:%Y-%m-%d %H:%M:%S}", one.changes, ", ".join(one.datasets))

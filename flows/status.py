@@ -9,16 +9,17 @@ from rich.table import Table
 
 from annotation.studio import server
 from flows.services import reading, shown_catalog
-from flows.settings.settings import Settings
+from flows.settings.settings import Config, Settings, load_settings
 from synthesis.panel.settings import EMBEDDED
 from warehouse.places import placed
 from warehouse.queries.stages import counts, newest_dataset, newest_model
 
-State = dict[str, Any]
+Status = dict[str, Any]
 
 
-def status_of(settings: Settings) -> State:
-    """The rows a stage, the newest dataset, estimator and report, and where Label Studio stands, as plain values."""
+def status(*, config: Config = None) -> Status:
+    """Return the rows of each stage, the newest dataset, estimator and report, and the address of Label Studio."""
+    settings = load_settings(config)
     with reading(settings) as warehouse:
         dataset = newest_dataset(warehouse, settings.publish.name)
         model = newest_model(warehouse, settings.publish.name)
@@ -37,28 +38,28 @@ def status_of(settings: Settings) -> State:
     }
 
 
-def as_table(state: State, *, with_empty: bool = True) -> Group:
+def as_table(found: Status, *, with_empty: bool = True) -> Group:
     """The status for a terminal; without stages that hold nothing, where they are not wanted."""
     stages = Table("stage", header_style="bold")
     stages.add_column("rows", justify="right")
     stages.add_column("of them simulated", justify="right")
-    for row in state["stages"]:
+    for row in found["stages"]:
         if not row["n"] and not with_empty:
             continue
         stages.add_row(row["stage"], f"{row['n']:,}", f"{row['n_simulated']:,}" if row["n_simulated"] else "")
     places = Table(show_header=False, box=None, padding=(0, 2))
     places.add_column(no_wrap=True)
     places.add_column(overflow="fold")
-    places.add_row("warehouse", f"{state['warehouse']['catalog']}, snapshot {state['warehouse']['snapshot']}")
-    dataset, estimator = state["dataset"], state["estimator"]
+    places.add_row("warehouse", f"{found['warehouse']['catalog']}, snapshot {found['warehouse']['snapshot']}")
+    dataset, estimator = found["dataset"], found["estimator"]
     places.add_row("dataset", f"{dataset['name']} v{dataset['version']}, {dataset['path']}" if dataset else "none yet")
     places.add_row("estimator", f"{estimator['model_id']}, {estimator['path']}" if estimator else "none yet")
-    places.add_row("report", state["report"] or "none yet")
-    places.add_row("Label Studio", state["label_studio"]["url"] or "not running; odds studio start")
+    places.add_row("report", found["report"] or "none yet")
+    places.add_row("Label Studio", found["label_studio"]["url"] or "not running; odds studio start")
     return Group(stages, places)
 
 
-def _studio(settings: Settings) -> State:
+def _studio(settings: Settings) -> Status:
     if settings.annotation.url != EMBEDDED:
         return {"url": settings.annotation.url, "project": settings.annotation.project}
     address = server.running(settings.home_path)

@@ -11,7 +11,7 @@ from threading import Thread
 from annotation.studio import server
 from annotation.studio.client import Studio, StudioProject, connect
 from annotation.sync.push import ensure_project, project_called, set_right
-from flows.settings.settings import Settings
+from flows.settings.settings import Config, Settings, load_settings
 from flows.terminal.activity import activity
 from flows.terminal.console import note
 from synthesis.panel.settings import EMBEDDED
@@ -34,6 +34,16 @@ def studio_address(settings: Settings) -> tuple[str, str]:
     if not token.strip():
         raise InputError(f"environment variable {name} is empty: it must hold a token of {settings.annotation.url}")
     return settings.annotation.url, token.strip()
+
+
+def studio_start(*, config: Config = None) -> str:
+    """Start the embedded Label Studio if it is not running, and return the address of Label Studio."""
+    return studio_address(load_settings(config))[0]
+
+
+def studio_stop(*, config: Config = None) -> bool:
+    """Stop the embedded Label Studio, whose data stays. Returns whether it was running."""
+    return server.stop(load_settings(config).home_path)
 
 
 @contextmanager

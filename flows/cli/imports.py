@@ -78,7 +78,7 @@ def import_premises(
     from flows.imports import import_premises as run
 
     how = _reading(separator, encoding, missing, entities)
-    say(run(settings(), file, source=source, columns=column or [], reading=how).line())
+    say(run(file, config=settings(), source=source, columns=column or [], reading=how).line())
 
 
 @importing.command("propositions")
@@ -102,7 +102,7 @@ def import_propositions(
     from flows.imports import import_propositions as run
 
     how = _reading(separator, encoding, missing, entities, decimal=decimal)
-    say(run(settings(), file, source=source, columns=column or [], scale=scale, reading=how).line())
+    say(run(file, config=settings(), source=source, columns=column or [], scale=scale, reading=how).line())
 
 
 @importing.command("judgments")
@@ -133,8 +133,8 @@ def import_judgments(
     from flows.imports import import_judgments as run
 
     outcome = run(
-        settings(),
         file,
+        config=settings(),
         source=source,
         columns=column or [],
         scale=scale,
@@ -159,7 +159,8 @@ def import_groups(
     """
     from flows.imports import import_groups as run
 
-    say(run(settings(), file, columns=column or [], reading=_reading(separator, encoding, missing, None)).line())
+    how = _reading(separator, encoding, missing, None)
+    say(run(file, config=settings(), columns=column or [], reading=how).line())
 
 
 def _reading(

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, get_args
 
 from flows.research.query import moment
 from flows.services import reading
-from flows.settings.settings import Settings
+from flows.settings.settings import Config, load_settings
 from warehouse.catalog.address import SECRETS, connection_string, parameters_of
 from warehouse.catalog.extensions import object_store_options, quoted
 from warehouse.errors import InputError
@@ -111,13 +111,26 @@ def notes(target: Target) -> list[str]:
     return said
 
 
-def attach_lines(
-    settings: Settings, client: Client | Literal["all"], at: str | None = None
-) -> tuple[list[tuple[str, str]], list[str]]:
-    """A title and the line for each client asked for, and the notes.
+@dataclass(frozen=True)
+class Attach:
+    """The line that opens the warehouse in each client, and what to know before it works."""
 
-    Raises `InputError` where there is no warehouse, or nothing at that moment.
+    lines: dict[Client, str]
+    notes: list[str]
+
+
+def attach(client: Client | Literal["all"] = "all", *, at: str | None = None, config: Config = None) -> Attach:
+    """Return the line that opens the warehouse, read-only, in DuckDB without Odds.
+
+    Args:
+        client: The client that runs the line, or "all".
+        at: A snapshot's number or a time: open the warehouse as it was then.
+        config: The settings, or the file to read them from.
+
+    Raises:
+        InputError: there is no warehouse, or it did not exist at that time.
     """
+    settings = load_settings(config)
     with reading(settings, moment(at)) as warehouse:
         snapshot = warehouse.at if at is not None else None
         told = stored_data_path(warehouse)
@@ -125,7 +138,7 @@ def attach_lines(
     if "://" not in told + settings.data_path and not Path(told).exists() and Path(told) != Path(settings.data_path):
         target = replace(target, moved_to=settings.data_path)
     chosen = CLIENTS if client == "all" else (client,)
-    return [(TITLES[one], attach_line(target, one)) for one in chosen], notes(target)
+    return Attach({one: attach_line(target, one) for one in chosen}, notes(target))
 
 
 def _shell(text: str) -> str:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from flows.research.figures import check_picture
 from flows.services import reading
-from flows.settings.settings import Settings
+from flows.settings.settings import Config, Settings, load_settings
 from flows.terminal.console import money, with_room_for_names
 from training.evaluation.labeler_pictures import LabelerCurve, write_labelers
 from training.evaluation.metrics import Bin, reliability
@@ -27,13 +27,21 @@ Row = dict[str, Any]
 NOTHING_YET = "no labeler has answered yet; run odds elicit"
 
 
-def labeler_tables(settings: Settings) -> list[Table | str]:
-    """How labelers agree with people, how fine their answers are and what these cost, each table under its title.
+def labelers(*, config: Config = None) -> list[Row]:
+    """Return the granularity, accuracy, calibration, refusals and cost of each labeler version.
 
-    Raises `InputError` where no labeler has answered yet.
+    One row per version, with the columns of the view `labeler_quality`.
     """
-    with reading(settings) as warehouse:
-        rows = labeler_quality(warehouse)
+    with reading(load_settings(config)) as warehouse:
+        return labeler_quality(warehouse)
+
+
+def labeler_tables(rows: Sequence[Row]) -> list[Table | str]:
+    """Return tables of the rows of `labelers` for a terminal, each below its title.
+
+    Raises:
+        InputError: no labeler has answered yet.
+    """
     if not rows:
         raise InputError(NOTHING_YET)
     names = shown_names(rows)

@@ -15,13 +15,13 @@ from rich.text import Text
 
 from flows.research.rows import Form, first, write_rows
 from flows.services import reading
-from flows.settings.settings import CONFIG_NAME, Settings
+from flows.settings.settings import CONFIG_NAME, Config, Settings, load_settings
 from flows.terminal.console import plain_output
 from warehouse.catalog.address import POSTGRES
 from warehouse.catalog.connect import At
 from warehouse.errors import InputError
 from warehouse.files.export import write_query as write
-from warehouse.queries.stages import describe_tables
+from warehouse.queries.stages import TableDescription, describe_tables
 from warehouse.queries.user_sql import head, only_statement, statements, stream
 
 NARROWEST = 8  # characters that a column of a table needs at least
@@ -182,10 +182,30 @@ def stream_query(
             write_rows(rows if limit is None else first(rows, limit), form, file, formulas=formulas)
 
 
-def print_tables(settings: Settings, console: Console, at: At = "opened") -> None:
-    """Print every table and view with what it holds, and its columns with their meaning and unit."""
-    with reading(settings, at) as warehouse:
-        described = describe_tables(warehouse)
+def sql(query: str, *, at: str | None = None, allow: Sequence[Path] = (), config: Config = None) -> pa.Table:
+    """Run one query, read-only, and return all its rows.
+
+    Args:
+        query: A SELECT, @FILE, or - for the standard input.
+        at: A snapshot's number or a time such as "2026-11-20 14:00" (UTC): answer as it was then.
+        allow: Files and folders that the query may read.
+        config: The settings, or the file to read them from.
+
+    Raises:
+        InputError: the query is wrong, or there is no warehouse.
+    """
+    with reading(load_settings(config), moment(at), allow) as warehouse:
+        return stream(warehouse, only_statement(warehouse, query_text(query, None))).read_all()
+
+
+def tables(*, at: str | None = None, config: Config = None) -> list[TableDescription]:
+    """Describe every table and view: what it holds, how many rows, and the meaning and unit of its columns."""
+    with reading(load_settings(config), moment(at)) as warehouse:
+        return describe_tables(warehouse)
+
+
+def print_tables(described: Sequence[TableDescription], console: Console) -> None:
+    """Print tables and views with their columns."""
     for one in described:
         console.print(Text.assemble("\n", (one.name, "bold"), f" ({one.kind}, {one.rows or 0:,} rows): {one.comment}"))
         columns = Table(show_header=False, box=None, padding=(0, 2))

@@ -11,9 +11,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 from flows.services import reading
-from flows.settings.settings import Settings
+from flows.settings.settings import Config, load_settings
 from flows.terminal.console import terminal
-from warehouse.lineage.trace import Direction, Node, Trace, trace
+from warehouse.lineage.trace import Direction, Node, Trace
+from warehouse.lineage.trace import trace as trace_in
 
 SHOWN_ID = 12
 SHOWN_TEXT = 300  # characters of what a node says; a terminal's width cuts lines besides
@@ -21,10 +22,20 @@ FILE_WIDTH = 1000
 SIDES = (("back", "rests on"), ("forward", "used by"))
 
 
-def trace_of(settings: Settings, id_or_prefix: str, direction: Direction, limit: int) -> Trace:
-    """The trace of an id, or of the beginning of one. Raises `InputError` where no id, or several, begin so."""
-    with reading(settings) as warehouse:
-        return trace(warehouse, id_or_prefix, direction, limit)
+def trace(id_or_prefix: str, direction: Direction = "both", limit: int = 10, *, config: Config = None) -> Trace:
+    """Trace what an id rests on and what uses it.
+
+    Args:
+        id_or_prefix: The id of anything, or its first six characters or more.
+        direction: "back" to what it rests on, "forward" to what uses it, or "both".
+        limit: How many of each kind to return at each place.
+        config: The settings, or the file to read them from.
+
+    Raises:
+        InputError: no id starts like this, or several do.
+    """
+    with reading(load_settings(config)) as warehouse:
+        return trace_in(warehouse, id_or_prefix, direction, limit)
 
 
 def print_trace(found: Trace, console: Console) -> None:

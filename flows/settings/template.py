@@ -16,11 +16,16 @@ def template_text() -> str:
     return (files("flows.settings") / "template.toml").read_text(encoding="utf-8")
 
 
-def write_template(folder: Path) -> Path:
-    """Write the settings file into `folder`, made where needed.
+def init(folder: Path | str = ".") -> Path:
+    """Write a settings file with every default explained into `folder`, which is created if needed.
 
-    Raises `InputError` where there is one already, or where it cannot be written; then nothing is left.
+    Returns:
+        The path of the file.
+
+    Raises:
+        InputError: there is one already, or it cannot be written; then nothing is left behind.
     """
+    folder = Path(folder)
     path = folder / CONFIG_NAME
     partial = folder / f".{CONFIG_NAME}.partial-{os.getpid()}"
     new = [each for each in (folder, *folder.parents) if not each.exists()]

@@ -98,15 +98,18 @@ def forgiving_streams() -> None:
 
 
 class Chosen:
-    """The options that stand before the command; the callback of `odds` fills them once a run."""
+    """The options before the command, and the settings; the callback of `odds` sets them once per run."""
 
     config: Path | None = None
     verbose: bool = False
+    settings: Settings | None = None
 
 
 def settings() -> Settings:
-    """The settings of the chosen file."""
-    return load_settings(Chosen.config)
+    """Return the settings of the chosen file, which is read once."""
+    if Chosen.settings is None:
+        Chosen.settings = load_settings(Chosen.config)
+    return Chosen.settings
 
 
 def say(line: object) -> None:

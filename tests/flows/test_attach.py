@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from flows.research.attach import CLIENTS, Client, attach_line, attach_lines, attach_sql, notes, target_of
+from flows.research.attach import CLIENTS, Client, attach, attach_line, attach_sql, notes, target_of
 from flows.settings.settings import Settings, WarehouseSettings
 from tests.fixtures.store import Place, catalog_of, made_rows, on_sqlite
 from warehouse import open_warehouse
@@ -100,8 +100,8 @@ def test_a_warehouse_that_was_moved_opens_too(filled: Place, duckdb_home: Path, 
     shutil.move(Path(filled.catalog).parent, moved)
     assert list((moved / "data").rglob("*.parquet"))
     place = WarehouseSettings(catalog=str(moved / "catalog.sqlite"), data_path=str(moved / "data"))
-    lines, _ = attach_lines(Settings(warehouse=place), "duckdb")
-    assert cli_counts(lines[0][1], duckdb_home) == ["52", "52"]
+    lines = attach("duckdb", config=Settings(warehouse=place)).lines
+    assert cli_counts(lines["duckdb"], duckdb_home) == ["52", "52"]
 
 
 SECRET = "s3cret 'word"

@@ -124,7 +124,7 @@ def test_a_cycle_reads_its_settings_once(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_command_hands_the_limit_of_the_cycle_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, object] = {}
     monkeypatch.setattr("flows.cycle.cycle", lambda **arguments: given.update(arguments))
-    monkeypatch.setattr(cli, "quiet_prefect", lambda: None)
+    monkeypatch.setattr("flows.cli.stages.quiet_prefect", lambda: None)
     monkeypatch.setattr(console.Chosen, "config", None)
     (tmp_path / "odds.toml").write_text("")
     command = ["--config", str(tmp_path / "odds.toml"), "cycle", "--max-cost", "2.5", "--batch"]

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from flows.research.labelers import labeler_tables, shown_names, write_labeler_picture
+from flows.research.labelers import labeler_tables, labelers, shown_names, write_labeler_picture
 from flows.settings.settings import Settings
 from flows.terminal.console import money
 from tests.fixtures.store import made_rows
@@ -43,14 +43,14 @@ def answers() -> list[list[Record]]:
 
 def shown(settings: Settings, width: int = 80) -> str:
     console = Console(width=width, record=True, file=(Path(settings.root) / "shown.txt").open("w"))
-    for part in labeler_tables(settings):
+    for part in labeler_tables(labelers(config=settings)):
         console.print(part, soft_wrap=isinstance(part, str))
     return console.export_text()
 
 
 def cells(settings: Settings, first: str) -> list[list[str]]:
     """The cells of the rows that begin with this one, one list a table."""
-    tables = [part for part in labeler_tables(settings) if isinstance(part, Table)]
+    tables = [part for part in labeler_tables(labelers(config=settings)) if isinstance(part, Table)]
     rows = [row for table in tables for row in zip(*(column.cells for column in table.columns), strict=True)]
     return [list(map(str, row)) for row in rows if str(row[0]) == first]
 
@@ -68,7 +68,7 @@ def test_the_tables_say_who_is_coarse_who_agrees_and_what_it_costs(tmp_path: Pat
     text = shown(settings)
     assert "SIMULATED" not in text
     assert len(re.findall(r"^(coarse|fine 1|fine 2)  ", text, re.MULTILINE)) == 9, "names are whole"
-    titles = {part.strip() for part in labeler_tables(settings) if isinstance(part, str)}
+    titles = {part.strip() for part in labeler_tables(labelers(config=settings)) if isinstance(part, str)}
     tables = [line for line in text.splitlines() if line not in titles]
     assert max(map(len, tables)) <= 80
     assert all(any(word in line.split() for line in tables) for word in ("simulated", "estimates", "requests"))
@@ -151,7 +151,7 @@ def test_the_picture_names_every_labeler_and_what_is_simulated(tmp_path: Path) -
 def test_nothing_asked_is_one_line(tmp_path: Path) -> None:
     settings = settings_with(tmp_path, judged("human"))
     with pytest.raises(InputError, match="run odds elicit"):
-        labeler_tables(settings)
+        labeler_tables(labelers(config=settings))
     with pytest.raises(InputError, match="run odds elicit"):
         write_labeler_picture(settings, tmp_path / "a.svg")
     assert not (tmp_path / "a.svg").exists()

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from flows.research import query as flow
-from flows.research.export import export_rows
-from flows.research.query import moment, print_query, print_tables, query_text
+from flows.research.export import export
+from flows.research.query import moment, print_query, print_tables, query_text, sql, tables
 from flows.settings.settings import Settings, WarehouseSettings
 from tests.fixtures.commands import ODDS, ended_well, one_line
 from tests.fixtures.store import Place, made_rows, on_sqlite
@@ -108,13 +108,14 @@ def test_answers_are_those_of_then(asked: tuple[Settings, int, datetime], tmp_pa
         said = printed(settings, query, at=then)
         assert "judgments: 1" in said
         assert f"as of snapshot {snapshot}" in said
-    exported = export_rows(settings, "judgments", tmp_path / "then.parquet", at=time.isoformat())
-    assert exported == f"1 rows in {tmp_path / 'then.parquet'}, snapshot {snapshot}"
+    exported = export("judgments", tmp_path / "then.parquet", at=time.isoformat(), config=settings)
+    assert (exported.rows, exported.snapshot_id) == (1, snapshot)
+    assert sql(query, at=str(snapshot), config=settings).to_pylist() == [{"said": "judgments: 1"}]
     assert flow.write_query(settings, "FROM judgments", tmp_path / "now.parquet") == 3
     assert flow.write_query(settings, "FROM judgments", tmp_path / "then.parquet", snapshot) == 1
     assert pq.read_table(tmp_path / "then.parquet")["probability"].to_pylist() == [0.25]
     console = Console(width=200, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
-    print_tables(settings, console, snapshot)
+    print_tables(tables(at=str(snapshot), config=settings), console)
     assert "judgments (table, 1 rows)" in console.export_text()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.settings.settings import Settings, load_settings
-from flows.settings.template import template_text, write_template
+from flows.settings.template import init, template_text
 from synthesis.panel.settings import prices_of
 from synthesis.prompts.render import load_prompt
 from warehouse.errors import InputError
@@ -23,10 +23,10 @@ def test_the_template_says_the_defaults(tmp_path: Path) -> None:
 
 
 def test_the_template_is_never_written_over(tmp_path: Path) -> None:
-    path = write_template(tmp_path / "new")
+    path = init(tmp_path / "new")
     path.write_text("# mine")
     with pytest.raises(InputError, match="exists already"):
-        write_template(tmp_path / "new")
+        init(tmp_path / "new")
     assert path.read_text() == "# mine"
 
 
@@ -303,7 +303,7 @@ def test_a_full_disk_leaves_no_settings_file(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "there").mkdir()
     for folder in (tmp_path / "new" / "deep", tmp_path / "there"):
         with pytest.raises(InputError, match="cannot be written: No space left"):
-            write_template(folder)
+            init(folder)
     assert [path.name for path in tmp_path.rglob("*")] == ["there"]
     monkeypatch.undo()
-    assert write_template(tmp_path / "there").read_text() == template_text()
+    assert init(tmp_path / "there").read_text() == template_text()

@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 
 from annotation.studio.client import Studio
-from flows.doctor import examine
-from flows.doubles import merge_doubles
+from flows.doctor import doctor
+from flows.doubles import studio_merge
 from flows.pull import pull
 from flows.push import push
 from flows.settings.settings import load_settings
@@ -116,10 +116,10 @@ def test_doubles_are_found_and_merged_with_their_judgments_kept(config: Path, st
     doubled = studio.import_tasks(project(config), data)
     judge(studio, [doubled[0], first[1].id, doubled[1]], 40)
     settings = load_settings(config)
-    (finding,) = (finding for finding in examine(settings) if finding.what == "tasks")
+    (finding,) = (finding for finding in doctor(config=settings) if finding.what == "tasks")
     assert finding.detail.startswith("2 tasks are doubles")
-    assert merge_doubles(settings).counts == {"doubles deleted": 2, "judged and kept": 1}
+    assert studio_merge(config=settings).counts == {"doubles deleted": 2, "judged and kept": 1}
     assert set(numbers(studio, config)) == {doubled[0], first[1].id, doubled[1], first[2].id}
     assert pull(config).counts["new judgments"] == 3
     assert push(config, again=True).counts == {"new tasks": 0, "found there": 0}
-    assert not [finding for finding in examine(settings) if finding.what == "tasks"]
+    assert not [finding for finding in doctor(config=settings) if finding.what == "tasks"]

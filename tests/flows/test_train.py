@@ -9,10 +9,10 @@ import pytest
 
 import flows.train
 from flows.publish import publish, verify_dataset
-from flows.research.trace import trace_of
+from flows.research.trace import trace
 from flows.score import score
 from flows.settings.settings import Settings, load_settings
-from flows.status import status_of
+from flows.status import status
 from flows.train import train
 from tests.fixtures.estimator import Base
 from tests.fixtures.store import made_rows
@@ -89,12 +89,12 @@ def test_a_moved_home_works(published: Settings, written: str) -> None:
     assert "nothing new" in publish.fn(config).line()
     assert "is there already" in train.fn(config).note
     assert score.fn(config).counts["new scores"] > 0
-    state = status_of(there)
+    state = status(config=there)
     assert Path(state["dataset"]["path"]).is_relative_to(there.home_path)
     assert Path(state["estimator"]["path"]).is_dir()
     with open_warehouse(there.catalog) as warehouse:
         (shard, *_) = warehouse.sql("SELECT shard_id FROM shards")["shard_id"].to_pylist()
-    assert not trace_of(there, shard, "both", 3).subject.notes
+    assert not trace(shard, "both", 3, config=there).subject.notes
     assert not published.root.exists()
 
 

@@ -1,0 +1,222 @@
+"""The commands of the stages, from propositions to the report."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.terminal.activity import activity
+from flows.terminal.console import out, quiet_prefect, say, settings
+from warehouse.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.table import Table
+
+stages = typer.Typer()
+
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only show how many requests and tokens it would take, and the cost.")
+]
+MaxCost = Annotated[
+    float | None, typer.Option("--max-cost", min=0, help="Stop before the cost exceeds this, in your prices' currency.")
+]
+Batch = Annotated[
+    bool, typer.Option("--batch", help="Use the endpoint's batch interface: cheaper, takes up to a day; resumable.")
+]
+
+
+def _ready() -> None:
+    """Read the settings before anything slow is loaded, so that a mistake in them shows at once."""
+    settings()
+    quiet_prefect()
+
+
+def _run(stage: str, **arguments: Any) -> None:
+    """Run the stage `flows.STAGE.STAGE` and print its outcome."""
+    _ready()
+    run: Callable[..., Any] = getattr(import_module(f"flows.{stage}"), stage)
+    with activity(stage):
+        outcome = run(config=settings(), **arguments)
+    say(outcome.line())
+
+
+def _print(parts: Sequence[Table | str]) -> None:
+    for part in parts:
+        out.print(part, highlight=False, soft_wrap=isinstance(part, str))
+
+
+def _ask(stage: str, dry_run: bool, max_cost: float | None, batch: bool) -> None:
+    """Run a stage that asks models, or only plan it."""
+    if not dry_run:
+        _run(stage, max_cost=max_cost, batch=batch)
+        return
+    _ready()
+    from flows.llm_runs.dry_run import plan_table
+
+    out.print(plan_table(settings(), import_module(f"flows.{stage}").work, batch=batch))
+
+
+@stages.command()
+def propose(dry_run: DryRun = False, max_cost: MaxCost = None, batch: Batch = False) -> None:
+    """Have an LLM write hypotheses for premises, and derive propositions from others."""
+    _ask("propose", dry_run, max_cost, batch)
+
+
+@stages.command()
+def elicit(dry_run: DryRun = False, max_cost: MaxCost = None, batch: Batch = False) -> None:
+    """Have each labeler of the panel estimate the propositions it has not seen yet."""
+    _ask("elicit", dry_run, max_cost, batch)
+
+
+@stages.command()
+def judge(dry_run: DryRun = False, max_cost: MaxCost = None, batch: Batch = False) -> None:
+    """Have a judge model rate each estimate where the panel disagrees."""
+    _ask("judge", dry_run, max_cost, batch)
+
+
+@stages.command()
+def labelers(
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw each labeler's values and calibration to this .svg file.")
+    ] = None,
+) -> None:
+    """Show the granularity, accuracy, calibration and cost of each labeler."""
+    from flows.research.figures import check_picture
+    from flows.research.labelers import labeler_tables, write_labeler_picture
+    from flows.research.labelers import labelers as rows
+
+    if picture is not None:
+        check_picture(picture)
+    _print(labeler_tables(rows(config=settings())))
+    if picture is not None:
+        write_labeler_picture(settings(), picture)
+        say(f"the labelers are drawn in {picture}")
+
+
+@stages.command()
+def push(
+    again: Annotated[
+        bool, typer.Option("--again", help="Also restore tasks that were deleted in Label Studio.")
+    ] = False,
+    new_project: Annotated[
+        bool, typer.Option("--new-project", help="Create a new project to replace one that has vanished.")
+    ] = False,
+) -> None:
+    """Create Label Studio tasks for propositions that have none."""
+    _run("push", again=again, new_project=new_project)
+
+
+@stages.command()
+def simulate() -> None:
+    """Have simulated annotators judge (for demonstrations; marked as simulated everywhere)."""
+    _run("simulate")
+
+
+@stages.command()
+def pull() -> None:
+    """Fetch new, changed and deleted judgments from Label Studio."""
+    _run("pull")
+
+
+@stages.command()
+def agree(
+    with_cannot_judge: Annotated[
+        bool, typer.Option("--with-cannot-judge", help="Also count the slider where 'cannot judge' is ticked.")
+    ] = False,
+    with_rejected: Annotated[bool, typer.Option("--with-rejected", help="Also count rejected judgments.")] = False,
+    with_repeats: Annotated[
+        bool, typer.Option("--with-repeats", help="Count all judgments of an annotator on a proposition.")
+    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="Recompute the whole consensus, not only what changed.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw interval alpha over time to this .svg file.")
+    ] = None,
+) -> None:
+    """Measure agreement overall and by slice, and update the consensus of each proposition."""
+    _ready()
+    from flows.agree import selection_of
+    from flows.research.figures import check_picture, figure_tables, write_picture
+
+    if picture is not None:
+        check_picture(picture)
+    selected = {"with_cannot_judge": with_cannot_judge, "with_rejected": with_rejected, "with_repeats": with_repeats}
+    _run("agree", **selected, full=full)
+    selection = selection_of(**selected)
+    _print(figure_tables(settings(), selection))
+    if picture is not None:
+        write_picture(settings(), selection, picture)
+        say(f"agreement over time is drawn in {picture}")
+
+
+@stages.command()
+def recalibrate() -> None:
+    """Fit a map from each labeler's estimates to the judgments, excluding the test split."""
+    _run("recalibrate")
+
+
+@stages.command()
+def publish(
+    verify: Annotated[bool, typer.Option("--verify", help="Only recheck the hashes of the newest dataset.")] = False,
+    name: Annotated[str | None, typer.Option(help="With --verify: the dataset, if not that of the settings.")] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="With --verify: an older version.")] = None,
+) -> None:
+    """Publish the consensus as a training set: parquet shards with a manifest."""
+    if verify:
+        from flows.publish import verify_dataset
+
+        say(verify_dataset(settings(), name, version))
+        return
+    if name or version:
+        raise InputError("odds publish: --name and --version need --verify; set publish.name in odds.toml instead")
+    _run("publish")
+
+
+@stages.command()
+def train() -> None:
+    """Fine-tune the estimator on the newest published dataset."""
+    _run("train")
+
+
+@stages.command()
+def score(
+    file: Annotated[Path | None, typer.Argument(help="Propositions to score: JSONL, CSV or parquet.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write the scores: .jsonl, .csv or .parquet.")
+    ] = None,
+) -> None:
+    """Score the test split of the newest dataset, or the propositions of a file."""
+    if (file is None) != (output is None):
+        raise InputError("odds score: give both a file to score and --output, or neither")
+    _run("score", file=file, output=output)
+
+
+@stages.command()
+def evaluate() -> None:
+    """Compare the estimator with labelers and baselines on the test split, and write the report."""
+    _run("evaluate")
+
+
+@stages.command()
+def cycle(max_cost: MaxCost = None, batch: Batch = False) -> None:
+    """Run every stage in turn, within one cost limit. With nothing new, it changes nothing."""
+    _ready()
+    from flows.cycle import cycle as run
+
+    with activity("cycle"):
+        run(config=settings(), max_cost=max_cost, batch=batch)
+
+
+@stages.command()
+def maintain(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
+    grace_hours: Annotated[
+        float, typer.Option(min=0, help="How long unneeded files stay for queries that still read them.")
+    ] = 24,
+) -> None:
+    """Merge small files, expire old snapshots that nothing depends on, and remove unneeded files."""
+    _run("maintain", dry_run=dry_run, grace_hours=grace_hours)

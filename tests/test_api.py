@@ -1,0 +1,35 @@
+"""The Python API: every command is a function, and docs/api.md lists every public name."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from flows import api
+from flows.cli.app import app
+from tests.flows.test_cli import commands
+
+PAGE = Path(__file__).parents[1] / "docs" / "api.md"
+MODULES = ("flows.api", "training", "warehouse", "warehouse.records")
+
+
+def test_every_command_is_a_documented_function_of_the_same_name() -> None:
+    for command in commands(typer.main.get_command(app)):
+        name = command.removeprefix("odds ").replace(" ", "_")
+        assert name in api.__all__, f"{command} has no function in flows.api"
+        function = getattr(api, name)
+        assert inspect.getdoc(function)
+        taken = inspect.signature(getattr(function, "fn", function)).parameters
+        assert "config" in taken or name in ("init", "demo")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_page_has_a_line_for_every_public_name(module: str) -> None:
+    section = PAGE.read_text(encoding="utf-8").split(f": `{module}`\n")[1].split("\n## ")[0]
+    listed = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", section, re.MULTILINE))
+    assert set(listed) == set(importlib.import_module(module).__all__)
