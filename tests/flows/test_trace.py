@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows.cli import app as cli
+from flows.__main__ import main
 from flows.research.trace import as_values, print_trace
 from flows.terminal.console import Chosen
 from tests.fixtures.store import made_proposition
@@ -83,7 +83,7 @@ def run(monkeypatch: pytest.MonkeyPatch, home: Path, *arguments: str) -> int:
     monkeypatch.setattr(Chosen, "config", None)
     monkeypatch.setattr(Chosen, "verbose", False)
     with pytest.raises(SystemExit) as left:
-        cli.main()
+        main()
     assert isinstance(left.value.code, int)
     return left.value.code
 
