@@ -10,7 +10,7 @@ from threading import Thread
 
 from annotation.studio import server
 from annotation.studio.client import Studio, StudioProject, connect
-from annotation.sync.push import ensure_project, project_called, set_right
+from annotation.sync.push import make_project, project_called, set_right
 from flows.settings.settings import Config, Settings, load_settings
 from flows.terminal.activity import activity
 from flows.terminal.console import note
@@ -98,7 +98,7 @@ def project_for_push(settings: Settings, warehouse: Warehouse, *, new: bool = Fa
         merge(warehouse, [known.model_copy(update={"retired_at": datetime.now(UTC)})])
     found = _found(client, settings, warehouse)
     if found is None:
-        number = ensure_project(client, annotation.project, overlap=annotation.judgments_per_proposition)
+        number = make_project(client, annotation.project, overlap=annotation.judgments_per_proposition)
         found = client.project(number)
         if found is None:
             raise ServiceError(f"Label Studio at {client.url} made project {number} and does not know it: push again")

@@ -115,8 +115,16 @@ class Studio:
 
     def projects_called(self, title: str) -> list[int]:
         """The ids of the projects with exactly this title."""
-        listed: list[Any] = self._call("listing the projects", lambda: list(self._sdk.projects.list(page_size=PAGE)))
+        listed: list[Any] = self._call("listing the projects", self._projects)
         return [project.id for project in listed if project.title == title]
+
+    def _projects(self) -> list[Any]:
+        """All projects. The SDK asks for one page more than there are."""
+        page: Any = self._sdk.projects.list(page_size=PAGE)
+        listed = list(page.items)
+        while len(page.items) == PAGE and (page := page.next_page()) and page.items:
+            listed += page.items
+        return listed
 
     def create_project(self, settings: Mapping[str, Any]) -> int:
         """Make a project and give its id. Not repeated on failure: it could make two."""

@@ -49,12 +49,17 @@ def ensure_project(studio: Studio, title: str, *, overlap: int) -> int:
 
     Raises `InputError` for a title that Label Studio refuses (3 to 50 characters) or that two projects have.
     """
-    _check(title, overlap)
     found = project_called(studio, title)
     if found is None:
-        return studio.create_project(project_settings(title, overlap))
+        return make_project(studio, title, overlap=overlap)
     set_right(studio, found.id, overlap=overlap)
     return found.id
+
+
+def make_project(studio: Studio, title: str, *, overlap: int) -> int:
+    """Create a project with this title and give its id. Raises `InputError` like `ensure_project`."""
+    _check(title, overlap)
+    return studio.create_project(project_settings(title, overlap))
 
 
 def project_called(studio: Studio, title: str) -> StudioProject | None:
