@@ -4,7 +4,7 @@ VENV := .venv
 STUDIO := .venv-label-studio
 PEER := .venv-distilabel
 BIN := $(VENV)/bin
-SELECT ?= -m 'not slow'
+SELECT ?= -m 'not slow and not long'
 WORKERS ?= 2
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 export PIP_NO_WARN_SCRIPT_LOCATION := 1
@@ -20,7 +20,7 @@ setup: $(VENV)/.ready $(STUDIO)/.ready  ## install the product and Label Studio,
 demo: setup  ## run the main job on embedded defaults: no account, no key, no GPU (less than five minutes)
 	@$(BIN)/odds demo
 
-test: setup lint types  ## lint, types, the import contract and the tests; SELECT= takes the slow ones too
+test: setup lint types  ## lint, types, the import contract and the tests; SELECT= takes the slow and long ones too
 	@$(BIN)/pytest --numprocesses $(WORKERS) --no-loadscope-reorder $(SELECT)
 
 lint: $(VENV)/.ready  ## ruff and the import contract

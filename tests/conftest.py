@@ -26,7 +26,7 @@ pytest_plugins = [
 
 # Servers that take long to start, by what a test file says that uses one.
 SERVERS = {"studio_server": "servers", "studio: Studio": "servers", "prefect_api": "servers", "llm_url": "llm"}
-# What the SQL computes is the same on both catalogs: these run on PostgreSQL only together with the slow tests.
+# What the SQL computes is the same on both catalogs: these run on PostgreSQL only where the long tests do.
 COMPUTED = {
     "agreement",
     "annotators",
@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         computed = item.path.stem.removeprefix("test_") in COMPUTED
         if computed and isinstance(item, pytest.Function) and _second_catalog(item):
-            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -105,7 +105,7 @@ def test_every_link_leads_somewhere() -> None:
         assert target.startswith("https://") or (PAGE.parent / target).exists(), target
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_page_works_line_by_line(tmp_path: Path, duckdb_home: Path) -> None:
     folder = tmp_path / "clone"
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))

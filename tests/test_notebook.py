@@ -74,7 +74,7 @@ def drawn(picture: Path) -> float:
     return float(np.mean(points.min(axis=2) < 0.99))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_six_questions_with_a_picture_each(judged: Path) -> None:
     page = exported(judged)
     assert len(page.pictures) == QUESTIONS
@@ -84,7 +84,7 @@ def test_six_questions_with_a_picture_each(judged: Path) -> None:
     assert "569 of 569 judgments are simulated: nobody made them" in page.text
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_labelers_are_shown_where_there_are_some(judged: Path) -> None:
     before = exported(judged).pictures[3]
     without = drawn(before)
@@ -114,6 +114,7 @@ def test_labelers_are_shown_where_there_are_some(judged: Path) -> None:
     assert len(page.pictures) == QUESTIONS
 
 
+@pytest.mark.slow
 def test_a_warehouse_without_judgments_has_pictures_that_say_so(tmp_path: Path) -> None:
     (tmp_path / "premises.jsonl").write_text(json.dumps({"text": "It rains."}))
     subprocess.run([ODDS, "import", "premises", "premises.jsonl"], cwd=tmp_path, check=True, capture_output=True)

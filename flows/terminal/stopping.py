@@ -22,6 +22,8 @@ LINE = "interrupted; finished work is kept, run the same command again to go on"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE_S = 0.9
 """What closing may take after a signal; with the time that Python takes to end, a command is gone in two seconds."""
+ACCOUNT_S = 1.8
+"""The same where a second signal cuts off requests under way: the line that says what they cost is worth a second."""
 CLOSING_S = 10.0
 """The same where requests under way were finished first."""
 LOOK_S = 0.1
@@ -106,7 +108,7 @@ def _heard(number: int) -> None:
     if _Stop.count > (2 if _Stop.graceful else 1):
         _end(_Stop.number)
     if not _Stop.graceful or _Stop.count > 1:
-        _Stop.deadline = time.monotonic() + PATIENCE_S
+        _Stop.deadline = time.monotonic() + (ACCOUNT_S if _Stop.graceful else PATIENCE_S)
 
 
 def _end(number: int) -> NoReturn:

@@ -64,7 +64,7 @@ def number(warehouse: Warehouse, query: str) -> int:
     return value
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_cycle_twice_and_after_a_change(
     tmp_path: Path, odds: Run, studio_server: StudioServer, tiny_base: Base, llm_url: str

@@ -14,7 +14,7 @@ from tests.fixtures.commands import ODDS, Run, ended_well
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_runs_a_deployed_flow(tmp_path: Path, odds: Run, prefect_api: str) -> None:
     rows = [
         {"premise": "It rains.", "hypothesis": "The street is wet.", "annotator": who, "rating": rating}

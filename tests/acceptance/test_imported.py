@@ -21,7 +21,7 @@ ALPHA = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_real_judgments_from_file_to_report(tmp_path: Path, odds: Run, tiny_base: Base, nli_variation: Path) -> None:
     (tmp_path / "odds.toml").write_text(f'[training]\nbase = "{tiny_base.path}"\nepochs = 1\nprecision = "fp32"\n')
     said = ended_well(odds("import", "judgments", str(nli_variation), "--column", "lead_time=assignment_seconds"))

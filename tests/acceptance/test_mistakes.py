@@ -42,6 +42,7 @@ def test_a_bad_file_changes_nothing(
     assert not (tmp_path / ".odds").exists(), "a refused file left something behind"
 
 
+@pytest.mark.slow
 def test_a_bad_row_leaves_the_warehouse_as_it_was(tmp_path: Path, odds: Run) -> None:
     write_rows(tmp_path / "judgments.jsonl", GOOD)
     ended_well(odds("import", "judgments", "judgments.jsonl"))
@@ -67,6 +68,7 @@ def test_bad_settings(tmp_path: Path, odds: Run, text: str, said: list[str]) -> 
         assert part in line
 
 
+@pytest.mark.slow
 def test_before_anything_is_there(tmp_path: Path, odds: Run) -> None:
     assert "no such settings file" in one_line(odds("--config", "none.toml", "status"), 2)
     for command in (("status",), ("sql", "SELECT 1"), ("tables",)):
@@ -84,6 +86,7 @@ def test_bad_queries(tmp_path: Path, odds: Run) -> None:
     assert ".parquet" in one_line(odds("sql", "SELECT 1", "--output", "x.xlsx"), 2)
 
 
+@pytest.mark.slow
 def test_services_that_do_not_answer(tmp_path: Path, odds: Run, studio_server: StudioServer) -> None:
     write_rows(tmp_path / "judgments.jsonl", GOOD)
     ended_well(odds("import", "judgments", "judgments.jsonl"))

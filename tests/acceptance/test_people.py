@@ -58,7 +58,7 @@ precision = "fp32"
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_the_demo_waits_for_people(
     tmp_path: Path, studio_server: StudioServer, studio: Studio, tiny_base: Base, llm_url: str

@@ -19,6 +19,7 @@ def write_judgments(path: Path) -> None:
     path.write_text("\n".join(["premise,hypothesis,annotator,rating", *rows]))
 
 
+@pytest.mark.slow
 def test_from_settings_to_a_published_dataset(tmp_path: Path, odds: Run, database: str, bucket: str) -> None:
     said: list[str] = []
 
@@ -69,7 +70,7 @@ def test_from_settings_to_a_published_dataset(tmp_path: Path, odds: Run, databas
         assert [path for path in written if secret.encode() in path.read_bytes()] == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_both_catalogs_give_the_same_figures(tmp_path: Path, odds: Run, database: str, bucket: str) -> None:
     write_judgments(tmp_path / "judgments.csv")
     figures = "SELECT metric, slice, value FROM agreement ORDER BY ALL"

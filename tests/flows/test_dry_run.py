@@ -35,6 +35,7 @@ def planned(config: Path, name: str, *, batch: bool = False) -> dict[str, str]:
     return {heading: cells[row] for heading, cells in columns.items()}
 
 
+@pytest.mark.slow
 def test_what_nothing_bounds_is_not_said_to_be_bounded(tmp_path: Path) -> None:
     loose = labeler("loose", "e", more='omit = ["max_tokens"]')
     bound = labeler("bound", "e", more='omit = ["max_tokens"]\nextra = {max_completion_tokens = 50}')

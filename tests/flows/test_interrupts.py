@@ -49,6 +49,7 @@ def started(config: Path, server: FaultyEndpoint) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_finishes_and_keeps_what_is_under_way(tmp_path: Path, number: signal.Signals) -> None:
     with faulty(SLOW) as server:
@@ -141,8 +142,8 @@ def test_a_killed_run_is_taken_up_where_it_was(tmp_path: Path) -> None:
         process.kill()
         process.communicate()
         outcome = elicit.fn(config)
-        # Four were on the way: their replies may have come when nobody was there any more.
-        assert len(HYPOTHESES) <= server.requests <= len(HYPOTHESES) + 4
+        # Four were on the way, and as many replies had come but were not kept yet.
+        assert len(HYPOTHESES) <= server.requests <= len(HYPOTHESES) + 8
     assert outcome.counts["from the ledger"] >= 8
     assert value(config, ESTIMATES) == len(HYPOTHESES)
     assert value(config, "SELECT sum(cost) FROM labeler_cost") == pytest.approx(len(HYPOTHESES) * COST)
@@ -181,6 +182,7 @@ def test_a_plan_sends_nothing_and_bounds_what_the_run_takes(tmp_path: Path) -> N
         assert [str(next(iter(column.cells))) for column in again.columns[:3]] == ["a", "0", "0"]  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_the_run_leaves_an_artifact_with_its_numbers(tmp_path: Path, prefect_api: str, odds: Run) -> None:
     with faulty(answers('{"reasoning": "r", "probability": 0.25}')) as server:
         installed(tmp_path, server, PRICED)

@@ -38,6 +38,7 @@ def test_what_steers_a_terminal_is_shown_instead() -> None:
     )
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_no_command_lets_a_text_of_the_data_steer_the_terminal(steered: Place, inside: Inside) -> None:
     with steered.open() as warehouse:

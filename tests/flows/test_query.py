@@ -136,6 +136,7 @@ def test_what_is_printed(asked: tuple[Settings, int, datetime]) -> None:
     assert printed(settings, "SELECT 1 AS x WHERE false").splitlines()[1].split() == ["┃", "x", "┃"]
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_the_command_line(place: Place, asked: tuple[Settings, int, datetime], tmp_path: Path) -> None:
     def run(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:

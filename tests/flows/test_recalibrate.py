@@ -131,6 +131,7 @@ def fitted_without(numbers: Iterable[int]) -> dict[str, float]:
     return {proposition_id(text(n), "He is happy."): model.predict([value_of(n)])[0] for n in range(60)}
 
 
+@pytest.mark.slow
 def test_what_a_group_holds_out_is_seen_by_no_fit(settings: Settings) -> None:
     fill(settings, range(15), "test", "near")
     fill(settings, range(60), "train", wrong=15)
@@ -144,6 +145,7 @@ def test_what_a_group_holds_out_is_seen_by_no_fit(settings: Settings) -> None:
     assert run(settings) == ({"labelers recalibrated": 0, "as before": 1}, "")
 
 
+@pytest.mark.slow
 def test_a_map_that_saw_what_came_to_be_held_out_is_withdrawn_when_that_is_published(settings: Settings) -> None:
     fill(settings, range(15), "test", "far")
     fill(settings, range(60), "train", wrong=15)
@@ -158,6 +160,7 @@ def test_a_map_that_saw_what_came_to_be_held_out_is_withdrawn_when_that_is_publi
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_too_few_that_are_left_withdraw_the_map_too(settings: Settings) -> None:
     fill(settings, range(15), "test", "far")
     fill(settings, range(42), "train")
@@ -177,6 +180,7 @@ def test_too_few_that_are_left_withdraw_the_map_too(settings: Settings) -> None:
     assert story[1].recalibration_id == f"{story[0].recalibration_id}-withdrawn"
 
 
+@pytest.mark.slow
 def test_judgments_that_are_gone_leave_no_map_behind(settings: Settings) -> None:
     fill(settings, range(40), "train")
     run(settings)

@@ -46,6 +46,7 @@ def judge(studio: Studio, tasks: Iterable[int], number: float) -> None:
         studio.annotate(task, result, unique_id=str(uuid4()))
 
 
+@pytest.mark.slow
 def test_a_project_is_known_by_its_id(config: Path, studio: Studio) -> None:
     title = load_settings(config).annotation.project
     with pytest.raises(InputError, match="odds push makes it"):

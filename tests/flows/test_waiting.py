@@ -34,6 +34,7 @@ def test_an_endpoint_that_wants_a_rest_is_named_while_it_has_it(
     assert "limits the rate" not in said[-1]
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_is_down_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def play(handler: Any) -> None:
         play_number[0] += 1

@@ -233,6 +233,7 @@ def test_a_prompt_that_asks_for_something_else_is_refused() -> None:
         proposals(PREMISES, PROPOSER.model_copy(update={"prompt": "token"}))
 
 
+@pytest.mark.slow
 def test_the_embedded_model_proposes_distinct_short_statements(llm_url: str) -> None:
     with httpx.Client(timeout=180) as client:
 

@@ -93,6 +93,7 @@ def run(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labeler", DEFAULT_PANEL, ids=lambda labeler: labeler.name)
 def test_the_embedded_model_estimates_and_is_not_asked_twice(llm_url: str, tmp_path: Path, labeler: Labeler) -> None:
     settings = DEFAULT_ENDPOINT.model_copy(update={"base_url": llm_url})
@@ -361,6 +362,7 @@ def test_a_full_ledger_answers_in_chunks_in_the_order_of_the_questions(tmp_path:
     assert len(requests) == len(propositions)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_propositions(tmp_path: Path) -> None:
     premise = "A long premise. " * 500
 

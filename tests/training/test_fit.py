@@ -296,6 +296,7 @@ def test_the_loss_is_weighted_divergence_plus_weighted_margin_by_hand(tiny_base:
     assert json.loads((fitted.path / "training.json").read_text())["n_pairs"] == 3
 
 
+@pytest.mark.slow
 def test_order_pairs_alone_teach_the_order(tiny_base: Base, tmp_path: Path) -> None:
     silent = with_column(shard_table(64), "values", [[0.2, 0.5, 0.8]] * 64)
     test, chosen = shard_table(20, start=200), settings(tiny_base, margin=0.5, epochs=12)
@@ -339,7 +340,7 @@ def test_a_pair_of_which_one_side_does_not_fit_is_dropped(tiny_base: Base, tmp_p
     assert json.loads((fitted.path / "training.json").read_text())["n_pairs"] == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_embedded_base_learns_saves_merges_and_answers(gguf_base: Base, tmp_path: Path) -> None:
     chosen = FitSettings(base=str(gguf_base.path), device="cpu", precision="fp32", epochs=4, batch_size=4)
     fitted = fit(shard_table(24), shard_table(4, start=100), chosen, gguf_base.cache, tmp_path / "model")

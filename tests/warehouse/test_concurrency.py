@@ -115,7 +115,7 @@ def nothing_is_lost_or_doubled(warehouse: Warehouse, transactions: int) -> None:
     assert warehouse.sql("SELECT source_id FROM annotators")["source_id"].to_pylist() == ["everybody's"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("place", "seconds"), [("sqlite", 60), ("postgres+s3", 15)], indirect=["place"], ids=["sqlite", "postgres+s3"]
 )

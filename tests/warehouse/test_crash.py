@@ -105,7 +105,7 @@ def unknown_files(place: Place) -> set[str]:
     return {path.name for path in Path(place.data_path).rglob("*.parquet")} - known
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @on_sqlite
 def test_fifty_killed_writers_leave_whole_transactions_and_orphans_that_are_cleaned(place: Place) -> None:
     chance = random.Random(20261123)

@@ -197,6 +197,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "folder"])
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, name: str) -> None:
     catalog = tmp_path / "catalog.sqlite"

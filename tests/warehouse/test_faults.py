@@ -55,6 +55,7 @@ def on_disk(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_the_warehouse_works_on_when_there_is_room(
     tmp_path: Path, odds: Run, small_disk: Path
 ) -> None:
@@ -93,6 +94,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, odds: Run, smal
     assert "Read-only" in line
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_a_damaged_or_missing_file_is_named_by_the_commands(tmp_path: Path, odds: Run, place: Place) -> None:
     write_judgments(tmp_path / "one.csv", "one", 60)

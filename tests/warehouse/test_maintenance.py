@@ -54,6 +54,7 @@ def history(warehouse: Warehouse) -> dict[int, list[dict[str, object]]]:
     return states
 
 
+@pytest.mark.slow
 def test_what_a_dataset_rests_on_still_answers_and_the_rest_is_refused(
     place: Place, warehouse: Warehouse, history: dict[int, list[dict[str, object]]]
 ) -> None:
@@ -82,6 +83,7 @@ def test_what_a_dataset_rests_on_still_answers_and_the_rest_is_refused(
     assert warehouse.sql(STATE).to_pylist() == latest
 
 
+@pytest.mark.slow
 def test_merging_changes_no_snapshot(
     place: Place, warehouse: Warehouse, history: dict[int, list[dict[str, object]]]
 ) -> None:
@@ -101,6 +103,7 @@ def test_a_dry_run_changes_nothing(warehouse: Warehouse, history: dict[int, list
     assert snapshots(warehouse) == before
 
 
+@pytest.mark.slow
 def test_a_reader_that_began_before_keeps_its_files_for_the_grace(
     place: Place, warehouse: Warehouse, history: dict[int, list[dict[str, object]]]
 ) -> None:

@@ -30,6 +30,7 @@ def test_the_columns_of_a_table_are_the_fields_of_its_record(warehouse: Warehous
         assert list(record.model_fields) == [name for name, _, _ in columns]
 
 
+@pytest.mark.slow
 def test_every_table_view_and_column_says_what_it_means(warehouse: Warehouse) -> None:
     described = describe_tables(warehouse)
     assert {one.name for one in described} >= {record.table for record in TABLES} | {

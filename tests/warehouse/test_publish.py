@@ -266,6 +266,7 @@ def test_the_fingerprint_changes_with_the_content_alone(warehouse: Warehouse) ->
     assert dataset_fingerprint(warehouse, Recipe(consensus="mean")) == empty
 
 
+@pytest.mark.slow
 def test_the_fingerprint_knows_weights_parts_and_groups(warehouse: Warehouse, tmp_path: Path) -> None:
     twins(warehouse)
     batch = read_propositions(updates(tmp_path))

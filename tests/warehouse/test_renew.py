@@ -120,6 +120,7 @@ def test_em_fits_all_again_when_an_annotator_turns_out_otherwise(warehouse: Ware
     assert renewal.computed == 60
 
 
+@pytest.mark.slow
 def test_step_by_step_stays_near_a_full_fit(warehouse: Warehouse) -> None:
     fill(warehouse, 150)
     renew_consensus(warehouse, "em")
@@ -157,6 +158,7 @@ def test_of_singly_judged_propositions_the_consensus_is_the_judgment(warehouse: 
     assert renew_consensus(warehouse, "em") == Renewal(by_mean=renewal.by_mean)
 
 
+@pytest.mark.slow
 def test_the_mean_and_the_fit_take_turns_with_the_overlap(warehouse: Warehouse) -> None:
     fill(warehouse, 20, 3)  # 60 judgments that overlap
     assert renew_consensus(warehouse, "em").by_mean == ""

@@ -25,7 +25,7 @@ def splits_of(warehouse: Warehouse) -> dict[str, str]:
     return {row["text"]: row["split"] for row in rows}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("shares", [(0.7, 0.1), (0.5, 0.25)])
 def test_updates_beside_other_sources_fall_as_the_shares_say(
     tmp_path: Path, nli_variation: Path, defeasible_snli: Path, shares: tuple[float, float]
