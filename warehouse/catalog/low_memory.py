@@ -1,4 +1,4 @@
-"""Long work in little memory and without pauses: what is free again is given back, and less is taken and looked for."""
+"""Keeping long runs small: less memory for queries, freed memory returned to the system, fewer garbage collections."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ import pyarrow as pa
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.extensions import quoted
 
-# Each thread reads whole row groups and keeps what it took; the cache keeps the files that were read.
+# Each thread reads whole row groups and keeps its buffers; the cache keeps every file that was read.
 SPARING = {"threads": "1", "enable_external_file_cache": "false"}
-SELDOM = (50_000, 20, 20)  # objects made and not yet freed between two looks, and looks between wider ones
+SELDOM = (50_000, 20, 20)  # thresholds for gc.set_threshold, instead of Python's (700, 10, 10)
 _TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 
 class FreeMemory:
-    """What a process that merges for hours holds without using it: the most that each thread ever took.
+    """Returns freed memory to the system, in a process that merges for hours.
 
-    Arrow keeps freed memory, glibc does for each thread by itself, and so does DuckDB's own allocator, which lets go
-    of it only when its limit is set. The limit stays what it was; DuckDB says it rounded, so it is read only once.
-    Where the warehouse is open for reading alone its settings are locked, and DuckDB keeps what it took.
+    Arrow, glibc (for each thread) and DuckDB keep what they once took. DuckDB releases it only when its limit is set,
+    so it is set to what it was; DuckDB prints it rounded, so it is read only once. A warehouse that is open for reading
+    has locked settings, and DuckDB keeps its memory.
     """
 
     def __init__(self, warehouse: Warehouse) -> None:
@@ -36,9 +36,9 @@ class FreeMemory:
         self._limit = str(warehouse.sql("SELECT current_setting('memory_limit') AS l")["l"][0].as_py())
 
     def give_back(self) -> None:
-        """Gives freed memory back to the system, as far as the allocators can."""
+        """Return as much freed memory as the allocators allow."""
         if not self._locked:
-            with suppress(duckdb.OutOfMemoryException):  # all of it is in use: none is free
+            with suppress(duckdb.OutOfMemoryException):  # all of it is in use
                 self._connection.execute(f"SET memory_limit = {quoted(self._limit)}")
         pa.default_memory_pool().release_unused()
         if _TRIM is not None:
@@ -47,7 +47,7 @@ class FreeMemory:
 
 @contextmanager
 def sparing(warehouse: Warehouse) -> Iterator[None]:
-    """While it lasts, queries take less memory: they run on one thread and read each file anew."""
+    """Run the queries in this block on one thread and without a file cache, which takes less memory."""
     before = {name: str(warehouse.sql(f"SELECT current_setting('{name}') AS s")["s"][0].as_py()) for name in SPARING}
     _set(warehouse, SPARING)
     try:
@@ -57,8 +57,6 @@ def sparing(warehouse: Warehouse) -> Iterator[None]:
 
 
 class _NoPandas(MetaPathFinder):
-    """Says that pandas is not installed."""
-
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
@@ -69,10 +67,10 @@ class _NoPandas(MetaPathFinder):
 
 @contextmanager
 def without_pandas() -> Iterator[None]:
-    """While it lasts, pandas is not there to be imported, unless it was before: it takes 40 MB.
+    """Keep pandas from being imported in this block unless it is loaded already.
 
-    DuckDB and Arrow import it where they find it, to see whether a value is one of its own. Afterwards both work with
-    it as ever.
+    DuckDB and Arrow import it if they can, only to check whether a value is a pandas object, and that takes 40 MB. A
+    hook is needed: after the simpler `sys.modules["pandas"] = None` Arrow takes the None for the module and fails.
     """
     finder = _NoPandas()
     if "pandas" not in sys.modules:
@@ -86,13 +84,13 @@ def without_pandas() -> Iterator[None]:
 
 @contextmanager
 def seldom_collected() -> Iterator[None]:
-    """While it lasts, Python looks for garbage in new objects alone, and seldom.
+    """Run Python's cyclic garbage collector seldom in this block, and only over objects made in it.
 
-    By default it looks through all that the imports left, half a million objects, over and over while objects come and
-    go by the thousand: a quarter of the time of a run. Garbage that is no cycle never waits for it.
+    By default it scans the half a million objects of the imports again and again, which took a quarter of the time of
+    a run. Most garbage is freed by reference counting and does not wait for it.
     """
     before = gc.get_threshold()
-    gc.collect(1)  # all of it would take as long as many a small run
+    gc.collect(1)  # a full collection would take as long as a small run
     gc.freeze()
     gc.set_threshold(*SELDOM)
     try:

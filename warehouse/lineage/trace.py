@@ -1,23 +1,24 @@
-"""Lineage: from anything that the warehouse knows back to what it rests on, and forward to what rests on it.
+"""Lineage: from anything in the warehouse back to what it rests on, and forward to what rests on it.
 
 What a published row rests on is read as it was: the consensus at the snapshot of the dataset, the judgments and
-estimates at the snapshot that the consensus was computed from.
+estimates at the snapshot that the consensus was computed from. That is why no single recursive query does it: the
+snapshot to read is known only once the row above has been read, and DuckLake's AT takes a constant.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
 from warehouse.catalog.connect import Warehouse
 from warehouse.errors import InputError
-from warehouse.lineage.finders import NOW, Item, find, grouped, kind_of, read_kind
-from warehouse.lineage.kinds import KINDS, Link
-from warehouse.lineage.summaries import Row, summary
-from warehouse.records import TABLES
+from warehouse.lineage.edges import Link
+from warehouse.lineage.kinds import KINDS
+from warehouse.lineage.shard_files import Row
+from warehouse.lineage.walk import NOW, Identity, Item, Side, read_rows, walk
 
 Direction = Literal["back", "forward", "both"]
-Side = Literal["back", "forward"]
 
 SHORTEST_PREFIX = 6
 CANDIDATES = 5
@@ -25,12 +26,20 @@ CANDIDATES = 5
 
 @dataclass(frozen=True)
 class Node:
-    """Something in a trace. `relation` says what it is to the node above it, `direction` on which side of the subject.
+    """A node of a trace.
 
-    `summary` is one line without kind and id, `details` are its columns, `notes` what is to be known about this trace
-    of it, such as that it is shown as it was at a snapshot. `simulated` marks what is made up by a program, or rests
-    on a judgment that is. `more` counts, by relation, what there is beyond the children. `repeated` marks what has
-    children that stand at an earlier place of the tree.
+    Attributes:
+        kind: Its kind, such as consensus.
+        id: Its id.
+        summary: Its content in one line, without kind and id.
+        details: Its columns.
+        relation: What it is to the node above it.
+        direction: On which side of the subject it is.
+        simulated: Whether it was made up by a program, or rests on judgments that were.
+        notes: Remarks on this place of the tree, such as the snapshot that it is shown as of.
+        children: The nodes below it.
+        more: For each relation, how many nodes are left out.
+        repeated: Whether its children are left out because they appear earlier in the tree.
     """
 
     kind: str
@@ -48,7 +57,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Trace:
-    """A trace: its subject with `rests_on` (back) and `used_by` (forward), as far as they were asked for."""
+    """A trace: its subject, what that rests on (back) and what it is used by (forward)."""
 
     subject: Node
     direction: Direction
@@ -57,19 +66,26 @@ class Trace:
 
 
 def trace(warehouse: Warehouse, id_or_prefix: str, direction: Direction = "both", limit: int = 10) -> Trace:
-    """What an id rests on and what rests on it, as a tree. Of each relation of a node the first `limit` are in it.
+    """Trace what something rests on and what rests on it.
 
-    A prefix of an id is enough: at least six characters that no other id begins with.
+    Args:
+        warehouse: The warehouse.
+        id_or_prefix: An id, or its first characters: at least six that no other id starts with.
+        direction: Which way to go.
+        limit: How many nodes to show of each relation at each place.
+
+    Returns:
+        The trace as a tree.
 
     Raises:
-        InputError: no id, or several, begin so.
+        InputError: No id starts like this, or several do.
     """
     kind, found = _resolve(warehouse, id_or_prefix.strip())
     wanted: tuple[Side, ...] = ("back", "forward") if direction == "both" else (direction,)
     nodes: dict[Side, Node] = {}
     for side in wanted:
         item = _subject(warehouse, kind, found)
-        _walk(warehouse, item, side, limit)
+        walk(warehouse, item, side, limit)
         nodes[side] = _node(item, side, "", set())
     subject = next(iter(nodes.values()))
     return Trace(
@@ -90,91 +106,56 @@ def trace(warehouse: Warehouse, id_or_prefix: str, direction: Direction = "both"
 
 
 def _resolve(warehouse: Warehouse, text: str) -> tuple[str, str]:
-    """The kind and the id that a text stands for."""
-    tables = {record.key: record.table for record in reversed(TABLES)}
+    """The kind and the id of what a person named."""
     begins = "starts_with({key}, $1)" if len(text) >= SHORTEST_PREFIX else "{key} = $1"
     queries = [
-        f"(SELECT {number} AS place, '{name}' AS kind, {kind.key} AS id FROM {tables[kind.key]} "
+        f"(SELECT {number} AS place, '{name}' AS kind, {kind.key} AS id FROM {kind.table} "
         f"WHERE {begins.format(key=kind.key)} ORDER BY {kind.key} <> $1, {kind.key} LIMIT {CANDIDATES + 1})"
         for number, (name, kind) in enumerate(KINDS.items())
+        if kind.table
     ]
     found = warehouse.sql(f"{' UNION ALL '.join(queries)} ORDER BY place, id", [text]).to_pylist() if text else []
     found = [row for row in found if row["id"] == text] or found
     if not found:
         if len(text) < SHORTEST_PREFIX:
-            raise InputError(f"Nothing has the id {text!r}: give an id, or at least {SHORTEST_PREFIX} characters of it")
+            raise InputError(f"Nothing has the id {text!r}; give an id or at least {SHORTEST_PREFIX} characters of it")
         raise InputError(
-            f"Nothing in the warehouse has an id that begins with {text!r}: take one from a query, such as "
+            f"Nothing in the warehouse has an id that starts with {text!r}; look one up, for instance with "
             '`odds sql "SELECT proposition_id, hypothesis FROM propositions"`'
         )
     if len(found) > 1:
         listed = ", ".join(f"{row['kind']} {row['id']}" for row in found[:CANDIDATES])
         rest = " and others" if len(found) > CANDIDATES else ""
-        raise InputError(f"Several ids begin with {text!r}: {listed}{rest}; give more of the id")
+        raise InputError(f"Several ids start with {text!r}: {listed}{rest}; give more characters")
     return found[0]["kind"], found[0]["id"]
 
 
 def _subject(warehouse: Warehouse, kind: str, found: str) -> Item:
-    self_link = Link("", kind, "id", KINDS[kind].key)
-    (row,) = read_kind(warehouse, self_link, NOW, [found], 1)[0][found].rows
+    link = Link("", "", "", kind, KINDS[kind].key)
+    (row,) = read_rows(warehouse, link, [found], NOW, 1)[0][found].rows
     return Item(kind, row, focus=row["proposition_id"] if kind == "score" else None)
 
 
-def _walk(warehouse: Warehouse, subject: Item, side: Side, limit: int) -> None:
-    """Follow the links from the subject, level by level: one query for a link of all the items of a level."""
-    known = {subject.identity: subject}
-    level = [subject]
-    while level:
-        below: dict[tuple[object, ...], Item] = {}
-        for (name, moments), items in grouped(level, lambda item: (item.kind, item.moments)).items():
-            for link in kind_of(name).back if side == "back" else kind_of(name).forward:
-                asked = [item for item in items if _follows(link, item, subject)]
-                for item, found in zip(asked, find(warehouse, link, asked, moments, limit), strict=True):
-                    children = [_child(item, link, row, found.notes) for row in found.rows if _fits(link, item, row)]
-                    unique = [known.get(c.identity) or below.setdefault(c.identity, c) for c in children]
-                    for one in unique:
-                        one.leaf &= link.leaf
-                    if unique:
-                        item.edges.append((link, unique, found.total - len(found.rows)))
-        known |= below
-        level = [item for item in below.values() if not item.leaf]
-
-
-def _follows(link: Link, item: Item, subject: Item) -> bool:
-    if link.subject_only and item is not subject:
-        return False
-    return link.focused is None or link.focused == (item.focus is not None)
-
-
-def _fits(link: Link, item: Item, row: Row) -> bool:
-    return link.same is None or item.row.get(link.same) in (None, row[link.same])
-
-
-def _child(parent: Item, link: Link, row: Row, notes: tuple[str, ...]) -> Item:
-    """An item below another; what is read as it was hands its snapshot down, for want of a better one."""
-    here = parent.row.get(link.at) if link.at else None
-    moments = parent.moments if here is None else (here, *(m for m in parent.moments if m != here))
-    return Item(link.to, row, parent.focus, moments, link.leaf, notes=[*notes, *row.pop("_notes", [])])
-
-
-def _node(item: Item, side: Side, relation: str, seen: set[tuple[object, ...]]) -> Node:
-    """The tree below an item. What was met before is not unfolded again."""
-    kind = kind_of(item.kind)
+def _node(item: Item, side: Side, relation: str, seen: set[Identity]) -> Node:
+    """The tree below an item. What appeared before is not unfolded again."""
     repeated = bool(item.edges) and item.identity in seen
     seen.add(item.identity)
     edges = [] if repeated else item.edges
-    children = tuple(_node(child, side, link.relation, seen) for link, found, _ in edges for child in found)
-    hidden = (kind.key, "simulated")
+    children = tuple(_node(child, side, name, seen) for name, found, _ in edges for child in found)
+    hidden = (KINDS[item.kind].key, "simulated")
+    more: Counter[str] = Counter()
+    for name, _, beyond in edges:
+        more[name] += beyond
     return Node(
         kind=item.kind,
         id=item.id,
-        summary=summary(item.kind, item.row),
+        summary=item.row["_line"],
         details={name: value for name, value in item.row.items() if name not in hidden and not name.startswith("_")},
         relation=relation,
         direction=side,
         simulated=bool(item.row.get("simulated")),
         notes=tuple(item.notes),
         children=children,
-        more={link.relation: more for link, _, more in edges if more > 0},
+        more={name: beyond for name, beyond in more.items() if beyond > 0},
         repeated=repeated,
     )
