@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from flows.settings.settings import load_settings
 from synthesis.prompts.render import Answer, Prompt, load_prompt, prompt_names
 from synthesis.questions.compare import ORDERS_DISAGREE
+from synthesis.questions.drops import DropReason
 from synthesis.questions.parse import Reason
-from synthesis.questions.propose import DropReason
 from tests.fixtures.commands import ODDS
 from warehouse.catalog.connect import open_warehouse
 

@@ -9,7 +9,8 @@ from synthesis.call import Call, call_for
 from synthesis.panel.settings import Labeler
 from synthesis.panel.versions import labeler_prompt, labeler_version
 from synthesis.prompts.render import Prompt
-from synthesis.questions.parse import Parsed, Reason, parse_field, whole_number
+from synthesis.questions.parse import Parsed, Reason, parse_field
+from synthesis.questions.probabilities import whole_number
 from synthesis.questions.question import Answer, Question, together, until_read
 from synthesis.reply import Reply
 from warehouse.records import Comparison, Pair, PropositionText, content_id

@@ -16,15 +16,9 @@ from synthesis.panel.settings import DerivedKind, Proposer
 from synthesis.panel.versions import proposer_prompt, proposer_version
 from synthesis.prompts.render import AnswerKind, Prompt
 from synthesis.questions.dedup import Recent, bare, differ_only_in_polarity, unspaced
+from synthesis.questions.drops import MAX_HYPOTHESIS_CHARACTERS, DropReason, drop, too_few, why_no_hypothesis
 from synthesis.questions.parse import Parsed, parse_text, parse_texts
-from synthesis.questions.propose import (
-    MAX_HYPOTHESIS_CHARACTERS,
-    WARMER,
-    DropReason,
-    drop,
-    too_few,
-    why_no_hypothesis,
-)
+from synthesis.questions.propose import WARMER
 from synthesis.questions.question import Answer, Question, until_read
 from synthesis.reply import Reply
 from warehouse.records import Drop, Parent, Premise, Proposition, Record, normalise, premise_id, proposition_id

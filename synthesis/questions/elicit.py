@@ -12,7 +12,8 @@ from synthesis.call import Call, call_for
 from synthesis.panel.settings import Labeler
 from synthesis.panel.versions import labeler_prompt, labeler_version
 from synthesis.prompts.render import Prompt
-from synthesis.questions.parse import Parsed, Reason, parse_number, parse_yes_no, thinking_of
+from synthesis.questions.parse import Parsed, Reason, thinking_of
+from synthesis.questions.probabilities import parse_number, parse_yes_no
 from synthesis.questions.question import MAX_TRIES, Answer, Question, together, until_read
 from synthesis.reply import Reply
 from warehouse.errors import InputError

@@ -15,7 +15,8 @@ from synthesis.call import Call, call_for
 from synthesis.panel.settings import Judge
 from synthesis.panel.versions import judge_prompts, judge_version
 from synthesis.prompts.render import Prompt
-from synthesis.questions.parse import Parsed, Reason, number_of, parse_field, parse_text, whole_number
+from synthesis.questions.parse import Parsed, Reason, parse_field, parse_text
+from synthesis.questions.probabilities import number_of, whole_number
 from synthesis.questions.question import Answer, Question, Tried, together, until_read
 from synthesis.reply import CallResult, Reply
 from warehouse.records import Disagreement, JudgeMode, PanelAnswer, PropositionText, Verdict, content_id, normalise

@@ -11,7 +11,7 @@ from synthesis.panel.settings import DerivedKind, Proposer
 from synthesis.panel.versions import ANSWER_OF_KIND
 from synthesis.questions.dedup import Recent
 from synthesis.questions.derive import derivations
-from synthesis.questions.propose import MAX_HYPOTHESIS_CHARACTERS
+from synthesis.questions.drops import MAX_HYPOTHESIS_CHARACTERS
 from synthesis.questions.question import MAX_TRIES
 from synthesis.reply import CallResult, Failure
 from tests.synthesis.driving import drive, drive_rounds, gives, says

@@ -7,15 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthesis.prompts.render import AnswerKind
-from synthesis.questions.parse import (
-    MIN_YES_NO_MASS,
-    Parsed,
-    Reason,
-    parse_number,
-    parse_texts,
-    parse_yes_no,
-    without_thinking,
-)
+from synthesis.questions.parse import Parsed, Reason, parse_texts, without_thinking
+from synthesis.questions.probabilities import MIN_YES_NO_MASS, parse_number, parse_yes_no
 
 READABLE: list[tuple[AnswerKind, str, float]] = [
     ("probability", '{"probability": 0.7}', 0.7),

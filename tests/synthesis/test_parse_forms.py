@@ -7,16 +7,8 @@ from __future__ import annotations
 import pytest
 
 from synthesis.prompts.render import AnswerKind
-from synthesis.questions.parse import (
-    Reason,
-    parse_field,
-    parse_number,
-    parse_text,
-    parse_texts,
-    thinking_of,
-    whole_number,
-    without_thinking,
-)
+from synthesis.questions.parse import Reason, parse_field, parse_text, parse_texts, thinking_of, without_thinking
+from synthesis.questions.probabilities import parse_number, whole_number
 
 READ: list[tuple[AnswerKind, str, float]] = [
     ("probability", "70%", 0.7),

@@ -12,7 +12,8 @@ from synthesis.panel.defaults import DEFAULT_PROPOSER
 from synthesis.panel.settings import Proposer
 from synthesis.prompts.render import load_prompt
 from synthesis.questions.dedup import KnownHypotheses, bare
-from synthesis.questions.propose import MAX_HYPOTHESIS_CHARACTERS, DropReason, Written, proposals, select, shown_in
+from synthesis.questions.drops import MAX_HYPOTHESIS_CHARACTERS, DropReason
+from synthesis.questions.propose import Written, proposals, select, shown_in
 from synthesis.questions.question import MAX_TRIES, Answer
 from synthesis.reply import CallResult, Failure
 from tests.synthesis.driving import drive, drive_rounds, gives, says

@@ -22,7 +22,8 @@ from synthesis.prompts.render import (
     prompt_names,
     response_format,
 )
-from synthesis.questions.parse import parse_field, parse_number, parse_text, parse_texts
+from synthesis.questions.parse import parse_field, parse_text, parse_texts
+from synthesis.questions.probabilities import parse_number
 from warehouse.errors import InputError
 from warehouse.records import normalise
 

@@ -12,7 +12,8 @@ from synthesis.panel.settings import Labeler, MadeKind, Proposer
 from synthesis.panel.versions import labeler_row, labeler_version, proposer_version
 from synthesis.prompts.render import load_prompt
 from synthesis.questions.dedup import KnownHypotheses
-from synthesis.questions.propose import DropReason, Written, select
+from synthesis.questions.drops import DropReason
+from synthesis.questions.propose import Written, select
 from warehouse.records import Premise, labeler_id, premise_id, proposition_id
 
 PROPOSER = Proposer(name="p", endpoint="e", model="m")
