@@ -147,7 +147,8 @@ def fill(folder: str, count: int) -> tuple[int, float]:
 def odds_side(url: str, folder: str, ledger: str) -> tuple[int, float]:
     """What `odds elicit` does but Prefect's record of the run: the estimates that it wrote, and all its seconds."""
     from flows.elicit import STAGE, jobs
-    from flows.llm_runs.run import RunOptions, run_jobs
+    from flows.llm_runs.jobs import RunOptions
+    from flows.llm_runs.run import run_jobs
     from flows.services import writing_for_llm_run
 
     chosen = settings(url, folder, ledger)

@@ -1,11 +1,12 @@
-"""Elicit: have every labeler of the panel estimate, or compare, what it has not been asked about yet."""
+"""Elicit: every labeler of the panel estimates, or compares, what it has not been asked about yet."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
 
-from flows.llm_runs.run import Job, RunOptions, check_prices, run_jobs
+from flows.llm_runs.jobs import Job, RunOptions, check_prices
+from flows.llm_runs.run import run_jobs
 from flows.outcome import Outcome
 from flows.services import writing_for_llm_run
 from flows.settings.settings import Config, Settings, load_settings
@@ -24,12 +25,18 @@ STAGE = "elicit"
 
 @stage(STAGE, hours=72, asks=True)
 def elicit(config: Config = None, max_cost: float | None = None, batch: bool = False) -> Outcome:
-    """Elicit the estimates that are missing. A reply without a probability is a refusal with its reason, never a guess.
+    """Elicit the missing estimates. A reply without a probability is refused with a reason, never guessed.
 
-    The labelers of the settings are from now on those in use: they make up the panel, see the table `labelers`.
-    `max_cost` is what the run may cost, in the currency of the prices; `batch` asks through the batch interface.
-    Raises `InputError` for settings that cannot be used and `ServiceError` where an endpoint does not answer; what was
-    estimated until then is kept.
+    From now on, the labelers of the settings are the panel; see the table `labelers`.
+
+    Args:
+        config: the settings.
+        max_cost: what the run may cost, in the currency of the prices.
+        batch: use the batch interface.
+
+    Raises:
+        InputError: the settings cannot be used.
+        ServiceError: an endpoint does not answer; what was estimated until then is kept.
     """
     settings = load_settings(config)
     panel = settings.panel
@@ -41,11 +48,11 @@ def elicit(config: Config = None, max_cost: float | None = None, batch: bool = F
 
 
 def jobs(settings: Settings, warehouse: Warehouse) -> list[Job]:
-    """What each labeler is still to be asked. Raises `InputError` for a prompt that does not fit, pending or not."""
-    return [_of(labeler, warehouse) for labeler in settings.panel]
+    """What is left to ask each labeler. Raises `InputError` for a prompt that does not fit, even if nothing is left."""
+    return [_job(labeler, warehouse) for labeler in settings.panel]
 
 
-def _of(labeler: Labeler, warehouse: Warehouse) -> Job:
+def _job(labeler: Labeler, warehouse: Warehouse) -> Job:
     name, version = labeler.name, labeler_version(labeler, labeler_prompt(labeler))
     if labeler.method == "pairwise":
         count = count_comparisons(warehouse, name, version, labeler.compared_with)

@@ -1,10 +1,11 @@
-"""Judge: where the panel disagrees, have a judge model say how far it trusts each answer."""
+"""Judge: where the panel disagrees, a judge model says how far it trusts each answer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flows.llm_runs.run import Job, RunOptions, run_jobs
+from flows.llm_runs.jobs import Job, RunOptions
+from flows.llm_runs.run import run_jobs
 from flows.outcome import Outcome
 from flows.services import writing_for_llm_run
 from flows.settings.settings import Config, Settings, load_settings
@@ -22,8 +23,14 @@ STAGE = "judge"
 def judge(config: Config = None, max_cost: float | None = None, batch: bool = False) -> Outcome:
     """Judge the propositions whose estimates differ by more than the threshold and that have no verdict yet.
 
-    `max_cost` is what the run may cost, in the currency of the prices; `batch` asks through the batch interface.
-    Raises `InputError` for settings that cannot be used and `ServiceError` where the endpoint does not answer.
+    Args:
+        config: the settings.
+        max_cost: what the run may cost, in the currency of the prices.
+        batch: use the batch interface.
+
+    Raises:
+        InputError: the settings cannot be used.
+        ServiceError: the endpoint does not answer.
     """
     settings = load_settings(config)
     _ = settings.panel
@@ -32,7 +39,7 @@ def judge(config: Config = None, max_cost: float | None = None, batch: bool = Fa
 
 
 def jobs(settings: Settings, warehouse: Warehouse) -> list[Job]:
-    """What the judge is still to be asked. Raises `InputError` for a prompt that does not fit, pending or not."""
+    """What is left to ask the judge. Raises `InputError` for a prompt that does not fit, even if nothing is left."""
     judge_config = settings.judge
     version = judge_version(judge_config, *judge_prompts(judge_config))
     labelers = [labeler.name for labeler in settings.panel]

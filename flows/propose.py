@@ -1,11 +1,12 @@
-"""Propose: have an LLM write hypotheses for premises, and propositions from propositions that are there."""
+"""Propose: an LLM writes hypotheses for premises, and derives propositions from existing ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from flows.llm_runs.run import Job, RunOptions, run_jobs
+from flows.llm_runs.jobs import Job, RunOptions
+from flows.llm_runs.run import run_jobs
 from flows.outcome import Outcome
 from flows.services import writing_for_llm_run
 from flows.settings.settings import Config, Settings, load_settings
@@ -26,16 +27,22 @@ STAGE = "propose"
 
 @stage(STAGE, hours=72, asks=True)
 def propose(config: Config = None, max_cost: float | None = None, batch: bool = False) -> Outcome:
-    """Propose for every premise, and every proposition, that this proposer has not answered or refused yet.
+    """Propose for every premise and proposition that this version of the proposer has not handled yet.
 
-    Hypotheses come first; what is made from propositions follows and finds the new ones among its parents.
-    `max_cost` is what the run may cost, in the currency of the prices; `batch` asks through the batch interface.
-    Raises `InputError` for settings that cannot be used and `ServiceError` where the endpoint does not answer; what was
-    proposed until then is kept.
+    Hypotheses come first; derived propositions follow, and the new hypotheses are among their parents.
+
+    Args:
+        config: the settings.
+        max_cost: what the run may cost, in the currency of the prices.
+        batch: use the batch interface.
+
+    Raises:
+        InputError: the settings cannot be used.
+        ServiceError: the endpoint does not answer; what was proposed until then is kept.
     """
     settings, options = load_settings(config), RunOptions(max_cost, batch)
     for kind in settings.proposer.kinds:
-        proposer_prompt(settings.proposer, kind)  # One that does not fit is said before anything is paid for.
+        proposer_prompt(settings.proposer, kind)  # fail before anything is paid for
     with writing_for_llm_run(settings) as warehouse:
         first = run_jobs(settings, warehouse, STAGE, hypotheses(settings, warehouse), options)
         later = derived(settings, warehouse)
@@ -45,12 +52,12 @@ def propose(config: Config = None, max_cost: float | None = None, batch: bool = 
 
 
 def jobs(settings: Settings, warehouse: Warehouse) -> list[Job]:
-    """What the proposer is still to be asked, as far as its parents are there by now."""
+    """What is left to propose, as far as the parents exist by now."""
     return [*hypotheses(settings, warehouse), *derived(settings, warehouse)]
 
 
 def hypotheses(settings: Settings, warehouse: Warehouse) -> list[Job]:
-    """The premises that hypotheses are to be written for."""
+    """The premises that need hypotheses."""
     proposer = settings.proposer
     if "proposed" not in proposer.kinds:
         return []
@@ -66,7 +73,7 @@ def hypotheses(settings: Settings, warehouse: Warehouse) -> list[Job]:
 
 
 def derived(settings: Settings, warehouse: Warehouse) -> list[Job]:
-    """The propositions that others are to be made from, for each kind."""
+    """The propositions to derive others from, for each kind."""
     proposer = settings.proposer
     recent = Recent()
     return [_derived(warehouse, proposer, kind, recent) for kind in proposer.kinds if kind != "proposed"]
@@ -83,7 +90,7 @@ def _derived(warehouse: Warehouse, proposer: Proposer, kind: DerivedKind, recent
 
 
 def _asked_by(proposer: Proposer, kind: MadeKind, prompt: Prompt) -> dict[str, str]:
-    """Who asks for a kind, in which version, and what told that before requests had one."""
+    """The proposer and its version for a kind, and what identified that before requests had a version."""
     version = proposer_version(proposer, kind, prompt)
     return {
         "asker": proposer.name,

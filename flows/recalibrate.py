@@ -1,4 +1,4 @@
-"""Recalibrate: fit a map from each labeler's estimates to the judgments, outside of the test split."""
+"""Recalibrate: fit a map from each labeler's estimates to the judgments, outside the test split."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from flows.outcome import Outcome
 from flows.services import reading, writing
 from flows.settings.settings import Config, load_settings
 from flows.stage import stage
-from synthesis.recalibrate import ENOUGH
-from synthesis.recalibrate import recalibrate as fit_maps
+from synthesis.recalibrate import ENOUGH, fit_maps
 from warehouse.catalog.store import merge
 from warehouse.consensus.calibration import (
     calibration_pairs,
@@ -21,18 +20,18 @@ from warehouse.records import Recalibration
 
 @stage("recalibrate", hours=6)
 def recalibrate(config: Config = None) -> Outcome:
-    """Recalibrate every labeler that has enough judged propositions. The same judgments fitted again add nothing.
+    """Recalibrate every labeler with enough judged propositions. Fitting the same judgments again adds nothing.
 
-    Groups of premises are brought up to date first, so that nothing is fitted that is to be held out. A map that saw
-    what is held out now, or whose labeler has no longer enough judged propositions, is withdrawn.
+    Groups of premises are updated first, so that no held-out proposition is fitted. A map that saw what is held out
+    now, or whose labeler no longer has enough judged propositions, is withdrawn.
 
-    The consensus counts recalibrated estimates only where `agreement.labeler_weights` says so; synthetic rows of a
-    dataset take them where there are any.
+    The consensus counts recalibrated estimates only if `agreement.labeler_weights` says so; synthetic rows of a dataset
+    use them if there are any.
     """
     settings = load_settings(config)
     with writing(settings) as warehouse:
         spoilt = renew_splits(warehouse, settings.publish.near_duplicates)
-    with reading(settings) as warehouse:  # whatever others write meanwhile, a fit names the snapshot that it saw
+    with reading(settings) as warehouse:  # a fit names the snapshot that it saw
         snapshot = warehouse.snapshot_id()
         fitted = fit_maps(calibration_pairs(warehouse), snapshot)
         new = unrecorded(fitted.fits, current_recalibrations(warehouse))
@@ -48,13 +47,13 @@ def recalibrate(config: Config = None) -> Outcome:
 
 
 def without_fit(maps: list[Recalibration], fits: list[Recalibration]) -> list[Recalibration]:
-    """The maps of versions that cannot be fitted now."""
+    """The maps of versions that can no longer be fitted."""
     fitted = {(each.labeler, each.labeler_version) for each in fits}
     return [each for each in maps if (each.labeler, each.labeler_version) not in fitted]
 
 
 def unrecorded(fits: list[Recalibration], current: list[Recalibration]) -> list[Recalibration]:
-    """The fits that rest on other pairs than the newest ones; one back at an earlier state gets an id of its own."""
+    """The fits to other pairs than the newest ones; one that is back at an earlier state gets its own id."""
     known = {(each.labeler, each.labeler_version): each.fingerprint for each in current}
     return [
         each.model_copy(update={"recalibration_id": f"{each.recalibration_id}-{each.snapshot_id}"})

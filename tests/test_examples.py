@@ -12,7 +12,7 @@ from typing import TypedDict
 import pytest
 
 from examples.make_judgments import rows
-from flows.llm_runs.run import Job, RunOptions, check_prices
+from flows.llm_runs.jobs import Job, RunOptions, check_prices
 from flows.settings.settings import load_settings
 from synthesis.prompts.render import ANSWERS_OF_METHOD, load_prompt
 

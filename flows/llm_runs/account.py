@@ -1,4 +1,4 @@
-"""What a run that asked models came to, and what was paid for it, as an outcome."""
+"""The outcome of a run that asked models: its counts and its cost."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ WITH_REASONS = ("estimates", "verdicts", "comparisons")
 def account(
     stage: str, progress: RunProgress, written: Mapping[str, int], without: Mapping[str, int], caller: Caller
 ) -> Outcome:
-    """The outcome of a run; `written` are its rows by table, `without` those of them with a reason in place of a value.
+    """The outcome of a run; `written` counts its rows by table, `without` those with a reason instead of a value.
 
-    Its cost is what was paid for all replies that came, also where their question is not at its end.
+    Its cost covers all replies that came, including those whose question was not finished.
     """
     counts = {
         "requests": progress.requests,
@@ -41,10 +41,10 @@ def account(
 
 
 def _notes(caller: Caller) -> list[str]:
-    """What a person would else miss between the cost of the run and that of the requests in the warehouse."""
+    """What explains a difference between the cost of the run and that of the requests in the warehouse."""
     notes = caller.notes
     if caller.uncounted:
-        notes.append(f"{caller.uncounted:,} replies came without a count of tokens and may have cost the most they can")
+        notes.append(f"{caller.uncounted:,} replies came without a token count and may have cost the most they can")
     if caller.paid:
         paid = money(sum(caller.paid.values()))
         notes.append(f"{paid} of the cost is for {len(caller.paid):,} replies that the next run takes from the ledger")

@@ -1,4 +1,4 @@
-"""What a run of requests leaves with Prefect: the figures of the bar as they are in the end, and how it ended."""
+"""What a run that asked models leaves with Prefect: its final figures, and how it ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from warehouse.records import Record, Request
 
 @dataclass
 class RequestCounts:
-    """What a model config's requests came to in a run; `cost` is that of the replies which this run paid for."""
+    """How many requests of one model config were answered in a run; `cost` is that of the replies it paid for."""
 
     answered: int = 0
     refused: int = 0
@@ -27,55 +27,55 @@ class RequestCounts:
 
     @property
     def requests(self) -> int:
-        """All of them."""
+        """All requests."""
         return self.answered + self.refused + self.failed
 
 
 @dataclass
 class CountsByModel:
-    """A tally for each config, by name."""
+    """The counts of each model config, by name."""
 
     by_name: dict[str, RequestCounts] = field(default_factory=dict)
 
     def add(self, rows: Iterable[Record], fresh: Collection[str]) -> None:
-        """Count requests; `fresh` are the ids of those that did not come from the ledger."""
+        """Counts requests; `fresh` holds the ids of those that did not come from the ledger."""
         for row in rows:
             if type(row) is not Request:
                 continue
-            tally = self.by_name.setdefault(row.labeler, RequestCounts())
+            counts = self.by_name.setdefault(row.labeler, RequestCounts())
             if row.status == "answered":
-                tally.answered += 1
+                counts.answered += 1
             elif row.status == "refused":
-                tally.refused += 1
+                counts.refused += 1
             else:
-                tally.failed += 1
+                counts.failed += 1
             if row.request_id in fresh:
-                tally.cost += row.cost or 0.0
+                counts.cost += row.cost or 0.0
             else:
-                tally.kept += 1
+                counts.kept += 1
 
 
 @dataclass
 class Figures:
-    """What the artifact of a stage says besides its outcome: questions done and in all, seconds, requests by labeler.
+    """What the artifact of a stage says besides its outcome: questions done and in all, seconds, requests by config.
 
-    A stage that asks in phases has one for them all.
+    A stage with several phases has one for all of them.
     """
 
     done: int = 0
     total: int = 0
     seconds: float = 0.0
-    tallies: CountsByModel = field(default_factory=CountsByModel)
+    counts: CountsByModel = field(default_factory=CountsByModel)
 
     def add(self, done: int, total: int, seconds: float) -> None:
-        """Count a phase that is over."""
+        """Counts a finished phase."""
         self.done += done
         self.total += total
         self.seconds += seconds
 
 
 def leave_artifact(outcome: Outcome, figures: Figures, error: BaseException | None) -> None:
-    """The outcome as an artifact of the flow run, where there is one. Where the run failed, that is what is raised."""
+    """Stores the outcome as an artifact of the flow run, if there is one. Never hides the error of a failed run."""
     if not in_flow_run():
         return
     from prefect.artifacts import create_markdown_artifact
@@ -86,8 +86,8 @@ def leave_artifact(outcome: Outcome, figures: Figures, error: BaseException | No
 
 
 def report(outcome: Outcome, figures: Figures, error: BaseException | None) -> str:
-    """The outcome as Markdown: how it ended, its figures, and a row for each config."""
-    requests, seconds, tallies = outcome.counts["requests"], figures.seconds, figures.tallies.by_name
+    """The outcome as Markdown: how it ended, its figures, and a row per model config."""
+    requests, seconds, by_name = outcome.counts["requests"], figures.seconds, figures.counts.by_name
     lines = {
         "questions done": f"{figures.done:,} of {figures.total:,}",
         **{name: f"{count:,}" for name, count in outcome.counts.items()},
@@ -97,8 +97,8 @@ def report(outcome: Outcome, figures: Figures, error: BaseException | None) -> s
         "may also have been billed, at most": money(outcome.unsure),
     }
     columns = ("asked", "requests", "answered", "refused", "failed", "from the ledger", "cost of the replies")
-    counts = {name: (t.requests, t.answered, t.refused, t.failed, t.kept) for name, t in sorted(tallies.items())}
-    rows = [(name, *map("{:,}".format, some), money(tallies[name].cost)) for name, some in counts.items()]
+    counts = {name: (t.requests, t.answered, t.refused, t.failed, t.kept) for name, t in sorted(by_name.items())}
+    rows = [(name, *map("{:,}".format, some), money(by_name[name].cost)) for name, some in counts.items()]
     parts = [
         f"## {outcome.stage}: {how_it_ended(outcome, error)}",
         _table(("", ""), list(lines.items())),
@@ -113,7 +113,7 @@ def how_it_ended(outcome: Outcome, error: BaseException | None) -> str:
         return f"failed: {' '.join(str(error).split())}"
     if outcome.stopped or isinstance(error, KeyboardInterrupt | CancelledError):
         return f"stopped early: {outcome.stopped or 'interrupted'}"
-    # What an unexpected error says may hold anything; the log has it.
+    # The message of an unexpected error may hold anything; the log has it.
     return "done" if error is None else f"failed: unexpected {type(error).__name__}"
 
 

@@ -1,4 +1,4 @@
-"""What a stage would take, for a person: requests, tokens and cost of each who is asked. Nothing is sent."""
+"""What a stage would take, for the user: requests, tokens and cost of each job. Sends nothing."""
 
 from __future__ import annotations
 
@@ -9,47 +9,59 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from flows.llm_runs.run import Job, RunOptions, plan_jobs
-from flows.services import reading
+from flows.llm_runs.jobs import Job
+from flows.services import ledger, reading
 from flows.settings.settings import Settings
 from flows.terminal.console import money, with_room_for_names
-from synthesis.plan import Plan
+from synthesis.plan import Plan, plan
 from warehouse.catalog.connect import Warehouse
+from warehouse.queries.stages import tokens_of_prompts
 
 JobsOf = Callable[[Settings, Warehouse], list[Job]]
 MANY = 10_000_000
 REMARK = (
-    "Expected tokens come from past requests of the same name, model and prompt, else from the length of the texts. "
-    "Not counted: up to two more tries where a reply cannot be read, attempts that break off, and what is asked only "
-    "when other replies are there. --max-cost bounds these, too."
+    "Expected tokens come from past requests with the same name, model and prompt, or else from the length of the "
+    "texts. Not counted: up to two more tries for unreadable replies, attempts that break off, and requests that "
+    "depend on other replies. --max-cost bounds these as well."
 )
-UNBOUNDED = "no bound: a reply may have any length, as neither max_tokens nor max_completion_tokens is sent."
-HELD = "What batches hold is paid for: a run with --batch takes it in, one without leaves it out."
+UNBOUNDED = "no bound: a reply may have any length, because neither max_tokens nor max_completion_tokens is sent."
+HELD = "Requests in batches are paid for: a run with --batch collects them, one without leaves them out."
 
 
 def plan_table(settings: Settings, jobs: JobsOf, *, batch: bool) -> Group:
-    """A row for each who is asked for something, and the sum of several."""
+    """One row per job that would send something, and their sum."""
     with reading(settings) as warehouse:
-        found = plan_jobs(settings, warehouse, jobs(settings, warehouse), RunOptions(batch=batch))
+        found = plan_jobs(settings, warehouse, jobs(settings, warehouse), batch=batch)
     rows = [*found.items(), *([("all", total(found.values()))] if len(found) > 1 else [])]
     return Group(_table(rows), Text("\n".join(["", *_remarks(found.values())])))
 
 
+def plan_jobs(settings: Settings, warehouse: Warehouse, jobs: Sequence[Job], *, batch: bool) -> dict[str, Plan]:
+    """What each job would take, by its name. Sends and writes nothing."""
+    endpoints = {each.name: each for each in settings.endpoints}
+    past = tokens_of_prompts(warehouse)
+    with ledger(settings) as opened:
+        return {
+            job.name: plan(job.questions(), job.config, endpoints[job.config.endpoint], opened, past, batch=batch)
+            for job in jobs
+        }
+
+
 def total(plans: Collection[Plan]) -> Plan:
-    """The sum of several plans; None where one that asks for something does not know."""
-    asking = [each for each in plans if each.requests]
-    most_out = _sum(each.most_out for each in asking)
+    """The sum of several plans; None for a figure that one with requests does not know."""
+    sending = [each for each in plans if each.requests]
+    most_out = _sum(each.most_out for each in sending)
     return Plan(
         questions=sum(each.questions for each in plans),
         kept=sum(each.kept for each in plans),
         held=sum(each.held for each in plans),
         requests=sum(each.requests for each in plans),
         tokens_in=sum(each.tokens_in for each in plans),
-        tokens_out=_sum(each.tokens_out for each in asking),
+        tokens_out=_sum(each.tokens_out for each in sending),
         most_in=sum(each.most_in for each in plans),
         most_out=None if most_out is None else int(most_out),
-        cost=_sum(each.cost for each in asking),
-        most_cost=_sum(each.most_cost for each in asking),
+        cost=_sum(each.cost for each in sending),
+        most_cost=_sum(each.most_cost for each in sending),
     )
 
 
@@ -91,7 +103,7 @@ def _tokens(count: float | None) -> str:
 
 
 def _price(value: float | None, tokens: float | None, otherwise: str) -> str:
-    """The cost, or why it is not known: `otherwise` where the tokens are not."""
+    """The cost, or why it is unknown: `otherwise` if the tokens are unknown."""
     return money(value) or (otherwise if tokens is None else "no price")
 
 

@@ -1,4 +1,4 @@
-"""The writer of a run: rows gather in Arrow, and are merged in groups while the next ones come."""
+"""The writer of a run: collects rows in Arrow and merges them in groups while the next ones come."""
 
 from __future__ import annotations
 
@@ -22,11 +22,9 @@ SECONDS_BETWEEN_WRITES = 15.0
 class Writer:
     """Merges rows group by group in a thread.
 
-    Of what is merged, `changed` counts, by table, the rows that are new or not as they were, `made` all that were
-    given, and `without` those of them with a reason in place of a value.
-
-    One group is merged while the next one gathers; who adds to a third one waits. What `add` and `finish` raise may
-    stem from a group that was given before.
+    Counts merged rows by table: `made` counts all of them, `changed` those that are new or differ from the stored row,
+    `without` those with a reason instead of a value. One group is merged while the next one is collected; adding to a
+    third one waits. An error that `add` and `finish` raise may come from an earlier group.
     """
 
     def __init__(self, warehouse: Warehouse) -> None:
@@ -41,24 +39,24 @@ class Writer:
 
     @property
     def due_in(self) -> float | None:
-        """Seconds until the rows that wait are to be written though no more come; None where none wait."""
+        """Seconds until the collected rows are due, even if no more come; None if there are none."""
         if not self._rows.count:
             return None
         return max(self._wrote + SECONDS_BETWEEN_WRITES - time.monotonic(), 0.0)
 
     async def add(self, rows: Sequence[Record]) -> None:
-        """Takes rows; they are written with the group that they make full, or when they are due."""
+        """Collects rows; they are written once their group is full, or when they are due."""
         self._rows.add(rows)
         if self._rows.count >= ROWS_AT_ONCE or self.due_in == 0.0:
             await self.write()
 
     async def finish(self) -> None:
-        """Writes what is left; all is in the warehouse when it returns."""
+        """Writes the rest; everything is in the warehouse when it returns."""
         await self.write()
         await self._merged()
 
     async def write(self) -> None:
-        """Begins to write what waits, as soon as the group before it is written; to be called when that is due."""
+        """Starts to write the collected rows, once the group before them is written."""
         await self._merged()
         rows, self._rows = self._rows, _Rows()
         self._wrote = time.monotonic()
@@ -68,7 +66,7 @@ class Writer:
     async def _merged(self) -> None:
         merging, self._merging = self._merging, None
         if merging is not None:
-            # Shielded: whoever waits may be called off, the merge goes on.
+            # Shielded: the merge goes on if the waiting task is cancelled.
             await asyncio.shield(merging)
 
     def _merge(self, rows: _Rows) -> None:
@@ -80,7 +78,7 @@ class Writer:
 
 
 class _Rows:
-    """Rows that wait to be written, in Arrow: as objects ten thousand take 20 MB."""
+    """Rows to be written, in Arrow: ten thousand as objects take 20 MB."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
-from synthesis.recalibrate import ENOUGH, isotonic, recalibrate
+from synthesis.recalibrate import ENOUGH, fit_maps, isotonic
 
 rng = np.random.default_rng(0)
 
@@ -53,7 +53,7 @@ def test_a_map_ascends_within_the_scale_and_keeps_the_mean(rows: list[tuple[floa
 
 def test_each_labeler_with_enough_propositions_has_a_map() -> None:
     few = made_pairs(ENOUGH - 1, "few")
-    found = recalibrate(pa.concat_tables([made_pairs(), made_pairs(ENOUGH, "two"), few]), 7)
+    found = fit_maps(pa.concat_tables([made_pairs(), made_pairs(ENOUGH, "two"), few]), 7)
     assert [each.labeler for each in found.fits] == ["one", "two"]
     assert found.too_few == ["few"]
     one = found.fits[0]
@@ -64,7 +64,7 @@ def test_each_labeler_with_enough_propositions_has_a_map() -> None:
 def test_the_same_pairs_in_another_order_give_the_same_map() -> None:
     pairs = made_pairs()
     shuffled = pairs.take(pa.array(rng.permutation(pairs.num_rows)))
-    (one,), (other,) = recalibrate(pairs, 1).fits, recalibrate(shuffled, 2).fits
+    (one,), (other,) = fit_maps(pairs, 1).fits, fit_maps(shuffled, 2).fits
     assert one.recalibration_id == other.recalibration_id
     assert (one.estimates, one.probabilities) == (other.estimates, other.probabilities)
 
@@ -72,7 +72,7 @@ def test_the_same_pairs_in_another_order_give_the_same_map() -> None:
 def test_a_single_row_of_the_test_split_is_refused() -> None:
     mixed = pa.concat_tables([made_pairs(), made_pairs(1, "one", split="test")])
     with pytest.raises(ValueError, match="test split"):
-        recalibrate(mixed, 1)
+        fit_maps(mixed, 1)
 
 
 def test_the_means_weighed_by_their_number_are_the_single_judgments() -> None:
@@ -82,6 +82,6 @@ def test_the_means_weighed_by_their_number_are_the_single_judgments() -> None:
     pairs = made_pairs(40).set_column(4, "estimate", [[number / 40 for number in range(40)]])
     pairs = pairs.set_column(5, "judged", [[each.mean() for each in by_proposition]])
     pairs = pairs.set_column(6, "n_judgments", [[len(each) for each in by_proposition]])
-    (fit,) = recalibrate(pairs, 1).fits
+    (fit,) = fit_maps(pairs, 1).fits
     everywhere = np.linspace(0, 1, 50)
     assert np.interp(everywhere, fit.estimates, fit.probabilities) == pytest.approx(model.predict(everywhere), abs=1e-6)
