@@ -81,7 +81,7 @@ def test_what_batches_hold_is_not_planned_again(tmp_path: Path) -> None:
         for batch in (True, False):
             cells = planned(config, "a", batch=batch)
             assert (cells["in batches"], cells["requests"]) == ("6", "2")
-    assert "a run with --batch takes it in" in " ".join(shown(config).split())
+    assert "a run with --batch collects them" in " ".join(shown(config).split())
 
 
 def test_names_are_whole_in_eighty_columns(tmp_path: Path) -> None:

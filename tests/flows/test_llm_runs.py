@@ -282,5 +282,5 @@ def test_what_a_batch_holds_is_left_out_of_other_runs(tmp_path: Path, capsys: py
         install(tmp_path, endpoint("e", server), *parts, hypotheses=HYPOTHESES)
         outcome = elicit.fn(config)
         assert outcome.counts["requests"] == outcome.counts["estimates"] == server.requests == 2
-        assert "what is in it is left out now; --batch takes it in" in capsys.readouterr().err
+        assert "its requests are left out now, --batch collects them" in capsys.readouterr().err
     adds_up(outcome, config)

@@ -572,7 +572,7 @@ def test_orders_that_cannot_be_written_hold_nothing(ledger: Path, at: str, monke
                 await kept.recall([])  # after what was handed over before, such as locks that are given back
                 names = [content_id("batches", "e"), *(each.local_id for each in await kept.batches("e"))]
                 locks = [await other.lock(name) for name in names]
-                await asyncio.wait_for(caller.budget.hold(1.0), 5)
+                await asyncio.wait_for(caller.budget.reserve(1.0), 5)
                 return caller.budget.reserved, all(locks)
 
     assert asyncio.run(look()) == (1.0, True)

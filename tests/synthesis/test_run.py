@@ -15,11 +15,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from synthesis.ledger.ledger import Ledger
 from synthesis.llm.client import Caller
+from synthesis.llm.endpoint_client import EndpointClient
 from synthesis.panel.defaults import DEFAULT_ENDPOINT, DEFAULT_PANEL
 from synthesis.panel.settings import Endpoint, Labeler
 from synthesis.panel.versions import labeler_version
@@ -75,7 +77,7 @@ def run(
 ) -> tuple[list[Estimate], list[Request], int]:
     """The estimates, the requests, and the number of HTTP requests that were sent."""
 
-    async def collect() -> tuple[list[Record], int]:
+    async def collect() -> list[Record]:
         rows: list[Record] = []
         with Ledger.open(ledger) as kept:
             async with Caller([settings], kept, [labeler], backoff_s=0.01) as caller:
@@ -83,13 +85,14 @@ def run(
                     rows.extend(row for answer in done for row in answer.rows)
                     if stop_after is not None and len(rows) >= stop_after:
                         caller.stop.set("enough")
-                return rows, caller.sent[settings.name]
+                return rows
 
-    rows, sent = asyncio.run(collect())
+    with patch.object(EndpointClient, "_post", autospec=True, side_effect=EndpointClient._post) as post:
+        rows = asyncio.run(collect())
     return (
         [row for row in rows if isinstance(row, Estimate)],
         [row for row in rows if isinstance(row, Request)],
-        sent,
+        post.call_count,
     )
 
 
