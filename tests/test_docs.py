@@ -14,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from flows.settings.settings import load_settings
-from synthesis.prompts.render import Answer, Prompt, load_prompt, prompt_names
+from synthesis.prompts.render import AnswerKind, Prompt, load_prompt, prompt_names
 from synthesis.questions.compare import ORDERS_DISAGREE
 from synthesis.questions.drops import DropReason
 from synthesis.questions.parse import Reason
@@ -47,7 +47,7 @@ def test_the_page_on_synthesis_names_every_reason() -> None:
 
 def test_the_page_on_synthesis_names_what_a_prompt_is_filled_with() -> None:
     told = table("Prompts")
-    assert set(told) == set(get_args(Answer))
+    assert set(told) == set(get_args(AnswerKind))
     for name in prompt_names():
         prompt = load_prompt(name)
         _, placeholders = told[prompt.answer]
