@@ -15,7 +15,7 @@ from flows.agree import agree
 from flows.cycle import cycle
 from flows.demo import demo
 from flows.doctor import Finding, doctor
-from flows.doubles import studio_merge
+from flows.duplicates import studio_merge
 from flows.elicit import elicit
 from flows.evaluate import evaluate
 from flows.imports import import_groups, import_judgments, import_premises, import_propositions

@@ -46,7 +46,7 @@ def doctor(*, config: Config = None) -> list[Finding]:
     ]
     findings += [_endpoint(endpoint) for endpoint in settings.endpoints]
     findings.append(_studio(settings))
-    findings += _doubles(settings)
+    findings += _duplicates(settings)
     findings.append(_prefect())
     return findings
 
@@ -113,17 +113,17 @@ def _studio(settings: Settings) -> Finding:
     return Finding(what="Label Studio", fine=present, detail=detail)
 
 
-def _doubles(settings: Settings) -> list[Finding]:
-    """Doubled tasks in the project, where Label Studio answers."""
-    from flows.doubles import find_doubles
+def _duplicates(settings: Settings) -> list[Finding]:
+    """Report duplicate tasks in the project, if Label Studio answers."""
+    from flows.duplicates import find_duplicates
 
     try:
-        found = find_doubles(settings)
+        found = find_duplicates(settings)
     except OddsError:
         return []  # the findings on the warehouse and on Label Studio say what is wrong
-    if found is None or not found.spare:
+    if found is None or not found.unjudged:
         return []
-    detail = f"{len(found.spare):,} tasks are doubles that nobody has judged: odds studio merge deletes them"
+    detail = f"{len(found.unjudged):,} duplicate tasks that nobody has judged: odds studio merge deletes them"
     return [Finding(what="tasks", fine=False, detail=detail, needed=False)]
 
 

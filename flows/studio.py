@@ -1,4 +1,4 @@
-"""Label Studio, opened from the settings; apart from the other services, since its client is large to load."""
+"""Label Studio, opened from the settings; apart from the other services, since its client is slow to load."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from threading import Thread
 
 from annotation.studio import server
-from annotation.studio.client import Studio, StudioProject, connect
-from annotation.sync.push import make_project, project_called, set_right
+from annotation.studio.client import RemoteProject, Studio, connect
+from annotation.sync.push import make_project, project_called, update_settings
 from flows.settings.settings import Config, Settings, load_settings
 from flows.terminal.activity import activity
 from flows.terminal.console import note
@@ -19,11 +19,11 @@ from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge
 from warehouse.errors import InputError, OddsError, ServiceError
 from warehouse.queries.stages import studio_project
-from warehouse.records import StudioProject as KnownProject
+from warehouse.records import StudioProject
 
 
 def studio_address(settings: Settings) -> tuple[str, str]:
-    """The address and the token of Label Studio; the embedded one is started where it does not run yet."""
+    """Return the address and the token of Label Studio; the embedded one is started if needed."""
     if settings.annotation.url == EMBEDDED:
         command = server.find_command(settings.annotation.command and settings.path(settings.annotation.command))
         with activity("waiting for Label Studio"):
@@ -32,7 +32,7 @@ def studio_address(settings: Settings) -> tuple[str, str]:
     name = settings.annotation.token_env
     token = os.environ.get(name, "")
     if not token.strip():
-        raise InputError(f"environment variable {name} is empty: it must hold a token of {settings.annotation.url}")
+        raise InputError(f"environment variable {name} is empty: set it to a token of {settings.annotation.url}")
     return settings.annotation.url, token.strip()
 
 
@@ -48,10 +48,12 @@ def studio_stop(*, config: Config = None) -> bool:
 
 @contextmanager
 def starting_beside(settings: Settings) -> Iterator[None]:
-    """Starts the embedded Label Studio beside what is done meanwhile; whoever needs it waits until it answers.
+    """Start the embedded Label Studio in the background; what needs it waits until it answers.
 
-    Where that work ends in an error before it answers, as on Ctrl-C, it is stopped again. Raises `InputError` where
-    Label Studio is not installed.
+    It is stopped again if the block fails before it answers, as on Ctrl-C.
+
+    Raises:
+        InputError: Label Studio is not installed.
     """
     if settings.annotation.url != EMBEDDED:
         yield
@@ -59,7 +61,7 @@ def starting_beside(settings: Settings) -> Iterator[None]:
     command = server.find_command(settings.annotation.command and settings.path(settings.annotation.command))
 
     def start() -> None:
-        with suppress(OddsError):  # whoever needs it starts it again, and meets the same error
+        with suppress(OddsError):  # what needs it starts it again and gets the same error
             server.start(settings.home_path, command, port=settings.annotation.port, on_progress=note)
 
     thread = Thread(target=start, daemon=True)
@@ -72,28 +74,29 @@ def starting_beside(settings: Settings) -> Iterator[None]:
         raise
 
 
-def project_of(settings: Settings, warehouse: Warehouse) -> tuple[Studio, StudioProject]:
-    """A client of the Label Studio that the settings name, and their project there, which must be there already.
+def project_of(settings: Settings, warehouse: Warehouse) -> tuple[Studio, RemoteProject]:
+    """Return a client of Label Studio, and the project of the settings, which must exist.
 
-    Raises `InputError` where there is none yet, and where the one that the warehouse knows has vanished.
+    Raises:
+        InputError: there is no project yet, or the one that the warehouse knows has vanished.
     """
     client = connect(*studio_address(settings))
     found = _found(client, settings, warehouse)
     if found is None:
-        raise InputError(f'there is no project "{settings.annotation.project}" at {client.url} yet: odds push makes it')
+        raise InputError(f'there is no project "{settings.annotation.project}" at {client.url}: odds push creates it')
     return client, found
 
 
-def project_for_push(settings: Settings, warehouse: Warehouse, *, new: bool = False) -> tuple[Studio, StudioProject]:
-    """The same, the project made, or set right, where that is needed, and remembered in the warehouse.
+def project_for_push(settings: Settings, warehouse: Warehouse, *, new: bool = False) -> tuple[Studio, RemoteProject]:
+    """Like `project_of`, but create or update the project if needed, and remember it in the warehouse.
 
-    With `new`, a project that has vanished is retired and another one made.
+    With `new`, a project that has vanished is retired and another one is created.
     """
     client = connect(*studio_address(settings))
     annotation = settings.annotation
     if new:
         known = studio_project(warehouse, annotation.project)
-        if known is None or _standing(client, known) is not None:
+        if known is None or _found_again(client, known) is not None:
             raise InputError("odds push --new-project is for a project that has vanished, and this one has not")
         merge(warehouse, [known.model_copy(update={"retired_at": datetime.now(UTC)})])
     found = _found(client, settings, warehouse)
@@ -101,39 +104,39 @@ def project_for_push(settings: Settings, warehouse: Warehouse, *, new: bool = Fa
         number = make_project(client, annotation.project, overlap=annotation.judgments_per_proposition)
         found = client.project(number)
         if found is None:
-            raise ServiceError(f"Label Studio at {client.url} made project {number} and does not know it: push again")
+            raise ServiceError(f"Label Studio at {client.url} created project {number}, then lost it: push again")
     else:
-        set_right(client, found.id, overlap=annotation.judgments_per_proposition)
+        update_settings(client, found.id, overlap=annotation.judgments_per_proposition)
     remember(warehouse, found, client.url, annotation.project)
     return client, found
 
 
-def remember(warehouse: Warehouse, project: StudioProject, url: str, title: str) -> None:
-    """Keep in the warehouse which project this title of the settings stands for."""
-    merge(warehouse, [KnownProject(project=project.key, number=project.id, url=url, title=title)])
+def remember(warehouse: Warehouse, project: RemoteProject, url: str, title: str) -> None:
+    """Record in the warehouse which project a title in the settings means."""
+    merge(warehouse, [StudioProject(project=project.key, number=project.id, url=url, title=title)])
 
 
-def _found(client: Studio, settings: Settings, warehouse: Warehouse) -> StudioProject | None:
-    """The project that the warehouse knows, whatever it is called by now; else the one with this title, if any."""
+def _found(client: Studio, settings: Settings, warehouse: Warehouse) -> RemoteProject | None:
+    """Return the project that the warehouse knows, whatever its title is now, else the one with this title."""
     known = studio_project(warehouse, settings.annotation.project)
     if known is None:
         return project_called(client, settings.annotation.project)
-    found = _standing(client, known)
+    found = _found_again(client, known)
     if found is None:
         raise InputError(
             f'project {known.number} ("{known.title}") has vanished from {client.url}, last seen at {known.url}: '
-            "restore it, correct annotation.url, or make another with odds push --new-project; its judgments are kept"
+            "restore it, correct annotation.url, or create another with odds push --new-project; its judgments are kept"
         )
     return found
 
 
-def _standing(client: Studio, known: KnownProject) -> StudioProject | None:
+def _found_again(client: Studio, known: StudioProject) -> RemoteProject | None:
     found = client.project(known.number)
     return found if found is not None and found.key == known.project else None
 
 
 def studio_login(settings: Settings) -> str:
-    """Where Label Studio stands and where the embedded one keeps its login; the password itself is never printed."""
+    """Return a line with the address of Label Studio and, if embedded, where its login is stored."""
     if settings.annotation.url != EMBEDDED:
         return f"Label Studio: {settings.annotation.url}, project {settings.annotation.project}"
     address = server.running(settings.home_path)

@@ -1,4 +1,4 @@
-"""The page that annotators see: its XML and the names that judgments are read by."""
+"""The page that annotators see: its XML, and the names of its controls, by which judgments are read."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ CONTROLS = {PROBABILITY: "Number", CANNOT_JUDGE: "Choices", COMMENT: "TextArea"}
 OBJECTS = {PREMISE: "Text", HYPOTHESIS: "Text"}
 
 INSTRUCTION = """
-Take the <b>premise</b> as true. Then say how likely the <b>hypothesis</b> is, given the premise.<br><br>
-Use the whole scale and as fine a value as you can: 0% is impossible, 50% an even chance, 100% certain; 2% and 0.2%
-are different answers. Click or drag the slider. Or reach it with Tab: the arrow keys then move it by 0.1, Page Up and
-Page Down by 10.<br><br>
-There is no right answer; give your own estimate. Use what everybody knows about the world, but look nothing up. Tick
-<b>I cannot judge this</b> (key n) where a text makes no sense, not where you are merely unsure.<br><br>
-Ctrl+Enter submits, except while you type a comment or have reached the slider with Tab: there, Tab leads to Submit.
+Assume that the <b>premise</b> is true. How likely is the <b>hypothesis</b>, given the premise?<br><br>
+Use the whole scale and be as precise as you can: 0% is impossible, 50% an even chance, 100% certain; 2% and 0.2% are
+different answers. Click or drag the slider, or go to it with Tab and use the arrow keys (steps of 0.1) or Page Up and
+Page Down (steps of 10).<br><br>
+There is no right answer; give your own estimate. Use common knowledge, but don't look anything up. Tick <b>I cannot
+judge this</b> (key n) if a text makes no sense, not if you are just unsure.<br><br>
+Ctrl+Enter submits, except while you are typing a comment or have gone to the slider with Tab; then press Tab to go to
+Submit.
 """.strip()
 
 
 def interface_xml() -> str:
-    """The labeling configuration of the project, ready for Label Studio."""
+    """Return the labeling configuration of the project for Label Studio."""
     xml = files("annotation.interface").joinpath("page.xml").read_text(encoding="utf-8").strip()
     validate_interface(xml)
     return xml
@@ -39,8 +40,11 @@ def interface_xml() -> str:
 def validate_interface(xml: str) -> None:
     """Check that judgments can be read from annotations made on this page.
 
-    Every control that is read must be there with its tag, over a shown object; the slider must run from 0 to 100, be
-    required and have no default, since an untouched slider would be saved as its default. Raises `InputError`.
+    Every control must be there with its tag, and refer to a text on the page. The slider must run from 0 to 100, be
+    required and have no default, since an untouched slider would be saved as its default.
+
+    Raises:
+        InputError: the page is not like this.
     """
     try:
         root = ElementTree.fromstring(xml)
@@ -55,7 +59,7 @@ def validate_interface(xml: str) -> None:
             raise InputError(f'the interface does not show ${name} in <{named[name].tag} name="{name}">')
     for name, tag in CONTROLS.items():
         if named[name].get("toName") not in OBJECTS:
-            raise InputError(f'the interface binds <{tag} name="{name}"> to no text that it shows')
+            raise InputError(f'the interface binds <{tag} name="{name}"> to a text that it does not show')
     _validate_slider(named[PROBABILITY])
     choices = {choice.get("alias", choice.get("value")) for choice in named[CANNOT_JUDGE].iter("Choice")}
     if choices != {CANNOT_JUDGE}:

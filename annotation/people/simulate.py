@@ -1,6 +1,6 @@
-"""Simulated annotators: they judge in Label Studio as users of their own, and are marked as simulated for ever.
+"""Simulated annotators: they judge in Label Studio as separate users, and everything marks them as simulated.
 
-They stand in for people in a demonstration and in tests. What rests on them says nothing about how people judge.
+They replace people in demonstrations and tests. Their figures say nothing about how people judge.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from warehouse.errors import InputError
 from warehouse.records import content_id
 
 THREADS = 2
-"""Callers at a time: two are about twice as fast as one; more only wait, since SQLite writes one after the other."""
+"""Two callers are about twice as fast as one; more only wait, since SQLite writes one row at a time."""
 SURE = 0.005
-"""How close to 0 and to 1 a simulated annotator's belief gets before noise: the logit of 0 and 1 is infinite."""
+"""Beliefs stay this far from 0 and 1, whose logits are infinite."""
 
 Share = Field(ge=0, le=1)
 
@@ -37,7 +37,7 @@ class SimulatedAnswer(NamedTuple):
 
 
 class SimulatedAnnotator(BaseModel):
-    """A judge with a character: the answer is logistic(logit(truth) + bias + noise), on a heaped scale now and then.
+    """An annotator who answers logistic(logit(truth) + bias + noise), sometimes rounded.
 
     `bias` and `noise_sd` are in logits; `heaping` is the share of answers that are rounded to a multiple of 5%.
     """
@@ -53,11 +53,11 @@ class SimulatedAnnotator(BaseModel):
 
     @property
     def email(self) -> str:
-        """The address of the account: in a domain that nobody can own, which is what marks it."""
+        """The address of the account, marked by a domain that nobody can own."""
         return f"{self.name}@{SIMULATED_DOMAIN}"
 
     def answer(self, proposition_id: str, truth: float) -> SimulatedAnswer:
-        """The answer to a proposition whose probability is `truth`: always the same one for the same proposition."""
+        """Return the answer to a proposition whose probability is `truth`; it is the same every time."""
         random = Random(f"{self.seed}/{self.name}/{proposition_id}")
         lead_time_s = round(random.lognormvariate(math.log(12), 0.5), 1)
         if random.random() < self.cannot_judge_rate:
@@ -86,7 +86,7 @@ _PANEL = (
 
 
 def default_annotators(count: int = len(_PANEL), seed: int = 0) -> tuple[SimulatedAnnotator, ...]:
-    """The first `count` of a panel with different biases and noises; further ones are variations of these."""
+    """Return the first `count` of a panel with different biases and noises; beyond its end, variations of them."""
     names = [(_PANEL[i % len(_PANEL)], i // len(_PANEL)) for i in range(count)]
     return tuple(
         member.model_copy(update={"name": member.name + (f"-{turn + 1}" if turn else ""), "seed": seed})
@@ -97,7 +97,7 @@ def default_annotators(count: int = len(_PANEL), seed: int = 0) -> tuple[Simulat
 def choose_panel(
     proposition_id: str, annotators: Sequence[SimulatedAnnotator], per_proposition: int
 ) -> list[SimulatedAnnotator]:
-    """The `per_proposition` annotators who judge a proposition: by hash, so that it stays the same and is spread."""
+    """Choose the annotators of a proposition by hash, so that the choice is stable and evenly spread."""
     ranked = sorted(annotators, key=lambda annotator: content_id("panel", proposition_id, annotator.name))
     return ranked[:per_proposition]
 
@@ -111,10 +111,21 @@ def simulate(
     per_proposition: int,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> int:
-    """Have simulated annotators judge those of the project's tasks that `truths` knows; how many judgments are new.
+    """Have simulated annotators judge the project's tasks whose truth is known. A second run adds nothing.
 
-    Each is a user of its own and posts with its own token. A judgment that is there is not asked for again, so that a
-    second run adds nothing. Raises `InputError` where there are fewer annotators than `per_proposition`.
+    Args:
+        studio: A connection that may create users; each annotator posts with its own token.
+        project_id: The project.
+        annotators: The simulated annotators.
+        truths: The probability of each proposition, by id.
+        per_proposition: How many of the annotators judge each proposition.
+        on_progress: Called with the number of judgments made and of all.
+
+    Returns:
+        How many judgments are new.
+
+    Raises:
+        InputError: there are fewer annotators than `per_proposition`.
     """
     if per_proposition > len(annotators):
         raise InputError(f"{len(annotators)} simulated annotators cannot give {per_proposition} judgments each")
@@ -154,7 +165,7 @@ def _in_threads(post: Callable[[_Job], bool], jobs: Sequence[_Job], on_progress:
 
 
 def _connection(studio: Studio, annotator: SimulatedAnnotator) -> Studio:
-    """The annotator's own connection. Its password is derived, so that it need not be kept anywhere."""
+    """Return the annotator's own connection. Its password is derived, so it is not stored anywhere."""
     password = studio.derived_secret(f"password of {annotator.email}")
     return connect(studio.url, add_annotator(studio, annotator.email, password))
 

@@ -1,4 +1,4 @@
-"""Annotators' accounts, through the invite link's sign-up form: accounts made by the API have no password."""
+"""Annotators' accounts, created through the sign-up form: those created through the API have no password."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from html import unescape
 
 import httpx
 
-from annotation.studio.client import Studio, is_loopback, translated
+from annotation.studio.calls import is_loopback, translated
+from annotation.studio.client import Studio
 from warehouse.errors import InputError
 
 _ERRORS = re.compile(r'class="field_errors">(.*?)</ul>', re.DOTALL)
@@ -15,10 +16,11 @@ _TAGS = re.compile(r"<[^>]+>")
 
 
 def add_annotator(studio: Studio, email: str, password: str) -> str:
-    """The API token of the annotator with this e-mail address; the account is made where there is none yet.
+    """Return the API token of the annotator with this e-mail address, creating the account if needed.
 
-    Raises `InputError` where the form refuses the address or the password, or where the account that is there has
-    another password, and `ServiceError` where Label Studio does not do its part.
+    Raises:
+        InputError: the form refuses the address or the password, or the account has another password.
+        ServiceError: Label Studio fails.
     """
     invitation = studio.invite_path()
     return translated(
@@ -32,13 +34,13 @@ def _sign_up(url: str, invitation: str, email: str, password: str) -> str:
         if refusal is not None and "already exists" not in refusal:
             raise InputError(f"Label Studio at {url} refuses the annotator {email}: {refusal}")
         if refusal is not None and _submit(browser, "/user/login/", {"email": email, "password": password}) is not None:
-            raise InputError(f"the annotator {email} is known at {url} with another password: remove the account there")
+            raise InputError(f"the annotator {email} exists at {url} with another password: remove the account there")
         reply = browser.get("/api/current-user/token").raise_for_status()
         return str(reply.json()["token"])
 
 
 def _submit(browser: httpx.Client, path: str, fields: dict[str, str]) -> str | None:
-    """Fill in a form; None where it was taken (it redirects), what it complains about otherwise."""
+    """Submit a form. Returns None if it was accepted, which redirects, else its complaint."""
     browser.get(path).raise_for_status()
     form = fields | {"csrfmiddlewaretoken": browser.cookies.get("csrftoken", "")}
     reply = browser.post(path, data=form, headers={"Referer": str(browser.base_url.join(path))})

@@ -1,4 +1,4 @@
-"""The credentials of the embedded Label Studio: random, one set an installation, in a private file and nowhere else."""
+"""The credentials of the embedded Label Studio: random for each installation, kept only in a private file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from warehouse.errors import InputError
 
 
 class Credentials(BaseModel):
-    """The first user's login and API token; neither shows in a repr or a log."""
+    """The first user's login and API token, hidden in reprs and logs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,7 +23,7 @@ class Credentials(BaseModel):
 
 
 def load_or_make(path: Path, username: str) -> Credentials:
-    """The credentials in the file, made on the first call: random ones, for this installation only."""
+    """Return the credentials in a file, which is written with random ones on the first call."""
     if not path.exists():
         made = {"username": username, "password": secrets.token_urlsafe(18), "token": secrets.token_hex(20)}
         write_private(path, json.dumps(made))
@@ -31,16 +31,16 @@ def load_or_make(path: Path, username: str) -> Credentials:
 
 
 def read(path: Path) -> Credentials:
-    """The credentials in the file. Raises `InputError` where there are none; the message shows no part of them."""
+    """Return the credentials in a file. Raises `InputError` if there are none; the message shows no part of them."""
     try:
         return Credentials.model_validate_json(path.read_text())
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing: the embedded Label Studio was never started here") from error
     except ValidationError:
-        # From None: the message of the validator quotes what it read, and that is a secret.
-        raise InputError(f"{path} is damaged: restore it, or remove {path.parent} to begin anew") from None
+        # from None: the validator's message quotes what it read, which is secret
+        raise InputError(f"{path} is corrupt: restore it, or remove {path.parent} to start over") from None
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file that only its owner can read, atomically."""
     write_whole(path, text, mode=0o600)

@@ -1,4 +1,4 @@
-"""Conditions for listing tasks, as Label Studio's Data Manager takes them: pure."""
+"""Conditions for listing tasks, in the form of Label Studio's Data Manager."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ Condition = dict[str, Any]
 
 
 def changed_after(moment: datetime) -> Condition:
-    """Tasks that were changed after a moment, themselves or in their annotations."""
+    """Tasks that changed, or whose annotations changed, after a time."""
     return _condition("updated_at", "Datetime", "greater", _time(moment))
 
 
 def made_before(moment: datetime) -> Condition:
-    """Tasks that were made before a moment."""
+    """Tasks that were created before a time."""
     return _condition("created_at", "Datetime", "less", _time(moment))
 
 
@@ -24,7 +24,7 @@ def annotated() -> Condition:
 
 
 def unannotated() -> Condition:
-    """Tasks without annotations, skipped ones not counted."""
+    """Tasks without annotations, not counting skipped ones."""
     return _condition("total_annotations", "Number", "equal", 0)
 
 
@@ -44,7 +44,7 @@ def numbered_below(number: int) -> Condition:
 
 
 def _time(moment: datetime) -> str:
-    # Label Studio reads the time in exactly this form and takes any other for no condition at all.
+    # Label Studio ignores a time in any other form.
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

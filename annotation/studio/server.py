@@ -1,8 +1,8 @@
 """The embedded Label Studio: started in the background on loopback, found again, and stopped, by its home folder.
 
-Label Studio needs an environment of its own, so that it is a command that we start, never a module that we import.
-Everything it owns lies under `HOME/label-studio`: its data, its log, the credentials (a private file) and the state
-of the running server. It is Django's development server with SQLite: right for one machine, not for a team.
+Label Studio needs an environment of its own, so it is a command that we start, never a module that we import. All its
+files are under `HOME/label-studio`: its data, its log, the credentials (a private file) and what is known of the
+running server. It is Django's development server with SQLite: good for one machine, not for a team.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +22,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from annotation.studio import credentials
+from annotation.studio.process import end, ending, identity
 from warehouse.errors import InputError, ServiceError
 
 USERNAME = "odds@localhost"
@@ -32,7 +32,7 @@ _INHERITED = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "PATH", "TMPDIR", "TZ")
 
 
 class StudioAddress(NamedTuple):
-    """Where the embedded server answers, who its first user is, and the private file with the password and token."""
+    """The address of the embedded server, its first user, and the private file with the password and token."""
 
     url: str
     username: str
@@ -41,11 +41,13 @@ class StudioAddress(NamedTuple):
 
     @property
     def token(self) -> str:
-        """The API token, read from the private file; it stands in no field, so that printing an address is safe."""
+        """The API token, read from the private file. It is not a field, so printing an address is safe."""
         return credentials.read(self.credentials).token.get_secret_value()
 
 
-class _State(BaseModel):
+class _Server(BaseModel):
+    """The file `server.json`."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pid: int
@@ -54,16 +56,17 @@ class _State(BaseModel):
 
 
 def find_command(explicit: Path | None = None) -> Path:
-    """The `label-studio` executable: the given one, `$ODDS_LABEL_STUDIO`, `.venv-label-studio` beside us, or the PATH.
+    """Find `label-studio`: the given one, `$ODDS_LABEL_STUDIO`, in `.venv-label-studio` next to us, or on the PATH.
 
-    Raises `InputError` where there is none, or where the one that was named does not exist.
+    Raises:
+        InputError: it is not installed, or the one that was named does not exist.
     """
     named = explicit or (Path(value) if (value := os.environ.get("ODDS_LABEL_STUDIO")) else None)
     if named is not None:
         if os.access(named, os.X_OK) and named.is_file():
             return named.absolute()
         raise InputError(
-            f"label-studio: {named} is no executable file; name the command of a Label Studio installation"
+            f"label-studio: {named} is not an executable file; name the command of a Label Studio installation"
         )
     relative = Path(".venv-label-studio", "bin", "label-studio")
     for folder in (Path.cwd(), Path(__file__).parents[2]):
@@ -85,12 +88,19 @@ def start(
     timeout_s: float = 300.0,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> StudioAddress:
-    """Start the server of `home` with `command`, wait until it answers, and give its address.
+    """Start the server of `home`, wait until it answers, and return its address.
 
-    A server that runs already is left alone, waited for where it is still starting, and its address given. Without
-    `port` it takes the one it had the last time, so that links stay valid, or a free one. Raises `ServiceError`, naming
-    the log file, where it does not come up within `timeout_s` seconds; its own start that fails or is
-    interrupted is ended.
+    A server that already runs, or is starting, is waited for. One whose start fails or is interrupted is stopped.
+
+    Args:
+        home: The folder that holds everything the product writes.
+        command: The `label-studio` executable.
+        port: The port; by default the one of the last time, so that links stay valid, or a free one.
+        timeout_s: How many seconds to wait for it.
+        on_progress: Called with a line that says what is going on.
+
+    Raises:
+        ServiceError: it did not start in time; the message names the log file.
     """
     folder = _folder(home)
     with _locked(folder):
@@ -104,40 +114,41 @@ def start(
             process = _spawn(folder, command, chosen, login)
             pid = process.pid
         try:
-            _wait(_ending(pid, process), folder / "server.log", chosen, timeout_s)
-            # Where the port was taken in the meantime, Label Studio moves on, and another server answers here.
+            _wait(ending(pid, process), folder / "server.log", chosen, timeout_s)
+            # If the port was taken meanwhile, Label Studio uses another one, and another server answers here.
             if process is not None and not _knows(chosen, login):
                 raise ServiceError(f"another server answers on port {chosen}: start again with another port")
         except BaseException as error:
-            if process is not None:  # whoever presses Ctrl-C waits no longer than a second for it
-                _end(pid, 10.0 if isinstance(error, Exception) else 1.0)
+            if process is not None:  # after Ctrl-C, wait no longer than a second
+                end(pid, 10.0 if isinstance(error, Exception) else 1.0)
             raise
         return StudioAddress(_url(chosen), USERNAME, folder / "credentials.json", pid)
 
 
 def running(home: Path) -> StudioAddress | None:
-    """The address of the server of `home`, or None where none runs. A pid that now belongs to another is recognised."""
+    """Return the address of the server of `home`, or None if it does not run. A pid that was reused is recognised."""
     folder = (home / "label-studio").absolute()
     state = _read_state(folder)
-    if state is None or _identity(state.pid) != state.started:
+    if state is None or identity(state.pid) != state.started:
         return None
     return StudioAddress(_url(state.port), USERNAME, folder / "credentials.json", state.pid)
 
 
 def stop(home: Path, grace_s: float = 10.0) -> bool:
-    """Stop the server of `home`, and only that one. False where none runs; the data and the port are kept.
+    """Stop the server of `home`, and kill it after `grace_s` seconds. Its data and port are kept.
 
-    It is killed where it has not ended of itself after `grace_s` seconds.
+    Returns:
+        Whether it was running.
     """
     address = running(home)
     if address is None:
         return False
-    _end(address.pid, grace_s)
+    end(address.pid, grace_s)
     return True
 
 
 def read_credentials(home: Path) -> credentials.Credentials:
-    """The login of the embedded server of `home`. Raises `InputError` where it was never started."""
+    """Return the login of the embedded server of `home`. Raises `InputError` if it was never started."""
     return credentials.read(home / "label-studio" / "credentials.json")
 
 
@@ -149,15 +160,17 @@ def _folder(home: Path) -> Path:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One starter at a time: a second one waits, then finds the server of the first."""
+    """Let one process start a server at a time: a second one waits, then finds the server of the first."""
     with (folder / "start.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _is_first(folder: Path, command: Path) -> bool:
-    """Whether the server never ran in this folder. If so, it begins with the empty database that was made when Label
-    Studio was installed, where there is one: making its tables takes a minute."""
+    """Return whether the server never ran in this folder.
+
+    If so, copy the empty database that was created with the installation, since creating its tables takes a minute.
+    """
     database = folder / DATABASE
     if database.exists():
         return False
@@ -169,9 +182,9 @@ def _is_first(folder: Path, command: Path) -> bool:
     return True
 
 
-def _read_state(folder: Path) -> _State | None:
+def _read_state(folder: Path) -> _Server | None:
     try:
-        return _State.model_validate_json((folder / "server.json").read_text())
+        return _Server.model_validate_json((folder / "server.json").read_text())
     except (FileNotFoundError, ValidationError):
         return None
 
@@ -184,7 +197,7 @@ def _remembered(folder: Path) -> int | None:
 def _choose_port(asked: int | None, remembered: int | None) -> int:
     if asked is not None:
         if not 0 < asked < 2**16:
-            raise InputError(f"{asked} is no port: give a number from 1 to 65535")
+            raise InputError(f"{asked} is not a port: use a number from 1 to 65535")
         if _is_free(asked):
             return asked
         raise InputError(f"port {asked} is in use: choose another one for Label Studio")
@@ -206,7 +219,7 @@ def _is_free(port: int) -> bool:
 
 
 def _environment(folder: Path, login: credentials.Credentials, inherited: Mapping[str, str]) -> dict[str, str]:
-    """What the server is told. Little is inherited: its settings also read bare names such as PORT or HOST."""
+    """Return the environment of the server. It inherits little, since it also reads bare names such as PORT or HOST."""
     return {name: inherited[name] for name in _INHERITED if name in inherited} | {
         "LABEL_STUDIO_BASE_DATA_DIR": str(folder),
         "LABEL_STUDIO_USERNAME": login.username,
@@ -238,22 +251,9 @@ def _spawn(folder: Path, command: Path, port: int, login: credentials.Credential
         raise ServiceError(f"Label Studio cannot be started with {command}: {error.strerror}") from error
     finally:
         os.close(descriptor)
-    state = _State(pid=process.pid, started=_identity(process.pid) or "", port=port)
+    state = _Server(pid=process.pid, started=identity(process.pid) or "", port=port)
     credentials.write_private(folder / "server.json", state.model_dump_json())
     return process
-
-
-def _ending(pid: int, process: subprocess.Popen[bytes] | None) -> Callable[[], str | None]:
-    """What tells how the server has ended, None while it runs: our own child, or what another process started."""
-    identity = _identity(pid)
-
-    def ended() -> str | None:
-        if process is not None:
-            status = process.poll()
-            return None if status is None else f"with status {status}"
-        return None if _identity(pid) == identity else "before it answered"
-
-    return ended
 
 
 def _wait(ended: Callable[[], str | None], log: Path, port: int, timeout_s: float) -> None:
@@ -284,28 +284,3 @@ def _knows(port: int, login: credentials.Credentials) -> bool:
 
 def _url(port: int) -> str:
     return f"http://{HOST}:{port}"
-
-
-def _identity(pid: int) -> str | None:
-    """What tells a process from a later one with the same pid: the boot and its start in clock ticks; None if gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else f"{boot}:{fields[19]}"
-
-
-def _end(pid: int, grace_s: float = 10.0) -> None:
-    """Ask the server's session to end, then insist; it leads a session of its own, so that its group is its pid."""
-    identity = _identity(pid)
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + grace_s
-        with suppress(ProcessLookupError):
-            os.killpg(pid, number)
-        while time.monotonic() < deadline:
-            with suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-            if identity is None or _identity(pid) != identity:
-                return
-            time.sleep(0.05)

@@ -1,7 +1,7 @@
-"""From propositions to tasks and from annotations to judgments: pure functions, one place for the scale.
+"""Turn propositions into tasks and annotations into judgments: pure functions, and the only place with the scale.
 
-Label Studio checks nothing that it stores: an annotation may hold any number and any name. So every annotation
-becomes a judgment or a `Drop` that says why not; none is repaired.
+Label Studio does not validate annotations: they may hold any number and any name. So each becomes either a judgment or
+a `Drop` with the reason; none is repaired.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ STAGE = "pull"
 SIMULATED_DOMAIN = "simulated.invalid"
 """The e-mail domain of simulated annotators. RFC 2606 reserves `.invalid`: nobody can ever own an address there."""
 
-
 LEAD_TIME_LIMIT_S = 24 * 3600.0
-"""More than a day is no time that somebody took: the page stood open."""
+"""Nobody takes more than a day: the page was left open."""
 COMMENT_LIMIT = 10_000
 STEP = 0.1
 """The slider moves in tenths."""
 
 
 class _UnusableError(ValueError):
-    """Why an annotation is no judgment: a reason that is counted and a detail that is read."""
+    """Why an annotation is not a judgment: a reason to count and a detail to read."""
 
     def __init__(self, reason: str, detail: str | None = None) -> None:
         super().__init__(reason)
@@ -38,7 +37,7 @@ class _UnusableError(ValueError):
 
 
 def task_of(proposition: PropositionText) -> dict[str, Any]:
-    """The task that shows a proposition. The texts go as they are: the page's Text tags show markup as plain text."""
+    """Return the task of a proposition. Its texts need no escaping: the page shows markup as plain text."""
     return {
         "data": {
             "proposition_id": proposition.proposition_id,
@@ -49,12 +48,12 @@ def task_of(proposition: PropositionText) -> dict[str, Any]:
 
 
 def is_simulated(email: str) -> bool:
-    """Whether the address belongs to a simulated annotator."""
+    """Return whether the address belongs to a simulated annotator."""
     return email.strip().lower().endswith("@" + SIMULATED_DOMAIN)
 
 
 def annotator_of(user_id: int, email: str, name: str = "") -> Annotator:
-    """The annotator behind a user. Addresses of people are only hashed into the id, never kept."""
+    """Return the annotator of a user. Addresses of people are hashed into the id but never stored."""
     address = email.strip().lower()
     simulated = is_simulated(address)
     return Annotator(
@@ -69,11 +68,11 @@ def annotator_of(user_id: int, email: str, name: str = "") -> Annotator:
 def judgment_of(
     annotation: Mapping[str, Any], proposition_id: str | None, annotator_id: str | None, batch: str | None = None
 ) -> Judgment | Drop:
-    """The judgment that an exported annotation holds, or the reason why it holds none.
+    """Return the judgment in an exported annotation, or a drop with the reason why there is none.
 
-    Reasons: `no_unique_id`, `skipped`, `no_proposition` (a task that was not pushed from here), `no_annotator`,
+    Reasons: `no_unique_id`, `skipped`, `no_proposition` (the task was not pushed from here), `no_annotator`,
     `unknown_control`, `malformed`, `no_rating`, `out_of_range`. The slider's number in [0, 100] becomes a probability
-    in [0, 1]; with "cannot judge" ticked it is kept only as `raw_probability`.
+    in [0, 1]; if "cannot judge" is ticked, it is kept only as `raw_probability`.
     """
     unique_id = annotation.get("unique_id")
     subject_id = str(unique_id or annotation.get("id"))
@@ -91,9 +90,9 @@ def _drop(subject_id: str, reason: str, detail: str | None) -> Drop:
 
 
 def bounded(annotation: Mapping[str, Any], source_id: str) -> list[Drop]:
-    """What of an annotation its judgment does not hold, as drops that name the judgment.
+    """Return what a judgment lost of its annotation, as drops with the judgment's id.
 
-    Reasons: `lead_time_too_long` (it is left out), `comment_too_long` (it is cut), `between_steps` (it is rounded).
+    Reasons: `lead_time_too_long` (left out), `comment_too_long` (cut), `between_steps` (rounded).
     """
     values = _values(annotation.get("result"))
     reasons = {}
@@ -144,9 +143,9 @@ def _judgment(
 
 
 def _values(result: object) -> dict[str, Mapping[str, Any]]:
-    """The value of each control by its name; each may be answered once."""
+    """Return the value of each control by name; each may have one answer."""
     if not isinstance(result, Sequence) or isinstance(result, str):
-        raise _UnusableError("malformed", "the result is no list")
+        raise _UnusableError("malformed", "the result is not a list")
     values: dict[str, Mapping[str, Any]] = {}
     for item in result:
         name = item.get("from_name") if isinstance(item, Mapping) else None
@@ -164,7 +163,7 @@ def _probability(value: Mapping[str, Any]) -> float:
         raise _UnusableError("malformed", PROBABILITY)
     if not math.isfinite(number) or not 0 <= number <= SCALE:
         raise _UnusableError("out_of_range", f"{number}")
-    # 0.7 / 100 is 0.006999999999999999: the slider moves in tenths, and twelve digits say the number that was meant.
+    # 0.7 / 100 is 0.006999999999999999; twelve digits give the number that the slider showed.
     return round(_on_step(number) / SCALE, 12)
 
 
@@ -192,7 +191,7 @@ def _seconds(value: object) -> float | None:
 
 
 def _moment(value: object) -> datetime | None:
-    """A time of the export (ISO 8601 with its offset), or None where there is no readable one."""
+    """Return a time of the export (ISO 8601 with an offset), or None if it cannot be read."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:

@@ -1,8 +1,8 @@
-"""Pull: what people judged in Label Studio, as records, read in pieces that can each be stored.
+"""Pull judgments from Label Studio as records, in pieces that can be stored one by one.
 
-A pull reads the tasks that changed since they were last read, oldest change first, and then compares how many
-annotations there are with how many it knows. Where they differ it halves the tasks until it has found the place. So
-nothing is ever exported as a whole, and a pull that was cut off goes on from what was stored.
+A pull reads the tasks that changed since the last pull, oldest change first. Then it compares the number of annotations
+with what it knows; if they differ, it halves the tasks until it finds where. So the project is never exported as a
+whole, and a pull that was interrupted continues from what was stored.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import timedelta
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from annotation.studio.client import Studio, StudioUser, TaskStamp
+from annotation.studio.client import RemoteUser, Studio, TaskStamp
 from annotation.studio.listing import (
     Condition,
     annotated,
@@ -27,20 +27,20 @@ from annotation.sync.mapping import annotator_of, bounded, judgment_of
 from warehouse.records import Annotator, Drop, Judgment, StudioTask, content_id
 
 EXPORT_CHUNK = 200
-"""Tasks an export: their ids stand in the URL, which servers cut at about 8,000 characters."""
+"""Tasks per export: their ids are in the URL, which servers limit to about 8,000 characters."""
 PIECE = 1000
-"""Tasks between two times that what was read is stored."""
+"""Tasks per piece to store."""
 LEAF = 500
-"""So many tasks are listed rather than halved again."""
+"""This many tasks are listed instead of halved."""
 OVERLAP = timedelta(minutes=5)
-"""How far a pull reaches back, for transactions that end late."""
+"""How far a pull reaches back, for transactions that were committed late."""
 
 Former = Callable[[int | None, str], str | None]
-"""The `annotator_id` that is known for a user's number or for a judgment's `source_id`."""
+"""Returns the known `annotator_id` of a user's number or of a judgment's `source_id`."""
 
 
 class Pulled(NamedTuple):
-    """The records of some tasks. `drops` say why an annotation is no judgment, `bounds` what was cut off a judgment."""
+    """The records of some tasks. `drops` tell why annotations are not judgments, `bounds` what judgments lost."""
 
     judgments: list[Judgment]
     annotators: list[Annotator]
@@ -50,16 +50,22 @@ class Pulled(NamedTuple):
 
 
 def nobody(_number: int | None, _source_id: str) -> None:
-    """No former annotator is known."""
+    """Know no former annotator."""
 
 
 def pull(
     studio: Studio, project_id: int, key: str, seen: Iterable[StudioTask] = (), former: Former = nobody
 ) -> Iterator[Pulled]:
-    """What was judged in a project since its tasks were last read, as `seen` says, piece by piece.
+    """Yield what was judged in a project since the last pull, piece by piece.
 
-    A judgment stands as long as one of its project's tasks, as they were last read, names it. `former` knows the
-    annotators whose accounts were removed: their judgments stand.
+    A judgment is valid as long as a task of its project, as last read, lists it.
+
+    Args:
+        studio: The connection.
+        project_id: The project.
+        key: The key of the project.
+        seen: The tasks as they were last read.
+        former: Finds annotators whose accounts were removed; their judgments stay valid.
     """
     known = {task.number: task for task in seen}
     reader = _Reader(studio, project_id, key, former)
@@ -72,9 +78,9 @@ def pull(
 
 
 def read_tasks(
-    exported: Iterable[Mapping[str, Any]], users: Mapping[int, StudioUser], key: str, former: Former = nobody
+    exported: Iterable[Mapping[str, Any]], users: Mapping[int, RemoteUser], key: str, former: Former = nobody
 ) -> tuple[Pulled, dict[int, tuple[int, list[str]]]]:
-    """The records in exported tasks; and by task the number of its annotations and the judgments among them."""
+    """Return the records in exported tasks and, by task, the number of annotations and the judgments among them."""
     pulled = Pulled([], [], [], [], [])
     annotators: dict[str, Annotator] = {}
     held: dict[int, tuple[int, list[str]]] = {}
@@ -98,11 +104,11 @@ def read_tasks(
 
 
 class _Reader:
-    """Reads tasks by their stamps. Who the users are is asked once, and only where there is something to read."""
+    """Reads tasks by their stamps. The users are listed once, and only if there is something to read."""
 
     def __init__(self, studio: Studio, project_id: int, key: str, former: Former) -> None:
         self._studio, self._project_id, self._key, self._former = studio, project_id, key, former
-        self._users: dict[int, StudioUser] | None = None
+        self._users: dict[int, RemoteUser] | None = None
 
     def read(self, stamps: Sequence[TaskStamp]) -> Pulled:
         if self._users is None:
@@ -130,14 +136,14 @@ class _Reader:
 
 
 def _changed(studio: Studio, project_id: int, known: Mapping[int, StudioTask]) -> list[TaskStamp]:
-    """The annotated tasks that are not as they were last read, and those that lost their last annotation."""
+    """Return the annotated tasks that changed since they were last read, and those that lost their last annotation."""
     since = max(task.changed_at for task in known.values()) - OVERLAP if known else None
     changed = [changed_after(since)] if since else []
-    # A skipped task has no judgment, but is counted as a drop.
+    # A skipped task has no judgment but counts as a drop.
     listed = {
         stamp.id: stamp for kind in (annotated(), skipped()) for stamp in studio.stamps(project_id, kind, *changed)
     }
-    if since:  # tasks made later are many after a push, and a count finds those of them that were judged meanwhile
+    if since:  # later tasks are many after a push; the count below finds those that were judged meanwhile
         emptied = studio.stamps(project_id, unannotated(), made_before(since), *changed)
         listed.update((stamp.id, stamp) for stamp in emptied if stamp.id in known)
     return [stamp for stamp in listed.values() if _is_new(stamp, known.get(stamp.id))]
@@ -148,7 +154,7 @@ def _is_new(stamp: TaskStamp, task: StudioTask | None) -> bool:
 
 
 def _differing(studio: Studio, project_id: int, known: Mapping[int, StudioTask]) -> list[TaskStamp]:
-    """The tasks that have not as many annotations as they had: deleted ones, too, with a count of zero."""
+    """Return the tasks whose number of annotations differs from what is known; deleted tasks have zero."""
     tasks = sorted((task for task in known.values() if task.n_annotations), key=lambda task: task.number)
     sums = [0, *accumulate(task.n_annotations for task in tasks)]
     found: list[TaskStamp] = []
@@ -181,7 +187,7 @@ def _differing(studio: Studio, project_id: int, known: Mapping[int, StudioTask])
 
 def _annotator(
     annotation: Mapping[str, Any],
-    users: Mapping[int, StudioUser],
+    users: Mapping[int, RemoteUser],
     annotators: dict[str, Annotator],
     former: Former,
 ) -> str | None:

@@ -1,6 +1,6 @@
-"""Bringing propositions to Label Studio: the project, its tasks, how far the annotators are.
+"""Push propositions to Label Studio: the project, its tasks, and duplicates among them.
 
-Everything can be done twice: a push looks at the tasks that are there. So a crash anywhere is healed by doing it again.
+A push looks at the tasks that exist, so after a crash it can simply be run again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from annotation.interface.page import INSTRUCTION, interface_xml
-from annotation.studio.client import Studio, StudioCounts, StudioProject, StudioTask
+from annotation.studio.client import ProjectCounts, RemoteProject, RemoteTask, Studio
 from annotation.studio.listing import numbered_from
 from annotation.sync.mapping import task_of
 from warehouse.errors import InputError
@@ -22,7 +22,7 @@ IMPORT_CHUNK = 2_500
 
 
 class Pushed(NamedTuple):
-    """The tasks of the given propositions, how many of them are new, and how many were there."""
+    """The tasks of the given propositions, how many of them are new, and how many existed."""
 
     tasks: list[Task]
     created: int
@@ -30,7 +30,7 @@ class Pushed(NamedTuple):
 
 
 def project_settings(title: str, overlap: int) -> dict[str, Any]:
-    """What a project of ours looks like: `overlap` judgments a task, in random order, no predictions, no skipping."""
+    """Return our project settings: `overlap` judgments per task, random order, no predictions, no skipping."""
     return {
         "title": title,
         "label_config": interface_xml(),
@@ -45,33 +45,34 @@ def project_settings(title: str, overlap: int) -> dict[str, Any]:
 
 
 def ensure_project(studio: Studio, title: str, *, overlap: int) -> int:
-    """The id of the project with this title; made, or set right, where that is needed.
+    """Return the id of the project with this title, which is created or updated if needed.
 
-    Raises `InputError` for a title that Label Studio refuses (3 to 50 characters) or that two projects have.
+    Raises:
+        InputError: Label Studio refuses the title (it takes 3 to 50 characters), or two projects have it.
     """
     found = project_called(studio, title)
     if found is None:
         return make_project(studio, title, overlap=overlap)
-    set_right(studio, found.id, overlap=overlap)
+    update_settings(studio, found.id, overlap=overlap)
     return found.id
 
 
 def make_project(studio: Studio, title: str, *, overlap: int) -> int:
-    """Create a project with this title and give its id. Raises `InputError` like `ensure_project`."""
+    """Create a project with this title and return its id. Raises `InputError` like `ensure_project`."""
     _check(title, overlap)
     return studio.create_project(project_settings(title, overlap))
 
 
-def project_called(studio: Studio, title: str) -> StudioProject | None:
-    """The project with this title, or None. Raises `InputError` where two have it."""
+def project_called(studio: Studio, title: str) -> RemoteProject | None:
+    """Return the project with this title, or None. Raises `InputError` if two have it."""
     found = studio.projects_called(title)
     if len(found) > 1:
         raise InputError(f'{len(found)} projects at {studio.url} are called "{title}": rename all but one')
     return studio.project(found[0]) if found else None
 
 
-def set_right(studio: Studio, project_id: int, *, overlap: int) -> None:
-    """Give a project the settings that it lacks. Its title stays as it is: people may rename it."""
+def update_settings(studio: Studio, project_id: int, *, overlap: int) -> None:
+    """Give a project our settings, such as a newer instruction. Its title stays, since people may rename it."""
     wanted = project_settings("", overlap)
     del wanted["title"]
     present = studio.project_settings(project_id, list(wanted))
@@ -95,10 +96,17 @@ def push(
     key: str | None = None,
     after: int = 0,
 ) -> Pushed:
-    """Give the project a task for each proposition that has none there. `on_progress` gets (done, total) of the new.
+    """Create a task for each proposition that has none in the project.
 
-    The project itself says which tasks it has: tasks that an earlier push made but did not report are found again.
-    `after` is the highest number of a task that was reported: only later ones are looked through.
+    Tasks that an earlier push created but did not report are found again, since the project is asked which it has.
+
+    Args:
+        studio: The connection.
+        project_id: The project.
+        propositions: The propositions to push.
+        on_progress: Called with the number of tasks created and of all new ones.
+        key: The project's key, if known.
+        after: The highest task number that was reported; only later tasks are listed.
     """
     key = key or studio.project_key(project_id)
     source_ids: dict[str, int] = {}
@@ -118,9 +126,9 @@ def push(
 
 
 def spread(propositions: Sequence[PropositionText]) -> list[PropositionText]:
-    """The propositions in an order in which those of one premise are far apart, and that tells nothing of them.
+    """Return the propositions in a random order with those of one premise far apart.
 
-    Label Studio shows tasks in the order of their numbers where somebody opens its list, or filters it.
+    Label Studio shows tasks ordered by number when somebody opens or filters its list.
     """
     shuffled = sorted(propositions, key=lambda proposition: content_id("order", proposition.proposition_id))
     turns: Counter[str] = Counter()
@@ -131,8 +139,8 @@ def spread(propositions: Sequence[PropositionText]) -> list[PropositionText]:
     return [proposition for _, proposition in sorted(placed, key=lambda pair: pair[0])]
 
 
-def progress(studio: Studio, project_id: int) -> StudioCounts:
-    """How far the annotators are: tasks, annotated tasks, annotations."""
+def progress(studio: Studio, project_id: int) -> ProjectCounts:
+    """Return how many tasks, annotated tasks and annotations there are."""
     return studio.counts(project_id)
 
 
@@ -149,24 +157,25 @@ def _chunks(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-class Doubles(NamedTuple):
-    """Tasks beside another one of their proposition: those nobody has judged, by number, and how many others there are.
+class Duplicates(NamedTuple):
+    """Duplicate tasks: several of one proposition.
 
-    `kept` are the tasks that stay in place of the first.
+    `unjudged` are the numbers of duplicates that nobody has judged, `judged` is how many others there are, and `kept`
+    has the task of each proposition that stays.
     """
 
-    spare: list[int]
+    unjudged: list[int]
     kept: list[Task]
     judged: int
 
 
-def doubles(studio: Studio, project_id: int, key: str) -> Doubles:
-    """The doubled tasks of a project. One that somebody has judged is never spare: its judgments count all the same."""
-    tasks: dict[str, list[StudioTask]] = {}
+def duplicates(studio: Studio, project_id: int, key: str) -> Duplicates:
+    """Find the duplicate tasks of a project. A judged one is never in `unjudged`, since its judgments count."""
+    tasks: dict[str, list[RemoteTask]] = {}
     for task in studio.tasks(project_id):
         if task.proposition_id is not None:
             tasks.setdefault(task.proposition_id, []).append(task)
-    found = Doubles([], [], 0)
+    found = Duplicates([], [], 0)
     judged = 0
     for name, several in tasks.items():
         if len(several) < 2:
@@ -174,6 +183,6 @@ def doubles(studio: Studio, project_id: int, key: str) -> Doubles:
         keep = max(several, key=lambda task: (len(task.annotators), -task.id))
         spare = [task.id for task in several if task is not keep and not task.annotators]
         judged += len(several) - 1 - len(spare)
-        found.spare.extend(spare)
+        found.unjudged.extend(spare)
         found.kept.append(_task(key, name, keep.id))
     return found._replace(judged=judged)

@@ -174,7 +174,7 @@ def studio_start() -> None:
 @studio.command("merge")
 def studio_merge() -> None:
     """Delete duplicate tasks that nobody has judged; judged ones stay, and all their judgments count."""
-    from flows.doubles import studio_merge as merge
+    from flows.duplicates import studio_merge as merge
 
     say(merge(config=settings()).line())
 

@@ -1,1 +1,1 @@
-"""Everything that a person can set: `odds.toml` and the environment."""
+"""Everything that can be set: `odds.toml` and the environment."""

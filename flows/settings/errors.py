@@ -1,4 +1,4 @@
-"""What is wrong with settings, on one line: the file or the variable, the setting, and what to do."""
+"""Errors in settings on one line: the file or the variable, the setting, and what to do."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ SECTIONS = ("warehouse", "splits", "proposer", "judge", "annotation", "agreement
 
 
 def refuse_passwords(path: Path, table: dict[str, Any]) -> None:
-    """Raises `InputError` where the file holds a password of PostgreSQL: the environment may, or a passfile."""
+    """Raise `InputError` if the file holds a PostgreSQL password; it belongs in the environment or a passfile."""
     section = table.get("warehouse")
     catalog = section.get("catalog") if isinstance(section, dict) else None
     for name, value in (("ledger", table.get("ledger")), ("warehouse.catalog", catalog)):
         if isinstance(value, str) and _holds_password(value):
             raise InputError(
-                f"{path}: {name} holds a password, or cannot be read; take it out of the file, and put it into the "
-                "variable PGPASSWORD or into ~/.pgpass"
+                f"{path}: {name} holds a password, or cannot be read; remove the password from the file; put it into "
+                "the variable PGPASSWORD or into ~/.pgpass"
             )
 
 
 def _holds_password(address: str) -> bool:
-    """Whether it does, or nobody can tell."""
+    """Return whether an address holds a password, or cannot be read."""
     try:
         return not set(SECRETS).isdisjoint(parameters_of(address) or {})
     except ValueError:
@@ -37,25 +37,25 @@ def _holds_password(address: str) -> bool:
 
 
 def first_problem(path: Path, error: ValidationError) -> str:
-    """The first problem on one line: the variable or the file, the setting, and what is wrong."""
+    """Return the first problem on one line: the variable or the file, the setting, and what is wrong."""
     problem = error.errors(include_url=False, include_input=True)[0]
     place = [str(part) for part in problem["loc"]]
     variable, inside = _variable(place)
     where = ": ".join(part for part in (variable or str(path), ".".join(inside)) if part)
-    more = f"; {error.error_count() - 1} more problem(s) follow" if error.error_count() > 1 else ""
+    more = f"; {error.error_count() - 1} more problem(s)" if error.error_count() > 1 else ""
     if problem["type"] == "extra_forbidden":
         return f"{where} is not a setting; remove it or correct its name{more}"
     message = problem["msg"].removeprefix("Value error, ")
-    # Our own messages say what is wrong with a value, which may be an address with a password.
+    # Our own messages describe the value, which may be an address with a password.
     given = problem["input"]
     shown = problem["type"] != "value_error" and isinstance(given, str | int | float)
     return f"{where}: {message}" + (f" (given: {given!r})" if shown else "") + more
 
 
 def _variable(place: list[str]) -> tuple[str | None, list[str]]:
-    """The variable of the environment that sets what stands at a place of the settings, and the place inside it.
+    """Return the environment variable that sets a place of the settings, and the place inside its value.
 
-    The variable is None where the file sets it. `ODDS_SECTION__NAME` stands above `ODDS_SECTION`, which holds JSON.
+    The variable is None if the file sets it. `ODDS_SECTION__NAME` overrides `ODDS_SECTION`, which holds JSON.
     """
     there = {name.upper(): name for name in os.environ}
     for length in range(len(place), 0, -1):
@@ -66,7 +66,7 @@ def _variable(place: list[str]) -> tuple[str | None, list[str]]:
 
 
 def no_json(error: str) -> str:
-    """The variable whose value had to be JSON, from an error that names the setting."""
+    """Return an error for a variable whose value must be JSON, from an error that names the setting."""
     name = next(iter(re.findall(r'"(\w+)"', error)), "")
     hint = f"; to set one value, name it as in {PREFIX}{name.upper()}__NAME" if name in SECTIONS else ""
     return f"{PREFIX}{name.upper()}: its value must be JSON{hint}"

@@ -1,156 +1,36 @@
-"""Everything a person can set, in one file: `odds.toml`, with `ODDS_<SECTION>__<NAME>` in the environment above it.
+"""Everything that can be set, in one file, `odds.toml`; the environment (`ODDS_<SECTION>__<NAME>`) overrides it.
 
-Paths in the file are relative to the file's folder. Secrets never stand in it: it names the environment variable that
-holds one. An unknown key is refused, with its place.
+Paths are relative to the file's folder. The file holds no secrets, only the names of the environment variables that do.
+Unknown keys are refused, with their place.
 """
 
 from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
-from urllib.parse import urlsplit
+from typing import Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from flows.settings.errors import PREFIX, first_problem, no_json, refuse_passwords
+from flows.settings.sections import (
+    AgreementSettings,
+    AnnotationSettings,
+    PublishSettings,
+    SplitSettings,
+    TrainingSettings,
+    WarehouseSettings,
+    readable,
+)
 from synthesis.panel.defaults import DEFAULT_ENDPOINT, DEFAULT_JUDGE, DEFAULT_PANEL, DEFAULT_PROPOSER
-from synthesis.panel.settings import EMBEDDED, Endpoint, Judge, Labeler, ModelConfig, Proposer
-from training.settings import FitSettings
+from synthesis.panel.settings import Endpoint, Judge, Labeler, ModelConfig, Proposer
 from warehouse.catalog.address import address_of, data_place
 from warehouse.errors import InputError
-from warehouse.records import ConsensusMethod
 
 CONFIG_NAME = "odds.toml"
 CONFIG_VARIABLE = "ODDS_CONFIG"
-
-
-class Section(BaseModel):
-    """A table of the settings file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def _known(value: str, read: Callable[[str], object]) -> str:
-    """The value, if it can be read. Raises `ValueError` where not."""
-    read(value)
-    return value
-
-
-class WarehouseSettings(Section):
-    """Where the DuckLake catalog and its parquet files lie, and the memory that queries may take.
-
-    Empty: both under `home`, and 80% of the machine's memory. `keep_snapshots_days` is how long `odds maintain` keeps
-    snapshots that no dataset rests on.
-    """
-
-    catalog: str | None = None
-    data_path: str | None = None
-    memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?([KMGT]i?B)$")] | None = None
-    keep_snapshots_days: Annotated[float, Field(ge=0, le=36_500)] = 30
-
-    @field_validator("catalog")
-    @classmethod
-    def _catalog_is_known(cls, value: str | None) -> str | None:
-        return value if value is None else _known(value, address_of)
-
-    @field_validator("data_path")
-    @classmethod
-    def _data_path_is_known(cls, value: str | None) -> str | None:
-        return value if value is None else _known(value, data_place)
-
-
-class SplitSettings(Section):
-    """The shares of premises that go to training and to selection; the rest is the test split."""
-
-    train: Annotated[float, Field(gt=0, lt=1)] = 0.7
-    dev: Annotated[float, Field(gt=0, lt=1)] = 0.1
-
-    @model_validator(mode="after")
-    def _leaves_a_test_split(self) -> SplitSettings:
-        if self.train + self.dev >= 1:
-            raise ValueError("train + dev must stay below 1, so that a test split is left")
-        return self
-
-
-class AnnotationSettings(Section):
-    """The Label Studio project. `url = "embedded"` starts a server of our own on loopback.
-
-    `simulated_annotators` is for demonstrations: so many simulated annotators judge beside people, always marked.
-    """
-
-    url: str = EMBEDDED
-    token_env: str = "LABEL_STUDIO_TOKEN"  # noqa: S105 - the name of a variable, not a token
-    command: Path | None = None
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    project: Annotated[str, Field(min_length=3, max_length=50)] = "Odds"
-    judgments_per_proposition: Annotated[int, Field(ge=1, le=100)] = 3
-    simulated_annotators: Annotated[int, Field(ge=0, le=6)] = 0
-
-    @field_validator("url")
-    @classmethod
-    def _is_an_address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value != EMBEDDED and (parts.scheme not in {"http", "https"} or not parts.hostname):
-            raise ValueError('write "embedded", or an address such as https://labels.example.org')
-        if parts.username or parts.password:
-            raise ValueError("the address holds a user or a password; the token belongs into the variable of token_env")
-        return value
-
-
-class AgreementSettings(Section):
-    """How often propositions are resampled for the intervals, and how the consensus is computed.
-
-    `precision_tolerance`: all propositions are fitted again when an annotator's SD has moved by more than this share of
-    it. `labeler_weights`: how many judgments of an average annotator a recalibrated estimate of a labeler is worth in
-    the consensus; a labeler that is not named is worth none.
-    """
-
-    draws: Annotated[int, Field(ge=100, le=100_000)] = 2000
-    seed: int = 0
-    consensus: ConsensusMethod = "em"
-    precision_tolerance: Annotated[float, Field(ge=0)] = 0.05
-    labeler_weights: dict[str, Annotated[float, Field(ge=0, le=100)]] = {}
-
-    @model_validator(mode="after")
-    def _method_takes_estimates(self) -> AgreementSettings:
-        if self.labeler_weights and self.consensus not in ("mean", "em"):
-            raise ValueError(
-                f"the consensus {self.consensus} takes judgments alone: empty labeler_weights, or mean or em"
-            )
-        return self
-
-
-class PublishSettings(Section):
-    """The name under which training sets are published, what they are mixed of, and the rows of a shard at most.
-
-    The weights multiply the loss of a part: propositions with judgments (human), propositions with nothing but
-    estimates of labelers (synthetic), order pairs of a proposition and its strengthener or weakener (pairs). 0 leaves
-    a part out. Premises whose sets of words have a Jaccard similarity of `near_duplicates` or more stay in one split;
-    0 turns that off.
-    """
-
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")] = "odds"
-    human_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
-    synthetic_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    pairs_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    near_duplicates: Annotated[float, Field(ge=0, le=1)] = 0.8
-    max_rows_per_shard: Annotated[int, Field(ge=1)] = 100_000
-
-    @model_validator(mode="after")
-    def _holds_propositions(self) -> PublishSettings:
-        if not self.human_weight and not self.synthetic_weight:
-            raise ValueError("human_weight or synthetic_weight must be above 0: a training set needs propositions")
-        return self
-
-
-class TrainingSettings(FitSettings):
-    """How the estimator is fitted. `base = "embedded"` takes the weights of the embedded model."""
-
-    base: Annotated[str, Field(min_length=1)] = EMBEDDED
 
 
 class Settings(BaseSettings):
@@ -188,20 +68,20 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment stands above the file, so that a deployment can override one value."""
+        """Let the environment override the file, so that a deployment can change one value."""
         return env_settings, init_settings
 
     @field_validator("home", mode="before")
     @classmethod
     def _home_is_named(cls, value: object) -> object:
         if value == "":
-            raise ValueError("it is empty; name a folder, or leave it out for .odds")
+            raise ValueError("it is empty; name a folder, or remove it for .odds")
         return value
 
     @field_validator("ledger")
     @classmethod
     def _ledger_is_known(cls, value: str | None) -> str | None:
-        return value if value is None else _known(value, address_of)
+        return value if value is None else readable(value, address_of)
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Settings:
@@ -231,23 +111,23 @@ class Settings(BaseSettings):
 
     @property
     def configs(self) -> tuple[ModelConfig, ...]:
-        """Everybody who asks a model."""
+        """Everything that asks a model."""
         return (*self.labelers, self.proposer, self.judge)
 
     @property
     def panel(self) -> tuple[Labeler, ...]:
-        """The labelers. Raises `InputError` where there are none, so that a stage that needs them does not begin."""
+        """The labelers. Raises `InputError` if there are none, so that a stage that needs them does not start."""
         if not self.labelers:
             raise InputError("labelers is empty: name at least one labeler in odds.toml")
         return self.labelers
 
     @property
     def ledger_path(self) -> Path | str:
-        """The ledger: an SQLite file's path or a PostgreSQL connection string."""
+        """The ledger: the path of an SQLite file, or a PostgreSQL connection string."""
         return self._place(self.ledger, "ledger.sqlite")
 
     def path(self, path: Path | str) -> Path:
-        """A path of the settings file, relative to its folder."""
+        """Resolve a path of the settings file, which is relative to its folder."""
         return (self.root / Path(path).expanduser()).resolve()
 
     @property
@@ -257,12 +137,12 @@ class Settings(BaseSettings):
 
     @property
     def catalog(self) -> str:
-        """The DuckLake catalog: a SQLite file's path or a `postgres:` connection string."""
+        """The DuckLake catalog: the path of an SQLite file, or a `postgres:` connection string."""
         return str(self._place(self.warehouse.catalog, "warehouse/catalog.sqlite"))
 
     @property
     def data_path(self) -> str:
-        """Where the warehouse's parquet files lie: a folder or an `s3://` address."""
+        """Where the parquet files of the warehouse are: a folder, or an `s3://` address."""
         named = self.warehouse.data_path
         place = self.home_path / "warehouse" / "data" if named is None else data_place(named)
         return place if isinstance(place, str) else str(self.path(place))
@@ -299,7 +179,7 @@ def load_settings(config: Config = None) -> Settings:
             raise InputError(f"{path}: not valid TOML: {error}") from error
     refuse_passwords(path, table)
     if "root" in table:
-        raise InputError(f"{path}: root cannot be set: paths are relative to the file's folder")
+        raise InputError(f"{path}: root cannot be set: paths are relative to the folder of the file")
     try:
         return Settings(root=path.resolve().parent, **table)
     except ValidationError as error:

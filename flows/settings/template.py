@@ -1,4 +1,4 @@
-"""The settings file that a person starts from."""
+"""The settings file to start from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from warehouse.errors import InputError
 
 
 def template_text() -> str:
-    """The settings file with every default explained."""
+    """Return the settings file with every default explained."""
     return (files("flows.settings") / "template.toml").read_text(encoding="utf-8")
 
 

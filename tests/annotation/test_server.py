@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from annotation.studio import server
+from annotation.studio.process import identity
 from tests.fixtures.studio import StudioServer
 from warehouse.errors import InputError, ServiceError
 
@@ -132,7 +133,7 @@ def test_a_server_whose_starter_is_gone_is_waited_for(tmp_path: Path) -> None:
     folder.mkdir()
     with subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stderr=subprocess.DEVNULL) as stub:
         try:
-            state = {"pid": stub.pid, "started": server._identity(stub.pid), "port": port}
+            state = {"pid": stub.pid, "started": identity(stub.pid), "port": port}
             (folder / "server.json").write_text(json.dumps(state))
             address = server.start(tmp_path, Path("/bin/false"))
             assert httpx.get(f"{address.url}/health", trust_env=False).status_code == 200
@@ -198,7 +199,7 @@ def test_the_command_is_the_named_one_or_is_looked_for(tmp_path: Path, monkeypat
         on_path.unlink()
         with pytest.raises(InputError, match="make setup"):
             server.find_command()
-    with pytest.raises(InputError, match="no executable file"):
+    with pytest.raises(InputError, match="not an executable file"):
         server.find_command(tmp_path / "missing")
 
 
@@ -207,7 +208,7 @@ def test_missing_or_damaged_credentials_are_said_so_without_showing_them(tmp_pat
         server.read_credentials(tmp_path)
     (tmp_path / "label-studio").mkdir()
     (tmp_path / "label-studio" / "credentials.json").write_text('{"username": "u", "token": "very-secret"}')
-    with pytest.raises(InputError, match="damaged") as caught:
+    with pytest.raises(InputError, match="corrupt") as caught:
         server.read_credentials(tmp_path)
     assert "very-secret" not in str(caught.value)
     assert caught.value.__suppress_context__

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from annotation.studio import client
+from annotation.studio import calls
 from annotation.studio.client import Studio, connect
 from tests.fixtures.studio import StudioServer
 from warehouse.errors import InputError, ServiceError
@@ -56,7 +56,7 @@ def test_a_wrong_token_is_one_line_that_does_not_show_it(studio_server: StudioSe
 def test_no_token_and_no_url_are_refused_at_once() -> None:
     with pytest.raises(InputError, match="no token"):
         connect("http://127.0.0.1:8080", "")
-    with pytest.raises(InputError, match="is no URL"):
+    with pytest.raises(InputError, match="is not the URL"):
         connect("127.0.0.1:8080", "token")
 
 
@@ -82,7 +82,7 @@ def test_a_failure_that_passes_is_repeated_and_one_that_stays_is_reported() -> N
     with stub((500, b'{"detail": "database is\\n locked"}')) as (url, asked):
         with pytest.raises(ServiceError, match="500: database is locked"):
             connect(url, "token")
-        assert len(asked) == client.ATTEMPTS
+        assert len(asked) == calls.ATTEMPTS
 
 
 def test_a_refusal_is_not_repeated() -> None:

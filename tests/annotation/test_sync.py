@@ -10,7 +10,7 @@ import pytest
 
 from annotation.interface.page import interface_xml
 from annotation.people.users import add_annotator
-from annotation.studio.client import Studio, StudioTask, connect
+from annotation.studio.client import RemoteTask, Studio, connect
 from annotation.sync import push as sync
 from annotation.sync.push import ensure_project, progress, push, spread
 from tests.fixtures.studio import StudioServer
@@ -117,7 +117,7 @@ def test_only_tasks_after_the_last_known_one_are_looked_through(
     read: list[str] = []
     real = studio.tasks
 
-    def tasks(*given: Any) -> Iterator[StudioTask]:
+    def tasks(*given: Any) -> Iterator[RemoteTask]:
         for task in real(*given):
             read.append(task.proposition_id or "")
             yield task

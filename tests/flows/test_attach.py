@@ -16,7 +16,8 @@ import psycopg
 import pytest
 
 from flows.research.attach import CLIENTS, Client, attach, attach_line, attach_sql, notes, target_of
-from flows.settings.settings import Settings, WarehouseSettings
+from flows.settings.sections import WarehouseSettings
+from flows.settings.settings import Settings
 from tests.fixtures.store import Place, catalog_of, made_rows, on_sqlite
 from warehouse import open_warehouse
 from warehouse.catalog.store import merge_all

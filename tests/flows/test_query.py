@@ -12,7 +12,8 @@ from rich.console import Console
 from flows.research import query as flow
 from flows.research.export import export
 from flows.research.query import moment, print_query, print_tables, query_text, sql, tables
-from flows.settings.settings import Settings, WarehouseSettings
+from flows.settings.sections import WarehouseSettings
+from flows.settings.settings import Settings
 from tests.fixtures.commands import ODDS, ended_well, one_line
 from tests.fixtures.store import Place, made_rows, on_sqlite
 from warehouse.catalog.store import merge_all

@@ -11,7 +11,7 @@ import pytest
 
 from annotation.studio.client import Studio
 from flows.doctor import doctor
-from flows.doubles import studio_merge
+from flows.duplicates import studio_merge
 from flows.pull import pull
 from flows.push import push
 from flows.settings.settings import load_settings
@@ -49,7 +49,7 @@ def judge(studio: Studio, tasks: Iterable[int], number: float) -> None:
 @pytest.mark.slow
 def test_a_project_is_known_by_its_id(config: Path, studio: Studio) -> None:
     title = load_settings(config).annotation.project
-    with pytest.raises(InputError, match="odds push makes it"):
+    with pytest.raises(InputError, match="odds push creates it"):
         pull(config)
     assert studio.projects_called(title) == []
     assert push(config).counts == {"new tasks": 3, "found there": 0}
@@ -110,7 +110,7 @@ def test_one_process_pushes_at_a_time(config: Path) -> None:
         assert not thread.is_alive()
 
 
-def test_doubles_are_found_and_merged_with_their_judgments_kept(config: Path, studio: Studio) -> None:
+def test_duplicates_are_found_and_merged_with_their_judgments_kept(config: Path, studio: Studio) -> None:
     push(config)
     first = list(studio.tasks(project(config)))
     data = [{"data": {"proposition_id": task.proposition_id, "premise": "p", "hypothesis": "h"}} for task in first]
@@ -118,8 +118,8 @@ def test_doubles_are_found_and_merged_with_their_judgments_kept(config: Path, st
     judge(studio, [doubled[0], first[1].id, doubled[1]], 40)
     settings = load_settings(config)
     (finding,) = (finding for finding in doctor(config=settings) if finding.what == "tasks")
-    assert finding.detail.startswith("2 tasks are doubles")
-    assert studio_merge(config=settings).counts == {"doubles deleted": 2, "judged and kept": 1}
+    assert finding.detail.startswith("2 duplicate tasks")
+    assert studio_merge(config=settings).counts == {"duplicates deleted": 2, "judged and kept": 1}
     assert set(numbers(studio, config)) == {doubled[0], first[1].id, doubled[1], first[2].id}
     assert pull(config).counts["new judgments"] == 3
     assert push(config, again=True).counts == {"new tasks": 0, "found there": 0}

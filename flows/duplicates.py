@@ -1,4 +1,4 @@
-"""Doubles: tasks of Label Studio that stand beside another one of their proposition, found and merged."""
+"""Duplicate tasks in Label Studio, found and deleted."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import os
 
 from annotation.studio import server
 from annotation.studio.client import connect
-from annotation.sync.push import Doubles
-from annotation.sync.push import doubles as doubles_in
+from annotation.sync.push import Duplicates, duplicates
 from flows.outcome import Outcome
 from flows.services import reading, writing
 from flows.settings.settings import Config, Settings, load_settings
@@ -19,8 +18,8 @@ from warehouse.catalog.store import merge
 from warehouse.queries.stages import studio_project
 
 
-def find_doubles(settings: Settings) -> Doubles | None:
-    """The doubled tasks of the project, or None where it cannot be asked without starting something."""
+def find_duplicates(settings: Settings) -> Duplicates | None:
+    """Return the duplicate tasks of the project, or None if Label Studio or the project is not there to ask."""
     address = server.running(settings.home_path) if settings.annotation.url == EMBEDDED else None
     token = address.token if address else os.environ.get(settings.annotation.token_env, "")
     if not token or (settings.annotation.url == EMBEDDED and address is None):
@@ -29,7 +28,7 @@ def find_doubles(settings: Settings) -> Doubles | None:
         known = studio_project(warehouse, settings.annotation.project)
     if known is None:
         return None
-    return doubles_in(connect(address.url if address else settings.annotation.url, token), known.number, known.project)
+    return duplicates(connect(address.url if address else settings.annotation.url, token), known.number, known.project)
 
 
 def studio_merge(*, config: Config = None) -> Outcome:
@@ -37,8 +36,10 @@ def studio_merge(*, config: Config = None) -> Outcome:
     settings = load_settings(config)
     with writing(settings) as warehouse, turn(warehouse.push_lock, "pushing", note):
         client, project = project_of(settings, warehouse)
-        found = doubles_in(client, project.id, project.key)
+        found = duplicates(client, project.id, project.key)
         merge(warehouse, found.kept)
-        for number in found.spare:
+        for number in found.unjudged:
             client.delete_task(number)
-    return Outcome(stage="studio merge", counts={"doubles deleted": len(found.spare), "judged and kept": found.judged})
+    return Outcome(
+        stage="studio merge", counts={"duplicates deleted": len(found.unjudged), "judged and kept": found.judged}
+    )

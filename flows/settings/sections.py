@@ -1,0 +1,139 @@
+"""The sections of the settings file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from synthesis.panel.settings import EMBEDDED
+from training.settings import FitSettings
+from warehouse.catalog.address import address_of, data_place
+from warehouse.records import ConsensusMethod
+
+
+class Section(BaseModel):
+    """A table of the settings file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def readable(value: str, read: Callable[[str], object]) -> str:
+    """Return the value if it can be read. Raises `ValueError` otherwise."""
+    read(value)
+    return value
+
+
+class WarehouseSettings(Section):
+    """The DuckLake catalog, its parquet files, and the memory that queries may use.
+
+    By default both are under `home`, and queries may use 80% of the memory. `odds maintain` keeps snapshots that no
+    dataset needs for `keep_snapshots_days`.
+    """
+
+    catalog: str | None = None
+    data_path: str | None = None
+    memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?([KMGT]i?B)$")] | None = None
+    keep_snapshots_days: Annotated[float, Field(ge=0, le=36_500)] = 30
+
+    @field_validator("catalog")
+    @classmethod
+    def _catalog_is_known(cls, value: str | None) -> str | None:
+        return value if value is None else readable(value, address_of)
+
+    @field_validator("data_path")
+    @classmethod
+    def _data_path_is_known(cls, value: str | None) -> str | None:
+        return value if value is None else readable(value, data_place)
+
+
+class SplitSettings(Section):
+    """The shares of premises for training and for model selection; the rest is the test split."""
+
+    train: Annotated[float, Field(gt=0, lt=1)] = 0.7
+    dev: Annotated[float, Field(gt=0, lt=1)] = 0.1
+
+    @model_validator(mode="after")
+    def _leaves_a_test_split(self) -> SplitSettings:
+        if self.train + self.dev >= 1:
+            raise ValueError("train + dev must be below 1, to leave a test split")
+        return self
+
+
+class AnnotationSettings(Section):
+    """The Label Studio project. `url = "embedded"` starts a server on loopback.
+
+    `simulated_annotators` is for demonstrations: this many simulated annotators judge too, always marked as such.
+    """
+
+    url: str = EMBEDDED
+    token_env: str = "LABEL_STUDIO_TOKEN"  # noqa: S105 - the name of a variable, not a token
+    command: Path | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    project: Annotated[str, Field(min_length=3, max_length=50)] = "Odds"
+    judgments_per_proposition: Annotated[int, Field(ge=1, le=100)] = 3
+    simulated_annotators: Annotated[int, Field(ge=0, le=6)] = 0
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value != EMBEDDED and (parts.scheme not in {"http", "https"} or not parts.hostname):
+            raise ValueError('use "embedded" or an address such as https://labels.example.org')
+        if parts.username or parts.password:
+            raise ValueError("the address has a user or a password; put the token into the variable named by token_env")
+        return value
+
+
+class AgreementSettings(Section):
+    """How often propositions are resampled for the intervals, and how the consensus is computed.
+
+    `precision_tolerance`: all propositions are fitted again when an annotator's SD has changed by more than this share.
+    `labeler_weights`: how many judgments of an average annotator a labeler's recalibrated estimate counts for in the
+    consensus; the estimates of labelers that are not named don't count.
+    """
+
+    draws: Annotated[int, Field(ge=100, le=100_000)] = 2000
+    seed: int = 0
+    consensus: ConsensusMethod = "em"
+    precision_tolerance: Annotated[float, Field(ge=0)] = 0.05
+    labeler_weights: dict[str, Annotated[float, Field(ge=0, le=100)]] = {}
+
+    @model_validator(mode="after")
+    def _method_takes_estimates(self) -> AgreementSettings:
+        if self.labeler_weights and self.consensus not in ("mean", "em"):
+            raise ValueError(
+                f"the consensus {self.consensus} uses only judgments: empty labeler_weights, or use mean or em"
+            )
+        return self
+
+
+class PublishSettings(Section):
+    """The name and the parts of training sets, and the maximal rows per shard.
+
+    The weights multiply the loss of a part: propositions with judgments (human), propositions with only estimates
+    (synthetic), order pairs of a proposition and its strengthener or weakener (pairs). 0 leaves a part out. Premises
+    whose sets of words have a Jaccard similarity of `near_duplicates` or more stay in one split; 0 turns that off.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")] = "odds"
+    human_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    synthetic_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    pairs_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    near_duplicates: Annotated[float, Field(ge=0, le=1)] = 0.8
+    max_rows_per_shard: Annotated[int, Field(ge=1)] = 100_000
+
+    @model_validator(mode="after")
+    def _holds_propositions(self) -> PublishSettings:
+        if not self.human_weight and not self.synthetic_weight:
+            raise ValueError("human_weight or synthetic_weight must be above 0: a training set needs propositions")
+        return self
+
+
+class TrainingSettings(FitSettings):
+    """How the estimator is fitted. `base = "embedded"` uses the weights of the embedded model."""
+
+    base: Annotated[str, Field(min_length=1)] = EMBEDDED
