@@ -92,9 +92,11 @@ def import_judgments(
         reading=reading,
     )
     with writing(settings) as warehouse:
+        cut = merge(warehouse, batch.bounds).inserted
         rows = [batch.premises, batch.propositions, batch.annotators, batch.judgments, batch.drops]
         merged = merge_all(warehouse, rows)
-    return _outcome("import judgments", merged, batch.said)
+    said = [*batch.said, *([f"{cut:,} values cut to their bounds: see the table drops"] if cut else [])]
+    return _outcome("import judgments", merged, said)
 
 
 def import_groups(

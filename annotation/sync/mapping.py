@@ -13,15 +13,12 @@ from typing import Any
 
 from annotation.interface.page import CANNOT_JUDGE, COMMENT, CONTROLS, HYPOTHESIS, PREMISE, PROBABILITY, SCALE
 from warehouse import records
-from warehouse.records import Annotator, Drop, Judgment, PropositionText
+from warehouse.records import LEAD_TIME_LIMIT_S, Annotator, Drop, Judgment, PropositionText
 
 SOURCE = "label-studio"
 STAGE = "pull"
 SIMULATED_DOMAIN = "simulated.invalid"
 """The e-mail domain of simulated annotators. RFC 2606 reserves `.invalid`: nobody can ever own an address there."""
-
-LEAD_TIME_LIMIT_S = 24 * 3600.0
-"""Nobody takes more than a day: the page was left open."""
 COMMENT_LIMIT = 10_000
 STEP = 0.1
 """The slider moves in tenths."""

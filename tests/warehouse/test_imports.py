@@ -289,3 +289,14 @@ def test_an_import_fits_beside_what_is_there(warehouse: Warehouse, tmp_path: Pat
     batch = read_judgments(write_file(tmp_path / "file.csv", GOOD), source="file")
     merged = merge_all(warehouse, [batch.annotators])
     assert merged["annotators"] == Merged(inserted=2)
+
+
+def test_a_lead_time_that_nobody_takes_is_left_out_and_counted(tmp_path: Path) -> None:
+    rows = [["A.", "B.", who, "50", seconds] for who, seconds in (("a", "86400"), ("b", "86401"), ("c", ""))]
+    path = write_file(tmp_path / "file.csv", rows, ["premise", "hypothesis", "annotator", "rating", "lead_time"])
+    batch = read_judgments(path)
+    assert batch.judgments["lead_time_s"].to_pylist() == [86400, None, None]
+    assert [(each.subject_id, each.reason) for each in batch.bounds] == [
+        (batch.judgments["judgment_id"][1].as_py(), "lead_time_too_long")
+    ]
+    assert not batch.drops

@@ -19,14 +19,14 @@ from warehouse.files.judgment_columns import JudgmentMapping, judgment_columns
 from warehouse.files.reading import AS_FOUND, Reading, TextColumns
 from warehouse.files.texts import DEFAULT_SHARES, PropositionBatch, SplitShares
 from warehouse.files.times import times
-from warehouse.records import Annotator, Drop, Judgment, Premise, Proposition
+from warehouse.records import LEAD_TIME_LIMIT_S, Annotator, Drop, Judgment, Premise, Proposition
 
 
 @dataclass(frozen=True)
 class JudgmentBatch:
-    """Judgments with everything they speak of, as Arrow rows of their records, and what was dropped.
+    """Judgments with their propositions and annotators, as Arrow rows of their records, and what was dropped.
 
-    `said` is what was recognised in the file, for a person.
+    `bounds` are values that were left out of judgments, `said` is what was recognised in the file.
     """
 
     premises: pa.Table
@@ -34,6 +34,7 @@ class JudgmentBatch:
     annotators: pa.Table
     judgments: pa.Table
     drops: list[Drop]
+    bounds: list[Drop]
     said: list[str]
 
 
@@ -71,8 +72,9 @@ def read_judgments(
     ]
     judgments = _judgment_rows(read, mapping.scale, origin, propositions, annotators)
     kept, drops = _without_unanswered(read, judgments)
+    kept, bounds = _bounded(kept)
     people = to_table(Annotator, annotator_rows)
-    return JudgmentBatch(rows.premises, rows.propositions, people, kept, drops, read.said)
+    return JudgmentBatch(rows.premises, rows.propositions, people, kept, drops, bounds, read.said)
 
 
 def _groups(read: TextColumns, annotators: Distinct) -> dict[str, str]:
@@ -212,3 +214,24 @@ def _without_unanswered(read: TextColumns, judgments: pa.Table) -> tuple[pa.Tabl
     if kept.num_rows == 0:
         raise InputError(f"{read.path} has no rating in any row")
     return kept.cast(arrow_schema(Judgment)).replace_schema_metadata(arrow_schema(Judgment).metadata), drops
+
+
+def _bounded(judgments: pa.Table) -> tuple[pa.Table, list[Drop]]:
+    """Return the judgments without lead times that nobody takes, and a drop for each of these."""
+    times = judgments["lead_time_s"]
+    long = pc.fill_null(pc.greater(times, LEAD_TIME_LIMIT_S), False)
+    reason = "lead_time_too_long"
+    found = judgments.filter(long).select(["judgment_id", "lead_time_s"]).to_pylist()
+    drops = [
+        Drop(
+            drop_id=records.content_id("import", row["judgment_id"], reason),
+            stage="import",
+            subject_id=row["judgment_id"],
+            reason=reason,
+            detail=f"{row['lead_time_s']:.0f} s, left out",
+        )
+        for row in found
+    ]
+    place = judgments.schema.get_field_index("lead_time_s")
+    bounded = pc.if_else(long, pa.scalar(None, pa.float64()), times)
+    return judgments.set_column(place, judgments.schema.field(place), bounded), drops

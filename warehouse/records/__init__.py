@@ -45,7 +45,16 @@ from warehouse.records.labelers import (
     RequestStatus,
     Verdict,
 )
-from warehouse.records.people import Annotator, AnnotatorKind, Check, Judgment, StudioProject, StudioTask, Task
+from warehouse.records.people import (
+    LEAD_TIME_LIMIT_S,
+    Annotator,
+    AnnotatorKind,
+    Check,
+    Judgment,
+    StudioProject,
+    StudioTask,
+    Task,
+)
 from warehouse.records.texts import (
     Drop,
     Pair,
@@ -87,6 +96,7 @@ TABLES: tuple[type[Record], ...] = (
 )
 
 __all__ = [
+    "LEAD_TIME_LIMIT_S",
     "TABLES", "Agreement", "Annotator", "AnnotatorKind", "AnnotatorPrecision", "Check", "Comparison", "Consensus",
     "ConsensusFit", "ConsensusMethod", "Count", "Dataset", "Disagreement", "Drop", "Estimate", "Evaluation",
     "FitMode", "JudgeMode", "Judgment", "LabelerVersion", "Method", "Model", "Pair", "PanelAnswer", "Parent",

@@ -8,6 +8,9 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from warehouse.records.base import Count, Probability, Record, Text, now
 
+LEAD_TIME_LIMIT_S = 24 * 3600.0
+"""Nobody takes longer to judge: the page was left open."""
+
 AnnotatorKind = Literal["human", "simulated", "imported"]
 
 

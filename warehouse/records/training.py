@@ -23,7 +23,7 @@ class PremiseGroup(Record):
 
 
 class Dataset(Record):
-    """A published training set. Its manifest is written last, so a manifest means that the set is complete."""
+    """A published training set, whose manifest is written last. `path` is relative to the home folder if inside it."""
 
     table: ClassVar[str] = "datasets"
     key: ClassVar[str] = "dataset_id"
@@ -65,7 +65,7 @@ class Shard(Record):
 
 
 class Model(Record):
-    """One training run and the location of its weights."""
+    """One training run and the folder of its weights. `path` is relative to the home folder if inside it."""
 
     table: ClassVar[str] = "models"
     key: ClassVar[str] = "model_id"
