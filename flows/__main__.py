@@ -1,17 +1,18 @@
-"""Where `odds` starts: first what ends it, then the command line, which takes a second to load."""
+"""Where `odds` starts and ends, and prints errors. Signals are handled before the command line is loaded."""
 
 from __future__ import annotations
 
 import sys
 
+from flows.rooms import hidden_room
 from flows.terminal import stopping
 
 
 def main() -> None:
     """Run the command line.
 
-    A mistake of the person ends in one line and exit status 2, a failure in one line and exit status 1; Ctrl-C and
-    SIGTERM in one line and 130 and 143.
+    Every error ends in one line. The exit status is 2 for bad input, 1 for a failure, 130 for Ctrl-C and 143 for
+    SIGTERM.
     """
     error: BaseException | None = None
     try:
@@ -27,7 +28,7 @@ def main() -> None:
 
 
 def _end(error: BaseException | None) -> None:
-    """End with the line that says the error, whatever a library made of an interruption."""
+    """Exit with a line about the error, whatever a library made of an interruption."""
     stopping.leave()
     if (number := stopping.stopped_by()) is not None:
         _show(error)
@@ -36,7 +37,9 @@ def _end(error: BaseException | None) -> None:
         return
     if isinstance(error, SystemExit):
         raise error
-    # Not before: the start must not wait for it.
+    if isinstance(error, ImportError) and (hidden := hidden_room()) is not None:
+        sys.exit(f"odds: {hidden}")
+    # imported late, to start fast
     from flows.terminal.console import harmless
     from warehouse.errors import OddsError
 
@@ -45,7 +48,7 @@ def _end(error: BaseException | None) -> None:
         line, status = str(error), error.exit_status
     elif isinstance(error, KeyboardInterrupt):
         line, status = stopping.LINE, 130
-    else:  # the last line of defence: a person never meets a traceback unasked
+    else:  # a last resort: nobody sees a traceback without --verbose
         line, status = f"unexpected {type(error).__name__}: {error}; --verbose shows where", 1
     print("odds: " + harmless(" ".join(line.split())), file=sys.stderr)
     sys.exit(status)

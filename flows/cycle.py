@@ -1,4 +1,4 @@
-"""Cycle: every stage in turn, as one flow. With nothing new it makes no request, no task, no row and no shard."""
+"""Cycle: every stage in turn, as one flow. With nothing new, it makes no request, task, row or shard."""
 
 from __future__ import annotations
 
@@ -30,11 +30,16 @@ from warehouse.errors import OddsError
 def cycle(config: Config = None, max_cost: float | None = None, batch: bool = False) -> list[Outcome]:
     """Run propose, elicit, judge, push, (simulate,) pull, recalibrate, agree, publish, train and evaluate.
 
-    `max_cost` is what all stages together may cost, in the currency of the prices; `batch` asks through the batch
-    interface. The settings are read once, so an edit during the run counts from the next one. Where people have not
-    judged enough yet to train on, it stops after `agree` and says so.
+    The settings are read once: an edit during the run affects the next one. Without enough judgments to train on, it
+    stops after `agree` and says so. If a stage fails, those that don't need it still run, and its error is raised last.
 
-    A stage that fails does not keep those from running that can do without it; its error is raised at the end.
+    Args:
+        config: The settings, or the file to read them from.
+        max_cost: The most that all stages together may cost, in the currency of the prices.
+        batch: Use the batch interface of the endpoints.
+
+    Returns:
+        The outcome of each stage. Each is also printed when the stage ends.
     """
     settings = load_settings(config)
     _ = settings.panel
@@ -42,9 +47,9 @@ def cycle(config: Config = None, max_cost: float | None = None, batch: bool = Fa
 
 
 def announced(*groups: Iterator[Outcome]) -> list[Outcome]:
-    """Run the stages, each outcome printed when it is there, with its seconds. A stage that fails ends its group alone.
+    """Run groups of stages, print each outcome, and return them with their seconds. A failure ends only its group.
 
-    Raises the error of the group that failed, or of several in one, when all have run.
+    When all have run, the error of the group that failed is raised, or one error for several.
     """
     outcomes: list[Outcome] = []
     errors: list[OddsError] = []
@@ -60,7 +65,7 @@ def announced(*groups: Iterator[Outcome]) -> list[Outcome]:
             errors.append(error)
             began = time.monotonic()
             if group is not groups[-1]:
-                note(f"failed: {error}; going on with the stages that do not need it")
+                note(f"failed: {error}; continuing with the stages that don't need it")
     if not errors:
         return outcomes
     said = dict.fromkeys(str(error) for error in errors)
@@ -68,41 +73,41 @@ def announced(*groups: Iterator[Outcome]) -> list[Outcome]:
 
 
 def llm_stages(settings: Settings, max_cost: float | None = None, batch: bool = False) -> Iterator[Outcome]:
-    """The stages that ask models. Each may cost what those before it have left of `max_cost`."""
+    """Run the stages that ask models. Each may spend what the earlier ones left of `max_cost`."""
     left = max_cost
     for ask in (propose, elicit, judge):
-        outcome = _seen(ask, settings, max_cost=left, batch=batch)
+        outcome = _run(ask, settings, max_cost=left, batch=batch)
         left = None if left is None else max(left - outcome.spent, 0.0)
         yield outcome
 
 
 def pushing(settings: Settings) -> Iterator[Outcome]:
-    """The stage that gives the annotators their tasks."""
-    yield _seen(push, settings)
+    """Run the stage that creates tasks for annotators."""
+    yield _run(push, settings)
 
 
 def judging(settings: Settings) -> Iterator[Outcome]:
-    """The annotators' stages. Simulated annotators take part where the settings ask for them."""
+    """Run the annotators' stages, with simulated annotators if the settings have any."""
     if settings.annotation.simulated_annotators:
-        yield _seen(simulate, settings)
-    yield _seen(pull, settings)
+        yield _run(simulate, settings)
+    yield _run(pull, settings)
 
 
 def learning(settings: Settings) -> Iterator[Outcome]:
-    """The stages behind the judgments, as far as the judgments carry."""
-    yield _seen(recalibrate, settings)
-    yield _seen(agree, settings)
+    """Run the stages that use the judgments, as far as there are enough."""
+    yield _run(recalibrate, settings)
+    yield _run(agree, settings)
     judged = judged_splits(settings)
     if missing := [split for split in ("train", "dev", "test") if not judged.get(split)]:
-        why = f"no judged proposition in {' and '.join(missing)} yet; the next cycle goes on from here"
+        why = f"no judged proposition in {' and '.join(missing)} yet; the next cycle continues from here"
         yield Outcome(stage="waiting for judgments", counts={"judged propositions": sum(judged.values())}, note=why)
         return
-    yield _seen(publish, settings)
-    yield _seen(train, settings)
-    yield _seen(evaluate, settings)
+    yield _run(publish, settings)
+    yield _run(train, settings)
+    yield _run(evaluate, settings)
 
 
-def _seen(run: Callable[..., Outcome], settings: Settings, **arguments: Any) -> Outcome:
-    """Run one stage and show that it goes on."""
+def _run(run: Callable[..., Outcome], settings: Settings, **arguments: Any) -> Outcome:
+    """Run one stage and show its activity."""
     with activity(run.__name__):
         return run(config=settings, **arguments)

@@ -1,4 +1,4 @@
-"""Demo: the main job on embedded defaults, with simulated annotators or with you."""
+"""Demo: the whole pipeline on embedded defaults, with simulated annotators or with you."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CHANGED = {
     'prompt = "verbalised_short"': 'prompt = "verbalised_brief"',
     "threshold = 0.5": "threshold = 0.8",
 }
-"""What the demo sets otherwise than the defaults: it is to end within minutes on two slow cores."""
+"""Where the demo differs from the defaults, to finish within minutes on two slow cores."""
 QUERIES = (
     "SELECT stage, n, n_simulated FROM progress ORDER BY position",
     "SELECT hypothesis, consensus_mean, consensus_sd FROM proposition_overview ORDER BY consensus_sd DESC LIMIT 5",
@@ -76,13 +76,13 @@ def demo(folder: Path | str = "demo", *, enough: int | None = None, open_report:
 
 
 def prepare(folder: Path, *, simulated: int) -> Path:
-    """The settings file of the demo, which stays once it stands there: the defaults, but for what `CHANGED` says."""
+    """Return the settings file of the demo, written on the first call: the defaults with the changes of `CHANGED`."""
     path = folder / CONFIG_NAME
     if path.exists():
         present = load_settings(path).annotation.simulated_annotators
         if bool(present) != bool(simulated):
             kind = "simulated annotators" if present else "people"
-            raise InputError(f"{folder} holds a demo with {kind}; name another one with --folder")
+            raise InputError(f"{folder} holds a demo with {kind}; use another folder with --folder")
         return path
     text = template_text()
     own = CHANGED | {"simulated_annotators = 0": f"simulated_annotators = {simulated}"}
@@ -95,24 +95,23 @@ def prepare(folder: Path, *, simulated: int) -> Path:
 
 def _examples() -> Path:
     if not EXAMPLES.is_file():
-        raise InputError(f"{EXAMPLES} is missing: the demo runs from a clone of the repository, where the examples are")
+        raise InputError(f"{EXAMPLES} is missing: run the demo from a clone of the repository, which has the examples")
     return EXAMPLES
 
 
 def _wait_for_people(settings: Settings, enough: int) -> None:
-    """Pull until so many propositions are judged, and some of every split."""
+    """Pull until enough propositions are judged, with some in every split."""
     with reading(settings) as warehouse:
         there = warehouse.sql("SELECT count(*) AS n FROM propositions")["n"][0].as_py()
     enough = min(enough, there)
-    print(f"\nPlease judge now. {studio_login(settings)}")
-    print(
-        f"The demo goes on once {enough} of the {there} propositions are judged. Ctrl-C stops it; run the same command "
-        "again to go on.",
-        flush=True,
+    say(f"\nPlease judge now. {studio_login(settings)}")
+    say(
+        f"The demo continues when {enough} of the {there} propositions are judged. Ctrl-C stops it; run the same "
+        "command again to continue."
     )
     shown = 0
     while True:
-        # Every look as a flow run would fill the operator's list of runs.
+        # not as flow runs, which would fill the operator's list of runs
         pull.fn(settings)
         agree.fn(settings)
         judged = judged_splits(settings)
@@ -120,14 +119,14 @@ def _wait_for_people(settings: Settings, enough: int) -> None:
             return
         if sum(judged.values()) != shown:
             shown = sum(judged.values())
-            print(f"  judged: {shown} of {enough} propositions", flush=True)
+            say(f"  judged: {shown} of {enough} propositions")
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def summary(
     config: Path, settings: Settings, outcomes: Sequence[Outcome], seconds: float, *, open_report: bool
 ) -> None:
-    """Print what was made and how long it took, what to try next, and last how to open the report."""
+    """Print what was made, how long it took, what to try next, and how to open the report."""
     odds = f"{os.path.relpath(sys.argv[0])} --config {config}"
     simulated = settings.annotation.simulated_annotators
     found = status(config=settings)
@@ -137,7 +136,7 @@ def summary(
     out.print(_times(outcomes, seconds))
     if simulated:
         say(f"\nAll judgments come from {simulated} simulated annotators: the figures show that the pipeline works,")
-        say("and nothing about how people judge.")
+        say("not how people judge.")
     say(f"\n{studio_login(settings)}")
     say("\nThree queries to try:")
     for query in QUERIES:
@@ -149,7 +148,7 @@ def summary(
 
 
 def _times(outcomes: Sequence[Outcome], seconds: float) -> Table:
-    """How long each stage took."""
+    """Return a table of how long each stage took."""
     table = Table("stage", header_style="bold")
     table.add_column("seconds", justify="right")
     for outcome in outcomes:
@@ -161,15 +160,15 @@ def _times(outcomes: Sequence[Outcome], seconds: float) -> Table:
 
 
 def _again(config: Path) -> str:
-    """The command that runs the same demo again, which makes nothing twice."""
+    """Return the command that runs the same demo again."""
     folder = "" if config.parent == Path("demo") else f" --folder {config.parent}"
     return f"{os.path.relpath(sys.argv[0])} demo{folder}"
 
 
 def _opened(report: Path) -> str:
-    """Open the report in a browser; gives what to say about it."""
+    """Open the report in a browser. Returns a line that says whether it worked."""
     shown = sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
-    # Without a display, a browser that runs in the terminal would be started.
+    # without a display, this would start a browser in the terminal
     if shown and webbrowser.open(report.as_uri()):
         return "It is open in your browser."
-    return "No browser can be started here: copy the file to a machine that has one. It needs nothing beside itself."
+    return "There is no browser here: copy the file to a machine that has one. It needs no other files."

@@ -1,4 +1,4 @@
-"""Doctor: what is missing on this machine, and what to do about it."""
+"""Doctor: what is missing on this machine, and how to fix it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from annotation.studio import server
+from flows.rooms import HERE, ROOMS, hidden_room
 from flows.services import reading, shown_catalog
 from flows.settings.settings import Config, Settings, load_settings
 from synthesis.llm.embedded import weights_path
@@ -25,7 +26,7 @@ DISK_NEEDED_GIB = 2
 
 
 class Finding(BaseModel):
-    """One thing examined. `needed` says whether the main job cannot run without it."""
+    """One thing that was checked. `needed` tells whether the main job needs it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,6 +42,7 @@ def doctor(*, config: Config = None) -> list[Finding]:
     findings = [
         Finding(what="Python 3.11 or later", fine=sys.version_info >= (3, 11), detail=sys.version.split()[0]),
         _checked("packages", _packages),
+        _checked("packages of Odds", _rooms),
         _disk(settings.home_path),
         _checked("warehouse", lambda: _warehouse(settings), needed=_is_expected(settings)),
     ]
@@ -52,7 +54,7 @@ def doctor(*, config: Config = None) -> list[Finding]:
 
 
 def as_table(findings: list[Finding]) -> Table:
-    """The findings for a terminal."""
+    """Return a table of the findings for a terminal."""
     table = Table(show_header=False, box=None, padding=(0, 2))
     for finding in findings:
         missing = Text("missing", "red") if finding.needed else Text("not yet", "yellow")
@@ -76,6 +78,12 @@ def _packages() -> str:
         raise OddsError(f"{error.name} is not installed: make setup") from error
 
 
+def _rooms() -> str:
+    if (hidden := hidden_room()) is not None:
+        raise OddsError(hidden)
+    return f"{', '.join(ROOMS)} in {HERE}"
+
+
 def _disk(home: Path) -> Finding:
     existing = next(folder for folder in (home, *home.parents) if folder.exists())
     free = shutil.disk_usage(existing).free / GIB
@@ -85,7 +93,7 @@ def _disk(home: Path) -> Finding:
 
 
 def _is_expected(settings: Settings) -> bool:
-    """Whether a warehouse that cannot be read is a fault, and not just not made yet."""
+    """Return whether there should be a warehouse, so that failing to read it is an error."""
     return settings.catalog.startswith("postgres:") or Path(settings.catalog).exists()
 
 
@@ -100,7 +108,7 @@ def _endpoint(endpoint: Endpoint) -> Finding:
         return _checked(what, lambda: f"embedded model, weights at {weights_path()}")
     if endpoint.api_key_env and not os.environ.get(endpoint.api_key_env):
         return Finding(what=what, fine=False, detail=f"environment variable {endpoint.api_key_env} is empty")
-    return Finding(what=what, fine=True, detail=f"{endpoint.base_url} (asked when it is needed)")
+    return Finding(what=what, fine=True, detail=f"{endpoint.base_url} (checked when it is used)")
 
 
 def _studio(settings: Settings) -> Finding:

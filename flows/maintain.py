@@ -1,4 +1,4 @@
-"""Maintain: merge small files, expire old snapshots, and remove the files that nobody needs any more."""
+"""Maintain: merge small files, expire old snapshots, and remove unneeded files."""
 
 from __future__ import annotations
 
@@ -15,19 +15,26 @@ from warehouse.atomic import left_behind, remove
 from warehouse.catalog.maintenance import Maintained, Snapshot
 from warehouse.catalog.maintenance import maintain as maintain_in
 from warehouse.catalog.maintenance import snapshots as snapshots_in
+from warehouse.errors import InputError
 
 GRACE_HOURS = 24.0
+MOST_GRACE_HOURS = 876_000  # 100 years
 
 
 @stage("maintain")
 def maintain(config: Config = None, grace_hours: float = GRACE_HOURS, dry_run: bool = False) -> Outcome:
-    """Maintain the warehouse. A snapshot that a dataset or the consensus rests on never expires.
+    """Maintain the warehouse. A snapshot that a dataset or the consensus needs never expires.
 
     Args:
-        config: the settings file.
-        grace_hours: how long what is no longer needed stays for those who began to read before.
-        dry_run: only say what would be done.
+        config: The settings, or the file to read them from.
+        grace_hours: How long unneeded files stay for queries that still read them.
+        dry_run: Only return what would be done.
+
+    Raises:
+        InputError: `grace_hours` is negative or over 100 years.
     """
+    if not 0 <= grace_hours <= MOST_GRACE_HOURS:
+        raise InputError(f"--grace-hours {grace_hours:g}: use a number of hours from 0 to {MOST_GRACE_HOURS:,}")
     settings = load_settings(config)
     keep = timedelta(days=settings.warehouse.keep_snapshots_days)
     with writing(settings) as warehouse:
@@ -63,10 +70,10 @@ def snapshots_table(listed: Sequence[Snapshot], limit: int) -> Table:
 
 
 def _note(done: Maintained, dry_run: bool) -> str:
-    said = ["dry run: nothing was changed; so many at most"] if dry_run else []
+    said = ["dry run: nothing was changed; these are upper bounds"] if dry_run else []
     if done.foreign:
         said.append(
-            f"{len(done.foreign):,} parquet files in the data folder are not the warehouse's, such as "
-            f"{done.foreign[0]}: move them away, then orphan files can be removed"
+            f"{len(done.foreign):,} parquet files in the data folder don't belong to the warehouse, such as "
+            f"{done.foreign[0]}: move them away, so that orphan files can be removed"
         )
     return "; ".join(said)

@@ -1,4 +1,4 @@
-"""Score: the newest estimator's probability for propositions, of the test split or of a file."""
+"""Score: the newest estimator's probabilities for the test split, or for the propositions of a file."""
 
 from __future__ import annotations
 
@@ -31,13 +31,19 @@ SCORED = pa.schema(
 
 @stage("score", hours=24)
 def score(config: Config = None, file: Path | None = None, output: Path | None = None) -> Outcome:
-    """Score the test split of the newest estimator's dataset; or the propositions of `file`, into `output`.
+    """Score the test split of the newest estimator's dataset, or the propositions of a file.
 
-    Raises `InputError` where no estimator is trained yet, or where the file cannot be read.
+    Args:
+        config: The settings, or the file to read them from.
+        file: A file of propositions: JSONL, CSV or parquet. Their scores don't go into the warehouse.
+        output: Where to write the scores of the file: .jsonl, .csv or .parquet.
+
+    Raises:
+        InputError: no estimator is trained yet, or the file cannot be read.
     """
     settings = load_settings(config)
     if file is not None and output is not None:
-        return _score_file(settings, file, output)
+        return _score_file(settings, Path(file), Path(output))
     with writing(settings) as warehouse:
         model = required_model(warehouse, settings.publish.name)
         made = score_test_split(settings, warehouse, model)
@@ -45,7 +51,7 @@ def score(config: Config = None, file: Path | None = None, output: Path | None =
 
 
 def required_model(warehouse: Warehouse, name: str) -> Model:
-    """The newest estimator of a name. Raises `InputError` where there is none, or where its files are gone."""
+    """Return the newest estimator of a name. Raises `InputError` if there is none, or its files are gone."""
     model = newest_model(warehouse, name)
     if model is None:
         raise InputError(f"no estimator {name!r} is trained yet; run odds train")
@@ -55,7 +61,7 @@ def required_model(warehouse: Warehouse, name: str) -> Model:
 
 
 def score_test_split(settings: Settings, warehouse: Warehouse, model: Model) -> int:
-    """Score what is not scored yet of the test split that belongs to the model's dataset; how many it made."""
+    """Score what is not scored yet of the test split of the model's dataset. Returns the number of new scores."""
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
     test = read_split(warehouse.place(dataset.path), "test", "human")
     done = {row.proposition_id for row in read(warehouse, Score, "model_id = ?", [model.model_id])}
@@ -68,7 +74,7 @@ def score_test_split(settings: Settings, warehouse: Warehouse, model: Model) -> 
 
 
 def _score_file(settings: Settings, file: Path, output: Path) -> Outcome:
-    """Score a file. Nothing goes into the warehouse: a person's propositions are the person's."""
+    """Score a file. Nothing goes into the warehouse."""
     check_output(output)
     check_apart(settings, output, [file])
     read_batch = read_propositions(file)
@@ -90,17 +96,18 @@ def _score_file(settings: Settings, file: Path, output: Path) -> Outcome:
         for levels in [found[text.proposition_id].level_probabilities]
     ]
     write_table(pa.Table.from_pylist(rows, schema=SCORED), output)
-    return Outcome(stage="score", counts={"scores": len(rows), "too long": len(drops)}, note=str(output))
+    said = "; ".join([str(output), *read_batch.said])
+    return Outcome(stage="score", counts={"scores": len(rows), "too long": len(drops)}, note=said)
 
 
 def proposition_texts(table: pa.Table) -> list[PropositionText]:
-    """The propositions of a table with a shard's columns."""
+    """Return the propositions of a table with a shard's columns."""
     rows = table.select(["proposition_id", "premise", "hypothesis"]).to_pylist()
     return [PropositionText.model_validate(row) for row in rows]
 
 
 def scored(settings: Settings, model: Model, propositions: list[PropositionText]) -> tuple[list[Score], list[Drop]]:
-    """Score propositions on the device and in the precision of the settings; those too long to score are drops."""
+    """Score propositions on the device and in the precision of the settings; those that are too long are drops."""
     scores: list[Score] = []
     drops: list[Drop] = []
     with activity("score") as shown:

@@ -1,4 +1,4 @@
-"""Status: what stands where."""
+"""Status: what the warehouse holds, and where everything is."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def status(*, config: Config = None) -> Status:
 
 
 def as_table(found: Status, *, with_empty: bool = True) -> Group:
-    """The status for a terminal; without stages that hold nothing, where they are not wanted."""
+    """Return the status for a terminal, optionally without empty stages."""
     stages = Table("stage", header_style="bold")
     stages.add_column("rows", justify="right")
-    stages.add_column("of them simulated", justify="right")
+    stages.add_column("simulated", justify="right")
     for row in found["stages"]:
         if not row["n"] and not with_empty:
             continue

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -189,3 +192,13 @@ def test_values_as_a_person_reads_them() -> None:
 def test_the_console_writes_results_to_the_standard_output() -> None:
     assert isinstance(console.out, Console)
     assert not console.out.stderr
+
+
+def test_a_package_that_hides_one_of_odds_is_named(tmp_path: Path) -> None:
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "__init__.py").touch()
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-c", "from flows.__main__ import main; main()", "status"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"the package training is found at {tmp_path / 'training'}, not at {ROOT / 'training'}" in done.stderr

@@ -33,7 +33,7 @@ def test_people_and_simulated_annotators_are_never_mixed(tmp_path: Path) -> None
     path = prepare(tmp_path, simulated=5)
     path.write_text(path.read_text() + "\n# mine\n")
     assert prepare(tmp_path, simulated=5).read_text().endswith("# mine\n"), "the settings of a person were overwritten"
-    with pytest.raises(InputError, match="simulated annotators; name another one"):
+    with pytest.raises(InputError, match="simulated annotators; use another folder"):
         prepare(tmp_path, simulated=0)
 
 
@@ -64,7 +64,7 @@ def test_a_report_is_opened_where_there_is_a_display_and_else_the_reason_is_said
     monkeypatch.setattr(sys, "platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
         monkeypatch.delenv(name, raising=False)
-    assert "No browser" in demo._opened(tmp_path / "report.html")
+    assert "no browser" in demo._opened(tmp_path / "report.html")
     assert not opened
     monkeypatch.setenv("DISPLAY", ":0")
     assert "open in your browser" in demo._opened(tmp_path / "report.html")
