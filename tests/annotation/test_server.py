@@ -194,7 +194,7 @@ def test_the_command_is_the_named_one_or_is_looked_for(tmp_path: Path, monkeypat
     monkeypatch.delenv("ODDS_LABEL_STUDIO")
     assert server.find_command() == beside
     beside.unlink()
-    if not (Path(server.__file__).parents[1] / ".venv-label-studio").exists():
+    if not (Path(server.__file__).parents[2] / ".venv-label-studio").exists():
         assert server.find_command() == on_path
         on_path.unlink()
         with pytest.raises(InputError, match="make setup"):
