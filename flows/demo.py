@@ -34,7 +34,7 @@ CHANGED = {
     "targets = [0.1, 0.3, 0.5, 0.7, 0.9]": "targets = [0.7]",
     "epochs = 3": "epochs = 2",
     "batch_size = 16": "batch_size = 8",
-    "# max_minutes = 30": "max_minutes = 1.5",
+    "# max_minutes = 30": "max_minutes = 1.2",
     'prompt = "verbalised_short"': 'prompt = "verbalised_brief"',
     "threshold = 0.5": "threshold = 0.8",
 }

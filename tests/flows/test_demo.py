@@ -40,14 +40,14 @@ def test_people_and_simulated_annotators_are_never_mixed(tmp_path: Path) -> None
 def test_the_examples_of_the_demo_are_some_of_the_examples() -> None:
     lines = EXAMPLES.read_text(encoding="utf-8").splitlines()
     assert set(lines) < set((EXAMPLES.parent / "propositions.jsonl").read_text(encoding="utf-8").splitlines())
-    assert len({json.loads(line)["premise"] for line in lines}) == 8
+    assert len({json.loads(line)["premise"] for line in lines}) == 10
 
 
 def test_every_split_of_the_demo_has_propositions_to_judge(tmp_path: Path) -> None:
     splits = load_settings(prepare(tmp_path, simulated=5)).splits
     propositions = read_propositions(EXAMPLES, split_shares=(splits.train, splits.dev)).propositions
     counts = {each["values"]: each["counts"] for each in propositions["split"].value_counts().to_pylist()}
-    assert counts == {"train": 15, "dev": 3, "test": 6}
+    assert counts == {"train": 18, "dev": 6, "test": 6}
     assert None not in propositions["target_probability"].to_pylist()
 
 
