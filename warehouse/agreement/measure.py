@@ -87,11 +87,16 @@ def measure_agreement(
     run = _Run(selection=selection, draws=draws, seed=seed, snapshot=warehouse.snapshot_id())
     with selected(warehouse, selection) as slices:
         try:
-            warehouse.connection.execute(units_table_sql(slices))
             found = _judgment_figures(warehouse, slices, run) + _labeler_figures(warehouse, run)
         finally:
             warehouse.connection.execute("DROP TABLE IF EXISTS temp.main.units")
     return found
+
+
+def figures_of_selected(memory: Warehouse, draws: int, seed: int) -> list[Agreement]:
+    """Return the figures over all rows of a table SELECTED in a database without a catalog."""
+    run = _Run(selection=Selection(), draws=draws, seed=seed, snapshot=0)
+    return _judgment_figures(memory, Slices(["all"], []), run)
 
 
 def unrecorded(figures: list[Agreement], current: list[Agreement]) -> list[Agreement]:
@@ -156,6 +161,7 @@ class _Run(BaseModel):
 
 
 def _judgment_figures(warehouse: Warehouse, slices: Slices, run: _Run) -> list[Agreement]:
+    warehouse.connection.execute(units_table_sql(slices))
     sums = _by_slice(warehouse.sql(slices_sql()))
     annotators = _by_slice(warehouse.sql(annotators_sql(slices)))
     levels = _by_slice(warehouse.sql(levels_sql()))
