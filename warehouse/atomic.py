@@ -1,6 +1,7 @@
-"""Files and folders that appear whole or not at all, and the removal of what killed processes left of them.
+"""Atomic writes: files and folders that appear complete or not at all, and the removal of what killed writers left.
 
-What is not whole yet lies beside its place under a name that says which process is writing it: `.NAME.partial-PID-...`.
+Until it is complete, a file or folder lies next to its place under a name that tells which process is writing it:
+`.NAME.partial-PID-...`.
 """
 
 from __future__ import annotations
@@ -21,21 +22,23 @@ from warehouse.errors import InputError
 _SCRATCH = re.compile(
     r"\.(?P<name>.*)\.(?P<what>partial|replaced)-(?P<pid>\d+)(-(?P<start>\d+)-[0-9a-f]+@(?P<host>.*))?", re.DOTALL
 )
-_LONGEST = 120  # bytes of a name that stand in the name of its scratch: a name has 255 at most
+_LONGEST = 120  # bytes of a name to keep in the name of its scratch; file systems allow 255
 _FORGOTTEN_S = 7 * 86_400
-"""For how long nothing changes in what another machine is writing before it counts as left behind."""
-_CANNOT_WRITE = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, errno.EROFS}
+"""What another machine is writing counts as left behind once it has not changed for this long."""
+_CANNOT_WRITE = {
+    errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EISDIR, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,
+}  # fmt: skip
 
 
 @contextmanager
-def whole_file(path: Path, mode: int = 0o644) -> Iterator[Path]:
-    """A place to write a file to, which becomes `path` when the block ends and vanishes when it fails.
+def atomic_file(path: Path, mode: int = 0o644) -> Iterator[Path]:
+    """Yield a path to write to. It becomes `path` when the block ends, and is removed if the block fails.
 
-    A file that is there is replaced: readers see the old one or the new one. What killed processes left of the same
-    file is removed.
+    An existing file is replaced; readers see the old one or the new one. Leftovers of killed writers of the same file
+    are removed.
 
     Raises:
-        InputError: it cannot be written there.
+        InputError: The file cannot be written.
     """
     with _writing(path):
         scratch = _scratch(path)
@@ -49,11 +52,11 @@ def whole_file(path: Path, mode: int = 0o644) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """The same for a folder; one that is there is only replaced if told so.
+def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Do the same for a folder, which must not exist unless `replace` is set.
 
     Raises:
-        InputError: `path` exists, now or once the block ends, or it cannot be written.
+        InputError: The folder exists, at the start or at the end of the block, or it cannot be written.
     """
     if not replace:
         _refuse(path)
@@ -72,15 +75,16 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a text file (UTF-8) that is whole or not there; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path, mode) as scratch:
+def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a UTF-8 text file atomically, and create its folder if needed. Raises `InputError` if it cannot."""
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path, mode) as scratch:
         scratch.write_text(text, encoding="utf-8")
 
 
 def left_behind(folder: Path) -> Iterator[Path]:
-    """What processes that are gone left half-written in a folder and below it; the parts of it are not listed."""
+    """List what dead processes left half-written in a folder and its subfolders, without its parts."""
     for place, folders, files in os.walk(folder):
         found = {name for name in (*folders, *files) if _is_left_behind(Path(place, name))}
         folders[:] = [name for name in folders if not _SCRATCH.fullmatch(name)]
@@ -88,7 +92,7 @@ def left_behind(folder: Path) -> Iterator[Path]:
 
 
 def remove(paths: Iterable[Path]) -> int:
-    """Remove files and folders; how many are gone."""
+    """Remove files and folders, and return how many are gone."""
     gone = 0
     for path in paths:
         if path.is_dir() and not path.is_symlink():
@@ -101,21 +105,21 @@ def remove(paths: Iterable[Path]) -> int:
 
 
 def _scratch(path: Path) -> Path:
-    """A new name beside a path, once what dead processes left under such names is removed."""
+    """A new scratch name for a path. First removes what dead processes left under such names."""
     name = os.fsencode(path.name)[:_LONGEST].decode(errors="ignore")
-    with suppress(PermissionError):  # a folder that can be written to, and not listed
+    with suppress(PermissionError):  # the folder may be writable but not readable
         remove([old for old in path.parent.iterdir() if old.name.startswith(f".{name}.") and _is_left_behind(old)])
     return path.with_name(f".{name}.partial-{_writer()}")
 
 
 def _writer() -> str:
-    """What tells this process, and each of its files, from all others."""
+    """An identifier of this process and of one of its files."""
     pid = os.getpid()
     return f"{pid}-{_started(pid) or 0}-{secrets.token_hex(3)}@{socket.gethostname()[:40]}"
 
 
 def _replace(path: Path, new: Path) -> None:
-    """Put a new folder into the place of an old one, which is never lost: no system renames over a full folder."""
+    """Replace a folder without ever losing the old one. No system can rename over a folder that is not empty."""
     old = path.with_name(f".{path.name}.replaced-{_writer()}")
     path.rename(old)
     try:
@@ -127,17 +131,17 @@ def _replace(path: Path, new: Path) -> None:
 
 
 def _is_left_behind(path: Path) -> bool:
-    """Whether this is a scratch name, and the process that it names is gone."""
+    """Whether this is a scratch name of a process that is gone."""
     if not (found := _SCRATCH.fullmatch(path.name)):
         return False
     if found["what"] == "replaced" and not path.with_name(found["name"]).exists():
-        return False  # its writer was killed before the new one stood in its place
+        return False  # its writer was killed before the new one took its place
     if found["host"] is not None and found["host"] != socket.gethostname()[:40]:
         return _is_forgotten(path)
     pid = int(found["pid"])
     if not _is_alive(pid):
         return True
-    # The number of a dead process goes to another one sooner or later; that one started at another time.
+    # Process ids are reused; the start time tells the processes apart.
     start = int(found["start"] or 0)
     return bool(start) and _started(pid) not in (None, start)
 
@@ -147,13 +151,13 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # it is somebody else's
+    except OSError:  # it belongs to another user
         return True
     return True
 
 
 def _started(pid: int) -> int | None:
-    """When a process started, in the ticks of the system; None where the system does not say."""
+    """When a process started, in system ticks; None if the system does not tell."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     except (OSError, ValueError, IndexError):
@@ -161,7 +165,7 @@ def _started(pid: int) -> int | None:
 
 
 def _is_forgotten(path: Path) -> bool:
-    """Whether nothing in it has changed for so long that its writer, on another machine, must be gone."""
+    """Whether it has not changed for so long that its writer, on another machine, must be gone."""
     times = []
     for each in (path, *(path.rglob("*") if path.is_dir() else ())):
         with suppress(OSError):
@@ -171,7 +175,7 @@ def _is_forgotten(path: Path) -> bool:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """One line for a disk that is full, or a place that must not be written to."""
+    """Turn errors such as a full disk or a missing permission into an `InputError` of one line."""
     try:
         yield
     except OSError as error:
@@ -188,7 +192,7 @@ def _refuse(path: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Have the system write it to the disk, so that it is whole also after a power cut."""
+    """Flush a file to the disk, so that it survives a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

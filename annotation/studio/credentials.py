@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
-from warehouse.atomic import write_whole
+from warehouse.atomic import write_atomically
 from warehouse.errors import InputError
 
 
@@ -43,4 +43,4 @@ def read(path: Path) -> Credentials:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, atomically."""
-    write_whole(path, text, mode=0o600)
+    write_atomically(path, text, mode=0o600)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
 from flows.settings.settings import CONFIG_NAME
+from warehouse.atomic import write_atomically
 from warehouse.errors import InputError
 
 
@@ -27,21 +27,14 @@ def init(folder: Path | str = ".") -> Path:
     """
     folder = Path(folder)
     path = folder / CONFIG_NAME
-    partial = folder / f".{CONFIG_NAME}.partial-{os.getpid()}"
     new = [each for each in (folder, *folder.parents) if not each.exists()]
     if path.exists():
         raise InputError(f"{path} exists already; edit it, or name another folder")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with partial.open("x", encoding="utf-8") as file:
-            file.write(template_text())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
+        write_atomically(path, template_text())
+    except InputError:
         for each in new:
             with suppress(OSError):
                 each.rmdir()
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error
+        raise
     return path

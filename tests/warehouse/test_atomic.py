@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from warehouse.atomic import left_behind, remove, whole_file, whole_folder, write_whole
+from warehouse.atomic import atomic_file, atomic_folder, left_behind, remove, write_atomically
 from warehouse.errors import InputError
 
 KILLED = """
 import sys, time
 from pathlib import Path
-from warehouse.atomic import whole_file, whole_folder
-with whole_folder(Path(sys.argv[1])) as folder, whole_file(Path(sys.argv[2])) as file:
+from warehouse.atomic import atomic_file, atomic_folder
+with atomic_folder(Path(sys.argv[1])) as folder, atomic_file(Path(sys.argv[2])) as file:
     (folder / "part").write_text("half")
     file.write_text("half")
     print("writing", flush=True)
@@ -44,7 +44,7 @@ def killed_writer(folder: Path) -> None:
 
 
 def test_a_file_and_a_folder_appear_when_they_are_whole(tmp_path: Path) -> None:
-    with whole_folder(tmp_path / "model") as folder, whole_file(tmp_path / "scores.csv") as file:
+    with atomic_folder(tmp_path / "model") as folder, atomic_file(tmp_path / "scores.csv") as file:
         (folder / "weights").write_text("w")
         file.write_text("s")
         assert not {"model", "scores.csv"} & names(tmp_path)
@@ -54,16 +54,16 @@ def test_a_file_and_a_folder_appear_when_they_are_whole(tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
-    write_whole(tmp_path / "report.html", "old")
+    write_atomically(tmp_path / "report.html", "old")
 
     def fail() -> None:
-        with whole_file(tmp_path / "report.html") as file:
+        with atomic_file(tmp_path / "report.html") as file:
             file.write_text("half")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail()
-    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "model"):
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "model"):
         raise KeyboardInterrupt
     assert names(tmp_path) == {"report.html"}
     assert (tmp_path / "report.html").read_text() == "old"
@@ -71,17 +71,17 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
 
 def test_a_folder_is_only_replaced_if_told_so(tmp_path: Path) -> None:
     for text in ("first", "second"):
-        with whole_folder(tmp_path / "export", replace=True) as folder:
+        with atomic_folder(tmp_path / "export", replace=True) as folder:
             (folder / text).write_text(text)
     assert names(tmp_path) == {"export"}
     assert names(tmp_path / "export") == {"second"}
-    with pytest.raises(InputError, match="already exists"), whole_folder(tmp_path / "export"):
+    with pytest.raises(InputError, match="already exists"), atomic_folder(tmp_path / "export"):
         pass
 
 
 def test_the_folder_of_a_faster_process_is_kept(tmp_path: Path) -> None:
     def too_late() -> None:
-        with whole_folder(tmp_path / "model"):
+        with atomic_folder(tmp_path / "model"):
             (tmp_path / "model").mkdir()
             (tmp_path / "model" / "theirs").write_text("kept")
 
@@ -92,7 +92,7 @@ def test_the_folder_of_a_faster_process_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_private_file_is_never_readable_by_others(tmp_path: Path) -> None:
-    with whole_file(tmp_path / "secret", 0o600) as file:
+    with atomic_file(tmp_path / "secret", 0o600) as file:
         assert file.stat().st_mode & 0o777 == 0o600
         file.write_text("s")
     assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
@@ -100,7 +100,7 @@ def test_a_private_file_is_never_readable_by_others(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x" * 250, "ü" * 120, ".hidden", "a b#c%'", "-dash"])
 def test_any_name_that_a_file_may_have_can_be_written(tmp_path: Path, name: str) -> None:
-    write_whole(tmp_path / name, "text")
+    write_atomically(tmp_path / name, "text")
     assert names(tmp_path) == {name}
 
 
@@ -108,7 +108,7 @@ def test_the_next_writer_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     (tmp_path / ".model.partial-notes").write_text("a person's")
     killed_writer(tmp_path)
     assert len(names(tmp_path)) == 3
-    with whole_folder(tmp_path / "model") as folder, whole_file(tmp_path / "scores.csv") as file:
+    with atomic_folder(tmp_path / "model") as folder, atomic_file(tmp_path / "scores.csv") as file:
         assert names(tmp_path) == {folder.name, file.name, ".model.partial-notes"}
     assert names(tmp_path) == {"model", "scores.csv", ".model.partial-notes"}
 
@@ -116,7 +116,7 @@ def test_the_next_writer_removes_what_a_killed_one_left(tmp_path: Path) -> None:
 def test_what_is_left_behind_is_found_at_any_depth_and_what_is_written_now_is_kept(tmp_path: Path) -> None:
     (tmp_path / "datasets" / "odds").mkdir(parents=True)
     killed_writer(tmp_path / "datasets" / "odds")
-    with whole_folder(tmp_path / "datasets" / "odds" / "v2") as mine:
+    with atomic_folder(tmp_path / "datasets" / "odds" / "v2") as mine:
         found = list(left_behind(tmp_path))
         assert {path.parent for path in found} == {mine.parent}
         assert [path.name.split(".partial-")[0] for path in found] == [".model", ".scores.csv"]
@@ -125,7 +125,7 @@ def test_what_is_left_behind_is_found_at_any_depth_and_what_is_written_now_is_ke
 
 
 def test_a_process_that_got_the_number_of_a_dead_one_does_not_keep_its_leftovers(tmp_path: Path) -> None:
-    with whole_folder(tmp_path / "model") as mine:
+    with atomic_folder(tmp_path / "model") as mine:
         pid, start, rest = mine.name.removeprefix(".model.partial-").split("-", 2)
         assert int(pid) == os.getpid()
         other = tmp_path / f".model.partial-{pid}-{int(start) + 1}-{rest}"

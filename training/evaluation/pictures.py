@@ -13,7 +13,7 @@ import numpy as np
 
 from training.evaluation.metrics import Bin
 from training.levels import Floats, level_of
-from warehouse.atomic import write_whole
+from warehouse.atomic import write_atomically
 
 # stand-ins that `_svg` replaces by the page's colours; nothing else may draw in them
 INK, SOFT = "#010203", "#040506"
@@ -115,7 +115,7 @@ def write_drawing(
 def _write_on_white(document: str, path: Path) -> None:
     for stand_in, colour in _ON_WHITE.items():
         document = document.replace(stand_in, colour)
-    write_whole(
+    write_atomically(
         path, re.sub(r"(<svg[^>]*>)", r'\1<rect width="100%" height="100%" fill="#ffffff"/>', document, count=1)
     )
 

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from training.evaluation import metrics, pictures
 from training.levels import Floats
-from warehouse.atomic import write_whole
+from warehouse.atomic import write_atomically
 from warehouse.records import Agreement, Count, Evaluation, Probability, Text
 
 _BEST_AND_WORST = 10
@@ -153,7 +153,7 @@ class Figure(NamedTuple):
 
 def write_report(data: ReportData, path: Path) -> None:
     """Write the report to `path`: one HTML file without scripts that loads nothing. It appears whole or not at all."""
-    write_whole(path, render(data))
+    write_atomically(path, render(data))
 
 
 def render(data: ReportData) -> str:

@@ -33,7 +33,7 @@ from training.model.estimator import Estimator
 from training.model.start import start
 from training.settings import FitSettings
 from training.targets import prior_of
-from warehouse.atomic import whole_folder
+from warehouse.atomic import atomic_folder
 from warehouse.errors import InputError
 from warehouse.records import Drop
 
@@ -86,7 +86,7 @@ def fit(
             raise InputError(f"the {name} split has no proposition; publish a dataset with more of them")
     if warning := place_of(settings.device, settings.precision).warning:
         watch.note(warning)
-    with whole_folder(out_dir) as scratch, torch.random.fork_rng():
+    with atomic_folder(out_dir) as scratch, torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         watch.doing("loading the base model")
         estimator = start(settings, cache, train, out_dir)

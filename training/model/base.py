@@ -13,7 +13,7 @@ import torch
 
 from training.model.gguf import read_once
 from training.model.prompt import check_template
-from warehouse.atomic import whole_folder
+from warehouse.atomic import atomic_folder
 from warehouse.errors import InputError
 
 _NOISE = 0.02
@@ -171,7 +171,7 @@ def _converted(gguf: Path, cache: Path) -> Path:
     folder = cache / f"{gguf.stem}-{digest[:12]}"
     if not folder.exists():
         try:
-            with whole_folder(folder) as scratch:
+            with atomic_folder(folder) as scratch:
                 _convert(gguf, scratch)
         except InputError:
             if not folder.exists():  # else another process has just made it

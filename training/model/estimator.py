@@ -18,7 +18,7 @@ from training.model.level_tokens import level_ids
 from training.model.prompt import encode
 from training.model.saved import EstimatorInfo, read_saved, write_saved
 from training.settings import Device, Precision
-from warehouse.atomic import whole_folder
+from warehouse.atomic import atomic_folder
 from warehouse.records import Drop, PropositionText
 
 _SORTED_TOGETHER = 32  # batches
@@ -159,5 +159,5 @@ def merge_estimator(folder: Path, out_dir: Path) -> None:
     estimator = Estimator.load(folder, device="cpu", precision="fp32")
     model = estimator.model.merge_and_unload() if estimator.info.weights == "adapter" else estimator.model
     info = estimator.info.model_copy(update={"weights": "whole"})
-    with whole_folder(out_dir) as scratch:
+    with atomic_folder(out_dir) as scratch:
         replace(estimator, model=model, info=info).save(scratch)

@@ -44,8 +44,10 @@ def interval_alpha(judgments: Any, *, repeats: Repeats = "first", draws: int = 2
     """
     found = read_frame(judgments, repeats)
     m = np.bincount(found.proposition_index).astype(np.float64)
-    s, q = (np.bincount(found.proposition_index, values) for values in (found.values, found.values**2))
-    block = resample.unit_block(*(sums[m >= 2] for sums in (m, s, q)))
+    s = np.bincount(found.proposition_index, found.values)
+    q = np.bincount(found.proposition_index, found.values**2)
+    paired = m >= 2
+    block = resample.unit_block(m[paired], s[paired], q[paired])
     if not len(block):
         return Figure("interval_alpha", None)
     block = block[np.lexsort(block.T[::-1])]  # so that the resamples do not depend on the order of the frame

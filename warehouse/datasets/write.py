@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from warehouse.atomic import whole_folder
+from warehouse.atomic import atomic_folder
 from warehouse.datasets.card import card_of
 from warehouse.datasets.verify import check_splits
 from warehouse.errors import InputError
@@ -136,7 +136,7 @@ def write_dataset(
     """
     if folder.exists():
         raise InputError(f"{folder} is there already: a published training set never changes, publish a new version")
-    with whole_folder(folder) as partial:
+    with atomic_folder(folder) as partial:
         manifest = _write(rows, pairs, partial, head, limits or Limits())
         (partial / CARD).write_text(card_of(manifest), encoding="utf-8")
         manifest = manifest.model_copy(update={"card": file_of(partial / CARD)})

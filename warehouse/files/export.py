@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from warehouse.atomic import whole_folder
+from warehouse.atomic import atomic_folder
 from warehouse.catalog.opened import Warehouse
 from warehouse.errors import InputError
 from warehouse.files.card import CARD, CardFacts, Tally, card_text, is_export, state_of
@@ -129,7 +129,7 @@ def _write_folder(
     rows = stream(warehouse, query)
     tally = Tally.of(rows.schema)
     try:
-        with whole_folder(folder.absolute(), replace=True) as partial:
+        with atomic_folder(folder.absolute(), replace=True) as partial:
             (partial / "data").mkdir()
             splits = _write_files(rows, partial / "data", tally.add)
             if not splits:

@@ -14,7 +14,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from warehouse.atomic import whole_file
+from warehouse.atomic import atomic_file
 from warehouse.errors import InputError
 
 KINDS = (".parquet", ".csv", ".jsonl")
@@ -63,7 +63,7 @@ def write_batches(reader: pa.RecordBatchReader, path: Path, kind: str | None = N
         kind = path.suffix
     check_place(path)
     try:
-        with whole_file(path) as partial:
+        with atomic_file(path) as partial:
             if kind == ".parquet":
                 rows = _write_parquet(reader, partial)
             else:
