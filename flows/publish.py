@@ -14,7 +14,7 @@ from warehouse.catalog.store import merge_all, read
 from warehouse.consensus.calibration import renew_splits
 from warehouse.datasets.publish import dataset_fingerprint, licences, publish_rows, queries
 from warehouse.datasets.verify import moved_between, verify
-from warehouse.datasets.write import Limits, write_dataset
+from warehouse.datasets.write import ShardLimits, write_dataset
 from warehouse.errors import InputError
 from warehouse.places import named
 from warehouse.queries.stages import newest_dataset, next_version
@@ -90,7 +90,7 @@ def _write(
         folder,
         head,
         pairs=publish_rows(warehouse, recipe, "pairs"),
-        limits=Limits(rows=settings.publish.max_rows_per_shard),
+        limits=ShardLimits(rows=settings.publish.max_rows_per_shard),
     )
     return manifest, folder
 

@@ -221,7 +221,7 @@ def test_recalibrated_estimates_are_pooled_with_their_weight(warehouse: Warehous
     assert warehouse.snapshot_id() == before
     assert renew_consensus(warehouse, "mean").updated == 2
     assert one(warehouse, "p").mean == pytest.approx(0.5)
-    with pytest.raises(InputError, match="judgments alone"):
+    with pytest.raises(InputError, match="judgments only"):
         renew_consensus(warehouse, "median", labeler_weights=weights)
 
 

@@ -18,7 +18,7 @@ import yaml
 
 from tests.fixtures.shards import HEAD, batch_of, made_pair, made_row, pairs_of
 from warehouse.datasets.verify import verify
-from warehouse.datasets.write import Limits, write_dataset
+from warehouse.datasets.write import ShardLimits, write_dataset
 from warehouse.errors import InputError
 from warehouse.shards import (
     PAIR_SCHEMA,
@@ -44,7 +44,7 @@ def dataset(tmp_path: Path) -> Path:
         batch_of([*(made_row("train", n) for n in range(7, 11)), made_row("train", 11, **synthetic)]),
     ]
     pairs = [pairs_of([made_pair("train", 0), made_pair("train", 2)]), pairs_of([made_pair("test", 0)])]
-    write_dataset(rows, folder, HEAD, pairs=pairs, limits=Limits(rows=5))
+    write_dataset(rows, folder, HEAD, pairs=pairs, limits=ShardLimits(rows=5))
     return folder
 
 
@@ -97,7 +97,7 @@ def test_a_split_is_read_in_its_order(dataset: Path) -> None:
 
 def test_the_same_rows_give_the_same_bytes_in_whatever_batches(tmp_path: Path) -> None:
     rows = batch_of(made_row("train", n) for n in range(100))
-    limits = Limits(rows=30, row_group=7)
+    limits = ShardLimits(rows=30, row_group=7)
     whole = write_dataset([rows], tmp_path / "v1", HEAD, limits=limits)
     parts = write_dataset([rows[:1], rows[1:64], rows[64:]], tmp_path / "v2", HEAD, limits=limits)
     assert [file.sha256 for file in parts.files] == [file.sha256 for file in whole.files]
@@ -108,8 +108,8 @@ def test_a_shard_ends_at_so_many_bytes(tmp_path: Path) -> None:
     # Text that does not compress, so that the rows and not the footer make up the file.
     noise = ["".join(hashlib.sha256(bytes([n, k])).hexdigest() for k in range(60)) for n in range(40)]
     rows = batch_of(made_row("train", n, premise=text) for n, text in enumerate(noise))
-    (whole,) = write_dataset([rows], tmp_path / "v1", HEAD, limits=Limits(row_group=4)).files
-    manifest = write_dataset([rows], tmp_path / "v2", HEAD, limits=Limits(bytes=whole.bytes // 6, row_group=4))
+    (whole,) = write_dataset([rows], tmp_path / "v1", HEAD, limits=ShardLimits(row_group=4)).files
+    manifest = write_dataset([rows], tmp_path / "v2", HEAD, limits=ShardLimits(bytes=whole.bytes // 6, row_group=4))
     assert 3 <= len(manifest.files) <= 7
     assert sum(file.rows for file in manifest.files) == 40
     verify(tmp_path / "v2")
@@ -117,7 +117,7 @@ def test_a_shard_ends_at_so_many_bytes(tmp_path: Path) -> None:
 
 def test_a_reader_that_wants_one_premise_reads_one_row_group(tmp_path: Path) -> None:
     write_dataset(
-        [batch_of(made_row("train", n) for n in range(1000))], tmp_path / "v1", HEAD, limits=Limits(row_group=100)
+        [batch_of(made_row("train", n) for n in range(1000))], tmp_path / "v1", HEAD, limits=ShardLimits(row_group=100)
     )
     path, wanted = tmp_path / "v1" / "train-00000.parquet", "premise-00437-train"
     metadata = pq.read_metadata(path)
@@ -172,7 +172,7 @@ def test_no_premise_stands_in_two_splits(tmp_path: Path, monkeypatch: pytest.Mon
         with pytest.raises(
             InputError, match=rf"Premise premise-0000{place}-train stands in the splits (test and train|train and test)"
         ):
-            write_dataset([batch_of(train), batch_of(test)], tmp_path / "v1", HEAD, limits=Limits(rows=4))
+            write_dataset([batch_of(train), batch_of(test)], tmp_path / "v1", HEAD, limits=ShardLimits(rows=4))
         assert not list(tmp_path.iterdir())
     write_dataset([batch_of(train), batch_of(made_row("test", n) for n in range(10))], tmp_path / "v1", HEAD)
 
@@ -205,7 +205,7 @@ def test_a_failure_halfway_leaves_nothing(tmp_path: Path) -> None:
         raise KeyError("on purpose")
 
     with pytest.raises(KeyError):
-        write_dataset(breaking(), tmp_path / "v1", HEAD, limits=Limits(rows=2))
+        write_dataset(breaking(), tmp_path / "v1", HEAD, limits=ShardLimits(rows=2))
     assert not list(tmp_path.iterdir())
 
 

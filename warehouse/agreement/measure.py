@@ -1,4 +1,4 @@
-"""How far annotators agree: all figures of all slices from one pass over the judgments, in SQL."""
+"""Agreement in a warehouse: all figures of all slices from one pass over the judgments, in SQL."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from warehouse.agreement.sql import (
 from warehouse.catalog.connect import Warehouse
 from warehouse.records import Agreement, content_id
 
-DIGITS = 9  # sums in another order differ behind these, and the same judgments must give the same row
-METRICS_VERSION = "2"  # part of the fingerprint: raise it when a figure is computed in another way
+DIGITS = 9  # sums in another order differ beyond these, but the same judgments must give the same row
+METRICS_VERSION = "2"  # part of the fingerprint: raise it when a figure is computed differently
 RELIABILITIES = (0.7, 0.8, 0.9)
 SIMPLE = (
     "ordinal_alpha",
@@ -46,9 +46,9 @@ SIMPLE = (
 def interval_alpha(
     warehouse: Warehouse, relation: str, unit: str, value: str, *, draws: int = 2000, seed: int = 0
 ) -> Figure:
-    """Interval alpha of any relation (as for `alpha_sql`) with its 95% interval from resampling the units.
+    """Compute interval alpha over any relation (see `alpha_sql`), with its 95% interval from resampling units.
 
-    One scan, whatever the size: up to a few thousand units they are resampled themselves, above from the normal limit.
+    It takes one scan at any size: up to `resample.FEW` units are resampled themselves, more from the normal limit.
     """
     units = units_sql(relation, unit, value)
     columns = resample.UNIT_COLUMNS[:4]
@@ -65,23 +65,31 @@ def interval_alpha(
 def measure_agreement(
     warehouse: Warehouse, selection: Selection | None = None, draws: int = 2000, seed: int = 0
 ) -> list[Agreement]:
-    """The figures of agreement of a selection of judgments, over all and for each slice.
+    """Compute the agreement figures of a selection of judgments, overall and for each slice.
 
-    Slices are those of `warehouse.agreement.selection`: kind and group of annotator, kind of proposition, source,
-    batch, project and week. Metrics of each:
+    Slices are kind and group of annotator, kind of proposition, source, batch, project and week
+    (`warehouse.agreement.selection`). The metrics of each:
 
-    - `interval_alpha`, `icc_1`: with intervals from resampling propositions `draws` times;
+    - `interval_alpha`, `icc_1`: with intervals from resampling propositions;
     - `ordinal_alpha`, `nominal_alpha`: on ten levels;
-    - `reliability_of_mean`: that of the mean of k judgments with k their median number (`median_judgments`);
-      `judgments_for_reliability_0.7`, `_0.8`, `_0.9`: how many judgments a proposition needs for that;
-    - `leave_one_out_r_mean`, `_median`, `_negative`: of the Pearson correlations of the annotators with at least ten
-      propositions with the mean of the others: their mean, their median and how many lie below 0;
+    - `reliability_of_mean`: of the mean of k judgments, k being their median number (`median_judgments`);
+      `judgments_for_reliability_0.7`, `_0.8`, `_0.9`: how many judgments a proposition needs for that reliability;
+    - `leave_one_out_r_mean`, `_median`, `_negative`: the Pearson correlations of annotators with the mean of the
+      others, over at least ten propositions: their mean, their median and how many are below 0;
     - `within_proposition_sd`: the mean of the sample SDs;
     - heaping: `share_at_0`, `share_at_half`, `share_at_1` and `share_at_twentieths` (multiples of .05).
 
-    For each labeler, in a scope of its own, over all and by kind of proposition: `pearson_with_mean_judgment`,
+    Each labeler has its own scope, overall and by kind of proposition: `pearson_with_mean_judgment`,
     `interval_alpha_with_mean_judgment`, `mean_absolute_error`, `mean_difference`.
-    The same judgments with the same settings give rows with the same ids. Without judgments there are no figures.
+
+    Args:
+        warehouse: The warehouse.
+        selection: Which judgments count; the valid ones by default.
+        draws: The number of resamples.
+        seed: The seed of the resamples.
+
+    Returns:
+        The figures; none without judgments. The same judgments and settings give rows with the same ids.
     """
     selection = selection or Selection()
     run = _Run(selection=selection, draws=draws, seed=seed, snapshot=warehouse.snapshot_id())
@@ -100,9 +108,9 @@ def figures_of_selected(memory: Warehouse, draws: int, seed: int) -> list[Agreem
 
 
 def unrecorded(figures: list[Agreement], current: list[Agreement]) -> list[Agreement]:
-    """The figures that rest on other judgments than the newest ones of their metric, scope and slice.
+    """Return the figures whose judgments differ from those of the latest figure of the same metric, scope and slice.
 
-    A figure that is back at an earlier state is a new point of the history, so that it gets an id of its own.
+    A figure that returns to an earlier state is a new point in its history, so it gets a new id.
     """
     known = {(each.metric, each.scope, each.slice): each.fingerprint for each in current}
     return [
@@ -113,7 +121,7 @@ def unrecorded(figures: list[Agreement], current: list[Agreement]) -> list[Agree
 
 
 class _Base(BaseModel):
-    """What a figure rests on."""
+    """What a figure was computed from."""
 
     n_propositions: int
     n_annotators: int
@@ -131,18 +139,18 @@ class _Run(BaseModel):
     snapshot: int
 
     def fingerprint(self, *parts: str) -> str:
-        """A hash of what a figure rests on, with the settings that it is computed with."""
+        """Return a hash of what a figure was computed from, settings included."""
         settings = f"{METRICS_VERSION} {self.draws} {self.seed} {self.selection.model_dump_json()}"
         return content_id(settings, *parts)
 
     def figures(
         self, moments: Moments, block: resample.Floats | None, statistics: Mapping[str, resample.Statistic]
     ) -> list[Figure]:
-        """The statistics with their intervals."""
+        """Compute statistics with their intervals."""
         return resample.figures(moments, block, statistics, self.draws, self.seed)
 
     def record(self, figure: Figure, scope: str, slice_name: str, base: _Base) -> Agreement:
-        """The row of a figure."""
+        """Return the row of a figure."""
         rounded = {
             name: None if value is None else round(value, DIGITS)
             for name, value in (("value", figure.value), ("low", figure.low), ("high", figure.high))
@@ -202,7 +210,7 @@ def _moments(row: Mapping[str, Any], columns: int) -> Moments:
 
 
 def _blocks(warehouse: Warehouse, sums: Mapping[int, Mapping[str, Any]]) -> dict[int, resample.Floats]:
-    """The rows of the slices that have few units; the others draw from the normal limit."""
+    """The rows of slices with few units; the others draw from the normal limit."""
     few = [number for number, row in sums.items() if 0 < row["n"] <= resample.FEW]
     if not few:
         return {}
@@ -222,7 +230,7 @@ def _block(rows: pa.Table, columns: int) -> resample.Floats:
 
 
 def _labeler_figures(warehouse: Warehouse, run: _Run) -> list[Agreement]:
-    """The figures of each version of each labeler beside the mean judgments, over all and by kind of proposition."""
+    """The figures of each labeler version against the mean judgments, overall and by kind of proposition."""
     warehouse.connection.execute(COMPARED_TABLE_SQL)
     try:
         rows = warehouse.sql(compared_sql()).to_pylist()

@@ -1,8 +1,8 @@
-"""Figures with a 95% interval from resampling propositions: pure numpy over a few sums.
+"""Figures with 95% intervals from resampling propositions: pure numpy over a few sums.
 
-A figure is a smooth function of the sums of a block, a row a proposition. Resampling the rows many times gives the
-interval. For many propositions the resampled sums have a normal limit, whose mean and covariance one scan gives; then
-no row is held and the time does not grow with their number.
+A figure is a smooth function of the column sums of a block with one row per proposition. Resampling the rows gives the
+interval. For many propositions the resampled sums are close to normal, with a mean and covariance that one scan gives;
+then no rows are kept, and the time does not grow with their number.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
 
-FEW = 2000  # propositions up to which the rows themselves are resampled
-NOT_ZERO = 1e-12  # equal values leave a rounding error instead of zero
+FEW = 2000  # up to this many propositions, the rows themselves are resampled
+NOT_ZERO = 1e-12  # equal values leave a rounding error
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with the ends of its 95% interval; None where it is not defined."""
+    """A figure with its 95% interval; None where undefined."""
 
     metric: str
     value: float | None
@@ -32,7 +32,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Moments:
-    """The rows of a block in short: how many, their mean and their covariance (divided by n)."""
+    """A summary of the rows of a block: their number, mean and covariance (divided by n)."""
 
     n: int
     mean: Floats
@@ -40,7 +40,7 @@ class Moments:
 
     @classmethod
     def of(cls, block: Floats) -> Moments:
-        """The moments of rows x columns."""
+        """Compute the moments of a block (rows x columns)."""
         return cls(len(block), block.mean(axis=0), np.atleast_2d(np.cov(block, rowvar=False, bias=True)))
 
     @property
@@ -50,9 +50,9 @@ class Moments:
 
 
 def resampled_sums(block: Floats, draws: int, seed: int) -> Floats:
-    """The column sums of a block (propositions x columns) under `draws` resamples of its rows: draws x columns.
+    """Return the column sums of a block (propositions x columns) for resamples of its rows (draws x columns).
 
-    Memory grows with the propositions alone: one draw is at work at a time.
+    Draws are made one at a time, so memory grows only with the number of propositions.
     """
     rng = np.random.default_rng(seed)
     n = len(block)
@@ -63,9 +63,9 @@ def resampled_sums(block: Floats, draws: int, seed: int) -> Floats:
 
 
 def normal_sums(moments: Moments, draws: int, seed: int) -> Floats:
-    """What `resampled_sums` tends to for many rows: normal draws with mean n mu and covariance n C."""
+    """Return the limit of `resampled_sums` for many rows: normal draws with mean n mu and covariance n C."""
     rng = np.random.default_rng(seed)
-    # Columns differ by orders of magnitude; unscaled, the small ones would drown in the rounding of the large ones.
+    # Columns differ by orders of magnitude. Unscaled, the rounding of the large ones would swamp the small ones.
     spread = np.sqrt(np.diag(moments.covariance))
     scale = np.where(spread > 0, spread, 1.0)
     values, vectors = np.linalg.eigh(moments.covariance / np.outer(scale, scale))
@@ -77,14 +77,14 @@ def normal_sums(moments: Moments, draws: int, seed: int) -> Floats:
 def figures(
     moments: Moments, block: Floats | None, statistics: Mapping[str, Statistic], draws: int, seed: int
 ) -> list[Figure]:
-    """Each statistic of the sums, with the 2.5th and 97.5th percentile of its resamples.
+    """Compute statistics of the sums, each with the 2.5th and 97.5th percentile of its resamples.
 
     Args:
-        moments: the moments of all rows.
-        block: the rows, where there are few; None draws from the normal limit.
-        statistics: for each metric a function from sums (draws x columns) to values (draws), nan where not defined.
-        draws: how many resamples.
-        seed: of the resamples.
+        moments: The moments of all rows.
+        block: The rows, if they are few; None draws from the normal limit.
+        statistics: For each metric a function from sums (draws x columns) to values (draws), nan if undefined.
+        draws: The number of resamples.
+        seed: The seed of the resamples.
     """
     totals = {metric: statistic(moments.sums[None, :])[0] for metric, statistic in statistics.items()}
     if moments.n < 2 or all(np.isnan(total) for total in totals.values()):
@@ -104,19 +104,18 @@ def _known(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-UNIT_COLUMNS = ("m", "s", "q", "2 * (m * q - s * s) / (m - 1)", "s * s / m", "m * m")  # of a unit with m >= 2 values
+UNIT_COLUMNS = ("m", "s", "q", "2 * (m * q - s * s) / (m - 1)", "s * s / m", "m * m")  # for a unit with m >= 2 values
 
 
 def unit_block(m: Floats, s: Floats, q: Floats) -> Floats:
-    """The block that agreement rests on (`UNIT_COLUMNS`), from the number, sum and sum of squares of each unit."""
+    """Return the block for agreement (`UNIT_COLUMNS`) from the number, sum and sum of squares of each unit."""
     return np.column_stack([m, s, q, 2 * (m * q - s**2) / (m - 1), s**2 / m, m**2])
 
 
 def interval_alpha(sums: Floats) -> Floats:
-    """Interval alpha 1 - D_o / D_e of sums of `UNIT_COLUMNS`.
+    """Compute interval alpha 1 - D_o / D_e from sums of `UNIT_COLUMNS`.
 
-    Each resample has an expected disagreement D_e of its own: with that of the whole sample the interval would be too
-    narrow.
+    Each resample has its own expected disagreement D_e; with that of the whole sample the interval would be too narrow.
     """
     n, s, q, d = sums.T[:4]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -126,7 +125,7 @@ def interval_alpha(sums: Floats) -> Floats:
 
 
 def icc1(units: int) -> Statistic:
-    """ICC(1) of so many units, by one-way analysis of variance with k_0 for unequal numbers of judgments.
+    """Return the statistic ICC(1) for this many units: one-way analysis of variance, k_0 for unequal numbers.
 
     (MSB - MSW) / (MSB + (k_0 - 1) MSW), k_0 = (N - sum m^2 / N) / (n - 1) (Shrout and Fleiss 1979; Donner 1986).
     """
@@ -144,16 +143,16 @@ def icc1(units: int) -> Statistic:
     return statistic
 
 
-PAIR_COLUMNS = ("x", "y", "x * x", "y * y", "x * y", "abs(x - y)")  # of an estimate x and a mean judgment y
+PAIR_COLUMNS = ("x", "y", "x * x", "y * y", "x * y", "abs(x - y)")  # for an estimate x and a mean judgment y
 
 
 def pair_block(x: Floats, y: Floats) -> Floats:
-    """The block that a comparison rests on (`PAIR_COLUMNS`)."""
+    """Return the block for a comparison (`PAIR_COLUMNS`)."""
     return np.column_stack([x, y, x * x, y * y, x * y, np.abs(x - y)])
 
 
 def pair_statistics(n: int) -> dict[str, Statistic]:
-    """The figures of n pairs: correlation, mean error, bias, and interval alpha of the two as two annotators."""
+    """Return the statistics of n pairs: correlation, mean error, bias, and interval alpha as if of two annotators."""
 
     def pearson(sums: Floats) -> Floats:
         x, y, xx, yy, xy, _ = sums.T
@@ -177,7 +176,7 @@ def pair_statistics(n: int) -> dict[str, Statistic]:
 
 
 def reliability(alpha: Figure, k: float) -> Figure:
-    """The reliability of the mean of k judgments, k a / (1 + (k - 1) a) with a = alpha (Spearman 1910, Brown 1910)."""
+    """Return the reliability of the mean of k judgments: k a / (1 + (k - 1) a), a = alpha (Spearman, Brown 1910)."""
 
     def stepped_up(a: float | None) -> float | None:
         if a is None or 1 + (k - 1) * a <= 0:
@@ -188,15 +187,15 @@ def reliability(alpha: Figure, k: float) -> Figure:
 
 
 def judgments_for(alpha: Figure, reached: float) -> Figure:
-    """How many judgments a proposition needs so that the reliability of their mean is at least `reached`.
+    """Return how many judgments a proposition needs for their mean to have the reliability R = `reached`.
 
-    R (1 - a) / (a (1 - R)), rounded up. Its interval is that of alpha turned round; None where alpha is not positive.
+    That is R (1 - a) / (a (1 - R)), rounded up. Its interval is that of alpha reversed; None if alpha is not positive.
     """
 
     def needed(a: float | None) -> float | None:
         if a is None or a <= 0:
             return None
-        # The rounding of a sum such as 4.000000001 must not ask for one more.
+        # A rounding error such as 4.000000001 must not add one.
         return float(max(1, np.ceil(round(reached * (1 - a) / (a * (1 - reached)), 9))))
 
     return Figure(f"judgments_for_reliability_{reached:g}", needed(alpha.value), needed(alpha.high), needed(alpha.low))

@@ -1,4 +1,4 @@
-"""Which judgments count in a figure of agreement, and the slices that the figures are taken over."""
+"""Which judgments count in an agreement figure, and the slices to compute figures for."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from warehouse.catalog.connect import Warehouse
 from warehouse.records import AnnotatorKind
 
-LEVELS = 10  # the bins that ordinal and nominal agreement are taken over, as many as the estimator's default
+LEVELS = 10  # the bins for ordinal and nominal agreement, as many as the estimator has by default
 SELECTED = "temp.main.selected"
-ALL = 0  # the number of the slice that holds everything
+ALL = 0  # the number of the slice with everything
 
-# What a slice is: the value of one of these for a judgment. A judgment where it is null is in no such slice.
+# A slice is a value of one of these. A judgment where it is null belongs to no such slice.
 SLICES = {
     "annotator_kind": "a.kind",
     "annotator_group": "a.annotator_group",
@@ -24,17 +24,19 @@ SLICES = {
     "source": "j.source",
     "batch": "CASE WHEN t.project IS NULL THEN j.batch END",
     "project": "t.project",
-    # The Monday; whole days are counted, since calendar functions take six times as long.
+    # The Monday, from whole days: calendar functions take six times as long.
     "week": "DATE '1970-01-05' + (7 * ((epoch_us(j.submitted_at) // 86400000000 - 4) // 7))::INTEGER",
 }
 
 
 class Selection(BaseModel):
-    """Which judgments count. The default are the valid ones; deleted ones never count.
+    """Which judgments count; by default the valid ones. Deleted ones never count.
 
-    With `include_cannot_judge` a judgment without a probability counts by where its slider stood. `repeats` says
-    whether only the first of several judgments of an annotator on a proposition counts. `annotator_kinds` limits
-    whose judgments count.
+    Attributes:
+        include_cannot_judge: Whether a judgment without a probability counts, with its slider's position.
+        include_rejected: Whether judgments count that their source rejected.
+        repeats: Which judgments of an annotator on the same proposition count: the first, or all.
+        annotator_kinds: Whose judgments count.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,7 +48,7 @@ class Selection(BaseModel):
 
     @property
     def scope(self) -> str:
-        """What the figures are about, in words: "valid judgments" for the default."""
+        """The selection in words: "valid judgments" for the default."""
         if self == Selection():
             return "valid judgments"
         parts = ["with cannot judge"] if self.include_cannot_judge else []
@@ -59,7 +61,7 @@ class Selection(BaseModel):
 
 @dataclass(frozen=True)
 class Slices:
-    """The slices of a selection: `names[number]` is all or such as source=study; `columns` are those of SELECTED."""
+    """The slices of a selection: their names by number, such as source=study, and their columns in SELECTED."""
 
     names: list[str]
     columns: list[str]
@@ -67,11 +69,11 @@ class Slices:
 
 @contextmanager
 def selected(warehouse: Warehouse, selection: Selection) -> Iterator[Slices]:
-    """The chosen judgments as the temporary table SELECTED, while the context lasts; its slices.
+    """Provide the selected judgments as the temporary table SELECTED, and yield its slices.
 
-    Columns: unit and annotator (numbers), value in [0, 1], level (0 to LEVELS - 1), simulated, hash (of what the
-    judgment says), and for each kind of slice a column with the number of the judgment's slice, -1 where it has none.
-    Texts become numbers here once, so that whatever is grouped behind it is fast and small.
+    Columns: unit and annotator (numbers), value in [0, 1], level (0 to LEVELS - 1), simulated, hash (of the judgment),
+    and for each kind of slice the number of the judgment's slice, or -1. Texts become numbers here once, which keeps
+    later grouping fast and small.
     """
     connection = warehouse.connection
     names = ["all"]
@@ -97,24 +99,24 @@ def selected(warehouse: Warehouse, selection: Selection) -> Iterator[Slices]:
             connection.execute(f"DROP TABLE IF EXISTS temp.main.{table}")
 
 
-def standing_sql(columns: str, value: str, condition: str, first_only: bool) -> str:
-    """A query for the `columns` of the judgments `j` that stand and have a `value`; `condition` narrows them.
+def live_sql(columns: str, value: str, condition: str, first_only: bool) -> str:
+    """Return a query for `columns` of the judgments `j` that are not deleted, have a `value` and meet `condition`.
 
-    With `first_only`, of an annotator's judgments on a proposition only the first. Repeats are few, so they are found
-    by grouping and only they are put in order: a third of the time and memory of a window over all judgments.
+    With `first_only`, only the first judgment of an annotator on a proposition. Repeats are few, so grouping finds them
+    and only they are sorted: a third of the time and memory of a window over all judgments.
     """
-    standing = f"j.deleted_at IS NULL AND {value} IS NOT NULL AND {condition}"
+    live = f"j.deleted_at IS NULL AND {value} IS NOT NULL AND {condition}"
     if not first_only:
-        return f"SELECT {columns} FROM judgments j WHERE {standing}"
+        return f"SELECT {columns} FROM judgments j WHERE {live}"
     order = "sequence NULLS LAST, submitted_at NULLS LAST, judgment_id"
     return f"""
         WITH repeated AS (
-          SELECT annotator_id, proposition_id FROM judgments j WHERE {standing} GROUP BY ALL HAVING count(*) > 1
+          SELECT annotator_id, proposition_id FROM judgments j WHERE {live} GROUP BY ALL HAVING count(*) > 1
         ), later AS (
-          SELECT judgment_id FROM judgments j SEMI JOIN repeated USING (annotator_id, proposition_id) WHERE {standing}
+          SELECT judgment_id FROM judgments j SEMI JOIN repeated USING (annotator_id, proposition_id) WHERE {live}
           QUALIFY row_number() OVER (PARTITION BY annotator_id, proposition_id ORDER BY {order}) > 1
         )
-        SELECT {columns} FROM judgments j ANTI JOIN later USING (judgment_id) WHERE {standing}
+        SELECT {columns} FROM judgments j ANTI JOIN later USING (judgment_id) WHERE {live}
     """
 
 
@@ -134,12 +136,12 @@ def _chosen_sql(selection: Selection) -> str:
         "j.judgment_id, j.proposition_id, j.annotator_id, j.source, j.batch, j.submitted_at, " + f"{value} AS value"
     )
     kinds = ", ".join(f"'{kind}'" for kind in selection.annotator_kinds)
-    standing = standing_sql(columns, value, rejected, selection.repeats == "first")
+    live = live_sql(columns, value, rejected, selection.repeats == "first")
     slices = ", ".join(f"{expression} AS {name}" for name, expression in SLICES.items())
     return f"""
         SELECT p.unit, a.annotator, j.value, a.kind = 'simulated' AS simulated, {slices},
           md5_number_lower(concat_ws('|', j.judgment_id, j.proposition_id, j.annotator_id, a.kind, j.value)) AS hash
-        FROM ({standing}) j
+        FROM ({live}) j
         JOIN unit_codes p USING (proposition_id)
         JOIN annotator_codes a USING (annotator_id)
         LEFT JOIN (SELECT DISTINCT project FROM tasks) t ON t.project = j.batch

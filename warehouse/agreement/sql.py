@@ -1,4 +1,4 @@
-"""The queries behind the figures of agreement; `warehouse.agreement.selection` makes the table that they read."""
+"""The queries for agreement figures. They read the table that `warehouse.agreement.selection` makes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from warehouse.agreement import resample
 from warehouse.agreement.selection import ALL, LEVELS, SELECTED, Slices
 
-COMPARED = 10  # propositions that an annotator must share with others for a correlation to say something
+COMPARED = 10  # propositions that an annotator must share with others for a correlation to mean something
 
 COMPARED_TABLE_SQL = """
 CREATE OR REPLACE TEMPORARY TABLE compared AS
@@ -21,17 +21,17 @@ WHERE e.probability IS NOT NULL
 
 
 def alpha_sql(relation: str, unit: str, value: str) -> str:
-    """A query for Krippendorff's alpha with the interval metric over any relation, in one scan.
+    """Return a query for Krippendorff's alpha with the interval metric over any relation, in one scan.
 
-    It gives alpha (null where it is not defined), n_units and n_values, the units with at least two values and their
-    values. With m, S and Q the number, sum and sum of squares of the values of a unit and N, S_t, Q_t their totals:
-    alpha = 1 - D_o / D_e, D_o = (1/N) sum 2 (m Q - S^2) / (m - 1), D_e = 2 (N Q_t - S_t^2) / (N (N - 1)).
-    (Krippendorff 2011, Computing Krippendorff's alpha-reliability, with the squared differences written as sums.)
+    Its columns are alpha (null if undefined), n_units (units with at least two values) and n_values. With m, S and Q
+    the number, sum and sum of squares of a unit's values, and N, S_t, Q_t their totals: alpha = 1 - D_o / D_e,
+    D_o = (1/N) sum 2 (m Q - S^2) / (m - 1), D_e = 2 (N Q_t - S_t^2) / (N (N - 1)). (Krippendorff 2011, Computing
+    Krippendorff's alpha-reliability, with the squared differences written as sums.)
 
     Args:
-        relation: a table, view or parenthesised query.
-        unit: the column whose values are the units, such as proposition_id.
-        value: the column of the values; nulls do not count.
+        relation: A table, view or query in parentheses.
+        unit: The column of the units, such as proposition_id.
+        value: The column of the values; nulls do not count.
     """
     return f"""
         WITH units AS ({units_sql(relation, unit, value)}), totals AS (
@@ -47,7 +47,7 @@ def alpha_sql(relation: str, unit: str, value: str) -> str:
 
 
 def units_sql(relation: str, unit: str, value: str) -> str:
-    """For each unit with at least two values their number m, sum s and sum of squares q."""
+    """Return a query for the number m, sum s and sum of squares q of each unit with at least two values."""
     return f"""
         SELECT count({value})::DOUBLE AS m, sum({value}::DOUBLE) AS s, sum({value}::DOUBLE * {value}::DOUBLE) AS q
         FROM {relation} GROUP BY {unit} HAVING count({value}) >= 2
@@ -55,10 +55,10 @@ def units_sql(relation: str, unit: str, value: str) -> str:
 
 
 def units_table_sql(slices: Slices) -> str:
-    """Every slice and unit with its sums: the one pass over the judgments."""
+    """Return the statement for the sums of every slice and unit: the one pass over the judgments."""
     sets = ", ".join(f"(unit, {name})" for name in slices.columns)
     counts = ", ".join(f"count(*) FILTER (level = {level})::INTEGER AS c{level}" for level in range(LEVELS))
-    # A slice that a judgment is in none of is -1; `coalesce` finds the one column that a set groups by.
+    # Slice -1 means none; `coalesce` finds the column that a grouping set uses.
     number = f"coalesce({', '.join([*slices.columns, str(ALL)])})"
     return f"""
         CREATE OR REPLACE TEMPORARY TABLE units AS
@@ -74,7 +74,7 @@ def units_table_sql(slices: Slices) -> str:
 
 
 def moments_sql(columns: Sequence[str], condition: str = "true") -> str:
-    """Columns n, mean_i and cov_i_j (i <= j) over the rows where the condition holds."""
+    """Return SQL for n, mean_i and cov_i_j (i <= j) over the rows that meet a condition."""
     only = f"FILTER ({condition})"
     parts = [f"count(*) {only} AS n"]
     parts += [f"avg({one}) {only} AS mean_{i}" for i, one in enumerate(columns)]
@@ -88,7 +88,7 @@ def moments_sql(columns: Sequence[str], condition: str = "true") -> str:
 
 
 def slices_sql() -> str:
-    """For each slice what it rests on, the moments of `UNIT_COLUMNS`, and the figures that are simple means."""
+    """Return a query for the counts of each slice, the moments of `UNIT_COLUMNS`, and figures that are plain means."""
     return f"""
         SELECT slice, {moments_sql(resample.UNIT_COLUMNS, "m >= 2")},
           median(m) FILTER (m >= 2) AS median_judgments,
@@ -101,9 +101,9 @@ def slices_sql() -> str:
 
 
 def annotators_sql(slices: Slices) -> str:
-    """For each slice its annotators, and the correlations of each with the mean of the others in the slice."""
+    """Return a query for the annotators of each slice and their correlations with the mean of the others."""
     numbers = ", ".join([str(ALL), *slices.columns])
-    # Every correlation rests on sums of its annotator alone, so one grouping over all slices serves them.
+    # A correlation needs only sums of its own annotator, so one grouping serves all slices.
     return f"""
         WITH placed AS (
           SELECT unit, annotator, value, unnest([{numbers}]) AS slice FROM {SELECTED}
@@ -126,7 +126,7 @@ def annotators_sql(slices: Slices) -> str:
 
 
 def levels_sql() -> str:
-    """Ordinal and nominal alpha of each slice, from how often each level stands in each unit.
+    """Return a query for ordinal and nominal alpha of each slice, from the counts of levels in each unit.
 
     Nominal: D_o = (1/N) sum (m^2 - sum_c n_uc^2) / (m - 1), D_e = (N^2 - sum_c n_c^2) / (N (N - 1)). Ordinal: the
     distance of two levels is that of their mean ranks R_c = sum_{g<c} n_g + n_c / 2, so it is interval alpha of these.
@@ -160,7 +160,7 @@ def levels_sql() -> str:
 
 
 def compared_sql() -> str:
-    """For each labeler, version and slice the moments of its estimates beside the mean judgments."""
+    """Return a query for the moments of estimates and mean judgments, by labeler, version and slice."""
     return f"""
         WITH annotators AS (
           SELECT c.labeler, c.labeler_version, coalesce('kind=' || c.kind, 'all') AS slice,

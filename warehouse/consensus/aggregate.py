@@ -1,4 +1,4 @@
-"""The consensus of a proposition from the values that it rests on: mean, median, trimmed mean, or random effects."""
+"""The consensus of each proposition from its values: mean, median, trimmed mean, or random effects."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from warehouse.catalog.schema import arrow_schema
 from warehouse.consensus.random_effects import PRIOR_SD, Floats, Ints, RandomEffects, fit_em, posterior
 from warehouse.records import Consensus, ConsensusMethod, content_id, now
 
-TRIM = 0.1  # the share cut off at each end by the trimmed mean
-DIGITS = 9  # stored figures are rounded, so that computing them again gives the same row
+TRIM = 0.1  # the share that the trimmed mean leaves out at each end
+DIGITS = 9  # stored figures are rounded, so that recomputing gives the same row
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The values that the consensus of some units rests on, in their order, and who gave each.
+    """The values of some units (propositions), and who gave each.
 
-    One entry a value: `unit_index` (never descending, from 0 without gaps), `judge_index` (from 0), `values` in [0, 1]
-    and `weights`: nan for a judgment, for an estimate how many judgments of an average annotator it is worth.
+    Attributes:
+        unit_index: For each value its unit: ascending, from 0, without gaps.
+        judge_index: For each value who gave it, from 0.
+        values: The probabilities, in [0, 1].
+        weights: nan for a judgment; for an estimate, how many judgments of an average annotator it is worth.
     """
 
     unit_index: Ints
@@ -31,14 +34,14 @@ class Evidence:
 
     @property
     def is_estimate(self) -> npt.NDArray[np.bool_]:
-        """Which values are estimates of labelers."""
+        """Which values are estimates."""
         estimates: npt.NDArray[np.bool_] = ~np.isnan(self.weights)
         return estimates
 
 
 @dataclass(frozen=True)
 class Aggregate:
-    """The aggregate of each unit: `mean` and `sd` (nan where unknown), and the weight of each value (sum 1 a unit)."""
+    """For each unit `mean` and `sd` (nan if undefined), and for each value its weight (they sum to 1 per unit)."""
 
     mean: Floats
     sd: Floats
@@ -47,7 +50,7 @@ class Aggregate:
 
 @dataclass(frozen=True)
 class Units:
-    """What is known about each unit beside its values: the proposition, and what its consensus counts and rests on."""
+    """For each unit its proposition, the counts of its judgments and the fingerprint of its evidence."""
 
     proposition_ids: pa.Array
     n_judgments: Ints
@@ -56,11 +59,11 @@ class Units:
 
 
 def aggregate(evidence: Evidence, method: ConsensusMethod) -> Aggregate:
-    """The aggregate of each unit by a method that looks at one unit alone, or by a full fit (`em`).
+    """Aggregate each unit, alone or by a full fit (`em`).
 
-    `mean` weighs judgments alike and an estimate by its weight, `trimmed` leaves out a tenth of the values at each end
-    (rounded down); their sd is the standard error of that mean, nan below two values. `median` weighs all alike and has
-    no sd. Only `mean` and `em` know what to do with estimates.
+    `mean` gives every judgment the weight 1 and an estimate its own; `trimmed` leaves out a tenth of the values at each
+    end (rounded down). Their sd is the standard error of that mean, nan below two values. `median` has no sd. Only
+    `mean` and `em` handle estimates.
     """
     if method == "em":
         return by_fit(evidence, fit(evidence))
@@ -73,7 +76,7 @@ def aggregate(evidence: Evidence, method: ConsensusMethod) -> Aggregate:
     )
     total = np.bincount(unit_index, kept)
     mean = np.bincount(unit_index, kept * values) / total
-    # Weights that differ are worth fewer values than there are (Kish 1965).
+    # The effective number of values under unequal weights (Kish 1965).
     worth = total**2 / np.bincount(unit_index, kept**2)
     variance = np.bincount(unit_index, kept * (values - mean[unit_index]) ** 2) / total
     known = worth > 1 + 1e-9
@@ -82,8 +85,7 @@ def aggregate(evidence: Evidence, method: ConsensusMethod) -> Aggregate:
 
 
 def fit(evidence: Evidence) -> RandomEffects:
-    """The full fit. An estimate of weight w is a value of SD s0 / sqrt(w), which is not fitted: w judgments of an
-    annotator of whom nothing is known."""
+    """Fit all units. An estimate of weight w counts as w judgments of an unknown annotator: its SD is s0 / sqrt(w)."""
     n = int(evidence.judge_index.max()) + 1
     fixed = np.full(n, np.nan)
     estimates = evidence.is_estimate
@@ -92,16 +94,16 @@ def fit(evidence: Evidence) -> RandomEffects:
 
 
 def by_fit(evidence: Evidence, fitted: RandomEffects) -> Aggregate:
-    """What a full fit gives: a value weighs by the precision of who gave it, the sd is the posterior one."""
+    """Return the aggregate of a full fit: values weighted by their judge's precision, with the posterior sd."""
     precision = (1.0 / fitted.annotator_sd**2)[evidence.judge_index]
     weights = precision / np.bincount(evidence.unit_index, precision)[evidence.unit_index]
     return Aggregate(np.clip(fitted.theta, 0.0, 1.0), fitted.sd, weights)
 
 
 def by_mean(evidence: Evidence) -> Aggregate:
-    """The mean where a fit cannot tell annotators apart; its sd is that of errors as large as the prior has them.
+    """Return the mean, for use where a fit cannot tell annotators apart. Its sd assumes errors of the prior's size.
 
-    The standard error of the mean would not be known of a single judgment.
+    The standard error of the mean would be undefined for a single judgment.
     """
     mean = aggregate(evidence, "mean")
     sd = PRIOR_SD * np.sqrt(np.bincount(evidence.unit_index, mean.weights**2))
@@ -109,7 +111,7 @@ def by_mean(evidence: Evidence) -> Aggregate:
 
 
 def by_precisions(evidence: Evidence, judge_sd: Floats, mu: float, tau2: float) -> Aggregate:
-    """The aggregate of units of their own, given the SD of each judge, mu and tau^2 of an earlier fit."""
+    """Aggregate units given the SD of each judge, mu and tau^2 from an earlier fit."""
     sd = np.where(evidence.is_estimate, PRIOR_SD / np.sqrt(evidence.weights), judge_sd[evidence.judge_index])
     precision = 1.0 / sd**2
     theta, variance = posterior(evidence.unit_index, evidence.values, precision, mu, tau2)
@@ -120,7 +122,7 @@ def by_precisions(evidence: Evidence, judge_sd: Floats, mu: float, tau2: float) 
 def consensus_rows(
     units: Units, evidence: Evidence, result: Aggregate, method: ConsensusMethod, snapshot_id: int
 ) -> pa.Table:
-    """The Arrow rows of `Consensus` of these units."""
+    """Return the Arrow rows of `Consensus` for these units."""
     n = len(units.proposition_ids)
     counts = np.bincount(evidence.unit_index, minlength=n)
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
@@ -143,7 +145,7 @@ def consensus_rows(
 
 
 def _ranks(unit_index: Ints, values: Floats) -> Ints:
-    """The rank of each value within its unit, from 0; ties in their order."""
+    """The rank of each value within its unit, from 0; ties keep their order."""
     order = np.lexsort((values, unit_index))
     starts = np.concatenate([[0], np.cumsum(np.bincount(unit_index))[:-1]])
     ranks = np.empty(len(values), np.int64)

@@ -1,7 +1,7 @@
-"""What recalibration may see: estimates beside the mean judgment, outside of the test split; and the maps in force.
+"""Data for recalibration: estimates next to mean judgments, without the test split; and the maps in force.
 
-A map is in force until a newer one of its labeler's version, or its withdrawal, stands in the table: a recalibration
-without corners, whose id is that of the map with `-withdrawn` behind it.
+A map is in force until the table has a newer one for the same labeler version, or its withdrawal: a recalibration
+without knots, whose id is that of the map plus `-withdrawn`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ JOIN splits s ON s.proposition_id = e.proposition_id
 WHERE e.probability IS NOT NULL AND s.split <> 'test'
 ORDER BY e.labeler, e.labeler_version, e.proposition_id
 """
-# At the snapshot of a fit, what had an estimate and a judgment and was not held out is all that the fit can have seen.
+# A fit can have seen only what had an estimate and a judgment and was not held out at its snapshot.
 SEEN_SQL = f"""
 SELECT count(*) AS n
 FROM ({SPLITS_AT}) p
@@ -45,20 +45,29 @@ WHERE p.split <> 'test' AND since.split = 'test'
 
 
 def calibration_pairs(warehouse: Warehouse) -> pa.Table:
-    """Labeler, version, proposition_id, split, estimate, judged, n_judgments, n_simulated; never of the test split.
+    """Return the estimates of train and dev propositions with judgments, never those of the test split.
 
-    Those of train and dev with a judgment. `judged` is the plain mean of the valid judgments of people (and of
-    simulated annotators, which `n_simulated` counts), and not the stored consensus, which may hold the estimates
-    themselves. A proposition is held out where the view splits has it in test; `renew_splits` brings that up to date.
+    Which split a proposition is in says the view `splits`; call `renew_splits` first to bring it up to date.
+
+    Returns:
+        labeler, labeler_version, proposition_id, split, estimate, judged (the plain mean of the valid judgments, since
+        the stored consensus may contain the estimates themselves), n_judgments, n_simulated.
     """
     return warehouse.sql(CALIBRATION_SQL)
 
 
 def renew_splits(warehouse: Warehouse, near_duplicates: float) -> list[Recalibration]:
-    """Bring the groups of premises up to date, and withdraw the maps that saw what these hold out; gives those maps.
+    """Update the groups of premises, and withdraw the maps that were fitted on what is now held out.
 
-    Whoever reads a split first calls this. `near_duplicates` is the Jaccard similarity from which on two premises
-    belong together, in (0, 1]; 0 looks for derived premises alone.
+    Call this before reading a split.
+
+    Args:
+        warehouse: The warehouse, open for writing.
+        near_duplicates: The Jaccard similarity, in (0, 1], from which two premises share a group; 0 groups only
+            premises derived from each other.
+
+    Returns:
+        The maps that were withdrawn.
     """
     renew_groups(warehouse, near_duplicates)
     spoilt = [each for each in maps_in_force(warehouse) if _saw_held_out(warehouse, each)]
@@ -67,7 +76,7 @@ def renew_splits(warehouse: Warehouse, near_duplicates: float) -> list[Recalibra
 
 
 def _saw_held_out(warehouse: Warehouse, of: Recalibration) -> bool:
-    """Whether a map can have seen what is held out now; also where the snapshot that it was fitted at is gone."""
+    """Whether a map may have been fitted on what is now held out; True if the snapshot of its fit is gone."""
     if of.snapshot_id not in warehouse.sql(f"FROM ducklake_snapshots('{ALIAS}')")["snapshot_id"].to_pylist():
         return True
     query = SEEN_SQL.format(snapshot=of.snapshot_id)
@@ -75,7 +84,7 @@ def _saw_held_out(warehouse: Warehouse, of: Recalibration) -> bool:
 
 
 def withdrawal(of: Recalibration, snapshot_id: int) -> Recalibration:
-    """The row that takes a map out of force, as found at a snapshot: one without corners, which rests on nothing."""
+    """Return the row that withdraws a map as of a snapshot: a recalibration without knots."""
     return Recalibration(
         recalibration_id=f"{of.recalibration_id}-withdrawn",
         labeler=of.labeler,
@@ -91,7 +100,7 @@ def withdrawal(of: Recalibration, snapshot_id: int) -> Recalibration:
 
 
 def current_recalibrations(warehouse: Warehouse) -> list[Recalibration]:
-    """The newest recalibration of each version of each labeler; one without corners is a withdrawal."""
+    """Return the newest recalibration of each labeler version; one without knots is a withdrawal."""
     columns = ", ".join(arrow_schema(Recalibration).names)
     newest = "PARTITION BY labeler, labeler_version ORDER BY created_at DESC, recalibration_id"
     query = f"SELECT {columns} FROM recalibrations QUALIFY row_number() OVER ({newest}) = 1 ORDER BY labeler"
@@ -99,5 +108,5 @@ def current_recalibrations(warehouse: Warehouse) -> list[Recalibration]:
 
 
 def maps_in_force(warehouse: Warehouse) -> list[Recalibration]:
-    """The map of each version of each labeler that has one and whose last one was not withdrawn."""
+    """Return the map of each labeler version that has one in force."""
     return [each for each in current_recalibrations(warehouse) if each.estimates]

@@ -1,4 +1,4 @@
-"""What the consensus rests on, read from the warehouse: judgments, pooled estimates, and which propositions changed."""
+"""The evidence for the consensus: judgments, pooled estimates, and which propositions changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from warehouse.records import ConsensusMethod
 
 WITHDRAWN = "proposition_id IN (SELECT proposition_id FROM temp.main.evident WHERE NOT stands)"
 
-# Annotators first, in the order of their ids, then the labelers: values keep this order within a proposition.
+# Annotators by id, then labelers: the values of a proposition keep this order.
 JUDGES_SQL = """
 CREATE OR REPLACE TEMPORARY TABLE judges AS
 SELECT judge, weight, (row_number() OVER (ORDER BY weight IS NOT NULL, judge) - 1)::INTEGER AS code
@@ -55,11 +55,18 @@ FROM evidence e FULL JOIN known k ON k.proposition_id = e.proposition_id
 
 
 @dataclass(frozen=True)
-class State:
-    """How many propositions have evidence, how many of them changed, and how many lost it.
+class EvidenceCounts:
+    """How much evidence there is.
 
-    `n_values` are the judgments with the estimates that count beside them, `n_shared` those of them on propositions
-    with two or more.
+    Attributes:
+        total: Propositions with evidence.
+        changed: Those whose evidence changed.
+        withdrawn: Propositions that lost their evidence.
+        n_judgments: Judgments that count.
+        n_simulated: How many of them are simulated.
+        n_annotators: Annotators.
+        n_values: Judgments and pooled estimates.
+        n_shared: How many of these values are on propositions with two or more.
     """
 
     total: int
@@ -73,12 +80,12 @@ class State:
 
     @property
     def overlaps(self) -> bool:
-        """Whether annotators overlap enough for their precisions to be told from the spread of the propositions."""
+        """Whether annotators overlap enough to tell their errors from the spread of the propositions."""
         return self.n_shared >= ENOUGH_OVERLAP * self.n_values
 
 
 def settings_of(weights: Mapping[str, float]) -> str:
-    """What a consensus is computed with, as JSON: part of every fingerprint and kept with every fit."""
+    """Return the settings of a consensus as JSON, as they go into every fingerprint and fit."""
     chosen = {"prior_judgments": PRIOR_JUDGMENTS, "prior_sd": PRIOR_SD, "labeler_weights": dict(weights)}
     return json.dumps(chosen, sort_keys=True)
 
@@ -87,7 +94,7 @@ def settings_of(weights: Mapping[str, float]) -> str:
 def gathered(
     warehouse: Warehouse, method: ConsensusMethod, weights: Mapping[str, float], settings: str
 ) -> Iterator[None]:
-    """Temporary tables while it lasts: `evident` (a row a proposition with its evidence in short) and `judges`."""
+    """Provide the temporary tables `evident` (one row per proposition, with its evidence in brief) and `judges`."""
     connection = warehouse.connection
     try:
         connection.execute("CREATE OR REPLACE TEMPORARY TABLE pooled_weights (labeler VARCHAR, weight DOUBLE)")
@@ -101,8 +108,8 @@ def gathered(
             connection.execute(f"DROP TABLE IF EXISTS temp.main.{table}")
 
 
-def state_of(warehouse: Warehouse) -> State:
-    """What there is to do, from the gathered evidence."""
+def count_evidence(warehouse: Warehouse) -> EvidenceCounts:
+    """Count the gathered evidence."""
     row = warehouse.sql(
         """
         SELECT count(*) FILTER (stands) AS total, count(*) FILTER (is_changed) AS changed,
@@ -113,11 +120,11 @@ def state_of(warehouse: Warehouse) -> State:
         FROM evident
         """
     ).to_pylist()[0]
-    return State(**row)
+    return EvidenceCounts(**row)
 
 
 def load(warehouse: Warehouse, condition: str) -> tuple[Units, Evidence]:
-    """The units of `evident` for which a condition holds, with their values sorted by unit and judge."""
+    """Return the units of `evident` for which a condition holds, and their values sorted by unit and judge."""
     units = f"""
         SELECT proposition_id, (row_number() OVER (ORDER BY proposition_id) - 1)::INTEGER AS unit, n_judgments,
           n_simulated, fingerprint
@@ -155,6 +162,6 @@ def load(warehouse: Warehouse, condition: str) -> tuple[Units, Evidence]:
 
 
 def judges_of(warehouse: Warehouse, codes: Ints) -> pa.Table:
-    """Of the judges with these codes: judge (an annotator's id or a labeler's name), weight (null for annotators)."""
+    """Return judge (an annotator's id or a labeler's name) and weight (null for annotators) for these codes."""
     judges = warehouse.sql("SELECT judge, weight FROM judges ORDER BY code")
     return judges.take(pa.array(codes))

@@ -1,9 +1,9 @@
 """The default consensus: random effects with a precision for each annotator, fitted by EM, linear in the judgments.
 
-Only judgments on propositions that others judged as well tell an annotator's errors from the spread of the
-propositions: of a single judgment x = theta + e the variance tau^2 + s^2 is known, and how it parts is not. The fit
-then takes the prior's s for the truth and draws everything towards mu. Below a share of ENOUGH_OVERLAP the mean is the
-better consensus; it was chosen where the two tie on made-up judgments (docs/log.md).
+Only propositions with several judgments can separate annotators' errors from the spread of the propositions: single
+judgments x = theta + e show the variance tau^2 + s^2, but not how it divides. The fit then relies on the prior's s and
+shrinks everything towards mu. If fewer than ENOUGH_OVERLAP of the judgments share a proposition with another, the mean
+is the better consensus; on simulated judgments the two tie there (docs/log.md).
 """
 
 from __future__ import annotations
@@ -17,18 +17,23 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-PRIOR_JUDGMENTS = 8.0  # how many judgments the prior on an annotator's SD is worth
+PRIOR_JUDGMENTS = 8.0  # the weight of the prior on an annotator's SD, in judgments
 PRIOR_SD = 0.25
-ENOUGH_OVERLAP = 0.25  # of the judgments, the share on propositions with two or more
+ENOUGH_OVERLAP = 0.25  # share of judgments on propositions with two or more
 SMALLEST_VARIANCE = 1e-8
 
 
 @dataclass(frozen=True)
 class RandomEffects:
-    """The fit. `theta` and `sd` have one entry a unit, `annotator_sd` one an annotator.
+    """A random-effects fit.
 
-    `theta` is the posterior mean and `sd` the posterior standard deviation of a unit; `mu` and `tau2` are the mean and
-    the variance of the units.
+    Attributes:
+        theta: The posterior mean of each unit.
+        sd: The posterior standard deviation of each unit.
+        mu: The mean of the units.
+        tau2: The variance of the units.
+        annotator_sd: The error SD of each annotator.
+        iterations: How many iterations the fit took.
     """
 
     theta: Floats
@@ -50,23 +55,23 @@ def fit_em(
     max_iterations: int = 500,
     tolerance: float = 1e-7,
 ) -> RandomEffects:
-    """Fit random effects with a precision for each annotator, by EM; linear in the judgments.
+    """Fit random effects with a precision for each annotator by EM, in time linear in the judgments.
 
     x_ij = theta_i + e_ij with e_ij ~ N(0, s_j^2), s_j^2 ~ scaled inverse chi^2(prior_judgments, prior_sd^2) and
     theta_i ~ N(mu, tau^2). E step: theta_i has precision 1/tau^2 + sum_j 1/s_j^2 and the precision-weighted mean.
     M step: s_j^2 = (nu s0^2 + sum_i ((x_ij - theta_i)^2 + var_i)) / (nu + n_j), mu = mean(theta) and
-    tau^2 = var(theta) + mean(var_i); without the last term theta collapses onto mu for few judgments a unit.
-    EM is that of Dempster, Laird and Rubin 1977.
+    tau^2 = var(theta) + mean(var_i); without the last term theta would collapse onto mu for few judgments per unit.
+    (EM: Dempster, Laird and Rubin 1977.)
 
     Args:
-        unit_index: for each judgment its unit, from 0 and without gaps.
-        annotator_index: for each judgment its annotator, from 0 and without gaps.
-        values: for each judgment its probability, in [0, 1].
-        fixed_sd: for each annotator an SD that is not fitted; nan where it is.
+        unit_index: For each judgment its unit, from 0 without gaps.
+        annotator_index: For each judgment its annotator, from 0 without gaps.
+        values: For each judgment its probability, in [0, 1].
+        fixed_sd: For each annotator a fixed SD; nan to fit it.
         prior_judgments: nu.
         prior_sd: s0.
-        max_iterations: when to stop at the latest.
-        tolerance: the fit stops when no theta moves by more.
+        max_iterations: The most iterations.
+        tolerance: Stop when no theta moves by more than this.
     """
     per_unit, per_annotator = np.bincount(unit_index), np.bincount(annotator_index)
     fixed = np.full(len(per_annotator), np.nan) if fixed_sd is None else fixed_sd
@@ -94,7 +99,7 @@ def fit_em(
 
 
 def posterior(unit_index: Ints, values: Floats, precision: Floats, mu: float, tau2: float) -> tuple[Floats, Floats]:
-    """The E step: posterior mean and variance of each unit, given the precision of each judgment, mu and tau^2."""
+    """Do the E step: return the posterior mean and variance of each unit, given judgment precisions, mu, tau^2."""
     variance: Floats = 1.0 / (1.0 / tau2 + _sums(unit_index, precision))
     theta: Floats = (mu / tau2 + _sums(unit_index, precision * values)) * variance
     return theta, variance
@@ -103,11 +108,11 @@ def posterior(unit_index: Ints, values: Floats, precision: Floats, mu: float, ta
 def annotator_variance(
     squares: Floats, n: npt.NDArray[Any], prior_judgments: float = PRIOR_JUDGMENTS, prior_sd: float = PRIOR_SD
 ) -> Floats:
-    """The M step: s_j^2 from the sum of the expected squared errors of each annotator and the number of judgments."""
+    """Do the M step: return s_j^2 from each annotator's expected squared errors (summed) and number of judgments."""
     variance: Floats = (prior_judgments * prior_sd**2 + squares) / (prior_judgments + n)
     return variance
 
 
 def _sums(index: Ints, weights: Floats) -> Floats:
-    """The sum of the weights that have the same index."""
+    """The sum of the weights of each index."""
     return np.asarray(np.bincount(index, weights), dtype=np.float64)

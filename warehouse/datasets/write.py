@@ -38,7 +38,7 @@ ROW_GROUP = 16_384  # rows: what a reader that looks for one premise reads
 
 
 @dataclass(frozen=True)
-class Limits:
+class ShardLimits:
     """How large a shard becomes: rows at most, and bytes, which the last row group may exceed."""
 
     rows: int = 100_000
@@ -51,7 +51,7 @@ class _Target:
     """Where shards go, how large they become, and what closes them after a failure."""
 
     folder: Path
-    limits: Limits
+    limits: ShardLimits
     stack: ExitStack
 
 
@@ -124,7 +124,7 @@ def write_dataset(
     head: ManifestHead,
     *,
     pairs: Iterable[pa.RecordBatch] = (),
-    limits: Limits | None = None,
+    limits: ShardLimits | None = None,
 ) -> Manifest:
     """Write rows of `SHARD_SCHEMA` and pairs of `PAIR_SCHEMA`, sorted by premise, as shards into a new folder.
 
@@ -137,7 +137,7 @@ def write_dataset(
     if folder.exists():
         raise InputError(f"{folder} is there already: a published training set never changes, publish a new version")
     with atomic_folder(folder) as partial:
-        manifest = _write(rows, pairs, partial, head, limits or Limits())
+        manifest = _write(rows, pairs, partial, head, limits or ShardLimits())
         (partial / CARD).write_text(card_of(manifest), encoding="utf-8")
         manifest = manifest.model_copy(update={"card": file_of(partial / CARD)})
         (partial / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -154,7 +154,7 @@ def _write(
     pairs: Iterable[pa.RecordBatch],
     folder: Path,
     head: ManifestHead,
-    limits: Limits,
+    limits: ShardLimits,
 ) -> Manifest:
     totals: Counter[str] = Counter()
     with ExitStack() as stack:

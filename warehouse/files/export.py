@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from warehouse.atomic import atomic_folder
 from warehouse.catalog.opened import Warehouse
 from warehouse.errors import InputError
-from warehouse.files.card import CARD, CardFacts, Tally, card_text, is_export, state_of
+from warehouse.files.export_card import CARD, CardFacts, Tally, card_text, is_export, provenance_of
 from warehouse.files.formats import check_output, check_place, parquet_writer, write_batches
 from warehouse.queries.stages import TableDescription, describe_tables
 from warehouse.queries.user_sql import only_statement, stream
@@ -137,7 +137,7 @@ def _write_folder(
             facts = CardFacts(
                 title=_name(what) if _name(what) in tables else "A query",
                 query=query,
-                state=state_of(warehouse),
+                provenance=provenance_of(warehouse),
                 exported_at=now(),
                 splits=splits,
                 schema=rows.schema,

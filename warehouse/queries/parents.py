@@ -1,4 +1,4 @@
-"""Parents as they come from the warehouse: each with what stands on its premise, which is held once a premise."""
+"""Parents of derived propositions, each with everything on its premise; parents of one premise share that."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from warehouse.records import Parent, Premise, PropositionText
 
 PREMISE = arrow_schema(Premise).names
 
-ROWS = 8192  # parents whose texts, and what stands beside them, are fetched at once
+ROWS = 8192  # parents to fetch at once, with everything on their premises
 
-# `wanted` has the ids of parents, those of one premise one after the other. Tables, because their size is known: DuckDB
-# then keeps them in memory and streams the propositions past them.
+# `wanted` has the ids of parents, sorted by premise. Tables have a known size, so DuckDB keeps them in memory and
+# streams the propositions past them.
 TABLES = (
     """
     CREATE OR REPLACE TEMPORARY TABLE temp.main.asked AS
@@ -37,8 +37,8 @@ TABLES = (
     FROM propositions c JOIN temp.main.there t ON t.id = c.parent_id AND t.premise_id <> c.premise_id
     """,
 )
-# What stands on a premise comes with the first of its parents alone: its hypotheses, and the ids of what was made from
-# them on other premises.
+# Only the first parent of a premise carries what is known there: its hypotheses, and the ids of propositions derived
+# from them on other premises.
 TEXTS = f"""
 SELECT
   {", ".join(f"m.{name}" for name in PREMISE)}, q.proposition_id, q.hypothesis, q.split, o.id AS other,
@@ -56,7 +56,7 @@ LEFT JOIN (
 
 
 class Parents:
-    """Builds the parents of a stream. A premise, and what stands there, is built once and held until the next one."""
+    """Builds the parents of a stream. What belongs to a premise is built once and kept until the next premise."""
 
     def __init__(self, *, with_other: bool) -> None:
         self._with_other = with_other
@@ -65,7 +65,7 @@ class Parents:
         self._written_by: dict[str, str] = {}
 
     def of(self, batch: pa.RecordBatch) -> Iterator[Parent]:
-        """The parents of a batch."""
+        """Yield the parents of a batch."""
         names = ("proposition_id", "hypothesis", "split", "other", "beside")
         starts = pc.indices_nonzero(pc.is_valid(batch["known"])).to_pylist()
         firsts = batch.select([*PREMISE, "known"]).take(pa.array(starts, pa.int64())).to_pylist()
@@ -90,7 +90,7 @@ class Parents:
             )
 
     def _begin(self, row: dict[str, Any]) -> None:
-        stands = row.pop("known")
+        known = row.pop("known")
         self._premise = Premise.model_construct(**row)
-        self._known = {one["id"]: one["hypothesis"] for one in stands if one["hypothesis"] is not None}
-        self._written_by = {one["id"]: one["request_id"] for one in stands if one["request_id"] is not None}
+        self._known = {one["id"]: one["hypothesis"] for one in known if one["hypothesis"] is not None}
+        self._written_by = {one["id"]: one["request_id"] for one in known if one["request_id"] is not None}

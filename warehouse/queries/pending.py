@@ -1,11 +1,11 @@
 """What is still to be asked, as streams: a million propositions never become a list.
 
-When its first row is taken, a stream notes the ids of all that is pending, in a stable order; what is written meanwhile
-is the next stream's matter. Texts are fetched some thousands at a time: holding a million in order took 300 MB.
-Estimates, of which there are most, come page by page instead: even to sort the ids of a million takes 200 MB.
+When its first row is taken, a stream notes the ids of everything pending, in a stable order; later writes are left to
+the next stream. Texts are fetched in batches: holding a million in order took 300 MB. Estimates, the largest stream,
+come page by page instead, because merely sorting a million ids takes 200 MB.
 
-Rows of one premise stand together: a server that keeps the beginning of a prompt then reads the premise once. Each
-`count_...` says how many rows the stream of the same name would give.
+Rows of one premise follow each other, so that a server that caches the start of a prompt reads the premise once. Each
+`count_...` function returns how many rows the stream of the same name has.
 """
 
 from __future__ import annotations
@@ -22,101 +22,32 @@ from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.low_memory import FreeMemory
 from warehouse.catalog.schema import arrow_schema
 from warehouse.queries import parents
+from warehouse.queries.pending_sql import (
+    COMPARISONS,
+    DISAGREEMENTS,
+    ESTIMATED,
+    PAGE_OF_ESTIMATES,
+    PAGE_OF_PROPOSITIONS,
+    PARENTS,
+    PREMISES,
+)
 from warehouse.records import Disagreement, Pair, PanelAnswer, Parent, Premise, PremiseToPropose, PropositionText
 
 T = TypeVar("T")
 
-ROWS = 65_536  # rows whose texts are fetched at once: fewer take less memory and more time
-AT_ONCE = 2048  # rows that are Python objects at once
+ROWS = 65_536  # rows to fetch the texts of at once: fewer take less memory and more time
+AT_ONCE = 2048  # rows to turn into Python objects at once
 
 PREMISE = ", ".join(f"m.{name}" for name in arrow_schema(Premise).names)
 CONJUNCTION = "conjunction"
-
-# Asked about to the end by this version: a reply came, and no request of it failed. Requests from before there were
-# versions count by model and prompt, since more of them is not known.
-ASKED = """
-SELECT subject_id FROM requests WHERE purpose = 'propose' AND labeler = ?
-  AND (asker_version = ? OR (asker_version IS NULL AND model = ? AND prompt_version = ? {more}))
-GROUP BY subject_id, asker_version HAVING count(*) FILTER (status = 'failed') = 0
-"""
-# Premises that a proposer wrote itself: to propose for those too would make more of them at every run.
-WRITTEN = """
-SELECT p.premise_id, p.source FROM propositions p JOIN propositions parent ON parent.proposition_id = p.parent_id
-WHERE p.premise_id <> parent.premise_id
-"""
-PREMISES = f"""
-FROM premises q ANTI JOIN ({ASKED.format(more="")}) a ON a.subject_id = q.premise_id
-ANTI JOIN ({WRITTEN}) w ON w.premise_id = q.premise_id AND w.source = q.source
-"""
-ESTIMATED = "SELECT proposition_id FROM estimates WHERE labeler = ? AND labeler_version = ?"
-# Ids are hexadecimal hashes: a range of them is an even share.
-BEHIND_ALL = chr(0x10FFFF)
-# A table, because its size is known: DuckDB then keeps the page in memory and streams the estimates past it. The other
-# way round, as it guesses for two subqueries, a page would take 70 MB at a million estimates.
-PAGE_OF_PROPOSITIONS = """
-CREATE OR REPLACE TEMPORARY TABLE temp.main.page AS
-SELECT proposition_id, premise_id, hypothesis FROM propositions WHERE premise_id >= ? AND premise_id < ?
-"""
-PAGE_OF_ESTIMATES = f"""
-SELECT p.proposition_id, m.text AS premise, p.hypothesis
-FROM temp.main.page p ANTI JOIN ({ESTIMATED}) e ON e.proposition_id = p.proposition_id
-JOIN (SELECT premise_id, text FROM premises WHERE premise_id >= ? AND premise_id < ?) m
-  ON m.premise_id = p.premise_id
-ORDER BY p.premise_id, p.proposition_id
-"""
-PAGE = 8192  # pending propositions, about, and
-RANGE = 65_536  # propositions, about, that a page looks among
-# What stands beside a proposition is the next one of its premise, in a circle; of two the second has no other of its
-# own, or both would make the same conjunction.
-PLACED = """
-SELECT
-  proposition_id, premise_id, count(*) OVER one AS n,
-  row_number() OVER (PARTITION BY premise_id ORDER BY proposition_id) AS place,
-  coalesce(
-    lead(proposition_id) OVER (PARTITION BY premise_id ORDER BY proposition_id), min(proposition_id) OVER one
-  ) AS other_id
-FROM propositions WHERE kind IN ('proposed', 'imported') WINDOW one AS (PARTITION BY premise_id)
-"""
-PARENTS = f"""
-FROM ({PLACED}) q ANTI JOIN ({ASKED.format(more="AND prompt = ?")}) a ON a.subject_id = q.proposition_id
-WHERE NOT ? OR q.n > 2 OR (q.n = 2 AND q.place = 1)
-"""
-DISAGREEMENTS = """
-FROM (
-  SELECT e.proposition_id, list(e.estimate_id ORDER BY e.labeler) AS estimate_ids
-  FROM current_estimates e LEFT JOIN (
-    SELECT estimate_id FROM verdicts WHERE judge = ? AND judge_version = ?
-  ) v ON v.estimate_id = e.estimate_id
-  WHERE e.in_panel AND e.probability IS NOT NULL AND list_contains(?::VARCHAR[], e.labeler)
-  GROUP BY e.proposition_id
-  HAVING max(e.probability) - min(e.probability) > ? AND count(v.estimate_id) < count(*)
-) q JOIN propositions p ON p.proposition_id = q.proposition_id
-"""
-COMPARISONS = """
-FROM (
-  WITH placed AS (
-    SELECT
-      proposition_id, premise_id, count(*) OVER (PARTITION BY premise_id) AS n,
-      row_number() OVER (PARTITION BY premise_id ORDER BY proposition_id) - 1 AS place
-    FROM propositions
-  ), beside AS (
-    SELECT one.proposition_id AS a, other.proposition_id AS b
-    FROM (SELECT *, unnest(range(1, least(?::BIGINT, n - 1) + 1)) AS step FROM placed WHERE n > 1) one
-    JOIN placed other ON other.premise_id = one.premise_id AND other.place = (one.place + one.step) % one.n
-    UNION ALL
-    SELECT proposition_id, parent_id FROM propositions
-    WHERE kind IN ('strengthened', 'weakened') AND parent_id IN (SELECT proposition_id FROM propositions)
-  )
-  SELECT DISTINCT least(a, b) AS first_id, greatest(a, b) AS second_id FROM beside
-) q JOIN propositions p ON p.proposition_id = q.first_id ANTI JOIN (
-  SELECT first_id, second_id FROM comparisons WHERE labeler = ? AND labeler_version = ?
-) done ON done.first_id = q.first_id AND done.second_id = q.second_id
-"""
+PAGE = 8192  # pending propositions on a page, about
+RANGE = 65_536  # propositions that a page searches, about
+BEHIND_ALL = chr(0x10FFFF)  # sorts after every id
 
 
 @dataclass(frozen=True)
 class _Query:
-    """What is pending, as the end of a query that begins with FROM, its parameters, the ids that tell it, an order."""
+    """What is pending: a query from FROM on, its parameters, the columns of ids, and the order."""
 
     pending: str
     params: Sequence[object]
@@ -129,11 +60,12 @@ class _Query:
     def batches(
         self, warehouse: Warehouse, texts: str, tables: Sequence[str] = (), at_once: int | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """The rows of the query `texts`, whose table `wanted` has the ids and the `place` of some pending rows.
+        """Run the query `texts` for the pending rows, some at a time.
 
-        `tables` make the temporary tables that it reads; `at_once` is how many rows are fetched at once, if not ROWS.
+        Its table `wanted` has the ids and the `place` of these rows. `tables` are statements to run before it, and
+        `at_once` is how many rows to take, at most ROWS.
         """
-        # A connection of its own: the caller writes between two rows, maybe from another thread.
+        # The caller writes between two rows, maybe from another thread, so this needs its own connection.
         with warehouse.beside() as own:
             ids = own.sql(f"SELECT {self.ids} {self.pending} ORDER BY {self.order}", self.params)
             rows = min(ROWS, at_once or ROWS)
@@ -151,10 +83,10 @@ class _Query:
 def pending_premises(
     warehouse: Warehouse, asker: str, asker_version: str, model: str, prompt_version: str
 ) -> Iterator[PremiseToPropose]:
-    """Premises that this version of a proposer has not been asked about to the end, with the hypotheses of each.
+    """Yield premises that this version of a proposer has not finished, with the hypotheses of each.
 
-    To the end means: a reply came, readable or not, and no request about the premise failed. Premises that a proposer
-    wrote, such as a strengthened one, are left out.
+    A premise is finished when a reply came, readable or not, and no request about it failed. Premises that a proposer
+    wrote, such as strengthened ones, are left out.
     """
     texts = f"""
         SELECT {PREMISE}, known.ids, known.hypotheses, known.requests, known.split
@@ -177,14 +109,14 @@ def pending_premises(
 
 
 def count_premises(warehouse: Warehouse, asker: str, asker_version: str, model: str, prompt_version: str) -> int:
-    """How many premises `pending_premises` gives."""
+    """Count the premises of `pending_premises`."""
     return _premises(asker, asker_version, model, prompt_version).count(warehouse)
 
 
 def pending_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) -> Iterator[PropositionText]:
-    """Propositions that this version of a labeler has no estimate for, not even one without a probability."""
-    # Page by page, a range of premises each: sorting a million ids would take more memory than all the rest. What is
-    # written meanwhile are estimates of pages gone by, and propositions that may as well be asked about now.
+    """Yield propositions for which this version of a labeler has no estimate, not even one without a probability."""
+    # Each page is a range of premises: sorting a million ids would take more memory than all the rest. Meanwhile only
+    # estimates of earlier pages are written, and new propositions, which may as well be asked about now.
     for page in one_ahead(_pages(warehouse, labeler, labeler_version)):
         for batch in page.to_batches(max_chunksize=AT_ONCE):
             yield from _texts(batch, "proposition_id", "premise", "hypothesis")
@@ -203,14 +135,14 @@ def _pages(warehouse: Warehouse, labeler: str, labeler_version: str) -> Generato
 
 
 def _number_of_pages(warehouse: Warehouse, labeler: str, labeler_version: str) -> int:
-    """As many as keep both what a page gives and what it looks among small; none where nothing is pending."""
+    """How many pages keep both the result and the range of each small; 0 if nothing is pending."""
     pending = count_estimates(warehouse, labeler, labeler_version)
     among = int(warehouse.sql("SELECT count(*) AS n FROM propositions")["n"][0].as_py())
     return max(-(-pending // PAGE), -(-among // RANGE)) if pending else 0
 
 
 def one_ahead(items: Generator[T, None, None]) -> Generator[T, None, None]:
-    """The items, the next of which is made in a thread of its own while one is used."""
+    """Yield the items while a thread prepares the next one."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead") as thread:
         coming = thread.submit(next, items, None)
         try:
@@ -222,7 +154,7 @@ def one_ahead(items: Generator[T, None, None]) -> Generator[T, None, None]:
 
 
 def count_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) -> int:
-    """How many propositions `pending_estimates` gives."""
+    """Count the propositions of `pending_estimates`."""
     query = f"SELECT count(*) AS n FROM propositions ANTI JOIN ({ESTIMATED}) USING (proposition_id)"
     return int(warehouse.sql(query, [labeler, labeler_version])["n"][0].as_py())
 
@@ -230,10 +162,10 @@ def count_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) ->
 def pending_parents(
     warehouse: Warehouse, kind: str, *, asker: str, asker_version: str, model: str, prompt: str, prompt_version: str
 ) -> Iterator[Parent]:
-    """Propositions, proposed or imported, that this version of a proposer has not been asked about to the end.
+    """Yield proposed and imported propositions that this version of a proposer has not finished.
 
-    `kind` is what is to be made of them, and what the version is for. For a conjunction each comes with the next one of
-    its premise, in the order of their ids and in a circle: a premise with two makes one conjunction, one with one none.
+    `kind` is what to derive from them. For a conjunction, each comes with the next proposition of its premise, by id
+    and in a circle; a premise with two propositions makes one conjunction.
     """
     built = parents.Parents(with_other=kind == CONJUNCTION)
     pending = _parents(kind, asker, asker_version, model, prompt_version, prompt)
@@ -244,17 +176,17 @@ def pending_parents(
 def count_parents(
     warehouse: Warehouse, kind: str, *, asker: str, asker_version: str, model: str, prompt: str, prompt_version: str
 ) -> int:
-    """How many propositions `pending_parents` gives."""
+    """Count the propositions of `pending_parents`."""
     return _parents(kind, asker, asker_version, model, prompt_version, prompt).count(warehouse)
 
 
 def pending_disagreements(
     warehouse: Warehouse, judge: str, judge_version: str, threshold: float, labelers: Sequence[str]
 ) -> Iterator[Disagreement]:
-    """Propositions whose panel disagrees: the highest minus the lowest probability is more than `threshold`.
+    """Yield propositions whose panel disagrees: highest minus lowest probability exceeds `threshold`.
 
-    Of each of the `labelers` its estimate in the panel counts, where it has a probability. A proposition comes while
-    this version of the judge has no verdict, not even one without a confidence, on at least one of these estimates.
+    Only estimates of `labelers` with a probability count. A proposition stays pending until this version of the judge
+    has a verdict, with or without a confidence, on each of these estimates.
     """
     texts = """
         SELECT
@@ -276,15 +208,15 @@ def pending_disagreements(
 def count_disagreements(
     warehouse: Warehouse, judge: str, judge_version: str, threshold: float, labelers: Sequence[str]
 ) -> int:
-    """How many propositions `pending_disagreements` gives."""
+    """Count the propositions of `pending_disagreements`."""
     return _disagreements(judge, judge_version, threshold, labelers).count(warehouse)
 
 
 def pending_comparisons(warehouse: Warehouse, labeler: str, labeler_version: str, compared_with: int) -> Iterator[Pair]:
-    """Pairs that this version of a labeler has not compared, not even in vain; each unordered pair once.
+    """Yield pairs that this version of a labeler has not compared, with or without success; each unordered pair once.
 
-    The propositions of a premise stand in a circle in the order of their ids, and each is set beside the next
-    `compared_with`. A strengthened or weakened proposition is set beside the one that it was made from as well.
+    The propositions of a premise form a circle by id, and each is compared with the next `compared_with`. A
+    strengthened or weakened proposition is also compared with the one it was derived from.
     """
     texts = """
         SELECT
@@ -302,7 +234,7 @@ def pending_comparisons(warehouse: Warehouse, labeler: str, labeler_version: str
 
 
 def count_comparisons(warehouse: Warehouse, labeler: str, labeler_version: str, compared_with: int) -> int:
-    """How many pairs `pending_comparisons` gives."""
+    """Count the pairs of `pending_comparisons`."""
     return _comparisons(labeler, labeler_version, compared_with).count(warehouse)
 
 
@@ -326,7 +258,7 @@ def _comparisons(labeler: str, labeler_version: str, compared_with: int) -> _Que
 
 
 def _texts(batch: pa.RecordBatch, proposition_id: str, premise: str, hypothesis: str) -> Iterator[PropositionText]:
-    """The propositions of a batch, not checked again: that was done when they were written."""
+    """The propositions of a batch. They were validated when they were written."""
     columns = (batch[name].to_pylist() for name in (proposition_id, premise, hypothesis))
     for one, text, statement in zip(*columns, strict=True):
         yield PropositionText.model_construct(proposition_id=one, premise=text, hypothesis=statement)

@@ -1,8 +1,8 @@
-"""What a person's query may be: one statement that only reads, as DuckDB's own lexer and parser see it.
+"""Checks that a person's query only reads, with DuckDB's own lexer and parser.
 
-A connection that is opened for reading keeps its catalog attached read-only, and reaches no other file; but DuckDB lets
-every connection attach the catalog again for writing, and some of DuckLake's functions remove files through a read-only
-catalog. So nothing but SELECT runs, and in it no table functions but those that are known to read.
+A connection opened for reading has its catalog attached read-only and reaches no other file. But DuckDB lets every
+connection attach the catalog again for writing, and some DuckLake functions remove files through a read-only catalog.
+So only SELECT runs, and only with table functions that are known to read.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ ducklake_table_changes ducklake_table_deletions ducklake_table_info ducklake_tab
 last_committed_snapshot options settings snapshots table_changes table_deletions table_info table_insertions
 """
 READERS = frozenset(_READERS.split())
-# These bind or keep something although they stand where a value does.
+# These are scalar functions, but they bind a query or write a log.
 NEVER = frozenset({"json_serialize_plan", "write_log"})
 
 
 def only_reading(connection: duckdb.DuckDBPyConnection, text: str) -> list[str]:
-    """Return the statements of a text, each with the comments before it.
+    """Split a text into its statements, each with the comments before it.
 
     Raises:
-        InputError: one of them does more than read, or holds what no query can hold.
-        duckdb.Error: the text cannot be parsed.
+        InputError: A statement does more than read, or the text has characters that no query can have.
+        duckdb.Error: The text cannot be parsed.
     """
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise InputError("The query holds a character that is not text (NUL or half a character): remove it")
+        raise InputError("The query contains an invalid character (NUL or half a surrogate pair); remove it")
     connection.extract_statements(text)
     found = list(_parts(text))
     for part in found:
@@ -58,7 +58,7 @@ def only_reading(connection: duckdb.DuckDBPyConnection, text: str) -> list[str]:
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
-    """Each token with its kind. A token lasts until the next one begins, spaces and comments included."""
+    """The tokens with their kinds. Spaces and comments belong to the token before them."""
     coded = text.encode()
     places = duckdb.tokenize(text)
     ends = [*(place for place, _ in places[1:]), len(coded)]
@@ -66,7 +66,7 @@ def _tokens(text: str) -> list[tuple[str, str]]:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """The texts between the semicolons, as far as there is more than comments in them."""
+    """The texts between semicolons, without those that have only comments."""
     coded, start = text.encode(), 0
     ends = [place for place, kind in duckdb.tokenize(text) if coded[place : place + 1] == b";"]
     for end in [*ends, len(coded)]:
@@ -77,20 +77,20 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def _check(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
-    """Raise `InputError` where a statement does more than read."""
+    """Raise `InputError` if a statement does more than read."""
     kinds = [one.type for one in connection.extract_statements(statement)]
     before, last = set(kinds[:-1]), kinds[-1]
     if last == SELECT and not before:
         _check_called(connection, statement)
     elif last == SELECT and before == {CREATE}:
-        # PIVOT over values that are looked up first: DuckDB keeps them in a temporary enum.
+        # PIVOT looks its values up first, and DuckDB keeps them in a temporary enum.
         _check_named(connection, statement)
     elif last == EXPLAIN and before <= {CREATE}:
         _check(connection, _explained(statement))
     else:
         raise InputError(
-            f"The query would do more than read ({last.name}): only SELECT and its kin run here; `odds import` brings "
-            "rows in"
+            f"The query would do more than read ({last.name}); only SELECT and similar statements run here. "
+            "Use `odds import` to add rows"
         )
 
 
@@ -101,13 +101,13 @@ def _explained(statement: str) -> str:
 
 
 def _check_called(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
-    """Raise `InputError` where a function of the parsed statement may do more than read."""
+    """Raise `InputError` if a function in the parsed statement may do more than read."""
     try:
         tree = json.loads(connection.execute(PARSED_ONLY, [statement]).fetchall()[0][0])
     except RecursionError as error:
-        raise InputError("The query is nested too deeply: write it in simpler steps, such as WITH parts") from error
+        raise InputError("The query is nested too deeply; split it into steps with WITH") from error
     if tree.get("error") or len(tree["statements"]) != 1:
-        raise InputError(f"The query cannot be checked: {tree.get('error_message', 'it is not one statement')}")
+        raise InputError(f"The query cannot be checked: {tree.get('error_message', 'it is not a single statement')}")
     for node in _nodes(tree):
         name = str(node.get("function_name", "")).lower()
         if node.get("type") == "TABLE_FUNCTION":
@@ -130,9 +130,9 @@ def _nodes(tree: object) -> Iterator[dict[str, Any]]:
 
 
 def _check_named(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
-    """The same for a statement whose parsed form DuckDB does not show: by the names before a parenthesis.
+    """Do the same for a statement whose parse tree DuckDB does not show, by the names before parentheses.
 
-    What is no known function may be a table function of the catalog, so it is refused too.
+    An unknown function may be a table function of the catalog, so it is refused too.
     """
     functions = connection.execute(FUNCTIONS).fetchall()
     writers = {name for name, is_table in functions if is_table} - READERS | NEVER
@@ -146,5 +146,5 @@ def _check_named(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
 
 def _may_write(name: str) -> InputError:
     return InputError(
-        f"The query calls {name or 'a function'}(), which may do more than read: only functions that read run here"
+        f"The query calls {name or 'a function'}(), which may do more than read; only functions that read are allowed"
     )

@@ -24,7 +24,7 @@ KIND_COLUMNS = ("kind", "annotator_kind")
 
 
 @dataclass(frozen=True)
-class State:
+class Provenance:
     """The warehouse at a snapshot: when that was, its judgments, and its premises by licence."""
 
     snapshot_id: int
@@ -40,7 +40,7 @@ class CardFacts:
 
     title: str
     query: str
-    state: State
+    provenance: Provenance
     exported_at: datetime
     splits: Mapping[str, int]
     schema: pa.Schema
@@ -87,8 +87,8 @@ class Tally:
             self.marks[name] += pc.sum(marked).as_py() or 0
 
 
-def state_of(warehouse: Warehouse) -> State:
-    """The state of the warehouse that its queries see."""
+def provenance_of(warehouse: Warehouse) -> Provenance:
+    """The provenance of the warehouse that its queries see."""
     snapshot = warehouse.snapshot_id()
     query = f"SELECT snapshot_time AS t FROM ducklake_snapshots('{ALIAS}') WHERE snapshot_id = ?"
     times = warehouse.sql(query, [snapshot])
@@ -99,7 +99,7 @@ def state_of(warehouse: Warehouse) -> State:
     licenses = warehouse.sql(
         "SELECT coalesce(license, 'unknown') AS license, count(*) AS n FROM premises GROUP BY ALL ORDER BY ALL"
     ).to_pylist()
-    return State(
+    return Provenance(
         snapshot_id=snapshot,
         snapshot_time=times["t"][0].as_py(),
         n_judgments=judged["n"],
@@ -118,7 +118,7 @@ def is_export(folder: Path) -> bool:
 
 def card_text(facts: CardFacts, tally: Tally) -> str:
     """The card: YAML that `datasets` reads, then what a person reads."""
-    state = facts.state
+    provenance = facts.provenance
     files = "\n".join(
         f"  - split: {HF_NAMES.get(name, name)}\n    path: data/{name}-*.parquet" for name in facts.splits
     )
@@ -139,7 +139,7 @@ Exported from an Odds warehouse: fine-grained probability judgments. All probabi
 | what | value |
 |---|---|
 | rows | {tally.rows:,} |
-| snapshot of the warehouse | {state.snapshot_id}, of {_shown(state.snapshot_time)} |
+| snapshot of the warehouse | {provenance.snapshot_id}, of {_shown(provenance.snapshot_time)} |
 | exported | {_shown(facts.exported_at)}, by odds {version("odds")} |
 
 ## How much is simulated
@@ -168,7 +168,8 @@ Exported from an Odds warehouse: fine-grained probability judgments. All probabi
 
 ## Licence
 
-The premises of the warehouse carry these licences: {_licenses(state)}. Whoever passes this folder on keeps to them.
+The premises of the warehouse carry these licences: {_licenses(provenance)}. Whoever passes this folder on keeps to
+them.
 """
 
 
@@ -188,10 +189,10 @@ def _simulated(facts: CardFacts, tally: Tally) -> str:
     ]
     if not lines:
         lines = ["- No column of these rows says so."]
-    state = facts.state
-    share = f"{state.n_simulated:,} of {state.n_judgments:,} judgments"
+    provenance = facts.provenance
+    share = f"{provenance.n_simulated:,} of {provenance.n_judgments:,} judgments"
     whole = f"- In the whole warehouse {share} come from simulated annotators"
-    if state.n_simulated:
+    if provenance.n_simulated:
         return "\n".join([*lines, f"{whole}: **what rests on them says nothing about how people judge**."])
     return "\n".join([*lines, f"{whole}."])
 
@@ -231,5 +232,8 @@ def _about_splits(facts: CardFacts) -> str:
     return "The rows are not parted: `train` is only the name that `datasets` gives to a whole."
 
 
-def _licenses(state: State) -> str:
-    return ", ".join(f"{plain(name)} ({n:,} premises)" for name, n in state.licenses.items()) or "there are no premises"
+def _licenses(provenance: Provenance) -> str:
+    return (
+        ", ".join(f"{plain(name)} ({n:,} premises)" for name, n in provenance.licenses.items())
+        or "there are no premises"
+    )

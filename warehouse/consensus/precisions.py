@@ -1,0 +1,93 @@
+"""The annotators' precisions: those of the last full fit, how far they moved since, and their rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.schema import arrow_schema
+from warehouse.consensus.random_effects import PRIOR_SD, Floats, annotator_variance
+from warehouse.records import AnnotatorPrecision, now
+
+
+def known_sd(warehouse: Warehouse) -> Floats:
+    """Return the SD of each judge at the last full fit, in the order of their codes; the prior's SD for new judges."""
+    query = """
+        SELECT coalesce(p.sd_of_full_fit, ?) AS sd FROM judges j
+        LEFT JOIN annotator_precisions p ON p.annotator_id = j.judge AND j.weight IS NULL ORDER BY j.code
+    """
+    sd: Floats = warehouse.sql(query, [PRIOR_SD])["sd"].to_numpy()
+    return sd
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The annotators' SDs under the renewed consensus and at the last full fit; mu and tau of the propositions."""
+
+    annotators: pa.ChunkedArray
+    sd: Floats
+    sd_of_full_fit: Floats
+    n: Floats
+    mu: float
+    tau: float
+
+
+def drift(warehouse: Warehouse, rows: pa.Table) -> Drift:
+    """Do one M step, in SQL, on the consensus as it would be with these rows: one scan of the judgments."""
+    warehouse.connection.register("renewed", rows.select(["proposition_id", "mean", "sd"]))
+    present = """
+        SELECT proposition_id, mean, sd FROM renewed
+        UNION ALL
+        SELECT c.proposition_id, c.mean, c.sd FROM consensus c
+        JOIN evident e ON e.proposition_id = c.proposition_id AND e.stands AND NOT e.is_changed WHERE c.method = 'em'
+    """
+    try:
+        squares = warehouse.sql(
+            f"""
+            SELECT v.annotator_id, count(*)::DOUBLE AS n, any_value(coalesce(p.sd_of_full_fit, {PRIOR_SD})) AS known,
+              sum((v.probability - c.mean) ** 2 + c.sd ** 2) AS squares
+            FROM valid_judgments v JOIN ({present}) c ON c.proposition_id = v.proposition_id
+            LEFT JOIN annotator_precisions p ON p.annotator_id = v.annotator_id
+            GROUP BY v.annotator_id ORDER BY v.annotator_id
+            """
+        )
+        whole = warehouse.sql(f"SELECT avg(mean) AS mu, var_pop(mean) + avg(sd ** 2) AS tau2 FROM ({present})")
+    finally:
+        warehouse.connection.unregister("renewed")
+    sd = np.sqrt(annotator_variance(squares["squares"].to_numpy(), squares["n"].to_numpy()))
+    mu, tau2 = (whole[name][0].as_py() or 0.0 for name in ("mu", "tau2"))
+    return Drift(
+        squares["annotator_id"], sd, squares["known"].to_numpy(), squares["n"].to_numpy(), mu, float(tau2) ** 0.5
+    )
+
+
+def largest_move(warehouse: Warehouse, precisions: pa.Table) -> float | None:
+    """Return the largest relative change of an SD since the last full fit; None if there was none."""
+    warehouse.connection.register("renewed", precisions)
+    try:
+        (found,) = warehouse.sql(
+            "SELECT max(abs(r.sd / p.sd_of_full_fit - 1)) AS m FROM renewed r "
+            "JOIN annotator_precisions p ON p.annotator_id = r.annotator_id"
+        )["m"].to_pylist()
+    finally:
+        warehouse.connection.unregister("renewed")
+    return None if found is None else float(found)
+
+
+def precision_rows(
+    annotators: pa.ChunkedArray, sd: Floats, sd_of_full_fit: Floats, n: Floats, snapshot: int
+) -> pa.Table:
+    """Return the Arrow rows of `AnnotatorPrecision`."""
+    size = len(annotators)
+    columns = {
+        "annotator_id": annotators,
+        "sd": pa.array(sd.round(6)),
+        "sd_of_full_fit": pa.array(sd_of_full_fit.round(6)),
+        "n_judgments": pa.array(n.astype(np.int64)),
+        "snapshot_id": pa.repeat(pa.scalar(snapshot, pa.int64()), size),
+        "created_at": pa.repeat(pa.scalar(now(), pa.timestamp("us", "UTC")), size),
+    }
+    return pa.table(columns, schema=arrow_schema(AnnotatorPrecision))
