@@ -12,13 +12,13 @@ import pyarrow as pa
 from flows.research.figures import over_time, shown_figures, telling_slices
 from flows.services import shown_catalog
 from flows.settings.settings import Settings
-from training.evaluation.report import (
+from training.evaluation.report_data import (
+    ConsensusSpread,
     CurvePoint,
-    Judged,
     LabelerAnswers,
     ReportData,
     ScoredProposition,
-    Stage,
+    StageCount,
 )
 from training.levels import quantile
 from warehouse.agreement.selection import Selection
@@ -71,10 +71,10 @@ def report_data(settings: Settings, warehouse: Warehouse, model: Model, evaluati
     )
 
 
-def _stages(warehouse: Warehouse) -> list[Stage]:
+def _stages(warehouse: Warehouse) -> list[StageCount]:
     shown = {row["stage"]: row for row in counts(warehouse).to_pylist()}
     return [
-        Stage(
+        StageCount(
             name=name,
             count=shown[name]["n"],
             remark=f"{shown[name]['n_simulated']:,} of them simulated" if shown[name]["n_simulated"] else "",
@@ -97,11 +97,13 @@ def _agreement(warehouse: Warehouse) -> list[Agreement]:
     return shown_figures(figures, scope) + telling_slices(figures, scope) + labelers
 
 
-def _spread(judgments: pa.Table) -> list[Judged]:
+def _spread(judgments: pa.Table) -> list[ConsensusSpread]:
     """The mean and the SD of the judgments of each proposition; the SD is None for a single judgment."""
     grouped = judgments.group_by("proposition_id").aggregate([("probability", "list")])
     values = [np.array(each) for each in grouped["probability_list"].to_pylist()]
-    return [Judged(mean=float(each.mean()), sd=float(each.std(ddof=1)) if len(each) > 1 else None) for each in values]
+    deviations = [float(each.std(ddof=1)) if len(each) > 1 else None for each in values]
+    pairs = zip(values, deviations, strict=True)
+    return [ConsensusSpread(mean=float(each.mean()), sd=sd) for each, sd in pairs]
 
 
 def _curve(folder: Path) -> list[CurvePoint]:

@@ -1,8 +1,8 @@
 """Levels: the K equal bins of [0, 1] that an estimator predicts over. The only file with level mathematics.
 
 Level i of K covers [i/K, (i+1)/K] and its centre is (i + 0.5)/K. A level distribution is an array [..., K] of
-probabilities that sum to 1 along the last axis. Where a figure needs values between the bounds (CDF, quantile), the
-mass of a level is spread evenly over its bin.
+probabilities that sum to 1 along the last axis. Between the bounds (CDF, quantile), the mass of a level is spread
+evenly over its bin.
 """
 
 from __future__ import annotations
@@ -18,49 +18,49 @@ _TINY = 1e-12
 
 
 def level_token(level: int) -> str:
-    """The token of a level, with its leading space; levels count from 0."""
+    """Return the token of a level, with its leading space; levels count from 0."""
     return f" <|label_level_{level}|>"
 
 
 def bounds(levels: int) -> Floats:
-    """The K + 1 bounds of K levels, from 0 to 1."""
+    """Return the K + 1 bounds of K levels, from 0 to 1."""
     return np.arange(levels + 1) / levels  # i / K, so that 0.3 is exactly a bound of ten levels
 
 
 def centres(levels: int) -> Floats:
-    """The K centres of K levels."""
+    """Return the K centres of K levels."""
     return (np.arange(levels) + 0.5) / levels
 
 
 def level_of(values: npt.ArrayLike, levels: int) -> npt.NDArray[np.int64]:
-    """The level that each value in [0, 1] falls in; a bound belongs to the level above it, 1 to the last one."""
+    """Return the level of each value in [0, 1]; a bound belongs to the level above it, 1 to the last level."""
     return np.clip(np.searchsorted(bounds(levels), np.asarray(values), side="right") - 1, 0, levels - 1)
 
 
 def one_hot(values: npt.ArrayLike, levels: int) -> Floats:
-    """The distribution [..., K] with all of its mass on the level of each value."""
+    """Return the distribution [..., K] with all its mass on the level of each value."""
     result: Floats = np.eye(levels)[level_of(values, levels)]
     return result
 
 
 def expectation(distribution: npt.ArrayLike) -> Floats:
-    """The mean of a level distribution, every level standing at its centre: the score, in [0, 1]."""
+    """Return the mean of a level distribution, with each level at its centre: the score, in [0, 1]."""
     mass = np.asarray(distribution, dtype=np.float64)
     result: Floats = mass @ centres(mass.shape[-1])
     return result
 
 
 def cdf(distribution: npt.ArrayLike) -> Floats:
-    """The cumulative mass [..., K + 1] at the bounds; it starts at 0 and ends at 1."""
+    """Return the cumulative mass [..., K + 1] at the bounds; it starts at 0 and ends at 1."""
     mass = np.asarray(distribution, dtype=np.float64)
     start = np.zeros((*mass.shape[:-1], 1))
     return np.concatenate([start, np.cumsum(mass, axis=-1)], axis=-1)
 
 
 def quantile(distribution: npt.ArrayLike, q: float) -> Any:
-    """The value in [0, 1] below which a share `q` in [0, 1] of each distribution's mass lies; shape [...].
+    """Return the value in [0, 1] below which a share `q` of each distribution's mass lies; shape [...].
 
-    For 0 that is the lower bound of the first level with any mass.
+    For q = 0 it is the lower bound of the first level with any mass.
     """
     cumulative = cdf(distribution)
     levels = cumulative.shape[-1] - 1
@@ -73,13 +73,13 @@ def quantile(distribution: npt.ArrayLike, q: float) -> Any:
 
 
 def entropy(distribution: npt.ArrayLike) -> Any:
-    """The Shannon entropy of each distribution in nats, from 0 (one level) to log K (uniform); shape [...]."""
+    """Return the Shannon entropy of each distribution in nats, from 0 (one level) to log K (uniform); shape [...]."""
     mass = np.asarray(distribution, dtype=np.float64)
     return -np.sum(np.where(mass > 0, mass * np.log(np.where(mass > 0, mass, 1.0)), 0.0), axis=-1)
 
 
 def crps(distribution: npt.ArrayLike, values: npt.ArrayLike) -> Any:
-    """The continuous ranked probability score of each distribution [..., K] against its value [...]; 0 is best.
+    """Return the continuous ranked probability score of each distribution [..., K] for its value [...]; 0 is best.
 
     CRPS = (1/K) sum over the inner bounds b_1 .. b_{K-1} of (F(b_k) - 1[y < b_k])^2, which is the integral of Matheson
     and Winkler (1976) with both distribution functions read at the bounds.

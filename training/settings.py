@@ -1,4 +1,4 @@
-"""How an estimator is fitted, as settings. Nothing heavy is imported: the command line reads them at each start."""
+"""The settings of a fit. Imports nothing heavy, since the command line reads them at each start."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Positive = Annotated[int, Field(ge=1)]
 class FitSettings(BaseModel):
     """How an estimator is fitted. `base` is a GGUF file, or a folder or a name in Hugging Face format.
 
-    `device` and `precision` hold for scoring too; `training.device.place_of` says what "auto" means. `learning_rate` is
-    the peak rate of everything but the level rows; without one it is 5e-4 with LoRA and 1e-4 in full tuning.
+    `device` and `precision` also apply to scoring; `training.model.device.place_of` defines "auto". `learning_rate` is
+    the peak rate of everything but the level rows; its default is 5e-4 with LoRA and 1e-4 in full tuning.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

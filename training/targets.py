@@ -1,8 +1,8 @@
 """Targets: the level distribution that an estimator should give for a proposition, from its judgments.
 
-Judgments come ragged: `values` holds those of all propositions one after another, `weights` their weights (which sum
-to at most 1 a proposition), and proposition n owns the slice `offsets[n]:offsets[n + 1]`. A NaN value is a missing
-judgment; whatever mass is missing in a proposition goes to the uniform distribution.
+Judgments are ragged: `values` has those of all propositions in sequence, `weights` their weights (which sum to at most
+1 per proposition), and proposition n has the slice `offsets[n]:offsets[n + 1]`. A NaN value is a missing judgment; the
+missing mass of a proposition goes to the uniform distribution.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class Judged(NamedTuple):
 
 
 class Prior(NamedTuple):
-    """What the training split as a whole says: its level histogram [K] and the variance within a proposition."""
+    """The level histogram [K] of the training split, and the variance within its propositions."""
 
     histogram: Floats
     variance: float
 
 
 def gaussian(values: npt.ArrayLike, spread: float, levels: int) -> Floats:
-    """The mass [..., K] of a normal around each value on each level; the end levels take the tails.
+    """Return the mass [..., K] of a normal around each value on each level; the end levels take the tails.
 
     G(y)_i = Phi((b_{i+1} - y)/s) - Phi((b_i - y)/s), with b_0 = -inf and b_K = +inf.
     """
@@ -47,7 +47,7 @@ def gaussian(values: npt.ArrayLike, spread: float, levels: int) -> Floats:
 
 
 def mixture(judged: Judged, spread: float, levels: int) -> Floats:
-    """The weighted mean [n, K] of the Gaussians of a proposition's judgments, missing mass spread evenly."""
+    """Return the weighted mean [n, K] of the Gaussians of each proposition's judgments; missing mass is uniform."""
     present = ~np.isnan(judged.values)
     weights = np.where(present, judged.weights, 0.0)
     parts = weights[:, None] * gaussian(np.where(present, judged.values, 0.5), spread, levels)
@@ -59,14 +59,14 @@ def mixture(judged: Judged, spread: float, levels: int) -> Floats:
 
 
 def shrunk_mixture(judged: Judged, spread: float, prior: Prior, strength: float = 2.0) -> Floats:
-    """The mixture [n, K] drawn towards the prior histogram, which counts like `strength` judgments (Dirichlet)."""
+    """Return the mixture [n, K] shrunk towards the prior, which counts as `strength` judgments (Dirichlet)."""
     own = mixture(judged, spread, len(prior.histogram))
     n = _sums((~np.isnan(judged.values)).astype(np.float64), judged.offsets)[:, None]
     return (n * own + strength * prior.histogram) / (n + strength)
 
 
 def beta(judged: Judged, levels: int, prior: Prior, strength: float = 2.0) -> Floats:
-    """The mass [n, K] of the Beta with a proposition's mean and its variance shrunk towards the prior's.
+    """Return the mass [n, K] of a Beta with each proposition's mean, and its variance shrunk towards the prior's.
 
     variance = (n v + strength v_0)/(n + strength) with v over the n judgments of the proposition, then the Beta of
     these two moments: nu = m(1 - m)/variance - 1, alpha = m nu, beta = (1 - m) nu. Missing mass goes to uniform.
@@ -82,9 +82,9 @@ def beta(judged: Judged, levels: int, prior: Prior, strength: float = 2.0) -> Fl
 
 
 def prior_of(judged: Judged, levels: int, weights: Floats | None = None) -> Prior:
-    """The prior of the training split. Give it no dev and no test proposition.
+    """Return the prior of the training split. Never pass dev or test propositions.
 
-    Every judgment counts as much as its proposition weighs (`weights` [n]); once without weights.
+    Each judgment counts with the weight of its proposition (`weights` [n]), by default 1.
     """
     rows = np.ones(len(judged.offsets) - 1) if weights is None else weights
     there = ~np.isnan(judged.values)
@@ -99,7 +99,7 @@ def prior_of(judged: Judged, levels: int, weights: Floats | None = None) -> Prio
 
 
 def targets(kind: TargetKind, judged: Judged, means: Floats, spread: float, prior: Prior) -> Floats:
-    """The targets [n, K] of a kind; `means` [n] are the consensus means, which only the Gaussian reads."""
+    """Return the targets [n, K] of a kind; only the Gaussian uses the consensus means [n]."""
     levels = len(prior.histogram)
     if kind == "gaussian":
         return gaussian(means, spread, levels)
@@ -111,14 +111,14 @@ def targets(kind: TargetKind, judged: Judged, means: Floats, spread: float, prio
 
 
 def _sums(parts: Floats, offsets: npt.NDArray[np.int64]) -> Floats:
-    """The sums of the slices of `parts`; an empty slice sums to 0 (`np.add.reduceat` would give its neighbour)."""
+    """Return the sums of the slices of `parts`; empty ones are 0 (`np.add.reduceat` would give their neighbour)."""
     totals = np.concatenate([np.zeros((1, *parts.shape[1:])), np.cumsum(parts, axis=0)])
     result: Floats = totals[offsets[1:]] - totals[offsets[:-1]]
     return result
 
 
 def _moments(judged: Judged) -> tuple[Floats, Floats, Floats]:
-    """The weighted mean, the weighted variance and the number of the judgments present, each [n]."""
+    """Return the weighted mean, the weighted variance and the number of the judgments present, each [n]."""
     present = ~np.isnan(judged.values)
     weights = np.where(present, judged.weights, 0.0)
     values = np.where(present, judged.values, 0.0)

@@ -143,7 +143,7 @@ def test_the_answer_begins_where_the_template_lets_it(
 
 
 @pytest.mark.parametrize(
-    ("template", "message"), [(BROKEN, "this model does not chat"), (SILENT, "leaves out or changes the question")]
+    ("template", "message"), [(BROKEN, "this model does not chat"), (SILENT, "omits or changes the question")]
 )
 def test_a_template_that_cannot_be_used_is_one_line(
     tiny_base: Base, tmp_path: Path, template: str, message: str

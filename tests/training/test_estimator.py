@@ -80,7 +80,7 @@ def test_adding_levels_twice_changes_nothing(tiny_base: Base) -> None:
 def test_a_base_with_more_levels_is_refused(tiny_base: Base) -> None:
     model, tokenizer = load_base(tiny_base.path, tiny_base.cache)
     add_levels(model, tokenizer, LEVELS, 0)
-    with pytest.raises(InputError, match="answers in 6 levels already"):
+    with pytest.raises(InputError, match="already answers in 6 levels"):
         add_levels(model, tokenizer, LEVELS - 1, 0)
 
 

@@ -1,4 +1,4 @@
-"""A picture of labelers: where the values of each lie, how they compare with what people judge, and its figures."""
+"""A picture of labelers: the distribution of each one's values, its calibration, and its figures."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from training.evaluation.pictures import FIRST, INK, SECOND, write_drawing
 from training.levels import Floats
 
 ROW_HEIGHT = 2.65  # inches
-AROUND = 0.55  # of a row for its titles
-LINE_HEIGHT = 0.21  # of a figure
-NARROWEST = 0.28  # marked values nearer to each other than this share one label, which is half as wide
-LONGEST_LINE = 46  # characters that a title has room for
+AROUND = 0.55  # inches of a row for its titles
+LINE_HEIGHT = 0.21  # inches per figure
+NARROWEST = 0.28  # marked values closer than this share one label, which is half as wide
+LONGEST_LINE = 46  # characters of a title
 AS_GIVEN: dict[str, Any] = {"color": FIRST, "marker": "o", "markersize": 5, "linewidth": 1.4}
 RECALIBRATED: dict[str, Any] = {"color": SECOND, "marker": "s", "markersize": 5, "linewidth": 1.4}
 
 
 @dataclass(frozen=True)
 class LabelerCurve:
-    """A labeler's values [n] in [0, 1], and the bins of its reliability diagrams: none, where it has no judgments.
+    """A labeler's values [n] in [0, 1], and the bins of its reliability diagrams, empty without judgments.
 
-    `recalibrated` are bins of the held-out propositions alone, `raw` of all judged ones. `n_simulated` of the
-    `n_judgments` behind them come from simulated annotators. `figures` are names and values that stand beside it; who
-    has no values to draw has a `remark` in their place.
+    `raw` are bins of all judged propositions, `recalibrated` only of held-out ones. `n_simulated` of the `n_judgments`
+    behind them come from simulated annotators. `figures` are names and values to print; `remark` replaces the drawing
+    of a labeler without values.
     """
 
     name: str
@@ -43,7 +43,7 @@ class LabelerCurve:
 
 
 def write_labelers(labelers: Sequence[LabelerCurve], path: Path) -> None:
-    """Write an SVG file with a row a labeler. It appears whole or not at all."""
+    """Write an SVG file with one row per labeler, atomically."""
 
     def draw(axes: Any) -> None:
         for (values, curve, figures), labeler in zip(axes, labelers, strict=True):
@@ -63,7 +63,7 @@ def write_labelers(labelers: Sequence[LabelerCurve], path: Path) -> None:
 
 
 def _values(axis: Any, labeler: LabelerCurve) -> None:
-    """A bar around each multiple of 5%, and a line with value and share at each of the three most frequent values."""
+    """Draw a bar at each multiple of 5%, and a line with value and share at the three most frequent values."""
     nearest = np.floor(labeler.values * 20 + 0.5).astype(int)
     share = np.bincount(nearest, minlength=21) / max(len(labeler.values), 1) * 100
     axis.bar(np.arange(21) / 20, share, width=0.044, color=FIRST)
@@ -82,16 +82,16 @@ def _values(axis: Any, labeler: LabelerCurve) -> None:
 
 
 def most_frequent(values: Floats, most: int = 3) -> list[tuple[float, float]]:
-    """The most frequent values, to six digits, that occur more than once, ascending, with their shares in [0, 1]."""
+    """Return the most frequent values that occur more than once, to six digits, ascending, with their shares."""
     distinct, counts = np.unique(np.round(values, 6), return_counts=True)
     order = np.lexsort((distinct, -counts))[:most]
     return sorted((float(distinct[i]), counts[i] / len(values)) for i in order if counts[i] > 1)
 
 
 def labels_of(found: Sequence[tuple[float, float]]) -> list[tuple[float, str, str]]:
-    """Where the labels of marked values stand, what they say, and how they are aligned: none lies on another.
+    """Return the position, text and alignment of the labels of marked values, without overlaps.
 
-    Values that stand close are named in one label, one above the other, so that it stays narrow.
+    Close values share a label, one above the other, to keep it narrow.
     """
     groups: list[list[tuple[float, float]]] = []
     for value in found:
@@ -119,7 +119,7 @@ def _calibration(axis: Any, labeler: LabelerCurve) -> None:
 
 
 def _nothing(left: Any, right: Any, labeler: LabelerCurve) -> None:
-    """The name of a labeler without values, and why there are none."""
+    """Write the name of a labeler without values, and why it has none."""
     for axis in (left, right):
         axis.set_axis_off()
     left.set_title(_title(labeler.name), loc="left", fontsize=10)
@@ -139,12 +139,12 @@ def _figures(axis: Any, labeler: LabelerCurve) -> None:
 
 
 def _title(name: str) -> str:
-    """The whole of a name, over several lines where it is long."""
+    """Return a name, over several lines if it is long."""
     return "\n".join(wrap(name, LONGEST_LINE, break_on_hyphens=True))
 
 
 def _legend(figure: Any) -> None:
-    """Outside of the axes: wherever it stood inside, a labeler could have its points."""
+    """Put the legend outside the axes, where it cannot cover points."""
     from matplotlib.lines import Line2D
 
     looks = {"as given": AS_GIVEN, "recalibrated, test split": RECALIBRATED}
@@ -153,7 +153,7 @@ def _legend(figure: Any) -> None:
 
 
 def _basis(labeler: LabelerCurve) -> str:
-    """What the curve rests on."""
+    """Return what a curve is based on."""
     if not labeler.n_judgments:
         return "no judgments"
     every = labeler.n_simulated == labeler.n_judgments

@@ -1,4 +1,4 @@
-"""Metrics of scores against labels, both arrays [n] of probabilities. A metric that does not exist is None, never 0."""
+"""Metrics of scores against labels, both arrays [n] of probabilities. An undefined metric is None, never 0."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.levels import Floats
 
 Metric = Callable[[Floats, Floats], float | None]
 
-_SAME = 1e-12  # values closer than this are one value: a constant written in floats varies by rounding
+_SAME = 1e-12  # values this close are equal: a constant in floats varies by rounding
 
 
 class Decomposition(NamedTuple):
@@ -28,9 +28,9 @@ class Decomposition(NamedTuple):
 class Coarseness(NamedTuple):
     """How few different answers a labeler gives.
 
-    `distinct` is the share of distinct values among the answers, `top_three` the share of the answers on the three
-    most frequent values, `entropy` that of the answers over log n, `multiples_of_5` the share of answers on multiples
-    of 5% minus the 21/101 that answers spread evenly over whole percents would have.
+    `distinct` is the share of distinct values among the answers, `top_three` the share of answers on the three most
+    frequent values, `entropy` the entropy of the answers over log n, `multiples_of_5` the share of answers on multiples
+    of 5% minus the 21/101 of answers spread evenly over whole percents.
     """
 
     distinct: float
@@ -48,33 +48,33 @@ class Bin(NamedTuple):
 
 
 def pearson(scores: npt.NDArray[Any], labels: npt.NDArray[Any]) -> float | None:
-    """Pearson's correlation; None where either side is constant or n < 2."""
+    """Return Pearson's correlation; None if either side is constant or n < 2."""
     if _constant(scores) or _constant(labels):
         return None
     return _number(np.corrcoef(scores, labels)[0, 1])
 
 
 def spearman(scores: npt.NDArray[Any], labels: npt.NDArray[Any]) -> float | None:
-    """Spearman's rank correlation, ties sharing their mean rank; None where either side is constant or n < 2."""
+    """Return Spearman's rank correlation, with mean ranks for ties; None if either side is constant or n < 2."""
     if _constant(scores) or _constant(labels):
         return None
     return pearson(stats.rankdata(scores), stats.rankdata(labels))
 
 
 def mse(scores: Floats, labels: Floats) -> float | None:
-    """The mean squared error."""
+    """Return the mean squared error."""
     return _number(float(np.mean((scores - labels) ** 2))) if len(scores) else None
 
 
 def mae(scores: Floats, labels: Floats) -> float | None:
-    """The mean absolute error."""
+    """Return the mean absolute error."""
     return _number(float(np.mean(np.abs(scores - labels)))) if len(scores) else None
 
 
 def reliability(scores: Floats, labels: Floats, bins: int = 10) -> list[Bin]:
-    """The bins, of about equal mass, of a reliability diagram in ascending order of the score.
+    """Return the bins of a reliability diagram, of about equal mass, by ascending score.
 
-    Equal scores share a bin, so that the order of the rows plays no part: a constant has one bin.
+    Equal scores share a bin, so the order of rows does not matter: a constant has one bin.
     """
     if not len(scores):
         return []
@@ -86,15 +86,15 @@ def reliability(scores: Floats, labels: Floats, bins: int = 10) -> list[Bin]:
 
 
 def calibration_error(scores: Floats, labels: Floats, bins: int = 10) -> float | None:
-    """The mean of |mean score - mean label| over bins of about equal mass, weighted by their size."""
+    """Return the mean of |mean score - mean label| over bins of about equal mass, weighted by their size."""
     parts = reliability(scores, labels, bins)
     return sum(each.n * abs(each.score - each.label) for each in parts) / len(scores) if parts else None
 
 
 def decompose(scores: Floats, labels: Floats) -> Decomposition | None:
-    """The isotonic decomposition of the MSE (CORP; Dimitriadis, Gneiting and Jordan 2021).
+    """Return the isotonic decomposition of the MSE (CORP; Dimitriadis, Gneiting and Jordan 2021).
 
-    The isotonic fit is to the very labels it is judged on: it describes these scores and recalibrates nothing.
+    The isotonic fit uses the labels that it is evaluated on: it describes the scores and is no recalibration.
     """
     if not len(scores):
         return None
@@ -105,7 +105,7 @@ def decompose(scores: Floats, labels: Floats) -> Decomposition | None:
 
 
 def coarseness(values: Floats) -> Coarseness | None:
-    """How coarse the answers [n] are."""
+    """Return how coarse the answers [n] are."""
     n = len(values)
     if not n:
         return None
@@ -123,11 +123,17 @@ def interval(
     seed: int = 0,
     share: float = 0.95,
 ) -> tuple[float, float] | None:
-    """The percentile bootstrap interval of a statistic of row indices.
+    """Return the percentile bootstrap interval of a statistic of row indices.
 
-    `groups` [n] names the group of each row (its premise): whole groups are drawn, since rows that share one are not
-    independent. None where there are fewer than two groups, or where the statistic is None in over a tenth of the
-    resamples.
+    Args:
+        statistic: Computes the figure from the indices of the rows drawn.
+        groups: [n] the group of each row (its premise). Whole groups are drawn, since their rows are dependent.
+        resamples: How often to draw.
+        seed: The seed of the draws.
+        share: The coverage of the interval.
+
+    Returns:
+        Its ends; None for fewer than two groups, or if the statistic is None in over a tenth of the resamples.
     """
     members: dict[Hashable, list[int]] = {}
     for row, group in enumerate(groups):

@@ -1,4 +1,4 @@
-"""The pictures of a report as inline SVG that takes its ink and its font from the page, in light and in dark mode."""
+"""The pictures of a report as inline SVG with the colours and font of the page, in light and dark mode."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.evaluation.metrics import Bin
 from training.levels import Floats, level_of
 from warehouse.atomic import write_atomically
 
-# stand-ins that `_svg` replaces by the page's colours; nothing else may draw in them
+# placeholders that are replaced by the colours of the page; nothing else may use them
 INK, SOFT = "#010203", "#040506"
 FIRST, SECOND = "#070809", "#0a0b0c"
 _PAGE_COLOURS = {INK: "currentColor", SOFT: "var(--rule)", FIRST: "var(--first)", SECOND: "var(--second)"}
@@ -45,7 +45,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def answers(subjects: Mapping[str, Floats]) -> str:
-    """How often each subject gives which probability: one row of 20 bars a subject, all on one scale."""
+    """Draw how often each subject gives each probability: one row of 20 bars per subject, on one scale."""
 
     def draw(axes: Any) -> None:
         rows = axes if isinstance(axes, np.ndarray) else np.array([axes])
@@ -64,7 +64,7 @@ def answers(subjects: Mapping[str, Floats]) -> str:
 
 
 def spread(means: Floats, deviations: Floats) -> str:
-    """The SD of each proposition's judgments over their mean, under the largest SD that the mean allows."""
+    """Draw the SD of each proposition's judgments over their mean, with the largest SD that the mean allows."""
 
     def draw(axis: Any) -> None:
         line = np.linspace(0, 1, 201)
@@ -77,7 +77,7 @@ def spread(means: Floats, deviations: Floats) -> str:
 
 
 class Measurement(NamedTuple):
-    """A figure at a time, with the ends of its 95% interval (None without one) and what it rests on."""
+    """A figure at a time, with its 95% interval (None if it has none) and the number of judgments behind it."""
 
     time: datetime
     value: float
@@ -88,12 +88,12 @@ class Measurement(NamedTuple):
 
 
 def agreement_over_time(measured: Sequence[Measurement], weeks: Sequence[Measurement]) -> str:
-    """Interval alpha each time it was measured, and of the judgments of each week; either may be empty."""
+    """Draw interval alpha each time it was measured, and of the judgments of each week; either may be empty."""
     return _inline(_agreement_document(measured, weeks))
 
 
 def write_agreement_over_time(measured: Sequence[Measurement], weeks: Sequence[Measurement], path: Path) -> None:
-    """The same as an SVG file of its own, on white. It appears whole or not at all."""
+    """Write the same as an SVG file on white, atomically."""
     _write_on_white(_agreement_document(measured, weeks), path)
 
 
@@ -105,9 +105,14 @@ def write_drawing(
     heights: Sequence[float],
     widths: Sequence[float],
 ) -> None:
-    """Write an SVG file on white, in the look of all pictures: `draw` gets the axes [len(heights), len(widths)].
+    """Write an SVG file on white, in the style of all pictures.
 
-    `size` is in inches; `heights` are those of the rows, `widths` those of the columns, relative to each other.
+    Args:
+        draw: Draws on the axes [len(heights), len(widths)].
+        size: Width and height in inches.
+        path: The file.
+        heights: The relative heights of the rows.
+        widths: The relative widths of the columns.
     """
     _write_on_white(_document(draw, size, len(heights), share_x=False, widths=widths, heights=heights), path)
 
@@ -125,7 +130,7 @@ def _agreement_document(measured: Sequence[Measurement], weeks: Sequence[Measure
         (title, label, points)
         for title, label, points in (
             ("all judgments, each time they were measured", "measured at (UTC)", measured),
-            ("the judgments of each week alone", "week (its Monday)", weeks),
+            ("the judgments of each week", "week (its Monday)", weeks),
         )
         if points
     ]
@@ -135,14 +140,14 @@ def _agreement_document(measured: Sequence[Measurement], weeks: Sequence[Measure
         for axis, (title, label, points) in zip(rows, panels, strict=True):
             _timeline(axis, points)
             simulated = any(each.n_simulated for each in points)
-            axis.set_title(title + (", simulated ones among them" if simulated else ""), loc="left", fontsize=10)
+            axis.set_title(title + (", some simulated" if simulated else ""), loc="left", fontsize=10)
             axis.set(xlabel=f"{label}; below it the number of judgments", ylabel="interval alpha")
 
     return _document(draw, (7.2, 0.3 + 2.6 * len(panels)), rows=len(panels), share_x=False)
 
 
 def _timeline(axis: Any, points: Sequence[Measurement]) -> None:
-    """Evenly spaced points with their intervals: what was measured within minutes would else stand on one spot."""
+    """Draw evenly spaced points with their intervals, so that measurements within minutes don't overlap."""
     positions = range(len(points))
     low, high = (
         [abs(each.value - (end if end is not None else each.value)) for each, end in ends]
@@ -159,7 +164,7 @@ def _timeline(axis: Any, points: Sequence[Measurement]) -> None:
 
 
 def training_curve(steps: Sequence[int], losses: Sequence[float], dev: Sequence[tuple[int, float]]) -> str:
-    """The training loss over the steps and the dev loss at the end of each epoch; a ring marks the lowest."""
+    """Draw the training loss over the steps and the dev loss at the end of each epoch; a ring marks the lowest."""
 
     def draw(axis: Any) -> None:
         marker = "o" if len(steps) < 3 else ""  # one point makes no line
@@ -183,7 +188,7 @@ def training_curve(steps: Sequence[int], losses: Sequence[float], dev: Sequence[
 
 
 def reliability(curves: Mapping[str, Sequence[Bin]]) -> str:
-    """The mean label over the mean score of each bin; the diagonal is perfect calibration."""
+    """Draw the mean label over the mean score of each bin; the diagonal is perfect calibration."""
 
     def draw(axis: Any) -> None:
         axis.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 3)))
@@ -205,7 +210,7 @@ def reliability(curves: Mapping[str, Sequence[Bin]]) -> str:
 
 
 def scatter(scores: Floats, means: Floats) -> str:
-    """Each test proposition's score over its consensus mean; the diagonal is agreement."""
+    """Draw each test proposition's score over its consensus mean; the diagonal is agreement."""
 
     def draw(axis: Any) -> None:
         axis.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 3)))
@@ -217,7 +222,7 @@ def scatter(scores: Floats, means: Floats) -> str:
 
 
 def _svg(draw: Callable[[Any], None], size: tuple[float, float], rows: int = 1) -> str:
-    """Draw on the axes (an array of them where there are several rows) and give the SVG element."""
+    """Draw on the axes (an array of them for several rows) and return the SVG element."""
     return _inline(_document(draw, size, rows))
 
 
@@ -230,7 +235,7 @@ def _document(
     widths: Sequence[float] | None = None,
     heights: Sequence[float] | None = None,
 ) -> str:
-    """The SVG document, in the colours that stand in for those of the page; with `widths` the axes are an array."""
+    """Return the SVG document, with placeholder colours; with `widths` the axes are an array."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -246,7 +251,7 @@ def _document(
 
 
 def _inline(document: str) -> str:
-    """The svg element of a document, sized by the page, in the page's colours and font, hidden behind its caption."""
+    """Return the svg element of a document with the size, colours and font of the page; screen readers skip it."""
     element = document[document.index("<svg") :]
     element = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", element, count=1)
     element = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", element, count=1)

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from training.evaluation import metrics, pictures
+from training.evaluation.report_data import CurvePoint, ReportData, ScoredProposition
 from training.levels import Floats
 from warehouse.atomic import write_atomically
-from warehouse.records import Agreement, Count, Evaluation, Probability, Text
+from warehouse.records import Evaluation
 
 _BEST_AND_WORST = 10
-_PER_BIN = 10  # test propositions in a bin of the reliability diagram, or the picture is noise
+_PER_BIN = 10  # test propositions per bin of the reliability diagram, or it shows noise
 _NONE, _MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 _TABLE = {
     "pearson": ("Pearson r", "higher is better"),
@@ -33,8 +33,6 @@ _SUBJECTS = {
     "one-annotator": "One annotator against the others",
     "constant": "Constant: the training mean",
 }
-
-
 _AGREEMENT = {
     "interval_alpha": "Interval alpha",
     "ordinal_alpha": "Ordinal alpha",
@@ -57,78 +55,8 @@ _AGREEMENT = {
 }
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Stage(_Part):
-    """How much one stage of the pipeline holds, with a remark such as what was left out and why."""
-
-    name: Text
-    count: Count
-    remark: str = ""
-
-
-class Judged(_Part):
-    """A proposition with its consensus mean and the SD of its judgments (None for a single one)."""
-
-    mean: Probability
-    sd: float | None
-
-
-class LabelerAnswers(_Part):
-    """A labeler's probabilities, and how many of its replies gave none."""
-
-    name: Text
-    probabilities: list[Probability]
-    without: Count = 0
-
-
-class ScoredProposition(_Part):
-    """A test proposition with the estimator's score, an 80% interval of its level distribution, and the consensus."""
-
-    premise: Text
-    hypothesis: Text
-    score: Probability
-    low: Probability
-    high: Probability
-    mean: Probability
-    panel_mean: Probability | None = None
-    n_judgments: Count
-
-
-class CurvePoint(_Part):
-    """The training loss at a step, and the dev loss where an epoch ended (both KL in nats)."""
-
-    step: Count
-    loss: float
-    dev_loss: float | None = None
-
-
-class ReportData(_Part):
-    """Everything that a report shows, as plain values. `provenance` are pairs of a name and a value."""
-
-    title: Text
-    created_at: AwareDatetime
-    n_judgments: Count
-    n_simulated: Count
-    n_annotators: Count
-    n_simulated_annotators: Count
-    stages: list[Stage]
-    agreement: list[Agreement]
-    consensus: list[Judged]
-    judgments: list[Probability]
-    measured: list[pictures.Measurement] = []
-    weeks: list[pictures.Measurement] = []
-    labelers: list[LabelerAnswers]
-    curve: list[CurvePoint]
-    evaluations: list[Evaluation]
-    test: list[ScoredProposition]
-    provenance: list[tuple[str, str]]
-
-
 class Cell(NamedTuple):
-    """A figure with its interval as text, and whether it is the best of its column."""
+    """A figure with its interval as text, and whether it is the best in its column."""
 
     value: str
     interval: str
@@ -144,7 +72,7 @@ class Row(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A picture: its SVG, what it shows in words for who cannot see it, and its caption."""
+    """A picture: its SVG, a description for people who cannot see it, and a caption."""
 
     svg: str
     alt: str
@@ -152,12 +80,12 @@ class Figure(NamedTuple):
 
 
 def write_report(data: ReportData, path: Path) -> None:
-    """Write the report to `path`: one HTML file without scripts that loads nothing. It appears whole or not at all."""
+    """Write the report to `path` atomically: one HTML file without scripts that loads nothing."""
     write_atomically(path, render(data))
 
 
 def render(data: ReportData) -> str:
-    """The report as HTML."""
+    """Return the report as HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -183,7 +111,7 @@ def render(data: ReportData) -> str:
 
 
 def table(evaluations: Sequence[Evaluation]) -> list[Row]:
-    """The evaluation table: one row a subject, the estimator first, one cell a metric."""
+    """Return the evaluation table: one row per subject, the estimator first, and one cell per metric."""
     found = {(each.subject, each.metric): each for each in evaluations}
     subjects = list(dict.fromkeys(each.subject for each in evaluations))
     best = {metric: _best(metric, evaluations) for metric in _TABLE}
@@ -198,7 +126,7 @@ def table(evaluations: Sequence[Evaluation]) -> list[Row]:
 
 
 def parts(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]:
-    """The decomposition of the MSE, one row a subject that has it."""
+    """Return the decomposition of the MSE, one row per subject that has it."""
     found = {(each.subject, each.metric): each.value for each in evaluations}
     subjects = dict.fromkeys(each.subject for each in evaluations if each.metric in _PARTS)
     return [
@@ -208,7 +136,7 @@ def parts(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]:
 
 
 def figures(data: ReportData) -> dict[str, Figure]:
-    """The pictures for which there is data, by name."""
+    """Return the pictures that have data, by name."""
     found: dict[str, Figure] = {}
     spread = [(each.mean, each.sd) for each in data.consensus if each.sd is not None]
     if spread:
@@ -230,8 +158,8 @@ def _spread(means: Floats, deviations: Floats) -> Figure:
     return Figure(
         pictures.spread(means, deviations),
         f"Scatter of {len(means)} propositions: SD of the judgments over their mean; the median SD is {middle:.2f}.",
-        f"Each dot is a proposition. Half of them have an SD above {middle:.2f}: dots near the dashed line are "
-        "propositions on which the annotators split into two camps, dots near 0 those on which they agree.",
+        f"Each dot is a proposition. Half of them have an SD above {middle:.2f}: near the dashed line "
+        "the annotators split into two camps, near 0 they agree.",
     )
 
 
@@ -240,8 +168,7 @@ def _over_time(data: ReportData) -> Figure:
     return Figure(
         pictures.agreement_over_time(measured, weeks),
         f"Interval alpha with its 95% interval, measured {len(measured)} times and for {len(weeks)} weeks.",
-        "Bars are 95% intervals. Alpha that falls from week to week says that annotators tire, or that newer "
-        "propositions are harder.",
+        "Bars are 95% intervals. If alpha falls from week to week, annotators tire, or newer propositions are harder.",
     )
 
 
@@ -251,7 +178,7 @@ def _answers(data: ReportData) -> Figure:
     return Figure(
         pictures.answers(subjects),
         f"Histograms of the probabilities given by {', '.join(subjects)}.",
-        "A labeler whose answers stand on a few bars cannot say anything fine-grained, however right it is on average.",
+        "A labeler that uses only a few bars is too coarse, even if it is right on average.",
     )
 
 
@@ -262,7 +189,7 @@ def _curve(curve: Sequence[CurvePoint]) -> Figure:
     return Figure(
         pictures.training_curve([each.step for each in curve], [each.loss for each in curve], dev),
         f"Training and dev loss over {curve[-1].step} steps. {said}",
-        f"{said} The fall at the start is the model learning that its answer is a level at all.",
+        f"{said} At first the loss falls because the model learns to answer with a level.",
     )
 
 
@@ -287,13 +214,13 @@ def _test_figures(test: Sequence[ScoredProposition]) -> dict[str, Figure]:
             pictures.scatter(scores, means),
             f"Scatter of the score over the consensus mean for {len(test)} test propositions.",
             f"Each dot is a test proposition (n = {len(test)}, Pearson r {_number(r)}). "
-            "On the dashed line the estimator says what the annotators say.",
+            "On the dashed line the estimator agrees with the annotators.",
         ),
     }
 
 
 def _best(metric: str, evaluations: Sequence[Evaluation]) -> float | None:
-    """The best figure among those that answer on their own: neither the constant nor the annotators are rivals."""
+    """Return the best figure of the estimator and labelers; the constant and annotators don't compete."""
     rivals = [each for each in evaluations if each.subject != "constant" and "annotator" not in each.subject]
     values = [each.value for each in rivals if each.metric == metric and each.value is not None]
     if not values:

@@ -1,4 +1,4 @@
-"""Suites: a set of propositions with labels, and the figures of every subject on it."""
+"""Suites: propositions with labels, and the figures of every subject on them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _POINT: dict[str, metrics.Metric] = {
 
 @dataclass(frozen=True)
 class Labelled:
-    """The test propositions: ids, premise ids, consensus means [n], their judgments, and how many are simulated."""
+    """Test propositions: ids, premise ids, consensus means [n], judgments, and how many of these are simulated."""
 
     ids: tuple[str, ...]
     premises: tuple[str, ...]
@@ -36,7 +36,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Subject:
-    """Who answered, which test propositions (`rows`), with what, and with which level distribution if it has one."""
+    """A subject, the `rows` of the test propositions it answered, its answers, and its distributions if it has any."""
 
     name: str
     rows: npt.NDArray[np.int64]
@@ -46,7 +46,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Naming:
-    """What the figures of one evaluation belong to."""
+    """The model, dataset and suite of an evaluation."""
 
     model_id: str
     dataset_id: str
@@ -54,7 +54,7 @@ class Naming:
 
 
 def labelled(test: pa.Table) -> Labelled:
-    """The test propositions of a table with a shard's columns."""
+    """Return the test propositions of a table with a shard's columns."""
     values = test.column("values").to_pylist()
     return Labelled(
         ids=tuple(test.column("proposition_id").to_pylist()),
@@ -76,13 +76,22 @@ def consensus_suite(
     resamples: int = 1000,
     seed: int = 0,
 ) -> list[Evaluation]:
-    """Every subject's figures against the consensus means of the test propositions.
+    """Return the figures of every subject against the consensus means of the test propositions.
 
-    `test` has a shard's columns; `scores` gives the estimator's score and level distribution by proposition id;
-    `train_mean` is the mean of the *training* consensus, which the subject `constant` answers always. The other
-    subjects are `estimator`, `labeler:<name>`, `panel-mean` (the mean of the labelers that answered), `one-annotator`
-    and `<k>-annotators` for the other k in `annotators`. Each is measured where it answered: `n` differs and says so.
-    Annotators are measured against the mean of the *other* judgments, which is noisier than the consensus.
+    The subjects are `estimator`, `labeler:<name>`, `panel-mean` (the mean of the labelers that answered), `constant`
+    (always the mean of the training consensus), `one-annotator` and `<k>-annotators`. Each is measured on the `n`
+    propositions that it answered. Annotators are measured against the mean of the *other* judgments, which is noisier
+    than the consensus.
+
+    Args:
+        test: The test propositions, with a shard's columns.
+        scores: The estimator's score and level distribution by proposition id.
+        estimates: The labelers' estimates.
+        train_mean: The mean of the consensus of the *training* split.
+        naming: What the figures belong to.
+        annotators: The numbers k of annotators to average.
+        resamples: The bootstrap resamples of the intervals.
+        seed: The seed of all draws.
     """
     data = labelled(test)
     width = len(next(iter(scores.values()))[1]) if scores else 10
@@ -132,7 +141,7 @@ def _constant(data: Labelled, train_mean: float) -> Subject:
 def _figures(
     subject: Subject, data: Labelled, naming: Naming, width: int, *, resamples: int, seed: int
 ) -> Iterator[Evaluation]:
-    """The figures of one subject. Those of calibration have no interval: resampling a binned gap biases it upwards."""
+    """Yield the figures of a subject. Calibration has no interval, since resampling biases a binned gap upwards."""
     labels, groups = data.means[subject.rows], [data.premises[row] for row in subject.rows]
     record = _recorder(subject.name, naming, len(subject.rows), int(data.simulated[subject.rows].sum()))
     for name, metric in _POINT.items():
@@ -151,17 +160,17 @@ def _figures(
 
 
 def _distribution(subject: Subject, width: int) -> Floats:
-    """The level distribution of a subject; one that gives a number only has all of its mass on that level."""
+    """Return the level distributions of a subject; a number has all its mass on its level."""
     return one_hot(subject.answers, width) if subject.distribution is None else subject.distribution
 
 
 def _annotator_figures(
     k: int, data: Labelled, naming: Naming, width: int, *, resamples: int, seed: int
 ) -> Iterator[Evaluation]:
-    """The figures of the mean of k annotators drawn at random against the mean of the others.
+    """Yield the figures of the mean of k annotators drawn at random, against the mean of the others.
 
-    A value is the mean over many draws of k annotators for every proposition; the resamples of its interval take
-    turns with these draws.
+    A value is the mean over many draws of k annotators for every proposition; the resamples of its interval cycle
+    through these draws.
     """
     rows = np.array([row for row, each in enumerate(data.judgments) if len(each) > k], dtype=np.int64)
     record = _recorder(
@@ -189,7 +198,7 @@ def _annotator_figures(
 
 
 def _draw(k: int, judgments: list[Floats], rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """For each proposition the mean of k judgments drawn without replacement and the mean of the others."""
+    """Return the mean of k judgments of each proposition, drawn without replacement, and the mean of the others."""
     shuffled = [rng.permutation(each) for each in judgments]
     return np.array([each[:k].mean() for each in shuffled]), np.array([each[k:].mean() for each in shuffled])
 

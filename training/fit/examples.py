@@ -23,7 +23,7 @@ _ROWS_AT_ONCE = 8192
 
 @dataclass(frozen=True)
 class Examples:
-    """What the model reads, the target [n, K] of each prompt, its consensus mean [n] and its weight [n].
+    """The prompts, with their targets [n, K], consensus means [n] and weights [n].
 
     `ids` are the proposition ids of the table, which `prompts.rows` points into.
     """
@@ -37,7 +37,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class OrderPairs:
-    """Order pairs: the places of their prompts, [n] each, and their weights."""
+    """Order pairs: the indices [n] of their prompts, and their weights [n]."""
 
     prompts: Encoded
     higher: Indices
@@ -48,7 +48,7 @@ class OrderPairs:
 def examples_of(
     table: pa.Table, estimator: Estimator, settings: FitSettings, prior: Prior, split: str
 ) -> tuple[Examples, list[Drop]]:
-    """What the model reads and should answer, for every proposition of a table that fits."""
+    """Return the prompts and targets of the propositions of a table, and drops for those that are too long."""
     prompts, drops = encode_table(estimator.tokenizer, table, settings.max_length)
     if not len(prompts.rows):
         raise InputError(f"no {split} proposition fits into {settings.max_length} tokens; raise max_length")
@@ -82,7 +82,7 @@ def judged(table: pa.Table) -> Judged:
 
 
 def choosing(dev: pa.Table) -> pa.Table:
-    """The rows of dev that choose the epoch: those that people judged; all of them where there are none."""
+    """Return the rows of dev that select the epoch: those that people judged, or all if there are none."""
     human = dev.filter(pc.equal(dev["origin"], "human"))
     return human if human.num_rows else dev
 
@@ -90,7 +90,7 @@ def choosing(dev: pa.Table) -> pa.Table:
 def pairs_of(
     table: pa.Table | None, estimator: Estimator, settings: FitSettings
 ) -> tuple[OrderPairs | None, list[Drop]]:
-    """The order pairs whose both sides fit; None without any."""
+    """Return the order pairs of which both sides fit, or None, and drops for what is too long."""
     if table is None or not table.num_rows:
         return None, []
     prompts, drops = encode_table(estimator.tokenizer, pair_texts(table), settings.max_length)

@@ -1,4 +1,4 @@
-"""Fitting an estimator: train on one split, keep the epoch that is best on dev, leave a whole folder at the end."""
+"""Fit an estimator: train on one split, keep the epoch that is best on dev, and write a complete folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 import torch
 
 from training.fit.examples import choosing, examples_of, judged, pairs_of
-from training.fit.objective import Run, batch_loss, dev_loss, no_number, pair_loss
+from training.fit.objective import Run, batch_loss, dev_loss, not_finite, pair_loss
 from training.fit.pace import Pace
 from training.fit.record import SUMMARY
 from training.fit.watch import Progress, Watch
@@ -44,7 +44,7 @@ NOBODY = Watch()
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted estimator: its folder, the dev loss of the epoch kept, and what was cut or left out on the way."""
+    """A fitted estimator: its folder, the dev loss of the epoch that was kept, and what was cut or dropped."""
 
     path: Path
     dev_loss: float
@@ -65,25 +65,30 @@ def fit(
     pairs: pa.Table | None = None,
     watch: Watch = NOBODY,
 ) -> Fitted:
-    """Fit an estimator on `train`, choose its epoch by the loss on `dev`, and leave it in `out_dir`.
+    """Fit an estimator on `train`, select its epoch by the loss on `dev`, and write it to `out_dir`.
 
-    Both tables have a shard's columns, and `weight` multiplies the loss of a row. Where dev has rows that people
-    judged, these alone choose the epoch. `pairs` has the columns of a shard of order pairs: each adds the margin loss
-    between its two scores, times its weight, and no other term; at most half a batch of them goes with each step.
+    `max_minutes` limits everything from loading the base to the last evaluation, but at least one step is made; the
+    learning rate falls to 0 by then. On a CPU the same tables, settings and seed give the same weights, unless time ran
+    out.
 
-    `cache` keeps a converted base. `out_dir` appears at the end and whole, its `training.json` written last; an
-    interruption leaves none. `max_minutes` bounds all of it, from loading the base to the last evaluation on dev, but
-    one step is always made; the learning rate comes down to 0 by then. On a CPU the same tables, settings and seed give
-    the same weights, unless time ran out.
+    Args:
+        train: Propositions with a shard's columns; `weight` multiplies the loss of a row.
+        dev: The same. If people judged some of its rows, only these select the epoch.
+        settings: How to fit.
+        cache: Where a converted base is kept.
+        out_dir: The folder of the estimator. It appears complete at the end, or not at all.
+        pairs: Order pairs with the columns of their shards. Each adds the margin loss between its two scores, times its
+            weight; each step takes at most half a batch of them.
+        watch: Told how the fit goes.
 
     Raises:
-        InputError: an empty table, an unusable base, or an `out_dir` that exists.
+        InputError: a table is empty, the base cannot be used, or `out_dir` exists.
         OddsError: the loss is no longer a number.
     """
     started = time.monotonic()
     for name, table in (("train", train), ("dev", dev)):
         if table.num_rows == 0:
-            raise InputError(f"the {name} split has no proposition; publish a dataset with more of them")
+            raise InputError(f"the {name} split has no propositions; publish a dataset with more")
     if warning := place_of(settings.device, settings.precision).warning:
         watch.note(warning)
     with atomic_folder(out_dir) as scratch, torch.random.fork_rng():
@@ -111,7 +116,7 @@ def fit(
 
 
 def _train(run: Run, folder: Path, started: float, watch: Watch) -> Iterator[Progress]:
-    """Train, and keep in `folder` the estimator of the epoch with the lowest dev loss; the records of the fit."""
+    """Train, keep the estimator of the epoch with the lowest dev loss in `folder`, and yield the progress."""
     settings, lengths = run.settings, run.train.prompts.lengths()
     optimizer = torch.optim.AdamW(_parameter_groups(run.estimator, settings), weight_decay=0.0)
     epochs = [shuffled_batches(lengths, settings.batch_size, settings.seed, i) for i in range(settings.epochs)]
@@ -146,7 +151,7 @@ def _train(run: Run, folder: Path, started: float, watch: Watch) -> Iterator[Pro
 
 
 def _pace(run: Run, epochs: list[list[Indices]], started: float) -> Pace:
-    """The clock of the fit, which knows how many tokens each step and each evaluation on dev reads."""
+    """Return the clock of the fit, which knows how many tokens each step and each evaluation reads."""
     settings, dev = run.settings, run.dev.prompts.lengths()
     return Pace(
         [padded_tokens(run.train.prompts.lengths(), indices) for batches in epochs for indices in batches],
@@ -159,7 +164,7 @@ def _pace(run: Run, epochs: list[list[Indices]], started: float) -> Pace:
 
 
 def _say_cost(pace: Pace, steps: int, settings: FitSettings, watch: Watch) -> None:
-    """After the first step, say how long the fit will take where that is long, and how far a time limit reaches."""
+    """After the first step, note how long the fit will take if that is long, and how far a time limit reaches."""
     minutes = (pace.elapsed_s + pace.whole_s()) / 60
     if (room := pace.room()) < steps:
         watch.note(
@@ -167,17 +172,17 @@ def _say_cost(pace: Pace, steps: int, settings: FitSettings, watch: Watch) -> No
             f"would take about {minutes:.0f} minutes"
         )
     elif minutes > 1:
-        watch.note(f"{steps:,} steps take about {minutes:.0f} minutes here; training.max_minutes ends a fit sooner")
+        watch.note(f"{steps:,} steps take about {minutes:.0f} minutes here; training.max_minutes can end a fit sooner")
 
 
 def _ordered(run: Run, steps: int, epoch: int) -> list[Indices]:
-    """The order pairs of each step of an epoch."""
+    """Return the order pairs of each step of an epoch."""
     n = 0 if run.pairs is None else len(run.pairs.higher)
     return pair_batches(n, steps, max(run.settings.batch_size // 2, 1), run.settings.seed, epoch)
 
 
 def _step(run: Run, indices: Indices, pairs: Indices, optimizer: torch.optim.Optimizer, rate: float) -> float:
-    """One step on some examples and order pairs, at a share `rate` of the peak learning rates; the loss before it."""
+    """Make one step at a share `rate` of the peak learning rates. Returns the loss before it."""
     run.estimator.model.train()
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * rate
@@ -185,7 +190,7 @@ def _step(run: Run, indices: Indices, pairs: Indices, optimizer: torch.optim.Opt
     if len(pairs):
         value = value + pair_loss(run, pairs)
     if not torch.isfinite(value):
-        raise no_number(run, run.train, indices)
+        raise not_finite(run, run.train, indices)
     optimizer.zero_grad()
     torch.autograd.backward(value)
     torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], _GRADIENT_NORM)
@@ -196,10 +201,10 @@ def _step(run: Run, indices: Indices, pairs: Indices, optimizer: torch.optim.Opt
 
 @contextmanager
 def _level_rows_at_their_rate(run: Run) -> Iterator[None]:
-    """In full tuning, where level rows are part of a whole matrix: a step of the optimizer at their own rate.
+    """In full tuning, where level rows are part of a matrix, let the optimizer step them at their own rate.
 
-    A step of Adam without weight decay is in proportion to the rate, so what it adds to a row is multiplied by the
-    ratio of the two rates.
+    A step of Adam without weight decay is proportional to the rate, so its change of a row is multiplied by the ratio
+    of the two rates.
     """
     if run.settings.tuning != "full":
         yield
@@ -212,7 +217,7 @@ def _level_rows_at_their_rate(run: Run) -> Iterator[None]:
 
 
 def _parameter_groups(estimator: Estimator, settings: FitSettings) -> list[dict[str, Any]]:
-    """The trained parameters with their peak learning rates: fresh level rows need bigger steps than the rest."""
+    """Return the trained parameters with their peak learning rates; new level rows need larger steps."""
     named = [(name, p) for name, p in estimator.model.named_parameters() if p.requires_grad]
     rows = [p for name, p in named if "trainable_tokens" in name]
     rest = [p for name, p in named if "trainable_tokens" not in name]
@@ -221,12 +226,12 @@ def _parameter_groups(estimator: Estimator, settings: FitSettings) -> list[dict[
 
 
 def _rate(done: float, warmup: float) -> float:
-    """The share of the peak learning rate once a share `done` of the steps is over: linear up, then linear down."""
+    """Return the share of the peak learning rate after a share `done` of the steps: linear up, then linear down."""
     return (done + 1e-3) / (warmup + 1e-3) if done < warmup else (1 - done) / (1 - warmup)
 
 
 def _write_summary(folder: Path, fitted: Fitted, run: Run, train: pa.Table, dev: pa.Table) -> None:
-    """Write `training.json`, whose existence means that the folder is done."""
+    """Write `training.json`, whose existence means that the folder is complete."""
     summary = {
         **{key: value for key, value in asdict(fitted).items() if key not in ("path", "drops")},
         "drops": [drop.model_dump(mode="json") for drop in fitted.drops],

@@ -1,6 +1,6 @@
 """Losses on the answer position. Logits are [batch, vocab], targets [batch, K].
 
-Every loss is a mean over its rows or pairs, each term multiplied by its weight first; without weights all count 1.
+Every loss is the mean over rows or pairs of each term times its weight; weights are 1 by default.
 """
 
 from __future__ import annotations
@@ -18,10 +18,16 @@ def forward_kl(
     temperature: float = 1.0,
     weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """KL(q || softmax(z/T)) in nats, the softmax taken over the whole vocabulary.
+    """Return KL(q || softmax(z/T)) in nats, with the softmax over the whole vocabulary.
 
-    So mass on any other token costs too, and free generation answers with a level. `level_ids` [K] are the tokens of
-    the levels, in their order; `weights` [batch] multiply the divergences.
+    Mass on other tokens costs too, so free generation answers with a level.
+
+    Args:
+        logits: [batch, vocab] at the answer position.
+        level_ids: [K] tokens of the levels, in order.
+        target: [batch, K].
+        temperature: T.
+        weights: [batch] factors of the divergences.
     """
     log_p = functional.log_softmax(logits.float() / temperature, dim=-1)[:, level_ids]
     divergence: torch.Tensor = (torch.special.xlogy(target, target) - target * log_p).sum(dim=-1)
@@ -37,7 +43,7 @@ def reverse_kl(
     *,
     floor: float = _FLOOR,
 ) -> torch.Tensor:
-    """KL(softmax(z/T) || q) in nats, with q raised to at least `floor` on every token of the vocabulary."""
+    """Return KL(softmax(z/T) || q) in nats, with q at least `floor` on every token of the vocabulary."""
     log_p = functional.log_softmax(logits.float() / temperature, dim=-1)
     q = torch.full_like(log_p, floor).index_copy(1, level_ids, target.to(log_p.dtype).clamp_min(floor))
     q = q / q.sum(dim=-1, keepdim=True)
@@ -46,7 +52,7 @@ def reverse_kl(
 
 
 def expected_score(logits: torch.Tensor, level_ids: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
-    """The score [batch] in [0, 1]: sum_i c_i softmax(z)_i over the K level logits only."""
+    """Return the score [batch] in [0, 1]: sum_i c_i softmax(z)_i over only the K level logits."""
     return functional.softmax(logits.float()[:, level_ids], dim=-1) @ centres
 
 
@@ -57,9 +63,9 @@ def margin(
     gap: float,
     weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """max(0, gap - order (score_a - score_b)), the mean over pairs; `order` is +1 where a is to be above b, else -1.
+    """Return the mean over pairs of max(0, gap - order (score_a - score_b)) times the weights [pairs].
 
-    Pairs with order 0 say nothing and are left out; without any pair the loss is 0. `weights` [pairs] multiply.
+    `order` is +1 if a should score above b, -1 if below; pairs with 0 are left out. Without any pair the loss is 0.
     """
     told = order != 0
     if not told.any():
@@ -71,9 +77,9 @@ def margin(
 def batch_margin(
     scores: torch.Tensor, means: torch.Tensor, gap: float, weights: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """The margin loss over all pairs within a batch: scores [batch] in the order of the consensus means [batch].
+    """Return the margin loss over all pairs in a batch, ordered by the consensus means [batch].
 
-    A pair weighs as much as the lighter of its two rows.
+    A pair has the smaller weight of its two rows.
     """
     a, b = torch.triu_indices(len(scores), len(scores), offset=1, device=scores.device)
     lighter = None if weights is None else torch.minimum(weights[a], weights[b])

@@ -1,4 +1,4 @@
-"""What a fit minimises: the loss of a batch, of order pairs and of dev, and why a loss is no longer a number."""
+"""What a fit minimises: the loss of a batch, of order pairs and of dev; and why a loss became NaN."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from warehouse.errors import OddsError
 
 @dataclass(frozen=True)
 class Run:
-    """A fit under way: the estimator, its settings, and what it learns from and is chosen by."""
+    """A running fit: the estimator, its settings, and the examples that it learns from and is selected by."""
 
     estimator: Estimator
     settings: FitSettings
@@ -30,7 +30,7 @@ class Run:
 
 
 def batch_loss(run: Run, examples: Examples, indices: Indices) -> torch.Tensor:
-    """The mean KL of the examples at `indices`, plus the margin loss over their pairs while training."""
+    """Return the mean KL of the examples at `indices`, plus the margin loss over their pairs while training."""
     estimator, settings = run.estimator, run.settings
     logits = _logits(estimator, examples.prompts, indices)
     rows = torch.from_numpy(indices).to(estimator.device)
@@ -44,7 +44,7 @@ def batch_loss(run: Run, examples: Examples, indices: Indices) -> torch.Tensor:
 
 
 def pair_loss(run: Run, indices: Indices) -> torch.Tensor:
-    """The mean of weight times margin loss over the order pairs at `indices`."""
+    """Return the mean of weight times margin loss over the order pairs at `indices`."""
     assert run.pairs is not None
     both = np.concatenate([run.pairs.higher[indices], run.pairs.lower[indices]])
     scores = _scores(run, _logits(run.estimator, run.pairs.prompts, both))
@@ -55,21 +55,21 @@ def pair_loss(run: Run, indices: Indices) -> torch.Tensor:
 
 @torch.no_grad()
 def dev_loss(run: Run, seen: Callable[[int, int], None]) -> float:
-    """The weighted mean KL over the dev propositions, without the margin loss, which depends on the batches."""
+    """Return the weighted mean KL over the dev propositions, without the margin loss, which depends on batches."""
     run.estimator.model.eval()
     total, done = 0.0, 0
     for indices in sorted_batches(run.dev.prompts.lengths(), run.settings.batch_size):
         value = batch_loss(run, run.dev, indices).item()
         if not np.isfinite(value):
-            raise no_number(run, run.dev, indices)
+            raise not_finite(run, run.dev, indices)
         total, done = total + value * len(indices), done + len(indices)
         seen(done, len(run.dev.weights))
     return total / run.dev.weights.double().sum().item()
 
 
 @torch.no_grad()
-def no_number(run: Run, examples: Examples, indices: Indices) -> OddsError:
-    """What to raise for a batch whose loss is not finite: the proposition that causes it, or the weights themselves."""
+def not_finite(run: Run, examples: Examples, indices: Indices) -> OddsError:
+    """Return an error for a batch whose loss is not finite; it names the proposition that causes it, if one does."""
     run.estimator.model.eval()
     alone = False
     while len(indices) > 1:

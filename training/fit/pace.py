@@ -1,4 +1,4 @@
-"""How long a fit takes: what steps and evaluations on dev cost, what is left, and where a time limit ends it."""
+"""How long a fit takes: the cost of steps and evaluations, the time left, and when a time limit ends it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import time
 from collections.abc import Callable, Sequence
 
 _FORWARD_SHARE = 1 / 3
-"""A look at dev has no backward pass, which takes about two thirds of a step."""
+"""An evaluation has no backward pass, which takes about two thirds of a step."""
 
 
 class Pace:
-    """The clock of a fit. Cost is counted in padded tokens: batches of short and long prompts differ several times.
+    """The clock of a fit. Cost is counted in padded tokens, since batches of short and long prompts differ a lot.
 
     Args:
-        step_tokens: the tokens of each step, in the order of the steps.
-        dev_tokens: the tokens of one look at dev.
-        looks: how many looks at dev are planned, one at the end of each epoch.
-        limit_s: how long the whole fit may take, loading and the last look at dev included; None for no limit.
-        began: when the fit began, by `clock`.
+        step_tokens: The tokens of each step, in order.
+        dev_tokens: The tokens of one evaluation on dev.
+        looks: How many evaluations are planned, one at the end of each epoch.
+        limit_s: How long the whole fit may take, including loading and the last evaluation; None for no limit.
+        began: When the fit began, by `clock`.
     """
 
     def __init__(
@@ -47,21 +47,21 @@ class Pace:
         return self._clock() - self._began
 
     def stepped(self, seconds: float) -> None:
-        """A step took so long."""
+        """Record how long a step took."""
         self._step_tokens += self._tokens[self._steps]
         self._to_come -= self._tokens[self._steps]
         self._steps += 1
         self._step_s += seconds
 
     def looked(self, seconds: float) -> None:
-        """A look at dev took so long."""
+        """Record how long an evaluation took."""
         self._look_s = seconds
         self._looks_left -= 1
 
     def share_done(self) -> float:
-        """The share of the fit that is over, in [0, 1): of its steps, or of its time where that ends it sooner.
+        """Return the share of the fit that is over, in [0, 1): of its steps, or of its time if that ends it sooner.
 
-        The learning rate follows it, so that it comes down to 0 also where time ends a fit.
+        The learning rate follows it, so it falls to 0 even if time ends the fit.
         """
         of_steps = self._steps / len(self._tokens)
         if self._limit is None:
@@ -71,27 +71,27 @@ class Pace:
         return min(max(of_steps, of_time), 0.999)
 
     def is_over(self) -> bool:
-        """Whether another step and the last look at dev would exceed the limit. At least one step is always made."""
+        """Return whether another step and the last evaluation would exceed the limit. At least one step is made."""
         if self._limit is None or not self._steps or self._steps == len(self._tokens):
             return False
         return self.elapsed_s + self._cost(self._tokens[self._steps]) + self.look_s() > self._limit
 
     def look_s(self) -> float:
-        """What a look at dev takes: as the last one did, or as the steps let expect."""
+        """Return how long an evaluation takes: as long as the last one, or an estimate from the steps."""
         return self._cost(self._dev_tokens) * _FORWARD_SHARE if self._look_s is None else self._look_s
 
     def whole_s(self) -> float:
-        """What is left without a limit: all further steps and looks at dev."""
+        """Return the time of all further steps and evaluations, without a limit."""
         return self._cost(self._to_come) + max(self._looks_left, 0) * self.look_s()
 
     def left_s(self) -> float:
-        """What is left, at most up to the limit."""
+        """Return the time left, at most until the limit."""
         if self._limit is None:
             return self.whole_s()
         return min(self.whole_s(), max(self._limit - self.elapsed_s, 0.0))
 
     def room(self) -> int:
-        """How many steps will have been made in the end, as far as can be told."""
+        """Estimate how many steps will have been made at the end."""
         if self._limit is None or self.whole_s() <= self._limit - self.elapsed_s:
             return len(self._tokens)
         left, steps = self._limit - self.elapsed_s - self.look_s(), self._steps

@@ -1,4 +1,4 @@
-"""What a fit wrote down about itself: the file `training.json`, the last one that it writes into its folder."""
+"""The record of a fit: the file `training.json`, which is written last."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SUMMARY = "training.json"
 
 
 class FitRecord(BaseModel):
-    """The outcome of a fit; the file says more, such as each step's loss, which is left out here."""
+    """The result of a fit. The file has more, such as the loss of each step."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -24,11 +24,11 @@ class FitRecord(BaseModel):
 
 
 def read_record(folder: Path) -> FitRecord:
-    """The record of the estimator in a folder. Raises InputError where there is none, or it cannot be read."""
+    """Return the record of the estimator in a folder. Raises `InputError` if there is none, or it cannot be read."""
     path = folder / SUMMARY
     try:
         return FitRecord.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise InputError(
-            f"{folder} holds no whole estimator: its {SUMMARY} cannot be read; move the folder away and run odds train"
+            f"{folder} has no complete estimator: {SUMMARY} cannot be read; move the folder away and run odds train"
         ) from error

@@ -1,4 +1,4 @@
-"""Who is told how a fit goes while it runs."""
+"""Callbacks that report how a fit goes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a fit is after a step.
+    """The progress of a fit after a step.
 
-    `loss` is the mean since the last record in `training.json`; `dev_loss` is given where dev was evaluated; `left_s`
+    `loss` is the mean since the last record in `training.json`; `dev_loss` is None unless dev was evaluated; `left_s`
     is an estimate.
     """
 
@@ -30,13 +30,13 @@ def _ignore(*_: Any) -> None:
 
 @dataclass(frozen=True)
 class Watch:
-    """What is called while a fit runs, all from the thread that fits.
+    """Callbacks of a fit, called from its thread.
 
     Attributes:
-        step: after each step.
-        dev: while dev is evaluated: the propositions done, and all of them.
-        doing: when something else begins, such as "loading the base model".
-        note: a line for a person, such as what a setting costs.
+        step: Called after each step.
+        dev: Called while dev is evaluated, with the propositions done and all of them.
+        doing: Called when something else starts, such as "loading the base model".
+        note: Called with a line for the user, such as the cost of a setting.
     """
 
     step: Callable[[Progress], None] = _ignore

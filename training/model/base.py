@@ -1,4 +1,4 @@
-"""The base model of an estimator: loaded, and checked before anything is built on it."""
+"""The base model of an estimator: loaded, and checked before it is used."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ _CLOSE = 1e-2  # of the spread of the logits
 
 
 def load_base(base: str | Path, cache: Path) -> tuple[Any, Any]:
-    """The model, with float32 weights, and its tokenizer, which has a pad token.
+    """Return the model, with float32 weights, and its tokenizer, with a pad token.
 
-    `base` is a GGUF file, which is converted once into a folder under `cache`, or a folder or a name in Hugging Face
-    format.
+    Args:
+        base: A GGUF file, which is converted once into a folder under `cache`, or a folder or name in Hugging Face
+            format.
+        cache: Where converted models are kept.
 
     Raises:
-        InputError: it cannot be loaded, lacks weights, is no causal language model, or its prompts cannot be written.
+        InputError: it cannot be loaded, lacks weights, is not a causal language model, or has no usable chat template.
     """
     place = _converted(Path(base), cache) if str(base).endswith(".gguf") else base
     model, tokenizer = pretrained(place)
@@ -39,9 +41,10 @@ def load_base(base: str | Path, cache: Path) -> tuple[Any, Any]:
 
 
 def pretrained(place: str | Path) -> tuple[Any, Any]:
-    """A causal language model in Hugging Face format, with float32 weights, and its tokenizer, which has a pad token.
+    """Return a causal language model in Hugging Face format, with float32 weights, and its tokenizer with a pad token.
 
-    Raises InputError where it cannot be loaded, or the checkpoint lacks weights, which would be drawn at random.
+    Raises:
+        InputError: it cannot be loaded, or lacks weights, which would be random.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -50,20 +53,20 @@ def pretrained(place: str | Path) -> tuple[Any, Any]:
             tokenizer = AutoTokenizer.from_pretrained(str(place))
             both: Any = AutoModelForCausalLM.from_pretrained(str(place), dtype=torch.float32, output_loading_info=True)
             model, loaded = both
-        except Exception as error:  # what a broken or foreign checkpoint raises has no common type
+        except Exception as error:  # a broken or foreign checkpoint may raise anything
             raise InputError(_not_loaded(place, error)) from error
     lacking = sorted({*loaded["missing_keys"], *(key for key, *_ in loaded["mismatched_keys"])})
     if lacking:
         raise InputError(
-            f"{place}: {len(lacking)} weights of a causal language model are missing or have another shape there, such "
-            f"as {lacking[0]}; take a complete one (an encoder such as BERT is none)"
+            f"{place}: {len(lacking)} weights of a causal language model are missing or have another shape, such as "
+            f"{lacking[0]}; use a complete causal model (not an encoder such as BERT)"
         )
     _give_pad(model, tokenizer)
     return model, tokenizer
 
 
 def embeddings(model: Any) -> dict[str, Any]:
-    """The matrices with a row a token, by module name: the input embedding and, where it is not tied, the output."""
+    """Return the matrices with one row per token by module name: the input embedding and an untied output."""
     found = {"input": model.get_input_embeddings()}
     if model.get_output_embeddings().weight is not found["input"].weight:
         found["output"] = model.get_output_embeddings()
@@ -72,15 +75,12 @@ def embeddings(model: Any) -> dict[str, Any]:
 
 
 def level_matrices(model: Any) -> list[torch.Tensor]:
-    """The weights that have a row a token: the input embedding and, where it is not tied, the output matrix."""
+    """Return the weights with one row per token: the input embedding and an untied output matrix."""
     return [matrix.weight.data for matrix in embeddings(model).values()]
 
 
 def add_rows(model: Any, tokenizer: Any, tokens: list[str], seed: int) -> None:
-    """Give the model a row of its matrices for each of some tokens that the tokenizer has just got.
-
-    It is the mean row with a little noise that depends on `seed` alone.
-    """
+    """Add a row to the model's matrices for each of some new tokens: the mean row plus a little noise from `seed`."""
     if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     new = tokenizer.convert_tokens_to_ids(tokens)
@@ -89,23 +89,23 @@ def add_rows(model: Any, tokenizer: Any, tokens: list[str], seed: int) -> None:
 
 
 def check_length(model: Any, max_length: int, base: str) -> None:
-    """Raises InputError where the model knows fewer positions than prompts may have."""
+    """Raise `InputError` if the model has fewer positions than prompts may have tokens."""
     positions = getattr(model.config, "max_position_embeddings", None)
     if isinstance(positions, int) and 0 < positions < max_length:
         raise InputError(
-            f"{base} reads {positions} tokens at most, and max_length is {max_length}; set training.max_length to "
+            f"{base} reads {positions} tokens at most, but max_length is {max_length}; set training.max_length to "
             f"{positions} or less"
         )
 
 
 def line_of(error: Exception) -> str:
-    """The first line of what an error says."""
+    """Return the first line of an error's message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @torch.no_grad()
 def _check_reading(model: Any, tokenizer: Any, base: str) -> None:
-    """Raises InputError unless the model reads from left to right, and the same alone and padded in a batch."""
+    """Raise `InputError` unless the model reads left to right, and reads padded batches correctly."""
     model.eval()
     ids = tokenizer(_SAMPLE, add_special_tokens=False)["input_ids"][:12]
     first, changed, short = (torch.tensor([each]) for each in (ids[:6], [*ids[:5], ids[0]], ids[:3]))
@@ -121,16 +121,16 @@ def _check_reading(model: Any, tokenizer: Any, base: str) -> None:
     except Exception as error:
         raise InputError(f"{base}: this kind of model cannot be read in padded batches: {line_of(error)}") from error
     if not torch.isfinite(alone).all():
-        raise InputError(f"{base}: what the model computes is not a number; its weights are damaged")
+        raise InputError(f"{base}: the model computes NaN; its weights are corrupt")
     near = _CLOSE * alone.std().item() + 1e-5
     if (alone[0, :5] - other[0, :5]).abs().max() > near:
-        raise InputError(f"{base} is not a causal language model: what it reads first depends on what comes later")
+        raise InputError(f"{base} is not a causal language model: its outputs depend on later tokens")
     if (batch[0] - alone[0, -1]).abs().max() > near or (batch[1] - single).abs().max() > near:
-        raise InputError(f"{base}: this kind of model answers differently in a padded batch; take another base")
+        raise InputError(f"{base}: this kind of model answers differently in a padded batch; use another base")
 
 
 def _give_pad(model: Any, tokenizer: Any) -> None:
-    """Give a tokenizer a pad token. Which special one does not matter: padding is masked."""
+    """Give a tokenizer a pad token. Any special token will do, since padding is masked."""
     if tokenizer.pad_token_id is not None:
         return
     special = [str(each) for each in tokenizer.added_tokens_decoder.values() if each.special]
@@ -144,12 +144,12 @@ def _give_pad(model: Any, tokenizer: Any) -> None:
 
 def _not_loaded(place: str | Path, error: Exception) -> str:
     where = f"{place}: " if Path(place).exists() else f"{place}: there is no such folder; as a name on the Hub, "
-    return f"{where}no language model could be loaded from there: {line_of(error)}"
+    return f"{where}no language model could be loaded: {line_of(error)}"
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What transformers prints while it loads is said by our own errors; progress is shown by whoever calls."""
+    """Silence transformers: our errors say what is wrong, and the caller shows progress."""
     from transformers import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -162,7 +162,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _converted(gguf: Path, cache: Path) -> Path:
-    """The folder in Hugging Face format of a GGUF file; its name holds the file's hash, so it is never stale."""
+    """Return the converted folder of a GGUF file; its name has the file's hash, so it is never stale."""
     try:
         with gguf.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -174,7 +174,7 @@ def _converted(gguf: Path, cache: Path) -> Path:
             with atomic_folder(folder) as scratch:
                 _convert(gguf, scratch)
         except InputError:
-            if not folder.exists():  # else another process has just made it
+            if not folder.exists():  # otherwise another process has just created it
                 raise
     return folder
 
@@ -188,7 +188,7 @@ def _convert(gguf: Path, folder: Path) -> None:
             model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{gguf}: not a GGUF file of a known language model: {line_of(error)}") from error
-    model.hf_quantizer = None  # the weights are plain floats now; transformers would refuse to save them
+    model.hf_quantizer = None  # the weights are plain floats now, but transformers would refuse to save them
     del model.config.quantization_config
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

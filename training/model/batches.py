@@ -1,4 +1,4 @@
-"""Batches: which prompts go through the model together, and the padded tensors that it reads."""
+"""Batches: which prompts go through the model together, as padded tensors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from warehouse.records import Drop, PropositionText, content_id
 Indices = npt.NDArray[np.int64]
 
 _ROWS_AT_ONCE = 4096
-_SORTED_TOGETHER = 32  # batches whose prompts are sorted by length together: less padding, still well shuffled
+_SORTED_TOGETHER = 32  # batches sorted by length together: less padding, still well shuffled
 
 
 class Batch(NamedTuple):
@@ -28,7 +28,7 @@ class Batch(NamedTuple):
 
 
 def shuffled_batches(lengths: Indices, batch_size: int, seed: int, epoch: int) -> list[Indices]:
-    """Every index once, in batches of similar length in a random order that depends on the seed and epoch alone."""
+    """Return every index once, in batches of similar length, in an order that depends only on seed and epoch."""
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(lengths))
     chunk = batch_size * _SORTED_TOGETHER
@@ -41,27 +41,26 @@ def shuffled_batches(lengths: Indices, batch_size: int, seed: int, epoch: int) -
 
 
 def sorted_batches(lengths: Indices, batch_size: int) -> list[Indices]:
-    """Every index once, in batches of similar length, the longest first, so that too little memory shows at once."""
+    """Return every index once, in batches of similar length, longest first, to run out of memory early or never."""
     return _by_length(np.arange(len(lengths)), lengths, batch_size)[::-1]
 
 
 def padded_tokens(lengths: Indices, indices: Indices) -> int:
-    """How many tokens a batch reads: as many for each prompt as the longest has."""
+    """Return how many tokens a batch has with padding."""
     return int(lengths[indices].max()) * len(indices)
 
 
 def pair_batches(pairs: int, steps: int, most: int, seed: int, epoch: int) -> list[Indices]:
-    """Which order pairs go with each of the steps of an epoch, in a random order that depends on seed and epoch alone.
+    """Return the order pairs of each step of an epoch, in an order that depends only on seed and epoch.
 
-    Every pair comes once where that needs no more than `most` a step; else so many at random as fit. A step may have
-    none.
+    Every pair comes once if at most `most` per step suffice; otherwise a random selection. A step may have none.
     """
     order = np.random.default_rng([seed, epoch, 1]).permutation(pairs)[: steps * most]
     return [part.astype(np.int64) for part in np.array_split(order, steps)]
 
 
 def collate(encoded: Encoded, indices: Indices, pad: int, device: torch.device) -> Batch:
-    """The prompts at `indices` as one batch on `device`."""
+    """Return the prompts at `indices` as one batch on `device`."""
     lengths = encoded.lengths()[indices]
     width = int(lengths.max())
     ids = np.full((len(indices), width), pad, dtype=np.int64)
@@ -73,14 +72,14 @@ def collate(encoded: Encoded, indices: Indices, pad: int, device: torch.device) 
 
 
 def texts(table: pa.Table) -> Iterator[PropositionText]:
-    """The propositions of a table that has the columns proposition_id, premise and hypothesis."""
+    """Yield the propositions of a table with the columns proposition_id, premise and hypothesis."""
     for batch in table.select(["proposition_id", "premise", "hypothesis"]).to_batches(max_chunksize=_ROWS_AT_ONCE):
         for row in batch.to_pylist():
             yield PropositionText(**row)
 
 
 def encode_table(tokenizer: Any, table: pa.Table, max_length: int) -> tuple[Encoded, list[Drop]]:
-    """The prompts of a table and, as drops, the propositions whose question alone is over `max_length` tokens."""
+    """Return the prompts of a table, and drops for propositions whose question alone exceeds `max_length` tokens."""
     parts, counts, drops = [], [], []
     for start in range(0, table.num_rows, _ROWS_AT_ONCE):
         propositions = list(texts(table.slice(start, _ROWS_AT_ONCE)))
@@ -92,7 +91,7 @@ def encode_table(tokenizer: Any, table: pa.Table, max_length: int) -> tuple[Enco
 
 
 def too_long(propositions: list[PropositionText], encoded: Encoded, max_length: int, stage: str) -> list[Drop]:
-    """A drop for each proposition that `encode` left out."""
+    """Return a drop for each proposition that `encode` left out."""
     kept = set(encoded.rows.tolist())
     return [
         Drop(
@@ -108,7 +107,7 @@ def too_long(propositions: list[PropositionText], encoded: Encoded, max_length: 
 
 
 def pair_texts(pairs: pa.Table) -> pa.Table:
-    """The propositions of order pairs, [2 n] rows: the higher ones of all pairs, then the lower ones."""
+    """Return the propositions of n order pairs, [2 n] rows: first all higher ones, then the lower ones."""
     names = ("proposition_id", "premise", "hypothesis")
     sides = [pairs.select([f"{side}_{name}" for name in names]).rename_columns(names) for side in ("higher", "lower")]
     return pa.concat_tables(sides)

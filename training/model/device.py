@@ -1,4 +1,4 @@
-"""Where an estimator runs, and in which precision: the one place that decides both."""
+"""Which device an estimator runs on, in which precision: the only place that decides."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EMULATED = (
 
 
 class Place(NamedTuple):
-    """A device and the precision used on it. `warning` is one line for a person, empty if there is nothing to say."""
+    """A device and the precision used on it, with a warning for the user or an empty text."""
 
     device: torch.device
     precision: Literal["bf16", "fp32"]
@@ -23,12 +23,13 @@ class Place(NamedTuple):
 
 
 def place_of(device: Device = "auto", precision: Precision = "auto") -> Place:
-    """The place that these settings mean on this machine.
+    """Return the device and precision that the settings mean on this machine.
 
-    The device "auto" is the GPU where there is one; the precision "auto" is bf16 where the device computes in it, else
-    fp32. bf16 can be forced anywhere; where the device only emulates it, `warning` says what that costs.
+    The device "auto" is the GPU if there is one; the precision "auto" is bf16 if the device computes in it, else fp32.
+    bf16 can be forced; if the device only emulates it, `warning` says what that costs.
 
-    Raises InputError for the device cuda on a machine without one.
+    Raises:
+        InputError: the device is cuda, but there is none.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device is cuda, but torch finds no CUDA device on this machine; use auto or cpu")
@@ -42,9 +43,9 @@ def place_of(device: Device = "auto", precision: Precision = "auto") -> Place:
 
 
 def computes_in_bf16(device: torch.device) -> bool:
-    """Whether the device has instructions for bf16: CUDA from compute capability 8.0, a CPU with AVX512_BF16 or AMX.
+    """Return whether the device has bf16 instructions: CUDA 8.0 or later, or a CPU with AVX512_BF16 or AMX.
 
-    Elsewhere torch computes in bf16 too, but emulates it.
+    Other devices emulate bf16.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -1,4 +1,4 @@
-"""Reading a GGUF file with transformers, without the work that it does again and again."""
+"""Read a GGUF file with transformers without its repeated work."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 @contextmanager
 def read_once() -> Iterator[None]:
-    """Meanwhile transformers reads each GGUF file once and draws no bar.
+    """Let transformers read each GGUF file only once, and hide its progress bar, which has no switch.
 
-    It reads the file three times, for the tokenizer, the configuration and the weights, and makes the table of the
-    tensors' names once for every module: on a slow core, half a minute for the embedded model. Its bar knows no switch.
+    Otherwise it reads the file three times, for the tokenizer, the configuration and the weights, and builds the table
+    of tensor names once per module: half a minute for the embedded model on a slow core.
     """
     import gguf
     from transformers import modeling_gguf_pytorch_utils as reading

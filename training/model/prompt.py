@@ -1,6 +1,6 @@
-"""The question an estimator is asked, and how it becomes tokens.
+"""The question that an estimator answers, and its tokens.
 
-The texts are those of Wang et al. 2025 (arXiv 2505.01595), so that their published checkpoints answer them too.
+The texts are those of Wang et al. 2025 (arXiv 2505.01595), so that their published checkpoints can answer too.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ ANSWER = "### Answer:"
 
 
 class Encoded(NamedTuple):
-    """The prompts of n propositions, ragged: proposition i owns `tokens[offsets[i]:offsets[i + 1]]`.
+    """The prompts of n propositions, ragged: proposition i has `tokens[offsets[i]:offsets[i + 1]]`.
 
-    `rows` [n] are their positions among the propositions given: one whose question alone is over the maximal length
-    is left out. `truncated` [n] says whose premise was cut. The last token is the answer position.
+    `rows` [n] are their positions among the given propositions; those whose question alone is too long are left out.
+    `truncated` [n] tells whose premise was cut. The last token is the answer position.
     """
 
     tokens: npt.NDArray[np.int32]
@@ -31,22 +31,22 @@ class Encoded(NamedTuple):
     truncated: npt.NDArray[np.bool_]
 
     def lengths(self) -> npt.NDArray[np.int64]:
-        """The number of tokens of each prompt, [n]."""
+        """Return the number of tokens of each prompt, [n]."""
         return np.diff(self.offsets)
 
 
 def question(premise: str, hypothesis: str) -> str:
-    """The user's turn."""
+    """Return the user's turn."""
     return (
         f'### Question: Given the premise "{premise}", how likely is it that the hypothesis "{hypothesis}" is true?\n\n'
     )
 
 
 def render(tokenizer: Any, premise: str, hypothesis: str) -> str:
-    """The whole prompt up to the answer: through the tokenizer's chat template where it has one, else plain.
+    """Return the prompt up to the answer, through the tokenizer's chat template if it has one.
 
-    The answer begins the assistant's turn. A template that knows no assistant, or that changes what the assistant says,
-    gets the user's turn alone, and the answer begins behind it.
+    The answer starts the assistant's turn. If a template has no assistant, or changes its words, the answer follows the
+    user's turn.
     """
     user = question(premise, hypothesis)
     if not tokenizer.chat_template:
@@ -62,7 +62,7 @@ def render(tokenizer: Any, premise: str, hypothesis: str) -> str:
 
 
 def check_template(tokenizer: Any, base: str) -> None:
-    """Raises InputError where the tokenizer's chat template cannot be used, or leaves the question out."""
+    """Raise `InputError` if the tokenizer's chat template fails, or omits the question."""
     premise, hypothesis = "A dog barks.", "It is awake."
     try:
         text = render(tokenizer, premise, hypothesis)
@@ -70,11 +70,11 @@ def check_template(tokenizer: Any, base: str) -> None:
         reason = " ".join(str(error).split())
         raise InputError(f"{base}: its chat template cannot be used: {reason}") from error
     if question(premise, hypothesis).strip() not in text:
-        raise InputError(f"{base}: its chat template leaves out or changes the question; take another base")
+        raise InputError(f"{base}: its chat template omits or changes the question; use another base")
 
 
 def encode(tokenizer: Any, propositions: Sequence[PropositionText], max_length: int) -> Encoded:
-    """The prompts as tokens, at most `max_length` each: the end of a premise is cut, the question never is."""
+    """Return the prompts as at most `max_length` tokens each: the end of a premise is cut, never the question."""
     prompts = [render(tokenizer, each.premise, each.hypothesis) for each in propositions]
     found: list[list[int]] = []
     rows: list[int] = []
@@ -95,7 +95,7 @@ def encode(tokenizer: Any, propositions: Sequence[PropositionText], max_length: 
 
 
 def join(parts: Sequence[Encoded], counts: Sequence[int]) -> Encoded:
-    """One Encoded of several that followed each other; `counts` are the propositions that each was given."""
+    """Join consecutive parts; `counts` are the numbers of propositions that each was given."""
     starts = np.concatenate([[0], np.cumsum(counts)])
     lengths = np.concatenate([[0], *(part.lengths() for part in parts)])
     return Encoded(
@@ -115,7 +115,7 @@ def _tokens(tokenizer: Any, prompts: Sequence[str]) -> list[list[int]]:
 
 
 def _cut(tokenizer: Any, proposition: PropositionText, max_length: int) -> list[int] | None:
-    """The prompt with the longest start of the premise that fits, or None where not even an empty one does."""
+    """Return the prompt with the longest start of the premise that fits, or None if not even an empty one fits."""
 
     def attempt(characters: int) -> list[int]:
         premise = proposition.premise[:characters].rstrip()

@@ -1,4 +1,4 @@
-"""What a fit starts from: the base with its level tokens, which answers with a level before the first step."""
+"""The start of a fit: the base with level tokens, which answers with a level even before the first step."""
 
 from __future__ import annotations
 
@@ -19,17 +19,22 @@ from training.model.saved import EstimatorInfo, without_future_warnings
 from training.settings import FitSettings
 
 _PROMPTS = 32
-"""How many prompts the mean state is taken over; states at the answer position are much alike before a fit."""
+"""How many prompts to average the state over; before a fit, states at the answer position are much alike."""
 _AHEAD = 2.0
-"""Nats by which all levels together stand above all other tokens."""
+"""Nats by which all levels together exceed all other tokens."""
 
 
 def start(settings: FitSettings, cache: Path, train: pa.Table, out_dir: Path) -> Estimator:
-    """The estimator before the first step; the first rows of `train` say where its answers begin.
+    """Return the estimator before the first step.
 
-    It will be saved in `out_dir`, and be found with its base and cache if all of them are moved together.
+    Args:
+        settings: How to fit.
+        cache: Where a converted base is kept.
+        train: The training split, whose first rows set where answers start.
+        out_dir: Where the estimator will be saved, so that it can be moved together with its base and cache.
 
-    Raises InputError where the base cannot be used.
+    Raises:
+        InputError: the base cannot be used.
     """
     local, here = Path(settings.base), out_dir.resolve()
     base = str(local.resolve()) if local.exists() else settings.base
@@ -76,11 +81,10 @@ def with_lora(model: Any, level_ids: list[int], rank: int, alpha: int, dropout: 
 def lift_levels(model: Any, level_ids: list[int], batches: Sequence[Batch]) -> None:
     """Move new level rows of the output matrix so that the model answers with a level.
 
-    A row near the mean row gives a logit far below that of likely words: 18 nats in SmolLM2. The first steps of a fit
-    would do nothing but lift all levels together; where the whole network is trained, its states at the answer
-    position become alike for it, and nothing is learned. So each row w becomes w + (z - w.h) h / h.h, where h is the
-    mean state at the answer position of the batches, and z is such that all new levels together have e^2 times the
-    mass of all other tokens there. What tells the rows apart across h stays as it is.
+    A row near the mean row has a logit far below that of likely words: 18 nats in SmolLM2. The first steps of a fit
+    would only lift all levels together; in full tuning that makes the states at the answer position alike, and nothing
+    is learned. So each row w becomes w + (z - w.h) h / h.h, where h is the mean state at the answer position, and z is
+    such that all new levels together have e^2 times the mass of all other tokens. Across h, the rows don't change.
     """
     if not batches:
         return
@@ -100,7 +104,7 @@ def lift_levels(model: Any, level_ids: list[int], batches: Sequence[Batch]) -> N
 
 
 def _sample(tokenizer: Any, rows: pa.Table, settings: FitSettings) -> list[Batch]:
-    """The prompts of some rows, in batches on the CPU, where the base still is."""
+    """Return the prompts of some rows, in batches on the CPU, where the base still is."""
     prompts, _ = encode_table(tokenizer, rows, settings.max_length)
     batches = sorted_batches(prompts.lengths(), settings.batch_size)
     return [collate(prompts, indices, tokenizer.pad_token_id, torch.device("cpu")) for indices in batches]

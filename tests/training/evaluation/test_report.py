@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 
 from tests.training.evaluation.test_suites import estimate, judged_table
-from training.evaluation.report import (
+from training.evaluation.report import render, write_report
+from training.evaluation.report_data import (
+    ConsensusSpread,
     CurvePoint,
-    Judged,
     LabelerAnswers,
     ReportData,
     ScoredProposition,
-    Stage,
-    render,
-    write_report,
+    StageCount,
 )
 from training.evaluation.suites import Naming, consensus_suite
 from training.levels import one_hot
@@ -83,15 +82,15 @@ def synthetic(*, simulated: bool = True) -> ReportData:
         n_annotators=6,
         n_simulated_annotators=6 if simulated else 0,
         stages=[
-            Stage(name="Premises", count=41),
-            Stage(name="Propositions", count=206, remark="80 imported, 126 proposed"),
-            Stage(name="LLM requests", count=744, remark="12 refused: unparseable 9, too long 3"),
-            Stage(name="Estimates", count=606, remark="12 without a probability"),
-            Stage(name="Judgments", count=1030, remark="17 cannot judge"),
-            Stage(name="Training propositions", count=150, remark="16 dev, 40 test, split by premise"),
+            StageCount(name="Premises", count=41),
+            StageCount(name="Propositions", count=206, remark="80 imported, 126 proposed"),
+            StageCount(name="LLM requests", count=744, remark="12 refused: unparseable 9, too long 3"),
+            StageCount(name="Estimates", count=606, remark="12 without a probability"),
+            StageCount(name="Judgments", count=1030, remark="17 cannot judge"),
+            StageCount(name="Training propositions", count=150, remark="16 dev, 40 test, split by premise"),
         ],
         agreement=[agreement("interval alpha", 0.508, 0.484, 0.532), agreement("ordinal alpha", -0.021)],
-        consensus=[Judged(mean=m, sd=float(rng.uniform(0.1, 0.9) * np.sqrt(m * (1 - m)))) for m in spread],
+        consensus=[ConsensusSpread(mean=m, sd=float(rng.uniform(0.1, 0.9) * np.sqrt(m * (1 - m)))) for m in spread],
         judgments=rng.beta(0.7, 0.7, size=1030).tolist(),
         labelers=[LabelerAnswers(name=k, probabilities=v.tolist(), without=4) for k, v in panel.items()],
         curve=[
@@ -171,7 +170,7 @@ def test_the_banner_is_seen_at_once_where_judgments_are_simulated(browser: Any, 
     banner = page.locator("#simulated")
     assert banner.is_visible()
     assert banner.bounding_box()["y"] < 500
-    assert "1,030 of 1,030 judgments are by programs, not people" in banner.inner_text()
+    assert "1,030 of 1,030 judgments come from programs, not people" in banner.inner_text()
     SCREENSHOT.parent.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOT, full_page=True)
     assert SCREENSHOT.stat().st_size > 50_000

@@ -1,0 +1,78 @@
+"""What a report shows, as plain values."""
+
+from __future__ import annotations
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from training.evaluation.pictures import Measurement
+from warehouse.records import Agreement, Count, Evaluation, Probability, Text
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StageCount(_Part):
+    """How many rows a stage of the pipeline has, with a remark such as what was left out and why."""
+
+    name: Text
+    count: Count
+    remark: str = ""
+
+
+class ConsensusSpread(_Part):
+    """The consensus mean of a proposition and the SD of its judgments (None for a single judgment)."""
+
+    mean: Probability
+    sd: float | None
+
+
+class LabelerAnswers(_Part):
+    """A labeler's probabilities, and how many of its replies had none."""
+
+    name: Text
+    probabilities: list[Probability]
+    without: Count = 0
+
+
+class ScoredProposition(_Part):
+    """A test proposition with its score, the middle 80% of its level distribution, and its consensus."""
+
+    premise: Text
+    hypothesis: Text
+    score: Probability
+    low: Probability
+    high: Probability
+    mean: Probability
+    panel_mean: Probability | None = None
+    n_judgments: Count
+
+
+class CurvePoint(_Part):
+    """The training loss at a step, and the dev loss at the end of an epoch (both KL in nats)."""
+
+    step: Count
+    loss: float
+    dev_loss: float | None = None
+
+
+class ReportData(_Part):
+    """Everything that a report shows, as plain values. `provenance` has pairs of a name and a value."""
+
+    title: Text
+    created_at: AwareDatetime
+    n_judgments: Count
+    n_simulated: Count
+    n_annotators: Count
+    n_simulated_annotators: Count
+    stages: list[StageCount]
+    agreement: list[Agreement]
+    consensus: list[ConsensusSpread]
+    judgments: list[Probability]
+    measured: list[Measurement] = []
+    weeks: list[Measurement] = []
+    labelers: list[LabelerAnswers]
+    curve: list[CurvePoint]
+    evaluations: list[Evaluation]
+    test: list[ScoredProposition]
+    provenance: list[tuple[str, str]]
