@@ -1,4 +1,4 @@
-"""What `prefect.yaml` deploys: the Prefect flow of every stage, as a worker finds it wherever Odds is installed."""
+"""What `prefect.yaml` deploys: the Prefect flow of every stage, where a worker finds it in the installed package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluate: score the test split, set the estimator beside labelers and baselines, and write the report."""
+"""Evaluate: score the test split, compare the estimator with labelers and baselines, and write the report."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from warehouse.shards import read_split
 def evaluate(config: Config = None) -> Outcome:
     """Evaluate the newest estimator on the test split of its dataset, and write the report.
 
-    Raises `InputError` where no estimator is trained yet. The same estimator is not evaluated twice, unless labelers
-    gave further estimates.
+    An estimator is not evaluated again unless there are new estimates of labelers.
+
+    Raises:
+        InputError: no estimator is trained yet, or nobody judged the test split.
     """
     settings = load_settings(config)
     with writing(settings) as warehouse:
@@ -51,8 +53,8 @@ def _figures(settings: Settings, warehouse: Warehouse, model: Model) -> list[Eva
     test = read_split(warehouse.place(dataset.path), "test", "human")
     if not test.num_rows:
         raise InputError(
-            f"{dataset.name} v{dataset.version}: no proposition of its test split has judgments, and an estimator is "
-            "measured against people; have some judged, then odds agree, odds publish and odds train"
+            f"{dataset.name} v{dataset.version}: no proposition of its test split has judgments to measure the "
+            "estimator against; have some judged, then run odds agree, odds publish and odds train"
         )
     train = read_split(warehouse.place(dataset.path), "train")
     judged = train.filter(pc.equal(train["origin"], "human"))

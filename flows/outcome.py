@@ -1,4 +1,4 @@
-"""What a flow made, in numbers: printed on the command line, stored by Prefect, asserted in tests."""
+"""What a stage did, in numbers: printed on the command line, stored by Prefect, asserted in tests."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from flows.terminal.console import money
 
 
 class Outcome(BaseModel):
-    """The counts of one run of one stage. `note` is one line for a person, such as where a file lies.
+    """The counts of one run of a stage.
 
-    `cost` is what was paid, in the currency of the prices, and `unsure` the most that may have been billed besides: for
-    attempts that got no answer, and for replies without a count of their tokens. `stopped` says why a run ended before
-    all was done. `seconds` is how long the stage took in a cycle.
+    `note` is one line for the user, such as the path of a file. `cost` is what was paid, in the currency of the prices;
+    `unsure` is the most that may have been billed in addition, for attempts without an answer and replies without token
+    counts. `stopped` says why a run ended early. `seconds` is how long the stage took in a cycle.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,11 +29,11 @@ class Outcome(BaseModel):
 
     @property
     def spent(self) -> float:
-        """All that counts towards a limit."""
+        """Everything that counts towards a limit."""
         return self.cost + self.unsure
 
     def line(self) -> str:
-        """The outcome as one line, such as `push: 12 created, 0 already there`."""
+        """Return the outcome as one line, such as `push: 12 new tasks, 0 found there`."""
         counts = ", ".join(f"{value:,} {name}" for name, value in self.counts.items())
         notes = [f"cost {money(self.cost)}"] if self.cost or self.unsure else []
         notes += [f"at most {money(self.unsure)} more may have been billed"] if self.unsure else []
@@ -42,7 +42,7 @@ class Outcome(BaseModel):
         return f"{self.stage}: {counts}" + (f" ({', '.join(notes)})" if notes else "")
 
     def and_then(self, later: Outcome) -> Outcome:
-        """Both runs of a stage as one. The later one began with the cost of the first: its cost is that of both."""
+        """Combine two runs of a stage. The later one started with the cost of the first, so it has that of both."""
         counts = Counter(self.counts)
         counts.update(later.counts)
         note = ", ".join(note for note in (self.note, later.note) if note)

@@ -1,4 +1,4 @@
-"""Pull: fetch the judgments that were made, changed or deleted in Label Studio since the last time."""
+"""Pull: fetch the judgments that were made, changed or deleted in Label Studio since the last pull."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from warehouse.records import StudioTask
 
 @stage("pull", hours=2)
 def pull(config: Config = None) -> Outcome:
-    """Bring the warehouse to what Label Studio holds. A deleted judgment keeps its row, with the time of deletion.
+    """Update the judgments from Label Studio. A deleted judgment keeps its row, with the time of deletion.
 
-    It makes no project. Raises `InputError` where the project has vanished, `ServiceError` where Label Studio cannot be
-    reached or refuses.
+    Raises:
+        InputError: there is no project yet, or it has vanished.
+        ServiceError: Label Studio cannot be reached, or fails.
     """
     settings = load_settings(config)
     done: Counter[str] = Counter()
@@ -34,7 +35,7 @@ def pull(config: Config = None) -> Outcome:
         seen = read(warehouse, StudioTask, "project = ?", [project.key])
         for piece in pull_from(client, project.id, project.key, seen, _former(warehouse, project.key)):
             done["cut"] += merge(warehouse, piece.bounds).inserted
-            # The tasks count as read only together with what was read from them.
+            # tasks are recorded as read only together with what was read from them
             merged = merge_all(warehouse, [piece.annotators, piece.judgments, piece.drops, piece.tasks])
             done["new"] += merged["judgments"].inserted
             done["changed"] += merged["judgments"].updated
@@ -46,7 +47,7 @@ def pull(config: Config = None) -> Outcome:
 
 
 def _former(warehouse: Warehouse, project: str) -> Former:
-    """Who judged before: asked of the warehouse only where Label Studio no longer says it."""
+    """Return a function that finds annotators in the warehouse whom Label Studio no longer knows."""
     known = cache(lambda: authors(warehouse, SOURCE, project))
 
     def former(number: int | None, source_id: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Push: give every proposition that has no task yet to the annotators' Label Studio project."""
+"""Push: create Label Studio tasks for propositions that have none."""
 
 from __future__ import annotations
 
@@ -18,11 +18,18 @@ from warehouse.records import Task
 
 @stage("push")
 def push(config: Config = None, again: bool = False, new_project: bool = False) -> Outcome:
-    """Create a task for each proposition that never had one in the project. Pushing twice creates nothing twice.
+    """Create a task for each proposition that never had one in the project. Running it again adds nothing.
 
-    A task that a person deleted in Label Studio stays deleted, unless `again`. A project that has vanished is replaced
-    by another one only with `new_project`. One process pushes at a time. Raises `InputError` where the project has
-    vanished, `ServiceError` where Label Studio cannot be reached or refuses.
+    One process pushes at a time.
+
+    Args:
+        config: The settings, or the file to read them from.
+        again: Also restore tasks that were deleted in Label Studio.
+        new_project: Create a new project to replace one that has vanished.
+
+    Raises:
+        InputError: the project has vanished.
+        ServiceError: Label Studio cannot be reached, or fails.
     """
     settings = load_settings(config)
     with writing(settings) as warehouse, turn(warehouse.push_lock, "pushing", note):
@@ -36,6 +43,6 @@ def push(config: Config = None, again: bool = False, new_project: bool = False) 
             pushed = push_to(client, project.id, waiting, tick, key=project.key, after=highest)
         merge_all(warehouse, [pushed.tasks])
     gone = max(0, known + pushed.already - project.counts.tasks)
-    left = f"tasks deleted in Label Studio: {gone:,}; they stay so unless odds push --again gives them back"
+    left = f"tasks deleted in Label Studio: {gone:,}; odds push --again restores them"
     counts = {"new tasks": pushed.created, "found there": pushed.already}
     return Outcome(stage="push", counts=counts, note=left if gone and not again else "")

@@ -1,4 +1,4 @@
-"""What Prefect adds to a stage: a flow with a time limit, its outcome in the log and as an artifact, another try."""
+"""What Prefect adds to a stage: a flow with a time limit, its outcome in the log and as an artifact, and retries."""
 
 from __future__ import annotations
 
@@ -28,30 +28,31 @@ ATTEMPTS = 3
 SECONDS_BETWEEN_ATTEMPTS = 60.0
 PREFECT_PATIENCE_S = 10.0
 PARAMETERS = {
-    "config": "The settings file on the worker's machine, as an absolute path; without it, the one in ODDS_CONFIG.",
+    "config": "The absolute path of the settings file on the worker's machine; by default the one in ODDS_CONFIG.",
     "max_cost": "Stop before the run costs more than this, in the currency of the prices. Empty: no limit.",
-    "batch": "Ask through the endpoints' batch interface: cheaper, and done within a day.",
-    "file": "A file of propositions to score; without it, the test split of the newest dataset.",
-    "output": "Where the scores of the file go: .jsonl, .csv or .parquet.",
-    "with_cannot_judge": "Also count the sliders of those who ticked 'cannot judge'.",
+    "batch": "Use the endpoints' batch interface: cheaper, takes up to a day.",
+    "file": "A file of propositions to score; by default the test split of the newest dataset.",
+    "output": "Where to write the scores of the file: .jsonl, .csv or .parquet.",
+    "with_cannot_judge": "Also count the slider where 'cannot judge' is ticked.",
     "with_rejected": "Also count rejected judgments.",
-    "with_repeats": "Count every judgment of an annotator on a proposition, not only the first.",
-    "full": "Compute the whole consensus again, not only what changed.",
-    "grace_hours": "How many hours unneeded files stay for those who are still reading them.",
-    "dry_run": "Only say what would be done.",
-    "again": "Also give back the tasks that somebody deleted in Label Studio.",
-    "new_project": "Make another project where the one of before has vanished.",
+    "with_repeats": "Count all judgments of an annotator on a proposition, not only the first.",
+    "full": "Recompute the whole consensus, not only what changed.",
+    "grace_hours": "How many hours unneeded files stay for queries that still read them.",
+    "dry_run": "Only show what would be done.",
+    "again": "Also restore tasks that were deleted in Label Studio.",
+    "new_project": "Create a new project to replace one that has vanished.",
 }
-"""What Prefect's page shows beside the parameters of a run."""
+"""What Prefect's page shows next to the parameters of a run."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def flow_of(
     fn: Callable[..., R], name: str, *, hours: float, asks: bool, settings: Settings | None = None
 ) -> Flow[..., R]:
-    """Return the flow of a stage, whose runs fail after so many hours. One that asks models leaves its own artifact.
+    """Return the flow of a stage, whose runs fail after so many hours.
 
-    It runs with `settings`, or else with the file that its parameter `config` names.
+    It runs with `settings`, or else with the file in its parameter `config`. A stage that `asks` models creates its own
+    artifact.
     """
 
     def run(**given: Any) -> R:
@@ -64,7 +65,7 @@ def flow_of(
         except Exception as error:
             get_run_logger().error("%s: %s", name, how_it_ended(Outcome(stage=name, counts={}), error))
             if not asks:
-                with suppress(Exception):  # what the run fails with matters more
+                with suppress(Exception):  # the error of the run matters more
                     _leave(name, [Outcome(stage=name, counts={})], error)
             raise
         outcomes = [each for each in (done if isinstance(done, list) else [done]) if isinstance(each, Outcome)]
@@ -91,7 +92,7 @@ def _on_prefect(fn: Callable[..., Any]) -> Signature:
 
 
 def _check_settings_are_named(config: Any) -> None:
-    """Raises `InputError` where a worker would take the settings of whatever folder it happens to run in."""
+    """Raise `InputError` if a worker would use the settings of whatever folder it runs in."""
     if is_deployed() and not Path(str(config or os.environ.get(CONFIG_VARIABLE, ""))).is_absolute():
         raise InputError(
             f"no settings file: set {CONFIG_VARIABLE} where the worker starts, or the parameter config of the run, to "
@@ -100,7 +101,7 @@ def _check_settings_are_named(config: Any) -> None:
 
 
 def _tried(run: Callable[[], R], *, asks: bool) -> R:
-    """What a stage gives; on a worker, where nobody would run it again, a service that fails is given time."""
+    """Run a stage; on a worker, where nobody would run it again, retry if a service fails."""
     if asks or not is_deployed():
         return run()
 
@@ -126,7 +127,7 @@ def _leave(name: str, outcomes: list[Outcome], error: BaseException | None) -> N
 
 @contextmanager
 def reached() -> Iterator[None]:
-    """While it lasts, a Prefect server that cannot be reached is said in one line."""
+    """Raise `ServiceError` if the Prefect server cannot be reached during the block."""
     address = os.environ.get(API_URL, "")
     _past_the_proxy()
     _check_it_answers(address)
@@ -136,13 +137,13 @@ def reached() -> Iterator[None]:
         if isinstance(error, RuntimeError) and "Failed to reach API" not in str(error):
             raise
         raise ServiceError(
-            f"The Prefect server at {_shown(address)} does not answer any more ({_reason(error)}): what was done until "
-            "now is kept; check the server, then run the command again"
+            f"The Prefect server at {_shown(address)} no longer answers ({_reason(error)}): finished work is kept; "
+            "check the server, then run the command again"
         ) from error
 
 
 def _past_the_proxy() -> None:
-    """Loopback is never reached through a proxy."""
+    """Exclude loopback from proxies."""
     for name in ("NO_PROXY", "no_proxy"):
         listed = [each.strip() for each in os.environ.get(name, "").split(",") if each.strip()]
         if "*" not in listed:
@@ -150,7 +151,7 @@ def _past_the_proxy() -> None:
 
 
 def _check_it_answers(address: str) -> None:
-    """Raises `ServiceError` where nobody answers at the address of the Prefect server."""
+    """Raise `ServiceError` if the Prefect server does not answer."""
     if not address:
         return
     try:
@@ -171,6 +172,6 @@ def _reason(error: BaseException) -> str:
 
 
 def _shown(address: str) -> str:
-    """The address without what may be a password."""
+    """Return the address without user, password and query."""
     parts = urlsplit(address)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

@@ -1,4 +1,4 @@
-"""The services a flow stands on, opened from the settings: the warehouse, the ledger, the LLM endpoints."""
+"""The services that flows use, opened from the settings: the warehouse, the ledger, the LLM endpoints."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from warehouse.queries.stages import consensus_splits
 
 @contextmanager
 def reading(settings: Settings, at: At = "opened", allow: Sequence[Path] = ()) -> Iterator[Warehouse]:
-    """The warehouse, read-only: every query sees one snapshot, that of the moment of opening or the one at `at`.
+    """Open the warehouse read-only. Every query sees one snapshot: that of now, or the one at `at`.
 
-    Queries read no other files but those in `allow`.
+    Queries can read no other files than those in `allow`.
     """
     memory = settings.warehouse.memory_limit
     with open_warehouse(settings.catalog, settings.data_path, at=at, memory_limit=memory, allow=allow) as warehouse:
@@ -31,7 +31,7 @@ def reading(settings: Settings, at: At = "opened", allow: Sequence[Path] = ()) -
 
 @contextmanager
 def writing(settings: Settings) -> Iterator[Warehouse]:
-    """The warehouse for reading and writing; made, or migrated and what moved is said, where needed."""
+    """Open the warehouse for reading and writing. It is created, or migrated with a note of what moved, if needed."""
     memory = settings.warehouse.memory_limit
     with open_warehouse(settings.catalog, settings.data_path, read_only=False, memory_limit=memory) as warehouse:
         for line in warehouse.said:
@@ -41,14 +41,14 @@ def writing(settings: Settings) -> Iterator[Warehouse]:
 
 @contextmanager
 def writing_for_llm_run(settings: Settings) -> Iterator[Warehouse]:
-    """The warehouse for a run that asks models, maybe for hours: for reading and writing, in little memory."""
+    """Open the warehouse for a run that asks models, maybe for hours, with little memory."""
     with without_pandas(), writing(settings) as warehouse, sparing(warehouse), seldom_collected():
         yield warehouse
 
 
 @contextmanager
 def running_endpoints(settings: Settings, names: Collection[str]) -> Iterator[tuple[Endpoint, ...]]:
-    """The named endpoints with real addresses: the embedded server runs as long as it is needed and no longer."""
+    """Yield the named endpoints with real addresses; the embedded server runs only during the block."""
     wanted = tuple(endpoint for endpoint in settings.endpoints if endpoint.name in names)
     if all(endpoint.base_url != EMBEDDED for endpoint in wanted):
         yield wanted
@@ -63,13 +63,13 @@ def running_endpoints(settings: Settings, names: Collection[str]) -> Iterator[tu
 
 @contextmanager
 def ledger(settings: Settings) -> Iterator[Ledger]:
-    """The ledger of LLM requests and replies."""
+    """Open the ledger of LLM requests and replies."""
     with Ledger.open(settings.ledger_path) as opened:
         yield opened
 
 
 def estimator_base(settings: Settings) -> str:
-    """The base model of the estimator: the embedded model's weights, or what the settings name."""
+    """Return the base model of the estimator: the embedded model's weights, or what the settings name."""
     base = settings.training.base
     if base == EMBEDDED:
         return str(weights_path())
@@ -78,16 +78,16 @@ def estimator_base(settings: Settings) -> str:
 
 
 def shown_catalog(settings: Settings) -> str:
-    """The catalog for a person to read: a connection string may hold a password, so it is not shown."""
+    """Return the catalog for display; a connection string may hold a password, so it is hidden."""
     return "PostgreSQL" if settings.catalog.startswith("postgres:") else settings.catalog
 
 
 def code_version() -> str:
-    """The version of the product that is running."""
+    """Return the version of Odds."""
     return version("odds")
 
 
 def judged_splits(settings: Settings) -> dict[str, int]:
-    """How many propositions of each split have a consensus."""
+    """Return how many propositions of each split have a consensus."""
     with reading(settings) as warehouse:
         return consensus_splits(warehouse, settings.agreement.consensus)

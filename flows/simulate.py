@@ -1,4 +1,4 @@
-"""Simulate: simulated annotators judge in Label Studio, as separate users. For demonstrations, and marked as such."""
+"""Simulate: simulated annotators judge in Label Studio as separate users, for demonstrations."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from warehouse.queries.stages import simulation_truths
 
 @stage("simulate", hours=6)
 def simulate(config: Config = None) -> Outcome:
-    """Have the simulated annotators give the judgments that are missing. Running it again adds nothing.
+    """Have simulated annotators give the missing judgments. Running it again adds nothing.
 
-    They draw around `target_probability` with a bias and a noise of their own, so that the demonstration shows how the
-    pipeline works, and nothing about how people judge.
+    They draw around `target_probability`, each with its own bias and noise: this shows how the pipeline works, not how
+    people judge.
     """
     settings = load_settings(config)
     wanted = settings.annotation.simulated_annotators
     if not wanted:
-        raise InputError("annotation.simulated_annotators is 0: set it to 1 or more, in a demonstration only")
+        raise InputError("annotation.simulated_annotators is 0: set it to 1 or more, only in a demonstration")
     per_proposition = settings.annotation.judgments_per_proposition
     with reading(settings) as warehouse:
         client, project = project_of(settings, warehouse)

@@ -1,6 +1,6 @@
-"""Stages: plain functions at a terminal, and Prefect flows where the environment names a Prefect server.
+"""Stages: plain functions at a terminal, and Prefect flows if the environment names a Prefect server.
 
-A stage never starts a server of its own. Prefect takes seconds to load, so it is loaded only where it is used.
+A stage never starts a server. Prefect takes seconds to load, so it is loaded only if it is used.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ R = TypeVar("R")
 
 
 class Stage(Generic[P, R]):
-    """A function that a person calls, and that Prefect runs as a flow of the same name.
+    """A function that Prefect can run as a flow of the same name.
 
-    `fn` is the function itself. `hours` bounds a run on Prefect. A stage that `asks` models keeps its own artifact, and
-    is not tried again as a whole: its requests are, one by one.
+    `fn` is the function itself. `hours` limits a run on Prefect. A stage that `asks` models creates its own artifact
+    and is not retried as a whole, since its requests are retried one by one.
     """
 
     def __init__(self, fn: Callable[P, R], name: str, *, hours: float, asks: bool) -> None:
@@ -32,9 +32,9 @@ class Stage(Generic[P, R]):
         update_wrapper(self, fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run it: on Prefect where a server is named or a flow is under way, else here and now.
+        """Run it: on Prefect if a server is named or inside another flow, otherwise directly.
 
-        Settings do not pass through Prefect, which would store them with the secrets of the environment in them.
+        Settings don't pass through Prefect, which would store them with the secrets of the environment.
         """
         if not is_recorded():
             return self.fn(*args, **kwargs)
@@ -43,7 +43,8 @@ class Stage(Generic[P, R]):
         given = signature(self.fn).bind(*args, **kwargs).arguments
         settings = given.pop("config") if isinstance(given.get("config"), Settings) else None
         with reached():
-            return self._flow(settings)(**given)
+            done: R = self._flow(settings)(**given)
+            return done
 
     @cached_property
     def flow(self) -> Flow[..., R]:

@@ -24,9 +24,12 @@ from warehouse.shards import read_manifest, read_pairs, read_split
 
 @stage("train", hours=168)
 def train(config: Config = None) -> Outcome:
-    """Fit an estimator. The same dataset with the same settings and code is not fitted again.
+    """Fit an estimator on the newest dataset. The same dataset, settings and code are not fitted again.
 
-    Raises `InputError` where nothing is published or a split is empty; an interrupted fit leaves nothing behind.
+    An interrupted fit leaves nothing behind.
+
+    Raises:
+        InputError: nothing is published, or a split is empty.
     """
     settings = load_settings(config)
     base = estimator_base(settings)
@@ -36,11 +39,11 @@ def train(config: Config = None) -> Outcome:
         folder = settings.home_path / "models" / model_id
         record = read_record(folder) if folder.exists() else None
         if record is not None and read(warehouse, Model, "model_id = ?", [model_id]):
-            return Outcome(stage="train", counts={"steps": 0}, note=f"model {model_id} is there already")
+            return Outcome(stage="train", counts={"steps": 0}, note=f"model {model_id} exists already")
         if record is None:
             record = _fitted(settings, base, warehouse.place(dataset.path), folder)
         else:
-            note(f"train: model {model_id} was fitted before, but the run ended before it was recorded; recording it")
+            note(f"train: model {model_id} was fitted by a run that ended before it was recorded; recording it")
         model = Model(
             model_id=model_id,
             name=settings.publish.name,
@@ -59,7 +62,7 @@ def train(config: Config = None) -> Outcome:
 
 
 def _fitted(settings: Settings, base: str, dataset: Path, folder: Path) -> FitRecord:
-    """Fit an estimator on the dataset in a folder, and leave it in another one; what was written down about it."""
+    """Fit an estimator on the dataset in a folder and write it to another one. Returns its record."""
     train_split, dev_split = (read_split(dataset, split) for split in ("train", "dev"))
     with activity("train") as shown:
         shown.doing("loading the training library")
@@ -78,7 +81,7 @@ def _fitted(settings: Settings, base: str, dataset: Path, folder: Path) -> FitRe
 
 
 def _watch(shown: Activity) -> Watch:
-    """What a fit reports to: the activity shown."""
+    """Return callbacks that show how a fit goes."""
 
     def step(now: Progress) -> None:
         dev = "" if now.dev_loss is None else f", dev loss {now.dev_loss:.4f}"
@@ -94,7 +97,7 @@ def _watch(shown: Activity) -> Watch:
 
 
 def required_dataset(warehouse: Warehouse, name: str) -> Dataset:
-    """The newest dataset of a name. Raises `InputError` where there is none, or its files are gone."""
+    """Return the newest dataset of a name. Raises `InputError` if there is none, or its files are gone."""
     dataset = newest_dataset(warehouse, name)
     if dataset is None:
         raise InputError(f"no dataset {name!r} is published yet; run odds publish")
@@ -103,5 +106,5 @@ def required_dataset(warehouse: Warehouse, name: str) -> Dataset:
 
 
 def model_id_of(dataset: Dataset, settings: FitSettings) -> str:
-    """The id of the model that these settings and this code make of a dataset."""
+    """Return the id of the model that these settings and this code fit on a dataset."""
     return content_id("model", dataset.dataset_id, settings.model_dump_json(), code_version())

@@ -1,6 +1,6 @@
-"""What a stage is doing right now: shown within two seconds and then every five, however long a step takes.
+"""What a stage is doing right now, shown within two seconds and then every five, however long a step takes.
 
-One may stand inside another, such as the fit inside its stage: then the inner one alone is shown.
+Activities nest, such as a fit inside its stage; only the innermost is shown.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class Activity:
-    """One stage: what it is doing, for how long, and how long it will take."""
+    """What a stage is doing, for how long, and how long it will still take."""
 
     def __init__(
         self, stage: str, clock: Callable[[], float] = time.monotonic, out: Callable[[str], None] = note
@@ -39,15 +39,15 @@ class Activity:
         self._line_at = self._began + FIRST_AFTER_S - SECONDS_BETWEEN_LINES
 
     def doing(self, what: str) -> None:
-        """Begin something, such as "loading the base model"; said at once."""
+        """Start something, such as "loading the base model", and show it at once."""
         with self._turn:
             self._set(what, None)
             self._say()
 
     def at(self, done: int, total: int, *, unit: str = "", detail: str = "", left_s: float | None = None) -> None:
-        """Be at `done` of `total`, in units such as "step"; said at once if the line before is old enough.
+        """Be at `done` of `total`, in units such as "step". It is shown at once if the last line is old enough.
 
-        Time left is `left_s` seconds, or follows from the pace where it is not given.
+        The time left is `left_s` seconds, by default estimated from the pace.
         """
         with self._turn:
             moment = self._clock()
@@ -60,11 +60,11 @@ class Activity:
                 self._say()
 
     def counting(self) -> None:
-        """From now on the pace counts: what came before, such as loading, is no part of it."""
+        """Measure the pace from now on, without what came before, such as loading."""
         self._began = self._clock()
 
     def state(self) -> str:
-        """Such as "train: step 3 of 20, loss 2.310, 57 s, about 5 min left"."""
+        """Return a line such as "train: step 3 of 20, loss 2.310, 57 s, about 5 min left"."""
         moment = self._clock()
         parts = [f"{self.stage}: {self._what}" if self._what else self.stage]
         if (seconds := moment - self._since) >= 1:
@@ -74,13 +74,13 @@ class Activity:
         return ", ".join(parts)
 
     def remind(self) -> None:
-        """Say the state again if nothing was said for a while."""
+        """Show the state again if nothing was shown for a while."""
         with self._turn:
             if self._clock() - self._line_at >= SECONDS_BETWEEN_LINES:
                 self._say()
 
     def rest(self) -> None:
-        """Something else was shown in the meantime: the next line is due in five seconds."""
+        """Wait five seconds for the next line, since something else was shown."""
         with self._turn:
             self._line_at = self._clock()
 
@@ -93,14 +93,14 @@ class Activity:
 
 
 _under_way: list[Activity | None] = []
-"""The innermost is the last, and the one that is shown. None has a display of its own."""
+"""The last one is the innermost and is shown; None stands for something with its own display."""
 
 
 @contextmanager
 def activity(stage: str) -> Iterator[Activity]:
-    """Show what a stage does while it lasts: a line that renews itself on a terminal, lines every few seconds in a log.
+    """Show what a stage does: a line that updates itself on a terminal, lines every few seconds in a log.
 
-    It goes to the standard error, since results go to the standard output.
+    It goes to standard error, since results go to standard output.
     """
     if errors.is_terminal:
         shown = Activity(stage, out=lambda line: None)
@@ -114,7 +114,7 @@ def activity(stage: str) -> Iterator[Activity]:
 
 @contextmanager
 def own_display() -> Iterator[None]:
-    """Meanwhile something is shown in another way, such as a bar."""
+    """Show nothing inside the block, which has its own display, such as a bar."""
     with _innermost(None):
         yield
 
@@ -134,13 +134,13 @@ def _spinner(shown: Activity) -> Live:
     def line() -> Spinner | Group:
         return Spinner("dots", escape(shown.state())) if _under_way[-1] is shown else Group()
 
-    on_terminal = sys.stdout.isatty()  # elsewhere, results would land among what is shown here
+    on_terminal = sys.stdout.isatty()  # otherwise results would mix with what is shown here
     return Live(get_renderable=line, console=errors, transient=True, redirect_stdout=on_terminal)
 
 
 @contextmanager
 def ticking(tick: Callable[[], None], when: Callable[[], bool] = lambda: True) -> Iterator[None]:
-    """Calls it twice a second meanwhile, whenever the condition holds."""
+    """Call `tick` twice a second during the block, whenever the condition holds."""
     over = Event()
 
     def ticks() -> None:
@@ -158,7 +158,7 @@ def ticking(tick: Callable[[], None], when: Callable[[], bool] = lambda: True) -
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person reads them: 45 s, 3 min, 2 h 10 min."""
+    """Format seconds for people: 45 s, 3 min, 2 h 10 min."""
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""What all commands share: the options before the command, where results are printed, and how Prefect is kept quiet."""
+"""What all commands share: the options before the command, the output, and how Prefect is kept quiet."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from warehouse.files.formats import Writable
 
 MOST_LINES = 3
-# Everything but tab and line feed that moves the cursor, gives a terminal orders, or turns the order of what follows;
-# and half characters, which no terminal can write.
+# Characters that move the cursor, control the terminal or reverse the text direction, except tab and line feed; and
+# half characters (lone surrogates), which no terminal can write.
 STEERING = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
-PICTURES = 0x2400  # where Unicode has pictures of the control characters
+PICTURES = 0x2400  # the Unicode block with pictures of the control characters
 
 
 def harmless(text: str) -> str:
-    """Return the text with a sign in place of each character that a terminal would obey instead of show.
+    """Replace each character that a terminal would obey instead of show.
 
-    Texts of the warehouse, of files and of endpoints are other people's: whatever prints them goes through this.
+    Everything that prints texts from the warehouse, files or endpoints uses this, since others wrote them.
     """
     return STEERING.sub(_sign, text)
 
@@ -43,7 +43,7 @@ def _sign(steering: re.Match[str]) -> str:
 
 
 class _Harmless(RenderHook):
-    """Lets nothing but rich's own codes reach the terminal."""
+    """Lets only rich's own codes reach the terminal."""
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         return [_Shown(renderable) for renderable in renderables]
@@ -59,7 +59,7 @@ class _Shown:
 
 
 def terminal(*, stderr: bool = False, file: IO[str] | None = None, width: int | None = None) -> Console:
-    """Return a console; texts in it are neither markup nor steer the terminal."""
+    """Return a console on which texts are not markup and cannot control the terminal."""
     console = Console(stderr=stderr, file=file, width=width, markup=False, emoji=False)
     console.push_render_hook(_Harmless())
     return console
@@ -67,12 +67,12 @@ def terminal(*, stderr: bool = False, file: IO[str] | None = None, width: int | 
 
 out = terminal()
 errors = terminal(stderr=True)
-"""What goes on meanwhile is shown there. One console, so that a bar can stand inside another display."""
+"""The console for activity and progress; there is only one, so that a bar can be inside another display."""
 
 
 @contextmanager
 def plain_output() -> Iterator[Writable]:
-    """The standard output for rows without decoration: UTF-8 for a pipe or a file, harmless text for a terminal."""
+    """Yield standard output for plain rows: UTF-8 for a pipe or a file, harmless text for a terminal."""
     if sys.stdout.isatty():
         yield _Screen()
         return
@@ -91,7 +91,7 @@ class _Screen:
 
 
 def forgiving_streams() -> None:
-    """Write a character that the terminal's encoding lacks as its code, instead of failing."""
+    """Write characters that the terminal's encoding lacks as codes, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -113,26 +113,26 @@ def settings() -> Settings:
 
 
 def say(line: object) -> None:
-    """Print a line that may be long; a terminal wraps it, a file keeps it whole."""
+    """Print a line, which a terminal wraps and a file keeps whole."""
     out.print(line, highlight=False, soft_wrap=True)
 
 
 def note(text: str) -> None:
-    """A line about what is going on, beside the results: on the standard error."""
+    """Print a line about what is going on, on standard error."""
     print(f"  {harmless(text)}", file=sys.stderr, flush=True)
 
 
 def quiet_prefect() -> None:
-    """Prefect's defaults for a person at a terminal. Whatever the environment already says stays."""
+    """Set Prefect's defaults for a terminal; the environment overrides them."""
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("DO_NOT_TRACK", "1")  # what its client reads; else its first import prints a notice
-    if not Chosen.verbose:  # its server gets the log all the same
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # read by its client, whose first import prints a notice otherwise
+    if not Chosen.verbose:  # its server still gets the log
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         os.environ.setdefault("PREFECT_LOGGING_ROOT_LEVEL", "CRITICAL")
 
 
 def with_room_for_names(table: Table, width: int = 80) -> Table:
-    """The table, made for so many columns: headings break between words, then names where they must, numbers never."""
+    """Fit a table into so many columns: break headings between words, then names if necessary, never numbers."""
     names, *others = table.columns
     cells = [max(len(str(cell)) for cell in each.cells or [""]) for each in table.columns]
     natural = sum(max(len(str(each.header)), wide) + 2 for each, wide in zip(table.columns, cells, strict=True)) - 2
@@ -144,7 +144,7 @@ def with_room_for_names(table: Table, width: int = 80) -> Table:
 
 
 def _folded(heading: str, width: int) -> str:
-    """A heading over at most three lines, no wider than it has to be."""
+    """Break a heading into at most three lines, as narrow as possible."""
     for wide in range(max(width, *map(len, heading.split())), len(heading)):
         if len(lines := wrap(heading, wide)) <= MOST_LINES:
             return "\n".join(lines)
@@ -152,7 +152,7 @@ def _folded(heading: str, width: int) -> str:
 
 
 def money(value: float | None) -> str:
-    """A cost as a person reads it: cents where it is large, three digits where it is small, nothing where unknown."""
+    """Format a cost: cents if it is large, three digits if it is small, nothing if unknown."""
     if value is None:
         return ""
     if value >= 1:

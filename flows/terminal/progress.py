@@ -1,4 +1,4 @@
-"""Visible progress: a live bar in a terminal, a line every few seconds in a log."""
+"""Progress: a live bar on a terminal, a line every few seconds in a log."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from synthesis.progress import RunProgress
 Tick = Callable[[int, int], None]
 LONGEST_BETWEEN_LINES = 60.0
 PATIENT_FOR = 12
-"""After so many lines that say the same, as while a batch is under way, they come ever less often."""
+"""After this many equal lines, as while a batch runs, they become less and less frequent."""
 SECONDS_BETWEEN_SAMPLES = 0.5
 WINDOW_S = 60.0
-"""Rate and time left are those of this long: what was before says little, least of all during a wait."""
+"""The window of rate and time left, since what was before it tells little, especially after a wait."""
 
 
 @contextmanager
 def progress(stage: str) -> Iterator[Tick]:
-    """A function to call with (done, total) while `stage` runs."""
+    """Yield a function to call with (done, total) while a stage runs."""
     if not errors.is_terminal:
         with activity(stage) as shown:
             yield shown.at
@@ -51,10 +51,12 @@ def progress(stage: str) -> Iterator[Tick]:
 def request_progress(
     stage: str, total: int, waiting: Callable[[], str | None] = lambda: None
 ) -> Iterator[Callable[[RunProgress], None]]:
-    """The same for requests: a function to call with the totals so far; rate, failures, cost and time left stand there.
+    """Yield a function to call with the totals of a run; shows its rate, failures, cost and time left.
 
-    `total` is the number of questions. `waiting` says, in words, why less is sent than could be; what is shown is
-    renewed while nothing comes, too.
+    Args:
+        stage: The stage.
+        total: The number of questions.
+        waiting: Returns why less is sent than could be. It is shown even while nothing comes in.
     """
     run = Run(total, waiting)
     if errors.is_terminal:
@@ -67,7 +69,7 @@ def request_progress(
 
 
 class Run:
-    """Requests under way, as whoever shows them sees them: totals, how fast it goes of late, what it waits for."""
+    """A run of requests as it is shown: its totals, its recent rate, and what it waits for."""
 
     def __init__(
         self, total: int, waiting: Callable[[], str | None] = lambda: None, clock: Callable[[], float] = time.monotonic
@@ -80,14 +82,14 @@ class Run:
         self._samples = deque([(self._began, self.asked)])
 
     def show(self, asked: RunProgress) -> None:
-        """Take the totals over."""
+        """Take the new totals."""
         moment = self._clock()
         self.asked = asked
         if moment - self._samples[-1][0] >= SECONDS_BETWEEN_SAMPLES:
             self._samples.append((moment, asked))
 
-    def state(self) -> State:
-        """How it stands now."""
+    def state(self) -> RunState:
+        """Return how the run is going now."""
         moment, asked = self._clock(), self.asked
         is_over = asked.done >= self.total
         while len(self._samples) > 1 and self._samples[1][0] <= moment - WINDOW_S:
@@ -97,16 +99,18 @@ class Run:
         rate = (asked.requests - before.requests) / seconds
         pace = (asked.done - before.done) / seconds
         left = (self.total - asked.done) / pace if pace else None
-        return State(asked, is_over, moment - self._began, rate, left, "" if is_over else self._reason(asked))
+        return RunState(asked, is_over, moment - self._began, rate, left, "" if is_over else self._reason(asked))
 
     def _reason(self, asked: RunProgress) -> str:
         batches = "waiting for batches" if asked.came_back < asked.handed_in else ""
         return ", ".join(filter(None, [self._waiting(), batches]))
 
 
-class State(NamedTuple):
-    """Totals, whether all is done, seconds since the beginning, requests a second of late, seconds left (None where
-    nobody knows), and what it waits for."""
+class RunState(NamedTuple):
+    """Totals, whether all is done, seconds since the start, recent requests per second, seconds left, reason to wait.
+
+    The seconds left are None if they are unknown.
+    """
 
     asked: RunProgress
     is_over: bool
@@ -117,7 +121,7 @@ class State(NamedTuple):
 
 
 class Lines:
-    """A run as lines on the standard error: one every few seconds, one at the end, fewer where nothing changes."""
+    """A run as lines on standard error: one every few seconds, one at the end, fewer if nothing changes."""
 
     def __init__(self, stage: str, run: Run) -> None:
         self._stage = stage
@@ -128,12 +132,12 @@ class Lines:
         self._ended = False
 
     def show(self, asked: RunProgress) -> None:
-        """Take the totals over, and say them where it is time for it."""
+        """Take the new totals, and print them if it is time."""
         self._run.show(asked)
         self.say()
 
     def say(self) -> None:
-        """Say how it stands, where it is time for it."""
+        """Print how the run is going, if it is time."""
         with self._turn:
             state = self._run.state()
             asked = state.asked
@@ -152,12 +156,12 @@ class Lines:
 
 
 def _pause(same: int) -> float:
-    """Seconds until the next line, after so many in a row that said the same."""
+    """Return the seconds until the next line, after so many equal ones."""
     return min(SECONDS_BETWEEN_LINES * 2.0 ** max(same - PATIENT_FOR, 0), LONGEST_BETWEEN_LINES)
 
 
 def _bar(stage: str, run: Run) -> Callable[[], Group]:
-    """What gives the bar as it is at the moment."""
+    """Return a function that returns the present bar."""
     bars = Progress(
         TextColumn("{task.description:<9}"),
         BarColumn(bar_width=20),
@@ -172,7 +176,7 @@ def _bar(stage: str, run: Run) -> Callable[[], Group]:
     def shown() -> Group:
         state = run.state()
         bars.update(bar, completed=state.asked.done, since=hours(state.seconds), left=hours(state.left))
-        # Lines of their own: beside the bar they would not fit into 80 columns.
+        # on their own lines: next to the bar they would not fit into 80 columns
         below = [f"{rate_of(state.rate)}{_totals(state.asked)}", *([state.reason] if state.reason else [])]
         return Group(bars, *(Text(" " * 10 + line, no_wrap=True, overflow="ellipsis") for line in below))
 
@@ -180,7 +184,7 @@ def _bar(stage: str, run: Run) -> Callable[[], Group]:
 
 
 def hours(seconds: float | None) -> str:
-    """Hours, minutes and seconds; dashes where they are not known."""
+    """Format hours, minutes and seconds; dashes if unknown."""
     if seconds is None:
         return "-:--:--"
     minutes, rest = divmod(round(seconds), 60)
@@ -188,14 +192,14 @@ def hours(seconds: float | None) -> str:
 
 
 def rate_of(rate: float) -> str:
-    """Requests a second as a person reads it; where they are few, a minute."""
+    """Format requests per second, or per minute if they are few."""
     if 0 < rate < 1:
         return f"{rate * 60:.1f} requests/min"
     return f"{rate:,.0f} requests/s" if rate >= 10 or rate == 0 else f"{rate:.1f} requests/s"
 
 
 def _totals(asked: RunProgress) -> str:
-    """What was not answered, and cost so far, as a few words that follow others."""
+    """Return what was not answered and the cost so far, to append to a line."""
     parts = [f"{asked.refused:,} refused"] if asked.refused else []
     parts += [f"{asked.failed:,} failed"] if asked.failed else []
     parts += [f"{asked.came_back:,} of {asked.handed_in:,} back from batches"] if asked.handed_in else []

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while models are asked: once finishes what is under way, twice ends at once."""
+"""Ctrl-C and SIGTERM while models are asked: once finishes the requests in flight, twice ends at once."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ INTERRUPTED = "interrupted"
 
 @contextmanager
 def stops_on_signals(caller: Caller, *, finishes: bool = True) -> Iterator[None]:
-    """While it lasts, the first Ctrl-C or SIGTERM finishes the requests under way, and the second one ends the run.
+    """Let the first Ctrl-C or SIGTERM finish the requests in flight, and the second one end the run.
 
-    Without `finishes` the first one ends it: what a model on this machine has begun costs nothing.
+    Without `finishes` the first one ends it, since requests to a model on this machine cost nothing.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are somebody else's business
+        yield  # only the main thread gets signals
         return
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     pressed = False
@@ -34,12 +34,12 @@ def stops_on_signals(caller: Caller, *, finishes: bool = True) -> Iterator[None]
             task.cancel()
             return
         pressed = True
-        note("stopping: requests under way are finished and kept; once more to end at once")
+        note("stopping: waiting for the requests in flight, which are kept; press again to end at once")
 
     before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         for number in SIGNALS:
-            # Not the loop's own handlers: they would take the descriptor that flows.terminal.stopping listens to.
+            # not the loop's own handlers, which would take the descriptor that flows.terminal.stopping listens to
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
         with graceful() if finishes else nullcontext():
             yield
@@ -49,9 +49,9 @@ def stops_on_signals(caller: Caller, *, finishes: bool = True) -> Iterator[None]
 
 
 def ending(error: BaseException | None, caller: Caller) -> BaseException | None:
-    """What a run ends with that ended with this: a KeyboardInterrupt where a person has stopped it, once or twice.
+    """Return the error that a run ends with: `KeyboardInterrupt` if it was interrupted, once or twice.
 
-    A run that had stopped for another reason before is called off by a person too.
+    That includes a run that was already stopping for another reason.
     """
     if isinstance(error, asyncio.CancelledError) or (error is None and caller.stop.reason == INTERRUPTED):
         return KeyboardInterrupt()

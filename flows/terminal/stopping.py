@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM: every command ends within two seconds, in the same one line, wherever they fall.
+"""Ctrl-C and SIGTERM: every command ends within two seconds, in the same line, wherever they arrive.
 
-A signal raises `KeyboardInterrupt` in the main thread, so that what is open is closed. Libraries may turn that into
-another error, swallow it, or not look at signals for minutes: then a thread of our own, which the system tells of every
-signal at once, ends the process. This module is the first that `odds` loads, so it loads nothing of ours.
+A signal raises `KeyboardInterrupt` in the main thread, to close what is open. Libraries may turn it into another error,
+swallow it, or not check signals for minutes: then a thread of our own, which the system wakes at every signal, ends the
+process. `odds` loads this module first, so it imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from select import select
 from types import FrameType
 from typing import Any, NoReturn
 
-LINE = "interrupted; finished work is kept, run the same command again to go on"
+LINE = "interrupted; finished work is kept, run the same command again to continue"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE_S = 0.9
-"""What closing may take after a signal; with the time that Python takes to end, a command is gone in two seconds."""
+"""The time to close after a signal; with the time that Python needs to exit, a command ends in two seconds."""
 ACCOUNT_S = 1.8
-"""The same where a second signal cuts off requests under way: the line that says what they cost is worth a second."""
+"""The same if a second signal cuts off requests in flight; the line with their cost is worth a second."""
 CLOSING_S = 10.0
-"""The same where requests under way were finished first."""
+"""The same if requests in flight were finished first."""
 LOOK_S = 0.1
 SHOW_CURSOR = "\x1b[?25h"
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal came. Not its parent: one that falls into `eval` or `exec` makes Python end with another status."""
+    """A signal arrived. A plain `KeyboardInterrupt` inside `eval` or `exec` would change Python's exit status."""
 
 
 class _Stop:
-    """What this process knows about signals: the first one, how many, until when it may close, what was said."""
+    """What this process knows about signals: the first one, how many, the deadline to close, what was printed."""
 
     number: int | None = None
     count = 0
@@ -46,7 +46,7 @@ class _Stop:
 
 
 def install() -> None:
-    """From here on signals end the process in one line. Only for a process that is a command."""
+    """Let signals end the process with one line. Only for a process that runs a command."""
     read, write = os.pipe()
     os.set_blocking(write, False)
     for number in SIGNALS:
@@ -58,12 +58,12 @@ def install() -> None:
 
 
 def stopped_by() -> int | None:
-    """The number of the signal that ends this process, if one came."""
+    """Return the number of the signal that ends this process, if one arrived."""
     return _Stop.number
 
 
 def leave() -> None:
-    """Say the line where a signal came; from here on another one ends the process at once."""
+    """Print the line if a signal arrived; from now on another one ends the process at once."""
     _Stop.leaving = True
     if _Stop.number is not None:
         for number in SIGNALS:
@@ -73,7 +73,7 @@ def leave() -> None:
 
 @contextmanager
 def graceful() -> Iterator[None]:
-    """While it lasts, the first signal sets no time limit: what is under way is finished."""
+    """Let the first signal set no deadline during the block, so that requests in flight finish."""
     _Stop.graceful = True
     try:
         yield
@@ -91,9 +91,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _watch(read: int) -> None:
-    """Hears of each signal when it comes, whatever the main thread does, and ends the process when time is over."""
+    """Receive each signal as it arrives, whatever the main thread does, and end the process at the deadline."""
     while True:
-        # The main thread may set a deadline once a signal came, so that is looked at now and then.
+        # the main thread may set a deadline after a signal, so it is checked now and then
         if select([read], [], [], LOOK_S if _Stop.number is not None else None)[0]:
             for number in os.read(read, 64):
                 if number in SIGNALS:
@@ -126,7 +126,7 @@ def _say() -> None:
 
 
 def _quiet_once_stopped(hook: Any) -> Any:
-    """An interruption that falls into a callback of Python is no error that a person should read about."""
+    """Hide interruptions inside Python's callbacks, which nobody needs to read about."""
 
     def quiet(what: Any) -> None:
         if _Stop.number is None:

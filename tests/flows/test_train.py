@@ -63,9 +63,9 @@ def test_an_estimator_whose_run_was_killed_before_it_was_recorded_is_recorded_an
     assert model.path == f"models/{model.model_id}"
     assert model.dev_loss is not None
     assert model.dev_loss > 0
-    assert "is there already" in train.fn(config_of(published.root)).note
+    assert "exists already" in train.fn(config_of(published.root)).note
     (folder / "training.json").write_text("{")
-    with pytest.raises(InputError, match="holds no whole estimator"):
+    with pytest.raises(InputError, match="has no complete estimator"):
         train.fn(config_of(published.root))
 
 
@@ -87,7 +87,7 @@ def test_a_moved_home_works(published: Settings, written: str) -> None:
     config = config_of(there.root)
     assert verify_dataset(there).startswith("odds v1: ")
     assert "nothing new" in publish.fn(config).line()
-    assert "is there already" in train.fn(config).note
+    assert "exists already" in train.fn(config).note
     assert score.fn(config).counts["new scores"] > 0
     state = status(config=there)
     assert Path(state["dataset"]["path"]).is_relative_to(there.home_path)
