@@ -29,6 +29,7 @@ from warehouse.queries.pending import (
     pending_parents,
     pending_premises,
 )
+from warehouse.queries.pending_sql import PAGE_OF_ESTIMATES
 from warehouse.records import (
     Comparison,
     Estimate,
@@ -443,7 +444,7 @@ def test_pages_are_small_by_what_is_pending_and_by_what_is_there(
     spied = Warehouse.sql
 
     def spy(self: Warehouse, query: str, params: Sequence[object] = ()) -> pa.Table:
-        asked.extend([params] if query == pending.PAGE_OF_ESTIMATES else [])
+        asked.extend([params] if query == PAGE_OF_ESTIMATES else [])
         return spied(self, query, params)
 
     monkeypatch.setattr(Warehouse, "sql", spy)

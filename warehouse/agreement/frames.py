@@ -44,8 +44,8 @@ def interval_alpha(judgments: Any, *, repeats: Repeats = "first", draws: int = 2
     """
     found = read_frame(judgments, repeats)
     m = np.bincount(found.proposition_index).astype(np.float64)
-    s = np.bincount(found.proposition_index, found.values)
-    q = np.bincount(found.proposition_index, found.values**2)
+    s = np.bincount(found.proposition_index, found.values).astype(np.float64)
+    q = np.bincount(found.proposition_index, found.values**2).astype(np.float64)
     paired = m >= 2
     block = resample.unit_block(m[paired], s[paired], q[paired])
     if not len(block):

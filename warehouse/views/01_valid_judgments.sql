@@ -1,21 +1,21 @@
--- The judgments that count: not deleted, not rejected, a probability given, the first of each annotator and proposition.
+-- The judgments that count: not deleted, not rejected, with a probability, and the first of an annotator on a proposition.
 -- judgment_id: The judgment, by its id in judgments.
 -- proposition_id: The proposition, by its id in propositions.
 -- annotator_id: The annotator, by its id in annotators.
 -- annotator_kind: human, simulated or imported.
--- annotator_group: The group of the annotator; null without one.
+-- annotator_group: The annotator's group; null if there is none.
 -- is_simulated: Whether it comes from a simulated annotator.
 -- probability: The probability, in [0, 1].
 -- source: Where it was made.
--- batch: The batch that it belongs to in its source; null without one.
--- lead_time_s: The time spent on it (seconds); null where unknown.
--- submitted_at: When it was made (UTC); null where unknown.
+-- batch: Its batch in the source; null if there is none.
+-- lead_time_s: The time spent on it (seconds); null if unknown.
+-- submitted_at: When it was made (UTC); null if unknown.
 CREATE VIEW valid_judgments AS
 WITH repeated AS (
   SELECT annotator_id, proposition_id FROM judgments
   WHERE deleted_at IS NULL AND status <> 'rejected' AND NOT cannot_judge GROUP BY ALL HAVING count(*) > 1
 ), later AS (
-  -- Repeats are few: only they are put in order, which takes a third of the time of a window over all judgments.
+  -- Repeats are few, and sorting only them takes a third of the time of a window over all judgments.
   SELECT judgment_id FROM judgments SEMI JOIN repeated USING (annotator_id, proposition_id)
   WHERE deleted_at IS NULL AND status <> 'rejected' AND NOT cannot_judge
   QUALIFY row_number() OVER (

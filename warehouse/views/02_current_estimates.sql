@@ -1,15 +1,15 @@
--- The estimate of each labeler for each proposition: of its version in use, else the newest; also where it gave no probability.
+-- Each labeler's estimate for each proposition, from its version in use or else the newest; also if it gave no probability.
 -- estimate_id: The estimate, by its id in estimates.
 -- proposition_id: The proposition, by its id in propositions.
 -- labeler: The labeler, by name.
 -- labeler_version: The version of the labeler.
--- method: How it was asked.
+-- method: The elicitation method.
 -- probability: The probability, in [0, 1]; null where it gave none.
--- reason: Why there is no probability; null where there is one.
--- reasoning: What it said before its answer; null where it said nothing.
--- request_id: The request that it was read from, by its id in requests; null for a mean of several.
+-- reason: Why there is no probability; null if there is one.
+-- reasoning: What it wrote before its answer; null if nothing.
+-- request_id: The request that it came from, by its id in requests; null for a mean of several.
 -- created_at: When the row was first written (UTC).
--- in_panel: Whether it counts in the panel: its version is in use, or nothing is known of its labeler (see labelers).
+-- in_panel: Whether it counts in the panel: its version is in use, or its labeler is unknown to the table labelers.
 CREATE VIEW current_estimates AS
 SELECT
   e.estimate_id, e.proposition_id, e.labeler, e.labeler_version, e.method, e.probability, e.reason, e.reasoning,

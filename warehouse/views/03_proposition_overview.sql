@@ -1,17 +1,17 @@
--- Everything known about a proposition in one row. Figures of judgments rest on valid_judgments.
+-- Everything known about a proposition in one row. Figures use valid_judgments.
 -- proposition_id: The proposition, by its id in propositions.
 -- premise: The text taken as true.
--- hypothesis: The statement whose probability is asked.
--- kind: How it came about: proposed, imported, negation, paraphrase, strengthened, weakened, conjunction or rewritten.
--- source: Who brought it.
--- split: That of its group in the view splits, as training sets have it: train, dev or test.
--- target_probability: The probability that a proposer was asked for or an import names, in [0, 1]; null without one.
--- n_estimates: Labelers of the panel that gave a probability (count); the panel is what current_estimates has in_panel.
--- estimate_mean: The mean of their probabilities, in [0, 1]; null without one.
--- estimate_range: The highest minus the lowest of them, in [0, 1]; null without one.
+-- hypothesis: The statement whose probability is judged.
+-- kind: How it was made: proposed, imported, negation, paraphrase, strengthened, weakened, conjunction or rewritten.
+-- source: Where it came from.
+-- split: Its split in the view splits: train, dev or test.
+-- target_probability: The probability that the proposer aimed at or an import gave, in [0, 1]; null if there is none.
+-- n_estimates: Labelers of the panel that gave a probability (count); the panel is in_panel in current_estimates.
+-- estimate_mean: The mean of their probabilities, in [0, 1]; null if there is none.
+-- estimate_range: The highest minus the lowest of them, in [0, 1]; null if there is none.
 -- n_judgments: Valid judgments (count).
 -- n_simulated: How many of them come from simulated annotators (count).
--- judgment_mean: The mean of the valid judgments, in [0, 1]; null without one.
+-- judgment_mean: The mean of the valid judgments, in [0, 1]; null if there is none.
 -- judgment_sd: Their sample standard deviation (a probability); null for fewer than two.
 -- consensus_mean: The consensus by the method em, in [0, 1]; null before it is computed.
 -- consensus_sd: Its posterior standard deviation (a probability); null before it is computed.

@@ -1,7 +1,7 @@
--- Propositions with at least two valid judgments, and how far these lie apart: sort by sd to read the most disputed.
+-- Propositions with at least two valid judgments, and how far these differ; sort by sd for the most disputed.
 -- proposition_id: The proposition, by its id in propositions.
 -- premise: The text taken as true.
--- hypothesis: The statement whose probability is asked.
+-- hypothesis: The statement whose probability is judged.
 -- n_judgments: Valid judgments (count).
 -- n_simulated: How many of them come from simulated annotators (count).
 -- mean: The mean of the valid judgments, in [0, 1].
@@ -9,7 +9,7 @@
 -- lowest: The lowest of them, in [0, 1].
 -- highest: The highest of them, in [0, 1].
 -- share_above_half: The share of them above 0.5, in [0, 1].
--- estimate_mean: The mean of the panel's probabilities, in [0, 1]; null without one.
+-- estimate_mean: The mean of the panel's probabilities, in [0, 1]; null if there is none.
 -- difference: estimate_mean minus mean, in [-1, 1]; null without estimates.
 CREATE VIEW disagreement AS
 WITH judged AS (

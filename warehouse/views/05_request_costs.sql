@@ -1,9 +1,9 @@
--- Each request with what was paid for it, counted once, and the labeler version that it was made for.
+-- Each request with its cost, counted once, and the labeler version that it was made for.
 -- request_id: The request, by its id in requests.
 -- labeler: The labeler, by name.
--- labeler_version: The version it was made for: exact where the labeler has one version, else by prompt and time; null where no estimate tells.
--- paid: The price (in the currency of the prices in the settings); null for a cached reply, the second row of one call, or where unknown.
--- is_unpriced: Whether something may have been paid that is not known: an own reply without a price.
+-- labeler_version: The version it was made for: exact if the labeler has one version, else inferred from prompt and time; null if no estimate tells.
+-- paid: The price (in the currency of the prices in the settings); null for a cached reply, for the second row of one call, or if unknown.
+-- is_unpriced: Whether an unknown amount may have been paid: a reply of its own without a price.
 CREATE VIEW request_costs AS
 WITH repeated AS (
   SELECT call_key FROM requests WHERE NOT cached AND cost IS NOT NULL AND call_key IS NOT NULL

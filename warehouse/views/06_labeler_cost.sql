@@ -1,4 +1,4 @@
--- What each labeler's requests took, by purpose, model and prompt version. What was paid is counted once.
+-- Requests, tokens and cost of each labeler by purpose, model and prompt version. Each payment counts once.
 -- labeler: The labeler, proposer or judge, by name.
 -- purpose: propose, elicit or judge.
 -- model: The model, as the endpoint calls it.
@@ -6,14 +6,14 @@
 -- prompt_version: The version of the prompt.
 -- n_requests: Requests (count).
 -- n_answered: Requests answered (count).
--- n_refused: Requests with a reply that cannot be used (count).
+-- n_refused: Requests with an unusable reply (count).
 -- n_failed: Requests without a reply (count).
 -- n_cached: Requests whose reply another request paid for (count).
--- tokens_in: Prompts in all, those of cached replies too (tokens).
--- tokens_out: Replies in all, cached ones too (tokens).
--- cost: What was paid in all, refused replies too (in the currency of the prices in the settings); null where nothing is known.
--- n_unpriced: Replies that were paid for with an unknown price: cost leaves them out (count).
--- cost_per_answer: cost by answered request (in the same currency); null without one, or where a price is unknown.
+-- tokens_in: Length of all prompts, including those of cached replies (tokens).
+-- tokens_out: Length of all replies, including cached ones (tokens).
+-- cost: The total cost, including refused replies (in the currency of the prices in the settings); null if nothing is known.
+-- n_unpriced: Paid replies with an unknown price, which cost leaves out (count).
+-- cost_per_answer: cost per answered request (in the same currency); null if there is none or a price is unknown.
 -- mean_latency_s: The mean time from call to reply, without cached replies (seconds).
 CREATE VIEW labeler_cost AS
 SELECT

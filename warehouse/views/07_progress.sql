@@ -1,8 +1,8 @@
--- How far the work is: the rows of each stage, and how many of them are simulated or rest on simulated judgments.
--- position: The place of the stage in the work, from 1.
+-- The progress of the work: the rows of each stage, and how many are simulated or based on simulated judgments.
+-- position: The position of the stage, from 1.
 -- stage: The stage.
 -- n: Rows (count).
--- n_simulated: Rows that are simulated, or rest on at least one simulated judgment (count).
+-- n_simulated: Rows that are simulated or based on at least one simulated judgment (count).
 CREATE VIEW progress AS
 SELECT 1 AS position, 'premises' AS stage, count(*) AS n, 0 AS n_simulated FROM premises
 UNION ALL SELECT 2, 'propositions', count(*), 0 FROM propositions

@@ -1,17 +1,17 @@
--- Agreement over time: every figure that was ever measured, with the one before it. A row is written only on a change.
+-- Agreement over time: every figure ever measured, with its change. A row is written only if the judgments changed.
 -- metric: The figure.
 -- scope: What it is about: a selection of judgments, or a labeler.
--- slice: The part of it: all, or such as kind=proposed.
+-- slice: The slice: all, or a value such as kind=proposed.
 -- measured_at: When it was measured (UTC).
--- value: The figure; null where it was not defined.
--- low: The lower end of the 95% interval, in the unit of value; null where there is none.
--- high: The upper end of the 95% interval, in the unit of value; null where there is none.
--- change: value minus the value before it; null for the first.
--- n_propositions: How many propositions it rested on (count).
--- n_judgments: How many judgments it rested on (count).
--- n_simulated: How many of these came from simulated annotators (count).
+-- value: The figure; null if undefined.
+-- low: The lower end of the 95% interval, in the unit of value; null if there is none.
+-- high: The upper end of the 95% interval, in the unit of value; null if there is none.
+-- change: value minus the previous value; null for the first.
+-- n_propositions: Propositions behind it (count).
+-- n_judgments: Judgments behind it (count).
+-- n_simulated: How many of these come from simulated annotators (count).
 -- snapshot_id: The warehouse snapshot (number) that it was computed from.
--- is_newest: Whether it is the newest of its metric, scope and slice.
+-- is_newest: Whether it is the latest for its metric, scope and slice.
 CREATE VIEW agreement_history AS
 SELECT
   metric, scope, slice, created_at AS measured_at, value, low, high,

@@ -1,12 +1,12 @@
--- The probabilities of current_estimates, and what each says after the newest recalibration of its version.
+-- The probabilities of current_estimates, before and after the latest recalibration of the labeler version.
 -- estimate_id: The estimate, by its id in estimates.
 -- proposition_id: The proposition, by its id in propositions.
 -- labeler: The labeler, by name.
 -- labeler_version: The version of the labeler.
--- probability: The estimate as it was given, in [0, 1].
--- recalibrated: The same through the recalibration of this version, in [0, 1]; null where there is none, or it was withdrawn.
--- recalibration_id: The recalibration, by its id in recalibrations; null where none is in force.
--- is_simulated: Whether that recalibration rests on simulated judgments; false without one.
+-- probability: The estimate as given, in [0, 1].
+-- recalibrated: The recalibrated estimate, in [0, 1]; null if this version has no recalibration, or it was withdrawn.
+-- recalibration_id: The recalibration, by its id in recalibrations; null if none is in force.
+-- is_simulated: Whether that recalibration is based on simulated judgments; false if there is none.
 -- in_panel: Whether it counts in the panel, as in current_estimates.
 CREATE VIEW recalibrated_estimates AS
 WITH maps AS (

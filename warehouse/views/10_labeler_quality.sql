@@ -1,37 +1,37 @@
--- How fine a labeler's answers are, how they compare with the judgments, and what one costs; a row a version.
+-- The granularity, accuracy and cost of each labeler version.
 -- labeler: The labeler, by name.
--- labeler_version: Its version: it changes with its prompt or settings.
--- method: How it was asked: verbalised, scale20, token, mean_of_samples or pairwise.
--- n_estimates: Propositions that it gave a probability for (count); 0 for the method pairwise.
--- n_comparisons: Pairs that it ordered, the same both ways round (count); 0 for every other method.
--- n_without: Propositions or pairs without a usable answer; the reasons stand in estimates and comparisons (count).
--- refusal_rate: n_without by all that it was asked, in [0, 1].
--- n_distinct: Different probabilities that it gave, to six digits (count): few mean a coarse labeler.
--- distinct_share: n_distinct by n_estimates, in (0, 1]; null without estimates.
+-- labeler_version: Its version, which changes with its prompt or settings.
+-- method: The elicitation method: verbalised, scale20, token, mean_of_samples or pairwise.
+-- n_estimates: Propositions with a probability from it (count); 0 for the method pairwise.
+-- n_comparisons: Pairs that it ordered consistently in both orders (count); 0 for every other method.
+-- n_without: Propositions or pairs without a usable answer (count); see estimates and comparisons for the reasons.
+-- refusal_rate: n_without as a share of everything asked, in [0, 1].
+-- n_distinct: Distinct probabilities, to six digits (count); few mean a coarse labeler.
+-- distinct_share: n_distinct / n_estimates, in (0, 1]; null without estimates.
 -- top3_mass: The share of the estimates on its three most frequent values, in (0, 1]; null without estimates.
--- entropy_share: The entropy of its values by log n_estimates: 1 where all differ, 0 where all are one; null below two.
+-- entropy_share: The entropy of its values divided by log n_estimates: 1 if all differ, 0 if all are equal; null below two.
 -- share_multiples_of_5: The share of the estimates on multiples of 0.05 (to 1e-9), in [0, 1]; null without estimates.
--- excess_multiples_of_5: That minus 21/101, the share that answers spread evenly over 0.00, 0.01 ... 1.00 have.
--- n_judged: Estimates on propositions with a valid judgment, or ordered pairs whose mean judgments differ (count): what the figures below rest on.
--- n_judgments: The valid judgments on those (count).
+-- excess_multiples_of_5: share_multiples_of_5 minus 21/101, its value for answers spread evenly over 0.00, 0.01 ... 1.00.
+-- n_judged: Estimates on propositions with a valid judgment, or ordered pairs whose mean judgments differ (count); the basis of the figures below.
+-- n_judgments: Valid judgments on those (count).
 -- n_simulated: How many of those judgments come from simulated annotators (count).
 -- pearson: Correlation with the mean judgment (Pearson, -1 to 1); null below three or without variance.
--- spearman: Rank correlation with the mean judgment, ties by mean rank (Spearman, -1 to 1); null as pearson.
+-- spearman: Rank correlation with the mean judgment, ties by mean rank (Spearman, -1 to 1); null like pearson.
 -- mean_absolute_error: The mean distance from the mean judgment, in [0, 1]; null without judgments.
 -- mean_difference: The mean of estimate minus mean judgment, in [-1, 1]: the labeler's bias; null without judgments.
--- calibration_error: The mean of |mean estimate - mean judgment| over ten bins of equal mass, weighted by their size, in [0, 1]; equal estimates share a bin, that of their mean rank; null below ten.
--- n_held_out: Newest estimates with a recalibration, on judged propositions of the test split, which it never saw (count).
--- calibration_error_held_out: calibration_error on these alone, as the labeler gave them; null below ten.
--- calibration_error_recalibrated: The same through the recalibration; null below ten.
--- is_recalibration_simulated: Whether the recalibration rests on simulated judgments; null without one on held-out propositions.
--- share_in_order: Of the ordered pairs whose mean judgments differ, the share ordered as these are, in [0, 1]; null without one.
--- n_requests: Requests made for it, retries and samples too (count).
+-- calibration_error: The mean of |mean estimate - mean judgment| over ten bins of equal mass, weighted by their size, in [0, 1]; equal estimates share the bin of their mean rank; null below ten.
+-- n_held_out: Current estimates with a recalibration on judged test propositions, which it was not fitted on (count).
+-- calibration_error_held_out: calibration_error on these, as the labeler gave them; null below ten.
+-- calibration_error_recalibrated: The same after recalibration; null below ten.
+-- is_recalibration_simulated: Whether the recalibration is based on simulated judgments; null if n_held_out is 0.
+-- share_in_order: Of the ordered pairs whose mean judgments differ, the share ordered like these, in [0, 1]; null if there are none.
+-- n_requests: Requests made for it, including retries and samples (count).
 -- n_cached: Requests whose reply another request paid for (count).
--- tokens_per_estimate: Tokens in and out of all these requests by usable answer (n_estimates + n_comparisons); null without one.
--- cost: What was paid for these requests, refused replies too (in the currency of the prices in the settings); null where nothing is known.
--- n_unpriced: Replies that were paid for with an unknown price: cost leaves them out (count).
--- cost_per_estimate: cost by usable answer (in the same currency); null without one, or where a price is unknown.
--- in_panel: Whether its answers count in the panel: the version is in use, or nothing is known of its labeler (see labelers).
+-- tokens_per_estimate: Tokens in and out of all these requests per usable answer (n_estimates + n_comparisons); null if there is none.
+-- cost: The cost of these requests, including refused replies (in the currency of the prices in the settings); null if nothing is known.
+-- n_unpriced: Paid replies with an unknown price, which cost leaves out (count).
+-- cost_per_estimate: cost per usable answer (in the same currency); null if there is none or a price is unknown.
+-- in_panel: Whether its answers count in the panel: the version is in use, or its labeler is unknown to the table labelers.
 CREATE VIEW labeler_quality AS
 WITH judged AS (
   SELECT proposition_id, avg(probability) AS mean, count(*) AS n, count(*) FILTER (is_simulated) AS simulated
@@ -66,7 +66,7 @@ WITH judged AS (
   UNION ALL SELECT 'held out', labeler, labeler_version, probability, mean, 0, 0 FROM held_out
   UNION ALL SELECT 'recalibrated', labeler, labeler_version, recalibrated, mean, 0, 0 FROM held_out
 ), ranked AS (
-  -- Mean judgments are equal to 12 digits: the order in which they were summed is no difference.
+  -- Mean judgments that agree to 12 digits are equal: they may differ by the order of summation.
   SELECT
     *, count(*) OVER own AS total,
     rank() OVER (own ORDER BY x) + (count(*) OVER (PARTITION BY part, labeler, labeler_version, x) - 1) / 2 AS rank_x,

@@ -1,22 +1,22 @@
--- What the panel says of a proposition, taken together: each labeler's value with its weight, and the share that is missing.
--- The panel is the labelers that the settings had when odds elicit last ran, in the version of then, and those that the table labelers does not know.
+-- The panel's estimates for a proposition together: each labeler's value with its weight, and the missing share.
+-- The panel: the labelers in the settings when odds elicit last ran, in their versions then, and labelers unknown to the table labelers.
 -- proposition_id: The proposition, by its id in propositions.
 -- labelers: The labelers of the panel that gave a probability, by name.
--- values: What each of them says, recalibrated where its version has a recalibration, in [0, 1].
+-- values: The value of each, recalibrated if its version has a recalibration, in [0, 1].
 -- is_recalibrated: Whether each of the values is recalibrated.
--- weights: How much each value weighs, in [0, 1]: proportional to the judge's confidence^2 + 1e-6; they sum to 1 - missing.
--- missing: The share of its labelers that were asked and gave no probability, in [0, 1]; its mass goes to the uniform distribution.
--- mean: The weighted sum of the values plus missing * 0.5, in [0, 1]; null where no labeler gave a probability.
+-- weights: The weight of each value, in [0, 1]: proportional to the judge's confidence^2 + 1e-6; they sum to 1 - missing.
+-- missing: The share of the labelers asked that gave no probability, in [0, 1]; its mass goes to the uniform distribution.
+-- mean: The weighted sum of the values plus missing * 0.5, in [0, 1]; null if no labeler gave a probability.
 -- sd: The weighted sample standard deviation of the values (a probability); null for fewer than two.
 -- range: The highest minus the lowest value, in [0, 1]; null without any.
--- n_labelers: The labelers of the panel that were asked, also those that gave no probability (count).
--- n_verdicts: The values that the judge gave a confidence in (count); the others weigh like the mean of these, and all alike where there is none.
--- n_simulated: The values whose recalibration rests on simulated judgments (count).
--- judge: The judge whose verdicts count, the one that gave its last confidence most recently; null without verdicts.
+-- n_labelers: The labelers of the panel that were asked, including those that gave no probability (count).
+-- n_verdicts: The values with a confidence from the judge (count); the others get the mean weight, and all the same if there are none.
+-- n_simulated: The values whose recalibration is based on simulated judgments (count).
+-- judge: The judge whose verdicts count: the one with the most recent confidence; null without verdicts.
 -- judge_version: The version of that judge; null without verdicts.
 CREATE VIEW panel_distribution AS
 WITH trusted AS (
-  -- The confidences of two judges are not on one scale, so that of a proposition only the newest judge counts.
+  -- Confidences of two judges are not comparable, so only the newest judge of a proposition counts.
   SELECT estimate_id, judge, judge_version, confidence FROM verdicts
   SEMI JOIN (SELECT estimate_id FROM current_estimates WHERE in_panel) USING (estimate_id)
   WHERE confidence IS NOT NULL
@@ -45,7 +45,7 @@ WITH trusted AS (
 ), filled AS (
   SELECT *, list_transform(squares, lambda s: coalesce(s, list_avg(squares), 1.0)) AS known FROM panel
 ), weighed AS (
-  -- Sums are taken over the sorted lists, so that they do not depend on the order in which rows are read.
+  -- Sums over sorted lists do not depend on the order in which rows are read.
   SELECT *, list_transform(known, lambda s: s / list_sum(known)) AS parts FROM filled
 ), centred AS (
   SELECT *, list_sum(list_transform(vals, lambda v, i: v * parts[i])) AS centre FROM weighed

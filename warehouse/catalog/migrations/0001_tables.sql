@@ -1,7 +1,7 @@
--- The tables of the records, each with its meaning; a column that may be null says when.
+-- The tables of the records. A column that may be null says when.
 
 CREATE TABLE migrations (number INTEGER, name VARCHAR NOT NULL, sha256 VARCHAR NOT NULL, applied_at TIMESTAMP WITH TIME ZONE NOT NULL);
-COMMENT ON TABLE migrations IS 'What was applied to this catalog: the numbered migrations, and the views as one.';
+COMMENT ON TABLE migrations IS 'The migrations applied to this catalog, and the views as one entry.';
 COMMENT ON COLUMN migrations.number IS 'The number of the migration; null for the views.';
 COMMENT ON COLUMN migrations.name IS 'The name of the migration, or views.';
 COMMENT ON COLUMN migrations.sha256 IS 'The SHA-256 hash of the text that was applied (hexadecimal).';
@@ -15,11 +15,11 @@ CREATE TABLE premises (
   language VARCHAR NOT NULL,
   created_at TIMESTAMP WITH TIME ZONE NOT NULL
 );
-COMMENT ON TABLE premises IS 'A text taken as true; one row a distinct text.';
+COMMENT ON TABLE premises IS 'A text taken as true; one row per distinct text.';
 COMMENT ON COLUMN premises.premise_id IS 'The id: a hash of the normalised text.';
 COMMENT ON COLUMN premises.text IS 'The text.';
 COMMENT ON COLUMN premises.source IS 'Where the text comes from: a file, a corpus, a person.';
-COMMENT ON COLUMN premises.license IS 'The licence of the text (SPDX where there is one); null where unknown.';
+COMMENT ON COLUMN premises.license IS 'The licence of the text (SPDX if there is one); null if unknown.';
 COMMENT ON COLUMN premises.language IS 'The language of the text (BCP 47).';
 COMMENT ON COLUMN premises.created_at IS 'When the row was first written (UTC).';
 
@@ -35,16 +35,16 @@ CREATE TABLE propositions (
   request_id VARCHAR,
   created_at TIMESTAMP WITH TIME ZONE NOT NULL
 );
-COMMENT ON TABLE propositions IS 'A premise with a hypothesis; one row a pair. The unit of estimates, judgments, consensus and scores.';
+COMMENT ON TABLE propositions IS 'A premise with a hypothesis; one row per pair. The unit of estimates, judgments, consensus and scores.';
 COMMENT ON COLUMN propositions.proposition_id IS 'The id: a hash of the normalised premise and hypothesis.';
 COMMENT ON COLUMN propositions.premise_id IS 'The premise, by its id in premises.';
-COMMENT ON COLUMN propositions.hypothesis IS 'The statement whose probability is asked.';
-COMMENT ON COLUMN propositions.kind IS 'How it came about: proposed, imported, negation, paraphrase, strengthened or weakened.';
-COMMENT ON COLUMN propositions.source IS 'Who brought it: a labeler or the source of an import.';
+COMMENT ON COLUMN propositions.hypothesis IS 'The statement whose probability is judged.';
+COMMENT ON COLUMN propositions.kind IS 'How it was made: proposed, imported, negation, paraphrase, strengthened or weakened.';
+COMMENT ON COLUMN propositions.source IS 'Where it came from: a labeler or the source of an import.';
 COMMENT ON COLUMN propositions.split IS 'The split of its premise: train, dev or test.';
-COMMENT ON COLUMN propositions.parent_id IS 'The proposition that it was derived from, by its id; null for the others.';
-COMMENT ON COLUMN propositions.target_probability IS 'The probability that a proposer was asked for or an import names, in [0, 1]; null without one.';
-COMMENT ON COLUMN propositions.request_id IS 'The request that proposed it, by its id in requests; null where no LLM was asked.';
+COMMENT ON COLUMN propositions.parent_id IS 'The proposition that it was derived from, by its id; null for all others.';
+COMMENT ON COLUMN propositions.target_probability IS 'The probability that the proposer aimed at or an import gave, in [0, 1]; null if there is none.';
+COMMENT ON COLUMN propositions.request_id IS 'The request that proposed it, by its id in requests; null if no LLM was asked.';
 COMMENT ON COLUMN propositions.created_at IS 'When the row was first written (UTC).';
 
 CREATE TABLE requests (
@@ -67,9 +67,9 @@ CREATE TABLE requests (
   cached BOOLEAN NOT NULL,
   created_at TIMESTAMP WITH TIME ZONE NOT NULL
 );
-COMMENT ON TABLE requests IS 'One LLM call and what became of it, answered or not.';
-COMMENT ON COLUMN requests.request_id IS 'The id: a hash of everything that the answer depends on.';
-COMMENT ON COLUMN requests.purpose IS 'What it asked for: propose, elicit or judge.';
+COMMENT ON TABLE requests IS 'One LLM call and its outcome.';
+COMMENT ON COLUMN requests.request_id IS 'The id: a hash of everything that determines the answer.';
+COMMENT ON COLUMN requests.purpose IS 'Its purpose: propose, elicit or judge.';
 COMMENT ON COLUMN requests.subject_id IS 'The id of the premise (propose) or proposition (elicit, judge) asked about.';
 COMMENT ON COLUMN requests.labeler IS 'The labeler: an LLM with a prompt and sampling settings, by name.';
 COMMENT ON COLUMN requests.endpoint IS 'The address of the endpoint, without credentials.';
@@ -77,12 +77,12 @@ COMMENT ON COLUMN requests.model IS 'The model, as the endpoint calls it.';
 COMMENT ON COLUMN requests.prompt IS 'The name of the prompt.';
 COMMENT ON COLUMN requests.prompt_version IS 'The version of the prompt.';
 COMMENT ON COLUMN requests.parameters IS 'The sampling settings (JSON).';
-COMMENT ON COLUMN requests.status IS 'What became of it: answered, refused (a reply that cannot be used) or failed (no reply).';
-COMMENT ON COLUMN requests.reason IS 'Why it was not answered; null where it was.';
-COMMENT ON COLUMN requests.reply IS 'The reply as it came; null without one.';
-COMMENT ON COLUMN requests.tokens_in IS 'The length of the prompt (tokens); null where not told.';
-COMMENT ON COLUMN requests.tokens_out IS 'The length of the reply (tokens); null where not told.';
-COMMENT ON COLUMN requests.cost IS 'The price of the call (US dollars); null where unknown.';
+COMMENT ON COLUMN requests.status IS 'Its outcome: answered, refused (an unusable reply) or failed (no reply).';
+COMMENT ON COLUMN requests.reason IS 'Why it was not answered; null if it was.';
+COMMENT ON COLUMN requests.reply IS 'The reply as received; null if there was none.';
+COMMENT ON COLUMN requests.tokens_in IS 'The length of the prompt (tokens); null if not reported.';
+COMMENT ON COLUMN requests.tokens_out IS 'The length of the reply (tokens); null if not reported.';
+COMMENT ON COLUMN requests.cost IS 'The price of the call (US dollars); null if unknown.';
 COMMENT ON COLUMN requests.latency_s IS 'The time from call to reply (seconds).';
 COMMENT ON COLUMN requests.cached IS 'Whether the reply came from an earlier call.';
 COMMENT ON COLUMN requests.created_at IS 'When the row was first written (UTC).';
@@ -99,16 +99,16 @@ CREATE TABLE estimates (
   request_id VARCHAR,
   created_at TIMESTAMP WITH TIME ZONE NOT NULL
 );
-COMMENT ON TABLE estimates IS 'One labeler''s probability for one proposition, or the reason why there is none.';
+COMMENT ON TABLE estimates IS 'One labeler''s probability for one proposition, or the reason why it is missing.';
 COMMENT ON COLUMN estimates.estimate_id IS 'The id: a hash of the proposition, the labeler and its version.';
 COMMENT ON COLUMN estimates.proposition_id IS 'The proposition, by its id in propositions.';
 COMMENT ON COLUMN estimates.labeler IS 'The labeler: an LLM with a prompt and sampling settings, by name.';
-COMMENT ON COLUMN estimates.labeler_version IS 'The version of the labeler: it changes with its prompt or settings.';
-COMMENT ON COLUMN estimates.method IS 'How it was asked: verbalised, scale20, token, mean_of_samples or pairwise.';
-COMMENT ON COLUMN estimates.probability IS 'The probability, in [0, 1]; null where the reply gave none.';
-COMMENT ON COLUMN estimates.reason IS 'Why there is no probability; null where there is one.';
-COMMENT ON COLUMN estimates.reasoning IS 'What the labeler wrote before its answer; null without it.';
-COMMENT ON COLUMN estimates.request_id IS 'The request that it came from, by its id in requests; null where no LLM was asked.';
+COMMENT ON COLUMN estimates.labeler_version IS 'The version of the labeler, which changes with its prompt or settings.';
+COMMENT ON COLUMN estimates.method IS 'The elicitation method: verbalised, scale20, token, mean_of_samples or pairwise.';
+COMMENT ON COLUMN estimates.probability IS 'The probability, in [0, 1]; null if the reply gave none.';
+COMMENT ON COLUMN estimates.reason IS 'Why there is no probability; null if there is one.';
+COMMENT ON COLUMN estimates.reasoning IS 'What the labeler wrote before its answer; null if nothing.';
+COMMENT ON COLUMN estimates.request_id IS 'The request that it came from, by its id in requests; null if no LLM was asked.';
 COMMENT ON COLUMN estimates.created_at IS 'When the row was first written (UTC).';
 
 CREATE TABLE annotators (
@@ -122,15 +122,15 @@ CREATE TABLE annotators (
   reliability DOUBLE,
   created_at TIMESTAMP WITH TIME ZONE NOT NULL
 );
-COMMENT ON TABLE annotators IS 'A judge: a person, a simulated annotator (always marked so), or one known from an imported file.';
+COMMENT ON TABLE annotators IS 'Someone who judges: a person, a simulated annotator (always marked as such), or an annotator from an imported file.';
 COMMENT ON COLUMN annotators.annotator_id IS 'The id: a hash of the source and the id there.';
-COMMENT ON COLUMN annotators.kind IS 'human, simulated (made up by a program) or imported (from a file).';
-COMMENT ON COLUMN annotators.source IS 'Where the annotator is known: a Label Studio, an imported file.';
-COMMENT ON COLUMN annotators.source_id IS 'The id that the annotator has there.';
-COMMENT ON COLUMN annotators.name IS 'A name to show; null without one.';
-COMMENT ON COLUMN annotators.status IS 'active, or paused: gets no more tasks.';
+COMMENT ON COLUMN annotators.kind IS 'human, simulated (generated by a program) or imported (from a file).';
+COMMENT ON COLUMN annotators.source IS 'Where the annotator comes from: a Label Studio server or an imported file.';
+COMMENT ON COLUMN annotators.source_id IS 'The annotator''s id there.';
+COMMENT ON COLUMN annotators.name IS 'The display name; null if there is none.';
+COMMENT ON COLUMN annotators.status IS 'active, or paused (gets no more tasks).';
 COMMENT ON COLUMN annotators.qualified_at IS 'When the annotator passed the qualification (UTC); null before.';
-COMMENT ON COLUMN annotators.reliability IS 'How well the annotator agrees with the rest (Pearson correlation, -1 to 1); null before it is known.';
+COMMENT ON COLUMN annotators.reliability IS 'How well the annotator agrees with the rest (Pearson correlation, -1 to 1); null until it is known.';
 COMMENT ON COLUMN annotators.created_at IS 'When the row was first written (UTC).';
 
 CREATE TABLE judgments (
@@ -156,19 +156,19 @@ COMMENT ON TABLE judgments IS 'One annotator''s probability for one proposition,
 COMMENT ON COLUMN judgments.judgment_id IS 'The id: a hash of the source and the id there.';
 COMMENT ON COLUMN judgments.proposition_id IS 'The proposition, by its id in propositions.';
 COMMENT ON COLUMN judgments.annotator_id IS 'The annotator, by its id in annotators.';
-COMMENT ON COLUMN judgments.probability IS 'The probability, in [0, 1]; null where the annotator could not judge.';
-COMMENT ON COLUMN judgments.raw_probability IS 'Where the slider stood, in [0, 1], also where the annotator could not judge; never counts as a judgment.';
-COMMENT ON COLUMN judgments.cannot_judge IS 'Whether the annotator said that it cannot be judged.';
-COMMENT ON COLUMN judgments.comment IS 'What the annotator remarked; null without it.';
-COMMENT ON COLUMN judgments.lead_time_s IS 'The time spent on it (seconds); null where unknown.';
-COMMENT ON COLUMN judgments.source IS 'Where it was made: a Label Studio project, an imported file.';
-COMMENT ON COLUMN judgments.source_id IS 'The id that it has there.';
-COMMENT ON COLUMN judgments.status IS 'submitted, or what the source says in lower case; rejected ones do not count.';
-COMMENT ON COLUMN judgments.batch IS 'The batch that it belongs to in its source; null without one.';
-COMMENT ON COLUMN judgments.sequence IS 'Its place in its source (a row of a file, a number of Label Studio): the first of an annotator on a proposition counts; null where the source has no order.';
-COMMENT ON COLUMN judgments.submitted_at IS 'When it was made (UTC); null where unknown.';
-COMMENT ON COLUMN judgments.updated_at IS 'When it was last changed in its source (UTC); null where unknown.';
-COMMENT ON COLUMN judgments.deleted_at IS 'When it was found deleted in its source (UTC); null while it stands.';
+COMMENT ON COLUMN judgments.probability IS 'The probability, in [0, 1]; null if the annotator could not judge.';
+COMMENT ON COLUMN judgments.raw_probability IS 'The position of the slider, in [0, 1], even if the annotator could not judge; never counts as a judgment.';
+COMMENT ON COLUMN judgments.cannot_judge IS 'Whether the annotator chose "cannot judge".';
+COMMENT ON COLUMN judgments.comment IS 'The annotator''s comment; null if there is none.';
+COMMENT ON COLUMN judgments.lead_time_s IS 'The time spent on it (seconds); null if unknown.';
+COMMENT ON COLUMN judgments.source IS 'Where it was made: a Label Studio project or an imported file.';
+COMMENT ON COLUMN judgments.source_id IS 'Its id there.';
+COMMENT ON COLUMN judgments.status IS 'submitted, or the status in the source, in lower case; rejected judgments do not count.';
+COMMENT ON COLUMN judgments.batch IS 'Its batch in the source; null if there is none.';
+COMMENT ON COLUMN judgments.sequence IS 'Its position in the source (row of a file, number in Label Studio); of an annotator''s repeats on a proposition the first counts; null if the source has no order.';
+COMMENT ON COLUMN judgments.submitted_at IS 'When it was made (UTC); null if unknown.';
+COMMENT ON COLUMN judgments.updated_at IS 'When it was last changed in its source (UTC); null if unknown.';
+COMMENT ON COLUMN judgments.deleted_at IS 'When it was found deleted in its source (UTC); null while it exists.';
 COMMENT ON COLUMN judgments.created_at IS 'When the row was first written (UTC).';
 
 CREATE TABLE tasks (
@@ -209,12 +209,12 @@ CREATE TABLE drops (
   detail VARCHAR,
   created_at TIMESTAMP WITH TIME ZONE NOT NULL
 );
-COMMENT ON TABLE drops IS 'A row that was not taken over, with its reason.';
+COMMENT ON TABLE drops IS 'A row that was left out, with the reason.';
 COMMENT ON COLUMN drops.drop_id IS 'The id: a hash of the stage, the subject and the reason.';
 COMMENT ON COLUMN drops.stage IS 'The stage that dropped it, such as import or propose.';
-COMMENT ON COLUMN drops.subject_id IS 'The id of what was dropped, or of what it came from.';
-COMMENT ON COLUMN drops.reason IS 'Why, in a few words that can be counted.';
-COMMENT ON COLUMN drops.detail IS 'Where exactly, or the text; null without it.';
+COMMENT ON COLUMN drops.subject_id IS 'The id of what was dropped, or of its origin.';
+COMMENT ON COLUMN drops.reason IS 'The reason, in a few fixed words, so that it can be counted.';
+COMMENT ON COLUMN drops.detail IS 'The place or the text; null if there is none.';
 COMMENT ON COLUMN drops.created_at IS 'When the row was first written (UTC).';
 
 CREATE TABLE agreement (
@@ -233,19 +233,19 @@ CREATE TABLE agreement (
   snapshot_id BIGINT NOT NULL,
   created_at TIMESTAMP WITH TIME ZONE NOT NULL
 );
-COMMENT ON TABLE agreement IS 'One figure of agreement over a selection of judgments; a new row only when what it rests on changed.';
+COMMENT ON TABLE agreement IS 'One agreement figure over a selection of judgments; a new row only if the judgments changed.';
 COMMENT ON COLUMN agreement.agreement_id IS 'The id: a hash of metric, scope, slice and fingerprint.';
 COMMENT ON COLUMN agreement.metric IS 'The figure: interval_alpha, reliability_of_mean, leave_one_out_r_mean and others.';
 COMMENT ON COLUMN agreement.scope IS 'What it is about: a selection of judgments, or a labeler.';
-COMMENT ON COLUMN agreement.slice IS 'The part of it: all, kind=... (of annotator) or source=...';
-COMMENT ON COLUMN agreement.value IS 'The figure; null where it is not defined, as for too few judgments.';
-COMMENT ON COLUMN agreement.low IS 'The lower end of the 95% interval, in the unit of value; null where there is none.';
-COMMENT ON COLUMN agreement.high IS 'The upper end of the 95% interval, in the unit of value; null where there is none.';
-COMMENT ON COLUMN agreement.n_propositions IS 'How many propositions it rests on (count).';
-COMMENT ON COLUMN agreement.n_annotators IS 'How many annotators it rests on (count).';
-COMMENT ON COLUMN agreement.n_judgments IS 'How many judgments it rests on (count).';
-COMMENT ON COLUMN agreement.n_simulated IS 'How many of the judgments that it rests on come from simulated annotators (count).';
-COMMENT ON COLUMN agreement.fingerprint IS 'A hash of the judgments and settings that it rests on.';
+COMMENT ON COLUMN agreement.slice IS 'The slice: all, kind=... (of annotator) or source=...';
+COMMENT ON COLUMN agreement.value IS 'The figure; null if undefined, for instance with too few judgments.';
+COMMENT ON COLUMN agreement.low IS 'The lower end of the 95% interval, in the unit of value; null if there is none.';
+COMMENT ON COLUMN agreement.high IS 'The upper end of the 95% interval, in the unit of value; null if there is none.';
+COMMENT ON COLUMN agreement.n_propositions IS 'Propositions behind it (count).';
+COMMENT ON COLUMN agreement.n_annotators IS 'Annotators behind it (count).';
+COMMENT ON COLUMN agreement.n_judgments IS 'Judgments behind it (count).';
+COMMENT ON COLUMN agreement.n_simulated IS 'How many of these judgments come from simulated annotators (count).';
+COMMENT ON COLUMN agreement.fingerprint IS 'A hash of the judgments and settings behind it.';
 COMMENT ON COLUMN agreement.snapshot_id IS 'The warehouse snapshot (number) that it was computed from.';
 COMMENT ON COLUMN agreement.created_at IS 'When the row was first written (UTC).';
 
@@ -263,17 +263,17 @@ CREATE TABLE consensus (
   snapshot_id BIGINT NOT NULL,
   created_at TIMESTAMP WITH TIME ZONE NOT NULL
 );
-COMMENT ON TABLE consensus IS 'The aggregate of the judgments of one proposition by one method.';
+COMMENT ON TABLE consensus IS 'The aggregate of one proposition''s judgments by one method.';
 COMMENT ON COLUMN consensus.consensus_id IS 'The id: a hash of the proposition and the method.';
 COMMENT ON COLUMN consensus.proposition_id IS 'The proposition, by its id in propositions.';
-COMMENT ON COLUMN consensus.method IS 'mean, median, trimmed (mean without a tenth at each end) or em (random effects, a precision for each annotator).';
+COMMENT ON COLUMN consensus.method IS 'mean, median, trimmed (mean without a tenth at each end) or em (random effects with a precision for each annotator).';
 COMMENT ON COLUMN consensus.mean IS 'The aggregate probability, in [0, 1].';
-COMMENT ON COLUMN consensus.sd IS 'How uncertain the aggregate is (a probability): posterior SD for em, standard error for mean and trimmed; null where unknown.';
-COMMENT ON COLUMN consensus.values IS 'The probabilities that it rests on, in [0, 1].';
+COMMENT ON COLUMN consensus.sd IS 'How uncertain the aggregate is (a probability): posterior SD for em, standard error for mean and trimmed; null if unknown.';
+COMMENT ON COLUMN consensus.values IS 'The probabilities behind it, in [0, 1].';
 COMMENT ON COLUMN consensus.weights IS 'Their weights, in the same order (sum 1).';
-COMMENT ON COLUMN consensus.n_judgments IS 'How many judgments it rests on (count).';
-COMMENT ON COLUMN consensus.n_estimates IS 'How many estimates it rests on (count).';
-COMMENT ON COLUMN consensus.n_simulated IS 'How many of the judgments that it rests on come from simulated annotators (count).';
+COMMENT ON COLUMN consensus.n_judgments IS 'Judgments behind it (count).';
+COMMENT ON COLUMN consensus.n_estimates IS 'Estimates behind it (count).';
+COMMENT ON COLUMN consensus.n_simulated IS 'How many of these judgments come from simulated annotators (count).';
 COMMENT ON COLUMN consensus.snapshot_id IS 'The warehouse snapshot (number) that it was computed from.';
 COMMENT ON COLUMN consensus.created_at IS 'When the row was first written (UTC).';
 
@@ -300,9 +300,9 @@ COMMENT ON COLUMN datasets.path IS 'The folder of its manifest and shards.';
 COMMENT ON COLUMN datasets.n_train IS 'Propositions in the train split (count).';
 COMMENT ON COLUMN datasets.n_dev IS 'Propositions in the dev split (count).';
 COMMENT ON COLUMN datasets.n_test IS 'Propositions in the test split (count).';
-COMMENT ON COLUMN datasets.n_judgments IS 'Judgments that it rests on (count).';
-COMMENT ON COLUMN datasets.n_simulated IS 'How many of the judgments that it rests on come from simulated annotators (count).';
-COMMENT ON COLUMN datasets.code_version IS 'The version of the program that made it.';
+COMMENT ON COLUMN datasets.n_judgments IS 'Judgments behind it (count).';
+COMMENT ON COLUMN datasets.n_simulated IS 'How many of these judgments come from simulated annotators (count).';
+COMMENT ON COLUMN datasets.code_version IS 'The version of Odds that made it.';
 COMMENT ON COLUMN datasets.created_at IS 'When the row was first written (UTC).';
 
 CREATE TABLE shards (
@@ -338,13 +338,13 @@ CREATE TABLE models (
   duration_s DOUBLE NOT NULL,
   created_at TIMESTAMP WITH TIME ZONE NOT NULL
 );
-COMMENT ON TABLE models IS 'One training run and where its weights lie.';
-COMMENT ON COLUMN models.model_id IS 'The id: a hash of the training set, the settings and the program.';
+COMMENT ON TABLE models IS 'One training run and the location of its weights.';
+COMMENT ON COLUMN models.model_id IS 'The id: a hash of the training set, the settings and the version of Odds.';
 COMMENT ON COLUMN models.name IS 'The name.';
 COMMENT ON COLUMN models.dataset_id IS 'The training set, by its id in datasets.';
 COMMENT ON COLUMN models.base_model IS 'The language model that was fine-tuned.';
 COMMENT ON COLUMN models.settings IS 'The training settings (JSON).';
-COMMENT ON COLUMN models.code_version IS 'The version of the program that made it.';
+COMMENT ON COLUMN models.code_version IS 'The version of Odds that made it.';
 COMMENT ON COLUMN models.path IS 'The folder of the weights.';
 COMMENT ON COLUMN models.dev_loss IS 'The best loss on the dev split (nats); null without a dev split.';
 COMMENT ON COLUMN models.steps IS 'Optimiser steps taken (count).';
@@ -386,11 +386,11 @@ COMMENT ON COLUMN evaluations.evaluation_id IS 'The id: a hash of the model, the
 COMMENT ON COLUMN evaluations.model_id IS 'The estimator, by its id in models.';
 COMMENT ON COLUMN evaluations.dataset_id IS 'The training set, by its id in datasets.';
 COMMENT ON COLUMN evaluations.suite IS 'The suite.';
-COMMENT ON COLUMN evaluations.subject IS 'Who was evaluated: an estimator, a labeler, a baseline or one annotator.';
+COMMENT ON COLUMN evaluations.subject IS 'What was evaluated: an estimator, a labeler, a baseline or one annotator.';
 COMMENT ON COLUMN evaluations.metric IS 'The figure, such as pearson or mse.';
-COMMENT ON COLUMN evaluations.value IS 'The figure; null where it is not defined.';
-COMMENT ON COLUMN evaluations.low IS 'The lower end of the 95% interval, in the unit of value; null where there is none.';
-COMMENT ON COLUMN evaluations.high IS 'The upper end of the 95% interval, in the unit of value; null where there is none.';
-COMMENT ON COLUMN evaluations.n IS 'How many items it rests on (count).';
-COMMENT ON COLUMN evaluations.n_simulated IS 'How many of the judgments that it rests on come from simulated annotators (count).';
+COMMENT ON COLUMN evaluations.value IS 'The figure; null if undefined.';
+COMMENT ON COLUMN evaluations.low IS 'The lower end of the 95% interval, in the unit of value; null if there is none.';
+COMMENT ON COLUMN evaluations.high IS 'The upper end of the 95% interval, in the unit of value; null if there is none.';
+COMMENT ON COLUMN evaluations.n IS 'Items behind it (count).';
+COMMENT ON COLUMN evaluations.n_simulated IS 'How many of these judgments come from simulated annotators (count).';
 COMMENT ON COLUMN evaluations.created_at IS 'When the row was first written (UTC).';

@@ -1,5 +1,5 @@
--- A group of premises takes the split of its root, no longer the most held-out one of its members, and an update that was
--- imported takes the split of its parent's premise. What has another split now is listed in split_moves.
+-- A group of premises now takes the split of its root instead of the most held-out one of its members, and an imported
+-- update takes the split of its parent's premise. Changes are listed in split_moves.
 
 CREATE TABLE split_moves (
   proposition_id VARCHAR NOT NULL,
@@ -7,17 +7,17 @@ CREATE TABLE split_moves (
   after VARCHAR NOT NULL,
   created_at TIMESTAMP WITH TIME ZONE NOT NULL
 );
-COMMENT ON TABLE split_moves IS 'Propositions whose split changed with the rule for it, when this warehouse was brought up to date. Datasets published before keep what they had.';
+COMMENT ON TABLE split_moves IS 'Propositions whose split changed with a new rule, when this warehouse was updated. Datasets published before are unchanged.';
 COMMENT ON COLUMN split_moves.proposition_id IS 'The proposition, by its id in propositions.';
-COMMENT ON COLUMN split_moves.before IS 'The split that a training set would have given it before: train, dev or test.';
-COMMENT ON COLUMN split_moves.after IS 'The split that it has in the view splits since.';
+COMMENT ON COLUMN split_moves.before IS 'Its split in training sets before: train, dev or test.';
+COMMENT ON COLUMN split_moves.after IS 'Its split in the view splits since then.';
 COMMENT ON COLUMN split_moves.created_at IS 'When it moved (UTC).';
 
 CREATE OR REPLACE TEMPORARY TABLE temp.main.split_before AS
 SELECT p.proposition_id, coalesce(g.split, p.split) AS split
 FROM propositions p LEFT JOIN premise_groups g ON g.premise_id = p.premise_id;
 
--- Each derived premise follows its parents to the first premise; a premise derived from itself ends at the bound.
+-- Each derived premise follows its parents to the first premise; the depth limit ends a cycle.
 CREATE OR REPLACE TEMPORARY TABLE temp.main.split_root AS
 WITH RECURSIVE derived AS (
   SELECT DISTINCT c.premise_id, p.premise_id AS parent
@@ -54,12 +54,12 @@ DROP TABLE temp.main.split_before;
 DROP TABLE temp.main.split_root;
 DROP TABLE temp.main.split_group;
 
-COMMENT ON COLUMN propositions.split IS 'The split that its root premise alone gave it when it came. Read the view splits instead: that of its group counts.';
-COMMENT ON COLUMN premise_groups.split IS 'The split of the whole group: that of its root. Of the premises that were not made from another, the root is the one whose propositions came first.';
+COMMENT ON COLUMN propositions.split IS 'The split from its root premise when it was added. Use the view splits instead, which has the split of its group.';
+COMMENT ON COLUMN premise_groups.split IS 'The split of the whole group, which is that of its root: of the premises not derived from another, the one whose propositions came first.';
 
-COMMENT ON COLUMN consensus_fits.mode IS 'full (everything), incremental (the propositions with new judgments alone), or mean: too few judgments overlap to tell annotators apart, so that the consensus is the mean of each proposition.';
+COMMENT ON COLUMN consensus_fits.mode IS 'full (everything), incremental (only propositions with new judgments), or mean (too few judgments overlap to tell annotators apart, so the consensus is the mean of each proposition).';
 
--- What a migration's last query gives is said to whoever opened the warehouse.
+-- The result of a migration's last query is shown to the person who opened the warehouse.
 SELECT format(
   '{} of {} propositions changed their split ({}): a group of premises now follows its root. Published datasets keep '
   || 'what they had, the next one has the new splits, and the table split_moves lists every change',
