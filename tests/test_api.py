@@ -15,7 +15,7 @@ from flows.cli.app import app
 from tests.flows.test_cli import commands
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
-MODULES = ("flows.api", "training", "warehouse", "warehouse.records")
+MODULES = ("flows.api", "training", "warehouse", "warehouse.consensus", "warehouse.agreement", "warehouse.records")
 
 
 def test_every_command_is_a_documented_function_of_the_same_name() -> None:
