@@ -1,1 +1,1 @@
-"""Every reply is kept before it is used: on SQLite or PostgreSQL."""
+"""Every reply is kept before it is used, in SQLite or PostgreSQL."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from psycopg import conninfo
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from synthesis.ledger.store import LedgerRow, Store, SubmittedBatch
 from warehouse.errors import InputError, ServiceError
@@ -28,10 +27,10 @@ _MAKING = 0x0DD5
 
 
 PATIENCE_S = 60.0
-"""How long a server that was there may be away: long enough for a restart, or for another to take its place."""
+"""How long a server may be away: long enough for a restart or a failover."""
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
-# A server that is cut off without a word is noticed within a minute, instead of a quarter of an hour.
+# Notices a lost server within a minute instead of a quarter of an hour.
 _DEFAULTS = {
     "connect_timeout": 10,
     "keepalives_idle": 20,
@@ -43,11 +42,11 @@ _SECRETS = ("password", "sslpassword")
 
 
 class PostgresStore(Store):
-    """Rows in the schema `odds_ledger`; locks are advisory ones of the session, which end with it.
+    """Rows in the schema `odds_ledger`; locks are advisory locks of the session, and end with it.
 
-    Where the connection breaks, another is made, within PATIENCE_S, and what was under way is done again: all of it may
-    be done twice. The locks that were held are taken again first; one that another process took meanwhile is lost, and
-    what it stood for may be asked twice.
+    If the connection breaks, it is made again within PATIENCE_S, and the interrupted statement is repeated: running any
+    of them twice does no harm. The locks are taken again first. One that another process took in the meantime is lost,
+    and its call may be sent twice.
     """
 
     name = "in PostgreSQL"
@@ -65,7 +64,7 @@ class PostgresStore(Store):
             ) from None
 
     def read(self, keys: Collection[str]) -> dict[str, str]:
-        """See Store. Raises ServiceError where the server does not answer, as all methods here do."""
+        """See Store. Raises ServiceError if the server does not answer, as all methods here do."""
         query: LiteralString = "select key, reply from odds_ledger.replies where key = any(%s)"
         return self._safely(lambda: dict(self._connection.execute(query, [list(keys)]).fetchall()))
 
@@ -90,7 +89,7 @@ class PostgresStore(Store):
         self._safely(lambda: self._connection.execute(statement, columns))
 
     def lock(self, keys: Collection[str]) -> set[str]:
-        """See Store. What it holds already is not taken twice: it would have to be given back twice."""
+        """See Store. Locks that are held are not taken twice, as they would have to be given back twice."""
         got = self._safely(lambda: self._taken(set(keys) - self._locked))
         self._locked |= got
         return got
@@ -99,7 +98,7 @@ class PostgresStore(Store):
         """See Store."""
         query: LiteralString = "select pg_advisory_unlock(number) from unnest(%s::bigint[]) as held (number)"
         given = sorted(self._locked & set(keys))
-        # First: a connection that breaks has given them back, and they are not to be taken again.
+        # First: a broken connection has given them back, and must not take them again.
         self._locked -= set(given)
         if given:
             self._safely(lambda: self._connection.execute(query, [[_number(key) for key in given]]))
@@ -133,41 +132,40 @@ class PostgresStore(Store):
         self._connection.close()
 
     def _safely(self, do: Callable[[], T]) -> T:
-        """What `do` gives, done again where the connection broke and another could be made."""
-        started, pause = time.monotonic(), _FIRST_PAUSE_S
-        while True:
-            try:
-                if self._connection.closed:
-                    self._connect_again()
-                found = do()
-            except psycopg.Error as error:
-                waited = time.monotonic() - started
-                if not self._connection.closed or self._is_away or waited >= PATIENCE_S:
-                    self._is_away = self._connection.closed
-                    raise ServiceError(
-                        f"ledger in PostgreSQL: {self._words(error)}; check the server, then run the same command again"
-                    ) from None
-            else:
-                self._is_away = False
-                return found
-            time.sleep(pause * random.uniform(0.75, 1.25))
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+        """Returns what `do` returns; repeats it if the connection broke and could be made again."""
+        attempts = Retrying(
+            retry=retry_if_exception(lambda _: self._connection.closed and not self._is_away),
+            stop=stop_after_delay(PATIENCE_S),
+            wait=wait_exponential_jitter(_FIRST_PAUSE_S, _LONGEST_PAUSE_S, jitter=_FIRST_PAUSE_S),
+            reraise=True,
+        )
+        try:
+            found = attempts(self._connected, do)
+        except psycopg.Error as error:
+            self._is_away = self._connection.closed
+            raise ServiceError(
+                f"ledger in PostgreSQL: {self._words(error)}; check the server, then run the same command again"
+            ) from None
+        self._is_away = False
+        return found
+
+    def _connected(self, do: Callable[[], T]) -> T:
+        if self._connection.closed:
+            self._connection = self._connect()
+            self._locked = self._taken(self._locked)
+        return do()
 
     def _connect(self) -> psycopg.Connection:
         connection = psycopg.connect("", autocommit=True, **self._parameters)
         try:
             with connection.transaction():
-                # Two that make the same schema at one time would stumble over each other.
+                # Two processes that create the schema at the same time would conflict.
                 connection.execute("select pg_advisory_xact_lock(%s)", [_MAKING])
                 connection.execute(_TABLES)
         except BaseException:
             connection.close()
             raise
         return connection
-
-    def _connect_again(self) -> None:
-        self._connection = self._connect()
-        self._locked = self._taken(self._locked)
 
     def _taken(self, keys: Collection[str]) -> set[str]:
         query: LiteralString = (
@@ -179,20 +177,20 @@ class PostgresStore(Store):
         return {key for (key,) in self._connection.execute(query, [wanted, numbers]).fetchall()} if wanted else set()
 
     def _words(self, error: psycopg.Error) -> str:
-        """Why it failed, on one line. The server's words may repeat a part of a password that was read wrongly."""
+        """Why it failed, on one line. The server's words may repeat part of a password that was parsed wrongly."""
         if any(name in self._parameters for name in _SECRETS):
-            return f"{type(error).__name__}; more is not shown, as the connection string holds a password"
+            return f"{type(error).__name__}; details are hidden because the connection string holds a password"
         return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _parameters(url: str) -> dict[str, Any]:
-    """What a connection string says. Its own words stand in no error: they may be a part of a password."""
+    """Parses a connection string. Errors repeat none of it: it may be part of a password."""
     text = url if url.startswith(("postgresql:", "postgres://")) else url.partition(":")[2]
     try:
         return _DEFAULTS | conninfo.conninfo_to_dict(text)
     except psycopg.Error:
         raise InputError(
-            "ledger in PostgreSQL: cannot be used (what follows postgres: is no connection string of libpq); "
+            "ledger in PostgreSQL: cannot be used (what follows postgres: is not a libpq connection string); "
             "check the setting ledger"
         ) from None
 

@@ -1,4 +1,4 @@
-"""Where a ledger keeps its rows: what a store is, and what is kept there."""
+"""What a ledger keeps, and the interface of a store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from synthesis.panel.settings import Prices
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A reply as it is stored: `reply` is JSON, `created_at` an ISO 8601 time."""
+    """A stored reply: `reply` is JSON, `created_at` an ISO 8601 time."""
 
     key: str
     endpoint: str
@@ -23,11 +23,11 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class SubmittedBatch:
-    """A batch of calls that was handed to an endpoint's batch interface; `batch_id` is None until it said yes.
+    """A batch of calls that was handed to an endpoint's batch interface; `batch_id` is None until it was accepted.
 
-    It holds what its replies are kept with, so that whoever finds it later can take them in: `lines` are the keys of
-    the calls, each with the request that pays for it, `prices` those of a million tokens in and out in this batch,
-    `structured` whether the response format was sent.
+    It holds all that is needed to collect its replies later: `lines` maps the keys of the calls to the requests that
+    pay for them, `prices` are those of a million tokens in and out in this batch, `structured` says whether the
+    response format was sent.
     """
 
     local_id: str
@@ -48,7 +48,7 @@ class SubmittedBatch:
 
     @classmethod
     def of_row(cls, local_id: str, endpoint: str, batch_id: str | None, sent: str, created_at: str) -> SubmittedBatch:
-        """The batch of a stored row; raises ValueError where `sent` cannot be read."""
+        """The batch of a stored row. Raises ValueError if `sent` cannot be read."""
         data = json.loads(sent)
         price_in, price_out = data["prices"]
         return cls(
@@ -64,42 +64,42 @@ class SubmittedBatch:
 
 
 class Store(ABC):
-    """Where a ledger keeps its rows. Used by one thread; each method is done, and on disk, when it returns."""
+    """Where a ledger keeps its rows. Used by one thread; what a method writes is on disk when it returns."""
 
     name: str
 
     @abstractmethod
     def read(self, keys: Collection[str]) -> dict[str, str]:
-        """The replies that are there, as JSON, by key."""
+        """The replies under these keys, as JSON."""
 
     @abstractmethod
     def read_beside_batches(self, keys: Collection[str]) -> tuple[dict[str, str], frozenset[str]]:
-        """The same, with the local ids of all batches that were there at the same moment. Often asked, so cheap."""
+        """`read`, with the local ids of all batches at the same moment. Called often, so it must be cheap."""
 
     @abstractmethod
     def write(self, rows: Sequence[LedgerRow]) -> None:
-        """Keep rows; of a key that is there already the first reply stays."""
+        """Writes rows. The first reply under a key stays."""
 
     @abstractmethod
     def lock(self, keys: Collection[str]) -> set[str]:
-        """The keys of which this process now has the lock; a process that ends, however it ends, loses all of its."""
+        """Tries to lock keys, and returns those that this process got. Locks end with the process, however it ends."""
 
     @abstractmethod
     def unlock(self, keys: Collection[str]) -> None:
-        """Give locks back."""
+        """Gives locks back."""
 
     @abstractmethod
     def put_batch(self, batch: SubmittedBatch) -> None:
-        """Keep a batch, or what is new about it."""
+        """Records a batch, or what is new about it."""
 
     @abstractmethod
     def remove_batch(self, local_id: str) -> None:
-        """Forget a batch whose replies are kept."""
+        """Forgets a batch whose replies are kept."""
 
     @abstractmethod
     def batches(self, endpoint: str | None) -> list[SubmittedBatch]:
-        """The batches of an endpoint, or of all, that are under way, the oldest first."""
+        """The batches in progress of an endpoint, or of all endpoints, oldest first."""
 
     @abstractmethod
     def close(self) -> None:
-        """Close the connection and give back all locks."""
+        """Closes the connection and gives back all locks."""
