@@ -1,4 +1,4 @@
-"""The lines of a batch interface: one call, or one outcome, each. Pure."""
+"""The lines of batch files: one call, or one result, each. Pure."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _FORMAT = (400, 422)
 
 @dataclass(frozen=True, slots=True)
 class ResultLine:
-    """What one line of a batch's files says.
+    """What one line of a batch's result files says.
 
-    `may_be_format`: the response format may be what was refused. `may_be_paid`: a model was at work, whatever came.
+    `may_be_format`: the endpoint may have refused the response format. `may_be_paid`: the model ran, whatever came.
     """
 
     key: str
-    outcome: CallResult
+    result: CallResult
     may_be_format: bool = False
     may_be_paid: bool = False
 
 
 def request_line(call: Call, *, structured: bool) -> bytes:
-    """The line that asks a call; it ends with a line break."""
+    """The line of a call, including the line break."""
     line = {"custom_id": call.key, "method": "POST", "url": PATH, "body": call.body(structured=structured)}
     return json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
 
 def parted(calls: Iterable[Call], structured: bool, most_lines: int, most_bytes: int) -> Iterator[list[Call]]:
-    """The calls in groups whose lines fit into one batch. A line that is too long for any has one of its own."""
+    """Splits calls into groups that fit into one batch. A line that is too long for any gets its own."""
     group: list[Call] = []
     size = 0
     for call in calls:
@@ -52,9 +52,9 @@ def parted(calls: Iterable[Call], structured: bool, most_lines: int, most_bytes:
 
 
 def read_line(text: str, *, structured: bool, secret: str | None) -> ResultLine | None:
-    """What a line of an output or error file says, None where nobody can tell which call it is of.
+    """What a line of an output or error file says; None if it does not tell which call it belongs to.
 
-    `secret` is taken out of the endpoint's words.
+    `secret` is removed from the endpoint's words.
     """
     try:
         data = json.loads(text)
@@ -80,7 +80,7 @@ def read_line(text: str, *, structured: bool, secret: str | None) -> ResultLine 
 
 
 def _status(response: object, body: object) -> int | None:
-    """The HTTP status, which some write as text; a line without one that holds choices was answered."""
+    """The HTTP status, which some write as text; a line with choices and no status was answered."""
     said = response.get("status_code") if isinstance(response, dict) else None
     if isinstance(said, str | int | float) and not isinstance(said, bool):
         with suppress(ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Which calls are handed in as batches, and how: those that nobody else asks and that the budget has room for."""
+"""Which calls are submitted as batches: those that nobody else is sending and that fit into the budget."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from warehouse.records import now
 
 @dataclass(frozen=True, slots=True)
 class PlannedBatch:
-    """A batch to hand in; `most` is what it can cost."""
+    """A batch to submit; `most` is the most it can cost."""
 
     batch: SubmittedBatch
     calls: Sequence[Call]
@@ -28,9 +28,9 @@ class PlannedBatch:
 
 
 class Planner:
-    """Makes the orders of one endpoint. `most` are the lines and bytes that one batch may have.
+    """Plans the batches of one endpoint. `most` is how many lines and bytes one batch may have.
 
-    `plain` are the calls, and `plain_models` the models, that are asked without a response format.
+    `plain` holds the calls, and `plain_models` the models, that are asked without a response format.
     """
 
     def __init__(self, caller: Caller, endpoint: str, most: tuple[int, int]) -> None:
@@ -44,7 +44,7 @@ class Planner:
         self._placed: set[str] = set()
 
     async def unasked(self, calls: Sequence[Call]) -> list[Call]:
-        """Those of the calls that have no reply and that nobody is asking."""
+        """The calls that have no reply and that nobody is sending."""
         free: list[Call] = []
         for first in range(0, len(calls), CHUNK):
             chunk = calls[first : first + CHUNK]
@@ -58,51 +58,51 @@ class Planner:
         Left out are the calls that somebody began to ask before their order stood there. Where it fails, nothing of
         the calls is held back, and none of the orders locked, any more.
         """
-        held = {call.key: call for call in calls}
+        reserved = {call.key: call for call in calls}
         locked: list[str] = []
         placed: list[PlannedBatch] = []
         try:
-            for order in await self._orders(calls):
-                locked.append(order.batch.local_id)
-                written = await self._written(order)
+            for plan in await self._planned(calls):
+                locked.append(plan.batch.local_id)
+                written = await self._written(plan)
                 left = {call.key for call in written.calls}
-                self._give_back([held.pop(call.key) for call in order.calls if call.key not in left])
+                self._release([reserved.pop(call.key) for call in plan.calls if call.key not in left])
                 if written.calls:
                     placed.append(written)
                 else:
-                    self._ledger.unlock(order.batch.local_id)
+                    self._ledger.unlock(plan.batch.local_id)
         except BaseException:
-            self._give_back(held.values())
+            self._release(reserved.values())
             for local_id in locked:
                 self._ledger.unlock(local_id)
             raise
-        self._placed |= {order.batch.local_id for order in placed}
+        self._placed |= {plan.batch.local_id for plan in placed}
         return placed
 
-    def end(self, order: PlannedBatch, paid: float = 0.0, unsure: float = 0.0) -> None:
-        """Ends an order, where it has not ended: with what was paid for it and what may have been billed besides."""
-        if order.batch.local_id in self._placed:
-            self._placed.discard(order.batch.local_id)
-            self._caller.budget.release(order.most, paid, unsure, reservations=len(order.calls))
-            self._ledger.unlock(order.batch.local_id)
+    def end(self, plan: PlannedBatch, paid: float = 0.0, unsure: float = 0.0) -> None:
+        """Ends a batch, unless it has ended, with what was paid for it and what may be billed besides."""
+        if plan.batch.local_id in self._placed:
+            self._placed.discard(plan.batch.local_id)
+            self._caller.budget.release(plan.most, paid, unsure, reservations=len(plan.calls))
+            self._ledger.unlock(plan.batch.local_id)
 
-    async def _written(self, order: PlannedBatch) -> PlannedBatch:
-        """The order, written down and locked, without the calls that somebody asks; forgotten where none is left."""
-        batch = order.batch
+    async def _written(self, plan: PlannedBatch) -> PlannedBatch:
+        """The batch, recorded and locked, without the calls that others send; forgotten if none is left."""
+        batch = plan.batch
         await self._ledger.lock(batch.local_id)
         await self._ledger.put_batch(batch)
-        calls = await self.unasked(order.calls)
-        if len(calls) == len(order.calls):
-            return order
+        calls = await self.unasked(plan.calls)
+        if len(calls) == len(plan.calls):
+            return plan
         batch = replace(batch, lines={call.key: call.request_id for call in calls})
         await (self._ledger.put_batch(batch) if calls else self._ledger.remove_batch(batch))
         return PlannedBatch(batch, calls, sum(map(self._most_of, calls)))
 
-    def _give_back(self, calls: Collection[Call]) -> None:
+    def _release(self, calls: Collection[Call]) -> None:
         self._caller.budget.release(sum(map(self._most_of, calls)), reservations=len(calls))
 
     async def affordable(self, calls: Iterable[Call]) -> tuple[list[Call], float | None]:
-        """The first calls, as many as the budget has room for; what they can cost is held back."""
+        """Reserves the budget for as many calls as fit. Returns them, and the most that the next one can cost."""
         budget = self._caller.budget
         affordable: list[Call] = []
         for call in calls:
@@ -116,14 +116,14 @@ class Planner:
     def _most_of(self, call: Call) -> float:
         return most_of(call, self._caller.prices(call), self._share)
 
-    async def _orders(self, calls: Iterable[Call]) -> list[PlannedBatch]:
-        """The calls in batches: of one model, as the interface wants it, and of one price."""
+    async def _planned(self, calls: Iterable[Call]) -> list[PlannedBatch]:
+        """The calls in batches of one model, as the interface requires, and one price."""
         groups: dict[tuple[str, bool, Prices], list[Call]] = {}
         for call in calls:
             structured = call.response_format is not None and call.key not in self.plain
             kind = (call.model, structured and call.model not in self.plain_models, self._caller.prices(call))
             groups.setdefault(kind, []).append(call)
-        orders = []
+        plans = []
         for (model, structured, (price_in, price_out)), group in groups.items():
             prices = (_times(price_in, self._share), _times(price_out, self._share))
             for part in await asyncio.to_thread(list, parted(group, structured, *self._most)):
@@ -137,14 +137,14 @@ class Planner:
                     lines={call.key: call.request_id for call in part},
                     created_at=now().isoformat(),
                 )
-                orders.append(PlannedBatch(batch, part, sum(map(self._most_of, part))))
-        return orders
+                plans.append(PlannedBatch(batch, part, sum(map(self._most_of, part))))
+        return plans
 
 
-def write_lines(file: IO[bytes], order: PlannedBatch) -> None:
-    """Writes the lines of an order."""
-    for call in order.calls:
-        file.write(request_line(call, structured=order.batch.structured))
+def write_lines(file: IO[bytes], plan: PlannedBatch) -> None:
+    """Writes the lines of a batch."""
+    for call in plan.calls:
+        file.write(request_line(call, structured=plan.batch.structured))
     file.flush()
 
 

@@ -1,4 +1,7 @@
-"""Batches of which nobody knows whether their endpoint made them: the answer was lost, or whoever asked was killed."""
+"""Batches that may or may not exist: the endpoint's answer was lost, or the run was killed before it came.
+
+Without this a kill between sending a batch and recording its id would lose, or pay twice for, up to 50,000 replies.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,20 @@ from warehouse.errors import InputError, ServiceError
 from warehouse.records import now
 
 FORGOTTEN_AFTER = timedelta(days=2)
-"""A batch that its endpoint does not know is forgotten when it is this old; its window is one day."""
+"""The age at which a batch that its endpoint does not know is forgotten; its window is one day."""
 
 
 def is_old(batch: SubmittedBatch) -> bool:
-    """Whether its window was over long ago."""
+    """Whether its window ended long ago."""
     return now() - datetime.fromisoformat(batch.created_at) >= FORGOTTEN_AFTER
 
 
 async def recovered(
     interface: BatchInterface, ledger: Ledger, batch: SubmittedBatch, patiently: bool
 ) -> SubmittedBatch | None:
-    """The batch with the endpoint's id of it; forgotten where the endpoint never made it.
+    """The batch with the endpoint's id; None, and forgotten, if the endpoint never created it.
 
-    For whoever holds the lock of its id: somebody else may be about to hand it in.
+    The caller must hold the lock of its id: somebody else may be about to submit it.
     """
     batch_id = await interface.find(batch.local_id, patiently=patiently)
     if batch_id is None:
@@ -38,10 +41,10 @@ async def recovered(
 
 
 async def under_way(caller: Caller, endpoint: str) -> list[SubmittedBatch]:
-    """The batches of an endpoint that are handed in: what they hold is paid for, and not to be asked otherwise.
+    """The submitted batches of an endpoint: their calls are paid for and must not be sent otherwise.
 
-    Those without an id are looked for at the endpoint. They are forgotten where it has none of them, or keeps no list
-    of batches; where it does not say, they count until they are old.
+    Those without an id are looked up at the endpoint. They are forgotten if it does not have them, or keeps no list of
+    batches; if it does not answer, they count until they are old.
     """
     known = [await _known(caller, endpoint, batch) for batch in await caller.ledger.batches(endpoint)]
     return [batch for batch in known if batch is not None]

@@ -1,4 +1,4 @@
-"""Takes in the files of a batch that has ended: replies into the ledger, the rest as failures."""
+"""Collects the files of a batch that has ended: replies go into the ledger, the rest are failures."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from synthesis.reply import Failure, Reply
 
 
 class BatchResults:
-    """Takes in the lines of a batch's files: each reply is in the ledger when `take` returns.
+    """The results of one batch. Each reply is in the ledger when `add` returns.
 
-    Of a call that stands there more than once the first reply counts. `kept` are the calls that have one, `again` those
-    whose response format may be what the endpoint refused, `failures` the others: each call is one of these in the end.
-
-    `costs` is what each reply cost by its tokens, by key. Where a model was at work and nobody says how many tokens it
-    took, what `most` gives for the call, the most that it can cost, counts towards `unsure`: a limit holds for that,
-    too. `uncounted` is the number of such replies, where prices are known.
+    In the end every call is in one of three: `kept` holds those with a reply (the first one counts), `again` those
+    whose response format the endpoint may have refused, `failures` the others. `costs` is what each reply cost by its
+    tokens, by key. If the model ran and the number of tokens is unknown, the most that the call can cost, as `most`
+    gives it, counts towards `unsure`. `uncounted` is the number of such replies, where prices are known.
     """
 
     def __init__(self, ledger: Ledger, batch: SubmittedBatch, secret: str | None, most: Callable[[str], float]) -> None:
@@ -37,27 +35,27 @@ class BatchResults:
 
     @property
     def paid(self) -> float:
-        """What the replies cost, as far as somebody says."""
+        """What the replies cost, as far as it is known."""
         return sum(self.costs.values())
 
-    async def take(self, lines: Sequence[str]) -> None:
-        """Takes lines in."""
+    async def add(self, lines: Sequence[str]) -> None:
+        """Collects lines."""
         batch = self._batch
         replies: dict[str, Reply] = {}
         for text in lines:
             line = read_line(text, structured=batch.structured, secret=self._secret)
             if line is None or line.key not in batch.lines or line.key in self.kept or line.key in replies:
                 continue
-            if isinstance(line.outcome, Failure):
-                self.failures[line.key] = line.outcome
+            if isinstance(line.result, Failure):
+                self.failures[line.key] = line.result
                 if line.may_be_format:
                     self.again.add(line.key)
                 if line.may_be_paid:
                     self._unread.add(line.key)
                 continue
-            price = cost(line.outcome.tokens_in, line.outcome.tokens_out, batch.prices)
+            price = cost(line.result.tokens_in, line.result.tokens_out, batch.prices)
             paid_by = batch.lines[line.key]
-            replies[line.key] = line.outcome.model_copy(update={"cost": price, "paid_by": paid_by})
+            replies[line.key] = line.result.model_copy(update={"cost": price, "paid_by": paid_by})
         await self._ledger.keep_all(batch.endpoint, batch.model, replies)
         self.kept |= replies.keys()
         for key, reply in replies.items():
@@ -68,7 +66,7 @@ class BatchResults:
                 self.uncounted += 1
 
     def end(self, status: str) -> None:
-        """Fills `failures` when all lines were taken in, of a batch that ended with this status."""
+        """Fills `failures` once all lines are collected; `status` is how the batch ended."""
         self.again -= self.kept
         lost = Failure(
             reason="not_answered",

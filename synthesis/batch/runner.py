@@ -1,7 +1,7 @@
-"""Runs questions through an endpoint's batch interface: for a share of the price, within a day instead of at once.
+"""Answers questions through an endpoint's batch interface: cheaper, and within a day instead of at once.
 
-The twin of `run.py`. What is handed in stands in the ledger before it leaves, and what comes back before it is used:
-a run may be killed at any moment, and the next one goes on with the same batches and pays for nothing twice.
+The counterpart of `run.py`. The ledger records batches before they are submitted and replies before they are used, so a
+run may be killed at any moment: the next one continues with the same batches and pays for nothing twice.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from synthesis.reply import Failure
 from synthesis.run import CHUNK, Waiting, forward, recall
 
 REQUESTS_PER_BATCH = 50_000
-"""The limit of OpenAI."""
+"""OpenAI's limit."""
 BYTES_PER_BATCH = 100_000_000
-"""Half the limit of OpenAI: others have lower ones, and a smaller file is sooner uploaded again."""
+"""Half of OpenAI's limit: others have lower ones, and a smaller file is uploaded again sooner."""
 
 
 async def run_batches(
@@ -32,16 +32,25 @@ async def run_batches(
     poll_s: float = 30.0,
     on_state: Callable[[BatchState], None] | None = None,
 ) -> AsyncGenerator[list[Answer], None]:
-    """Lists of answers, in the order in which they are done. All questions ask the endpoint of that name.
+    """Yields lists of answers as they are finished. What the ledger holds is answered without the network.
 
-    The calls of at most about `requests_per_batch` waiting questions are handed in at a time, and asked after every
-    `poll_s` seconds. What the ledger holds is answered without the network. Where the run is being stopped
-    (`caller.stop`), batches under way stay with the endpoint, and the next run takes them in; no exception is raised.
+    If the run is stopped (`caller.stop`), it ends without an exception: batches in progress stay with the endpoint, and
+    the next run collects them.
 
-    Raises InputError where the endpoint has no batch interface, ServiceError where it refuses a batch or is down for
-    longer than it may be.
+    Args:
+        questions: all for this endpoint.
+        caller: its ledger, budget and clients are used.
+        endpoint: the name of the endpoint.
+        requests_per_batch: about how many calls are submitted at a time, and the most for one batch.
+        bytes_per_batch: the largest size of one batch.
+        poll_s: the seconds between two looks at a batch.
+        on_state: called with the state of all batches when it changes.
+
+    Raises:
+        InputError: the endpoint has no batch interface.
+        ServiceError: the endpoint refuses a batch, or is down for longer than it may be.
     """
-    desk = Submitter(caller, endpoint, (requests_per_batch, bytes_per_batch), poll_s, on_state)
+    submitter = Submitter(caller, endpoint, (requests_per_batch, bytes_per_batch), poll_s, on_state)
     source = iter(questions)
     group: list[Waiting] = []
     failures: dict[str, Failure] = {}
@@ -56,7 +65,9 @@ async def run_batches(
                     group.extend(recalled.waiting)
                     if recalled.answers:
                         yield recalled.answers
-            failures |= await desk.ask([call for each in group for call in each.missing if call.key not in failures])
+            failures |= await submitter.ask(
+                [call for each in group for call in each.missing if call.key not in failures]
+            )
             waiting: list[Waiting] = []
             for first in range(0, len(group), CHUNK):
                 brought = await forward(group[first : first + CHUNK], caller.ledger, failures)

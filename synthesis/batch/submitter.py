@@ -1,4 +1,4 @@
-"""Where batches are handed in to an endpoint and what comes of them is taken in, by any number of processes."""
+"""Submits batches to an endpoint and collects their results, from any number of processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENDED = ("completed", "failed", "expired", "cancelled")
 
 @dataclass(frozen=True, slots=True)
 class BatchState:
-    """The requests of a run that were handed in, and how many of them the endpoint has answered and not answered."""
+    """How many requests of a run were submitted, and how many of them the endpoint has answered or failed."""
 
     submitted: int = 0
     completed: int = 0
@@ -37,10 +37,10 @@ class BatchState:
 
 
 class Submitter:
-    """Hands batches in to one endpoint, and takes in what comes of them.
+    """Submits batches to one endpoint, and collects their results.
 
-    One desk of all processes hands in at a time, so that no call stands in two batches; each batch is looked after by
-    the one that holds the lock of its id. `most` are the lines and bytes that one batch may have.
+    Only one process submits at a time, so that no call is in two batches; whoever holds the lock of a batch's id takes
+    care of it. `most` is how many lines and bytes one batch may have.
     """
 
     def __init__(
@@ -55,72 +55,72 @@ class Submitter:
         self._ledger = caller.ledger
         self._endpoint = endpoint
         self._interface = BatchInterface(caller, endpoint)
-        self._orders = Planner(caller, endpoint, most)
+        self._planner = Planner(caller, endpoint, most)
         self._poll_s = poll_s
         self._on_state = on_state
         self._states: dict[str, BatchState] = {}
 
     async def ask(self, calls: Sequence[Call]) -> dict[str, Failure]:
-        """Asks calls, as far as the budget allows; the replies are in the ledger then.
+        """Makes calls, as far as the budget allows, and keeps the replies in the ledger.
 
-        Gives the failures, by key. A call that has neither may be asked again. Batches that earlier runs left are
-        taken in, too, but waited for only where they hold one of the calls.
+        Returns the failures by key. A call with neither may be made again. Batches that earlier runs left are collected
+        as well, but waited for only if they hold one of the calls.
         """
         self._caller.stop.check()
         wanted = {call.key: call for call in reversed(calls)}
-        orders, known, next_most = await self._in_turn(wanted)
+        plans, known, next_most = await self._in_turn(wanted)
         needed = {batch.local_id for batch in known if wanted.keys() & batch.lines.keys()}
-        if wanted and not orders and not needed:
+        if wanted and not plans and not needed:
             await self._waited(next_most)
         work = [self._join(batch, wanted, batch.local_id in needed) for batch in known]
         try:
-            found = await _all([*work, *(self._send(order) for order in orders)])
+            found = await _all([*work, *(self._send(plan) for plan in plans)])
         finally:
-            for order in orders:
-                self._orders.end(order)  # where it was called off before it began
+            for plan in plans:
+                self._planner.end(plan)  # if it was cancelled before it began
         return {key: failure for each in found for key, failure in each.items()}
 
     async def _waited(self, next_most: float | None) -> None:
-        """Waits where nothing can be handed in: for the budget, or for those who ask the same at once."""
+        """Waits if nothing can be submitted: for the budget, or for others that make the same calls."""
         if next_most is None:
             await self._caller.stop.pause(self._poll_s)
             return
-        await self._caller.budget.reserve(next_most)  # waits for what others hold, or ends the run
+        await self._caller.budget.reserve(next_most)  # waits for what others have reserved, or ends the run
         self._caller.budget.release(next_most)
 
     async def _in_turn(
         self, wanted: Mapping[str, Call]
     ) -> tuple[list[PlannedBatch], list[SubmittedBatch], float | None]:
-        """The orders for calls that nobody has handed in or asks, written down; the batches that are known; and the
-        most that the first call costs for which the budget has no room."""
+        """The recorded batches for calls that nobody else makes, the known batches, and, if the budget has no room for
+        the next call, the most that it can cost."""
         turn = content_id("batches", self._endpoint)
         while not await self._ledger.lock(turn):
             await self._caller.stop.pause(POLL_S)
         try:
             known = await self._ledger.batches(self._endpoint)
             taken = {key for batch in known for key in batch.lines}
-            fresh = await self._orders.unasked([call for call in wanted.values() if call.key not in taken])
-            affordable, next_most = await self._orders.affordable(fresh)
-            orders = await self._orders.placed(affordable)
+            fresh = await self._planner.unasked([call for call in wanted.values() if call.key not in taken])
+            affordable, next_most = await self._planner.affordable(fresh)
+            plans = await self._planner.placed(affordable)
         finally:
             self._ledger.unlock(turn)
-        return orders, known, next_most
+        return plans, known, next_most
 
-    async def _send(self, order: PlannedBatch) -> dict[str, Failure]:
-        """Hands a batch in and takes it in again.
+    async def _send(self, plan: PlannedBatch) -> dict[str, Failure]:
+        """Submits a batch and collects its results.
 
-        A batch that is left to the endpoint may be billed, so that it counts at its most: a limit holds for that, too.
-        The run that takes it in counts what it came to.
+        A batch that is left with the endpoint may be billed, so it counts at its most. The run that collects it counts
+        what it really cost.
         """
-        batch = order.batch
-        paid, unsure = 0.0, order.most
+        batch = plan.batch
+        paid, unsure = 0.0, plan.most
         try:
             with tempfile.TemporaryFile() as file:
-                await asyncio.to_thread(write_lines, file, order)
+                await asyncio.to_thread(write_lines, file, plan)
                 try:
                     file_id = await self._interface.upload(batch.local_id, file)
                 except BaseException:
-                    unsure = 0.0  # nothing was ordered
+                    unsure = 0.0  # nothing was submitted
                     await self._ledger.remove_batch(batch)
                     raise
             try:
@@ -140,14 +140,14 @@ class Submitter:
                 unsure = 0.0
                 await self._ledger.remove_batch(batch)
                 raise self._refused(ended)
-            intake = await self._take_in(batch, ended, {call.key: call for call in order.calls})
-            paid, unsure = intake.paid, intake.unsure
-            return intake.failures
+            results = await self._collect(batch, ended, {call.key: call for call in plan.calls})
+            paid, unsure = results.paid, results.unsure
+            return results.failures
         finally:
-            self._orders.end(order, paid, unsure)
+            self._planner.end(plan, paid, unsure)
 
     async def _join(self, known: SubmittedBatch, wanted: Mapping[str, Call], needed: bool) -> dict[str, Failure]:
-        """Takes in a batch that somebody else handed in, or waits until that one has done so."""
+        """Collects a batch that somebody else submitted, or waits until they have collected it."""
         while not await self._ledger.lock(known.local_id):
             if not needed:
                 return {}
@@ -160,18 +160,18 @@ class Submitter:
             ended = batch and await self._ended(batch, needed)
             if not batch or not ended:
                 return {}
-            if ended.status == "failed":  # it was not worked on: what is still wanted is handed in again
+            if ended.status == "failed":  # it never ran: what is still wanted is submitted again
                 await self._ledger.remove_batch(batch)
                 return {}
-            intake = await self._take_in(batch, ended, wanted)
-            self._caller.budget.release(0.0, intake.paid, intake.unsure, reservations=0)
-            # What was not answered then may be now; what was rejected will be again.
-            return {key: failure for key, failure in intake.failures.items() if failure.reason == "rejected"}
+            results = await self._collect(batch, ended, wanted)
+            self._caller.budget.release(0.0, results.paid, results.unsure, reservations=0)
+            # What was not answered then may be answered now; what was rejected will be rejected again.
+            return {key: failure for key, failure in results.failures.items() if failure.reason == "rejected"}
         finally:
             self._ledger.unlock(known.local_id)
 
     async def _ended(self, batch: SubmittedBatch, needed: bool) -> Batch | None:
-        """The batch when it has ended; None where it has not and is not needed now, or is not known any more."""
+        """The batch once it has ended; None if it is still running and not needed now, or no longer known."""
         assert batch.batch_id is not None
         while True:
             try:
@@ -189,43 +189,43 @@ class Submitter:
             await self._caller.stop.pause(self._poll_s)
 
     async def _forget_gone(self, batch: SubmittedBatch) -> None:
-        """Forgets a batch that its endpoint does not know, where it is old; else another account may be in use."""
+        """Forgets an old batch that its endpoint does not know; a recent one may belong to another account."""
         if not is_old(batch):
             raise ServiceError(
                 f"{self._interface.where} does not know the batch {batch.batch_id} of {batch.created_at[:16]}; check "
-                "base_url and whose key it is, or run again when two days have passed, and it is asked anew"
+                "base_url and whose key it is, or run again in two days, when its requests are sent again"
             )
         await self._ledger.remove_batch(batch)
 
-    async def _take_in(self, batch: SubmittedBatch, ended: Batch, calls: Mapping[str, Call]) -> BatchResults:
-        """Keeps the replies of a batch that has ended, makes known what is fresh and paid, then forgets it.
+    async def _collect(self, batch: SubmittedBatch, ended: Batch, calls: Mapping[str, Call]) -> BatchResults:
+        """Keeps the replies of a batch that has ended, counts what is fresh and paid, then forgets the batch.
 
-        What nobody says the tokens of counts at its most; where it is none of these calls, the run that handed it in
-        has counted it.
+        A reply without a token count counts at its most; if it is not among `calls`, the run that submitted it counted
+        it.
         """
 
         def most(key: str) -> float:
             call = calls.get(key)
             return most_of(call, batch.prices) if call is not None else 0.0
 
-        intake = BatchResults(self._ledger, batch, self._interface.secret, most)
+        results = BatchResults(self._ledger, batch, self._interface.secret, most)
         for file_id in (ended.output_file_id, ended.error_file_id):
             if file_id:
                 try:
-                    await self._interface.read(file_id, intake.take)
+                    await self._interface.read(file_id, results.add)
                 except GoneError:
                     continue
-        intake.end(ended.status)
+        results.end(ended.status)
         await self._ledger.remove_batch(batch)
         caller = self._caller
-        caller.fresh |= {batch.lines[key] for key in intake.kept | intake.failures.keys()}
-        caller.paid |= {batch.lines[key]: paid for key, paid in intake.costs.items() if paid}
-        caller.uncounted += intake.uncounted
-        self._show(batch, BatchState(len(batch.lines), len(intake.kept), len(batch.lines) - len(intake.kept)))
-        if not batch.structured and self._orders.plain & intake.kept:
-            self._orders.plain_models.add(batch.model)
-        self._orders.plain |= intake.again
-        return intake
+        caller.fresh |= {batch.lines[key] for key in results.kept | results.failures.keys()}
+        caller.paid |= {batch.lines[key]: paid for key, paid in results.costs.items() if paid}
+        caller.uncounted += results.uncounted
+        self._show(batch, BatchState(len(batch.lines), len(results.kept), len(batch.lines) - len(results.kept)))
+        if not batch.structured and self._planner.plain & results.kept:
+            self._planner.plain_models.add(batch.model)
+        self._planner.plain |= results.again
+        return results
 
     def _refused(self, ended: Batch) -> ServiceError:
         errors = (ended.errors and ended.errors.data) or []
@@ -248,7 +248,7 @@ class Submitter:
 
 
 async def _all(work: Sequence[Coroutine[Any, Any, dict[str, Failure]]]) -> list[dict[str, Failure]]:
-    """What all come to; the first exception ends the others, whose batches stay with the endpoint."""
+    """What all return. The first exception ends the others; their batches stay with the endpoint."""
     tasks = [asyncio.ensure_future(each) for each in work]
     try:
         return await asyncio.gather(*tasks)

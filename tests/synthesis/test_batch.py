@@ -404,25 +404,25 @@ def test_whatever_the_files_hold_each_call_is_kept_or_failed_or_asked_again(ledg
     status = draw.choice(["completed", "expired", "cancelled"])
 
     async def take_in(known: Ledger) -> tuple[BatchResults, dict[str, Reply]]:
-        intake = BatchResults(known, batch, "hunter2", lambda _: 1.0)
+        results = BatchResults(known, batch, "hunter2", lambda _: 1.0)
         for _ in range(draw.choice([1, 2])):  # a file that broke off is read from its start
             for first in range(0, len(lines), 7):
-                await intake.take(lines[first : first + 7])
-        intake.end(status)
-        return intake, await known.recall(calls)
+                await results.add(lines[first : first + 7])
+        results.end(status)
+        return results, await known.recall(calls)
 
     with Ledger.open(ledger) as known:
-        intake, replies = asyncio.run(take_in(known))
-    outcomes = [*intake.kept, *intake.failures, *intake.again]
+        results, replies = asyncio.run(take_in(known))
+    outcomes = [*results.kept, *results.failures, *results.again]
     assert sorted(outcomes) == sorted(batch.lines)
-    assert replies.keys() == intake.kept
-    assert all(batch.structured for _ in intake.again)
+    assert replies.keys() == results.kept
+    assert all(batch.structured for _ in results.again)
     assert {reply.paid_by for reply in replies.values()} <= set(batch.lines.values())
     counted = sum(reply.cost for reply in replies.values() if reply.cost is not None)
     unknown = sum(reply.cost is None for reply in replies.values())
-    assert intake.paid == pytest.approx(counted)
-    assert intake.uncounted == unknown <= intake.unsure <= len(calls) - len(intake.costs)
-    for key, failure in intake.failures.items():
+    assert results.paid == pytest.approx(counted)
+    assert results.uncounted == unknown <= results.unsure <= len(calls) - len(results.costs)
+    for key, failure in results.failures.items():
         row = request_row(next(call for call in calls if call.key == key), failure, None)
         assert row.status == "failed"
         assert (row.reason or "").encode()
@@ -537,12 +537,12 @@ def test_a_batch_that_stays_there_may_be_billed_and_who_takes_it_in_counts_it(
     assert resumed.paid == pytest.approx({row.request_id: row.cost for row in resumed.requests})
 
 
-@pytest.mark.parametrize("at", ["_orders", "lock", "put_batch", "unasked", "called off"])
+@pytest.mark.parametrize("at", ["_planned", "lock", "put_batch", "unasked", "called off"])
 def test_orders_that_cannot_be_written_hold_nothing(ledger: Path, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The third of them, or all where they are made: neither the budget nor a lock waits for what is not handed in."""
 
     def failing(do: Callable[..., Any]) -> Callable[..., Any]:
-        begun = itertools.count(3 if at == "_orders" else 1)
+        begun = itertools.count(3 if at == "_planned" else 1)
 
         async def fail(*arguments: Any) -> Any:
             if next(begun) < 3:
@@ -554,20 +554,20 @@ def test_orders_that_cannot_be_written_hold_nothing(ledger: Path, at: str, monke
     async def look() -> tuple[float, bool]:
         with Ledger.open(ledger) as kept, Ledger.open(ledger) as other:
             async with Caller([settings("http://127.0.0.1:1/v1")], kept, max_cost=1.0) as caller:
-                desk = Submitter(caller, "e", (2, 10**6), 0.01, None)
+                submitter = Submitter(caller, "e", (2, 10**6), 0.01, None)
                 calls = [call for question in questions(8) for call in next(question)]
                 if at == "called off":
-                    task = asyncio.ensure_future(desk.ask(calls))
-                    while not desk._orders._placed:
+                    task = asyncio.ensure_future(submitter.ask(calls))
+                    while not submitter._planner._placed:
                         await asyncio.sleep(0)
                     task.cancel()
                     with pytest.raises(asyncio.CancelledError):
                         await task
                 else:
-                    where = kept if at in ("lock", "put_batch") else desk._orders
+                    where = kept if at in ("lock", "put_batch") else submitter._planner
                     monkeypatch.setattr(where, at, failing(getattr(where, at)))
                     with pytest.raises(ServiceError, match="went away"):
-                        await desk.ask(calls)
+                        await submitter.ask(calls)
                     monkeypatch.undo()
                 await kept.recall([])  # after what was handed over before, such as locks that are given back
                 names = [content_id("batches", "e"), *(each.local_id for each in await kept.batches("e"))]
