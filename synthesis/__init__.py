@@ -1,1 +1,1 @@
-"""What could be asked, and what do LLMs answer? Proposing propositions and eliciting estimates."""
+"""What could be asked, and what do LLMs answer? Proposes propositions and elicits estimates."""

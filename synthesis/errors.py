@@ -1,7 +1,7 @@
-"""What keeps a call from being sent. Errors that a person meets are in `warehouse.errors`."""
+"""The exception for calls that are not sent. Errors for the user are in `warehouse.errors`."""
 
 from __future__ import annotations
 
 
 class StoppedError(Exception):
-    """This is not sent: the run is being stopped, while what is under way is finished, or a batch holds it."""
+    """This call is not sent: the run is being stopped, or a batch holds the call."""

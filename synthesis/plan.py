@@ -1,4 +1,4 @@
-"""What a run would take, before it is run: requests, tokens and cost. Nothing is sent."""
+"""What a run would take: requests, tokens and cost. Sends nothing."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ from synthesis.run import CHUNK, Recalled, Waiting, advanced
 T = TypeVar("T", int, float)
 Tokens = tuple[float, float]
 Past = Mapping[tuple[str, str, str], Tokens]
-"""The mean tokens in and out of a request, by who asks, the model, and the version of the prompt."""
+"""The mean tokens in and out of a request, by labeler, model and prompt version."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What questions would take: how many, those answered from the ledger, and what would be sent for the others.
+    """What questions would take: their number, those answered from the ledger, and what the others would send.
 
-    `held` are requests that batches under way hold, which are not sent. `tokens_in` and `tokens_out` are what is
-    expected, `most_in` and `most_out` the most that the requests take if each is sent once; of the tokens out they are
-    None where nothing bounds a reply and, for the expected ones, nothing like it was asked before.
-    The costs are None where prices, or these tokens, are not known. What is sent only after a reply is seen is not
-    counted: another try where it cannot be read, and what rests on it.
+    `held` counts requests in batches in progress, which are not sent. `tokens_in` and `tokens_out` are expected tokens,
+    `most_in` and `most_out` the most if each request is sent once. `most_out` is None if nothing bounds a reply;
+    `tokens_out` is None if, in addition, there are no similar past requests. Costs are None if prices or these tokens
+    are unknown. Requests that depend on a reply are not counted, for example another try after an unreadable one.
     """
 
     questions: int = 0
@@ -53,10 +52,10 @@ def plan(
     *,
     batch: bool = False,
 ) -> Plan:
-    """The plan of these questions; not to be called in an event loop.
+    """Plans these questions. Must not be called in an event loop.
 
-    Where the config has no past with this model and prompt, a token of the prompt counts as four bytes of text, and a
-    reply as long as it may be.
+    Without past requests of this config, model and prompt, four bytes of the prompt count as a token, and a reply is
+    taken to be as long as it may be.
     """
     made = Plan()
     held = {key for each in asyncio.run(ledger.batches(endpoint.name)) for key in each.lines}
@@ -71,7 +70,7 @@ def plan(
 
 
 def _chunks(source: Iterator[Question], ledger: Ledger) -> Iterator[tuple[list[Waiting], int]]:
-    """The questions of each chunk that need the network, and the number of those that do not."""
+    """For each chunk, the questions that need the network and the number of those that do not."""
     while chunk := [Waiting(question, next(question)) for question in islice(source, CHUNK)]:
         recalled = Recalled()
         while chunk:
@@ -86,7 +85,7 @@ def _with(made: Plan, call: Call, held: Collection[str], past: Past) -> Plan:
     most_out = call.most_tokens_out
     tokens_in, tokens_out = past.get((call.about.labeler, call.model, call.about.prompt_version), (None, most_out))
     if tokens_out is not None and most_out is not None:
-        tokens_out = min(tokens_out, most_out)  # the bound may be lower than it was
+        tokens_out = min(tokens_out, most_out)  # the bound may have been lowered since
     return replace(
         made,
         requests=made.requests + 1,

@@ -1,4 +1,4 @@
-"""How far a run of questions is: running totals for whoever shows them."""
+"""How far a run is: running totals to show."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from warehouse.records import Record, Request
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """Totals so far: questions answered, and their requests by status.
+    """Totals so far: questions done, and their requests by status.
 
     answered + refused + failed is the number of requests; `kept` of them came from the ledger without being sent.
-    `cost` is what was paid in this run, in the currency of the prices. Of the requests `handed_in` as batches the
-    endpoint says that it has done `came_back`.
+    `cost` is what this run paid, in the currency of the prices. The endpoint has finished `came_back` of the requests
+    that were `handed_in` as batches.
     """
 
     done: int = 0
@@ -32,7 +32,7 @@ class RunProgress:
         return self.answered + self.refused + self.failed
 
     def after(self, rows: Iterable[Record], questions: int = 1) -> RunProgress:
-        """The totals after some more questions that came to these rows."""
+        """The totals after some more questions, with these rows."""
         status = {"answered": 0, "refused": 0, "failed": 0}
         for row in rows:
             if type(row) is Request:
@@ -46,5 +46,5 @@ class RunProgress:
         )
 
     def now(self, *, kept: int, cost: float) -> RunProgress:
-        """The same totals with what is known of the ledger and the cost by now."""
+        """The same totals with the current figures of the ledger and the cost."""
         return replace(self, kept=kept, cost=cost)

@@ -1,4 +1,4 @@
-"""Runs questions: first from the ledger, in bulk; what is not kept there over the network, many at a time."""
+"""Answers questions: from the ledger in bulk, and over the network many at a time."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from synthesis.reply import CallResult, Failure, Reply
 from warehouse.errors import ServiceError
 
 CHUNK = 512
-"""Questions that are looked up in the ledger at once."""
+"""Questions per look-up in the ledger."""
 
 
 @dataclass(slots=True)
 class Waiting:
-    """A question that waits for outcomes: the calls that it yielded, and the replies to them that are kept."""
+    """A question that waits for results: the calls that it yielded, and the replies that are kept."""
 
     question: Question
     calls: Sequence[Call]
@@ -32,13 +32,13 @@ class Waiting:
 
     @property
     def missing(self) -> list[Call]:
-        """The calls that have no reply yet."""
+        """The calls without a reply."""
         return [call for call in self.calls if call.key not in self.kept]
 
 
 @dataclass(slots=True)
 class Recalled:
-    """What a chunk of questions came to with the ledger alone: the answers, and those that wait for more."""
+    """A chunk of questions after the ledger: the answers, and the questions that wait for more."""
 
     answers: list[Answer] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
@@ -47,35 +47,34 @@ class Recalled:
 async def run_questions(
     questions: Iterable[Question], caller: Caller, in_flight: int
 ) -> AsyncGenerator[list[Answer], None]:
-    """Lists of answers, in the order in which they are done.
+    """Yields lists of answers as they are finished.
 
-    At most `in_flight` questions are asked at a time; `questions` is read no further than that and a chunk. What the
-    ledger holds is answered without the network. Where the run is being stopped (`caller.stop`), the questions under
-    way come to their end, those that would have to ask something new are left out, and no exception is raised.
-    The first other exception ends the work: nothing more is begun, what is under way comes to its end and is yielded,
-    then it is raised. One that skips a model or a labeler (SkippedError) leaves out its questions alone, and is raised
-    when all others are done.
+    At most `in_flight` questions are in progress at a time, and `questions` is read at most one chunk ahead. What the
+    ledger holds is answered without the netrunning. If the run is stopped (`caller.stop`), questions in progress are
+    finished, except those that would have to send something new, and no exception is raised. After any other exception,
+    nothing new is started, what is in progress is finished and yielded, then the exception is raised. A SkippedError
+    leaves out the questions of its model or labeler only, and is raised once all others are done.
     """
-    work = _Running(iter(questions), caller, in_flight)
+    running = _Running(iter(questions), caller, in_flight)
     try:
         while True:
-            if answers := await work.recalled():
+            if answers := await running.recalled():
                 yield answers
-            work.start()
-            if answers := await work.done():
+            running.start()
+            if answers := await running.done():
                 yield answers
-            elif work.is_over:
+            elif running.is_over:
                 break
     finally:
-        await work.call_off()
-    if work.broken is not None:
-        raise work.broken
-    if work.left_out:
-        raise ServiceError("; ".join(work.left_out))
+        await running.cancel()
+    if running.broken is not None:
+        raise running.broken
+    if running.left_out:
+        raise ServiceError("; ".join(running.left_out))
 
 
 class _Running:
-    """The questions of a run that are under way."""
+    """The questions of a run that are in progress."""
 
     def __init__(self, source: Iterator[Question], caller: Caller, in_flight: int) -> None:
         self.broken: BaseException | None = None
@@ -89,7 +88,7 @@ class _Running:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is under way and nothing more is to come."""
+        """Whether nothing is in progress and nothing more will be started."""
         return not self._tasks and (self._exhausted or self._is_ending)
 
     @property
@@ -97,7 +96,7 @@ class _Running:
         return self.broken is not None or self._caller.stop.reason is not None
 
     async def recalled(self) -> list[Answer]:
-        """What the ledger answers of the next chunk, where there is room for the rest of it."""
+        """The answers that the ledger gives to the next chunk, if there is room for the rest of it."""
         enough = self._waiting or len(self._tasks) >= self._in_flight
         if enough or self._exhausted or self._is_ending:
             return []
@@ -109,12 +108,12 @@ class _Running:
         return chunk.answers
 
     def start(self) -> None:
-        """Begins to ask as many as may be under way."""
+        """Starts as many questions as may be in progress."""
         while self._waiting and len(self._tasks) < self._in_flight and not self._is_ending:
             self._tasks.add(asyncio.ensure_future(_finish(self._waiting.popleft(), self._caller)))
 
     async def done(self) -> list[Answer]:
-        """Waits until something is answered, where anything is under way."""
+        """Waits for the next answers, if anything is in progress."""
         if not self._tasks:
             return []
         done, self._tasks = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -129,15 +128,15 @@ class _Running:
                 self.broken = self.broken or error
         return answers
 
-    async def call_off(self) -> None:
-        """Cancels what is under way."""
+    async def cancel(self) -> None:
+        """Cancels what is in progress."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 async def recall(source: Iterator[Question], ledger: Ledger) -> Recalled | None:
-    """The next chunk of questions, as far as the ledger brings them; None where there are no more."""
+    """The next chunk of questions, taken as far as the ledger allows; None if there are no more."""
     chunk = [Waiting(question, next(question)) for question in islice(source, CHUNK)]
     if not chunk:
         return None
@@ -147,7 +146,7 @@ async def recall(source: Iterator[Question], ledger: Ledger) -> Recalled | None:
 async def forward(
     chunk: Sequence[Waiting], ledger: Ledger, failures: Mapping[str, Failure] = MappingProxyType({})
 ) -> Recalled:
-    """Questions, as far as the ledger and these failures, by key, bring them."""
+    """Takes questions as far as the ledger, and these failures by key, allow."""
     recalled = Recalled()
     while chunk:
         kept = await ledger.recall([call for each in chunk for call in each.calls])
@@ -161,16 +160,16 @@ def advanced(
     into: Recalled,
     failures: Mapping[str, Failure] = MappingProxyType({}),
 ) -> list[Waiting]:
-    """Brings questions forward that have all their outcomes; those that ask for more now, the rest goes `into`."""
+    """Advances the questions that have all their results. Returns those that need more; the rest goes `into`."""
     going_on = []
     for each in chunk:
-        outcomes = [outcome for call in each.calls if (outcome := kept.get(call.key) or failures.get(call.key))]
-        if len(outcomes) < len(each.calls):
+        results = [result for call in each.calls if (result := kept.get(call.key) or failures.get(call.key))]
+        if len(results) < len(each.calls):
             each.kept = {call.key: kept[call.key] for call in each.calls if call.key in kept}
             into.waiting.append(each)
             continue
         try:
-            calls = each.question.send(outcomes)
+            calls = each.question.send(results)
         except StopIteration as end:
             into.answers.append(end.value)
         else:
@@ -179,21 +178,21 @@ def advanced(
 
 
 async def _finish(waiting: Waiting, caller: Caller) -> Answer:
-    """Asks until the question has its answer."""
+    """Makes calls until the question is answered."""
     while True:
-        outcomes: Sequence[CallResult] = await _outcomes(waiting, caller)
+        results: Sequence[CallResult] = await _results(waiting, caller)
         try:
-            waiting = Waiting(waiting.question, waiting.question.send(outcomes))
+            waiting = Waiting(waiting.question, waiting.question.send(results))
         except StopIteration as end:
             answer: Answer = end.value
             return answer
 
 
-async def _outcomes(waiting: Waiting, caller: Caller) -> list[CallResult]:
+async def _results(waiting: Waiting, caller: Caller) -> list[CallResult]:
     if len(waiting.calls) == 1 and not waiting.kept:
         return [await caller.ask(waiting.calls[0])]
     missing = waiting.missing
-    # All come to their end before an exception is raised: what is on the way is paid for, and kept.
+    # All calls finish before an exception is raised: what is in flight is paid for, and kept.
     found = await asyncio.gather(*(caller.ask(call) for call in missing), return_exceptions=True)
     errors = [each for each in found if isinstance(each, BaseException)]
     if errors:
@@ -203,5 +202,5 @@ async def _outcomes(waiting: Waiting, caller: Caller) -> list[CallResult]:
 
 
 def _weight(error: BaseException) -> int:
-    """Of several errors the one that says most comes first."""
+    """The order of errors, the most telling one first."""
     return 2 if isinstance(error, StoppedError) else int(isinstance(error, SkippedError))

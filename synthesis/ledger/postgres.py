@@ -140,7 +140,7 @@ class PostgresStore(Store):
             reraise=True,
         )
         try:
-            found = attempts(self._connected, do)
+            found: T = attempts(self._connected, do)
         except psycopg.Error as error:
             self._is_away = self._connection.closed
             raise ServiceError(

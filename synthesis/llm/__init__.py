@@ -1,1 +1,1 @@
-"""How a model is called: one client with its limits, its breaker, its budget and its errors."""
+"""How a model is called: the client, its limits, breaker and budget, and what errors mean."""

@@ -1,4 +1,4 @@
-"""From the JSON of a chat completion to a reply. Any part of it may be missing or of another type. Pure."""
+"""From the JSON of a chat completion to a reply; any part may be missing or have the wrong type. Pure."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _TEXTS = ("text", "thinking", "reasoning", "summary", "refusal")
 
 
 class GarbledReplyError(Exception):
-    """HTTP 200 with a body that is no chat completion, or that did not come."""
+    """HTTP 200 with a body that is not a chat completion, or without one."""
 
 
 def reply_of(data: object, *, latency_s: float = 0.0, structured: bool = False, batch: bool = False) -> Reply:
-    """The reply of a chat completion: its first choice, an empty text where there is none; its texts are sound.
+    """The reply in a chat completion: its first choice, or an empty text; without lone surrogates.
 
-    A count of tokens that is none, or more than 64 bits hold, is not known. Raises GarbledReplyError where there are no
-    `choices`, where an error stands in place of them, or where a part has the wrong type: it is then no completion.
+    Token counts that are not whole numbers of up to 64 bits are unknown. Raises GarbledReplyError if there are no
+    `choices`, if there is an error instead, or if a part has the wrong type.
     """
     if not isinstance(data, dict):
         raise GarbledReplyError("the body is not a chat completion")
@@ -37,7 +37,7 @@ def reply_of(data: object, *, latency_s: float = 0.0, structured: bool = False, 
         usage = data["usage"] if isinstance(data.get("usage"), dict) else {}
         content = message.get("content") or ""
         parts = _parts(content) if isinstance(content, list) else _Parts([content])
-        # vLLM and vendors name it differently.
+        # vLLM and vendors use different names.
         thinking = message.get("reasoning_content") or message.get("reasoning") or "\n".join(parts.thinking)
         return Reply(
             text="".join(map(_sound, parts.text)),
@@ -52,13 +52,13 @@ def reply_of(data: object, *, latency_s: float = 0.0, structured: bool = False, 
             batch=batch,
         )
     except (AttributeError, KeyError, TypeError, OverflowError, RecursionError, ValidationError):
-        # Not chained: a validation error tells the value, which may repeat the key.
+        # Not chained: a validation error shows the value, which may repeat the key.
         raise GarbledReplyError("the chat completion has parts of the wrong type") from None
 
 
 @dataclass
 class _Parts:
-    """The texts of a message that comes in parts, by what they are."""
+    """The texts of a message in parts, by kind."""
 
     text: list[str] = field(default_factory=list)
     thinking: list[str] = field(default_factory=list)
@@ -66,7 +66,7 @@ class _Parts:
 
 
 def _parts(content: list[Any]) -> _Parts:
-    """The parts of a message, objects all; those that hold no text, such as a picture, are passed over."""
+    """The parts of a message; those without text, such as images, are skipped."""
     found = _Parts()
     for part in content:
         kind = str(part.get("type"))
@@ -80,7 +80,7 @@ def _parts(content: list[Any]) -> _Parts:
 
 
 def _texts(part: Any) -> list[str]:
-    """The texts of a part, of which a thought may have several."""
+    """The texts of a part; thinking may have several."""
     if isinstance(part, str):
         return [part]
     if isinstance(part, list):
@@ -91,7 +91,7 @@ def _texts(part: Any) -> list[str]:
 
 
 def _sound(value: Any) -> Any:
-    """The value, sound where it is a text: of what has another type it is told later that it is wrong."""
+    """Removes lone surrogates from a text; other types are left for validation."""
     return without_surrogates(value) if isinstance(value, str) else value
 
 
@@ -99,7 +99,7 @@ def _first_token(choice: dict[str, Any]) -> tuple[tuple[str, float], ...]:
     content = (choice.get("logprobs") or {}).get("content") or [{}]
     alternatives = content[0].get("top_logprobs") or []
     pairs = [(_sound(each["token"]), each["logprob"]) for each in alternatives]
-    # One that is no number leaves out all: without it the others would say something else. -inf is a probability of 0.
+    # One NaN leaves out all: without it the others would say something else. -inf is a probability of 0.
     if any(math.isnan(value) or value == math.inf for _, value in pairs):
         return ()
     return tuple((token, value) for token, value in pairs if value != -math.inf)

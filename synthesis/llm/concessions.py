@@ -1,4 +1,4 @@
-"""What a server cannot do and a call does without: known from its refusal, for each model. Pure."""
+"""What a call is sent without because the server refused it, for each model. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"(?<![\w.-])[0-9]{1,4}(?![\w]|\.[0-9])")
 
 @dataclass(frozen=True)
 class Manner:
-    """How a call is sent: with its response format, with a system turn, with at most so many alternatives."""
+    """How a call is sent: with its response format, with a system turn, with how many alternatives at most."""
 
     structured: bool = True
     system_turn: bool = True
@@ -32,14 +32,14 @@ class Manner:
 
 @dataclass
 class Concessions:
-    """What an endpoint refused. A response format is refused alone: another schema may be taken."""
+    """What an endpoint refused. Response formats are refused one by one: another schema may be accepted."""
 
     _formats: set[tuple[str, str]] = field(default_factory=set)
     _no_system: set[str] = field(default_factory=set)
     _most: dict[str, int] = field(default_factory=dict)
 
     def manner(self, call: Call) -> Manner:
-        """How to send this call, by what is known."""
+        """How to send this call, as far as is known."""
         return Manner(
             structured=call.response_format is not None and (call.model, call.response_format) not in self._formats,
             system_turn=call.model not in self._no_system,
@@ -47,12 +47,12 @@ class Concessions:
         )
 
     def learn(self, call: Call, worked: Manner) -> Iterator[str]:
-        """Remembers how the call was taken in the end; gives what is new of it in words for a person, once each."""
+        """Remembers how the call was accepted in the end. Yields a note for the user on whatever is new."""
         if call.response_format is not None and not worked.structured:
             self._formats.add((call.model, call.response_format))
         if not worked.system_turn and call.model not in self._no_system:
             self._no_system.add(call.model)
-            yield (f"{call.model} takes no system turn, so that its text stands in the user's")
+            yield (f"{call.model} has no system role; the system text is sent in the user's turn")
         most = worked.most_alternatives
         if most is not None and self._most.get(call.model) != most:
             self._most[call.model] = most
@@ -60,7 +60,7 @@ class Concessions:
 
 
 def conceded(call: Call, manner: Manner, status: int, words: str) -> Manner | None:
-    """How to try the call next after a refusal in these words; None where nothing can be left out."""
+    """How to send the call after a refusal in these words; None if nothing can be left out."""
     words = _STATUS.sub("", words)
     asked = call.top_logprobs if manner.most_alternatives is None else manner.most_alternatives
     if asked is not None and "logprobs" in words and (most := _limit(words, asked)) is not None:
@@ -73,5 +73,5 @@ def conceded(call: Call, manner: Manner, status: int, words: str) -> Manner | No
 
 
 def _limit(words: str, asked: int) -> int | None:
-    """The largest number below what was asked that a refusal names; one alternative tells nothing."""
+    """The largest number in a refusal below what was asked for; a single alternative is of no use."""
     return max((n for n in map(int, _NUMBER.findall(words)) if 1 < n < asked), default=None)

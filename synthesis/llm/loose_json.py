@@ -1,4 +1,4 @@
-"""JSON among the text that a model wrote: whole objects only, and never one from inside a broken one. Pure."""
+"""JSON objects in text that a model wrote: whole ones only, and never one from inside a broken one. Pure."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import re
 from typing import Any
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-# What a brace opens that is no attempt at JSON: words, as in "the set {a, b}".
+# A brace that does not open JSON but words, as in "the set {a, b}".
 _WORDS = re.compile(r'\{[^{}":]*\}')
 # A string (to its end, or to the end of the text), or the one comma between a value and a closing bracket.
 _STRING_OR_COMMA = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|(?<=["\w\]}])\s*,(?=\s*[\]}])', re.DOTALL)
 
 
 class DuplicateValue:
-    """Stands for the value of a key that an object holds more than once with different values."""
+    """The value of a key that an object has more than once with different values."""
 
 
 def without_surrogates(text: str) -> str:
-    """The text with U+FFFD in place of each lone surrogate: half a character that no file and no table can hold."""
+    """The text with U+FFFD for each lone surrogate, half a character that no file or table can hold."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def objects(text: str) -> list[dict[str, Any]]:
-    """The JSON objects in the text, from left to right; what stands between them is passed over.
+    """The JSON objects in the text, from left to right, without what is between them.
 
-    There is none where a brace opens what is no whole object, such as one that was cut off or holds a bare quote: what
-    stands inside of that and behind it may be a part of it. A brace around words without quotes and colons, such as
-    {a, b}, is text. Forgiven are raw line breaks in strings, and one comma between a value and a closing bracket.
+    Empty if any brace opens a broken object, for example one that was cut off or contains a bare quote: whatever is
+    inside or after it may be a part of it. A brace around words without quotes and colons, such as {a, b}, is text.
+    Raw line breaks in strings and one trailing comma are accepted.
     """
     found: list[dict[str, Any]] = []
     escaped = "\\u" in text
@@ -52,7 +52,7 @@ def objects(text: str) -> list[dict[str, Any]]:
 
 
 def objects_with(text: str, name: str) -> list[dict[str, Any]]:
-    """The objects that have the field, each different one once: a model may give the same answer twice."""
+    """The objects that have the field, without repeats: a model may give the same answer twice."""
     found: list[dict[str, Any]] = []
     for value in objects(text):
         if name in value and value[name] not in [other[name] for other in found]:
@@ -75,7 +75,7 @@ def _without_comma(match: re.Match[str]) -> str:
 
 
 def _sound_value(value: Any) -> Any:
-    """The value with every text in it sound: an escape in JSON may stand for half a character."""
+    """The value with no lone surrogate in any text; an escape in JSON may stand for one."""
     if isinstance(value, str):
         return without_surrogates(value)
     if isinstance(value, list):

@@ -1,1 +1,1 @@
-"""Who is asked: endpoints, labelers, proposers and judges, and the versions of what they are asked."""
+"""Who is asked: the settings of endpoints, labelers, proposers and judges, and their versions."""

@@ -1,4 +1,4 @@
-"""Prompts that fit those who are asked, and their versions: ids of everything that changes what is asked."""
+"""The prompts of labelers, proposers and judges, and their versions: ids of all that changes what is asked."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ ANSWER_OF_MODE: Mapping[JudgeMode, AnswerKind] = {"confidence": "confidences", "
 
 
 def labeler_prompt(labeler: Labeler) -> Prompt:
-    """The labeler's prompt. Raises InputError where there is none, or its method does not read such answers."""
+    """The labeler's prompt. Raises InputError if there is none, or if it does not fit the method."""
     return prompt_for(labeler.prompt, f"the method {labeler.method}", ANSWERS_OF_METHOD[labeler.method])
 
 
 def proposer_prompt(proposer: Proposer, kind: MadeKind) -> Prompt:
-    """The proposer's prompt for a kind. Raises InputError where there is none, or it asks for something else."""
+    """The proposer's prompt for a kind. Raises InputError if there is none, or if it asks for something else."""
     return prompt_for(proposer.prompt_of(kind), f"the kind {kind}", [ANSWER_OF_KIND[kind]])
 
 
 def judge_prompts(judge: Judge) -> tuple[Prompt, Prompt]:
-    """The judge's prompt and that for summaries. Raises InputError where they ask for what the judge does not read."""
+    """The judge's prompt and the one for summaries. Raises InputError if one of them asks for something else."""
     prompt = prompt_for(judge.prompt_name, f"the mode {judge.mode} of a judge", [ANSWER_OF_MODE[judge.mode]])
     return prompt, prompt_for(judge.summary_prompt, "summary_prompt of a judge", ["summary"])
 
 
 def labeler_version(labeler: Labeler, prompt: Prompt) -> str:
-    """The id of everything that changes what the labeler is asked: model, method, prompt text and sampling.
+    """The id of all that changes what the labeler is asked: model, method, prompt text and sampling.
 
-    The labeler's name, endpoint, prices and limits are left out: the same model elsewhere is the same version.
+    Name, endpoint, prices and limits are not part of it: the same model elsewhere is the same version.
     """
     settings = {"model": labeler.model, "method": labeler.method, **labeler.sampling, "samples": labeler.samples}
     return content_id("labeler", _as_text(settings | labeler.further), prompt.revision)
 
 
 def labeler_row(labeler: Labeler) -> LabelerVersion:
-    """What the version of a labeler stands for, as a row that is in use. Raises InputError as `labeler_prompt` does."""
+    """The row of a labeler's version, marked as in use. Raises InputError as `labeler_prompt` does."""
     prompt = labeler_prompt(labeler)
     version = labeler_version(labeler, prompt)
     own = {"mean_of_samples": {"samples": labeler.samples}, "pairwise": {"compared_with": labeler.compared_with}}
@@ -68,10 +68,10 @@ def labeler_row(labeler: Labeler) -> LabelerVersion:
 
 
 def proposer_version(proposer: Proposer, kind: MadeKind, prompt: Prompt) -> str:
-    """The id of everything that changes what a proposer is asked for one kind: model, prompt text, sampling, how many.
+    """The id of all that changes what a proposer is asked for one kind: model, prompt text, sampling and count.
 
-    For hypotheses also for which target probabilities; their order is left out, as are the name, the endpoint, prices,
-    limits, and `near_duplicates`, which sorts what came.
+    For hypotheses also the target probabilities, in any order. Name, endpoint, prices, limits and `near_duplicates`,
+    which only filters, are not part of it.
     """
     settings = {"kind": kind, "model": proposer.model, **proposer.sampling, "count": proposer.count_of(kind)}
     if kind == "proposed":
@@ -80,7 +80,7 @@ def proposer_version(proposer: Proposer, kind: MadeKind, prompt: Prompt) -> str:
 
 
 def judge_version(judge: Judge, prompt: Prompt, summary_prompt: Prompt) -> str:
-    """The id of everything that changes what the judge is asked."""
+    """The id of all that changes what the judge is asked."""
     settings = {"model": judge.model, "mode": judge.mode, **judge.sampling, "summarise_above": judge.summarise_above}
     return content_id("judge", _as_text(settings | judge.further), prompt.revision, summary_prompt.revision)
 

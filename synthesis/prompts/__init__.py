@@ -1,1 +1,1 @@
-"""One versioned file a prompt."""
+"""Prompts, one versioned file each, and how they are rendered."""

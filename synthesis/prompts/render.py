@@ -1,4 +1,4 @@
-"""From a prompt file and its values to the messages that are sent. Reading is apart from rendering, which is pure."""
+"""From a prompt file and values to messages. Only `load_prompt` and `prompt_for` read files; the rest is pure."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _MORE: Mapping[AnswerKind, frozenset[str]] = {
 
 
 class Example(BaseModel):
-    """One worked example: the values of its user turn, and the reply that is shown for it."""
+    """A worked example: the values of its user turn, and the reply to it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -74,10 +74,10 @@ class Example(BaseModel):
 
 
 class Prompt(BaseModel):
-    """A versioned prompt. In `user`, {premise}, {hypothesis}, {target} ... stand for values; other braces are text.
+    """A versioned prompt. In `user`, {premise}, {hypothesis}, {target} ... are placeholders; other braces are text.
 
-    `answer` says what a reply holds and so how it is parsed. `json_schema` is the JSON schema of the answer as text,
-    in which {count} stands for the number of texts or answers that are asked for. `system` may be left out.
+    `answer` says what a reply holds, and so how it is parsed. `json_schema` is the JSON schema of the answer as text,
+    in which {count} is the number of texts or answers to give. `system` may be omitted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -93,13 +93,13 @@ class Prompt(BaseModel):
 
     @cached_property
     def revision(self) -> str:
-        """The version number and a hash of the text that is sent, so that an edited text is never mistaken."""
+        """The version number and a hash of the text, so that an edited prompt is never mistaken for the old one."""
         text = self.model_dump_json(include={"answer", "system", "user", "examples", "json_schema"})
         return f"{self.version}-{content_id('prompt', text)[:12]}"
 
     @cached_property
     def opening(self) -> tuple[dict[str, str], ...]:
-        """What every request with this prompt begins with: the system text and the examples as earlier turns."""
+        """What every request with this prompt begins with: the system text, and the examples as earlier turns."""
         system = self.system.strip()
         turns = [{"role": "system", "content": system}] if system else []
         for example in self.examples:
@@ -122,9 +122,9 @@ class Prompt(BaseModel):
 
 
 def load_prompt(prompt: str) -> Prompt:
-    """The prompt of that name in the package, or of that file where the name ends in `.toml`.
+    """The prompt of that name in the package, or in that file if the name ends in `.toml`.
 
-    Raises InputError where there is no such prompt or the file cannot be used.
+    Raises InputError if there is no such prompt, or if the file cannot be used.
     """
     if not prompt.endswith(".toml"):
         packaged = resources.files("synthesis.prompts") / f"{prompt}.toml"
@@ -139,13 +139,13 @@ def load_prompt(prompt: str) -> Prompt:
 
 
 def prompt_names() -> list[str]:
-    """The names of the prompts of the package."""
+    """The names of the package's prompts."""
     files = resources.files("synthesis.prompts").iterdir()
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
 def parse_prompt(text: str, where: str) -> Prompt:
-    """The prompt of a TOML text; `where` names it in errors (InputError)."""
+    """Parses the TOML text of a prompt; `where` names it in errors. Raises InputError."""
     try:
         return Prompt.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
@@ -157,7 +157,7 @@ def parse_prompt(text: str, where: str) -> Prompt:
 
 
 def prompt_for(name: str, reader: str, wanted: Sequence[AnswerKind]) -> Prompt:
-    """The prompt of that name or file. Raises InputError where its answer is none that the `reader` wants."""
+    """The prompt of that name or file. Raises InputError if its answer is not one that the `reader` reads."""
     prompt = load_prompt(name)
     if prompt.answer not in wanted:
         raise InputError(
@@ -168,16 +168,16 @@ def prompt_for(name: str, reader: str, wanted: Sequence[AnswerKind]) -> Prompt:
 
 
 def messages(prompt: Prompt, values: Mapping[str, str]) -> tuple[dict[str, str], ...]:
-    """The chat messages: the system text, the examples as earlier turns, and the user turn with the values put in.
+    """The chat messages: the system text, the examples as earlier turns, and the user turn with the values.
 
-    Values are put in once and never read as a template, and each becomes a single line, so that no text can pass for
-    another part of the prompt. What all requests share stands first, which lets a server reuse its prefix cache.
+    Values are inserted once, never read as templates, and become a single line each, so that no text can pass for
+    another part of the prompt. What all requests share comes first, so a server can reuse its prefix cache.
     """
     return (*prompt.opening, {"role": "user", "content": _fill(prompt.user, values)})
 
 
 def merged_system(messages: Sequence[dict[str, str]]) -> tuple[dict[str, str], ...]:
-    """The messages with the system text, if there is one, at the head of the first user turn."""
+    """The messages with the system text, if any, at the start of the first user turn."""
     system, *turns = messages
     if system["role"] != "system":
         return tuple(messages)
@@ -186,9 +186,9 @@ def merged_system(messages: Sequence[dict[str, str]]) -> tuple[dict[str, str], .
 
 
 def response_format(answer: AnswerKind, json_schema: str | None, count: int) -> dict[str, Any] | None:
-    """The `response_format` of a request, None without a schema; {count} in the schema becomes `count`.
+    """The `response_format` of a request, with `count` for {count} in the schema; None without a schema.
 
-    Raises ValueError where the schema is not a JSON object.
+    Raises ValueError if the schema is not a JSON object.
     """
     if json_schema is None:
         return None
@@ -202,7 +202,7 @@ def response_format(answer: AnswerKind, json_schema: str | None, count: int) -> 
 
 
 def likelihood(probability: float) -> str:
-    """A target probability in words, which a small model follows better than a number."""
+    """A target probability in words, which small models follow better than a number."""
     words = ((0.2, "almost certainly false"), (0.4, "probably false"), (0.6, "as likely true as false"))
     for bound, text in words:
         if probability < bound:
@@ -211,7 +211,7 @@ def likelihood(probability: float) -> str:
 
 
 def percent(probability: float) -> str:
-    """A probability as a percentage without needless digits: 0.1 is 10%, 0.125 is 12.5%."""
+    """A probability as a percentage without trailing zeros: 0.1 is 10%, 0.125 is 12.5%."""
     return f"{probability * 100:.10g}%"
 
 
