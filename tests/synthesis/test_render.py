@@ -79,7 +79,7 @@ def test_the_short_prompt_is_the_first_version_of_the_long_one() -> None:
 def test_verbalised_reasoning_has_room_for_a_judge_to_summarise() -> None:
     """A short limit in the schema would keep a model from reasoning, and a judge from ever asking for a summary."""
     prompt = load_prompt("verbalised")
-    assert prompt.version == 2
+    assert prompt.version == 3
     sent = response_format(prompt.answer, prompt.json_schema, 1)
     assert sent is not None
     reasoning = sent["json_schema"]["schema"]["properties"]["reasoning"]
