@@ -1,1 +1,1 @@
-"""What runs when, and how does a person start it? The Prefect flows, the settings and the command line."""
+"""What runs when, and how does a person start it? The flows, the settings and the command line."""

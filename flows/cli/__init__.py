@@ -1,1 +1,1 @@
-"""The command line: how a command starts, reports and ends."""
+"""The command line."""

@@ -1,4 +1,4 @@
-"""The commands that bring files in, and the options they share."""
+"""The commands that import files, and the options they share."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from warehouse.records import AnnotatorKind
 if TYPE_CHECKING:
     from warehouse.files.reading import Reading
 
-importing = typer.Typer(no_args_is_help=True, help="Bring in premises, propositions or judgments from a file.")
+importing = typer.Typer(no_args_is_help=True, help="Import premises, propositions, judgments or groups from a file.")
 
 File = Annotated[Path, typer.Argument(help="A CSV (also TSV), JSON Lines or parquet file.")]
 SourceOption = Annotated[
-    str | None, typer.Option("--source", help="A name for where the rows come from; the file's name if not given.")
+    str | None, typer.Option("--source", help="A name for the source of the rows; the file's name by default.")
 ]
 ColumnOption = Annotated[
     list[str] | None,
     typer.Option(
         "--column",
-        help="FIELD=COLUMN where the column has another name, FIELD= where there is none; "
-        "COLUMN:/0/KEY reads JSON in its cells. Repeat it for each field.",
+        help="FIELD=COLUMN if the column has another name, FIELD= if there is none; "
+        "COLUMN:/0/KEY reads JSON in its cells. Repeat for each field.",
     ),
 ]
 SeparatorOption = Annotated[
     str | None,
-    typer.Option("--separator", help="Of a CSV: comma, semicolon, tab, pipe or a character. Found if not given."),
+    typer.Option("--separator", help="Of a CSV: comma, semicolon, tab, pipe or a character. Detected by default."),
 ]
 EncodingOption = Annotated[
     str | None,
-    typer.Option("--encoding", help="Such as utf-8, utf-16 or windows-1250. Found if not given, where it can be."),
+    typer.Option("--encoding", help="Such as utf-8, utf-16 or windows-1250. Detected by default, if possible."),
 ]
 DecimalOption = Annotated[
-    Literal["point", "comma"] | None, typer.Option("--decimal", help="The mark before decimals. Found if not given.")
+    Literal["point", "comma"] | None, typer.Option("--decimal", help="The decimal mark. Detected by default.")
 ]
 DatesOption = Annotated[
     Literal["day-first", "month-first", "epoch", "epoch-ms", "excel"] | None,
     typer.Option(
         "--dates",
-        help="The order of day and month in dates such as 03/04/2024, found where only one fits; "
-        "or what numbers count: seconds (epoch) or milliseconds (epoch-ms) since 1970, or Excel's days.",
+        help="The order of day and month in dates such as 03/04/2024, detected if only one fits; "
+        "or the unit of numbers: seconds (epoch) or milliseconds (epoch-ms) since 1970, or Excel's days.",
     ),
 ]
 MissingOption = Annotated[
     list[str] | None,
-    typer.Option("--missing", help="A word for no value, such as -99, beside NA, NaN, NULL and None. May be repeated."),
+    typer.Option("--missing", help="A word for a missing value, such as -99, besides NA, NaN, NULL, None. Repeatable."),
 ]
 EntitiesOption = Annotated[
     bool | None,
     typer.Option(
         "--entities/--no-entities",
-        help="Read texts as HTML: &amp; is &. By default only for MTurk.",
+        help="Read texts as HTML, where &amp; is &. By default only for MTurk.",
         show_default=False,
     ),
 ]
@@ -73,7 +73,7 @@ def import_premises(
 ) -> None:
     """Import premises.
 
-    Fields: premise (its column may be called text), and where the file has them source, license and language.
+    Fields: premise (or text); optional: source, license and language.
     """
     from flows.imports import import_premises as run
 
@@ -87,17 +87,17 @@ def import_propositions(
     *,
     source: SourceOption = None,
     column: ColumnOption = None,
-    scale: Annotated[str, typer.Option(help="The ends of the probability's scale, LOW:HIGH.")] = "0:1",
+    scale: Annotated[str, typer.Option(help="The scale of the probability, LOW:HIGH.")] = "0:1",
     separator: SeparatorOption = None,
     encoding: EncodingOption = None,
     decimal: DecimalOption = None,
     missing: MissingOption = None,
     entities: EntitiesOption = None,
 ) -> None:
-    """Import propositions, with their premises.
+    """Import propositions with their premises.
 
-    Fields: premise and hypothesis; where the file has them probability, update and update_type (strengthener or
-    weakener), source, license and language.
+    Fields: premise and hypothesis; optional: probability, update and update_type (strengthener or weakener), source,
+    license and language.
     """
     from flows.imports import import_propositions as run
 
@@ -111,12 +111,12 @@ def import_judgments(
     *,
     source: SourceOption = None,
     format_: Annotated[
-        Literal["plain", "mturk"], typer.Option("--format", help="mturk: the columns of a batch's results.")
+        Literal["plain", "mturk"], typer.Option("--format", help="mturk: the columns of MTurk's batch results.")
     ] = "plain",
     column: ColumnOption = None,
-    scale: Annotated[str, typer.Option(help="The ends of the rating's scale, LOW:HIGH.")] = "0:100",
+    scale: Annotated[str, typer.Option(help="The scale of the rating, LOW:HIGH.")] = "0:100",
     annotators: Annotated[
-        AnnotatorKind, typer.Option(help="What the annotators are; simulated ones are marked everywhere.")
+        AnnotatorKind, typer.Option(help="The kind of annotators; simulated ones are marked everywhere.")
     ] = "imported",
     separator: SeparatorOption = None,
     encoding: EncodingOption = None,
@@ -125,10 +125,10 @@ def import_judgments(
     missing: MissingOption = None,
     entities: EntitiesOption = None,
 ) -> None:
-    """Import judgments, one a row, with their premises, propositions and annotators.
+    """Import judgments, one per row, with their premises, propositions and annotators.
 
-    Fields: premise, hypothesis, annotator and rating; where the file has them cannot_judge, submitted_at, status,
-    batch, group, lead_time (seconds) and comment; source_id where --column names it.
+    Fields: premise, hypothesis, annotator and rating; optional: cannot_judge, submitted_at, status, batch, group,
+    lead_time (seconds) and comment; source_id if --column names it.
     """
     from flows.imports import import_judgments as run
 
@@ -153,9 +153,9 @@ def import_groups(
     encoding: EncodingOption = None,
     missing: MissingOption = None,
 ) -> None:
-    """Put annotators into groups, such as teams, which agreement is measured for.
+    """Assign annotators to groups, such as teams; agreement is measured for each.
 
-    Fields: annotator and group, and source where a name is known from several.
+    Fields: annotator and group, and source if a name occurs in several.
     """
     from flows.imports import import_groups as run
 

@@ -58,7 +58,7 @@ def request_progress(
         total: The number of questions.
         waiting: Returns why less is sent than could be. It is shown even while nothing comes in.
     """
-    run = Run(total, waiting)
+    run = ShownRun(total, waiting)
     if errors.is_terminal:
         with own_display(), Live(get_renderable=_bar(stage, run), console=errors, transient=True):
             yield run.show
@@ -68,7 +68,7 @@ def request_progress(
         yield said.show
 
 
-class Run:
+class ShownRun:
     """A run of requests as it is shown: its totals, its recent rate, and what it waits for."""
 
     def __init__(
@@ -123,7 +123,7 @@ class RunState(NamedTuple):
 class Lines:
     """A run as lines on standard error: one every few seconds, one at the end, fewer if nothing changes."""
 
-    def __init__(self, stage: str, run: Run) -> None:
+    def __init__(self, stage: str, run: ShownRun) -> None:
         self._stage = stage
         self._run = run
         self._turn = Lock()
@@ -160,7 +160,7 @@ def _pause(same: int) -> float:
     return min(SECONDS_BETWEEN_LINES * 2.0 ** max(same - PATIENT_FOR, 0), LONGEST_BETWEEN_LINES)
 
 
-def _bar(stage: str, run: Run) -> Callable[[], Group]:
+def _bar(stage: str, run: ShownRun) -> Callable[[], Group]:
     """Return a function that returns the present bar."""
     bars = Progress(
         TextColumn("{task.description:<9}"),

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from flows.terminal.progress import Lines, Run, rate_of
+from flows.terminal.progress import Lines, ShownRun, rate_of
 from synthesis.progress import RunProgress
 from tests.fixtures.terminal import lines_of, on_a_terminal
 
@@ -20,7 +20,7 @@ class Clock:
 
 def test_lines_about_requests_say_rate_failures_cost_and_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    said = Lines("elicit", Run(1000, clock=clock))
+    said = Lines("elicit", ShownRun(1000, clock=clock))
     for clock.now, asked in (
         (1.0, RunProgress(done=10, answered=10)),
         (10.0, RunProgress(done=200, answered=195, refused=25, failed=30, cost=0.0042)),
@@ -38,7 +38,7 @@ def test_while_nothing_comes_lines_say_why_ever_less_often_and_no_rate_of_old(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     clock = Clock()
-    said = Lines("elicit", Run(100, lambda: "endpoint e is down", clock))
+    said = Lines("elicit", ShownRun(100, lambda: "endpoint e is down", clock))
     clock.now = 5.0
     said.show(RunProgress(done=50, answered=50))
     for second in range(6, 200):
@@ -52,7 +52,7 @@ def test_while_nothing_comes_lines_say_why_ever_less_often_and_no_rate_of_old(
 
 
 def test_what_batches_hold_is_waited_for() -> None:
-    run = Run(10, lambda: None)
+    run = ShownRun(10, lambda: None)
     run.show(RunProgress(handed_in=10, came_back=4))
     assert run.state().reason == "waiting for batches"
     run.show(RunProgress(handed_in=10, came_back=10))
@@ -61,7 +61,7 @@ def test_what_batches_hold_is_waited_for() -> None:
 
 def test_a_rate_is_that_of_the_last_minute_and_in_the_end_that_of_all() -> None:
     clock = Clock()
-    run = Run(1300, clock=clock)
+    run = ShownRun(1300, clock=clock)
     for second in range(1, 201):
         clock.now = float(second)
         run.show(

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import training.fit.loop
 from tests.fixtures.estimator import Base, shard_table
 from training.fit.loop import fit
-from training.fit.objective import Run
+from training.fit.objective import FitRun
 from training.fit.watch import Progress, Watch
 from training.levels import level_token
 from training.model.batches import Indices, texts
@@ -164,7 +164,7 @@ def test_a_fit_ends_within_its_minutes_with_the_learning_rate_at_its_end(
     now = [0.0]
     real = training.fit.loop._step
 
-    def slow(run: Run, indices: Indices, pairs: Indices, optimizer: torch.optim.Optimizer, rate: float) -> float:
+    def slow(run: FitRun, indices: Indices, pairs: Indices, optimizer: torch.optim.Optimizer, rate: float) -> float:
         rates.append(rate)
         now[0] += 0.1
         return real(run, indices, pairs, optimizer, rate)

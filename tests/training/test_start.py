@@ -8,7 +8,7 @@ import torch
 from tests.fixtures.estimator import Base, shard_table
 from training.fit.examples import examples_of
 from training.fit.loop import _parameter_groups, _step
-from training.fit.objective import Run
+from training.fit.objective import FitRun
 from training.model.base import level_matrices, load_base
 from training.model.batches import collate, encode_table
 from training.model.estimator import Estimator, answer_logits
@@ -64,7 +64,7 @@ def test_full_tuning_moves_the_level_rows_at_their_own_rate(base: Base) -> None:
         before = [matrix.clone() for matrix in level_matrices(subject.model)]
         optimizer = torch.optim.AdamW(_parameter_groups(subject, chosen), weight_decay=0.0)
         rows = examples.prompts.rows
-        _step(Run(subject, chosen, examples, examples), rows, rows[:0], optimizer, 1.0)
+        _step(FitRun(subject, chosen, examples, examples), rows, rows[:0], optimizer, 1.0)
         moved.append([after - old for after, old in zip(level_matrices(subject.model), before, strict=True)])
     ids = subject.level_ids
     others = [i for i in range(len(before[0])) if i not in ids.tolist()]

@@ -16,7 +16,7 @@ import pyarrow as pa
 import torch
 
 from training.fit.examples import choosing, examples_of, judged, pairs_of
-from training.fit.objective import Run, batch_loss, dev_loss, not_finite, pair_loss
+from training.fit.objective import FitRun, batch_loss, dev_loss, not_finite, pair_loss
 from training.fit.pace import Pace
 from training.fit.record import SUMMARY
 from training.fit.watch import Progress, Watch
@@ -100,7 +100,7 @@ def fit(
         examples, drops = examples_of(train, estimator, settings, prior, "train")
         held_out, more = examples_of(choosing(dev), estimator, settings, prior, "dev")
         ordered, unordered = pairs_of(pairs, estimator, settings)
-        run = Run(estimator, settings, examples, held_out, ordered)
+        run = FitRun(estimator, settings, examples, held_out, ordered)
         history = tuple(_train(run, scratch, started, watch))
         fitted = Fitted(
             path=out_dir,
@@ -115,7 +115,7 @@ def fit(
     return fitted
 
 
-def _train(run: Run, folder: Path, started: float, watch: Watch) -> Iterator[Progress]:
+def _train(run: FitRun, folder: Path, started: float, watch: Watch) -> Iterator[Progress]:
     """Train, keep the estimator of the epoch with the lowest dev loss in `folder`, and yield the progress."""
     settings, lengths = run.settings, run.train.prompts.lengths()
     optimizer = torch.optim.AdamW(_parameter_groups(run.estimator, settings), weight_decay=0.0)
@@ -150,7 +150,7 @@ def _train(run: Run, folder: Path, started: float, watch: Watch) -> Iterator[Pro
                 return
 
 
-def _pace(run: Run, epochs: list[list[Indices]], started: float) -> Pace:
+def _pace(run: FitRun, epochs: list[list[Indices]], started: float) -> Pace:
     """Return the clock of the fit, which knows how many tokens each step and each evaluation reads."""
     settings, dev = run.settings, run.dev.prompts.lengths()
     return Pace(
@@ -175,13 +175,13 @@ def _say_cost(pace: Pace, steps: int, settings: FitSettings, watch: Watch) -> No
         watch.note(f"{steps:,} steps take about {minutes:.0f} minutes here; training.max_minutes can end a fit sooner")
 
 
-def _ordered(run: Run, steps: int, epoch: int) -> list[Indices]:
+def _ordered(run: FitRun, steps: int, epoch: int) -> list[Indices]:
     """Return the order pairs of each step of an epoch."""
     n = 0 if run.pairs is None else len(run.pairs.higher)
     return pair_batches(n, steps, max(run.settings.batch_size // 2, 1), run.settings.seed, epoch)
 
 
-def _step(run: Run, indices: Indices, pairs: Indices, optimizer: torch.optim.Optimizer, rate: float) -> float:
+def _step(run: FitRun, indices: Indices, pairs: Indices, optimizer: torch.optim.Optimizer, rate: float) -> float:
     """Make one step at a share `rate` of the peak learning rates. Returns the loss before it."""
     run.estimator.model.train()
     for group in optimizer.param_groups:
@@ -200,7 +200,7 @@ def _step(run: Run, indices: Indices, pairs: Indices, optimizer: torch.optim.Opt
 
 
 @contextmanager
-def _level_rows_at_their_rate(run: Run) -> Iterator[None]:
+def _level_rows_at_their_rate(run: FitRun) -> Iterator[None]:
     """In full tuning, where level rows are part of a matrix, let the optimizer step them at their own rate.
 
     A step of Adam without weight decay is proportional to the rate, so its change of a row is multiplied by the ratio
@@ -230,7 +230,7 @@ def _rate(done: float, warmup: float) -> float:
     return (done + 1e-3) / (warmup + 1e-3) if done < warmup else (1 - done) / (1 - warmup)
 
 
-def _write_summary(folder: Path, fitted: Fitted, run: Run, train: pa.Table, dev: pa.Table) -> None:
+def _write_summary(folder: Path, fitted: Fitted, run: FitRun, train: pa.Table, dev: pa.Table) -> None:
     """Write `training.json`, whose existence means that the folder is complete."""
     summary = {
         **{key: value for key, value in asdict(fitted).items() if key not in ("path", "drops")},

@@ -19,7 +19,7 @@ from warehouse.errors import OddsError
 
 
 @dataclass(frozen=True)
-class Run:
+class FitRun:
     """A running fit: the estimator, its settings, and the examples that it learns from and is selected by."""
 
     estimator: Estimator
@@ -29,7 +29,7 @@ class Run:
     pairs: OrderPairs | None = None
 
 
-def batch_loss(run: Run, examples: Examples, indices: Indices) -> torch.Tensor:
+def batch_loss(run: FitRun, examples: Examples, indices: Indices) -> torch.Tensor:
     """Return the mean KL of the examples at `indices`, plus the margin loss over their pairs while training."""
     estimator, settings = run.estimator, run.settings
     logits = _logits(estimator, examples.prompts, indices)
@@ -43,7 +43,7 @@ def batch_loss(run: Run, examples: Examples, indices: Indices) -> torch.Tensor:
     return value
 
 
-def pair_loss(run: Run, indices: Indices) -> torch.Tensor:
+def pair_loss(run: FitRun, indices: Indices) -> torch.Tensor:
     """Return the mean of weight times margin loss over the order pairs at `indices`."""
     assert run.pairs is not None
     both = np.concatenate([run.pairs.higher[indices], run.pairs.lower[indices]])
@@ -54,7 +54,7 @@ def pair_loss(run: Run, indices: Indices) -> torch.Tensor:
 
 
 @torch.no_grad()
-def dev_loss(run: Run, seen: Callable[[int, int], None]) -> float:
+def dev_loss(run: FitRun, seen: Callable[[int, int], None]) -> float:
     """Return the weighted mean KL over the dev propositions, without the margin loss, which depends on batches."""
     run.estimator.model.eval()
     total, done = 0.0, 0
@@ -68,7 +68,7 @@ def dev_loss(run: Run, seen: Callable[[int, int], None]) -> float:
 
 
 @torch.no_grad()
-def not_finite(run: Run, examples: Examples, indices: Indices) -> OddsError:
+def not_finite(run: FitRun, examples: Examples, indices: Indices) -> OddsError:
     """Return an error for a batch whose loss is not finite; it names the proposition that causes it, if one does."""
     run.estimator.model.eval()
     alone = False
@@ -89,6 +89,6 @@ def _logits(estimator: Estimator, prompts: Encoded, indices: Indices) -> torch.T
         return answer_logits(estimator.model, batch)
 
 
-def _scores(run: Run, logits: torch.Tensor) -> torch.Tensor:
+def _scores(run: FitRun, logits: torch.Tensor) -> torch.Tensor:
     middle = torch.from_numpy(centres(run.settings.levels).astype(np.float32)).to(run.estimator.device)
     return losses.expected_score(logits, run.estimator.level_ids, middle)
