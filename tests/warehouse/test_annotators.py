@@ -37,7 +37,7 @@ def test_an_unknown_or_ambiguous_annotator_is_said_with_its_row(warehouse: Wareh
     merge(warehouse, [made_annotator("a"), other])
     path = tmp_path / "groups.csv"
     path.write_text("annotator,group\nnobody,experts\n")
-    with pytest.raises(InputError, match=r"line 2, column 'annotator'.*judged nothing yet"):
+    with pytest.raises(InputError, match=r"line 2, column 'annotator'.*no judgments yet"):
         read_groups(warehouse, path)
     path.write_text("annotator,group\na,experts\n")
     with pytest.raises(InputError, match="several sources"):
@@ -52,5 +52,5 @@ def test_judgments_bring_the_groups_of_their_annotators(tmp_path: Path) -> None:
     rows = read_judgments(path).annotators.to_pylist()
     assert {row["source_id"]: row["annotator_group"] for row in rows} == {"a": "one", "b": None}
     path.write_text("premise,hypothesis,annotator,rating,group\nP,H,a,10,one\nP,I,a,30,two\n")
-    with pytest.raises(InputError, match=r"line 3, column 'group'.*has one group"):
+    with pytest.raises(InputError, match=r"line 3, column 'group'.*can only have one group"):
         read_judgments(path)

@@ -155,7 +155,7 @@ def row_with(**changes: str) -> list[str]:
         ({"rating": "many"}, ["", "'rating'", "'many'", "not a number"]),
         ({"rating": "inf"}, ["", "'rating'", "not a number"]),
         ({"rating": "1_0"}, ["", "'rating'", "not a number"]),
-        ({"rating": "9" * 5000}, ["", "'rating'", "999...", "out of the scale"]),
+        ({"rating": "9" * 5000}, ["", "'rating'", "999...", "outside the scale"]),
         ({"premise": "  "}, ["", "'premise'", "empty"]),
         ({"hypothesis": ""}, ["", "'hypothesis'", "empty"]),
         ({"annotator": ""}, ["", "'annotator'", "empty"]),
@@ -198,12 +198,12 @@ def test_a_repeated_source_id_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "part"),
     [
-        ("none.csv", None, "no such file"),
+        ("none.csv", None, "does not exist"),
         ("file.xlsx", "x", "extension"),
         ("file.csv", "", "is empty"),
         ("file.csv", "\n \n", "no rows"),
         ("file.csv", ",".join(HEADER) + "\n", "no rows"),
-        ("file.csv", ",".join(HEADER) + "\na,b\n", "line 2: it has 2 values and the header 6"),
+        ("file.csv", ",".join(HEADER) + "\na,b\n", "line 2 has 2 values and the header 6"),
         ("file.parquet", "x", "parquet"),
         ("file.jsonl", "\n", "no rows"),
         (
@@ -215,7 +215,7 @@ def test_a_repeated_source_id_is_refused(tmp_path: Path) -> None:
         (
             "file.jsonl",
             '{"premise": {"a": 1}, "hypothesis": "h", "annotator": "a", "rating": 1}\n',
-            "it holds an object",
+            "it is an object",
         ),
     ],
 )

@@ -37,7 +37,7 @@ def test_premises_and_propositions_with_their_targets(tmp_path: Path) -> None:
     ]
     assert batch.premises["source"].to_pylist() == ["propositions"]
     path.write_text("premise,hypothesis,probability\nA dog,An animal,95\n")
-    with pytest.raises(InputError, match=r"line 2, column 'probability': 95 is out of the scale from 0 to 1"):
+    with pytest.raises(InputError, match=r"line 2, column 'probability': 95 is outside the scale from 0 to 1"):
         read_propositions(path)
     path.write_text("statement\nA dog\n")
     with pytest.raises(InputError, match="'premise' or 'text'"):
@@ -97,9 +97,9 @@ def test_of_two_rows_that_contradict_each_other_the_second_is_dropped(tmp_path: 
 @pytest.mark.parametrize(
     ("row", "part"),
     [
-        ("He waits.,", r"line 3, column 'update_type': it is empty"),
-        ("He waits.,stronger", r"line 3, column 'update_type': 'stronger' is unknown: write strengthener or weakener"),
-        (",weakener", r"line 3, column 'update': it is empty"),
+        ("He waits.,", r"line 3, column 'update_type': empty"),
+        ("He waits.,stronger", r"line 3, column 'update_type': 'stronger' is unknown; use strengthener or weakener"),
+        (",weakener", r"line 3, column 'update': empty"),
     ],
 )
 def test_half_an_update_is_one_line_with_its_place(tmp_path: Path, row: str, part: str) -> None:

@@ -1,4 +1,4 @@
-"""Groups of annotators, from a person's file: the annotators themselves come from Label Studio or an import."""
+"""Groups of annotators from a file. The annotators themselves come from Label Studio or an import."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ GROUP_FIELDS = {
 
 
 def group_columns(path: Path, columns: Mapping[str, str | None], reading: Reading = AS_FOUND) -> TextColumns:
-    """The columns of a file that puts annotators into groups. Raises `InputError` as `read_columns` does."""
+    """Read the columns of a file of annotator groups. Raises `InputError` as `read_columns` does."""
     return read_columns(path, named(GROUP_FIELDS, columns), reading)
 
 
 def read_groups(warehouse: Warehouse, path: Path) -> list[Annotator]:
-    """The annotators of a file with the groups that it gives them: columns annotator, group and, if wanted, source."""
+    """Read annotators and their groups from a file with the columns annotator, group and, optionally, source."""
     return groups_of(warehouse, group_columns(path, {}))
 
 
 def groups_of(warehouse: Warehouse, read: TextColumns) -> list[Annotator]:
-    """The annotators of a file with the groups that it gives them.
+    """Return the annotators of a file with their new groups.
 
-    An annotator is named by its id at its source (such as an e-mail address) or by its name.
+    A row names an annotator by its id in its source (such as an e-mail address) or by its name.
 
     Raises:
-        InputError: with the row, for an annotator that is not in the warehouse or a name that several have.
+        InputError: A row's annotator is not in the warehouse, or several have this name.
     """
     known: dict[str, list[Annotator]] = {}
     for each in read_rows(warehouse, Annotator):
@@ -46,11 +46,11 @@ def groups_of(warehouse: Warehouse, read: TextColumns) -> list[Annotator]:
         name, group = (read.columns[field][index].as_py() for field in ("annotator", "group"))
         source = sources[index].as_py() if sources is not None else None
         if name is None or group is None:
-            raise read.error(index, "annotator" if name is None else "group", "it is empty: fill it in")
+            raise read.error(index, "annotator" if name is None else "group", "empty; fill it in")
         matching = [each for each in known.get(name, []) if source in (None, each.source)]
         if not matching:
-            raise read.error(index, "annotator", f"{name!r} has judged nothing yet: import or pull judgments first")
+            raise read.error(index, "annotator", f"{name!r} has no judgments yet; import or pull judgments first")
         if len(matching) > 1:
-            raise read.error(index, "annotator", f"{name!r} is known from several sources: add a column source")
+            raise read.error(index, "annotator", f"{name!r} exists in several sources; add a column source")
         found.append(matching[0].model_copy(update={"annotator_group": group}))
     return found

@@ -1,4 +1,4 @@
-"""Values of a file as text: half characters, white space, words for "missing", ids, JSON in a cell."""
+"""Cleaning the values of a file: surrogates, white space, words for "missing", ids, JSON in a cell."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class CellError(ValueError):
-    """A value that cannot be text, with what is wrong."""
+    """A value that cannot be used as text. The message says why."""
 
 
 def as_array(values: Sequence[str | None]) -> tuple[pa.Array, list[int]]:
-    """The texts as an Arrow array, and the indices of those that held half a character, which U+FFFD replaces."""
+    """Return the texts as an Arrow array, and the indices of those with a lone surrogate, replaced by U+FFFD."""
     try:
         return pa.array(values, pa.string()), []
     except UnicodeEncodeError:
@@ -34,31 +34,31 @@ def as_array(values: Sequence[str | None]) -> tuple[pa.Array, list[int]]:
 
 
 def _whole(text: str) -> str:
-    """The text with its surrogate pairs joined and U+FFFD in place of every single one."""
+    """The text with surrogate pairs joined and lone surrogates replaced by U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def trimmed(column: pa.Array, missing: Sequence[str] = ()) -> pa.Array:
-    """The texts without white space around them; null where nothing is left, or a word for "missing"."""
+    """Strip white space; null where nothing is left, or only a word for "missing"."""
     column = pc.utf8_trim_whitespace(column)
     absent = pc.is_in(column, pa.array(["", *MISSING, *missing]))
     return pc.if_else(absent, pa.scalar(None, pa.string()), column)
 
 
 def without_entities(column: pa.Array) -> pa.Array:
-    """HTML as plain text, each distinct value decoded once."""
+    """Decode HTML entities, each distinct value once."""
     encoded = column.dictionary_encode()
     texts = [html.unescape(text) for text in encoded.dictionary.to_pylist()]
     return pa.array(texts, pa.string()).take(encoded.indices)
 
 
 def whole_numbers(column: pa.Array) -> pa.Array:
-    """Ids as text: 17.0 is 17."""
+    """Return ids as text: 17.0 becomes 17."""
     return pc.replace_substring_regex(column, WHOLE, r"\1")
 
 
 def scalar_text(value: object) -> str | None:
-    """A JSON value as text. Raises `CellError` for a list or an object."""
+    """Return a JSON value as text. Raises `CellError` for a list or an object."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -66,11 +66,11 @@ def scalar_text(value: object) -> str | None:
     if isinstance(value, int | float):
         return repr(value)
     kind = "a list" if isinstance(value, list) else "an object"
-    raise CellError(f"it holds {kind}, not text or a number: name a place in it, such as --column FIELD=COLUMN:/0/key")
+    raise CellError(f"it is {kind}, not text or a number; point to a value in it, such as --column FIELD=COLUMN:/0/key")
 
 
 def pointed(value: object, pointer: Sequence[str]) -> object:
-    """What a JSON pointer (RFC 6901) leads to in a value; None where it leads nowhere."""
+    """Follow a JSON pointer (RFC 6901) into a value; None if it leads nowhere."""
     for part in pointer:
         if isinstance(value, dict):
             value = value.get(part)
@@ -82,20 +82,20 @@ def pointed(value: object, pointer: Sequence[str]) -> object:
 
 
 def parsed(text: str) -> object:
-    """JSON as values; an object that names a key twice, nests without end or counts without end is refused.
+    """Parse JSON, refusing duplicate keys, excessive nesting and overlong integers.
 
     Raises:
-        CellError: with what is wrong.
+        CellError: The JSON cannot be used.
     """
     try:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise CellError(f"broken JSON ({error.msg}, character {error.colno})") from error
     except RecursionError as error:
-        raise CellError("JSON nested too deep to be read") from error
+        raise CellError("the JSON is nested too deeply") from error
     except CellError:
         raise
-    except ValueError as error:  # Python reads no more digits of an integer
+    except ValueError as error:  # Python's limit for integers
         raise CellError("a number of more than 4,300 digits") from error
 
 
@@ -104,7 +104,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise CellError(f"an object has two keys {twice!r}: rename one of them")
+        raise CellError(f"an object has the key {twice!r} twice; rename one of them")
     return found
 
 
@@ -112,5 +112,5 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def shown(text: str) -> str:
-    """A value for a line that a person reads: in quotes, control characters escaped, not too long."""
+    """Return a value for a message: quoted, escaped and shortened."""
     return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}...")

@@ -1,4 +1,4 @@
-"""Columns of text as numbers and truth values; the first value that is neither is an `InputError` with its place."""
+"""Converting columns of text to numbers and booleans. A value that does not fit is an `InputError` with its place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from warehouse.files.cells import shown
 from warehouse.files.reading import DecimalMark, TextColumns
 
-# With the words that spreadsheets write in German, French, Italian and Spanish.
+# Includes the words that German, French, Italian and Spanish spreadsheets write.
 TRUE = ("true", "t", "yes", "y", "1", "1.0", "on", "wahr", "vrai", "vero", "verdadero")
 FALSE = ("false", "f", "no", "n", "0", "0.0", "off", "falsch", "faux", "falso")
 
@@ -27,24 +27,24 @@ GROUPS: dict[DecimalMark, str] = {"point": ",", "comma": "."}
 
 @dataclass(frozen=True)
 class Distinct:
-    """The distinct values of a column: `codes[row]` is the place of the value of a row in `values`."""
+    """The distinct values of a column; `codes` has the index of each row's value."""
 
     values: list[str]
     codes: np.ndarray[Any, np.dtype[np.int64]]
 
 
 def distinct(read: TextColumns, field: str) -> Distinct:
-    """The distinct values of a field that must not be missing."""
+    """Return the distinct values of a field that must not be missing."""
     values = read.columns[field]
     empty = read.first(pc.is_null(values))
     if empty is not None:
-        raise read.error(empty, field, "it is empty, or a word for it such as NA: fill it in, or take the row out")
+        raise read.error(empty, field, "empty, or a word for missing such as NA; fill it in or remove the row")
     encoded = values.dictionary_encode()
     return Distinct(encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64))
 
 
 def numbers(read: TextColumns, field: str, scale: tuple[float, float]) -> pa.Array:
-    """The numbers of a field as floats; null where it is missing. All of them have one mark before their decimals."""
+    """Return a field as floats; null where missing. All values use the same decimal mark."""
     column = read.columns[field]
     encoded = column.dictionary_encode()
     values = _plain(encoded.dictionary)
@@ -56,19 +56,21 @@ def numbers(read: TextColumns, field: str, scale: tuple[float, float]) -> pa.Arr
     if broken is not None:
         text = column[broken].as_py()
         hint = (
-            f": name a place in it, such as --column {field}=COLUMN:/0/key" if text[0] in "[{" and len(text) > 2 else ""
+            f"; point to a value in it, such as --column {field}=COLUMN:/0/key"
+            if text[0] in "[{" and len(text) > 2
+            else ""
         )
         raise read.error(broken, field, f"{shown(text)} is not a number{hint}")
     outside = read.first(pc.or_(pc.less(values, low), pc.greater(values, high)))
     if outside is not None:
         text = column[outside].as_py()
         told = text if len(text) < 20 else shown(text)
-        raise read.error(outside, field, f"{told} is out of the scale from {low:g} to {high:g}")
+        raise read.error(outside, field, f"{told} is outside the scale from {low:g} to {high:g}")
     return values
 
 
 def _plain(texts: pa.Array) -> pa.Array | None:
-    """The numbers, where all are written plainly: without a percent sign and with a point before decimals."""
+    """The numbers if all are plain (no percent signs, decimal points only); otherwise None."""
     try:
         values = texts.cast(pa.float64())
     except pa.ArrowInvalid:
@@ -86,14 +88,14 @@ def _marked(read: TextColumns, field: str, texts: list[str], scale: tuple[float,
         if low != 0 or high not in (1.0, 100.0):
             index = read.first(pc.ends_with(read.columns[field], "%"))
             assert index is not None
-            raise read.error(index, field, "a percent sign fits only the scales 0:100 and 0:1")
+            raise read.error(index, field, "percent signs only fit the scales 0:100 and 0:1")
         values[percent] *= high / 100
         read.said.append(f"percent signs in {read.labels[field]!r}")
     return pa.array(values)
 
 
 def _mark(read: TextColumns, field: str, texts: list[str], bare: list[str]) -> DecimalMark:
-    """The mark before decimals that fits most values. Raises `InputError` where point and comma fit all alike."""
+    """The decimal mark that fits most values. Raises `InputError` if point and comma both fit all."""
     with_comma = [index for index, text in enumerate(bare) if "," in text]
     if not with_comma:
         return "point"
@@ -105,7 +107,7 @@ def _mark(read: TextColumns, field: str, texts: list[str], bare: list[str]) -> D
         raise read.error(
             row,
             field,
-            f"{shown(text)} may have a decimal comma, or one between thousands: give --decimal comma or point",
+            f"{shown(text)} may have a decimal comma or a thousands separator; use --decimal comma or point",
         )
     if fits["comma"] < fits["point"]:
         return "point"
@@ -114,14 +116,14 @@ def _mark(read: TextColumns, field: str, texts: list[str], bare: list[str]) -> D
 
 
 def _number(text: str, mark: DecimalMark) -> float:
-    """The number, not NaN only where the text is one."""
+    """The number; nan if the text is not one."""
     if not NUMBERS[mark].fullmatch(text):
         return float("nan")
     return float(text.replace(GROUPS[mark], "").replace(",", "."))
 
 
 def booleans(read: TextColumns, field: str) -> pa.Array:
-    """A field of true and false, yes and no, 1 and 0; missing is false."""
+    """Return a field of true/false, yes/no or 1/0 as booleans; missing is false."""
     values = pc.utf8_lower(pc.fill_null(read.columns[field], "false"))
     unknown = read.first(pc.invert(pc.is_in(values, pa.array(TRUE + FALSE))))
     if unknown is not None:
@@ -131,10 +133,10 @@ def booleans(read: TextColumns, field: str) -> pa.Array:
 
 
 def texts(read: TextColumns, field: str) -> pa.Array:
-    """A field as it is."""
+    """Return a field unchanged."""
     return read.columns[field]
 
 
 def seconds(read: TextColumns, field: str) -> pa.Array:
-    """A field of durations in seconds; null where it is missing."""
+    """Return a field of durations in seconds; null where missing."""
     return numbers(read, field, (0.0, float("inf")))

@@ -1,4 +1,4 @@
-"""CSV and its kin: the separator found, every row with its line."""
+"""CSV and similar files: finds the separator, and reads each row with its line number."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Row = tuple[int, list[str]]
 
 
 def delimited(path: Path, encoding: str, wanted: Mapping[str, Wanted], separator: str | None) -> Source:
-    """The rows of a CSV. Without a name for it the separator is the one that finds most of the wanted fields.
+    """Read the rows of a CSV. If no separator is given, use the one that finds the most wanted fields.
 
-    Blank rows are left out, as are nameless columns at the end.
+    Blank rows and unnamed columns at the end are left out.
 
     Raises:
-        InputError: a line that is no CSV, or has another number of values than the header; a column that is not there.
+        InputError: A line is not valid CSV or does not match the header, or a column is missing.
     """
     chosen, header = _layout(path, encoding, wanted, _separator(separator))
     places = find(path, header, wanted)
@@ -43,7 +43,7 @@ def _separator(named: str | None) -> str | None:
         return None
     separator = SEPARATOR_NAMES.get(named.lower(), named)
     if len(separator) != 1 or separator in '"\r\n':
-        raise InputError(f"--separator {named}: write one character, or comma, semicolon, tab or pipe")
+        raise InputError(f"--separator {named} must be one character, or comma, semicolon, tab or pipe")
     return separator
 
 
@@ -76,7 +76,7 @@ def _layout(
 def _found(path: Path, header: Sequence[str], wanted: Mapping[str, Wanted]) -> Mapping[str, Place]:
     try:
         return find(path, header, wanted)
-    except InputError:  # two of a name: they were found with this separator
+    except InputError:  # duplicate names: they were found with this separator
         return dict.fromkeys(wanted, Place("", 0))
 
 
@@ -92,7 +92,7 @@ def _opened(path: Path, encoding: str):  # type: ignore[no-untyped-def]
 
 
 def _rows(path: Path, encoding: str, separator: str) -> Iterator[Row]:
-    """The rows that are not blank, the header first, each with the line where it begins."""
+    """The rows that are not blank, header first, each with the number of its first line."""
     csv.field_size_limit(LONGEST_VALUE)
     with _opened(path, encoding) as file:
         reader = csv.reader(file, delimiter=separator, strict=True)
@@ -114,7 +114,7 @@ def _problem(message: str) -> str:
         return f"a value has more than {LONGEST_VALUE:,} characters; is a quotation mark missing?"
     if "expected after" in message:
         return "a quotation mark within a quoted value must be written twice"
-    return f"it cannot be read ({message})"
+    return f"not readable ({message})"
 
 
 def _body(path: Path, encoding: str, separator: str, width: int) -> Iterator[Row]:
@@ -123,8 +123,8 @@ def _body(path: Path, encoding: str, separator: str, width: int) -> Iterator[Row
     for line, row in rows:
         if len(row) != width and (len(row) < width or any(map(str.strip, row[width:]))):
             raise InputError(
-                f"{path}, line {line}: it has {len(row)} values and the header {width}: "
-                f"put a value that holds {separator!r} into quotation marks"
+                f"{path}, line {line} has {len(row)} values and the header {width}; "
+                f"put values that contain {separator!r} in quotation marks"
             )
         yield line, row
 
@@ -140,7 +140,7 @@ def _chunks(path: Path, rows: Iterator[Row], places: Mapping[str, Place]) -> Ite
 
 
 def _inside(path: Path, lines: list[int], cells: list[str | None], place: Place) -> list[str | None]:
-    """What the pointer leads to in the JSON of every cell."""
+    """Follow the pointer into the JSON of every cell."""
     found = []
     for line, cell in zip(lines, cells, strict=True):
         try:

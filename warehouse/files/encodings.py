@@ -1,4 +1,4 @@
-"""In which encoding a text file is written: found by its bytes, or refused with a line."""
+"""Detecting the encoding of a text file from its bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BYTES_AT_ONCE = 1 << 20
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 SHOWN = {"utf-16": "UTF-16", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16", "cp1252": "Windows-1252"}
 
-# What Windows-1252 does not give within words: read so, files of other alphabets and of old Macs are full of it.
+# Rare within words in real Windows-1252, but common if files in other alphabets or from old Macs are read as it.
 NOT_WINDOWS_1252 = re.compile(
     r"[A-Za-z\xc0-\xff][\xa1-\xb6\xb8-\xbf\xd7\xf7][A-Za-z\xc0-\xff]|[a-z][ŠŽŸ]"
     r"|[\xc0-\xd6\xd8-\xf6\xf8-\xffŠŽŸšžœƒ]{3}|[^\x00-\x7f]{4}"
@@ -20,13 +20,13 @@ NOT_WINDOWS_1252 = re.compile(
 
 
 def encoding_of(path: Path, named: str | None = None) -> str:
-    """The name, for Python, of the encoding of a file: `named` if given, else found.
+    """Return Python's name of a file's encoding: `named` if given, otherwise detected.
 
-    Found are UTF-8 and UTF-16, with or without a byte order mark, and Windows-1252, which a file without any other
-    sign of its encoding is taken for if it reads like a Western European text.
+    Detected are UTF-8 and UTF-16, with or without a byte order mark, and Windows-1252, if nothing else fits and the
+    file then reads like Western European text.
 
     Raises:
-        InputError: an unknown name, or bytes that fit none of these, with the line.
+        InputError: The name is unknown, or no encoding fits.
     """
     if named is not None:
         return _known(named)
@@ -44,7 +44,7 @@ def encoding_of(path: Path, named: str | None = None) -> str:
     line, byte, others = broken
     if others or not _reads_as_windows_1252(path):
         raise InputError(
-            f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8: save the file as UTF-8, "
+            f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8, "
             "or name its encoding, such as --encoding windows-1250"
         )
     return "cp1252"
@@ -55,11 +55,11 @@ def _known(name: str) -> str:
         "".encode(name)
         return codecs.lookup(name).name
     except (LookupError, UnicodeError, ValueError) as error:
-        raise InputError(f"--encoding {name}: no such encoding; write utf-8, utf-16, windows-1252 or alike") from error
+        raise InputError(f"--encoding {name} is unknown; use e.g. utf-8, utf-16 or windows-1252") from error
 
 
 def _first_broken_line(path: Path) -> tuple[int, int, bool] | None:
-    """The first line that is not UTF-8, its byte, and whether other letters before it are; None where all is UTF-8."""
+    """The first line that is not UTF-8, its byte, and whether non-ASCII letters precede it; None if all is UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")("surrogatepass")
     line, others = 1, False
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Which column of a file holds a wanted field."""
+"""Finding the columns of a file that hold the wanted fields."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ CHARACTERS_SHOWN = 60
 
 @dataclass(frozen=True)
 class Wanted:
-    """A field that is looked for: the names that its column may have, the first one found counts.
+    """A field to look for.
 
-    The kind says how its values are cleaned: a `text` for people, an `id`, or another `value`. `hint` ends the line
-    about a required one that is not there, where the file has the column `hint_for`, if that is given.
+    Attributes:
+        names: The names that its column may have; the first one found counts.
+        required: Whether the file must have it.
+        kind: How to clean its values: a `text` for people, an `id`, or another `value`.
+        hint: What to add to the error about a missing required field.
+        hint_for: Add the hint only if the file has this column.
     """
 
     names: tuple[str, ...]
@@ -30,7 +34,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Place:
-    """A column by its name and number in the file, and a JSON pointer (RFC 6901) into its values where one is given."""
+    """A column of a file by name and number, and optionally a JSON pointer (RFC 6901) into its values."""
 
     name: str
     index: int
@@ -38,15 +42,15 @@ class Place:
 
     @property
     def label(self) -> str:
-        """What a person calls the column."""
+        """The column as a person would write it."""
         return self.name.strip() + (":" + "".join(f"/{part}" for part in self.pointer) if self.pointer else "")
 
 
 def named(wanted: Mapping[str, Wanted], given: Mapping[str, str | None]) -> dict[str, Wanted]:
-    """The wanted fields with the columns that a person names: those must be there, and None is no column.
+    """Return the wanted fields with the columns that a person named. Named columns must exist; None means no column.
 
     Raises:
-        InputError: no column for a required field.
+        InputError: A required field has no column.
     """
     chosen = dict(wanted)
     for field, column in given.items():
@@ -60,10 +64,10 @@ def named(wanted: Mapping[str, Wanted], given: Mapping[str, str | None]) -> dict
 
 
 def find(path: Path, header: Sequence[str], wanted: Mapping[str, Wanted]) -> dict[str, Place]:
-    """The places of those fields that the header has. Capitals and spaces matter only where two names differ by them.
+    """Find the fields in a header. Case and spaces only matter if two names differ in nothing else.
 
     Raises:
-        InputError: two columns have the name of a field.
+        InputError: Two columns have the name of a field.
     """
     alike = [_plain(name) for name in header]
     found = {}
@@ -79,7 +83,7 @@ def _place(path: Path, header: Sequence[str], alike: Sequence[str], name: str) -
     places = places or [index for index, one in enumerate(alike) if one == _plain(name)]
     if len(places) > 1:
         numbers = " and ".join(str(index + 1) for index in places)
-        raise InputError(f"{path} has two columns {name!r} (columns {numbers}): rename one of them")
+        raise InputError(f"{path} has two columns {name!r} (columns {numbers}); rename one of them")
     if places:
         return Place(header[places[0]], places[0])
     column, colon, pointer = name.partition(":/")
@@ -94,19 +98,19 @@ def _plain(name: str) -> str:
 
 
 def check_required(where: str, header: Collection[str], wanted: Mapping[str, Wanted], found: Collection[str]) -> None:
-    """Raise an `InputError` about the first required field that was not found; `where` is the file or its line."""
+    """Raise `InputError` for the first required field without a column; `where` names the file or line."""
     for field, one in wanted.items():
         if one.required and field not in found:
             names = " or ".join(repr(name) for name in one.names)
             hint = f"; {one.hint}" if one.hint and (not one.hint_for or one.hint_for in header) else ""
             raise InputError(
-                f"{where} has no column {names}; it has {listed(header)}: "
+                f"{where} has no column {names}, only {listed(header)}; "
                 f"name the right one with --column {field}=COLUMN{hint}"
             )
 
 
 def listed(names: Collection[str], limit: int = NAMES_SHOWN) -> str:
-    """Names of columns for a line that a person reads."""
+    """List names of columns for a message."""
     cut = [name.strip()[:CHARACTERS_SHOWN] for name in names if name.strip()]
     shown = [name if name.isprintable() else repr(name) for name in cut]
     more = [f"{len(shown) - limit} more"] if len(shown) > limit else []

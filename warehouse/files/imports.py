@@ -1,4 +1,4 @@
-"""From a person's file to records: judgments with everything they speak of, all of the file or nothing."""
+"""Reading judgments, with their premises, propositions and annotators, from a file: all of it or nothing."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from warehouse.records import LEAD_TIME_LIMIT_S, Annotator, Drop, Judgment, Prem
 
 @dataclass(frozen=True)
 class JudgmentBatch:
-    """Judgments with their propositions and annotators, as Arrow rows of their records, and what was dropped.
+    """Judgments with their propositions and annotators, as Arrow rows of their records.
 
-    `bounds` are values that were left out of judgments, `said` is what was recognised in the file.
+    `drops` are rows that were left out, `bounds` single values that were, and `said` is what was detected in the file.
     """
 
     premises: pa.Table
@@ -46,13 +46,14 @@ def read_judgments(
     split_shares: SplitShares = DEFAULT_SHARES,
     reading: Reading = AS_FOUND,
 ) -> JudgmentBatch:
-    """The judgments of a file, with their premises, propositions and annotators.
+    """Read the judgments of a file, with their premises, propositions and annotators.
 
-    `source` names the file's origin and is part of the ids of its annotators and judgments: import a grown file under
-    the same one and only what is new is added. By default it is the name of the file without its extension.
+    `source` names the origin of the file and is part of the ids of its annotators and judgments. If a file grows,
+    import it again under the same source, and only new rows are added. By default it is the file name without its
+    extension.
 
     Raises:
-        InputError: one line with the file, the row, the column and what to do, for the first thing that is wrong.
+        InputError: Something is wrong with the file; the message names file, row, column and what to do.
     """
     mapping = mapping or JudgmentMapping()
     read = judgment_columns(path, mapping, reading)
@@ -78,7 +79,7 @@ def read_judgments(
 
 
 def _groups(read: TextColumns, annotators: Distinct) -> dict[str, str]:
-    """The group of each annotator that has one. Raises `InputError` for an annotator in two groups."""
+    """The group of each annotator that has one. Raises `InputError` if an annotator has two."""
     if "group" not in read.columns:
         return {}
     given = read.columns["group"].dictionary_encode()
@@ -90,7 +91,7 @@ def _groups(read: TextColumns, annotators: Distinct) -> dict[str, str]:
         annotator, group = annotators.values[annotators.codes[row]], names[codes[row]]
         if groups.setdefault(annotator, group) != group:
             raise read.error(
-                row, "group", f"{annotator!r} is in {groups[annotator]!r} above: an annotator has one group"
+                row, "group", f"{annotator!r} is in {groups[annotator]!r} above; an annotator can only have one group"
             )
     return groups
 
@@ -98,7 +99,7 @@ def _groups(read: TextColumns, annotators: Distinct) -> dict[str, str]:
 def _propositions(
     premises: Distinct, hypotheses: Distinct, source: str, shares: SplitShares
 ) -> tuple[Distinct, PropositionBatch]:
-    """The distinct propositions of the rows by id, and their records; hashes each distinct text pair once."""
+    """The distinct propositions of the rows by id, and their records. Each distinct pair of texts is hashed once."""
     premise_ids = [records.premise_id(text) for text in premises.values]
     pairs, codes = np.unique(premises.codes * len(hypotheses.values) + hypotheses.codes, return_inverse=True)
     premise_rows: dict[str, Premise] = {}
@@ -125,7 +126,7 @@ def _propositions(
 
 
 def _merged_codes(ids: list[str], codes: np.ndarray[Any, np.dtype[np.int64]]) -> Distinct:
-    """The ids without repeats: two texts that differ in white space alone are one proposition."""
+    """The ids without repeats: texts that differ only in white space are the same proposition."""
     distinct = list(dict.fromkeys(ids))
     place = {one: number for number, one in enumerate(distinct)}
     return Distinct(distinct, np.array([place[one] for one in ids], np.int64)[codes.reshape(-1)])
@@ -134,7 +135,7 @@ def _merged_codes(ids: list[str], codes: np.ndarray[Any, np.dtype[np.int64]]) ->
 def _judgment_rows(
     read: TextColumns, scale: tuple[float, float], source: str, propositions: Distinct, annotators: Distinct
 ) -> pa.Table:
-    """The judgments, one a row; where a rating is missing both probability and cannot_judge are so too."""
+    """The judgments, one per row. Without a rating, probability and cannot_judge are missing too."""
     n = len(read)
     low, high = scale
     raw = pc.divide(pc.subtract(numbers(read, "rating", scale), low), high - low)
@@ -176,7 +177,7 @@ def _source_ids(read: TextColumns, propositions: Distinct, annotators: Distinct)
         if len(repeats):
             index = int(repeats[0])
             shown = ids[index].as_py()
-            raise read.error(index, "source_id", f"{shown!r} appears twice: each judgment needs its own id")
+            raise read.error(index, "source_id", f"{shown!r} appears twice; each judgment needs its own id")
         return ids
     ordinals = _ordinals(annotators.codes * len(propositions.values) + propositions.codes)
     return pc.binary_join_element_wise(
@@ -188,7 +189,7 @@ def _source_ids(read: TextColumns, propositions: Distinct, annotators: Distinct)
 
 
 def _ordinals(codes: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """How many rows before each one have the same code."""
+    """For each row, how many rows before it have the same code."""
     order = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     ordinals = np.empty(len(codes), np.int64)
@@ -197,7 +198,7 @@ def _ordinals(codes: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.
 
 
 def _without_unanswered(read: TextColumns, judgments: pa.Table) -> tuple[pa.Table, list[Drop]]:
-    """The judgments that say something, and a drop for each row with neither a rating nor "cannot judge"."""
+    """The judgments with a rating or "cannot judge", and a drop for each row with neither."""
     silent = pc.and_(pc.is_null(judgments["probability"]), pc.invert(judgments["cannot_judge"]))
     reason = "no rating"
     drops = [
@@ -212,12 +213,12 @@ def _without_unanswered(read: TextColumns, judgments: pa.Table) -> tuple[pa.Tabl
     ]
     kept = judgments.filter(pc.invert(silent))
     if kept.num_rows == 0:
-        raise InputError(f"{read.path} has no rating in any row")
+        raise InputError(f"{read.path} has no ratings")
     return kept.cast(arrow_schema(Judgment)).replace_schema_metadata(arrow_schema(Judgment).metadata), drops
 
 
 def _bounded(judgments: pa.Table) -> tuple[pa.Table, list[Drop]]:
-    """Return the judgments without lead times that nobody takes, and a drop for each of these."""
+    """The judgments without implausible lead times, and a drop for each of these times."""
     times = judgments["lead_time_s"]
     long = pc.fill_null(pc.greater(times, LEAD_TIME_LIMIT_S), False)
     reason = "lead_time_too_long"

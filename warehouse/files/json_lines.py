@@ -1,4 +1,4 @@
-"""JSON Lines: an object a line, read with the line's number."""
+"""JSON Lines: one object per line, read with its line number."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Row = tuple[int, dict[str, object]]
 
 
 def json_lines(path: Path, encoding: str, wanted: Mapping[str, Wanted]) -> Source:
-    """The objects of a file; blank lines are left out.
+    """Read the objects of a file; blank lines are skipped.
 
     Raises:
-        InputError: while the chunks are read: a line that is no JSON object, or lacks a required key.
+        InputError: A line is not a JSON object or lacks a required key; raised while the chunks are read.
     """
     places: dict[str, Place] = {}
     seen: dict[str, None] = {}
@@ -47,7 +47,7 @@ def _chunks(
 def _renew(path: Path, places: dict[str, Place], found: dict[str, Place]) -> None:
     for field, place in found.items():
         if places.setdefault(field, place).name != place.name:
-            raise InputError(f"{path} has both {places[field].name!r} and {place.name!r}: rename one of them")
+            raise InputError(f"{path} has both {places[field].name!r} and {place.name!r}; rename one of them")
 
 
 def _check_there(

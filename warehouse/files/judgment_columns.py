@@ -1,4 +1,4 @@
-"""Which column of a file of judgments holds what: by default, in a named format, or as a person says."""
+"""Which column of a file of judgments holds which field: by default, in a named format, or as given."""
 
 from __future__ import annotations
 
@@ -46,17 +46,25 @@ MTURK_MISSING = "{}"  # an answer that was left open
 
 
 class JudgmentMapping(BaseModel):
-    """Which column of a file holds what. A name given must be there; an optional column left at its default need not.
+    """Which column of a file holds which field. Named columns must exist; optional defaults need not.
 
     A name may end in a JSON pointer into the column's values, such as `Answer.taskAnswers:/0/slider`.
-    premise, hypothesis: the texts. annotator: an id of the annotator in this source. rating: a number on `scale`, empty
-    only where the annotator could not judge (other empty ones are dropped, and counted). cannot_judge: true or false,
-    yes or no, 1 or 0, empty for false. submitted_at: ISO 8601, or as in "Wed Dec 19 16:10:21 PST 2018"; without a zone
-    it is UTC. status: as the source says it, kept in lower case; judgments that are `rejected` do not count. batch: any
-    text. group: the group that the annotator belongs to, the same in all rows that name it. lead_time: seconds.
-    comment: the annotator's words. source_id: a unique id of the judgment; without one a judgment is known by its
-    annotator, its proposition and its place among the judgments of that annotator on it, in the order of the file.
-    format: `mturk` for the names that the results of an MTurk batch have.
+
+    Attributes:
+        premise: The premise.
+        hypothesis: The hypothesis.
+        annotator: The annotator's id in this source.
+        rating: A number on `scale`. May be empty if the annotator could not judge; other empty ones are dropped,
+        counted. cannot_judge: true or false, yes or no, 1 or 0; empty means false.
+        submitted_at: ISO 8601, or like "Wed Dec 19 16:10:21 PST 2018"; UTC without a zone.
+        status: The status in the source, kept in lower case; `rejected` judgments do not count.
+        batch: Any text.
+        group: The annotator's group, the same in all rows that name it.
+        lead_time: Seconds.
+        comment: The annotator's comment.
+        source_id: A unique id of the judgment. Without one, a judgment is identified by annotator, proposition and its
+            position among the annotator's judgments on it in the file.
+        format: `mturk` for the column names of MTurk batch results.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,11 +88,11 @@ class JudgmentMapping(BaseModel):
     @model_validator(mode="after")
     def _scale_has_a_length(self) -> JudgmentMapping:
         if not self.scale[0] < self.scale[1]:
-            raise ValueError("the scale must be its lowest and its highest rating, such as 0 and 100")
+            raise ValueError("the scale must be its lowest and highest rating, such as 0 and 100")
         return self
 
     def wanted(self) -> dict[str, Wanted]:
-        """The fields that are looked for, with the names that their columns may have."""
+        """The fields to look for, with the names that their columns may have."""
         usual = FIELDS
         if self.format == "mturk":
             usual = {name: Wanted(MTURK.get(name, ()), one.required, one.kind) for name, one in FIELDS.items()}
@@ -92,7 +100,7 @@ class JudgmentMapping(BaseModel):
 
 
 def judgment_columns(path: Path, mapping: JudgmentMapping, reading: Reading = AS_FOUND) -> TextColumns:
-    """The columns of a file of judgments. Raises `InputError` as `read_columns` does."""
+    """Read the columns of a file of judgments. Raises `InputError` as `read_columns` does."""
     if mapping.format == "mturk":
         missing = (*reading.missing, MTURK_MISSING)
         reading = reading.model_copy(update={"missing": missing, "entities": reading.entities is not False})

@@ -1,10 +1,10 @@
-"""Text of other people inside of Markdown: shown as it is, without becoming markup, a link or HTML."""
+"""Escaping foreign text in Markdown, so that it does not become markup, a link or HTML."""
 
 from __future__ import annotations
 
 import re
 
-# An underscore within a word is no markup. A bare address or e-mail becomes a link by itself.
+# An underscore within a word is not markup. A bare URL or e-mail address would become a link.
 MARKS = re.compile(r"[\\`*\[\]<>|~@]|\b_|_\b|(?<=\w):(?=//)|(?<=www)\.")
 
 

@@ -1,4 +1,4 @@
-"""A person's parquet, CSV and JSONL files, read as columns of text with the place of every value."""
+"""Reading parquet, CSV and JSONL files as columns of text, with the place of every value."""
 
 from __future__ import annotations
 
@@ -27,11 +27,15 @@ EXACT = 2.0**53
 
 
 class Reading(BaseModel):
-    """How a file is to be read; what is None is found.
+    """How to read a file. Whatever is None is detected.
 
-    separator: between the values of a CSV. encoding: by its usual name. decimal: the mark before decimals. dates: the
-    order of day and month, or what a number counts. missing: words that say "no value", beside NA and its like.
-    entities: whether texts are HTML, such as `&amp;`; None is as the format has it.
+    Attributes:
+        separator: The separator of a CSV.
+        encoding: The usual name of the encoding.
+        decimal: The decimal mark.
+        dates: The order of day and month, or the unit of numeric times.
+        missing: Words for "no value", besides NA and the like.
+        entities: Whether to decode HTML entities such as `&amp;`; None decides by format.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,10 +52,9 @@ AS_FOUND = Reading()
 
 
 class TextColumns:
-    """The wanted fields of a file, every value as text (missing is null), with the numbers that a person counts.
+    """The wanted fields of a file as text (missing is null), with line or row numbers from 1.
 
-    A line of CSV or JSONL is counted from 1, as an editor does; a row of parquet from 1. `said` is what was recognised
-    in the file, for a person: whoever converts a column adds to it.
+    `said` is what was detected in the file, as messages; converting a column may add to it.
     """
 
     def __init__(self, path: Path, unit: str, rows: pa.Array, labels: Mapping[str, str], reading: Reading) -> None:
@@ -63,26 +66,26 @@ class TextColumns:
         return len(self.rows)
 
     def place(self, index: int) -> str:
-        """Where the row at an index (from 0) is, without the folder."""
+        """Return the place of the row at an index (from 0), without the folder."""
         return f"{self.path.name}, {self.unit} {self.rows[index].as_py()}"
 
     def error(self, index: int, field: str, problem: str) -> InputError:
-        """An InputError about a field of the row at an index (from 0)."""
+        """Return an `InputError` about a field of the row at an index (from 0)."""
         label = self.labels.get(field, field)
         return InputError(f"{self.path}, {self.unit} {self.rows[index].as_py()}, column {label!r}: {problem}")
 
     def first(self, mask: pa.Array) -> int | None:
-        """The index of the first row where the mask holds; None where it never does."""
+        """Return the index of the first row where the mask is true; None if there is none."""
         index = pc.index(pc.fill_null(mask, False), True).as_py()
         return None if index < 0 else int(index)
 
 
 def read_columns(path: Path, wanted: Mapping[str, Wanted], reading: Reading = AS_FOUND) -> TextColumns:
-    """The wanted fields of a .parquet, .csv (.tsv, .txt) or .jsonl (.ndjson) file; optional ones where it has them.
+    """Read the wanted fields of a .parquet, .csv (.tsv, .txt) or .jsonl (.ndjson) file.
 
     Raises:
-        InputError: no such file, an unknown extension, a file that cannot be read, or a required column that is not
-            there (it says which ones are).
+        InputError: The file does not exist or cannot be read, its extension is unknown, or a required column is
+            missing.
     """
     kind = path.suffix.lower()
     _check_input(path, kind)
@@ -92,7 +95,7 @@ def read_columns(path: Path, wanted: Mapping[str, Wanted], reading: Reading = AS
         raise InputError(f"{path} is not a readable {kind} file: {str(error).splitlines()[0]}") from error
     except UnicodeError as error:
         raise InputError(
-            f"{path} is not {reading.encoding or 'readable'} text ({error}): name its --encoding"
+            f"{path} is not {reading.encoding or 'readable'} text ({error}); give its --encoding"
         ) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or str(error).splitlines()[0]}") from error
@@ -103,15 +106,15 @@ def read_columns(path: Path, wanted: Mapping[str, Wanted], reading: Reading = AS
 
 def _check_input(path: Path, kind: str) -> None:
     if path.is_dir():
-        raise InputError(f"{path} is a folder: name a file in it")
+        raise InputError(f"{path} is a folder; name a file in it")
     if kind in (".xlsx", ".xls", ".ods"):
-        raise InputError(f"{path} is a spreadsheet, and the extension must be .csv, .jsonl or .parquet: save it as CSV")
+        raise InputError(f"{path} is a spreadsheet; save it as CSV (the extension must be .csv, .jsonl or .parquet)")
     if kind not in (".parquet", *DELIMITED, *JSON):
         raise InputError(f"{path}: the extension must be .parquet, .csv (.tsv, .txt) or .jsonl")
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
+        raise InputError(f"{path} does not exist")
     if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty: it has no rows")
+        raise InputError(f"{path} is empty; it has no rows")
 
 
 def _text_file(path: Path, wanted: Mapping[str, Wanted], reading: Reading) -> TextColumns:
@@ -142,7 +145,7 @@ def _collected(path: Path, source: Source, wanted: Mapping[str, Wanted], reading
     columns = {field: pa.concat_arrays(parts.pop(field)) for field in source.places if numbers}
     if halves:
         some = "1 value" if len(halves) == 1 else f"{len(halves):,} values"
-        source.said.append(f"half characters in {some} read as U+FFFD, first in {path.name}, line {min(halves)}")
+        source.said.append(f"invalid characters in {some} replaced by U+FFFD, first in {path.name}, line {min(halves)}")
     read = TextColumns(path, "line", rows, {name: place.label for name, place in source.places.items()}, reading)
     return _cleaned(read, columns, wanted, source)
 
@@ -163,7 +166,7 @@ def _as_text(read: TextColumns, field: str, column: pa.ChunkedArray, place: Plac
     if place.pointer:
         return _inside(read, field, values, place.pointer)
     if pa.types.is_nested(values.type) or pa.types.is_duration(values.type) or pa.types.is_binary(values.type):
-        raise InputError(f"{read.path}, column {place.name!r}: it holds {values.type}, not text or numbers")
+        raise InputError(f"{read.path}, column {place.name!r}: its type is {values.type}, not text or numbers")
     if pa.types.is_floating(values.type):
         values = pc.if_else(pc.is_nan(values), None, values)
         if pc.all(pc.and_(pc.equal(values, pc.trunc(values)), pc.less(pc.abs(values), EXACT))).as_py():
@@ -185,7 +188,7 @@ def _inside(read: TextColumns, field: str, values: pa.Array, pointer: Sequence[s
 def _cleaned(
     read: TextColumns, columns: Mapping[str, pa.Array], wanted: Mapping[str, Wanted], source: Source
 ) -> TextColumns:
-    """The columns without white space, words for "missing" and what else their kinds forbid."""
+    """Strip white space and words for "missing", and check what the kinds forbid."""
     for field, column in columns.items():
         read.columns[field] = _clean(read, field, column, wanted[field].kind)
     used = {place.name for place in source.places.values()}
@@ -204,14 +207,14 @@ def _clean(read: TextColumns, field: str, column: pa.Array, kind: str) -> pa.Arr
         index = read.first(pc.match_substring_regex(column, cells.CONTROL[kind]))
         if index is not None:
             raise read.error(
-                index, field, f"{cells.shown(column[index].as_py())} holds a control character: take it out"
+                index, field, f"{cells.shown(column[index].as_py())} contains a control character; remove it"
             )
     if kind == "id":
         index = read.first(pc.match_substring_regex(column, cells.SHORTENED))
         if index is not None:
             value = cells.shown(column[index].as_py())
             raise read.error(
-                index, field, f"{value} is a number that lost digits: write the column as text and export it again"
+                index, field, f"{value} is a number that lost digits; store the column as text and export it again"
             )
         column = cells.whole_numbers(column)
     return column

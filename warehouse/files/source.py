@@ -1,4 +1,4 @@
-"""What the readers of the formats give: values as Python text, in chunks, with the number of every row."""
+"""What the readers of all formats return: values as text, in chunks, with row numbers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Chunk = tuple[list[int], Mapping[str, list[str | None]]]
 
 @dataclass
 class Source:
-    """Chunks of values by field, and the columns they are from: complete once the chunks are read.
+    """Chunks of values by field, and their columns, which are complete once all chunks are read.
 
-    `said` is what was recognised, for a person.
+    `said` is what was detected in the file, as messages.
     """
 
     chunks: Iterator[Chunk]

@@ -1,4 +1,4 @@
-"""From a person's file to records: premises, and propositions with the updates that strengthen or weaken them."""
+"""Reading premises and propositions, with strengthening and weakening updates, from a file."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ UPDATES: dict[str, PropositionKind] = {"strengthener": "strengthened", "weakener
 
 @dataclass(frozen=True)
 class PropositionBatch:
-    """Premises and the propositions on them, as Arrow rows of their records, and what was dropped.
+    """Premises and their propositions, as Arrow rows of their records, and what was dropped.
 
-    `said` is what was recognised in the file, for a person.
+    `said` is what was detected in the file, as messages.
     """
 
     premises: pa.Table
@@ -49,30 +49,30 @@ class PropositionBatch:
 
 @dataclass(frozen=True)
 class _Update:
-    """What a row adds to its premise, and the kind of the proposition that this makes."""
+    """An update of a premise, and the kind of the proposition that results."""
 
     text: str
     kind: PropositionKind
 
 
 def premise_columns(path: Path, columns: Mapping[str, str | None], reading: Reading = AS_FOUND) -> TextColumns:
-    """The columns of a file of premises; `columns` are the names of those that are called otherwise."""
+    """Read the columns of a file of premises; `columns` gives names that differ from the defaults."""
     return read_columns(path, named(PREMISE_FIELDS, columns), reading)
 
 
 def read_premises(path: Path, source: str | None = None) -> list[Premise]:
-    """The premises of a file: column `premise` or `text`, and where they are `source`, `license`, `language`.
+    """Read the premises of a file: column `premise` or `text`, optionally `source`, `license` and `language`.
 
-    `source` is the source of those that name none; by default the name of the file without its extension.
+    `source` is the default source; if not given, the file name without its extension.
 
     Raises:
-        InputError: the file cannot be read, or a premise is empty.
+        InputError: The file cannot be read, or a premise is empty.
     """
     return premises_of(premise_columns(path, {}), source)
 
 
 def premises_of(read: TextColumns, source: str | None = None) -> list[Premise]:
-    """The premises in the columns of a file, each once. Raises `InputError` for an empty one."""
+    """Return the distinct premises in the columns of a file. Raises `InputError` for an empty one."""
     premises = distinct(read, "premise")
     rows: dict[str, Premise] = {}
     for index, code in enumerate(premises.codes):
@@ -90,18 +90,17 @@ def read_propositions(
     scale: tuple[float, float] = (0.0, 1.0),
     reading: Reading = AS_FOUND,
 ) -> PropositionBatch:
-    """The propositions of a file: columns `premise` and `hypothesis`, and where they are `probability`, on `scale`.
+    """Read the propositions of a file: columns `premise`, `hypothesis` and, optionally, `probability` on `scale`.
 
     The probability becomes the target probability. `source`, `license` and `language` are read as for premises. A row
-    with `update`, a sentence, and `update_type`, strengthener or weakener, makes a second proposition: the premise
-    with the update behind it, and the same hypothesis. Its parent is the row's proposition, and of the two one must
-    score higher; it has the split of the premise that it was made from. Where a file says that one update does both,
-    the first row counts and the other is dropped. `columns` are the names of those that are called otherwise; None for
-    a field that has no column.
+    with `update` (a sentence) and `update_type` (strengthener or weakener) makes a second proposition: the premise with
+    the update appended, and the same hypothesis. Its parent is the row's proposition, one of the two must score higher,
+    and it gets the split of the original premise. If a file gives the same update both types, the first row counts and
+    the other is dropped. `columns` gives names that differ from the defaults; None means no column.
 
     Raises:
-        InputError: the file cannot be read, a text is empty, a probability is no number on the scale, or an update has
-            no type or a type no update.
+        InputError: The file cannot be read, a text is empty, a probability is not a number on the scale, or an update
+            and its type do not come together.
     """
     read = read_columns(path, named(PROPOSITION_FIELDS, columns or {}), reading)
     premises, hypotheses = distinct(read, "premise"), distinct(read, "hypothesis")
@@ -136,9 +135,9 @@ def _targets(read: TextColumns, scale: tuple[float, float]) -> list[float | None
 
 
 def _with_split_of_root(row: Proposition, made_from: Mapping[str, str], shares: SplitShares) -> Proposition:
-    """The row with the split of the premise that its own was made from, over however many updates."""
+    """The row with the split of the original premise, over any number of updates."""
     root = row.premise_id
-    while root in made_from:  # each premise is longer than the one it was made from, so this ends
+    while root in made_from:  # each premise is longer than its original, so this ends
         root = made_from[root]
     return row if root == row.premise_id else row.model_copy(update={"split": records.split_of(root, *shares)})
 
@@ -175,15 +174,15 @@ def _proposition(
 
 
 def _update(read: TextColumns, index: int) -> _Update | None:
-    """The update of a row; None where it has none."""
+    """The update of a row; None if it has none."""
     text, kind = _value(read, "update", index), _value(read, "update_type", index)
     if text is None and kind is None:
         return None
     if text is None:
-        raise read.error(index, "update", "it is empty, but there is an update_type: fill both in, or none")
+        raise read.error(index, "update", "empty, but update_type is not; fill in both or neither")
     if kind is None or kind.lower() not in UPDATES:
-        shown = "it is empty" if kind is None else f"{kind!r} is unknown"
-        raise read.error(index, "update_type", f"{shown}: write strengthener or weakener beside an update")
+        shown = "empty" if kind is None else f"{kind!r} is unknown"
+        raise read.error(index, "update_type", f"{shown}; use strengthener or weakener with an update")
     return _Update(text, UPDATES[kind.lower()])
 
 

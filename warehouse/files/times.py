@@ -1,4 +1,4 @@
-"""A column of dates and times, read in one way that fits all of its rows; without a zone they are in UTC."""
+"""Reading a column of dates and times in the one way that fits all rows; UTC if there is no zone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNIT_SECONDS = {"epoch": 1.0, "epoch-ms": 0.001, "excel": 86_400.0}
 EXCEL_ZERO_S = -25_569 * 86_400.0  # 30 December 1899, which Excel counts days from
 LONGEST_S = 1e11  # what fits a datetime, either way
 
-# Hours from UTC of zone names that mean one zone; dateutil knows UTC and GMT itself.
+# UTC offsets in hours of unambiguous zone names; dateutil knows UTC and GMT itself.
 ZONE_HOURS = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
 ZONE_HOURS |= {"AKST": -9, "AKDT": -8, "HST": -10, "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3}
 ZONE_SECONDS = {name: hours * 3600 for name, hours in ZONE_HOURS.items()}
@@ -41,10 +41,10 @@ UNIX = re.compile(
 
 
 def times(read: TextColumns, field: str) -> pa.Array:
-    """A field of dates and times in UTC; null where it is missing.
+    """Return a field of dates and times in UTC; null where missing.
 
     Raises:
-        InputError: what is no time, may be read in two ways, or lies before 1990 or after tomorrow.
+        InputError: A value is not a time, is ambiguous, or lies before 1990 or after tomorrow.
     """
     column, how = read.columns[field], read.reading.dates
     if how in UNIT_SECONDS:
@@ -63,8 +63,8 @@ def times(read: TextColumns, field: str) -> pa.Array:
 
 def _problem(text: str) -> str:
     if NUMBER.fullmatch(text) and not COMPACT.fullmatch(text):
-        return "is a number: say what it counts with --dates epoch, epoch-ms or excel"
-    return "is not a date: write it like 2018-12-19T16:10:21Z"
+        return "is a number; give its unit with --dates epoch, epoch-ms or excel"
+    return "is not a date; write e.g. 2018-12-19T16:10:21Z"
 
 
 def _counted(read: TextColumns, field: str, unit: str) -> pa.Array:
@@ -87,14 +87,14 @@ def _check_range(read: TextColumns, field: str, values: pa.Array) -> None:
     early = np.datetime64(values[outside].value, "us") < np.datetime64(EARLIEST.replace(tzinfo=None), "us")
     when = "before 1990" if early else "after tomorrow"
     how = f" as {read.reading.dates}" if read.reading.dates else ""
-    raise read.error(outside, field, f"{text} read{how} is {when}: check it, or say how to read it with --dates")
+    raise read.error(outside, field, f"{text} read{how} is {when}; check it, or use --dates to say how to read it")
 
 
 def _order(read: TextColumns, field: str, texts: list[str]) -> Order | None:
-    """The order of day and month that fits all dates in numbers; None where there are none.
+    """The order of day and month that fits all numeric dates; None if there are none.
 
     Raises:
-        InputError: both orders fit, or neither does, or a year has two digits.
+        InputError: Both orders fit, neither does, or a year has two digits.
     """
     how = read.reading.dates
     if how in ORDERS:
@@ -106,14 +106,14 @@ def _order(read: TextColumns, field: str, texts: list[str]) -> Order | None:
     late_month = next((text for text, _, second, _ in found if second > 12), None)
     short = next((text for text, _, _, year in found if len(year) == 2), None)
     open_ = next((text for text, first, second, _ in found if first != second), None)
-    ask = "give --dates day-first or --dates month-first"
+    ask = "use --dates day-first or --dates month-first"
     if short is not None:
-        raise _error(read, field, short, f"{shown(short)} has a year of two digits: {ask}")
+        raise _error(read, field, short, f"{shown(short)} has a two-digit year; {ask}")
     if late_day and late_month:
         other = f"{shown(late_day)} is not month-first and {shown(late_month)} not day-first"
-        raise _error(read, field, late_month, f"{other}: write all dates in one way, such as 2024-03-13")
+        raise _error(read, field, late_month, f"{other}; write all dates the same way, such as 2024-03-13")
     if not late_day and not late_month and open_:
-        raise _error(read, field, open_, f"{shown(open_)} may be day-first or month-first, as all dates here: {ask}")
+        raise _error(read, field, open_, f"{shown(open_)} may be day-first or month-first, like all dates here; {ask}")
     order: Order = "month-first" if late_month else "day-first"
     read.said.append(f"{order} dates in {read.labels[field]!r}")
     return order
@@ -126,9 +126,9 @@ def _error(read: TextColumns, field: str, text: str, problem: str) -> Exception:
 
 
 def parse_time(text: str, order: Order | None = None) -> datetime | None:
-    """A date and time in UTC: ISO 8601, what Unix's `date` prints, dates in numbers by their order, or with words.
+    """Parse a date and time in UTC: ISO 8601, the output of Unix `date`, numeric dates in `order`, or with words.
 
-    None for anything else, also for a bare number, an unknown zone and what may be read in two ways.
+    Returns None for anything else, including bare numbers, unknown zones and ambiguous dates.
     """
     if NUMBER.fullmatch(text) and not COMPACT.fullmatch(text):
         return None
@@ -165,21 +165,21 @@ def _ordered(match: re.Match[str], order: Order) -> str:
 
 
 def _iso(year: str, month: str, day: str, time: str | None) -> str:
-    """A date as ISO 8601, with its time behind it as it is."""
+    """A date as ISO 8601, followed by its time unchanged."""
     if time and time[1:2] == ":":
         time = f"0{time}"
     return f"{year}-{month:0>2}-{day:0>2}" + (f" {time}" if time else "")
 
 
 def _with_words(text: str) -> datetime | None:
-    # Where a text does not begin with its year, day, month and a short year may be mistaken for each other.
+    # Unless a text starts with its year, day, month and a short year could be confused.
     orders = (False, not YEAR_FIRST.fullmatch(text))
     defaults = (datetime(2000, 1, 1), datetime(2001, 2, 2))  # noqa: DTZ001
     try:
         with warnings.catch_warnings():
-            # An unknown zone only warns, and would shift the time without a word.
+            # An unknown zone only warns, and would silently shift the time.
             warnings.simplefilter("error")
-            # A text that leaves out the day or the year takes it from the default: then the two differ.
+            # A text without day or year takes it from the default, and then the two results differ.
             first, second = (
                 date_parser.parse(text, tzinfos=ZONE_SECONDS, default=default, dayfirst=swapped, yearfirst=swapped)
                 for default, swapped in zip(defaults, orders, strict=True)
