@@ -51,7 +51,7 @@ def demo(folder: Path | str = "demo", *, enough: int | None = None, open_report:
 
     Args:
         folder: Where the demo lives; it is created if needed.
-        enough: People judge instead of simulated annotators; the demo goes on after this many judged propositions.
+        enough: People judge instead of simulated annotators; the demo continues after this many judged propositions.
         open_report: Open the report in a browser at the end.
 
     Returns:

@@ -94,7 +94,7 @@ def calibration_error(scores: Floats, labels: Floats, bins: int = 10) -> float |
 def decompose(scores: Floats, labels: Floats) -> Decomposition | None:
     """Return the isotonic decomposition of the MSE (CORP; Dimitriadis, Gneiting and Jordan 2021).
 
-    The isotonic fit uses the labels that it is evaluated on: it describes the scores and is no recalibration.
+    The isotonic fit uses the labels that it is evaluated on: it describes the scores and does not recalibrate them.
     """
     if not len(scores):
         return None
