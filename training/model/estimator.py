@@ -48,7 +48,7 @@ class ScoredBatch(Scores):
 class Estimator:
     """A model with its tokenizer. `level_ids` [K] are the level tokens in order, on the model's device.
 
-    >>> Estimator.load("models/odds").score([("It rains.", "The street is wet.")]).scores
+    >>> Estimator.load("path/to/estimator").score([("It rains.", "The street is wet.")]).scores
     array([0.91])
     """
 
