@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from flows.rooms import hidden_room
 from flows.terminal import stopping
 
 
@@ -37,9 +36,11 @@ def _end(error: BaseException | None) -> None:
         return
     if isinstance(error, SystemExit):
         raise error
+    # imported late, to start fast
+    from flows.rooms import hidden_room
+
     if isinstance(error, ImportError) and (hidden := hidden_room()) is not None:
         sys.exit(f"odds: {hidden}")
-    # imported late, to start fast
     from flows.terminal.console import harmless
     from warehouse.errors import OddsError
 
