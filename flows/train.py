@@ -11,7 +11,7 @@ from flows.stage import stage
 from flows.terminal.activity import Activity, activity
 from flows.terminal.console import note
 from training.fit.record import FitRecord, read_record
-from training.fit.watch import Progress, Watch
+from training.fit.watch import FitProgress, Watch
 from training.settings import FitSettings
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all, read
@@ -83,7 +83,7 @@ def _fitted(settings: Settings, base: str, dataset: Path, folder: Path) -> FitRe
 def _watch(shown: Activity) -> Watch:
     """Return callbacks that show how a fit goes."""
 
-    def step(now: Progress) -> None:
+    def step(now: FitProgress) -> None:
         dev = "" if now.dev_loss is None else f", dev loss {now.dev_loss:.4f}"
         detail = f"epoch {now.epoch}, loss {now.loss:.4f}{dev}"
         shown.at(now.step, now.steps, unit="step", detail=detail, left_s=now.left_s)

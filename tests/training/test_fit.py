@@ -16,7 +16,7 @@ import training.fit.loop
 from tests.fixtures.estimator import Base, shard_table
 from training.fit.loop import fit
 from training.fit.objective import FitRun
-from training.fit.watch import Progress, Watch
+from training.fit.watch import FitProgress, Watch
 from training.levels import level_token
 from training.model.batches import Indices, texts
 from training.model.estimator import Estimator, merge_estimator
@@ -68,7 +68,7 @@ def test_the_kept_epoch_is_the_best_on_dev_and_not_the_last(tiny_base: Base, tmp
     dev = shard_table(16, start=100)
     flipped = [[1 - value for value in each] for each in dev["values"].to_pylist()]
     opposed = dev.set_column(dev.column_names.index("values"), "values", pa.array(flipped))
-    seen: list[Progress] = []
+    seen: list[FitProgress] = []
     fitted = fit(
         shard_table(64),
         opposed,
@@ -159,7 +159,7 @@ def test_a_fit_ends_within_its_minutes_with_the_learning_rate_at_its_end(
     tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rates: list[float] = []
-    seen: list[Progress] = []
+    seen: list[FitProgress] = []
     notes: list[str] = []
     now = [0.0]
     real = training.fit.loop._step
@@ -214,7 +214,7 @@ def _nothing_left(folder: Path) -> bool:
 
 
 def test_an_interruption_leaves_nothing(tiny_base: Base, tmp_path: Path) -> None:
-    def interrupt(progress: Progress) -> None:
+    def interrupt(progress: FitProgress) -> None:
         if progress.dev_loss is not None:
             raise KeyboardInterrupt
 

@@ -71,7 +71,7 @@ class Row(NamedTuple):
     cells: list[Cell]
 
 
-class Figure(NamedTuple):
+class Picture(NamedTuple):
     """A picture: its SVG, a description for people who cannot see it, and a caption."""
 
     svg: str
@@ -103,7 +103,7 @@ def render(data: ReportData) -> str:
             for each in data.agreement
         ],
         labelers=[(each, metrics.coarseness(np.array(each.probabilities))) for each in data.labelers],
-        figures=figures(data),
+        drawn=pictures_of(data),
         best=ranked[:_BEST_AND_WORST],
         worst=ranked[_BEST_AND_WORST:][::-1][:_BEST_AND_WORST],
         simulated=data.n_simulated > 0 or data.n_simulated_annotators > 0,
@@ -135,9 +135,9 @@ def parts(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]:
     ]
 
 
-def figures(data: ReportData) -> dict[str, Figure]:
+def pictures_of(data: ReportData) -> dict[str, Picture]:
     """Return the pictures that have data, by name."""
-    found: dict[str, Figure] = {}
+    found: dict[str, Picture] = {}
     spread = [(each.mean, each.sd) for each in data.consensus if each.sd is not None]
     if spread:
         means, deviations = np.array(spread).T
@@ -149,13 +149,13 @@ def figures(data: ReportData) -> dict[str, Figure]:
     if data.curve:
         found["curve"] = _curve(data.curve)
     if data.test:
-        found |= _test_figures(data.test)
+        found |= _test_pictures(data.test)
     return found
 
 
-def _spread(means: Floats, deviations: Floats) -> Figure:
+def _spread(means: Floats, deviations: Floats) -> Picture:
     middle = float(np.median(deviations))
-    return Figure(
+    return Picture(
         pictures.spread(means, deviations),
         f"Scatter of {len(means)} propositions: SD of the judgments over their mean; the median SD is {middle:.2f}.",
         f"Each dot is a proposition. Half of them have an SD above {middle:.2f}: near the dashed line "
@@ -163,37 +163,37 @@ def _spread(means: Floats, deviations: Floats) -> Figure:
     )
 
 
-def _over_time(data: ReportData) -> Figure:
+def _over_time(data: ReportData) -> Picture:
     measured, weeks = (points if len(points) > 1 else [] for points in (data.measured, data.weeks))
-    return Figure(
+    return Picture(
         pictures.agreement_over_time(measured, weeks),
         f"Interval alpha with its 95% interval, measured {len(measured)} times and for {len(weeks)} weeks.",
         "Bars are 95% intervals. If alpha falls from week to week, annotators tire, or newer propositions are harder.",
     )
 
 
-def _answers(data: ReportData) -> Figure:
+def _answers(data: ReportData) -> Picture:
     subjects = {"annotators": np.array(data.judgments)} if data.judgments else {}
     subjects |= {each.name: np.array(each.probabilities) for each in data.labelers}
-    return Figure(
+    return Picture(
         pictures.answers(subjects),
         f"Histograms of the probabilities given by {', '.join(subjects)}.",
         "A labeler that uses only a few bars is too coarse, even if it is right on average.",
     )
 
 
-def _curve(curve: Sequence[CurvePoint]) -> Figure:
+def _curve(curve: Sequence[CurvePoint]) -> Picture:
     dev = [(each.step, each.dev_loss) for each in curve if each.dev_loss is not None]
     kept = min(dev, key=lambda each: each[1], default=None)
     said = f"The epoch that ended at step {kept[0]} is kept, with a dev loss of {kept[1]:.3f}." if kept else ""
-    return Figure(
+    return Picture(
         pictures.training_curve([each.step for each in curve], [each.loss for each in curve], dev),
         f"Training and dev loss over {curve[-1].step} steps. {said}",
         f"{said} At first the loss falls because the model learns to answer with a level.",
     )
 
 
-def _test_figures(test: Sequence[ScoredProposition]) -> dict[str, Figure]:
+def _test_pictures(test: Sequence[ScoredProposition]) -> dict[str, Picture]:
     scores, means = np.array([each.score for each in test]), np.array([each.mean for each in test])
     bins = max(2, min(10, len(test) // _PER_BIN))
     curves = {"estimator": metrics.reliability(scores, means, bins)}
@@ -204,13 +204,13 @@ def _test_figures(test: Sequence[ScoredProposition]) -> dict[str, Figure]:
     gap = metrics.calibration_error(scores, means) or 0.0
     r = metrics.pearson(scores, means)
     return {
-        "reliability": Figure(
+        "reliability": Picture(
             pictures.reliability(curves),
             f"Reliability diagram; the estimator's mean distance from the diagonal is {gap:.2f}.",
             f"{bins} bins of about equal size. Above the diagonal the answers are too low, below it too high; "
             f"in ten bins the estimator is off by {gap:.2f} on average.",
         ),
-        "scatter": Figure(
+        "scatter": Picture(
             pictures.scatter(scores, means),
             f"Scatter of the score over the consensus mean for {len(test)} test propositions.",
             f"Each dot is a test proposition (n = {len(test)}, Pearson r {_number(r)}). "

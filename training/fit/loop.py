@@ -19,7 +19,7 @@ from training.fit.examples import choosing, examples_of, judged, pairs_of
 from training.fit.objective import FitRun, batch_loss, dev_loss, not_finite, pair_loss
 from training.fit.pace import Pace
 from training.fit.record import SUMMARY
-from training.fit.watch import Progress, Watch
+from training.fit.watch import FitProgress, Watch
 from training.model.base import level_matrices
 from training.model.batches import (
     Indices,
@@ -50,7 +50,7 @@ class Fitted:
     dev_loss: float
     steps: int
     duration_s: float
-    history: tuple[Progress, ...]
+    history: tuple[FitProgress, ...]
     truncated: int
     drops: tuple[Drop, ...]
 
@@ -115,7 +115,7 @@ def fit(
     return fitted
 
 
-def _train(run: FitRun, folder: Path, started: float, watch: Watch) -> Iterator[Progress]:
+def _train(run: FitRun, folder: Path, started: float, watch: Watch) -> Iterator[FitProgress]:
     """Train, keep the estimator of the epoch with the lowest dev loss in `folder`, and yield the progress."""
     settings, lengths = run.settings, run.train.prompts.lengths()
     optimizer = torch.optim.AdamW(_parameter_groups(run.estimator, settings), weight_decay=0.0)
@@ -141,7 +141,8 @@ def _train(run: FitRun, folder: Path, started: float, watch: Watch) -> Iterator[
             if loss_on_dev is not None and loss_on_dev < best:
                 best = loss_on_dev
                 run.estimator.save(folder)
-            progress = Progress(step, steps, epoch, float(np.mean(recent)), loss_on_dev, pace.elapsed_s, pace.left_s())
+            times = (pace.elapsed_s, pace.left_s())
+            progress = FitProgress(step, steps, epoch, float(np.mean(recent)), loss_on_dev, *times)
             watch.step(progress)
             if loss_on_dev is not None or step % _RECORD_EVERY == 0:
                 recent.clear()

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Progress:
+class FitProgress:
     """The progress of a fit after a step.
 
     `loss` is the mean since the last record in `training.json`; `dev_loss` is None unless dev was evaluated; `left_s`
@@ -39,7 +39,7 @@ class Watch:
         note: Called with a line for the user, such as the cost of a setting.
     """
 
-    step: Callable[[Progress], None] = _ignore
+    step: Callable[[FitProgress], None] = _ignore
     dev: Callable[[int, int], None] = _ignore
     doing: Callable[[str], None] = _ignore
     note: Callable[[str], None] = _ignore
