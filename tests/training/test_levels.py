@@ -74,3 +74,16 @@ def test_a_value_lies_in_its_level(value: float, k: int) -> None:
     assert edges[level] <= value <= edges[level + 1]
     assert levels.one_hot(value, k)[level] == 1
     assert abs(levels.expectation(levels.one_hot(value, k)) - value) <= 0.5 / k + 1e-12
+
+
+@pytest.mark.parametrize("k", [2, 3, 10])
+def test_exact_crps_is_the_integral(k: int) -> None:
+    mass = np.random.default_rng(k).dirichlet(np.ones(k))
+    x = (np.arange(200_000) + 0.5) / 200_000
+    below = np.interp(x, levels.bounds(k), levels.cdf(mass))
+    for y in (0.0, 0.131, 0.5, 1.0):
+        assert levels.exact_crps(mass, y) == pytest.approx(np.mean((below - (y <= x)) ** 2), abs=1e-5)
+
+
+def test_exact_crps_does_not_depend_on_the_number_of_levels() -> None:
+    assert levels.exact_crps([0.2, 0.8], 0.3) == pytest.approx(levels.exact_crps([0.1, 0.1, 0.4, 0.4], 0.3))

@@ -23,7 +23,8 @@ _TABLE = {
     "spearman": ("Spearman rho", "higher is better"),
     "mse": ("MSE", "lower is better"),
     "mae": ("MAE", "lower is better"),
-    "crps": ("CRPS", "lower is better"),
+    "crps_judgments": ("CRPS, each judgment", "lower is better"),
+    "crps": ("CRPS, mean", "lower is better"),
     "calibration_error": ("Calibration error", "lower is better"),
 }
 _PARTS = {"miscalibration": "Miscalibration", "discrimination": "Discrimination", "uncertainty": "Uncertainty"}

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from training.evaluation import metrics
-from training.levels import Floats, crps, one_hot
+from training.levels import Floats, crps, exact_crps, one_hot
 from warehouse.records import Estimate, Evaluation, content_id
 
 _DRAWS = 200
+JUDGMENT_CRPS = "crps_judgments"
+"""The CRPS against every judgment; "crps" is the one against the mean."""
 _POINT: dict[str, metrics.Metric] = {
     "pearson": metrics.pearson,
     "spearman": metrics.spearman,
@@ -153,10 +156,35 @@ def _figures(
     losses = crps(_distribution(subject, width), labels)
     mean_loss = float(losses.mean()) if len(losses) else None
     yield record("crps", mean_loss, metrics.interval(lambda rows: float(losses[rows].mean()), groups, resamples, seed))
+    yield _against_judgments(subject, data, naming, resamples=resamples, seed=seed)
     yield record("calibration_error", metrics.calibration_error(subject.answers, labels))
     parts = metrics.decompose(subject.answers, labels)
     for name in metrics.Decomposition._fields:
         yield record(name, None if parts is None else getattr(parts, name))
+
+
+def _against_judgments(subject: Subject, data: Labelled, naming: Naming, *, resamples: int, seed: int) -> Evaluation:
+    """Return the mean CRPS against every judgment; each proposition that people judged counts the same.
+
+    Against the mean a narrow guess wins; against judgments the distribution wins that spreads as people do.
+    """
+    judged = [place for place, row in enumerate(subject.rows) if len(data.judgments[row])]
+    losses = np.array([_judgment_loss(subject, place, data.judgments[subject.rows[place]]) for place in judged])
+    rows = subject.rows[judged]
+    record = _recorder(subject.name, naming, len(rows), int(data.simulated[rows].sum()))
+    mean = _mean_of(losses)
+    bounds = metrics.interval(mean, [data.premises[row] for row in rows], resamples, seed)
+    return record(JUDGMENT_CRPS, mean(np.arange(len(rows))), bounds)
+
+
+def _judgment_loss(subject: Subject, place: int, judgments: Floats) -> float:
+    if subject.distribution is None:
+        return float(np.abs(subject.answers[place] - judgments).mean())
+    return float(exact_crps(subject.distribution[place], judgments).mean())
+
+
+def _mean_of(losses: Floats) -> Callable[[npt.NDArray[np.int64]], float | None]:
+    return lambda rows: float(losses[rows].mean()) if len(rows) else None
 
 
 def _distribution(subject: Subject, width: int) -> Floats:
@@ -177,7 +205,9 @@ def _annotator_figures(
         "one-annotator" if k == 1 else f"{k}-annotators", naming, len(rows), int(data.simulated[rows].sum())
     )
     groups = [data.premises[row] for row in rows]
-    draws = [_draw(k, [data.judgments[row] for row in rows], np.random.default_rng([seed, i])) for i in range(_DRAWS)]
+    judgments = [data.judgments[row] for row in rows]
+    drawings = [_draw(k, judgments, np.random.default_rng([seed, i])) for i in range(_DRAWS)]
+    draws = [(each.answers, each.labels) for each in drawings]
 
     def drawn(metric: metrics.Metric) -> Callable[[npt.NDArray[np.int64]], float | None]:
         turns = cycle(draws)
@@ -195,12 +225,28 @@ def _annotator_figures(
         found = [value for answers, labels in draws if (value := metric(answers, labels)) is not None]
         bounds = None if name == "calibration_error" else metrics.interval(drawn(metric), groups, resamples, seed)
         yield record(name, float(np.mean(found)) if found else None, bounds)
+    turns = cycle(drawings)
+    yield record(
+        JUDGMENT_CRPS,
+        float(np.mean([each.distances.mean() for each in drawings])) if len(rows) else None,
+        metrics.interval(lambda chosen: float(next(turns).distances[chosen].mean()), groups, resamples, seed),
+    )
 
 
-def _draw(k: int, judgments: list[Floats], rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Return the mean of k judgments of each proposition, drawn without replacement, and the mean of the others."""
+class _Drawing(NamedTuple):
+    """The mean of k judgments [n], the mean of the others [n], and the mean distance of the first to each other [n]."""
+
+    answers: Floats
+    labels: Floats
+    distances: Floats
+
+
+def _draw(k: int, judgments: list[Floats], rng: np.random.Generator) -> _Drawing:
+    """Draw k judgments of each proposition, without replacement."""
     shuffled = [rng.permutation(each) for each in judgments]
-    return np.array([each[:k].mean() for each in shuffled]), np.array([each[k:].mean() for each in shuffled])
+    answers = np.array([each[:k].mean() for each in shuffled])
+    distances = [np.abs(each[k:] - answer).mean() for each, answer in zip(shuffled, answers, strict=True)]
+    return _Drawing(answers, np.array([each[k:].mean() for each in shuffled]), np.array(distances))
 
 
 def _recorder(subject: str, naming: Naming, n: int, n_simulated: int) -> Callable[..., Evaluation]:

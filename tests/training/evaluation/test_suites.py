@@ -132,3 +132,36 @@ def test_without_any_score_or_estimate_the_figures_are_empty_and_counted() -> No
     found = {(each.subject, each.metric): each for each in consensus_suite(table, {}, [], 0.5, NAMING, resamples=10)}
     assert (found["estimator", "mse"].value, found["estimator", "mse"].n) == (None, 0)
     assert found["constant", "mse"].n == 5
+
+
+def test_crps_against_judgments_rewards_the_spread_of_people() -> None:
+    table = judged_table(40, 6, 0.2)
+    ids, values = table["proposition_id"].to_pylist(), table["values"].to_pylist()
+    means = table["mean"].to_numpy()
+    narrow = {key: (float(m), one_hot(m, 10).tolist()) for key, m in zip(ids, means, strict=True)}
+    wide = {
+        key: (float(m), one_hot(np.array(each), 10).mean(axis=0).tolist())
+        for key, m, each in zip(ids, means, values, strict=True)
+    }
+    found = {}
+    for name, scores in (("narrow", narrow), ("wide", wide)):
+        for each in consensus_suite(table, scores, [], 0.45, NAMING, resamples=20):
+            found[name, each.subject, each.metric] = each.value
+    assert found["narrow", "estimator", "crps"] < found["wide", "estimator", "crps"]  # type: ignore[operator]
+    judged = "crps_judgments"
+    assert found["wide", "estimator", judged] < found["narrow", "estimator", judged]  # type: ignore[operator]
+    # A number is a point: its CRPS is its distance from each judgment.
+    by_hand = np.mean([np.abs(0.45 - np.array(each)).mean() for each in values])
+    assert found["wide", "constant", judged] == pytest.approx(by_hand)
+    pairs = [np.abs(np.subtract.outer(each, each)).sum() / (len(each) * (len(each) - 1)) for each in values]
+    assert found["wide", "one-annotator", judged] == pytest.approx(np.mean(pairs), rel=0.05)
+
+
+def test_propositions_without_judgments_have_no_crps_against_them() -> None:
+    table = judged_table(40)
+    values = table["values"].to_pylist()
+    values[0] = []
+    table = table.set_column(table.column_names.index("values"), "values", pa.array(values))
+    found = run(table)
+    assert found["estimator", "crps_judgments"].n == 39
+    assert found["estimator", "crps"].n == 40
