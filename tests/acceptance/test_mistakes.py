@@ -21,7 +21,7 @@ def write_rows(path: Path, *rows: object) -> None:
 @pytest.mark.parametrize(
     ("rows", "arguments", "said"),
     [
-        (None, (), ["judgments.jsonl", "no such file"]),
+        (None, (), ["judgments.jsonl", "does not exist"]),
         ([GOOD], ("--column", "rating=score"), ["judgments.jsonl", "'score'", "rating"]),
         ([GOOD], ("--column", "colour=rating"), ["colour=rating", "FIELD"]),
         ([GOOD], ("--scale", "ten"), ["--scale ten", "0:100"]),

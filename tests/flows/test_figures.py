@@ -133,7 +133,7 @@ def test_agreement_over_time_is_drawn(tmp_path: Path) -> None:
     write_picture(settings, Selection(), tmp_path / "a.svg")
     text = "".join(ET.parse(tmp_path / "a.svg").getroot().itertext())
     assert "each time they were measured" in text
-    assert "the judgments of each week alone" in text
+    assert "the judgments of each week" in text
     assert "2026-01-12" in text
     assert "#010203" not in (tmp_path / "a.svg").read_text()
     with pytest.raises(InputError, match=r"name a \.svg"):
