@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import TypeVar
 
 from synthesis.call import Call
@@ -13,7 +12,7 @@ from synthesis.ledger.ledger import Ledger
 from synthesis.llm.budget import cost
 from synthesis.panel.settings import Endpoint, ModelConfig, Prices, prices_of
 from synthesis.questions.question import Question
-from synthesis.run import CHUNK, Recalled, Waiting, advanced
+from synthesis.run import recall
 
 T = TypeVar("T", int, float)
 Tokens = tuple[float, float]
@@ -57,26 +56,22 @@ def plan(
     Without past requests of this config, model and prompt, four bytes of the prompt count as a token, and a reply is
     taken to be as long as it may be.
     """
-    made = Plan()
-    held = {key for each in asyncio.run(ledger.batches(endpoint.name)) for key in each.lines}
-    for waiting, done in _chunks(iter(questions), ledger):
-        made = replace(made, questions=made.questions + len(waiting) + done, kept=made.kept + done)
-        for call in (call for each in waiting for call in each.missing):
-            made = _with(made, call, held, past)
+    made = asyncio.run(_counted(iter(questions), ledger, endpoint.name, past))
     prices = prices_of(endpoint, config)
     share = endpoint.batch_price if batch else 1.0
     expected = _cost(round(made.tokens_in), made.tokens_out, prices, share)
     return replace(made, cost=expected, most_cost=_cost(made.most_in, made.most_out, prices, share))
 
 
-def _chunks(source: Iterator[Question], ledger: Ledger) -> Iterator[tuple[list[Waiting], int]]:
-    """For each chunk, the questions that need the network and the number of those that do not."""
-    while chunk := [Waiting(question, next(question)) for question in islice(source, CHUNK)]:
-        recalled = Recalled()
-        while chunk:
-            kept = ledger.recall_now([call for each in chunk for call in each.calls])
-            chunk = advanced(chunk, kept, recalled)
-        yield recalled.waiting, len(recalled.answers)
+async def _counted(source: Iterator[Question], ledger: Ledger, endpoint: str, past: Past) -> Plan:
+    made = Plan()
+    held = {key for each in await ledger.batches(endpoint) for key in each.lines}
+    while (chunk := await recall(source, ledger)) is not None:
+        done = len(chunk.answers)
+        made = replace(made, questions=made.questions + len(chunk.waiting) + done, kept=made.kept + done)
+        for call in (call for each in chunk.waiting for call in each.missing):
+            made = _with(made, call, held, past)
+    return made
 
 
 def _with(made: Plan, call: Call, held: Collection[str], past: Past) -> Plan:

@@ -53,10 +53,10 @@ class Planner:
         return free
 
     async def placed(self, calls: Sequence[Call]) -> list[PlannedBatch]:
-        """Planner for affordable calls, written down and locked; each is to be ended (`end`).
+        """Batches for affordable calls, recorded and locked; `end` each of them.
 
-        Left out are the calls that somebody began to ask before their order stood there. Where it fails, nothing of
-        the calls is held back, and none of the orders locked, any more.
+        Leaves out calls that somebody else began to send before their batch was recorded. On an error nothing stays
+        reserved or locked.
         """
         reserved = {call.key: call for call in calls}
         locked: list[str] = []

@@ -39,8 +39,8 @@ class BatchState:
 class Submitter:
     """Submits batches to one endpoint, and collects their results.
 
-    Only one process submits at a time, so that no call is in two batches; whoever holds the lock of a batch's id takes
-    care of it. `most` is how many lines and bytes one batch may have.
+    Only one process submits at a time, so that no call is in two batches; the process with the lock of a batch's id
+    takes care of it. `most` is how many lines and bytes one batch may have.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ class Release:
 
 
 class Claim(Enum):
-    """What a reservation came to if there is no reply: who may send the call."""
+    """The result of a reservation without a reply: who may send the call."""
 
     OURS = "ours"
     THEIRS = "another process is sending it"

@@ -74,10 +74,6 @@ class Ledger:
         """The replies that are kept for these calls, by key."""
         return await self._in_thread(self._exchange.recall, [call.key for call in calls])
 
-    def recall_now(self, calls: Sequence[Call]) -> dict[str, Reply]:
-        """`recall` outside an event loop."""
-        return self._thread.submit(self._exchange.recall, [call.key for call in calls]).result()
-
     async def reserve(self, call: Call, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> Reply | None:
         """The reply to the call, or None. On None the caller owns the call and must keep() or release() it.
 

@@ -66,7 +66,7 @@ class Breaker:
     async def admit(self) -> int:
         """Waits until a call may be sent. Returns the state that it was admitted in, for the methods below.
 
-        Raises DownError when the endpoint has been down for too long, StoppedError when the run is to end.
+        Raises DownError when the endpoint has been down for too long, StoppedError when the run is stopped.
         """
         while True:
             self.stop.check()

@@ -1,4 +1,4 @@
-"""What a call costs, what a run may cost, and what it has come to. Sends nothing."""
+"""What a call costs, and what a run may cost and has cost. Sends nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from synthesis.llm.stop import Stop
 from synthesis.panel.settings import Prices
 
 LOOK_S = 0.2
-"""How often whoever waits for the budget looks whether the run is being stopped."""
+"""How often a call that waits for the budget checks whether the run is stopped."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Budget:
         self._reservations += 1
 
     def release(self, most: float, paid: float = 0.0, unsure: float = 0.0, *, reservations: int = 1) -> None:
-        """Ends reservations that sum up to `most`: `paid` is what they came to, `unsure` what may be billed besides."""
+        """Ends reservations that sum up to `most`: `paid` is what they cost, `unsure` what may be billed besides."""
         self._reservations -= reservations
         # Sums of floats drift: a rest of rounding errors would be waited for forever.
         self.reserved = max(self.reserved - most, 0.0) if self._reservations else 0.0

@@ -27,8 +27,8 @@ from warehouse.errors import InputError
 class Caller:
     """Sends calls to endpoints. Use as an asynchronous context manager.
 
-    `fresh` holds the ids of requests that the ledger did not answer, and `paid` what they cost: whoever has counted one
-    removes it from both. `uncounted` is the number of replies without a token count, where prices are known. Setting
+    `fresh` holds the ids of requests that the ledger did not answer, and `paid` what they cost; remove a request from
+    both once it is counted. `uncounted` is the number of replies without a token count, where prices are known. Setting
     `stop` ends the run gracefully: what is in flight is finished and kept, nothing new is sent. An endpoint that fails
     as a whole is stopped in the same way.
 
@@ -93,7 +93,7 @@ class Caller:
     @property
     def waiting(self) -> str | None:
         """Why less is sent at the moment than could be, for the user; None if nothing holds it back."""
-        pauses = {f"endpoint {name}": client.gate.pause for name, client in self._clients.items()}
+        pauses = {f"endpoint {name}": client.gate.breaker.pause for name, client in self._clients.items()}
         reasons = [f"{name} {pause[0]}, next try in {pause[1]:.0f} s" for name, pause in pauses.items() if pause]
         rates = {f"endpoint {name}": client.gate.limits for name, client in self._clients.items()} | self._rates
         for name, limits in rates.items():

@@ -87,18 +87,20 @@ class EndpointClient:
             raise self.gate.skip_list.unknown(call.model) from None
         if not passes(status):
             return Failure(reason="rejected", detail=words)
-        if wait_s > MAX_WAIT_S or (is_limited and self.gate.limits_for_too_long):
+        if wait_s > MAX_WAIT_S or (is_limited and self.gate.breaker.limits_for_too_long):
             raise impatient(self.endpoint, status, wait_s, words) from None
         # A limited rate costs no attempt: the gate keeps everybody waiting.
         raise PassingError(f"HTTP {status}", wait_s, is_free=is_limited) from None
 
     def unreached(self, error: Exception) -> PassingError:
         """What it means that no answer came: while nobody listens, the breaker waits and no call spends an attempt."""
-        return PassingError(why_unreached(error, self.key), is_free=is_refused(error) and self.gate.has_answered)
+        return PassingError(
+            why_unreached(error, self.key), is_free=is_refused(error) and self.gate.breaker.answered > 0
+        )
 
     def not_answered(self, error: PassingError) -> Failure:
         """The failure of a call whose attempts are used up. Raises ServiceError if nobody else had an answer."""
-        if not self.gate.has_answered:
+        if not self.gate.breaker.answered:
             raise down(self.endpoint, f"{error}, {self.endpoint.max_attempts} attempts") from None
         return Failure(reason="not_answered", detail=str(error))
 

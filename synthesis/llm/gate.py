@@ -40,23 +40,8 @@ class Gate:
         self.limits = RateLimits.of(endpoint, self.stop)
         self.skip_list = SkipList(endpoint)
         self._endpoint = endpoint
-        self._breaker = Breaker(self.stop, endpoint.patience_s, endpoint.max_attempts, first_pause_s)
+        self.breaker = Breaker(self.stop, endpoint.patience_s, endpoint.max_attempts, first_pause_s)
         self._window = Window(endpoint.max_in_flight)
-
-    @property
-    def has_answered(self) -> bool:
-        """Whether the endpoint has answered anything in this run."""
-        return self._breaker.answered > 0
-
-    @property
-    def limits_for_too_long(self) -> bool:
-        """Whether the endpoint limits the rate and has answered nobody for as long as it may."""
-        return self._breaker.limits_for_too_long
-
-    @property
-    def pause(self) -> tuple[str, float] | None:
-        """What holds calls back, in words, and for how many more seconds; None if nothing does."""
-        return self._breaker.pause
 
     @asynccontextmanager
     async def attempt(self, call: Call, own: RateLimits | None) -> AsyncIterator[Attempt]:
@@ -66,7 +51,7 @@ class Gate:
 
         Raises:
             ServiceError: the endpoint was down for too long.
-            StoppedError: the run, or this endpoint's share of it, is to end.
+            StoppedError: the run, or this endpoint's share of it, is stopped.
             SkippedError: the model or the labeler is skipped.
         """
         attempt = await self._admitted(call, own)
@@ -76,14 +61,14 @@ class Gate:
             self._learn(attempt, error.status_code, min(retry_after(error.response), MAX_WAIT_S))
             raise
         except UNREACHED:
-            self._breaker.failed(attempt.state)
+            self.breaker.failed(attempt.state)
             raise
         except BaseException:
-            self._breaker.abandoned(attempt.state)
+            self.breaker.abandoned(attempt.state)
             raise
         else:
             self._window.grow()
-            self._breaker.worked()
+            self.breaker.worked()
         finally:
             self._window.release()
             for share in attempt.tokens:
@@ -95,7 +80,7 @@ class Gate:
             self.stop.check()
             self.skip_list.check(call)
             try:
-                state = await self._breaker.admit()
+                state = await self.breaker.admit()
             except DownError:
                 raise down(self._endpoint, "it did not come back") from None
             requests: list[Share] = []
@@ -106,23 +91,23 @@ class Gate:
                     tokens.append(await limits.tokens.reserve(wanted))
                 round_ = await self._window.reserve()
             except BaseException:
-                self._breaker.abandoned(state)
+                self.breaker.abandoned(state)
                 raise
             # Much may have happened while it waited for its rates.
-            if not self._breaker.is_outdated(state) and self.skip_list.reason(call.model, call.about.labeler) is None:
+            if not self.breaker.is_outdated(state) and self.skip_list.reason(call.model, call.about.labeler) is None:
                 return Attempt(state, round_, wanted, tokens)
             self._window.release()
-            self._breaker.abandoned(state)
+            self.breaker.abandoned(state)
             for share in requests + tokens:
                 share.release()
 
     def _learn(self, attempt: Attempt, status: int, wish_s: float) -> None:
         """An HTTP status came instead of a reply, with a wish for a pause of `wish_s` seconds, or 0."""
         if status == LIMITED:
-            self._breaker.limited(attempt.state, wish_s)
+            self.breaker.limited(attempt.state, wish_s)
             self._window.shrink(attempt.round)
         elif status >= 500:
-            self._breaker.failed(attempt.state)
-            self._breaker.rest(wish_s)
+            self.breaker.failed(attempt.state)
+            self.breaker.rest(wish_s)
         else:
-            self._breaker.worked()
+            self.breaker.worked()

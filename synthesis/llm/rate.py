@@ -49,7 +49,7 @@ class Rate:
     async def reserve(self, amount: int) -> Share:
         """Waits until the amount fits. One above the limit goes when nothing else was reserved for a minute.
 
-        Raises StoppedError as soon as the run is to end.
+        Raises StoppedError as soon as the run is stopped.
         """
         if self.limit is None:
             return Share(self, amount, counts=False)

@@ -1,4 +1,4 @@
-"""Whether a run, or one endpoint's share of it, is to end."""
+"""The signal that stops a run, or one endpoint's share of it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from synthesis.errors import StoppedError
 
 
 class Stop:
-    """Whether a run, or a part of it, is to end, and why. Ends the pauses of everything that belongs to it.
+    """Whether a run, or a part of it, should stop, and why. Ends the pauses of everything that belongs to it.
 
-    A part, such as the calls to one endpoint, ends with the `whole`, but not the other way round.
+    A part, such as the calls to one endpoint, stops with the `whole`, but not the other way round.
     """
 
     def __init__(self, whole: Stop | None = None) -> None:
@@ -22,19 +22,19 @@ class Stop:
             whole._parts.append(self)
 
     def set(self, reason: str) -> None:
-        """End it. The first reason stays."""
+        """Stops it. The first reason stays."""
         self.reason = self.reason or reason
         self._event.set()
         for part in self._parts:
             part.set(reason)
 
     def check(self) -> None:
-        """Raises StoppedError once it is to end."""
+        """Raises StoppedError once it is stopped."""
         if self.reason is not None:
             raise StoppedError(self.reason)
 
     async def pause(self, seconds: float) -> None:
-        """Waits. Raises StoppedError as soon as it is to end."""
+        """Waits. Raises StoppedError as soon as it is stopped."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._event.wait()

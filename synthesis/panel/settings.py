@@ -35,20 +35,8 @@ PROMPTS_OF_KIND: Mapping[DerivedKind, str] = {
     "conjunction": "conjoin",
     "rewritten": "rewrite",
 }
-SENT_BY_US = frozenset(
-    {
-        "model",
-        "messages",
-        "max_tokens",
-        "temperature",
-        "seed",
-        "logprobs",
-        "top_logprobs",
-        "response_format",
-        "n",
-        "stream",
-    }
-)
+_SAMPLING = ("max_tokens", "temperature", "seed", "logprobs", "top_logprobs")
+SENT_BY_US = frozenset({"model", "messages", *_SAMPLING, "response_format", "n", "stream"})
 
 
 class _Settings(BaseModel):

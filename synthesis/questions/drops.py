@@ -46,7 +46,7 @@ def why_no_hypothesis(hypothesis: str, premise: str, shown: frozenset[str]) -> D
 
 
 def _is_question(text: str) -> bool:
-    """Whether a text is a question, quoted or not; a statement that ends in a quoted question is none."""
+    """Whether a text is a question, quoted or not; a statement that ends in a quoted question is not."""
     within = text.rstrip(_CLOSING)
     if not within.endswith(_QUESTION_MARKS):
         return False

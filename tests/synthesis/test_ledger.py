@@ -154,7 +154,6 @@ def test_a_kept_reply_comes_back_whole(where: str) -> None:
     assert after == {call("a").key: whole}
 
     async def again(ledger: Ledger) -> Reply | None:
-        assert await asyncio.to_thread(ledger.recall_now, [call("a")]) == after
         return await ledger.reserve(call("a"))
 
     assert using(where, again) == whole
