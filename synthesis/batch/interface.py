@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import IO, TypeVar
 
 import openai
@@ -22,7 +23,7 @@ from synthesis.llm.errors import (
     why_unreached,
     words_of,
 )
-from synthesis.llm.retries import PassingError, retrying
+from synthesis.llm.retries import PassingError, retried
 from warehouse.errors import InputError, OddsError, ServiceError
 
 T = TypeVar("T")
@@ -167,11 +168,10 @@ class BatchInterface:
 
     async def _patiently(self, send: Callable[[], Awaitable[T]], patience_s: float | None = None) -> T:
         limit_s = self._endpoint.patience_s if patience_s is None else patience_s
-        attempts = retrying(
-            self._caller.stop.pause, lambda _, seconds: seconds >= limit_s, _FIRST_PAUSE_S, _LONGEST_PAUSE_S
-        )
+        attempt = partial(self._attempt, send)
+        pause = self._caller.stop.pause
         try:
-            return await attempts(self._attempt, send)
+            return await retried(attempt, pause, lambda _, s: s >= limit_s, _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         except PassingError as error:
             raise ServiceError(
                 f"{self.where} does not answer about batches ({error}); run the same command again later"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from types import TracebackType
 
 import openai
@@ -16,7 +17,7 @@ from synthesis.llm.budget import Budget, Reservation, cost, most_of
 from synthesis.llm.endpoint_client import EndpointClient
 from synthesis.llm.errors import MAX_WAIT_S, UNREACHED, is_refused
 from synthesis.llm.rate import RateLimits
-from synthesis.llm.retries import PassingError, retrying
+from synthesis.llm.retries import PassingError, retried
 from synthesis.llm.skip_list import SkippedError
 from synthesis.llm.stop import Stop
 from synthesis.panel.settings import Endpoint, ModelConfig, Prices, prices_of
@@ -150,9 +151,9 @@ class Caller:
     async def _sent(self, client: EndpointClient, call: Call) -> CallResult:
         """Attempts the call until it is answered or rejected, or its attempts are used up."""
         most = client.endpoint.max_attempts
-        attempts = retrying(client.gate.stop.pause, lambda made, _: made >= most, self._backoff_s, MAX_WAIT_S)
+        attempt = partial(self._attempt, client, call)
         try:
-            return await attempts(self._attempt, client, call)
+            return await retried(attempt, client.gate.stop.pause, lambda n, _: n >= most, self._backoff_s, MAX_WAIT_S)
         except PassingError as error:
             return client.not_answered(error)
 
