@@ -338,7 +338,8 @@ def test_what_does_not_come_is_a_failure_and_is_asked_again_by_the_next_run(ledg
 
 
 def test_a_batch_that_expires_keeps_what_was_done(ledger: Path) -> None:
-    with batch_stub(drawn, ends="expired", expire_after=3) as stub:
+    readable = completion('{"reasoning": "So.", "probability": 0.5}')
+    with batch_stub(lambda _: (200, readable), ends="expired", expire_after=3) as stub:
         ran = run(stub.url, ledger, COUNT, SAMPLED)
         assert sum(stub.asked.values()) == 3
     assert sum(ran.statuses.values()) == 3 * COUNT
