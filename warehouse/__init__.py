@@ -11,7 +11,7 @@ __all__ = ["Warehouse", "open_warehouse"]
 
 
 def __getattr__(name: str) -> object:
-    """Load the database side on first use: whoever needs only the records never imports DuckDB."""
+    """Import DuckDB on first use only: code that needs just the records does without it."""
     if name in __all__:
         from warehouse.catalog import connect
 

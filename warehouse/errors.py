@@ -1,19 +1,19 @@
-"""The errors a person meets. Everything else is a defect and keeps its traceback."""
+"""Errors to show to a person. Any other exception is a bug and keeps its traceback."""
 
 from __future__ import annotations
 
 
 class OddsError(Exception):
-    """A failure said in one line: what is wrong, where, and what to do. The command line exits with 1."""
+    """A failure in one line: what is wrong, where, and what to do. The command line exits with 1."""
 
     exit_status = 1
 
 
 class InputError(OddsError):
-    """The person gave something that cannot be used (a file, an option, a setting). Exits with 2."""
+    """Bad input from a person, such as a file, an option or a setting. Exits with 2."""
 
     exit_status = 2
 
 
 class ServiceError(OddsError):
-    """A service that the product needs (an LLM endpoint, Label Studio, the catalog) did not do its part."""
+    """A failure of a service, such as an LLM endpoint, Label Studio or the catalog."""

@@ -1,4 +1,4 @@
-"""Where the folders of datasets and models lie: rows name them relative to the home, so that a home can be moved."""
+"""Paths of datasets and models. Rows store them relative to the home folder, so that it can be moved."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ _KINDS = ("datasets", "models")
 
 
 def named(path: Path, home: Path) -> str:
-    """How a row names a folder: relative to the home, with slashes; a folder elsewhere by its whole path."""
+    """Return the path to store for a folder: relative to the home, with slashes, or absolute if it is elsewhere."""
     return path.relative_to(home).as_posix() if path.is_relative_to(home) else str(path)
 
 
 def placed(path: str, home: Path | None) -> Path:
-    """The folder that a row names.
+    """Return the folder of a stored path.
 
-    Earlier versions wrote whole paths. One that is gone is looked for in the home, in case it was moved.
+    Earlier versions stored absolute paths. If such a folder is gone, look for it in the home, which may have been
+    moved.
     """
     whole = Path(path)
     if home is None or (whole.is_absolute() and whole.exists()):

@@ -200,7 +200,7 @@ def test_what_is_allowed_is_read(odds: Inside, filled: Place, tmp_path: Path) ->
     assert (status, out) == (0, "n\n4\n")
     for arguments, line in (
         ((both, "--allow", "mine.csv"), "it may not read folder/other.csv"),
-        ((both, "--allow", "none.csv"), "none.csv: there is no such file or folder"),
+        ((both, "--allow", "none.csv"), "none.csv does not exist"),
         (("FROM 'mine.csv'", "--allow", "mine.csv", "--output", "mine.csv"), "name another output"),
         (("FROM judgments", "--output", filled.catalog.removesuffix("sqlite") + "csv"), ""),
         (("FROM judgements",), "there is no table or view judgements"),

@@ -73,7 +73,7 @@ def test_a_catalog_of_another_ducklake_is_refused(tmp_path: Path, read_only: boo
 def test_another_data_path_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "catalog.sqlite"
     open_warehouse(path, tmp_path / "one", read_only=False).close()
-    with pytest.raises(InputError, match="keeps its data elsewhere"):
+    with pytest.raises(InputError, match="has its data elsewhere"):
         open_warehouse(path, tmp_path / "two", read_only=False)
 
 
@@ -113,7 +113,7 @@ def test_a_folder_that_was_moved_is_found(tmp_path: Path, rows: int, named: bool
 
 def test_a_data_path_where_nothing_is_does_not_count_as_a_move(tmp_path: Path) -> None:
     open_warehouse(tmp_path / "catalog.sqlite", tmp_path / "one", read_only=False).close()
-    with pytest.raises(InputError, match="keeps its data elsewhere"):
+    with pytest.raises(InputError, match="has its data elsewhere"):
         open_warehouse(tmp_path / "catalog.sqlite", tmp_path / "none", read_only=False)
 
 

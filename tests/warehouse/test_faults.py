@@ -206,10 +206,10 @@ def flush(place: Place) -> None:
 @pytest.mark.parametrize(
     ("happens", "read_only", "said"),
     [
-        (delete_catalog, True, "is gone: it was deleted or moved"),
-        (delete_catalog, False, "is gone: it was deleted or moved"),
-        (replace_catalog, True, "has changed under this command"),
-        (flush, True, "has changed under this command"),
+        (delete_catalog, True, "was deleted or moved"),
+        (delete_catalog, False, "was deleted or moved"),
+        (replace_catalog, True, "changed while this command ran"),
+        (flush, True, "changed while this command ran"),
     ],
 )
 def test_a_catalog_that_goes_or_changes_under_a_run_is_said(

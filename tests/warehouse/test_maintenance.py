@@ -180,7 +180,7 @@ def test_snapshots_say_what_changed_and_who_rests_on_them(warehouse: Warehouse) 
     by_number = {one.number: one for one in listed}
     assert by_number[rests].datasets == ("set v1",)
     assert "rows into annotators, judgments, premises, propositions" in by_number[rests].changes
-    assert "rows taken from judgments" in listed[0].changes
+    assert "rows deleted from judgments" in listed[0].changes
     assert {rests, warehouse.snapshot_id()} <= needed_snapshots(warehouse)
 
 

@@ -1,6 +1,6 @@
-"""Where a catalog, a ledger or the data is: a path, a PostgreSQL database or an object store.
+"""Addresses of catalogs, ledgers and data: paths, PostgreSQL databases and object stores.
 
-A connection string may hold a password, so no message here repeats what was given.
+A connection string may contain a password, so no message here repeats it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from pathlib import Path
 
 POSTGRES = "postgres:"
 SECRETS = ("password", "sslpassword")
-SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # one letter alone is a drive of Windows
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # a single letter is a Windows drive
 KEYWORD = re.compile(r"\s*\w+\s*=")
 
 
 def parameters_of(address: str) -> dict[str, str] | None:
-    """The parameters of a PostgreSQL address, in every form that libpq reads; None for what is no such address.
+    """Return the parameters of a PostgreSQL address in any form that libpq reads; None for other addresses.
 
     The forms are `postgresql://...`, `postgres://...`, `postgres:` before either form, and `host=... dbname=...`.
 
@@ -34,22 +34,22 @@ def parameters_of(address: str) -> dict[str, str] | None:
     try:
         return {name: str(value) for name, value in conninfo.conninfo_to_dict(text).items() if value is not None}
     except Error:
-        # The words of the parser repeat parts of the address.
-        raise ValueError("this is not a connection string that PostgreSQL's libpq can read") from None
+        # The parser's message repeats parts of the address.
+        raise ValueError("not a valid PostgreSQL connection string") from None
 
 
 def connection_string(parameters: dict[str, str]) -> str:
-    """The address of these parameters in its one form here: `postgres:` and `keyword=value` pairs."""
+    """Return the canonical address for these parameters: `postgres:` and `keyword=value` pairs."""
     from psycopg import conninfo
 
     return POSTGRES + conninfo.make_conninfo("", **parameters)
 
 
 def address_of(given: str | Path) -> str | Path:
-    """The path that was given, or the `postgres:` connection string.
+    """Return the path, or the canonical `postgres:` connection string.
 
     Raises:
-        ValueError: it is empty, looks like an address of a kind that we do not know, or libpq cannot read it.
+        ValueError: The address is empty, of an unknown kind, or libpq cannot read it.
     """
     if isinstance(given, Path):
         return given
@@ -67,7 +67,7 @@ def address_of(given: str | Path) -> str | Path:
 
 
 def data_place(given: str | Path) -> str | Path:
-    """The folder that was given, or the `s3://` address. Raises `ValueError` for other addresses and nothing."""
+    """Return the folder or `s3://` address. Raises `ValueError` for other addresses and empty text."""
     if isinstance(given, Path) or re.match("s3://.", given):
         return given
     if scheme := SCHEME.match(given):

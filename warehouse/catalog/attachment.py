@@ -1,4 +1,4 @@
-"""Attaching a DuckLake catalog to a DuckDB connection, as it is or was, wherever its data lies now."""
+"""Attaching a DuckLake catalog to a DuckDB connection, now or at a snapshot, even if its data was moved."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ STORED_PATH = re.compile(r'catalog "([^"\n]+)"')
 
 
 def shown(target: str | Path) -> str:
-    """The catalog for a person to read, without a connection string, which may hold a password."""
+    """Return the catalog for a message, without a connection string, which may contain a password."""
     return "on PostgreSQL" if isinstance(target, str) else str(target)
 
 
 def see(connection: duckdb.DuckDBPyConnection, target: str | Path, data_path: str | Path | None, at: At) -> int:
-    """Attach the catalog anew as it was at a snapshot or time; the number of the snapshot."""
+    """Attach the catalog again as of a snapshot or time, and return the number of the snapshot."""
     current = f"SELECT id FROM ducklake_current_snapshot('{ALIAS}')"
     if at == "opened":
         at = int(connection.execute(current).fetchall()[0][0])
@@ -39,7 +39,7 @@ def see(connection: duckdb.DuckDBPyConnection, target: str | Path, data_path: st
             raise
         raise InputError(_no_snapshot(at)) from error
     later = f"SELECT min(snapshot_id) FROM ducklake_snapshots('{ALIAS}') WHERE snapshot_id > {number}"
-    # Numbers have no gaps unless snapshots expired: what was true at a time in a gap is not known any more.
+    # Numbers have gaps only where snapshots expired; the state at a time within a gap is unknown.
     if isinstance(at, datetime) and connection.execute(later).fetchall()[0][0] not in (None, number + 1):
         raise InputError(_no_snapshot(at))
     return number
@@ -47,7 +47,7 @@ def see(connection: duckdb.DuckDBPyConnection, target: str | Path, data_path: st
 
 def _no_snapshot(at: At) -> str:
     return (
-        f"The warehouse has no snapshot {_shown_moment(at)}: it is older than the warehouse, not there yet, or it "
+        f"The warehouse has no snapshot {_shown_moment(at)}: it is older than the warehouse, does not exist yet, or "
         "has expired; `odds snapshots` lists them"
     )
 
@@ -57,7 +57,7 @@ def _shown_moment(at: At) -> str:
 
 
 def data_path_of(connection: duckdb.DuckDBPyConnection) -> str:
-    """Where the data of the attached catalog lies."""
+    """Return the path of the attached catalog's data."""
     return str(connection.execute(f"SELECT data_path FROM ducklake_settings('{ALIAS}')").fetchall()[0][0])
 
 
@@ -68,10 +68,10 @@ def attach(
     read_only: bool,
     at: At = None,
 ) -> None:
-    """Attach the catalog under its name and use it. `data_path` is an `s3://` address where it is a text.
+    """Attach the catalog under the name `odds` and use it. A `data_path` that is a string is an `s3://` address.
 
     Raises:
-        InputError: it is not a catalog, or not one for this program.
+        InputError: It is not a catalog, or not one for this version of Odds.
     """
 
     def once(override: Path | None = None) -> None:
@@ -83,7 +83,7 @@ def attach(
         try:
             once()
         except duckdb.Error as error:
-            # A catalog may keep its data in an object store without the caller knowing, or have been moved with it.
+            # The caller may not know that the data is in an object store, or that catalog and data were moved.
             if "extension httpfs" in str(error):
                 use_object_store(connection)
                 once()
@@ -102,9 +102,9 @@ def attach(
 
 
 def _moved(target: str | Path, data_path: str | Path | None, stored: str) -> Path | None:
-    """Where the data lies of a catalog that was moved or copied: its stored path is gone, and the other one is there.
+    """The data path of a catalog that was moved or copied, so that its stored path is gone.
 
-    Beside a SQLite catalog the folder `data` may not be there yet: while all rows are few, they stay in the catalog.
+    The folder `data` next to a SQLite catalog may not exist yet, because small transactions stay in the catalog.
     """
     beside = target.parent / "data" if isinstance(target, Path) else None
     given = data_path.expanduser().absolute() if isinstance(data_path, Path) else beside
@@ -116,25 +116,25 @@ def _moved(target: str | Path, data_path: str | Path | None, stored: str) -> Pat
 
 
 def _raise_unless_readable(error: duckdb.Error, target: str | Path) -> None:
-    """Raise an InputError where the error says that the catalog is not one, or not one for this program."""
+    """Raise an `InputError` if the error means that this is not a catalog, or not one for this version of Odds."""
     text = str(error)
     name = shown(target)
     if "version mismatch" in text:
         raise InputError(
-            f"The catalog {name} has another DuckLake version: use the `odds` that wrote it, or make a new catalog"
+            f"The catalog {name} has another DuckLake version; use the `odds` that wrote it, or a new catalog"
         ) from error
     if "DATA_PATH" in text:
         raise InputError(
-            f"The catalog {name} keeps its data elsewhere than the data path given: {text.splitlines()[0]}"
+            f"The catalog {name} has its data elsewhere, not at the given data path: {text.splitlines()[0]}"
         ) from error
     if "explicitly disabled" in text and isinstance(target, str):
-        raise InputError("There is no warehouse on PostgreSQL yet: any writing command makes it") from error
+        raise InputError("There is no warehouse on PostgreSQL yet; any command that writes creates it") from error
     if any(sign in text for sign in ("not a database", "explicitly disabled", "malformed")):
         raise InputError(
-            f"The catalog {name} is corrupt or not an Odds warehouse: restore it from a backup, or name another file"
+            f"The catalog {name} is corrupt or not an Odds warehouse; restore it from a backup, or name another file"
         ) from error
     if isinstance(target, str) and "onnect" in text:
-        # The message may hold parts of the connection string, so neither it nor its cause is shown.
+        # The message may contain parts of the connection string, so neither it nor its cause is shown.
         raise InputError(UNREACHABLE) from None
 
 
@@ -143,9 +143,9 @@ def _uri(target: str | Path) -> str:
 
 
 def _options(target: str | Path, data_path: str | Path | None, read_only: bool, at: At = None) -> str:
-    """The options of ATTACH. Write-ahead logging lets readers read on while one process writes, and is twice as fast.
+    """The options of ATTACH. Write-ahead logging is twice as fast, and readers can read while a process writes.
 
-    DuckLake keeps its default of putting transactions of up to ten rows into the catalog instead of a parquet file.
+    DuckLake's default stays: transactions of up to ten rows go into the catalog instead of a parquet file.
     """
     options = ["READ_ONLY"] if read_only else []
     if isinstance(target, str):
@@ -156,7 +156,7 @@ def _options(target: str | Path, data_path: str | Path | None, read_only: bool, 
         options.append(f"SNAPSHOT_VERSION {at}")
     if isinstance(target, Path) and not read_only:
         options.append("META_JOURNAL_MODE 'WAL'")
-        # A file that is there is a catalog or a mistake: DuckLake would add its tables to any SQLite file.
+        # DuckLake would add its tables to any existing SQLite file, so this must be a catalog already.
         if target.exists() and target.stat().st_size > 0:
             options.append("CREATE_IF_NOT_EXISTS false")
         elif data_path is None:

@@ -1,4 +1,4 @@
-"""Opening the warehouse: a DuckLake catalog on a SQLite file, or on PostgreSQL, seen through one DuckDB connection."""
+"""Opening the warehouse: a DuckLake catalog in a SQLite file or on PostgreSQL, through one DuckDB connection."""
 
 from __future__ import annotations
 
@@ -32,25 +32,24 @@ def open_warehouse(
     memory_limit: str | None = None,
     allow: Sequence[str | Path] = (),
 ) -> Warehouse:
-    """Open the warehouse of a catalog: the path of a SQLite file, or a PostgreSQL connection string.
+    """Open a warehouse.
 
-    The parquet files lie under `data_path`, a folder or an `s3://` address, by default the folder `data` beside a
-    SQLite catalog. Opened for writing, a catalog is made where there is none, and brought up to date. Nothing is
-    downloaded. Opened for reading, the connection reads no file or address but the warehouse's own and those in
-    `allow`, and its settings are locked.
+    For writing, the catalog is created if needed and migrated. For reading, the connection reaches no files or
+    addresses but the warehouse's own and those in `allow`, and its settings are locked. Nothing is downloaded.
 
     Args:
-        catalog: where the catalog is.
-        data_path: where the parquet files are.
-        read_only: whether it is only read.
-        at: for reading: the number of a snapshot, or a time, and every query answers as it was then. With "opened"
-            every query sees the snapshot of the moment of opening; without it, the latest one.
-        memory_limit: the memory that queries may take, such as "4GB"; 80% of the machine's without it.
-        allow: for reading: more files and folders that queries may read, such as one for `read_csv`.
+        catalog: The path of a SQLite file, or a PostgreSQL connection string.
+        data_path: The folder or `s3://` address of the parquet files; by default `data` next to a SQLite catalog.
+        read_only: Whether to open it for reading.
+        at: For reading: a snapshot's number or a time, to query the warehouse as it was then. "opened" pins the
+        snapshot
+            of the moment of opening; by default every query sees the latest one.
+        memory_limit: The memory for queries, such as "4GB"; by default 80% of the machine's.
+        allow: For reading: more files and folders that queries may read, for instance with `read_csv`.
 
     Raises:
-        InputError: no catalog to read, one that cannot be read, one that a newer program wrote, or nothing at `at`.
-        ServiceError: the catalog stayed busy, is damaged, or lies where it cannot be written.
+        InputError: There is no catalog, it cannot be read, a newer version of Odds wrote it, or `at` does not exist.
+        ServiceError: The catalog stayed busy, is corrupt, or cannot be written.
     """
     target = _target(catalog)
     data = None if data_path is None else _data(data_path)
@@ -58,7 +57,7 @@ def open_warehouse(
         if read_only:
             return _open_to_read(target, data, at, memory_limit, allow)
         if at is not None or allow:
-            raise ValueError("at and allow are only for a warehouse that is opened for reading")
+            raise ValueError("at and allow need read_only")
         return _open_to_write(target, data, memory_limit)
 
 
@@ -121,34 +120,34 @@ def _lock(target: str | Path) -> Lock:
 
 
 def _prepared(connection: duckdb.DuckDBPyConnection, target: str | Path, data_path: str | Path | None) -> str | Path:
-    """What to attach, once the secrets of the server and of the object store are with the connection."""
+    """What to attach, after giving the connection the secrets of the server and the object store."""
     if isinstance(data_path, str):
         use_object_store(connection)
     return use_server(connection, target) if isinstance(target, str) else target
 
 
 def _allowed(allow: Sequence[str | Path]) -> tuple[list[str], list[str]]:
-    """The folders and the files among them. Raises `InputError` for what is not there."""
+    """The folders and the files among them. Raises `InputError` if one does not exist."""
     paths = [Path(path).expanduser().absolute() for path in allow]
     for path in paths:
         if not path.exists():
-            raise InputError(f"{path}: there is no such file or folder to allow")
+            raise InputError(f"--allow {path} does not exist")
     return [str(path) for path in paths if path.is_dir()], [str(path) for path in paths if not path.is_dir()]
 
 
 def _check_file(target: Path, read_only: bool) -> None:
     if target.is_dir():
-        raise InputError(f"The warehouse catalog {target} is a folder: name a file in it, such as catalog.sqlite")
+        raise InputError(f"The warehouse catalog {target} is a folder; name a file in it, such as catalog.sqlite")
     if read_only:
         if not target.exists():
             raise InputError(
-                f"There is no warehouse at {target}: any writing command makes it; `odds doctor` says more"
+                f"There is no warehouse at {target}; any command that writes creates it (see `odds doctor`)"
             )
         return
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"The folder {target.parent} of the catalog cannot be made: {error.strerror}") from error
+        raise InputError(f"The folder {target.parent} of the catalog cannot be created: {error.strerror}") from error
 
 
 def _extensions(target: str | Path) -> tuple[str, str]:
@@ -156,5 +155,5 @@ def _extensions(target: str | Path) -> tuple[str, str]:
 
 
 def _spill(target: str | Path) -> Path:
-    """Where large queries spill to: beside a catalog that is a file, or the system's folder for such things."""
+    """Where large queries spill to: next to a catalog file, or in the system's temporary folder."""
     return target.parent / "spill" if isinstance(target, Path) else Path(tempfile.gettempdir()) / "odds-spill"

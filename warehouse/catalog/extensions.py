@@ -1,4 +1,4 @@
-"""The DuckDB connection: extensions from their packages, so that nothing is downloaded, and the keys of an S3 store."""
+"""DuckDB connections: extensions from Python packages, so that nothing is downloaded, and keys of an S3 store."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ SERVER_SECRET = "catalog_server"  # noqa: S105 - the name of a secret
 def connection_with(
     extensions: Iterable[str], spill: Path | None = None, memory_limit: str | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection with these extensions, in UTC.
+    """Return a DuckDB connection with these extensions, in UTC.
 
     Args:
-        extensions: such as ducklake or sqlite_scanner.
-        spill: the folder for what a large query does not hold in memory; made only when it is needed.
-        memory_limit: the memory that queries may take, such as 4GB; 80% of the machine's without it.
+        extensions: Names of extensions, such as ducklake or sqlite_scanner.
+        spill: The folder for data that a large query cannot keep in memory; created when needed.
+        memory_limit: The memory for queries, such as 4GB; by default 80% of the machine's.
 
     Raises:
-        InputError: the package of an extension is missing or for another DuckDB, or the limit is no size.
+        InputError: An extension's package is missing or for another DuckDB, or the limit is not a valid size.
     """
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
-        # The packages are as trusted as DuckDB's own: hashing their 70 MB at every start takes a third of a second.
+        # The packages are as trusted as DuckDB itself, and hashing their 70 MB takes a third of a second at every
+        # start.
         "allow_unsigned_extensions": True,
         "allow_persistent_secrets": False,
     }
@@ -44,44 +45,44 @@ def connection_with(
     try:
         connection = duckdb.connect(":memory:", config=config)
     except (duckdb.ParserException, duckdb.InvalidInputException) as error:
-        raise InputError(f"warehouse.memory_limit: {memory_limit!r} is no size: write it like 4GB") from error
+        raise InputError(f"warehouse.memory_limit: {memory_limit!r} is not a valid size; use e.g. 4GB") from error
     for extension in extensions:
         load(connection, extension)
-    connection.execute("SET allow_unsigned_extensions = false")  # for good: DuckDB cannot turn it on again
+    connection.execute("SET allow_unsigned_extensions = false")  # DuckDB cannot turn it on again
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")
     return connection
 
 
 def load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
-    """Load an extension from its package. Raises `InputError` where the package is missing or for another DuckDB."""
+    """Load an extension from its package. Raises `InputError` if the package is missing or for another DuckDB."""
     connection.execute(f"LOAD {quoted(str(extension_file(extension)))}")
 
 
 def extension_file(extension: str) -> Path:
-    """The file of an extension in its package. Raises `InputError` as `load` does."""
+    """Return the file of an extension in its package. Raises `InputError` as `load` does."""
     package = f"duckdb-extension-{extension.replace('_', '-')}"
     try:
         module = import_module(f"duckdb_extension_{extension}")
     except ImportError as error:
-        raise InputError(f"This catalog needs the package {package}: install it and try again") from error
+        raise InputError(f"This catalog needs the package {package}; install it and try again") from error
     path = Path(str(files(module))) / "extensions" / f"v{duckdb.__version__}" / f"{extension}.duckdb_extension"
     if not path.exists():
-        raise InputError(f"The package {package} is not for DuckDB {duckdb.__version__}: install the same version")
+        raise InputError(f"The package {package} does not match DuckDB {duckdb.__version__}; install the same version")
     return path
 
 
 def use_object_store(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let the connection read and write `s3://`, with the keys that the usual AWS variables hold."""
+    """Let the connection read and write `s3://`, with the keys in the usual AWS variables."""
     load(connection, "httpfs")
     options = ", ".join(f"{name} {quoted(value)}" for name, value in object_store_options(os.environ).items())
     connection.execute(f"CREATE OR REPLACE TEMPORARY SECRET object_store (TYPE s3{', ' if options else ''}{options})")
 
 
 def use_server(connection: duckdb.DuckDBPyConnection, catalog: str) -> str:
-    """Keep the password of a catalog on PostgreSQL as a secret, and give its connection string without it.
+    """Store the password of a PostgreSQL catalog as a secret, and return its connection string without it.
 
-    No message of the database and no table of its settings then holds the password.
+    Then no database message and no table of settings contains the password.
     """
     parameters = parameters_of(catalog) or {}
     password = parameters.pop("password", "")
@@ -91,7 +92,7 @@ def use_server(connection: duckdb.DuckDBPyConnection, catalog: str) -> str:
 
 
 def seal(connection: duckdb.DuckDBPyConnection, folders: Iterable[str], files: Iterable[str]) -> None:
-    """Keep the connection from every file and address but these, for good: its settings cannot be changed any more."""
+    """Restrict the connection to these files and folders, and lock its settings for good."""
     connection.execute(f"SET allowed_directories = [{', '.join(map(quoted, folders))}]")
     connection.execute(f"SET allowed_paths = [{', '.join(map(quoted, files))}]")
     connection.execute("SET enable_external_access = false")
@@ -99,7 +100,7 @@ def seal(connection: duckdb.DuckDBPyConnection, folders: Iterable[str], files: I
 
 
 def object_store_options(environment: Mapping[str, str]) -> dict[str, str]:
-    """The options of an S3 secret, from the variables that every AWS tool reads.
+    """Return the options of an S3 secret from the variables that every AWS tool reads.
 
     AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION (or AWS_DEFAULT_REGION) and, for a store
     other than Amazon's, AWS_ENDPOINT_URL_S3 (or AWS_ENDPOINT_URL), addressed by path.
@@ -123,5 +124,5 @@ def object_store_options(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def quoted(text: str) -> str:
-    """The text as an SQL literal."""
+    """Return the text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"

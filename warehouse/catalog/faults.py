@@ -1,4 +1,4 @@
-"""What goes wrong with the files, the disk or the server under a warehouse, in one line each."""
+"""Failures of the files, the disk or the server under a warehouse, in one line each."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ import duckdb
 
 from warehouse.errors import ServiceError
 
-# Data files have names of their own; a file that a person names in a query is not meant here.
+# The warehouse's own data files, not files that a query names.
 DATA_FILE = re.compile(r"""["']([^"'\n]*ducklake-[0-9a-f-]{36}(?:-delete)?\.(?:parquet|puffin))["']""")
-# What the message says, and the line for it.
+# What DuckDB's message contains, and our message for it.
 SIGNS = (
     (
         r"Unable to connect to Postgres|server closed the connection|terminating connection|SSL SYSCALL",
-        "{catalog} cannot be reached any more: check the server, then run the command again",
+        "{catalog} cannot be reached any more; check the server, then run the command again",
     ),
     (
         r"No space left|database or disk is full|disk I/O error|Disk quota exceeded",
-        "{catalog} or its data cannot be written, the disk is full or fails: make room and run the command again",
+        "{catalog} or its data cannot be written (the disk is full or failing); make room and run the command again",
     ),
     (
         r"don't know what type|TProtocolException|decompression failure",
-        "A data file of the warehouse is corrupt ({first}): restore it from a backup",
+        "A data file of the warehouse is corrupt ({first}); restore it from a backup",
     ),
     (
         r"malformed|not a database",
-        "{catalog} is corrupt or not an Odds warehouse: restore it from a backup, or name another file",
+        "{catalog} is corrupt or not an Odds warehouse; restore it from a backup, or name another file",
     ),
     (
         r"read-only file system|readonly database|unable to open|permission denied",
-        "{catalog} or its data cannot be written: allow it for the folder (SQLite needs that to read, too)",
+        "{catalog} or its data cannot be written; make the folder writable (SQLite needs that for reading, too)",
     ),
     (
         r"Out of Memory",
-        "{catalog}: a query needs more memory than it may take ({first}): raise warehouse.memory_limit",
+        "{catalog}: a query needs more memory than allowed ({first}); raise warehouse.memory_limit",
     ),
     (
         r"HTTP|Could not establish connection|Could not connect to server",
-        "The object store of the warehouse fails ({first}): check warehouse.data_path and the AWS_ variables",
+        "The object store of the warehouse fails ({first}); check warehouse.data_path and the AWS_ variables",
     ),
 )
 MISSING = (
-    "{catalog} is gone: it was deleted or moved while this command ran; its data files were left alone: restore the "
+    "{catalog} was deleted or moved while this command ran; its data files were left alone. Restore the "
     "catalog from a backup, then run the command again"
 )
-# What DuckLake says when its own tables are not as they were a moment ago.
+# What DuckLake says when its own tables have changed under it.
 CHANGED = (
-    "{catalog} has changed under this command, by `odds maintain` or because another file took its place: what was "
+    "{catalog} changed while this command ran, by `odds maintain` or because another file replaced it. What was "
     "written before is kept; run the command again"
 )
 CHANGED_SIGNS = (
@@ -60,25 +60,25 @@ CHANGED_SIGNS = (
 FILE_SIGNS = (
     (
         r"No such file|\b404\b",
-        "The data file {file} is missing: restore it, or correct warehouse.data_path if the data was moved",
+        "The data file {file} is missing; restore it, or correct warehouse.data_path if the data was moved",
     ),
     SIGNS[1],
     (
         r"read-only file system|permission denied",
-        "The data file {file} cannot be read or written: allow it, or correct warehouse.data_path",
+        "The data file {file} cannot be read or written; fix its permissions, or correct warehouse.data_path",
     ),
     (
         r"HTTP|Could not establish connection|Could not connect to server",
-        "The object store fails at {file}: check warehouse.data_path and the AWS_ variables",
+        "The object store fails at {file}; check warehouse.data_path and the AWS_ variables",
     ),
-    (r"", "The data file {file} is corrupt ({first}): restore it from a backup"),
+    (r"", "The data file {file} is corrupt ({first}); restore it from a backup"),
 )
 
 
 def fault_of(error: BaseException, catalog: str) -> ServiceError | None:
-    """What the error says about the files, the disk or the server of a catalog; None where it is about something else.
+    """Return the `ServiceError` for an error about a catalog's files, disk or server; None for any other error.
 
-    What Arrow raises while a stream is read is understood too; other errors of the system are about other files.
+    Errors from Arrow while a stream is read count, too; other OS errors are about other files.
     """
     if isinstance(error, duckdb.Error):
         if _is_missing(catalog):
@@ -101,13 +101,13 @@ def fault_of(error: BaseException, catalog: str) -> ServiceError | None:
 
 
 def _is_missing(catalog: str) -> bool:
-    """Whether it was a file and is none any more."""
+    """Whether it was a file that no longer exists."""
     return catalog.startswith("/") and not Path(catalog).exists()
 
 
 @contextmanager
 def faults_said(catalog: str) -> Iterator[None]:
-    """Turn errors of the files, the disk or the server of a catalog into a `ServiceError` of one line."""
+    """Turn errors about a catalog's files, disk or server into a `ServiceError` of one line."""
     try:
         yield
     except (duckdb.Error, OSError) as error:

@@ -1,4 +1,4 @@
-"""Keeping a warehouse small and quick: small files merged, old snapshots expired, files that nobody needs removed."""
+"""Keeping a warehouse small and fast: merging small files, expiring old snapshots, removing unneeded files."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from warehouse.catalog.store import write
 from warehouse.errors import ServiceError
 
 CATALOG = f"__ducklake_metadata_{ALIAS}"
-# Tables whose rows say which snapshot they were computed from, so that it must still answer.
+# Tables whose rows name the snapshot they were computed from, which must stay available.
 RESTING = ("datasets", "consensus", "consensus_fits", "annotator_precisions", "recalibrations")
-# A figure of agreement carries its counts and a fingerprint: it is a history that would keep every snapshot for ever.
+# Agreement is a history that would keep every snapshot forever; its rows have counts and a fingerprint instead.
 NOT_RESTING = ("agreement",)
 OUR_FILE = re.compile(r"ducklake-[0-9a-f-]{36}(-delete)?\.(parquet|puffin)")
 SHOWN_CHANGES = {
-    "schemas_created": "schemas made",
-    "tables_created": "tables made",
+    "schemas_created": "schemas created",
+    "tables_created": "tables created",
     "tables_altered": "tables described or altered",
-    "views_created": "views made",
+    "views_created": "views created",
     "views_altered": "views described",
     "views_dropped": "views dropped",
     "tables_inserted_into": "rows into",
     "inlined_insert": "rows into",
-    "tables_deleted_from": "rows taken from",
-    "inlined_delete": "rows taken from",
+    "tables_deleted_from": "rows deleted from",
+    "inlined_delete": "rows deleted from",
     "flushed_inlined": "rows moved to files in",
     "merge_adjacent": "files merged in",
     "rewrite_delete": "files rewritten in",
@@ -37,7 +37,7 @@ SHOWN_CHANGES = {
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A state of the warehouse that can be asked for: its number, its time (UTC), what it changed, who rests on it."""
+    """A snapshot of the warehouse: its number, time (UTC), changes, and the datasets made from it."""
 
     number: int
     time: datetime
@@ -49,9 +49,13 @@ class Snapshot:
 class Maintained:
     """What maintenance did, or would do.
 
-    `small_files` are those that were merged into larger ones (in a dry run: those that stand beside another small one
-    of their table, some of which may stay); `foreign` are parquet files in the data folder that are not the
-    warehouse's own: where there are any, no orphan file is removed.
+    Attributes:
+        moved_rows: Rows moved from the catalog to files.
+        small_files: Small files that were merged; in a dry run, those with another small file in the same table.
+        expired: Snapshots that expired.
+        unneeded_files: Files removed that no snapshot needs.
+        orphan_files: Files of killed writers that were removed.
+        foreign: Parquet files in the data folder that are not the warehouse's. If there are any, orphans stay.
     """
 
     moved_rows: int
@@ -63,7 +67,7 @@ class Maintained:
 
 
 def snapshots(warehouse: Warehouse) -> list[Snapshot]:
-    """Every snapshot that is still there, the newest first."""
+    """Return every snapshot that has not expired, newest first."""
     names = dict(_rows(warehouse, f"SELECT table_id::VARCHAR, table_name FROM {CATALOG}.ducklake_table"))
     resting: dict[int, list[str]] = {}
     for number, name in _rows(warehouse, "SELECT snapshot_id, name || ' v' || version FROM datasets ORDER BY 2"):
@@ -76,13 +80,13 @@ def snapshots(warehouse: Warehouse) -> list[Snapshot]:
 
 
 def needed_snapshots(warehouse: Warehouse) -> set[int]:
-    """The snapshots that never expire: what datasets, consensus and fits rest on, and the latest one."""
+    """Return the snapshots that never expire: those that datasets, consensus and fits need, and the latest."""
     resting = " UNION ".join(f"SELECT snapshot_id FROM {table}" for table in RESTING)
     return {number for (number,) in _rows(warehouse, resting)} | {warehouse.snapshot_id()}
 
 
 def expirable_snapshots(warehouse: Warehouse, before: datetime) -> list[int]:
-    """The snapshots from before a time that nothing rests on."""
+    """Return the snapshots before a time that nothing needs."""
     query = f"SELECT snapshot_id FROM ducklake_snapshots('{ALIAS}') WHERE snapshot_time < {_moment(before)} ORDER BY 1"
     needed = needed_snapshots(warehouse)
     return [number for (number,) in _rows(warehouse, query) if number not in needed]
@@ -91,26 +95,26 @@ def expirable_snapshots(warehouse: Warehouse, before: datetime) -> list[int]:
 def maintain(
     warehouse: Warehouse, keep: timedelta, grace: timedelta, *, dry_run: bool = False, now: datetime | None = None
 ) -> Maintained:
-    """Merge small files, expire old snapshots, remove the files that no snapshot needs and those of killed writers.
+    """Merge small files, expire old snapshots, and remove unneeded files and those of killed writers.
 
-    It queues with the writers. Run again at once it finds nothing to do.
+    It takes turns with writers. A second run has nothing to do.
 
     Args:
-        warehouse: opened for writing, also for a dry run.
-        keep: how long snapshots are kept that nothing rests on.
-        grace: how long a file stays once nothing needs it, and a snapshot at least: readers that began before may
-            still be at it, and so may writers of other programs.
-        dry_run: only say what would be done.
-        now: the time to count from; the present without it.
+        warehouse: The warehouse, open for writing even in a dry run.
+        keep: How long to keep snapshots that nothing needs.
+        grace: How long to keep unneeded files, and at least every snapshot, for readers and other programs still
+            using them.
+        dry_run: Only report what would be done.
+        now: The time to count from; by default the current time.
 
     Raises:
-        ServiceError: the catalog stayed busy, or the files of the warehouse cannot be told from others.
+        ServiceError: The catalog stayed busy, or the warehouse's files cannot be told from others.
     """
     if dry_run:
         return _foreseen(warehouse, keep, grace, now or datetime.now(UTC))
-    # Before anything new is scheduled: what an earlier run left can go by its age.
+    # First remove what earlier runs left, by its age.
     unneeded = write(warehouse, lambda w: _remove_unneeded(w, (now or datetime.now(UTC)) - grace))
-    # Each of the three is a transaction of its own: DuckLake lets none of them stand beside another change.
+    # DuckLake requires a separate transaction for each of these three.
     moved = write(warehouse, lambda w: _compact(w, "flush_inlined_data"))
     write(warehouse, lambda w: _compact(w, "rewrite_data_files"))
     merged = write(warehouse, lambda w: _compact(w, "merge_adjacent_files"))
@@ -134,7 +138,7 @@ def _foreseen(warehouse: Warehouse, keep: timedelta, grace: timedelta, now: date
 
 
 def _compact(warehouse: Warehouse, function: str) -> int:
-    """How many rows were moved or files merged: the third column of what each of these functions lists."""
+    """How many rows were moved or files merged, which is the third column of these functions' results."""
     return sum(row[2] for row in _rows(warehouse, f"CALL ducklake_{function}('{ALIAS}')"))
 
 
@@ -146,10 +150,10 @@ def _expire(warehouse: Warehouse, cutoff: datetime) -> int:
 
 
 def _remove_unneeded(warehouse: Warehouse, before: datetime, *, dry_run: bool = False) -> int:
-    """Remove the files that no snapshot has needed since before a time; how many.
+    """Remove the files that no snapshot has needed since before a time, and return how many.
 
-    On a SQLite catalog DuckLake 1.0 compares the times as texts that are written differently, and so takes every file
-    of the same day for an old one. Unless all of them are old, those of the day (UTC) therefore wait for the next.
+    On SQLite catalogs DuckLake 1.0 compares times as differently formatted texts, and takes every file of the same day
+    for old. So unless all files are old, those of that day (UTC) wait until the next.
     """
     starts = f"SELECT schedule_start::TIMESTAMPTZ FROM {CATALOG}.ducklake_files_scheduled_for_deletion"
     if all(start < before for (start,) in _rows(warehouse, starts)):
@@ -161,21 +165,21 @@ def _remove_unneeded(warehouse: Warehouse, before: datetime, *, dry_run: bool = 
 
 
 def _unknown_files(warehouse: Warehouse, before: datetime, *, dry_run: bool) -> list[str]:
-    """The parquet files in the data folder, older than a time, that the catalog does not know; removed unless dry."""
+    """List (and unless `dry_run`, remove) old parquet files in the data folder that the catalog does not know."""
     arguments = f"'{ALIAS}', older_than => {_moment(before)}, dry_run => {dry_run}"
     return [path for (path,) in _rows(warehouse, f"CALL ducklake_delete_orphaned_files({arguments})")]
 
 
 def _orphans(warehouse: Warehouse, before: datetime) -> tuple[list[str], tuple[str, ...]]:
-    """The files of killed writers, and the parquet files that somebody else put into the data folder."""
+    """The files of killed writers, and foreign parquet files in the data folder."""
     found = _unknown_files(warehouse, before, dry_run=True)
     known = {_name(path) for path in _known_files(warehouse)}
-    # What a snapshot needs is never an orphan. Should it look like one, as under a data path that is spelled in two
-    # ways, removing would lose data.
+    # A file that a snapshot needs may look like an orphan if the data path is spelled differently. Removing it would
+    # lose data.
     if lost := [path for path in found if _name(path) in known]:
         raise ServiceError(
-            f"{lost[0]} belongs to the warehouse but lies where the catalog does not expect it: nothing was removed; "
-            "check warehouse.data_path"
+            f"{lost[0]} belongs to the warehouse but is not where the catalog expects it. Nothing was "
+            "removed; check warehouse.data_path"
         )
     return found, tuple(path for path in found if not OUR_FILE.fullmatch(_name(path)))
 
@@ -197,20 +201,20 @@ def _name(path: str) -> str:
 
 
 def _small_files(warehouse: Warehouse) -> int:
-    """Files below a tenth of the size that DuckLake aims at (512 MB), in tables that have more than one of them."""
+    """Files below a tenth of DuckLake's target size (512 MB), in tables with more than one of them."""
     small = f"SELECT count(*) AS n FROM {CATALOG}.ducklake_data_file WHERE end_snapshot IS NULL"
     small += " AND file_size_bytes < 51_200_000 GROUP BY table_id HAVING count(*) > 1"
     return int(_rows(warehouse, f"SELECT coalesce(sum(n), 0) FROM ({small})")[0][0])
 
 
 def _inlined_rows(warehouse: Warehouse) -> int:
-    """Rows that stand in the catalog instead of a file, because their transaction was small."""
+    """Rows in the catalog instead of a file, because their transactions were small."""
     tables = _rows(warehouse, f"SELECT table_name FROM {CATALOG}.ducklake_inlined_data_tables")
     return sum(int(_rows(warehouse, f'SELECT count(*) FROM {CATALOG}."{name}"')[0][0]) for (name,) in tables)
 
 
 def _shown_changes(changes: dict[str, list[str]], names: dict[str, str]) -> str:
-    """Such as `rows into judgments, premises; rows taken from judgments`."""
+    """Changes in words, such as `rows into judgments, premises; rows deleted from judgments`."""
     said: dict[str, set[str]] = {}
     for change, subjects in changes.items():
         own = {names.get(one, one).removeprefix("main.") for one in subjects}

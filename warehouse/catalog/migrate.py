@@ -1,4 +1,4 @@
-"""Bringing a catalog up to date: numbered migrations, each committed with its record, and the views."""
+"""Migrating a catalog: numbered migrations, each committed together with its record, and the views."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from warehouse.catalog.store import write
 from warehouse.errors import InputError
 
 VIEWS = "views"
-# Each thread of a reader holds a row group of each column that it reads, and texts are wide: with DuckDB's own 122,880
-# rows a query for a few rows takes 50 MB more.
+# Each reader thread keeps a row group of each column in memory, and texts are wide: with DuckDB's default of 122,880
+# rows, a query for a few rows takes 50 MB more.
 OPTIONS = {"parquet_row_group_size": "16384"}
 COLUMN_COMMENT = re.compile(r"(\w+): (.+)")
 
@@ -41,17 +41,17 @@ def _scripts(package: str) -> tuple[Script, ...]:
 
 
 def migrations() -> tuple[Script, ...]:
-    """The migrations in the order of their numbers."""
+    """Return the migrations by number."""
     return _scripts("warehouse.catalog.migrations")
 
 
 def views() -> tuple[Script, ...]:
-    """The views in an order in which each finds those that it reads."""
+    """Return the views in an order in which each comes after those that it reads."""
     return _scripts("warehouse.views")
 
 
 def applied_version(warehouse: Warehouse) -> int:
-    """The number of the last migration applied to the catalog; 0 for an empty one."""
+    """Return the number of the last migration applied to the catalog; 0 if it is empty."""
     try:
         return int(warehouse.sql("SELECT coalesce(max(number), 0) AS number FROM migrations")["number"][0].as_py())
     except duckdb.CatalogException:  # there are no tables
@@ -59,30 +59,32 @@ def applied_version(warehouse: Warehouse) -> int:
 
 
 def check_version(warehouse: Warehouse, past: bool = False) -> int:
-    """The version of the catalog, which this program must be able to read: not newer, and up to date where it is read.
+    """Return the version of the catalog, and raise `InputError` if this version of Odds cannot use it.
 
-    A catalog seen at a `past` snapshot may be older, but must have tables.
+    It must not be newer. For reading it must be up to date, or have tables if it is seen at a `past` snapshot.
     """
     version, latest = applied_version(warehouse), migrations()[-1].number
     if version > latest:
         raise InputError(
-            f"The catalog {warehouse.catalog} is at version {version}, this program knows {latest}: upgrade `odds`"
+            f"The catalog {warehouse.catalog} has version {version}, this program knows {latest}; upgrade `odds`"
         )
     if past and version == 0:
         raise InputError(f"The catalog {warehouse.catalog} had no tables yet at snapshot {warehouse.at}")
     if warehouse.read_only and not past and version < latest:
         raise InputError(
-            f"The catalog {warehouse.catalog} is at version {version} of {latest}: "
-            "any writing command brings it up to date; `odds doctor` says more"
+            f"The catalog {warehouse.catalog} has version {version} of {latest}; "
+            "any command that writes updates it (see `odds doctor`)"
         )
     return version
 
 
 def migrate(warehouse: Warehouse) -> tuple[str, ...]:
-    """Apply what is missing, and make the views anew where a text of theirs changed. A second run writes nothing.
+    """Apply missing migrations, and recreate the views if their texts changed. A second run writes nothing.
 
-    The catalog's options hold for the files that are written from then on. Gives what a person should know of it: the
-    column `said` of a migration's last query, where it has one.
+    The catalog's options apply to files written from then on.
+
+    Returns:
+        Messages for the person: the column `said` of a migration's last query, if it has one.
     """
     version = check_version(warehouse)
     said: list[str] = []
@@ -97,7 +99,7 @@ def migrate(warehouse: Warehouse) -> tuple[str, ...]:
 
 
 def comment_of(view: Script) -> str:
-    """The text of the comment lines that open the file of a view: its meaning, then `column: meaning` lines."""
+    """Return the comment at the top of a view's file: its meaning, then lines `column: meaning`."""
     lines = []
     for line in view.text.splitlines():
         if not line.startswith("--"):
@@ -107,10 +109,7 @@ def comment_of(view: Script) -> str:
 
 
 def column_comments(comment: str) -> dict[str, str]:
-    """The meaning of each column, from the comment on a view.
-
-    DuckLake keeps no comments on the columns of a view, so they are lines of the comment on the view itself.
-    """
+    """Return the meaning of each column from the comment on a view, since DuckLake has no comments on view columns."""
     return {match[1]: match[2] for line in comment.splitlines() if (match := COLUMN_COMMENT.fullmatch(line))}
 
 

@@ -19,12 +19,17 @@ ALIAS = "odds"
 
 @dataclass(frozen=True)
 class Warehouse:
-    """An open warehouse. Tables and views are plain names in `sql`; times are in UTC.
+    """An open warehouse. In `sql`, tables and views have plain names; times are in UTC.
 
-    `catalog` is the file of the catalog, or `on PostgreSQL` without its connection string, which may hold a password.
-    `lock` is what its writers queue for, `push_lock` those who push to Label Studio. `at` is the snapshot that every
-    query sees; None for the latest one. `said` is what a person should know of bringing it up to date just now. `home`
-    is the folder that paths of datasets and models are relative to.
+    Attributes:
+        connection: The DuckDB connection.
+        catalog: The file of the catalog, or `on PostgreSQL` (a connection string may contain a password).
+        read_only: Whether it is open for reading.
+        lock: The lock of its writers.
+        push_lock: The lock of processes that push to Label Studio.
+        at: The snapshot that every query sees; None for the latest.
+        said: Messages from the migration on opening.
+        home: The folder that stored paths of datasets and models are relative to.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -37,32 +42,32 @@ class Warehouse:
     home: Path | None = None
 
     def place(self, path: str) -> Path:
-        """The folder of a dataset or model, whose row names it by this path."""
+        """Return the folder of a dataset or model from the path in its row."""
         return placed(path, self.home)
 
     def sql(self, query: str, params: Sequence[object] = ()) -> pa.Table:
-        """The result of a query, `?` standing for the params, as an Arrow table."""
+        """Return the result of a query as an Arrow table; `params` fill its `?`."""
         return self.connection.execute(query, list(params)).to_arrow_table()
 
     def batches(self, query: str, params: Sequence[object] = (), rows: int = 65_536) -> pa.RecordBatchReader:
-        """The result of a query as a stream of batches; other queries may run while it is read."""
+        """Return the result of a query as a stream of batches; other queries may run while it is read."""
         return self.beside().connection.execute(query, list(params)).to_arrow_reader(rows)
 
     def beside(self) -> Warehouse:
-        """The same warehouse through a connection of its own, for another thread: results of one would get mixed up.
+        """Return the same warehouse on a second connection, as each thread needs its own. Close it after use.
 
-        Temporary tables are not shared. To be closed by whoever asked for it.
+        Temporary tables are not shared.
         """
         cursor = self.connection.cursor()
         cursor.execute(f"USE {ALIAS}")
         return replace(self, connection=cursor)
 
     def snapshot_id(self) -> int:
-        """The number of the snapshot that queries see: it grows with every transaction that wrote something."""
+        """Return the number of the snapshot that queries see. It grows with every transaction that writes."""
         return int(self.sql(f"SELECT id FROM ducklake_current_snapshot('{ALIAS}')")["id"][0].as_py())
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self.connection.close()
 
     def __enter__(self) -> Warehouse:
@@ -72,6 +77,6 @@ class Warehouse:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-        # Queries meet a missing file, a full disk or a server that went away wherever they are asked.
+        # Any query can fail because of a missing file, a full disk or a lost server.
         if error is not None and (fault := fault_of(error, self.catalog)):
             raise fault from error

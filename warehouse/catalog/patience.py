@@ -1,4 +1,4 @@
-"""The one place where the catalog is waited for: one writer at a time, and a bounded retry on conflict."""
+"""The one place that waits for the catalog: one writer at a time, and bounded retries on conflict."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ T = TypeVar("T")
 Lock: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 PATIENCE_S = 120.0
-ADVISORY_KEY = 0x0DD5  # any number that nobody else takes in the catalog's database
+ADVISORY_KEY = 0x0DD5  # any number not used otherwise in the catalog's database
 PUSH_KEY = 0x0DD6
 PUSH_LOCK = "push.lock"
 PUSH_PATIENCE_S = 900.0
-UNREACHABLE = "The PostgreSQL catalog cannot be reached: check its connection string and server"
+UNREACHABLE = "The PostgreSQL catalog cannot be reached; check its connection string and server"
 BUSY_SIGNS = ("is locked", "conflict", "could not serialize", "deadlock detected")
 
 
 def folder_lock(place: Path) -> Lock:
-    """The lock of the writers of a catalog in a folder; taking it raises BlockingIOError where another has it.
+    """Return the writers' lock of a catalog in a folder. Taking it raises BlockingIOError if another process has it.
 
-    DuckLake has no unique keys, so two MERGEs of the same new key at the same time would both insert it. The lock
-    is advisory, on the folder itself: it leaves no file, and the system frees it when its process dies. A second
-    lock of the same folder is one on a file in it, which is made.
+    DuckLake has no unique keys, so two simultaneous MERGEs of the same new key would both insert it. The advisory lock
+    is on the folder itself: it leaves no file, and the system frees it when the process dies. For a second lock in the
+    same folder, pass a file, which is created.
     """
 
     @contextmanager
@@ -48,10 +48,7 @@ def folder_lock(place: Path) -> Lock:
 
 
 def server_lock(catalog: str, key: int = ADVISORY_KEY) -> Lock:
-    """The same for a catalog on PostgreSQL (`postgres:` with a connection string): an advisory lock of its database.
-
-    The server frees it when the connection ends, however its process does.
-    """
+    """Return the same for a PostgreSQL catalog: an advisory lock, which the server frees when the connection ends."""
 
     @contextmanager
     def hold() -> Iterator[None]:
@@ -61,29 +58,29 @@ def server_lock(catalog: str, key: int = ADVISORY_KEY) -> Lock:
         try:
             connection = psycopg.connect(catalog.removeprefix("postgres:"), autocommit=True)
         except (psycopg.OperationalError, psycopg.ProgrammingError):
-            # The message may hold parts of the connection string.
+            # The message may contain parts of the connection string.
             raise InputError(UNREACHABLE) from None
         with connection:
             found = connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
             if not (found and found[0]):
-                raise BlockingIOError("another process writes")
+                raise BlockingIOError("another process is writing")
             yield
 
     return hold
 
 
 def is_busy(error: BaseException) -> bool:
-    """Whether the error says that another writer was there first, so that trying again can help."""
+    """Whether the error means that another writer was first, so that a retry can help."""
     if isinstance(error, BlockingIOError):
         return True
     return isinstance(error, duckdb.Error) and any(sign in str(error).lower() for sign in BUSY_SIGNS)
 
 
 def alone(fn: Callable[[], T], lock: Lock, patience_s: float = PATIENCE_S) -> T:
-    """What `fn` gives, run while no other process writes; tried again with jitter for at most `patience_s` seconds.
+    """Run `fn` while no other process writes, and return its result. Retries with jitter for `patience_s` seconds.
 
     Raises:
-        ServiceError: the catalog stayed busy for that long.
+        ServiceError: The catalog stayed busy.
     """
     retrying = Retrying(
         retry=retry_if_exception(is_busy),
@@ -100,16 +97,16 @@ def alone(fn: Callable[[], T], lock: Lock, patience_s: float = PATIENCE_S) -> T:
     except RetryError as error:
         cause = error.last_attempt.exception()
         raise ServiceError(
-            f"The warehouse catalog was busy for {patience_s:.0f} s: another process is writing; wait for it or end it"
+            f"The warehouse catalog was busy for {patience_s:.0f} s; wait for the other writing process, or end it"
         ) from cause
 
 
 @contextmanager
 def turn(lock: Lock, doing: str, waiting: Callable[[str], None], patience_s: float = PUSH_PATIENCE_S) -> Iterator[None]:
-    """Hold a lock; where another process has it, say so once through `waiting`, and wait.
+    """Hold a lock. If another process has it, report that once through `waiting`, and wait.
 
     Raises:
-        ServiceError: the other process had it for all of `patience_s` seconds.
+        ServiceError: The other process kept it for `patience_s` seconds.
     """
     end = time.monotonic() + patience_s
     said = False
@@ -121,10 +118,10 @@ def turn(lock: Lock, doing: str, waiting: Callable[[str], None], patience_s: flo
             except BlockingIOError as error:
                 if time.monotonic() >= end:
                     raise ServiceError(
-                        f"another process has been {doing} for {patience_s:.0f} s: wait for it or end it"
+                        f"another process has been {doing} for {patience_s:.0f} s; wait for it or end it"
                     ) from error
             if not said:
-                waiting(f"another process is {doing}: waiting for it")
+                waiting(f"waiting for another process that is {doing}")
                 said = True
             time.sleep(0.3)
         yield

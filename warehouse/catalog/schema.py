@@ -1,4 +1,4 @@
-"""One mapping from a record's fields to Arrow and SQL types; every table is made and read through it."""
+"""The mapping from record fields to Arrow and SQL types, used for every table."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _arrow_type(annotation: object) -> tuple[pa.DataType, bool]:
 
 @cache
 def arrow_schema(record: type[Record]) -> pa.Schema:
-    """The Arrow schema of a record: one column a field, in their order, null only where the field may be None."""
+    """Return the Arrow schema of a record: one column per field, in order, nullable only if the field may be None."""
     fields = []
     for name, info in record.model_fields.items():
         kind, nullable = _arrow_type(info.annotation)
@@ -59,35 +59,35 @@ def arrow_schema(record: type[Record]) -> pa.Schema:
 
 
 def record_of(schema: pa.Schema) -> type[Record]:
-    """The record class that Arrow rows are rows of, from the metadata that `arrow_schema` gives a schema.
+    """Return the record class of an Arrow schema, by the metadata that `arrow_schema` adds.
 
     Raises:
-        ValueError: the schema is not one of a record.
+        ValueError: It is not the schema of a record.
     """
     table = (schema.metadata or {}).get(b"table", b"").decode()
     for record in TABLES:
         if record.table == table and schema.equals(arrow_schema(record)):
             return record
-    raise ValueError(f"these Arrow rows have not the schema of a record: give them arrow_schema(Record), not {schema}")
+    raise ValueError(f"not the schema of a record; use arrow_schema(Record) instead of {schema}")
 
 
 def sql_type(kind: pa.DataType) -> str:
-    """The DuckDB type of an Arrow type."""
+    """Return the DuckDB type of an Arrow type."""
     if pa.types.is_list(kind):
         return f"{sql_type(kind.value_type)}[]"
     return SQL_TYPES[kind]
 
 
 def to_table(record: type[Record], rows: Iterable[Record]) -> pa.Table:
-    """The records as an Arrow table."""
+    """Return records as an Arrow table."""
     schema = arrow_schema(record)
-    # Column by column: from_pylist looks each field of each row up in a dictionary, and takes three times as long.
+    # Column by column, since from_pylist looks up every field of every row and takes three times as long.
     values = zip(*map(attrgetter(*schema.names), rows), strict=True)
     columns = [pa.array(column, field.type) for column, field in zip(values, schema, strict=False)]
     return pa.table(columns, schema=schema) if columns else schema.empty_table()
 
 
 def to_records(record: type[R], table: pa.Table) -> list[R]:
-    """The rows of an Arrow table as records."""
+    """Return the rows of an Arrow table as records."""
     rows: list[dict[str, Any]] = table.to_pylist()
     return [record.model_validate(row) for row in rows]

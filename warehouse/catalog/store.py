@@ -1,4 +1,4 @@
-"""Writing and reading rows: merges by key in one transaction, which write nothing where nothing changed."""
+"""Writing and reading rows: merges by key in one transaction, which write nothing if nothing changed."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ R = TypeVar("R", bound=Record)
 
 Rows: TypeAlias = pa.Table | pa.RecordBatchReader
 
-# The id of a text is its content. Whoever brought it first stays its source; else two sources of one text would
-# overwrite each other for ever.
+# A text is identified by its content, and keeps its first source; otherwise two sources of the same text would
+# overwrite each other forever.
 FIRST_STAYS = frozenset({Premise, Proposition})
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What became of the rows of a merge; rows that repeat a key within it count once."""
+    """The outcome of a merge. Rows with the same key count once."""
 
     inserted: int = 0
     updated: int = 0
@@ -42,22 +42,22 @@ class Merged:
 
     @property
     def changed(self) -> int:
-        """How many rows of the table are not as they were."""
+        """How many rows of the table changed."""
         return self.inserted + self.updated + self.deleted
 
 
 def write(warehouse: Warehouse, fn: Callable[[Warehouse], T]) -> T:
-    """What `fn` gives, run in one transaction: all of it is kept, or nothing.
+    """Run `fn` in one transaction, and return its result.
 
-    While another process writes it waits its turn and, on a conflict, runs `fn` again; `fn` must bear that, and must
-    not call `write` itself.
+    Waits while another process writes and, on a conflict, runs `fn` again. So `fn` must be repeatable, and must not
+    call `write` itself.
 
     Raises:
-        InputError: the warehouse was opened for reading only.
-        ServiceError: the catalog stayed busy, or its files cannot be written.
+        InputError: The warehouse is open for reading only.
+        ServiceError: The catalog stayed busy, or its files cannot be written.
     """
     if warehouse.read_only:
-        raise InputError(f"The warehouse {warehouse.catalog} is open for reading only: open it for writing")
+        raise InputError(f"The warehouse {warehouse.catalog} is open for reading only; open it for writing")
 
     def transaction() -> T:
         warehouse.connection.execute("BEGIN")
@@ -65,7 +65,7 @@ def write(warehouse: Warehouse, fn: Callable[[Warehouse], T]) -> T:
             result = fn(warehouse)
             warehouse.connection.execute("COMMIT")
         except BaseException:
-            # After a failed COMMIT the transaction is gone already.
+            # After a failed COMMIT there is no transaction any more.
             with suppress(duckdb.Error):
                 warehouse.connection.execute("ROLLBACK")
             raise
@@ -79,7 +79,7 @@ def merge(warehouse: Warehouse, rows: Iterable[Record] | Rows) -> Merged:
     """Merge rows of one kind by their key; see `merge_all`."""
     results = merge_all(warehouse, [rows])
     if len(results) > 1:
-        raise TypeError(f"merge takes rows of one kind, not of {', '.join(sorted(results))}: use merge_all")
+        raise TypeError(f"merge takes rows of one kind, not of {', '.join(sorted(results))}; use merge_all")
     return next(iter(results.values()), Merged())
 
 
@@ -88,13 +88,19 @@ def merge_all(
     batches: Iterable[Iterable[Record] | Rows],
     removing: Mapping[type[Record], str] | None = None,
 ) -> defaultdict[str, Merged]:
-    """Merge batches of rows in one transaction, and say by table what was done; a table without rows counts zeros.
+    """Merge batches of rows in one transaction.
 
-    A batch holds records, also of several kinds, or Arrow rows with the schema that `arrow_schema` gives.
-    A row whose key is new is inserted. One whose key is there is updated where a field that is not volatile differs;
-    `created_at` stays what it was. Of rows with one key the last counts, of texts the first, which stays their source.
-    Where nothing differs nothing is written.
-    Rows of a table for which its SQL condition in `removing` holds are deleted first.
+    A row with a new key is inserted. A row with a known key is updated if a field that is not volatile differs, and
+    keeps its `created_at`. Of several rows with the same key the last counts; of texts the first, which stays their
+    source. If nothing differs, nothing is written.
+
+    Args:
+        warehouse: The warehouse, open for writing.
+        batches: Batches of records of any kinds, or of Arrow rows with a schema from `arrow_schema`.
+        removing: For each kind an SQL condition; rows that meet it are deleted first.
+
+    Returns:
+        The outcome by table; zeros for other tables.
     """
     staged = _stage_all(warehouse, batches)
     results: defaultdict[str, Merged] = defaultdict(Merged)
@@ -116,7 +122,7 @@ def merge_all(
 
 
 def replace(warehouse: Warehouse, rows: Rows, where: str, params: Sequence[object] = ()) -> Merged:
-    """Make the rows of a table for which `where` holds equal to `rows`: a merge that also deletes what is missing."""
+    """Replace the rows for which `where` holds by `rows`: a merge that also deletes what is missing."""
     record = record_of(rows.schema)
     staged = _stage_all(warehouse, [rows])
 
@@ -134,7 +140,7 @@ def replace(warehouse: Warehouse, rows: Rows, where: str, params: Sequence[objec
 def remove(
     warehouse: Warehouse, record: type[Record], where: str, params: Sequence[object], keeping: tuple[str, set[str]]
 ) -> int:
-    """Delete the rows for which `where` holds, except where a column has one of the values; how many were deleted."""
+    """Delete the rows for which `where` holds, unless a column has one of the values. Returns how many."""
     column, values = keeping
     _keep(
         warehouse,
@@ -150,7 +156,7 @@ def remove(
 
 
 def mark_deleted(warehouse: Warehouse, source: str, source_ids: Iterable[str]) -> int:
-    """Mark the judgments that a source no longer has with the time of deletion; how many were marked."""
+    """Mark judgments that their source no longer has as deleted. Returns how many."""
     ids = pa.table({"source_id": pa.array(sorted(set(source_ids)), pa.string())})
     where = "source = ? AND deleted_at IS NULL AND source_id IN (SELECT source_id FROM temp.main.gone)"
     _keep(warehouse, "temp.main.gone", "SELECT source_id FROM incoming", ids)
@@ -168,9 +174,9 @@ def mark_deleted(warehouse: Warehouse, source: str, source_ids: Iterable[str]) -
 
 
 def read(warehouse: Warehouse, record: type[R], where: str = "", params: Sequence[object] = ()) -> list[R]:
-    """The records of a table for which `where` holds (all without it), in the order of their keys.
+    """Return the records of a table for which `where` holds (all by default), by key.
 
-    For many rows ask `Warehouse.sql` or `Warehouse.batches` for Arrow instead.
+    For many rows use Arrow, with `Warehouse.sql` or `Warehouse.batches`.
     """
     condition = f"WHERE {where}" if where else ""
     columns = ", ".join(arrow_schema(record).names)
@@ -183,20 +189,20 @@ def _staged(record: type[Record]) -> str:
 
 
 def _stage_all(warehouse: Warehouse, batches: Iterable[Iterable[Record] | Rows]) -> list[type[Record]]:
-    """Put the rows into temporary tables, outside of the transaction: a retry does not read them again."""
+    """Put the rows into temporary tables before the transaction, so that a retry need not read them again."""
     grouped: dict[type[Record], list[Record]] = {}
     arrow: dict[type[Record], Rows] = {}
     for batch in batches:
         if isinstance(batch, Rows):
             kind = record_of(batch.schema)
             if kind in arrow:
-                raise ValueError(f"two batches of {kind.table}: put them together first")
+                raise ValueError(f"two batches of {kind.table}: combine them first")
             arrow[kind] = batch
             continue
         for row in batch:
             grouped.setdefault(type(row), []).append(row)
     if both := grouped.keys() & arrow.keys():
-        raise ValueError(f"two batches of {next(iter(both)).table}: put them together first")
+        raise ValueError(f"two batches of {next(iter(both)).table}: combine them first")
     sources = {**{kind: to_table(kind, rows) for kind, rows in grouped.items()}, **arrow}
     for kind, rows in sources.items():
         columns = ", ".join(arrow_schema(kind).names)
@@ -208,7 +214,7 @@ def _stage_all(warehouse: Warehouse, batches: Iterable[Iterable[Record] | Rows])
 
 
 def _keep(warehouse: Warehouse, name: str, query: str, rows: Rows) -> None:
-    """Keep the result of a query over `rows`, called `incoming` in it, as a temporary table."""
+    """Store the result of a query over `rows` (its table `incoming`) as a temporary table."""
     warehouse.connection.register("incoming", rows)
     try:
         warehouse.connection.execute(f"CREATE OR REPLACE TEMPORARY TABLE {name} AS {query}")
@@ -222,7 +228,7 @@ def _unstage(warehouse: Warehouse, kinds: Iterable[type[Record]]) -> None:
 
 
 def _delete(warehouse: Warehouse, record: type[Record], where: str, params: Sequence[object] = ()) -> int:
-    """Delete the rows for which `where` holds; how many. Without any nothing is written."""
+    """Delete the rows for which `where` holds, and return how many. Writes nothing if there are none."""
     (count,) = warehouse.sql(f"SELECT count(*) AS n FROM {record.table} WHERE {where}", params)["n"].to_pylist()
     if count:
         warehouse.connection.execute(f"DELETE FROM {record.table} WHERE {where}", list(params))
@@ -235,7 +241,7 @@ def _merge_staged(warehouse: Warehouse, record: type[Record]) -> Merged:
     new = {name: f"coalesce(s.{name}, t.{name})" if name in record.kept else f"s.{name}" for name in names}
     differs = " OR ".join(f"t.{name} IS DISTINCT FROM {new[name]}" for name in compared)
     on = f"t.{record.key} = s.{record.key}"
-    # Most batches are new from end to end: that is seen from the keys alone, without reading the rows that are there.
+    # Most batches are entirely new. The keys alone tell, without reading the existing rows.
     keys = f"(SELECT {record.key} FROM {record.table})"
     counted = warehouse.sql(
         f"SELECT count(*) AS total, count(t.{record.key}) AS known FROM {_staged(record)} s LEFT JOIN {keys} t ON {on}"
