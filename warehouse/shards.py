@@ -1,7 +1,7 @@
-"""A published training set: parquet shards in a folder with a manifest that is written last.
+"""A published training set: parquet shards in a folder, with a manifest that is written last.
 
-Training reads it, so nothing here knows the database. Rows are propositions, or pairs of which one must score higher;
-both are sorted by premise, so that readers skip and that what must not meet is found without holding all of it.
+Training reads it, so nothing here needs the database. Rows are propositions, or pairs of which one must score higher.
+Both are sorted by premise, so that readers can skip, and splits can be checked in constant memory.
 """
 
 from __future__ import annotations
@@ -96,10 +96,11 @@ class _Frozen(BaseModel):
 
 
 class Recipe(_Frozen):
-    """What a training set is mixed of: a part of weight 0 is left out.
+    """The composition of a training set. A part of weight 0 is left out.
 
-    consensus: the method of the consensus. near_duplicates: the Jaccard similarity from which on two premises are of
-    one split; 0 for those derived from one another alone.
+    Attributes:
+        consensus: The method of the consensus.
+        near_duplicates: The Jaccard similarity from which two premises share a split; 0 for derived premises only.
     """
 
     consensus: ConsensusMethod
@@ -110,7 +111,7 @@ class Recipe(_Frozen):
 
 
 class Licence(_Frozen):
-    """How many premises of a source are under a licence; "unknown" where none is known."""
+    """The number of premises of a source under a licence, which may be "unknown"."""
 
     licence: Text
     source: Text
@@ -118,7 +119,7 @@ class Licence(_Frozen):
 
 
 class ManifestHead(_Frozen):
-    """What a training set is called and what it was made from. `queries` made the rows of each part."""
+    """The name and origin of a training set. `queries` has the query for the rows of each part."""
 
     name: Text
     version: int = Field(ge=1)
@@ -131,7 +132,7 @@ class ManifestHead(_Frozen):
 
 
 class Column(_Frozen):
-    """A column of a part, its Arrow type and what it means."""
+    """A column of a part, its Arrow type and its meaning."""
 
     name: Text
     type: Text
@@ -139,7 +140,7 @@ class Column(_Frozen):
 
 
 class File(_Frozen):
-    """A file: its path relative to the folder, its size in bytes and its SHA-256 hash in hexadecimal."""
+    """A file: its path relative to the folder, its size in bytes and its SHA-256 hash (hexadecimal)."""
 
     path: Text
     bytes: Count
@@ -159,8 +160,8 @@ class ShardFile(File):
 class Manifest(ManifestHead):
     """Everything about a training set. `counts` are propositions by split, `origins` the same by origin.
 
-    `n_simulated` of the judgments come from simulated annotators, `n_simulated_estimates` of the estimates that stand
-    for judgments were recalibrated on such.
+    `n_simulated` counts the judgments of simulated annotators, `n_simulated_estimates` the estimates recalibrated on
+    such judgments.
     """
 
     format_version: Literal[2] = 2
@@ -179,7 +180,7 @@ class Manifest(ManifestHead):
     @model_validator(mode="before")
     @classmethod
     def _of_version_1(cls, data: Any) -> Any:
-        """A manifest of version 1 as one of version 2: it knew human propositions alone and grouped no premises."""
+        """Upgrade a manifest of version 1, which had only human propositions and no groups of premises."""
         if not isinstance(data, dict) or data.get("format_version") != 1:
             return data
         none: dict[Split, int] = dict.fromkeys(SPLITS, 0)
@@ -190,7 +191,7 @@ class Manifest(ManifestHead):
 
 
 def columns_of(part: Part) -> tuple[Column, ...]:
-    """The columns of a part with their meaning."""
+    """Return the columns of a part with their meanings."""
     return tuple(
         Column(name=each.name, type=str(each.type), meaning=each.metadata[b"meaning"].decode())
         for each in SCHEMAS[part]
@@ -198,26 +199,26 @@ def columns_of(part: Part) -> tuple[Column, ...]:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 hash of a file, in hexadecimal."""
+    """Return the SHA-256 hash of a file (hexadecimal)."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a training set. Raises `InputError` where the folder holds none that can be read."""
+    """Read the manifest of a training set. Raises `InputError` if the folder has none that can be read."""
     path = folder / MANIFEST
     if not path.exists():
-        raise InputError(f"{folder} is no published training set: there is no {MANIFEST} in it; run `odds publish`")
+        raise InputError(f"{folder} is not a published training set: it has no {MANIFEST}; run `odds publish`")
     try:
         return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: it is broken, or a newer `odds` wrote it; publish again") from error
+        raise InputError(f"{path} cannot be read: it is corrupt, or a newer `odds` wrote it; publish again") from error
 
 
 def read_batches(
     folder: Path, split: Split, rows: int = 65_536, part: Part = "propositions"
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a part of a split in their order, batch by batch."""
+    """Yield the rows of a part of a split batch by batch, in order."""
     for file in read_manifest(folder).files:
         if (file.split, file.part) == (split, part):
             with pq.ParquetFile(folder / file.path) as shard:
@@ -226,18 +227,18 @@ def read_batches(
 
 
 def read_split(folder: Path, split: Split, origin: Origin | None = None) -> pa.Table:
-    """The propositions of a split as one table, all of them or those of an origin; empty where there are none."""
+    """Return the propositions of a split as one table, all or those of one origin; may be empty."""
     table = pa.Table.from_batches(read_batches(folder, split), SHARD_SCHEMA)
     return table if origin is None else table.filter(pc.equal(table["origin"], origin))
 
 
 def read_pairs(folder: Path, split: Split) -> pa.Table:
-    """The order pairs of a split as one table; empty where there are none."""
+    """Return the order pairs of a split as one table; may be empty."""
     return pa.Table.from_batches(read_batches(folder, split, part="pairs"), PAIR_SCHEMA)
 
 
 def _in_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The rows with what a shard of version 1 does not say: all of its rows are human, and weigh 1."""
+    """The rows with the columns that version 1 lacks: all its rows are human, with weight 1."""
     there = batch.schema.names
     columns = [
         batch[each.name] if each.name in there else pa.repeat(pa.scalar(_ADDED_IN_2[each.name], each.type), len(batch))

@@ -127,7 +127,7 @@ def test_a_table_has_its_own_comments_and_splits_are_parted(filled: Warehouse, t
     export(filled, "propositions", tmp_path / "all")
     card = (tmp_path / "all" / "README.md").read_text()
     assert "| `split` | string |" in card
-    assert "No column of these rows says so" in card  # the kind there is not that of an annotator
+    assert "No column of these rows tells" in card  # the kind there is not that of an annotator
     export(filled, "annotators", tmp_path / "annotators")
     assert (
         "1 of 2 rows are of simulated annotators (column `kind`)" in (tmp_path / "annotators" / "README.md").read_text()
@@ -153,7 +153,7 @@ def test_only_the_folder_of_an_export_is_replaced(filled: Warehouse, tmp_path: P
     mine.mkdir()
     (mine / "README.md").write_text("my thesis")
     for overwrite in (False, True):
-        with pytest.raises(InputError, match="no export of ours"):
+        with pytest.raises(InputError, match="is not an export"):
             export(filled, "judgments", mine, overwrite=overwrite)
     assert (mine / "README.md").read_text() == "my thesis"
     export(filled, "judgments", ours)

@@ -170,7 +170,7 @@ def test_no_premise_stands_in_two_splits(tmp_path: Path, monkeypatch: pytest.Mon
         test = [made_row("test", n) for n in range(10)]
         test[place] = made_row("test", place, premise_id=train[place]["premise_id"])
         with pytest.raises(
-            InputError, match=rf"Premise premise-0000{place}-train stands in the splits (test and train|train and test)"
+            InputError, match=rf"Premise premise-0000{place}-train is in the splits (test and train|train and test)"
         ):
             write_dataset([batch_of(train), batch_of(test)], tmp_path / "v1", HEAD, limits=ShardLimits(rows=4))
         assert not list(tmp_path.iterdir())
@@ -186,9 +186,9 @@ def test_no_premise_stands_in_two_splits(tmp_path: Path, monkeypatch: pytest.Mon
 )
 def test_no_premise_of_a_pair_stands_in_two_splits(tmp_path: Path, pair: dict[str, object]) -> None:
     rows = [batch_of(made_row("train", n) for n in range(5))]
-    with pytest.raises(InputError, match=r"Premise premise-00003-train stands in the splits"):
+    with pytest.raises(InputError, match=r"Premise premise-00003-train is in the splits"):
         write_dataset(rows, tmp_path / "v1", HEAD, pairs=[pairs_of([pair])])
-    with pytest.raises(InputError, match=r"Premise premise-00003-train stands in the splits"):
+    with pytest.raises(InputError, match=r"Premise premise-00003-train is in the splits"):
         write_dataset([], tmp_path / "v1", HEAD, pairs=[pairs_of([pair]), pairs_of([made_pair("train", 2)])])
 
 
@@ -211,7 +211,7 @@ def test_a_failure_halfway_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_published_folder_is_never_written_again(dataset: Path) -> None:
     before = read_manifest(dataset)
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         write_dataset([batch_of([made_row("train", 0)])], dataset, HEAD)
     assert read_manifest(dataset) == before
 
@@ -282,7 +282,7 @@ def test_everybody_reads_it_without_our_code(dataset: Path, tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("licences", "simulated", "hub", "told"),
     [
-        ([("CC-BY-4.0", "a"), ("CC-BY-4.0", "b")], 0, "cc-by-4.0", "None of its 6 judgments comes from a simulated"),
+        ([("CC-BY-4.0", "a"), ("CC-BY-4.0", "b")], 0, "cc-by-4.0", "None of its 6 judgments come from simulated"),
         ([("CC-BY-4.0", "a"), ("MIT", "b")], 1, "other", "**3 of its 6 judgments come from simulated annotators**"),
         ([("MIT", "a"), ("unknown", "b | c")], 2, "unknown", "**6 of its 6 judgments come from simulated annotators**"),
         ([], 0, "unknown", "None of its 6"),

@@ -1,4 +1,4 @@
-"""The data card of a training set: what a person reads first, and what `datasets.load_dataset(folder)` goes by."""
+"""The data card of a training set, for people and for `datasets.load_dataset(folder)`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from warehouse.files.markdown import fenced, plain
 from warehouse.records import Split
 from warehouse.shards import SPLITS, Manifest, Part, columns_of
 
-# What the Hugging Face Hub and `datasets` call the splits.
+# The names of the splits on the Hugging Face Hub and in `datasets`.
 HUB_SPLITS: dict[Split, str] = {"train": "train", "dev": "validation", "test": "test"}
 UNKNOWN = "unknown"
 
 
 def card_of(manifest: Manifest) -> str:
-    """The card as Markdown, with the front matter of a Hugging Face dataset card."""
+    """Return the card as Markdown, with the front matter of a Hugging Face dataset card."""
     sections = [
         _front_matter(manifest),
         f"# {manifest.name} v{manifest.version}\n",
@@ -57,26 +57,26 @@ def _hub_licence(manifest: Manifest) -> str:
 
 
 def _scalar(text: str) -> str:
-    """The text as a value of YAML: in quotes where it could be read as more."""
+    """The text as a YAML value, quoted unless it is plain."""
     return text if re.fullmatch(r"[A-Za-z][\w.-]*", text) else json.dumps(text)
 
 
 def _opening(manifest: Manifest) -> str:
     total = manifest.n_judgments
     if total == 0:
-        simulated = "It holds no judgments of people: every probability is an estimate of a language model."
+        simulated = "It has no human judgments; every probability is an estimate of a language model."
     elif manifest.n_simulated == 0:
-        simulated = f"None of its {total:,} judgments comes from a simulated annotator."
+        simulated = f"None of its {total:,} judgments come from simulated annotators."
     else:
         simulated = (
-            f"**{manifest.n_simulated:,} of its {total:,} judgments come from simulated annotators**: such rows say "
-            "nothing about how people judge. The column `n_simulated` tells them apart."
+            f"**{manifest.n_simulated:,} of its {total:,} judgments come from simulated annotators**. Such rows say "
+            "nothing about how people judge; see the column `n_simulated`."
         )
     if manifest.n_simulated_estimates:
         simulated += f" {manifest.n_simulated_estimates:,} estimates were recalibrated on simulated judgments."
     return (
-        "How likely is this hypothesis, given that premise? Each row is a proposition with the probability that "
-        f"annotators or labelers gave it, in [0, 1].\n\n{simulated}\n"
+        "How likely is a hypothesis, given a premise? Each row is a proposition with the probability, in [0, 1], that "
+        f"annotators or labelers gave it.\n\n{simulated}\n"
     )
 
 
@@ -87,14 +87,14 @@ def _counts(manifest: Manifest) -> str:
     lines = ["## Rows", "", "| part | train | dev | test | weight in training |", "|---|---|---|---|---|"]
     for name, counts, weight in rows:
         lines.append(f"| {name} | " + " | ".join(f"{counts[split]:,}" for split in SPLITS) + f" | {weight:g} |")
-    parting = "No premise stands in two splits, nor do two of which one was derived from the other"
+    kept = "No premise is in two splits, and premises share a split if one was derived from the other"
     if manifest.recipe.near_duplicates:
-        parting += f", nor two that share {manifest.recipe.near_duplicates:.0%} of their words (Jaccard similarity)"
+        kept += f" or if they share {manifest.recipe.near_duplicates:.0%} of their words (Jaccard similarity)"
     told = (
-        f"Human rows rest on {manifest.n_judgments:,} judgments; {manifest.n_estimates:,} estimates of language models "
-        f"stand beside or instead of them. An order pair says which of two propositions is likelier: one was made so "
-        "(strengthened, weakened), or labelers that were asked in both orders agree (compared). "
-        f"{parting}."
+        f"Human rows are based on {manifest.n_judgments:,} judgments; {manifest.n_estimates:,} estimates of language "
+        "models complement or replace them. An order pair says which of two propositions is likelier: because it was "
+        "written that way (strengthened, weakened), or because labelers asked in both orders agree (compared). "
+        f"{kept}."
     )
     return "\n".join([*lines, "", told, "`datasets` calls dev `validation`.", ""])
 
@@ -109,15 +109,15 @@ def _licences(manifest: Manifest) -> str:
     lines = ["## Licences of the premises", "", "| licence | source | premises |", "|---|---|---|"]
     lines += [f"| {plain(each.licence)} | {plain(each.source)} | {each.premises:,} |" for each in manifest.licences]
     if any(each.licence == UNKNOWN for each in manifest.licences):
-        lines += ["", "Where the licence is unknown, ask the source before you pass the texts on."]
+        lines += ["", "If a licence is unknown, ask the source before you pass the texts on."]
     return "\n".join([*lines, ""])
 
 
 def _provenance(manifest: Manifest) -> str:
     made = (
         f"Dataset `{manifest.dataset_id}`, made on {manifest.created_at:%Y-%m-%d} from snapshot {manifest.snapshot_id} "
-        f"of the warehouse by odds {manifest.code_version}; consensus by the method `{manifest.recipe.consensus}`. "
-        "`manifest.json` holds the queries that made the rows and the hash of every file."
+        f"of the warehouse by odds {manifest.code_version}, with the consensus method `{manifest.recipe.consensus}`. "
+        "`manifest.json` has the queries for the rows and the hash of every file."
     )
     return "\n".join(["## Provenance", "", made, *_queries(manifest)])
 

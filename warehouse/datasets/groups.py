@@ -1,13 +1,13 @@
-"""Splits: groups of premises that must not be parted, near-duplicates and texts derived from one another.
+"""Splits by groups of premises: near-duplicates and texts derived from each other share a split.
 
-A group has one split, that of its root: of the premises that were not made from another, the one whose propositions
-came first. So the root of updates is the premise that they were made from, and a group that grows keeps its split.
-The root's split comes from the hash of its id (`records.split_of`), so that groups fall as their shares say. The view
-`splits` has the split of every proposition, and everything else reads that view.
+A group has the split of its root: of the premises not derived from another, the one whose propositions came first. So
+the root of updates is their original premise, and a group that grows keeps its split. The root's split comes from the
+hash of its id (`records.split_of`), so groups are divided according to the shares. The view `splits` has the split of
+every proposition, and everything else reads that view.
 
-Two premises are near-duplicates where the Jaccard similarity of their sets of words reaches a threshold. The order of
-the words plays no part: grouping too much only holds more out. Candidates come from MinHash, which overlooks one pair
-in ten thousand at the threshold and fewer above it; that a candidate is one is checked on the words themselves.
+Two premises are near-duplicates if the Jaccard similarity of their sets of words reaches a threshold. Word order does
+not matter: grouping too much only holds more out. Candidates come from MinHash, which misses one pair in ten thousand
+at the threshold and fewer above it, and are checked on the words themselves.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from warehouse.records import PremiseGroup, now
 Places = npt.NDArray[np.int64]
 Pairs = tuple[Places, Places]
 
-BATCH = 20_000  # premises whose signatures are made at once
+BATCH = 20_000  # premises to compute signatures for at once
 NEIGHBOURS = 50
 
-# Scripts that are written without spaces have a word a character.
+# In scripts without spaces, each character counts as a word.
 WORD = r"\p{Han}|\p{Hiragana}|\p{Katakana}|\p{Thai}|[\pL\pM\pN]+"
 
 PREMISES = """
@@ -43,7 +43,7 @@ SELECT place, list_distinct(regexp_extract_all(lower(nfc_normalize(text)), '{WOR
 FROM premises JOIN temp.main.placed USING (premise_id)
 WHERE regexp_matches(lower(nfc_normalize(text)), '{WORD}')
 """
-# Candidates share a band. Where very many do, each is set beside its neighbours and the first one alone.
+# Candidates share a band. If very many do, each is compared only with its neighbours and with the first one.
 SIMILAR = f"""
 WITH repeated AS (
   SELECT band, key FROM temp.main.bands GROUP BY band, key HAVING count(*) > 1
@@ -67,7 +67,7 @@ JOIN propositions parent ON parent.proposition_id = child.parent_id AND parent.p
 JOIN temp.main.placed a ON a.premise_id = child.premise_id
 JOIN temp.main.placed b ON b.premise_id = parent.premise_id
 """
-# A premise without propositions is no root: it has no split yet.
+# A premise without propositions has no split yet, so it cannot be a root.
 GROUPS = """
 WITH came AS (
   SELECT premise_id, min(created_at) AS since, arg_min(split, (created_at, proposition_id)) AS split
@@ -80,7 +80,7 @@ SELECT * FROM (
   FROM members JOIN temp.main.placed USING (place) LEFT JOIN came USING (premise_id)
 ) WHERE split IS NOT NULL ORDER BY premise_id
 """
-# The split of each proposition as of a snapshot, also one from before the view splits.
+# The split of each proposition as of a snapshot, which may be older than the view splits.
 SPLITS_AT = """
 SELECT p.proposition_id, coalesce(g.split, p.split) AS split
 FROM propositions p AT (VERSION => {snapshot})
@@ -89,12 +89,12 @@ LEFT JOIN premise_groups g AT (VERSION => {snapshot}) ON g.premise_id = p.premis
 
 
 def renew_groups(warehouse: Warehouse, near_duplicates: float) -> Merged:
-    """Bring the table `premise_groups`, and with it the view `splits`, up to date; what changed in the table.
+    """Update the table `premise_groups`, and with it the view `splits`. Returns what changed in the table.
 
     Args:
-        warehouse: opened for writing.
-        near_duplicates: the Jaccard similarity from which on two premises belong together, in (0, 1]; 0 looks for
-            derived premises alone.
+        warehouse: The warehouse, open for writing.
+        near_duplicates: The Jaccard similarity, in (0, 1], from which two premises share a group; 0 groups only
+            premises derived from each other.
     """
     connection = warehouse.connection
     connection.execute(PREMISES)
@@ -115,7 +115,7 @@ def renew_groups(warehouse: Warehouse, near_duplicates: float) -> Merged:
 
 
 def _similar(warehouse: Warehouse, threshold: float) -> Pairs:
-    """Pairs of premises whose words reach the threshold, by their places; memory grows with a batch at a time."""
+    """Pairs of premises (by place) whose similarity reaches the threshold, in the memory of one batch."""
     connection = warehouse.connection
     connection.execute(WORDS)
     connection.execute("CREATE OR REPLACE TEMPORARY TABLE temp.main.bands (place BIGINT, band UTINYINT, key UBIGINT)")
@@ -141,7 +141,7 @@ def _similar(warehouse: Warehouse, threshold: float) -> Pairs:
 
 
 def _members(similar: Pairs, derived: Pairs) -> pa.Table:
-    """A row for each premise that is linked: place, component, what holds that together, whether it was derived."""
+    """One row per linked premise: place, component, the reason for the component, whether it was derived."""
     a, b = _joined([similar, derived])
     places, ends = np.unique(np.concatenate([a, b]), return_inverse=True)
     one, other = ends[: len(a)], ends[len(a) :]

@@ -1,4 +1,4 @@
-"""What a published training set holds: consensus, the panel where nobody judged, and order pairs, with their texts."""
+"""The contents of a training set: consensus, panel estimates where nobody judged, and order pairs, with texts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ JOIN premises m ON m.premise_id = p.premise_id
 JOIN splits g ON g.proposition_id = p.proposition_id
 WHERE c.method = '{method}' AND c.n_judgments > 0
 """
-# The standard error of the weighted mean; what is missing stands at 0.5 for certain.
+# The standard error of the weighted mean; the missing mass counts as 0.5 without error.
 SYNTHETIC = """
 SELECT
   p.proposition_id, p.premise_id, m.text AS premise, p.hypothesis, p.kind, p.source,
@@ -52,8 +52,8 @@ JOIN premises lm ON lm.premise_id = l.premise_id
 JOIN splits g ON g.proposition_id = h.proposition_id
 WHERE c.kind IN ('strengthened', 'weakened') AND c.parent_id IS NOT NULL
 """
-# Comparisons that stand: of each labeler of the panel the newest one of a pair, and all that kept theirs agree. A pair
-# of which one was made to be the likelier is there already, as strengthened or weakened.
+# For each pair, the newest comparison of each labeler in the panel, if all agree. Pairs of which one proposition was
+# written to be likelier are already included as strengthened or weakened.
 COMPARED = """
 SELECT
   c.first_id || '-' || c.second_id AS pair_id, h.premise_id, gh.split, 'compared' AS kind,
@@ -88,7 +88,7 @@ ORDER: dict[Part, str] = {"propositions": "premise_id, proposition_id", "pairs":
 
 
 def queries(recipe: Recipe) -> dict[Part, str]:
-    """The query of each part that the recipe asks for, without an order; they run as they stand."""
+    """Return the query of each part in the recipe, without ORDER BY."""
     human = HUMAN.format(method=recipe.consensus, weight=recipe.human_weight)
     synthetic = SYNTHETIC.format(method=recipe.consensus, weight=recipe.synthetic_weight)
     weighed = ((recipe.human_weight, human), (recipe.synthetic_weight, synthetic))
@@ -102,7 +102,7 @@ def queries(recipe: Recipe) -> dict[Part, str]:
 
 
 def publish_rows(warehouse: Warehouse, recipe: Recipe, part: Part = "propositions") -> Iterator[pa.RecordBatch]:
-    """The rows of a part (of its schema), sorted by premise, batch by batch; none where the part is left out."""
+    """Yield the rows of a part batch by batch, sorted by premise; nothing if the recipe leaves it out."""
     query = queries(recipe).get(part)
     if query is not None:
         for batch in warehouse.batches(f"SELECT * FROM ({query}) ORDER BY {ORDER[part]}"):
@@ -110,7 +110,7 @@ def publish_rows(warehouse: Warehouse, recipe: Recipe, part: Part = "proposition
 
 
 def licences(warehouse: Warehouse, recipe: Recipe) -> tuple[Licence, ...]:
-    """How many of the premises of a training set are under which licence, by source."""
+    """Count the premises of a training set by licence and source."""
     columns: dict[Part, tuple[str, ...]] = {
         "propositions": ("premise_id",),
         "pairs": ("premise_id", "lower_premise_id"),
@@ -126,10 +126,10 @@ def licences(warehouse: Warehouse, recipe: Recipe) -> tuple[Licence, ...]:
 
 
 def dataset_fingerprint(warehouse: Warehouse, recipe: Recipe) -> str:
-    """A hash of the content of a training set, in one scan a part: the same rows give the same, in whatever order.
+    """Return a hash of the content of a training set, regardless of row order, with one scan per part.
 
-    The sum of the 64-bit hashes of the rows, with their number: two sets that differ in one row differ. A row holds
-    its split and its weight, so that groups and weights count as far as they change one.
+    It combines the number of rows and the sum of their 64-bit hashes. Rows include their split and weight, so groups
+    and weights matter as far as they change a row.
     """
     parts = [str(FORMAT_VERSION)]
     for part, query in queries(recipe).items():

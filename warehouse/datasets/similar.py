@@ -1,8 +1,8 @@
-"""Which sets of words may be near-duplicates: MinHash signatures (package datasketch), cut into bands.
+"""Candidates for near-duplicate sets of words: MinHash signatures (package datasketch), cut into bands.
 
-Two sets agree in a value of their signatures with the probability of their Jaccard similarity |A and B| / |A or B|, so
-sets that are alike share a whole band of values, and others seldom do (Broder 1997; Leskovec, Rajaraman and Ullman,
-"Mining of Massive Datasets", chapter 3). What shares a band is a candidate; whether it is one the sets themselves say.
+Two sets agree in a signature value with a probability equal to their Jaccard similarity |A and B| / |A or B|, so
+similar sets share a whole band of values, and others seldom do (Broder 1997; Leskovec, Rajaraman and Ullman, "Mining
+of Massive Datasets", chapter 3). Sets that share a band are candidates, to be checked on the sets themselves.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ import numpy as np
 import numpy.typing as npt
 from datasketch import MinHash
 
-VALUES = 128  # of a signature
-MISSED = 1e-4  # how many of the pairs that just reach the threshold may go unseen, at most
-LONGEST_BAND = 8  # values: longer ones would find no fewer wrong candidates worth the name
+VALUES = 128  # values in a signature
+MISSED = 1e-4  # the largest share of pairs at the threshold that may be missed
+LONGEST_BAND = 8  # values; longer bands would hardly reduce wrong candidates
 SEED = 1
 
 
 def band_length(threshold: float) -> int:
-    """How many values a band has: as many as leave pairs of a Jaccard similarity of `threshold` unseen too seldom.
+    """Return the largest band length that misses at most a share MISSED of the pairs at the Jaccard `threshold`.
 
-    With b = VALUES // r bands of r values a pair of similarity t goes unseen with the probability (1 - t^r)^b.
+    With b = VALUES // r bands of r values, a pair of similarity t is missed with probability (1 - t^r)^b.
     """
     enough = [r for r in range(1, LONGEST_BAND + 1) if (1 - threshold**r) ** (VALUES // r) <= MISSED]
     return max(enough, default=1)
 
 
 def band_keys(sets: Sequence[Sequence[str]], threshold: float) -> npt.NDArray[np.uint64]:
-    """A number for each set and band (sets x bands): the same where the values of two sets in this band are."""
+    """Return a number for each set and band (sets x bands), equal if two sets agree in all values of the band."""
     encoded = [[word.encode() for word in each] for each in sets]
     signatures = MinHash.generator(encoded, num_perm=VALUES, seed=SEED)
     values = np.array([each.hashvalues for each in signatures], np.uint64).reshape(len(sets), VALUES)

@@ -1,4 +1,4 @@
-"""Rechecking a training set: every hash, and that no premise stands in two splits, in constant memory."""
+"""Verifying a training set in constant memory: every hash, and that no premise is in two splits."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from warehouse.records import Split
 from warehouse.shards import File, Manifest, Part, ShardFile, read_manifest, sha256
 
 _AT_ONCE = 65_536  # rows
-_LOOSE_AT_ONCE = 1_000_000  # premises that are in no order
+_LOOSE_AT_ONCE = 1_000_000  # premises in unsorted columns
 
 
 def verify(folder: Path) -> Manifest:
-    """Check every shard and the card against the manifest, and the splits against each other; the manifest.
+    """Check every shard and the card against the manifest, and the splits against each other. Returns the manifest.
 
     Raises:
-        InputError: a file is missing, too much or not the one that was published, or a premise stands in two splits.
+        InputError: A file is missing, changed or extra, or a premise is in two splits.
     """
     manifest = read_manifest(folder)
     files: list[File] = [*manifest.files, *([manifest.card] if manifest.card else [])]
     for file in files:
         path = folder / file.path
         if not path.exists():
-            raise InputError(f"{path} is missing: the training set is not whole, publish it again")
+            raise InputError(f"{path} is missing; the training set is incomplete, publish it again")
         if sha256(path) != file.sha256:
-            raise InputError(f"{path} is not the file that was published (its SHA-256 differs): publish again")
+            raise InputError(f"{path} has changed since it was published (its SHA-256 differs); publish again")
     if more := {path.name for path in folder.glob("*.parquet")} - {file.path for file in files}:
-        raise InputError(f"{folder / min(more)} was not published: take it out, or it is read as part of the set")
+        raise InputError(f"{folder / min(more)} was not published; remove it, or it will be read as part of the set")
     check_splits(folder, manifest.files)
     return manifest
 
 
 def check_splits(folder: Path, files: Iterable[ShardFile]) -> None:
-    """Refuse a premise in two splits: an estimator would be tested on what it was trained on.
+    """Refuse a premise in two splits, which would test an estimator on its training data.
 
-    The premises of each split come in their order, so that they are compared like the sides of a merge.
+    The premises of each split are sorted, so they are compared as in a merge.
 
     Raises:
-        InputError: a premise stands in two splits, or a part is not sorted by premise.
+        InputError: A premise is in two splits, or a part is not sorted by premise.
     """
     listed = list(files)
     in_order = [file for file in listed if file.first_premise_id is not None]
@@ -60,7 +60,7 @@ def check_splits(folder: Path, files: Iterable[ShardFile]) -> None:
 
 
 class _Premises:
-    """The premises of one part of a split, from file to file, a batch at a time."""
+    """The premises of one part of a split, across files, a batch at a time."""
 
     def __init__(self, folder: Path, split: Split, part: Part, files: list[ShardFile]) -> None:
         self.split, self.part = split, part
@@ -69,32 +69,32 @@ class _Premises:
         self.last = ""
 
     def ready(self) -> bool:
-        """Whether there is a premise left; it then stands in memory."""
+        """Load the next premises if needed; whether there are any."""
         while not len(self._ids):
             batch = next(self._batches, None)
             if batch is None:
                 return False
             if len(batch) and (batch[0].as_py() < self.last or pc.any(pc.less(batch[1:], batch[:-1])).as_py()):
-                raise InputError(f"the {self.part} of the split {self.split} are not sorted by premise: publish again")
+                raise InputError(f"the {self.part} of the split {self.split} are not sorted by premise; publish again")
             self._ids = batch
             self.last = batch[-1].as_py() if len(batch) else self.last
         return True
 
     def take(self, bound: str) -> pa.Array:
-        """The premises up to a bound, each once; what is left begins behind it."""
+        """Take the distinct premises up to a bound."""
         n = pc.sum(pc.less_equal(self._ids, bound)).as_py() or 0
         taken, self._ids = self._ids[:n], self._ids[n:]
         return pc.unique(taken)
 
 
 def _without_order(file: ShardFile) -> list[str]:
-    """The columns of premises that a shard is not sorted by; those of version 1 were not sorted by premise at all."""
+    """The premise columns that a shard is not sorted by; shards of version 1 were not sorted by premise at all."""
     loose = ["premise_id"] if file.first_premise_id is None else []
     return [*loose, "lower_premise_id"] if file.part == "pairs" else loose
 
 
 def _check_against(folder: Path, file: ShardFile, name: str, others: list[ShardFile]) -> None:
-    """Look for the premises of a column in the shards of other splits."""
+    """Look for the premises of a column in shards of other splits."""
     for chunk in _column(folder / file.path, name, _LOOSE_AT_ONCE):
         ids = pc.unique(chunk)
         for other in others:
@@ -110,7 +110,7 @@ def _column(path: Path, name: str, rows: int = _AT_ONCE) -> Iterator[pa.Array]:
 
 
 def moved_between(before: Path, after: Path) -> int:
-    """How many propositions two whole training sets hold in different splits."""
+    """Count the propositions that two training sets have in different splits."""
     found = []
     for folder in (before, after):
         paths = [str(folder / file.path) for file in read_manifest(folder).files if file.part == "propositions"]
@@ -131,6 +131,6 @@ def _refuse_shared(sides: list[tuple[Split, pa.Array]]) -> None:
         both = ids.filter(pc.is_in(ids, other_ids))
         if len(both):
             raise InputError(
-                f"Premise {both[0].as_py()} stands in the splits {split} and {other}: "
-                "the shares of the splits must not change once there are propositions"
+                f"Premise {both[0].as_py()} is in the splits {split} and {other}; "
+                "do not change the shares of the splits once there are propositions"
             )

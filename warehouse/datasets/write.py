@@ -1,4 +1,4 @@
-"""Writing a training set: rows stream into sorted shards of bounded size, then the card, and the manifest last."""
+"""Writing a training set: sorted shards of bounded size from a stream of rows, then the card, the manifest last."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from warehouse.shards import (
 )
 
 TEXTS = ("premise", "hypothesis")
-ROW_GROUP = 16_384  # rows: what a reader that looks for one premise reads
+ROW_GROUP = 16_384  # rows that a reader looking for one premise has to read
 
 
 @dataclass(frozen=True)
 class ShardLimits:
-    """How large a shard becomes: rows at most, and bytes, which the last row group may exceed."""
+    """The most rows and bytes of a shard. The last row group may exceed the bytes."""
 
     rows: int = 100_000
     bytes: int = 2**28
@@ -48,7 +48,7 @@ class ShardLimits:
 
 @dataclass(frozen=True)
 class _Target:
-    """Where shards go, how large they become, and what closes them after a failure."""
+    """Where shards go, their limits, and the stack that closes them after a failure."""
 
     folder: Path
     limits: ShardLimits
@@ -56,9 +56,9 @@ class _Target:
 
 
 class _Shards:
-    """The shards of one part of a split; a full one is closed and the next one opened.
+    """Writes the shards of one part of a split, opening a new one when one is full.
 
-    Row groups are cut by the number of rows alone, so that the same rows always give the same bytes.
+    Row groups depend only on the number of rows, so the same rows always give the same bytes.
     """
 
     def __init__(self, target: _Target, split: Split, part: Part) -> None:
@@ -128,14 +128,14 @@ def write_dataset(
 ) -> Manifest:
     """Write rows of `SHARD_SCHEMA` and pairs of `PAIR_SCHEMA`, sorted by premise, as shards into a new folder.
 
-    The shards are `train-00000.parquet` ... and `pairs-train-00000.parquet` ..., written batch by batch into a folder
-    beside it, then the card, the manifest last, and renamed into place: a folder that is there is whole.
+    The shards are `train-00000.parquet` ... and `pairs-train-00000.parquet` ... They are written batch by batch into a
+    temporary folder, then the card, then the manifest, and the folder is renamed into place. So it appears complete.
 
     Raises:
-        InputError: the folder is there already, there is nothing to write, or a premise stands in two splits.
+        InputError: The folder exists, there is nothing to write, or a premise is in two splits.
     """
     if folder.exists():
-        raise InputError(f"{folder} is there already: a published training set never changes, publish a new version")
+        raise InputError(f"{folder} already exists; a published training set never changes, so publish a new version")
     with atomic_folder(folder) as partial:
         manifest = _write(rows, pairs, partial, head, limits or ShardLimits())
         (partial / CARD).write_text(card_of(manifest), encoding="utf-8")
@@ -145,7 +145,7 @@ def write_dataset(
 
 
 def file_of(path: Path) -> File:
-    """The name, size and hash of a file."""
+    """Return the name, size and hash of a file."""
     return File(path=path.name, bytes=path.stat().st_size, sha256=sha256(path))
 
 
@@ -161,7 +161,7 @@ def _write(
         target = _Target(folder, limits, stack)
         files = [*_write_part(rows, "propositions", target, totals), *_write_part(pairs, "pairs", target, totals)]
     if not files:
-        raise InputError("There is nothing to publish: no proposition has a consensus yet, run `odds agree` first")
+        raise InputError("There is nothing to publish: no proposition has a consensus yet; run `odds agree` first")
     check_splits(folder, files)
     origins = {origin: {split: totals[f"{origin} {split}"] for split in SPLITS} for origin in ORIGINS}
     return Manifest(
@@ -180,7 +180,7 @@ def _write(
 
 
 def _write_part(rows: Iterable[pa.RecordBatch], part: Part, target: _Target, totals: Counter[str]) -> list[ShardFile]:
-    """Write the shards of a part, and count in `totals` what its rows rest on."""
+    """Write the shards of a part, and count its rows, judgments and estimates in `totals`."""
     shards = {split: _Shards(target, split, part) for split in SPLITS}
     for batch in rows:
         table = pa.Table.from_batches([batch]).cast(SCHEMAS[part])
@@ -194,7 +194,7 @@ def _write_part(rows: Iterable[pa.RecordBatch], part: Part, target: _Target, tot
 
 
 def _totals(table: pa.Table) -> Counter[str]:
-    """How many rows of which origin and split there are, and what they rest on."""
+    """The rows by origin and split, and their judgments and estimates."""
     sums = [(name, "sum") for name in ("n_judgments", "n_estimates", "n_simulated")]
     totals: Counter[str] = Counter()
     for row in table.group_by(["origin", "split"]).aggregate([*sums, ([], "count_all")]).to_pylist():
@@ -208,7 +208,7 @@ def _totals(table: pa.Table) -> Counter[str]:
 def _parquet(sink: pa.NativeFile, part: Part) -> pq.ParquetWriter:
     schema = SCHEMAS[part]
     order = pq.SortingColumn.from_ordering(schema, [("premise_id", "ascending"), (KEYS[part], "ascending")])
-    # Figures of the texts would help nobody to skip, and fill the end of the file.
+    # Statistics of texts would not help readers to skip, and bloat the footer.
     figured = [each.name for each in schema if not (each.name.endswith(TEXTS) or pa.types.is_nested(each.type))]
     return pq.ParquetWriter(
         sink, schema, compression="zstd", sorting_columns=order, write_statistics=figured, write_page_index=True

@@ -1,4 +1,4 @@
-"""Exporting a table, a view or a query: one file, or a dataset folder in the form of Hugging Face."""
+"""Exporting a table, a view or a query to a file or to a Hugging Face dataset folder."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ OTHER = "other"
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote, and the snapshot that it shows."""
+    """The rows and the snapshot of an export."""
 
     rows: int
     snapshot_id: int
 
 
 def write_query(warehouse: Warehouse, query: str, output: Path, *, formulas: bool = False) -> int:
-    """Write the result of a query to a .parquet, .csv or .jsonl file, batch by batch; how many rows it has.
+    """Write the result of a query to a .parquet, .csv or .jsonl file, batch by batch. Returns the number of rows.
 
-    A file that is there is replaced once the new one is whole. `formulas` is what it is in `write_batches`.
+    An existing file is replaced once the new one is complete. For `formulas` see `write_batches`.
 
     Raises:
-        InputError: an unknown extension, a wrong query, or a file that cannot be written. Nothing half-written stays.
+        InputError: The extension is unknown, the query is wrong, or the file cannot be written.
     """
     check_output(output)
     return write_batches(stream(warehouse, only_statement(warehouse, query)), output, formulas=formulas)
@@ -59,15 +59,15 @@ def export(
     """Write a table, a view or the result of a query to a file or a dataset folder, batch by batch.
 
     Args:
-        warehouse: at a snapshot, or whatever is the latest one.
-        what: the name of a table or view, or one SELECT.
-        output: a file, which is replaced once the new one is whole, or a folder.
-        chosen: the format; that of the extension of the output where it is not given, a folder where it has none.
-        overwrite: whether the folder of an earlier export is replaced.
-        formulas: whether CSV keeps texts that a spreadsheet would run as formulas.
+        warehouse: The warehouse, possibly at a snapshot.
+        what: The name of a table or view, or one SELECT.
+        output: A file, which is replaced once the new one is complete, or a folder.
+        chosen: The format; by default that of the output's extension, or a folder if it has none.
+        overwrite: Whether to replace the folder of an earlier export.
+        formulas: Whether CSV keeps texts that a spreadsheet would run as formulas.
 
     Raises:
-        InputError: no such table, a wrong query, or an output that cannot be written. Nothing half-written stays.
+        InputError: There is no such table, the query is wrong, or the output cannot be written.
     """
     kind = chosen or format_of(output)
     tables = {one.name: one for one in describe_tables(warehouse, count=False)}
@@ -82,7 +82,7 @@ def export(
 
 
 def format_of(output: Path) -> Format:
-    """The format that the extension of an output names. Raises `InputError` for one that we do not know."""
+    """Return the format for an output's extension. Raises `InputError` for an unknown one."""
     kind = output.suffix.removeprefix(".").lower()
     if not kind or output.is_dir():
         return "hf"
@@ -94,12 +94,12 @@ def format_of(output: Path) -> Format:
 
 def _query(warehouse: Warehouse, what: str, tables: dict[str, TableDescription]) -> str:
     name = _name(what)
-    if name == "propositions" and "splits" in tables:  # the split that counts, not the one that it came with
+    if name == "propositions" and "splits" in tables:  # with the split that counts, not the original one
         return "SELECT p.* REPLACE (s.split AS split) FROM propositions p JOIN splits s USING (proposition_id)"
     if name in tables:
         return f'SELECT * FROM "{name}"'
     if name.isidentifier():
-        raise InputError(f"There is no table or view {name!r}: `odds tables` lists them; or give one SELECT")
+        raise InputError(f"There is no table or view {name!r}; `odds tables` lists them, or give a SELECT")
     return only_statement(warehouse, what)
 
 
@@ -117,15 +117,15 @@ def _check_folder(folder: Path, overwrite: bool) -> None:
     if not any(folder.iterdir()):
         return
     if not is_export(folder):
-        raise InputError(f"{folder} is there already, and no export of ours: name another folder")
+        raise InputError(f"{folder} already exists and is not an export; name another folder")
     if not overwrite:
-        raise InputError(f"{folder} is there already: name another folder, or replace it with --overwrite")
+        raise InputError(f"{folder} already exists; name another folder, or replace it with --overwrite")
 
 
 def _write_folder(
     warehouse: Warehouse, what: str, query: str, folder: Path, tables: dict[str, TableDescription]
 ) -> int:
-    """Write the folder beside its place and rename it there when it is whole."""
+    """Write the folder atomically."""
     rows = stream(warehouse, query)
     tally = Tally.of(rows.schema)
     try:
@@ -133,7 +133,7 @@ def _write_folder(
             (partial / "data").mkdir()
             splits = _write_files(rows, partial / "data", tally.add)
             if not splits:
-                raise InputError("There are no rows to export: `datasets` cannot open a folder without any")
+                raise InputError("There are no rows to export, and `datasets` cannot open an empty folder")
             facts = CardFacts(
                 title=_name(what) if _name(what) in tables else "A query",
                 query=query,
@@ -150,10 +150,9 @@ def _write_folder(
 
 
 def _write_files(batches: pa.RecordBatchReader, folder: Path, see: Callable[[pa.RecordBatch], None]) -> dict[str, int]:
-    """Write `train-00000.parquet` ... of at most `ROWS_A_FILE` rows; the rows of each split.
+    """Write `train-00000.parquet` ... of at most `ROWS_A_FILE` rows, and return the number of rows by split.
 
-    Rows are parted by a column `split` with the names that a training set has; all of them are `train` where there is
-    no such column, which is the name that `datasets` gives to what is not parted.
+    Rows are divided by their column `split`. Without one, all rows are `train`, as `datasets` calls undivided data.
     """
     written: dict[str, int] = {}
     with ExitStack() as stack:

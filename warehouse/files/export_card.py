@@ -1,4 +1,4 @@
-"""The card of an exported dataset folder: where its rows come from, what they mean, how many are simulated."""
+"""The card of an exported dataset folder: the origin and meaning of its rows, and how many are simulated."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from warehouse.files.markdown import code, fenced, plain
 from warehouse.queries.stages import TableDescription
 
 CARD = "README.md"
-MARK = "odds_export: 1"  # stands in the cards of our exports, so that no other folder is ever replaced
-HF_NAMES = {"dev": "validation"}  # as `datasets` calls it, and as our published sets have it
+MARK = "odds_export: 1"  # marks our exports, so that no other folder is ever replaced
+HF_NAMES = {"dev": "validation"}  # the name in `datasets` and in published training sets
 KIND_COLUMNS = ("kind", "annotator_kind")
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """The warehouse at a snapshot: when that was, its judgments, and its premises by licence."""
+    """The state of the warehouse that was exported: snapshot, judgments, and premises by licence."""
 
     snapshot_id: int
     snapshot_time: datetime
@@ -36,7 +36,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card tells. `splits` are rows by split, `tables` everything that the query can speak of."""
+    """The contents of a card. `splits` has the rows by split, `tables` all tables and views."""
 
     title: str
     query: str
@@ -49,9 +49,9 @@ class CardFacts:
 
 @dataclass
 class Tally:
-    """Rows counted while they are written, and those that a column of theirs marks as simulated.
+    """Counts rows while they are written, and those marked as simulated.
 
-    `marks` has a column a key: rows with `is_simulated`, with `n_simulated` above 0, or of the kind simulated.
+    `marks` counts, by column, the rows with `is_simulated`, with `n_simulated` above 0, or of kind simulated.
     """
 
     rows: int
@@ -59,7 +59,7 @@ class Tally:
 
     @staticmethod
     def of(schema: pa.Schema) -> Tally:
-        """The empty tally of rows with these columns."""
+        """Return an empty tally for rows with these columns."""
         marks = {}
         for field in schema:
             fits = (
@@ -88,7 +88,7 @@ class Tally:
 
 
 def provenance_of(warehouse: Warehouse) -> Provenance:
-    """The provenance of the warehouse that its queries see."""
+    """Return the state of the warehouse that its queries see."""
     snapshot = warehouse.snapshot_id()
     query = f"SELECT snapshot_time AS t FROM ducklake_snapshots('{ALIAS}') WHERE snapshot_id = ?"
     times = warehouse.sql(query, [snapshot])
@@ -109,7 +109,7 @@ def provenance_of(warehouse: Warehouse) -> Provenance:
 
 
 def is_export(folder: Path) -> bool:
-    """Whether the folder holds an export of ours, by the mark in its card."""
+    """Return whether the folder is an export, by the mark in its card."""
     try:
         return MARK in (folder / CARD).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -117,7 +117,7 @@ def is_export(folder: Path) -> bool:
 
 
 def card_text(facts: CardFacts, tally: Tally) -> str:
-    """The card: YAML that `datasets` reads, then what a person reads."""
+    """Return the card: YAML for `datasets`, then Markdown for people."""
     provenance = facts.provenance
     files = "\n".join(
         f"  - split: {HF_NAMES.get(name, name)}\n    path: data/{name}-*.parquet" for name in facts.splits
@@ -158,7 +158,7 @@ Exported from an Odds warehouse: fine-grained probability judgments. All probabi
 
 ## Files
 
-`datasets.load_dataset` opens this folder; so does anything that reads parquet, from `data/`.
+Open this folder with `datasets.load_dataset`, or the files in `data/` with anything that reads parquet.
 
 | split | rows |
 |---|---|
@@ -180,20 +180,20 @@ def _shown(time: datetime) -> str:
 def _simulated(facts: CardFacts, tally: Tally) -> str:
     says = {
         "is_simulated": "come from simulated annotators",
-        "n_simulated": "rest on judgments of simulated annotators",
+        "n_simulated": "are based on judgments of simulated annotators",
     }
     lines = [
         f"- {count:,} of {tally.rows:,} rows {says.get(name, 'are of simulated annotators')} (column `{name}`)."
         for name, count in tally.marks.items()
-        if count or name in says  # there are kinds of other things than annotators, which are never simulated
+        if count or name in says  # other things than annotators have kinds, too
     ]
     if not lines:
-        lines = ["- No column of these rows says so."]
+        lines = ["- No column of these rows tells."]
     provenance = facts.provenance
     share = f"{provenance.n_simulated:,} of {provenance.n_judgments:,} judgments"
     whole = f"- In the whole warehouse {share} come from simulated annotators"
     if provenance.n_simulated:
-        return "\n".join([*lines, f"{whole}: **what rests on them says nothing about how people judge**."])
+        return "\n".join([*lines, f"{whole}: **results based on them say nothing about how people judge**."])
     return "\n".join([*lines, f"{whole}."])
 
 
@@ -214,7 +214,7 @@ def _rows(schema: pa.Schema, meanings: Mapping[str, str]) -> str:
 
 
 def _meaning(name: str, tables: list[TableDescription]) -> str:
-    """What the column of this name means in the tables of the query: a result only has names, so it says where."""
+    """The meaning of a column by this name in the tables of the query, naming these tables."""
     found: dict[str, list[str]] = {}
     for table in tables:
         for column in table.columns:
@@ -227,9 +227,13 @@ def _meaning(name: str, tables: list[TableDescription]) -> str:
 
 def _about_splits(facts: CardFacts) -> str:
     if "split" in facts.schema.names:
-        text = "Rows are parted by their column `split`"
-        return f"{text}; `other` holds those of none of train, dev and test." if "other" in facts.splits else f"{text}."
-    return "The rows are not parted: `train` is only the name that `datasets` gives to a whole."
+        text = "Rows are divided by their column `split`"
+        return (
+            f"{text}; `other` has those with any other value than train, dev and test."
+            if "other" in facts.splits
+            else f"{text}."
+        )
+    return "The rows are not divided; `datasets` just calls undivided data `train`."
 
 
 def _licenses(provenance: Provenance) -> str:

@@ -18,45 +18,44 @@ from warehouse.atomic import atomic_file
 from warehouse.errors import InputError
 
 KINDS = (".parquet", ".csv", ".jsonl")
-# What spreadsheets run: also after white space, and in the wide forms of East Asian keyboards.
+# What spreadsheets run as formulas, including after white space and in full-width characters.
 FORMULA = re.compile(r"[\t\r\n]|\s*[=+@\-\uff1d\uff0b\uff20\uff0d]")
 
 
 class Writable(Protocol):
-    """What text can be written to."""
+    """Anything that text can be written to."""
 
     def write(self, text: str, /) -> object:
         """Write the text."""
 
 
 def check_output(path: Path) -> None:
-    """Refuse a file that cannot be written, before any work is done for it."""
+    """Refuse a file that cannot be written, before doing any work."""
     if path.suffix not in KINDS:
         raise InputError(f"{path}: the extension must be .parquet, .csv or .jsonl")
     check_place(path)
 
 
 def check_place(path: Path) -> None:
-    """Refuse a file whose folder is missing, or that is a folder itself."""
+    """Refuse a file whose folder is missing, or that is itself a folder."""
     if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"{path} cannot be written: {path.parent} must be a folder, and {path.name} none")
+        raise InputError(f"{path} cannot be written: {path.parent} must be a folder, and {path.name} must not")
 
 
 def write_table(table: pa.Table, path: Path) -> int:
-    """Write a table as `write_batches` does; how many rows it has."""
+    """Write a table as `write_batches` does. Returns the number of rows."""
     return write_batches(table.to_reader(), path)
 
 
 def write_batches(reader: pa.RecordBatchReader, path: Path, kind: str | None = None, *, formulas: bool = False) -> int:
-    """Write a stream of batches to a parquet (zstd), CSV or JSONL file; how many rows it has.
+    """Write a stream of batches to a parquet (zstd), CSV or JSONL file. Returns the number of rows.
 
-    `kind` is one of `.parquet`, `.csv` and `.jsonl`, the extension of the path where it is not given. A file that is
-    there is replaced once the new one is whole. Lists and structs stand in CSV as JSON, times in ISO 8601; what is no
-    number (nan, infinity) is null in JSON, which has no word for it. In CSV a text that a spreadsheet would run as a
-    formula has an apostrophe before it, unless `formulas` are kept.
+    An existing file is replaced once the new one is complete. CSV has lists and structs as JSON and times in ISO 8601;
+    JSON has null for nan and infinity. In CSV, texts that a spreadsheet would run as formulas get an apostrophe, unless
+    `formulas` is set. `kind` is `.parquet`, `.csv` or `.jsonl`; by default the extension of the path.
 
     Raises:
-        InputError: the file cannot be written. Nothing half-written stays.
+        InputError: The file cannot be written.
     """
     if kind is None:
         check_output(path)
@@ -84,12 +83,12 @@ def _write_parquet(reader: pa.RecordBatchReader, path: Path) -> int:
 
 
 def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """A parquet file to write batches to, compressed as everything that the product writes is."""
+    """Open a parquet file for writing batches, compressed with zstd."""
     return pq.ParquetWriter(path, schema, compression="zstd")
 
 
 def write_jsonl(reader: pa.RecordBatchReader, file: Writable) -> int:
-    """Write each row as a line of JSON; how many rows there are."""
+    """Write each row as a line of JSON. Returns the number of rows."""
     rows = 0
     for batch in reader:
         rows += batch.num_rows
@@ -98,7 +97,7 @@ def write_jsonl(reader: pa.RecordBatchReader, file: Writable) -> int:
 
 
 def write_csv(reader: pa.RecordBatchReader, file: Writable, *, formulas: bool = False, line_end: str = "\r\n") -> int:
-    """Write the rows as CSV, see `write_batches`; how many there are."""
+    """Write the rows as CSV, as described in `write_batches`. Returns their number."""
     rows = 0
     writer = csv.writer(file, lineterminator=line_end)
     cell = _cell if formulas else _inert
@@ -110,7 +109,7 @@ def write_csv(reader: pa.RecordBatchReader, file: Writable, *, formulas: bool = 
 
 
 def _inert(value: object) -> object:
-    """A cell that no spreadsheet takes for a formula. Numbers stay numbers."""
+    """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
     cell = _cell(value)
     return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell
 
@@ -124,12 +123,12 @@ def _cell(value: object) -> object:
 
 
 def cell_text(value: object) -> str:
-    """The value as the text of a cell in CSV; nothing is empty."""
+    """Return the value as text for a CSV cell; empty for None."""
     return "" if value is None else str(_cell(value))
 
 
 def json_text(value: object) -> str:
-    """The value as JSON on one line."""
+    """Return the value as JSON on one line."""
     try:
         return json.dumps(value, ensure_ascii=False, default=_plain, allow_nan=False)
     except ValueError:
@@ -137,7 +136,7 @@ def json_text(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """A value that JSON does not know as one that it does."""
+    """Convert a value that JSON does not support."""
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     return value.isoformat() if isinstance(value, date | time) else str(value)
