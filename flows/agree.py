@@ -23,10 +23,10 @@ def agree(
     with_repeats: bool = False,
     full: bool = False,
 ) -> Outcome:
-    """Measure the agreement of the chosen judgments, and renew the consensus, which always rests on the valid ones.
+    """Measure the agreement of the selected judgments, and update the consensus, which always uses the valid ones.
 
-    Figures are kept as a history: the same judgments measured again add nothing. Of the consensus only propositions
-    with new judgments are computed, unless the annotators' precisions moved, or with `full`.
+    Figures form a history; measuring the same judgments again adds nothing. The consensus is only computed for
+    propositions with new judgments, unless the annotators' precisions moved too far or `full` is set.
     """
     settings = load_settings(config)
     selection = selection_of(with_cannot_judge, with_rejected, with_repeats)
@@ -53,7 +53,7 @@ def agree(
 
 
 def selection_of(with_cannot_judge: bool, with_rejected: bool, with_repeats: bool) -> Selection:
-    """The selection that the options of the command line describe."""
+    """Return the selection for the options of the command line."""
     return Selection(
         include_cannot_judge=with_cannot_judge,
         include_rejected=with_rejected,
@@ -62,7 +62,7 @@ def selection_of(with_cannot_judge: bool, with_rejected: bool, with_repeats: boo
 
 
 def headline(figures: list[Agreement]) -> str:
-    """Interval alpha with what it rests on, or why there is none."""
+    """Return interval alpha with its interval, or why there is none."""
     own = {each.metric: each for each in figures if each.slice == "all"}
     alpha = own.get("interval_alpha")
     if alpha is None or alpha.value is None:

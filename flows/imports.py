@@ -1,8 +1,8 @@
 """Import: premises, propositions, judgments and groups of annotators from files.
 
 An import is all or nothing: a file with a mistake changes nothing and raises `InputError` with the place. All imports
-take `columns`, pairs of `FIELD=COLUMN` as on the command line; `source`, the name of where rows come from that name no
-source themselves; and `reading`, how the file is read where that should not be guessed.
+take `columns`, pairs of `FIELD=COLUMN` as on the command line; `source`, the default source of the rows; and `reading`,
+how to read the file where that should not be detected.
 """
 
 from __future__ import annotations
@@ -112,42 +112,44 @@ def import_groups(
 
 
 def pairs(columns: Sequence[str], fields: Collection[str]) -> dict[str, str | None]:
-    """The column of each field that a person's options name; None for `FIELD=`. Raises `InputError`."""
+    """Parse `FIELD=COLUMN` options; `FIELD=` gives None. Raises `InputError` for anything else."""
     given: dict[str, str | None] = {}
     for pair in columns:
         field, equals, column = pair.partition("=")
         if not equals or field not in fields:
-            raise InputError(f"--column {pair}: write FIELD=COLUMN, where FIELD is one of {', '.join(fields)}")
+            raise InputError(f"--column {pair} must be FIELD=COLUMN, where FIELD is one of {', '.join(fields)}")
         if field in given:
-            raise InputError(f"--column {pair}: {field} is named twice")
+            raise InputError(f"--column {pair}: {field} is given twice")
         given[field] = column or None
     return given
 
 
 def ends_of(scale: str) -> tuple[float, float]:
-    """The ends of a scale, such as 0:100, 0.5:7 or 0%:100%. Raises `InputError` for what is none."""
+    """Parse a scale such as 0:100, 0.5:7 or 0%:100%. Raises `InputError` for anything else."""
     low, colon, high = scale.partition(":")
     try:
         ends = (float(low.strip().removesuffix("%")), float(high.strip().removesuffix("%")))
     except ValueError as error:
-        raise InputError(f"--scale {scale}: write LOW:HIGH, such as 0:100") from error
+        raise InputError(f"--scale {scale} must be LOW:HIGH, such as 0:100") from error
     if not colon or not -math.inf < ends[0] < ends[1] < math.inf:
-        raise InputError(f"--scale {scale}: LOW must be below HIGH, such as 0:100")
+        raise InputError(f"--scale {scale}: LOW must be below HIGH, as in 0:100")
     return ends
 
 
 def mapping_of(columns: Sequence[str], scale: str) -> JudgmentMapping:
-    """The column mapping that a person's options describe. Raises `InputError` for what cannot be read."""
+    """Return the column mapping for the options of the command line. Raises `InputError` if they are wrong."""
     given = pairs(columns, FIELDS)
     try:
         return JudgmentMapping.model_validate({**given, "scale": ends_of(scale)})
     except ValidationError as error:
         named = error.errors()[0]["loc"][0]
-        raise InputError(f"--column {named}=: a file of judgments needs a column for {named}") from error
+        raise InputError(
+            f"--column {named}= is not possible; a file of judgments needs a column for {named}"
+        ) from error
 
 
 def _outcome(stage: str, merged: dict[str, Merged], said: Sequence[str]) -> Outcome:
-    """New rows a table, what was there already, and what was recognised in the file."""
+    """Count new rows by table and known rows, and say what was detected in the file."""
     counts = {f"new {table}": rows.inserted for table, rows in merged.items() if table != "drops"}
     counts["changed"] = sum(rows.updated for rows in merged.values())
     counts["already there"] = sum(rows.unchanged for rows in merged.values())

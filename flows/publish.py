@@ -24,15 +24,16 @@ from warehouse.shards import Manifest, ManifestHead, Recipe, read_manifest
 
 @stage("publish")
 def publish(config: Config = None) -> Outcome:
-    """Publish the present consensus as the next version of the dataset. The same content is never published twice.
+    """Publish the current consensus as the next version of the dataset. The same content is never published twice.
 
-    Raises `InputError` where there is no consensus yet.
+    Raises:
+        InputError: There is no consensus yet.
     """
     settings = load_settings(config)
     recipe = recipe_of(settings)
     with writing(settings) as warehouse:
         renew_splits(warehouse, recipe.near_duplicates)
-    with reading(settings) as warehouse:  # whatever others write meanwhile, all of it comes from one snapshot
+    with reading(settings) as warehouse:  # everything comes from one snapshot, even if others write meanwhile
         dataset_id = content_id("dataset", settings.publish.name, dataset_fingerprint(warehouse, recipe))
         known = next(iter(read(warehouse, Dataset, "dataset_id = ?", [dataset_id])), None)
         if known is not None and warehouse.place(known.path).exists():
@@ -49,7 +50,7 @@ def publish(config: Config = None) -> Outcome:
 
 
 def _moved(warehouse: Warehouse, before: Dataset | None, folder: Path) -> str:
-    """What a person should know before they compare estimators of two versions: what one tests the other trains on."""
+    """A warning that one version tests on what the other trains on, for people who compare their estimators."""
     if before is None or not (warehouse.place(before.path) / "manifest.json").exists():
         return ""
     moved = moved_between(warehouse.place(before.path), folder)
@@ -57,7 +58,7 @@ def _moved(warehouse: Warehouse, before: Dataset | None, folder: Path) -> str:
 
 
 def recipe_of(settings: Settings) -> Recipe:
-    """What the settings mix a training set of."""
+    """Return the composition of a training set from the settings."""
     mixed = settings.publish.model_dump(include=set(Recipe.model_fields))
     return Recipe(consensus=settings.agreement.consensus, **mixed)
 
@@ -65,9 +66,9 @@ def recipe_of(settings: Settings) -> Recipe:
 def _write(
     settings: Settings, warehouse: Warehouse, recipe: Recipe, dataset_id: str, known: Dataset | None
 ) -> tuple[Manifest, Path]:
-    """Write the folder of the next version, or of a known one whose folder is gone.
+    """Write the folder of the next version, or of a known version whose folder is gone.
 
-    A whole one that an interruption kept from being recorded is taken up.
+    A complete folder that an interrupted run did not record is used as it is.
     """
     for version in count(known.version if known else next_version(warehouse, settings.publish.name)):
         folder = settings.home_path / "datasets" / settings.publish.name / f"v{version}"
@@ -133,10 +134,12 @@ def _shards(manifest: Manifest) -> list[Shard]:
 
 
 def verify_dataset(settings: Settings, name: str | None = None, version: int | None = None) -> str:
-    """Recheck every hash of a dataset, and that no premise stands in two splits; one line that says so.
+    """Verify the hashes of a dataset, and that no premise is in two splits. Returns the result in one line.
 
-    Without a name it is that of the settings, without a version the newest one. The hashes of the shards must also be
-    those that the catalog holds. Raises `InputError` for a file that differs, and where there is no such dataset.
+    The name defaults to that in the settings, the version to the newest. The hashes must also match the catalog.
+
+    Raises:
+        InputError: A file differs, or there is no such dataset.
     """
     name = name or settings.publish.name
     with reading(settings) as warehouse:
@@ -152,5 +155,5 @@ def verify_dataset(settings: Settings, name: str | None = None, version: int | N
         recorded = {row.path: row.sha256 for row in read(warehouse, Shard, "dataset_id = ?", [dataset.dataset_id])}
     manifest = verify(folder)
     if {file.path: file.sha256 for file in manifest.files} != recorded:
-        raise InputError(f"{folder}: the manifest is not the one that was published: its hashes differ")
+        raise InputError(f"{folder}: the manifest has changed since it was published; its hashes differ")
     return f"{dataset.name} v{dataset.version}: {len(manifest.files)} shards match their manifest"

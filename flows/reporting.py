@@ -1,4 +1,4 @@
-"""What the report shows, gathered from the warehouse, the dataset and the estimator's folder."""
+"""Gathering the data of the report from the warehouse, the dataset and the estimator's folder."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ STAGES_SHOWN = (
 
 
 def report_data(settings: Settings, warehouse: Warehouse, model: Model, evaluations: list[Evaluation]) -> ReportData:
-    """Everything that the report on `model` shows. All of it is read; nothing is computed anew but summaries."""
+    """Return all data of the report on `model`. Only summaries are computed here."""
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
     judgments = valid_judgments(warehouse)
     measured, weeks = over_time(warehouse, Selection().scope)
@@ -84,7 +84,7 @@ def _stages(warehouse: Warehouse) -> list[StageCount]:
 
 
 def _agreement(warehouse: Warehouse) -> list[Agreement]:
-    """The figures of the valid judgments, alpha by slice, and how the version in use of each labeler goes with them."""
+    """The figures of the valid judgments, alpha by slice, and the correlation of each labeler in use with them."""
     figures = current_agreement(warehouse)
     scope = Selection().scope
     panel = {f"labeler {labeler}, version {version}, {scope}" for labeler, version in panel_versions(warehouse)}

@@ -1,1 +1,1 @@
-"""What researchers ask of the warehouse: queries, exports, figures, lineage."""
+"""For researchers: queries, exports, figures, lineage."""

@@ -1,4 +1,4 @@
-"""Attach: the one line that opens the warehouse, read-only, in DuckDB without our code."""
+"""Attach: the line that opens the warehouse, read-only, in DuckDB without Odds."""
 
 from __future__ import annotations
 
@@ -30,10 +30,15 @@ TITLES: dict[Client, str] = {
 
 @dataclass(frozen=True)
 class Target:
-    """What is attached: the catalog, whether its data lies in an object store, and the snapshot (None: the latest).
+    """What to attach.
 
-    `moved_to` is where the data lies now, where the catalog tells another folder. `secret_left_out` says that the
-    connection string holds a password, which stands in no text of this module.
+    Attributes:
+        catalog: The catalog, without a password.
+        on_postgres: Whether it is on PostgreSQL.
+        store: The options of the object store with its data; None for a folder.
+        snapshot: The snapshot; None for the latest.
+        secret_left_out: Whether the connection string had a password, which is never printed.
+        moved_to: The folder of the data, if the catalog has another path for it.
     """
 
     catalog: str
@@ -47,9 +52,10 @@ class Target:
 def target_of(
     catalog: str, data_path: str, snapshot: int | None = None, environment: Mapping[str, str] | None = None
 ) -> Target:
-    """What there is to attach for a catalog and its data path; of the environment only the store's address is kept.
+    """Return what to attach for a catalog and its data path. Only the store's address is taken from the environment.
 
-    Raises `InputError` for a connection string that cannot be read.
+    Raises:
+        InputError: The connection string cannot be read.
     """
     store: dict[str, str] | None = None
     if data_path.startswith("s3://"):
@@ -66,7 +72,7 @@ def target_of(
 
 
 def attach_sql(target: Target) -> str:
-    """The statements that open the warehouse as `odds` in any DuckDB, as one line."""
+    """Return the statements that open the warehouse as `odds` in any DuckDB, on one line."""
     extensions = ["ducklake", "postgres" if target.on_postgres else "sqlite"]
     secret = ""
     if target.store is not None:
@@ -83,11 +89,11 @@ def attach_sql(target: Target) -> str:
 
 
 def attach_line(target: Target, client: Client) -> str:
-    """The one line for a client."""
+    """Return the line for a client."""
     sql = attach_sql(target)
     if client == "duckdb":
         return f"duckdb -cmd {_shell(sql)}"
-    # A JSON string that keeps what is beyond ASCII as it is, is a string of Python and of R too.
+    # A JSON string with unescaped non-ASCII characters is also valid in Python and R.
     literal = json.dumps(sql, ensure_ascii=False)
     if client == "python":
         return f"import duckdb; odds = duckdb.connect(); odds.execute({literal})"
@@ -97,23 +103,23 @@ def attach_line(target: Target, client: Client) -> str:
 
 
 def notes(target: Target) -> list[str]:
-    """What a person must know before the line works."""
-    said = ["INSTALL fetches DuckDB's extensions once; the DuckDB there must be as new as the one here, or newer."]
+    """Return what a person must know before the line works."""
+    said = ["INSTALL downloads DuckDB's extensions once; DuckDB there must be at least as new as the one here."]
     if target.secret_left_out:
         said.append(
-            "The password of PostgreSQL is left out: put it into the variable PGPASSWORD or into ~/.pgpass "
+            "The PostgreSQL password is left out: put it into the variable PGPASSWORD or into ~/.pgpass "
             "(PGPASSFILE names another file)."
         )
     if target.store is not None:
         said.append("The keys of the object store come from where AWS tools find them: AWS_... variables, ~/.aws.")
     if not target.on_postgres:
-        said.append("The catalog is a file: the line works on machines that see it under this path.")
+        said.append("The catalog is a file; the line works on machines that have it under this path.")
     return said
 
 
 @dataclass(frozen=True)
 class Attach:
-    """The line that opens the warehouse in each client, and what to know before it works."""
+    """Return the line that opens the warehouse in each client, and what to know before it works."""
 
     lines: dict[Client, str]
     notes: list[str]
@@ -142,5 +148,5 @@ def attach(client: Client | Literal["all"] = "all", *, at: str | None = None, co
 
 
 def _shell(text: str) -> str:
-    """The text as one word of a POSIX shell, in double quotes, since SQL is full of single ones."""
+    """The text as one POSIX shell word, in double quotes, since SQL is full of single quotes."""
     return '"' + re.sub(r'([\\"$`])', r"\\\1", text) + '"'

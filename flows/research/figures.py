@@ -1,4 +1,4 @@
-"""Figures of agreement as a person reads them: tables for a terminal, and a picture of agreement over time."""
+"""Agreement figures for people: tables for a terminal, and a chart of agreement over time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_TWO = "no proposition has two judgments"
 NO_SPREAD = "all judgments that could be compared are the same"
 COUNTS = ("judgments_for_", "median_judgments", "leave_one_out_r_negative")
 
-# In the order in which they answer a person's questions; whatever is not named comes last.
+# The order in which to show metrics; others come last.
 ORDER = (
     "interval_alpha",
     "ordinal_alpha",
@@ -48,20 +48,20 @@ ORDER = (
 
 
 def shown_figures(figures: list[Agreement], scope: str) -> list[Agreement]:
-    """The figures of a scope over all its judgments, in the order in which they are read."""
+    """Return the figures of a scope over all its judgments, in reading order."""
     own = [each for each in figures if (each.scope, each.slice) == (scope, "all")]
     return sorted(own, key=lambda each: ORDER.index(each.metric) if each.metric in ORDER else len(ORDER))
 
 
 def telling_slices(figures: list[Agreement], scope: str) -> list[Agreement]:
-    """Interval alpha of each slice, where the judgments fall into more than one of its kind."""
+    """Return interval alpha by slice, for kinds of slices with more than one slice."""
     own = [each for each in figures if (each.scope, each.metric) == (scope, "interval_alpha") and each.slice != "all"]
     kinds = [each.slice.partition("=")[0] for each in own]
     return sorted((e for e, kind in zip(own, kinds, strict=True) if kinds.count(kind) > 1), key=lambda e: e.slice)
 
 
 def figure_tables(settings: Settings, selection: Selection) -> list[Table | str]:
-    """The newest figures of a selection for a terminal: what they rest on, all of them, interval alpha by slice."""
+    """Return the latest figures of a selection for a terminal: counts, all figures, interval alpha by slice."""
     with reading(settings) as warehouse:
         figures = current_agreement(warehouse)
     shown, slices = shown_figures(figures, selection.scope), telling_slices(figures, selection.scope)
@@ -92,10 +92,10 @@ def figure_tables(settings: Settings, selection: Selection) -> list[Table | str]
 
 
 def why_no_value(metric: str, own: Mapping[str, Agreement]) -> str:
-    """Why a figure has no value, from the others of its scope and slice, by metric."""
+    """Return why a figure has no value, given the others of its scope and slice, by metric."""
     if not own:
         return NO_JUDGMENT
-    # Every proposition with two judgments has a spread, be it 0.
+    # Every proposition with two judgments has a spread, possibly 0.
     spread = own.get("within_proposition_sd")
     if spread is None or spread.value is None:
         return NO_TWO
@@ -105,20 +105,20 @@ def why_no_value(metric: str, own: Mapping[str, Agreement]) -> str:
     if metric.startswith("leave_one_out"):
         return f"no annotator has {COMPARED} judgments with spread on propositions that others judged too"
     if metric.startswith(("judgments_for_", "reliability_")) and alpha.value <= 0:
-        return "alpha is not above 0: no number of judgments is enough"
-    return "not defined for these judgments"
+        return "alpha is not above 0, so no number of judgments is enough"
+    return "undefined for these judgments"
 
 
 def check_picture(path: Path) -> None:
-    """Raise `InputError` where a picture cannot be drawn into this file."""
+    """Raise `InputError` if a picture cannot be written to this file."""
     if path.suffix.lower() != ".svg":
-        raise InputError(f"{path}: pictures are SVG, which every browser shows: name a .svg file")
+        raise InputError(f"{path}: pictures are SVG, which every browser shows; name a .svg file")
     if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"{path} cannot be written: name a .svg file in a folder that is there")
+        raise InputError(f"{path} cannot be written; name a .svg file in an existing folder")
 
 
 def write_picture(settings: Settings, selection: Selection, path: Path) -> None:
-    """Draw interval alpha over time into an SVG file. Raises `InputError` where there is nothing to draw."""
+    """Draw interval alpha over time to an SVG file. Raises `InputError` if there is nothing to draw."""
     check_picture(path)
     with reading(settings) as warehouse:
         measured, weeks = over_time(warehouse, selection.scope)
@@ -128,7 +128,7 @@ def write_picture(settings: Settings, selection: Selection, path: Path) -> None:
 
 
 def over_time(warehouse: Warehouse, scope: str) -> tuple[list[Measurement], list[Measurement]]:
-    """Interval alpha each time it was measured, and of the judgments of each week; both in the order of time."""
+    """Return interval alpha as measured over time, and for the judgments of each week."""
     history = [each for each in agreement_history(warehouse, "interval_alpha", scope) if each.value is not None]
     measured = [_measurement(each, each.created_at) for each in history if each.slice == "all"]
     newest = {each.slice: each for each in history if each.slice.startswith("week=")}
@@ -158,7 +158,7 @@ def _interval(figure: Agreement) -> str:
 
 
 def _caption(figures: list[Agreement], selection: Selection) -> str:
-    """What the figures rest on."""
+    """The counts behind the figures."""
     if not figures:
         return f"{selection.scope}: no figures yet"
     base = figures[0]

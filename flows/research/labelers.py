@@ -1,4 +1,4 @@
-"""What labelers are like, as a person reads it: tables for a terminal, and a picture."""
+"""The quality of labelers for people: tables for a terminal, and a picture."""
 
 from __future__ import annotations
 
@@ -68,9 +68,10 @@ def labeler_tables(rows: Sequence[Row]) -> list[Table | str]:
 
 
 def write_labeler_picture(settings: Settings, path: Path) -> None:
-    """Draw where each labeler's values lie, its calibration and its figures, into an SVG file.
+    """Draw the distribution of each labeler's values, its calibration and its figures to an SVG file.
 
-    Raises `InputError` where no labeler has answered yet, or no such file can be written.
+    Raises:
+        InputError: No labeler has answered yet, or the file cannot be written.
     """
     check_picture(path)
     with reading(settings) as warehouse:
@@ -82,7 +83,7 @@ def write_labeler_picture(settings: Settings, path: Path) -> None:
 
 
 def shown_names(rows: Sequence[Row]) -> list[str]:
-    """The labelers' names; one with several versions has the first digits of the version behind its name."""
+    """The labelers' names, followed by the first digits of the version if there are several."""
     times = Counter(row["labeler"] for row in rows)
     return [
         row["labeler"] if times[row["labeler"]] == 1 else f"{row['labeler']} {row['labeler_version'][:6]}"
@@ -91,7 +92,7 @@ def shown_names(rows: Sequence[Row]) -> list[str]:
 
 
 def labeler_curve(name: str, row: Row, estimates: pa.Table) -> LabelerCurve:
-    """What is drawn of a labeler version, from its row of labeler_quality and the estimates of all."""
+    """What to draw for a labeler version, from its row of labeler_quality and all estimates."""
     own = estimates.filter(
         pc.and_(
             pc.equal(estimates["labeler"], row["labeler"]),
@@ -105,11 +106,11 @@ def labeler_curve(name: str, row: Row, estimates: pa.Table) -> LabelerCurve:
 
 
 def figures_of(row: Row) -> list[tuple[str, str]]:
-    """The figures that stand beside a labeler's picture, by name; those that it has."""
+    """The figures next to a labeler's picture, by name, as far as it has them."""
     each = row["cost_per_estimate"]
     no_price = "no price" if row["n_unpriced"] and row["n_estimates"] + row["n_comparisons"] else ""
     usable = [("cost of 1,000 usable", money(None if each is None else each * 1000) or no_price)]
-    paid = [("paid in all", _paid(row))]
+    paid = [("total cost", _paid(row))]
     if row["method"] == "pairwise":
         pairs = [("pairs ordered", f"{row['n_comparisons']:,}"), ("refused", f"{row['refusal_rate']:.1%}")]
         beside = [("judged", f"{row['n_judged']:,}"), ("ordered as people do", _number(row["share_in_order"]))]
@@ -135,13 +136,13 @@ def _with_values(figures: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def _remark(row: Row) -> str:
     if row["method"] == "pairwise":
-        return "compares pairs, asked both ways round: it gives no values"
+        return "compares pairs in both orders; it gives no values"
     asked = row["n_without"]
     return "" if row["n_estimates"] else f"no usable estimate of {asked:,} proposition{'s' if asked != 1 else ''}"
 
 
 def _bins(rows: pa.Table, column: str) -> list[Bin]:
-    """The reliability diagram of a column beside the judgments, of the rows that have both."""
+    """The reliability diagram of a column against the judgments, for the rows that have both."""
     both = rows.filter(pc.and_(pc.is_valid(rows[column]), pc.is_valid(rows["judged"])))
     return reliability(both[column].to_numpy().astype(np.float64), both["judged"].to_numpy().astype(np.float64))
 
@@ -183,7 +184,7 @@ def _coarseness(rows: Sequence[tuple[str, Row]]) -> Table:
 
 
 def _cost(rows: Sequence[tuple[str, Row]]) -> Table:
-    table = _table("labeler", "usable", "refused", "requests", "tokens each", "paid in all", "1,000 answers")
+    table = _table("labeler", "usable", "refused", "requests", "tokens each", "total cost", "1,000 answers")
     for name, row in rows:
         tokens, each = row["tokens_per_estimate"], row["cost_per_estimate"]
         table.add_row(
@@ -199,7 +200,7 @@ def _cost(rows: Sequence[tuple[str, Row]]) -> Table:
 
 
 def _paid(row: Row) -> str:
-    """What was paid in all, and how much of it is not known."""
+    """The total cost, and how many replies have an unknown price."""
     if row["n_unpriced"]:
         return f"{money(row['cost'])} + {row['n_unpriced']:,} unknown".removeprefix(" + ")
     return "by another" if row["cost"] is None and row["n_cached"] else money(row["cost"])
@@ -213,7 +214,7 @@ def _table(*columns: str) -> Table:
 
 
 def _simulated(row: Row) -> str:
-    """The share of simulated judgments; a few among many never read as none."""
+    """The share of simulated judgments; a few among many never show as 0%."""
     if not row["n_judgments"]:
         return ""
     share = row["n_simulated"] / row["n_judgments"]
@@ -233,7 +234,7 @@ def _signed(value: float | None) -> str:
 
 
 def _caption(rows: Sequence[Row]) -> str:
-    """What the figures rest on. Judgments behind several labelers are one and the same: they are not added up."""
+    """The counts behind the figures. Labelers share judgments, so these are not added up."""
     answers = sum(row["n_estimates"] + row["n_comparisons"] for row in rows)
     text = f"{len(rows):,} labeler version{'s' if len(rows) > 1 else ''}, {answers:,} usable answers"
     if not any(row["n_judgments"] for row in rows):
@@ -243,4 +244,4 @@ def _caption(rows: Sequence[Row]) -> str:
         return text
     every = all(row["n_simulated"] == row["n_judgments"] for row in rows)
     share = "all" if every else "some"
-    return f"{text}; {share} of the judgments beside them are SIMULATED: such figures say nothing about people"
+    return f"{text}; {share} of the judgments are SIMULATED: such figures say nothing about people"

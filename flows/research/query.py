@@ -1,4 +1,4 @@
-"""What researchers ask of the warehouse from the command line."""
+"""Queries from the command line."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ from warehouse.files.export import write_query as write
 from warehouse.queries.stages import TableDescription, describe_tables
 from warehouse.queries.user_sql import head, only_statement, statements, stream
 
-NARROWEST = 8  # characters that a column of a table needs at least
-AT_FORMS = "write the number of a snapshot, or a time such as 2026-11-20 or '2026-11-20 14:00' (UTC)"
+NARROWEST = 8  # the fewest characters for a column of a table
+AT_FORMS = "give the number of a snapshot, or a time such as 2026-11-20 or '2026-11-20 14:00' (UTC)"
 
 
 def moment(text: str | None, now: datetime | None = None) -> At:
-    """What `--at` means: the number of a snapshot, a time (UTC unless it names a zone), or now where it is not given.
+    """Parse `--at`: a snapshot's number or a time (UTC unless it names a zone); None is the moment of opening.
 
-    A date alone is its first moment. Raises `InputError` for anything else, and for a time that is yet to come.
+    A date means its first moment.
+
+    Raises:
+        InputError: It is neither, or a time in the future.
     """
     if text is None:
         return "opened"
@@ -39,9 +42,9 @@ def moment(text: str | None, now: datetime | None = None) -> At:
         return int(text)
     time = _time(text.strip())
     if time is None:
-        raise InputError(f"--at {text}: this is no moment; {AT_FORMS}")
+        raise InputError(f"--at {text} is neither a snapshot nor a time; {AT_FORMS}")
     if time > (now or datetime.now(UTC)):
-        raise InputError(f"--at {text}: that is yet to come; leave --at out for the latest state")
+        raise InputError(f"--at {text} is in the future; leave out --at for the latest state")
     return time
 
 
@@ -57,9 +60,10 @@ def _time(text: str) -> datetime | None:
 
 
 def query_text(query: str | None, file: Path | None) -> str:
-    """The query that a person gave: its text, @FILE or - for the standard input, or a file.
+    """Return the text of a query, given as text, @FILE, - for the standard input, or a file.
 
-    Raises `InputError` where there is none, or two, or the file cannot be read.
+    Raises:
+        InputError: There is none, or two, or the file cannot be read.
     """
     if (query is None) == (file is None):
         raise InputError("odds sql: give one query: its text, @FILE, or - for the standard input")
@@ -73,7 +77,7 @@ def query_text(query: str | None, file: Path | None) -> str:
 
 
 def asked_files(query: str | None, file: Path | None = None) -> list[Path]:
-    """The file that a query comes from, if it comes from one."""
+    """Return the file that a query comes from, if any."""
     return [Path(query.removeprefix("@"))] if query and query.startswith("@") else [file] if file else []
 
 
@@ -83,7 +87,7 @@ def _text_of(path: Path) -> str:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
 
 
 def print_query(
@@ -104,7 +108,7 @@ def print_query(
 
 
 def _table(rows: pa.Table) -> Table:
-    """A row a line."""
+    """One line per row."""
     table = Table(header_style="bold")
     for name, kind in zip(rows.schema.names, rows.schema.types, strict=True):
         numeric = str(kind).startswith(("int", "uint", "double", "float", "decimal"))
@@ -115,7 +119,7 @@ def _table(rows: pa.Table) -> Table:
 
 
 def _wide(rows: pa.Table) -> Table:
-    """A column a line, for rows of more columns than fit beside each other."""
+    """One line per column, for rows with more columns than fit side by side."""
     table = Table(show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -127,7 +131,7 @@ def _wide(rows: pa.Table) -> Table:
 
 
 def _rows(rows: pa.Table) -> Iterator[tuple[object, ...]]:
-    """The rows by column: two of these may have one name."""
+    """The rows as tuples, since two columns may have the same name."""
     return zip(*(column.to_pylist() for column in rows.columns), strict=True)
 
 
@@ -147,22 +151,22 @@ def write_query(
     inputs: Sequence[Path] = (),
     formulas: bool = False,
 ) -> int:
-    """Write all rows of a query to a .parquet, .csv or .jsonl file, which is none of `inputs`; gives their number."""
+    """Write all rows of a query to a .parquet, .csv or .jsonl file other than `inputs`. Returns their number."""
     check_apart(settings, output, inputs)
     with reading(settings, at, allow) as warehouse:
         return write(warehouse, query, output, formulas=formulas)
 
 
 def check_apart(settings: Settings, output: Path, inputs: Sequence[Path] = ()) -> None:
-    """Refuse an output that is one of the inputs, or a file that the warehouse, the ledger or the settings rest on."""
+    """Refuse an output that is an input, or a file of the warehouse, the ledger or the settings."""
     place = output.resolve()
     catalog, data, ledger = settings.catalog, settings.data_path, settings.ledger_path
     files = [*inputs, *([] if catalog.startswith(POSTGRES) else [Path(catalog)])]
     files += [settings.path(CONFIG_NAME), *([ledger] if isinstance(ledger, Path) else [])]
     if place in {file.resolve() for file in files}:
-        raise InputError(f"{output} is one of the files that are read here: name another output")
+        raise InputError(f"{output} is one of the inputs; name another output")
     if "://" not in data and place.is_relative_to(Path(data).resolve()):
-        raise InputError(f"{output} lies among the data files of the warehouse: name another output")
+        raise InputError(f"{output} is in the data folder of the warehouse; name another output")
 
 
 def stream_query(
@@ -175,7 +179,7 @@ def stream_query(
     allow: Sequence[Path] = (),
     formulas: bool = False,
 ) -> None:
-    """Write the rows of one query to the standard output, all of them or the first `limit`, and nothing else."""
+    """Write the rows of one query, or the first `limit`, to the standard output, and nothing else."""
     with reading(settings, at, allow) as warehouse:
         rows = stream(warehouse, only_statement(warehouse, text))
         with plain_output() as file:
@@ -215,7 +219,7 @@ def print_tables(described: Sequence[TableDescription], console: Console) -> Non
 
 
 def shown(value: object) -> str:
-    """A value as a person reads it: floats with four digits, lists shortened, nothing as an empty cell."""
+    """Return a value for a table: floats with four digits, lists shortened, None as an empty cell."""
     if value is None:
         return ""
     if isinstance(value, float):

@@ -12,7 +12,7 @@ from warehouse.files.formats import Writable, cell_text, json_text, write_csv
 from warehouse.files.markdown import plain
 
 Form: TypeAlias = Literal["csv", "json", "jsonl", "markdown"]
-# JSON has an escape for what a terminal would obey, so that the rows stay what they are.
+# JSON can escape what a terminal would interpret, so the values stay unchanged.
 STEERING = re.compile("[\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]")
 
 
@@ -31,7 +31,7 @@ def first(reader: pa.RecordBatchReader, limit: int) -> pa.RecordBatchReader:
 
 
 def write_rows(reader: pa.RecordBatchReader, form: Form, file: Writable, *, formulas: bool = False) -> None:
-    """Write the rows in a form; `formulas` keeps texts in CSV that a spreadsheet would run."""
+    """Write rows in a format; `formulas` keeps texts in CSV that a spreadsheet would run as formulas."""
     if form == "csv":
         write_csv(reader, file, formulas=formulas, line_end="\n")
     else:

@@ -1,4 +1,4 @@
-"""Trace: what an id rests on and what rests on it, as a tree for a terminal or as plain values for programs."""
+"""Trace: what something is based on and what uses it, as a tree for a terminal or as plain values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from warehouse.lineage.trace import Direction, Node, Trace
 from warehouse.lineage.trace import trace as trace_in
 
 SHOWN_ID = 12
-SHOWN_TEXT = 300  # characters of what a node says; a terminal's width cuts lines besides
+SHOWN_TEXT = 300  # characters of a node's text; a terminal also cuts lines to its width
 FILE_WIDTH = 1000
 SIDES = (("back", "rests on"), ("forward", "used by"))
 
@@ -39,14 +39,14 @@ def trace(id_or_prefix: str, direction: Direction = "both", limit: int = 10, *, 
 
 
 def print_trace(found: Trace, console: Console) -> None:
-    """Print a trace: a line a node, cut to the width of a terminal; a file gets whole lines."""
+    """Print a trace with one line per node, cut to the width of a terminal; a file gets whole lines."""
     if not console.is_terminal:
         console = terminal(file=console.file, width=FILE_WIDTH)
     console.print(as_tree(found))
 
 
 def as_tree(found: Trace) -> Tree:
-    """The trace for a terminal: the subject, below it what it rests on and what it is used by."""
+    """Return the trace as a tree: the subject, what it rests on, and what it is used by."""
     tree = Tree(_line(found.subject), guide_style="dim")
     for side, title in SIDES:
         if found.direction not in (side, "both"):
@@ -58,7 +58,7 @@ def as_tree(found: Trace) -> Tree:
 
 
 def as_values(node: Node) -> dict[str, Any]:
-    """A node and all below it as plain values; those below the subject say by `direction` on which side they stand."""
+    """Return a node and everything below it as plain values; `direction` tells the two sides apart."""
     return {
         "kind": node.kind,
         "id": node.id,
@@ -75,7 +75,7 @@ def as_values(node: Node) -> dict[str, Any]:
 
 
 def _grow(branch: Tree, children: tuple[Node, ...], more: dict[str, int]) -> None:
-    """Add children: one of its relation beside the relation's name, several below it."""
+    """Add children: a single one of a relation on the same line as its name, several below it."""
     for relation, group in groupby(children, key=lambda child: child.relation):
         nodes = list(group)
         beyond = more.get(relation, 0)
@@ -90,7 +90,7 @@ def _grow(branch: Tree, children: tuple[Node, ...], more: dict[str, int]) -> Non
 
 
 def _line(node: Node, relation: str = "", heading: str = "") -> Text:
-    """A node in one line: kind (unless the heading above it says it), short id, its marks, and what it says."""
+    """A node in one line: kind (unless the heading names it), short id, marks and text."""
     line = _text("")
     if relation == f"{node.kind}s" or not (relation or heading):
         line.append(f"{node.kind} ", "cyan" if relation else "")
@@ -98,7 +98,7 @@ def _line(node: Node, relation: str = "", heading: str = "") -> Text:
         line.append(f"{relation} " if relation == node.kind else f"{relation}: ", "cyan")
     if not (relation or heading).startswith(node.kind) and (relation or heading):
         line.append(f"{node.kind} ")
-    if node.kind != "judgments":  # these are counted together and have no id
+    if node.kind != "judgments":  # groups of judgments have no id
         line.append(f"{node.id[:SHOWN_ID]} ", "bold")
     if node.simulated:
         line.append("simulated ", "bold yellow")
@@ -107,7 +107,7 @@ def _line(node: Node, relation: str = "", heading: str = "") -> Text:
     said = " ".join(node.summary.split())
     line.append(said if len(said) <= SHOWN_TEXT else f"{said[:SHOWN_TEXT]}…")
     if node.repeated:
-        line.append(" (unfolded above)", "dim")
+        line.append(" (shown above)", "dim")
     return line
 
 

@@ -77,7 +77,7 @@ def test_the_tables_say_who_is_coarse_who_agrees_and_what_it_costs(tmp_path: Pat
 def test_simulated_judgments_are_said_first(tmp_path: Path) -> None:
     settings = settings_with(tmp_path, [*judged("simulated"), *answers()])
     text = shown(settings)
-    assert "all of the judgments beside them are SIMULATED" in " ".join(text.splitlines()[:2])
+    assert "all of the judgments are SIMULATED" in " ".join(text.splitlines()[:2])
     assert cells(settings, "coarse")[0][2] == "100%"
 
 
@@ -131,11 +131,11 @@ def test_the_picture_has_the_figures_of_every_labeler_the_worst_ones_too(tmp_pat
     settings = settings_with(tmp_path, [*judged("human"), *answers(), [*never, *unpriced]])
     text = drawn(settings)
     coarse = "distinct values|1|on the top 3|100.0%|multiples of 5%|100.0%|refused|10.0%|judged|18"
-    beside = "mean error|0.225|calibration error|0.025|cost of 1,000 usable|100.00|paid in all|1.80"
+    beside = "mean error|0.225|calibration error|0.025|cost of 1,000 usable|100.00|total cost|1.80"
     assert f"{coarse}|{beside}" in text
     fine = "distinct values|20|on the top 3|15.0%|multiples of 5%|0.0%|refused|0.0%|judged|20|Pearson|1.000"
     assert text.count(fine) == 2
-    assert "|no usable estimate of 20 propositions|never|refused|100.0%|paid in all|20 unknown" in text
+    assert "|no usable estimate of 20 propositions|never|refused|100.0%|total cost|20 unknown" in text
 
 
 def test_the_picture_names_every_labeler_and_what_is_simulated(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_manifest_that_was_changed_with_its_shard_is_found(installed: Settings
     gone = manifest["files"].pop()
     (path.parent / gone["path"]).unlink()
     path.write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="manifest is not the one that was published"):
+    with pytest.raises(InputError, match="manifest has changed since it was published"):
         verify_dataset(installed)
 
 

@@ -1,4 +1,4 @@
-"""What the warehouse knows about labelers: which are in use, a row a version, their estimates beside the judgments."""
+"""Labelers in the warehouse: the panel in use, their quality, and their estimates next to the judgments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SELECT labeler, labeler_version FROM (
   UNION SELECT DISTINCT labeler, labeler_version FROM comparisons
 ) ANTI JOIN labelers USING (labeler, labeler_version) ORDER BY ALL
 """
-# The first answer of a version and the request that it came from: for a mean of samples the last one before it.
+# The first answer of a version and its request; for a mean of samples, the last request before it.
 FIRST_ANSWER_SQL = """
 SELECT r.endpoint, r.model, r.prompt, r.prompt_version, a.method, a.created_at
 FROM (
@@ -50,10 +50,10 @@ ORDER BY e.labeler, e.labeler_version, e.proposition_id
 
 
 def renew_panel(warehouse: Warehouse, panel: Sequence[LabelerVersion]) -> Merged:
-    """Make these the labelers that are in use; nothing is written where they are it already.
+    """Make these the labeler versions in use. Writes nothing if they already are.
 
-    The others that are known go out of use, and stay. A version that was asked before there was a table of them gets
-    its row, as far as its requests tell; answers that no request of ours led to leave their labeler unknown.
+    Others go out of use but keep their rows. Versions older than the table `labelers` get a row as far as their
+    requests tell; a labeler whose answers have no request stays unknown.
     """
     ids = {each.labeler_id for each in panel}
     known = [each for each in read(warehouse, LabelerVersion, "in_use") if each.labeler_id not in ids]
@@ -64,7 +64,7 @@ def renew_panel(warehouse: Warehouse, panel: Sequence[LabelerVersion]) -> Merged
 
 
 def _asked_before(warehouse: Warehouse) -> list[LabelerVersion]:
-    """The versions that were asked and have no row."""
+    """The versions that have answers but no row."""
     found: list[LabelerVersion] = []
     for unknown in warehouse.sql(UNKNOWN_SQL).to_pylist():
         named = (unknown["labeler"], unknown["labeler_version"])
@@ -74,21 +74,23 @@ def _asked_before(warehouse: Warehouse) -> list[LabelerVersion]:
 
 
 def panel_versions(warehouse: Warehouse) -> set[tuple[str, str]]:
-    """The labelers of the panel that gave estimates, each with its version."""
+    """Return the labelers and versions of the panel that gave estimates."""
     rows = warehouse.sql("SELECT DISTINCT labeler, labeler_version FROM current_estimates WHERE in_panel").to_pylist()
     return {(row["labeler"], row["labeler_version"]) for row in rows}
 
 
 def labeler_quality(warehouse: Warehouse) -> list[dict[str, Any]]:
-    """The rows of the view labeler_quality, by labeler and version."""
+    """Return the rows of the view labeler_quality, by labeler and version."""
     rows = warehouse.sql("SELECT * FROM labeler_quality ORDER BY labeler, labeler_version").to_pylist()
     return [dict(row) for row in rows]
 
 
 def labeler_estimates(warehouse: Warehouse) -> pa.Table:
-    """labeler, labeler_version, estimate, judged, recalibrated of every estimate with a probability; all in [0, 1].
+    """Return every estimate with a probability, next to the judgments.
 
-    `judged` is the mean of the valid judgments, null without one. `recalibrated` is there on the test split alone,
-    which no recalibration has seen, and where the estimate is the labeler's current one.
+    Returns:
+        labeler, labeler_version, estimate, judged (mean of the valid judgments, or null) and recalibrated, all in
+        [0, 1]. `recalibrated` is only given on the test split, which no recalibration was fitted on, and for current
+        estimates.
     """
     return warehouse.sql(ESTIMATES_SQL)

@@ -1,4 +1,4 @@
-"""What the flows ask of the warehouse, each question one query."""
+"""The queries of the flows, one function each."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ColumnDescription:
 
 @dataclass(frozen=True)
 class TableDescription:
-    """A table or view, how many rows it has (None where they were not counted) and what they mean."""
+    """A table or view: its rows (None if not counted), its meaning and its columns."""
 
     name: str
     kind: str
@@ -48,9 +48,9 @@ class TableDescription:
 
 
 def proposition_texts(warehouse: Warehouse, where: str = "", params: Sequence[object] = ()) -> list[PropositionText]:
-    """Propositions with both texts; `where` speaks of `p` (propositions) and `m` (premises).
+    """Return propositions with both texts; `where` can use `p` (propositions) and `m` (premises).
 
-    Those of one premise stand together: a server that keeps the beginning of a prompt then reads the premise once.
+    They are sorted by premise, so that a server that caches the start of a prompt reads each premise once.
     """
     condition = f"WHERE {where}" if where else ""
     order = "ORDER BY p.premise_id, p.proposition_id"
@@ -58,19 +58,19 @@ def proposition_texts(warehouse: Warehouse, where: str = "", params: Sequence[ob
 
 
 def unpushed_propositions(warehouse: Warehouse, project: str) -> list[PropositionText]:
-    """Propositions that have no task in a Label Studio project."""
+    """Return the propositions without a task in a Label Studio project."""
     done = "SELECT proposition_id FROM tasks WHERE project = ?"
     return proposition_texts(warehouse, f"p.proposition_id NOT IN ({done})", [project])
 
 
 def simulation_truths(warehouse: Warehouse) -> dict[str, float]:
-    """What simulated annotators judge around, for each proposition: its target probability, else 0.5."""
+    """Return the value that simulated annotators scatter around: each proposition's target probability, else 0.5."""
     rows = warehouse.sql("SELECT proposition_id, coalesce(target_probability, 0.5) AS truth FROM propositions")
     return dict(zip(rows["proposition_id"].to_pylist(), rows["truth"].to_pylist(), strict=True))
 
 
 def orphaned_judgments(warehouse: Warehouse, source: str, project: str) -> list[str]:
-    """The live judgments of a Label Studio project, by their ids there, that no task names as it was last read."""
+    """Return the source ids of a Label Studio project's judgments that no task has any more, as of the last pull."""
     query = (
         "SELECT source_id FROM judgments WHERE source = ? AND batch = ? AND deleted_at IS NULL AND source_id NOT IN "
         "(SELECT unnest(judgments) FROM studio_tasks WHERE project = ?)"
@@ -80,7 +80,7 @@ def orphaned_judgments(warehouse: Warehouse, source: str, project: str) -> list[
 
 
 def authors(warehouse: Warehouse, source: str, project: str) -> tuple[dict[int, str], dict[str, str]]:
-    """Who judged in a Label Studio project: annotator ids by the user's number, and by the judgment's id there."""
+    """Return annotator ids in a Label Studio project, by user number and by the judgment's source id."""
     rows = warehouse.sql(
         "SELECT j.source_id, j.annotator_id, TRY_CAST(a.source_id AS BIGINT) AS number FROM judgments j "
         "JOIN annotators a ON a.annotator_id = j.annotator_id WHERE j.source = ? AND j.batch = ? AND a.source = ?",
@@ -91,25 +91,25 @@ def authors(warehouse: Warehouse, source: str, project: str) -> tuple[dict[int, 
 
 
 def pushed_tasks(warehouse: Warehouse, project: str) -> tuple[int, int]:
-    """How many tasks of a Label Studio project are known, and the highest of their numbers there (0 without any)."""
+    """Return how many tasks of a Label Studio project are known, and the highest task number (0 if none)."""
     query = "SELECT count(*) AS n, coalesce(max(CAST(source_id AS BIGINT)), 0) AS top FROM tasks WHERE project = ?"
     row = warehouse.sql(query, [project]).to_pylist()[0]
     return int(row["n"]), int(row["top"])
 
 
 def studio_project(warehouse: Warehouse, title: str) -> StudioProject | None:
-    """The Label Studio project in use under this title of the settings; None before there is one."""
+    """Return the Label Studio project in use with this title; None if there is none yet."""
     found = read(warehouse, StudioProject, "title = ? AND retired_at IS NULL", [title])
     return found[0] if found else None
 
 
 def counts(warehouse: Warehouse) -> pa.Table:
-    """How far the work is: stage, n, n_simulated (rows that are simulated, or rest on simulated judgments)."""
+    """Return the progress: stage, n, n_simulated (rows simulated or based on simulated judgments)."""
     return warehouse.sql("SELECT stage, n, n_simulated FROM progress ORDER BY position")
 
 
 def consensus_splits(warehouse: Warehouse, method: ConsensusMethod) -> dict[str, int]:
-    """How many propositions of each split have a consensus of this method."""
+    """Count the propositions with a consensus by this method, by split."""
     rows = warehouse.sql(
         "SELECT s.split, count(*) AS n "
         "FROM consensus c JOIN splits s ON s.proposition_id = c.proposition_id WHERE c.method = ? GROUP BY ALL",
@@ -119,7 +119,7 @@ def consensus_splits(warehouse: Warehouse, method: ConsensusMethod) -> dict[str,
 
 
 def newest_dataset(warehouse: Warehouse, name: str) -> Dataset | None:
-    """The dataset of this name with the highest version; None where none is published."""
+    """Return the dataset of this name with the highest version; None if none is published."""
     columns = ", ".join(arrow_schema(Dataset).names)
     query = f"SELECT {columns} FROM datasets WHERE name = ? ORDER BY version DESC LIMIT 1"
     found = to_records(Dataset, warehouse.sql(query, [name]))
@@ -127,13 +127,13 @@ def newest_dataset(warehouse: Warehouse, name: str) -> Dataset | None:
 
 
 def next_version(warehouse: Warehouse, name: str) -> int:
-    """The version that the next dataset of this name gets, from 1."""
+    """Return the version of the next dataset of this name, from 1."""
     newest = newest_dataset(warehouse, name)
     return newest.version + 1 if newest else 1
 
 
 def newest_model(warehouse: Warehouse, name: str) -> Model | None:
-    """The estimator of this name that was trained last; None where none is."""
+    """Return the estimator of this name that was trained last; None if there is none."""
     columns = ", ".join(arrow_schema(Model).names)
     query = f"SELECT {columns} FROM models WHERE name = ? ORDER BY created_at DESC, model_id LIMIT 1"
     found = to_records(Model, warehouse.sql(query, [name]))
@@ -141,7 +141,7 @@ def newest_model(warehouse: Warehouse, name: str) -> Model | None:
 
 
 def current_agreement(warehouse: Warehouse) -> list[Agreement]:
-    """The newest figure of each metric, scope and slice, in the order of these."""
+    """Return the latest figure of each metric, scope and slice, sorted by these."""
     columns = ", ".join(arrow_schema(Agreement).names)
     newest = "PARTITION BY scope, slice, metric ORDER BY created_at DESC, agreement_id"
     query = f"SELECT {columns} FROM agreement QUALIFY row_number() OVER ({newest}) = 1 ORDER BY scope, slice, metric"
@@ -149,14 +149,14 @@ def current_agreement(warehouse: Warehouse) -> list[Agreement]:
 
 
 def agreement_history(warehouse: Warehouse, metric: str, scope: str) -> list[Agreement]:
-    """Every figure that was ever recorded of a metric and scope, for all slices, in the order of time."""
+    """Return every recorded figure of a metric and scope, for all slices, by time."""
     columns = ", ".join(arrow_schema(Agreement).names)
     query = f"SELECT {columns} FROM agreement WHERE metric = ? AND scope = ? ORDER BY created_at, agreement_id"
     return to_records(Agreement, warehouse.sql(query, [metric, scope]))
 
 
 def current_estimates(warehouse: Warehouse, propositions: Sequence[str]) -> list[Estimate]:
-    """The estimate of each labeler of the panel for each of these propositions, also where it gave no probability."""
+    """Return each panel labeler's estimate for these propositions, including those without a probability."""
     columns = ", ".join(f"e.{name}" for name in arrow_schema(Estimate).names)
     query = (
         f"SELECT {columns} FROM current_estimates e SEMI JOIN (SELECT unnest(?::VARCHAR[]) AS proposition_id) wanted "
@@ -166,7 +166,7 @@ def current_estimates(warehouse: Warehouse, propositions: Sequence[str]) -> list
 
 
 def labeler_answers(warehouse: Warehouse) -> pa.Table:
-    """A row for each labeler of the panel: name, probabilities (a list) and without, how many replies gave none."""
+    """Return one row per panel labeler: name, probabilities (a list), and without (estimates without a probability)."""
     return warehouse.sql(
         "SELECT labeler AS name, coalesce(list(probability ORDER BY proposition_id) "
         "FILTER (probability IS NOT NULL), []) AS probabilities, count(*) FILTER (probability IS NULL) AS without "
@@ -175,7 +175,7 @@ def labeler_answers(warehouse: Warehouse) -> pa.Table:
 
 
 def valid_judgments(warehouse: Warehouse) -> pa.Table:
-    """proposition_id, annotator_id, probability, is_simulated of the judgments that count, in a stable order."""
+    """Return proposition_id, annotator_id, probability and is_simulated of valid judgments, in a stable order."""
     return warehouse.sql(
         "SELECT proposition_id, annotator_id, probability, is_simulated FROM valid_judgments "
         "ORDER BY proposition_id, annotator_id"
@@ -183,16 +183,13 @@ def valid_judgments(warehouse: Warehouse) -> pa.Table:
 
 
 def stored_data_path(warehouse: Warehouse) -> str:
-    """Where the catalog tells that its parquet files lie: another folder than they do where both were moved."""
+    """Return the data path stored in the catalog, which is outdated if catalog and data were moved."""
     query = f"SELECT value FROM __ducklake_metadata_{ALIAS}.ducklake_metadata WHERE key = 'data_path'"
     return str(warehouse.sql(query)["value"][0].as_py())
 
 
 def describe_tables(warehouse: Warehouse, *, count: bool = True) -> list[TableDescription]:
-    """Every table and view: its rows and what it and its columns mean, as the catalog says it. Views come first.
-
-    Rows are None unless they are to be counted.
-    """
+    """Describe every table and view with the comments in the catalog, views first. Rows are None unless `count`."""
     listed = warehouse.sql(
         "SELECT view_name AS name, 'view' AS kind, comment FROM duckdb_views() WHERE database_name = 'odds' "
         "AND NOT internal UNION ALL "
@@ -221,13 +218,13 @@ def describe_tables(warehouse: Warehouse, *, count: bool = True) -> list[TableDe
 
 
 def askers_with_replies(warehouse: Warehouse) -> set[tuple[str, str]]:
-    """Who has had replies of a model, as pairs of asker and model."""
+    """Return the pairs of labeler (or proposer or judge) and model with at least one reply."""
     rows = warehouse.sql("SELECT DISTINCT labeler, model FROM requests WHERE status <> 'failed'")
     return set(zip(rows["labeler"].to_pylist(), rows["model"].to_pylist(), strict=True))
 
 
 def tokens_of_prompts(warehouse: Warehouse) -> dict[tuple[str, str, str], tuple[float, float]]:
-    """The mean tokens in and out of the requests that any were counted for, by labeler, model and prompt version."""
+    """Return the mean tokens in and out per request, by labeler, model and prompt version, where counted."""
     rows = warehouse.sql(
         "SELECT labeler, model, prompt_version, avg(tokens_in) AS tokens_in, avg(tokens_out) AS tokens_out "
         "FROM requests WHERE tokens_in IS NOT NULL AND tokens_out IS NOT NULL GROUP BY ALL"
