@@ -3,15 +3,15 @@
     python examples/make_judgments.py > examples/judgments.jsonl
 
 The same seed gives the same file. Twelve simulated annotators in two groups judge for eight weeks: each week twelve
-propositions, each by six of them, first as the batch pilot, from week four on as main. A judgment lies around the
+propositions with six judgments each, first in the batch pilot, from week four in main. Judgments scatter around the
 writer's probability in `propositions.jsonl`:
 
     logit(p) = 0.9 logit(reading) + bias + noise,    noise ~ N(0, s^2),    rating = 100 p, rounded
 
-- reading is the writer's probability; one proposition in eight can be read in another way, by half of the annotators;
-- bias and s belong to the annotator; in the pilot s is larger by half, so that agreement grows with time;
-- those of the group crowd round more often to tens, and the last one of them answers at random most of the time;
-- one judgment in fifty is "cannot judge", and a few propositions are judged a second time by the same annotator.
+- reading is the writer's probability; one proposition in eight is read differently by half of the annotators;
+- bias and s depend on the annotator; in the pilot s is larger by half, so that agreement grows over time;
+- the group crowd rounds more often to tens, and its last annotator mostly answers at random;
+- one judgment in fifty is "cannot judge", and a few propositions are judged twice by the same annotator.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
--- Questions to the warehouse. All in turn: `odds sql @examples/queries.sql`. `odds tables` says what every column means.
+-- Example queries. Run all: `odds sql @examples/queries.sql`. `odds tables` says what every column means.
 
--- How far is the work, and how much of it is simulated?
+-- What is the progress, and how much of it is simulated?
 SELECT stage, n, n_simulated FROM progress ORDER BY position;
 
 -- On which propositions do annotators disagree most?
@@ -18,11 +18,11 @@ SELECT labeler, n_judged, n_judgments, n_simulated, pearson, spearman, mean_abso
   calibration_error
 FROM labeler_quality ORDER BY spearman DESC NULLS LAST;
 
--- Does recalibration help, on propositions that it never saw?
+-- Does recalibration help on held-out propositions?
 SELECT labeler, n_held_out, calibration_error_held_out, calibration_error_recalibrated, is_recalibration_simulated
 FROM labeler_quality WHERE n_held_out > 0 ORDER BY labeler;
 
--- What does a usable estimate cost, with all that was refused and asked again?
+-- What does a usable estimate cost, including refused replies and retries?
 SELECT labeler, method, n_estimates + n_comparisons AS usable, n_requests, tokens_per_estimate, cost, cost_per_estimate
 FROM labeler_quality ORDER BY cost_per_estimate;
 
@@ -33,7 +33,7 @@ FROM labeler_cost ORDER BY cost DESC NULLS LAST;
 -- Why did labelers give no answer?
 SELECT labeler, reason, count(*) AS n FROM estimates WHERE probability IS NULL GROUP BY ALL ORDER BY n DESC;
 
--- Which annotators stand apart from the others?
+-- Which annotators differ most from the others?
 SELECT coalesce(a.name, a.source_id) AS annotator, a.kind, q.n_judgments, q.pearson_with_rest, q.mean_difference
 FROM annotator_quality q JOIN annotators a ON a.annotator_id = q.annotator_id ORDER BY q.pearson_with_rest;
 
@@ -44,5 +44,5 @@ FROM agreement_history WHERE metric = 'interval_alpha' AND slice = 'all' ORDER B
 -- Why were rows dropped?
 SELECT stage, reason, count(*) AS n FROM drops GROUP BY stage, reason ORDER BY n DESC;
 
--- How good is each estimator, beside labelers and baselines?
+-- How good is each estimator, compared with labelers and baselines?
 SELECT model_id, subject, metric, value, low, high, n FROM evaluations WHERE metric IN ('pearson', 'mse') ORDER BY ALL;

@@ -1,16 +1,16 @@
-"""Six questions to a warehouse of judgments, each answered by SQL and a picture: a marimo notebook.
+"""Six questions about judgments, each answered with SQL and a chart: a marimo notebook.
 
 marimo edit examples/questions.py -- --catalog .odds/warehouse/catalog.sqlite
 marimo export html examples/questions.py -o questions.html -- --catalog .odds/warehouse/catalog.sqlite
 
-It only reads. Without `--catalog` it opens what ODDS_CATALOG names, or the catalog of `odds` in the working directory;
-`--data-path` or ODDS_DATA_PATH name the folder or address of the data where it is not beside the catalog.
+It is read-only. The catalog is `--catalog`, ODDS_CATALOG, or that of `odds` in the working directory; `--data-path` or
+ODDS_DATA_PATH name the folder or address of the data if it is not next to the catalog.
 """
 
 # ruff: noqa: PLR0917 - the parameters of a cell are the names that it takes from other cells
 import marimo
 
-app = marimo.App(width="medium", app_title="Six questions to the judgments")
+app = marimo.App(width="medium", app_title="Six questions about judgments")
 
 
 @app.cell
@@ -37,17 +37,17 @@ def _(mo, open_warehouse, os):
     )
     share = f"{n_simulated:,} of {n_judgments:,} judgments are simulated"
     warning = (
-        f"**{share}: nobody made them, and what rests on them says nothing about how people judge.**"
+        f"**{share}: nobody made them, and results based on them say nothing about how people judge.**"
         if n_simulated
         else f"{share}."
     )
     mo.md(f"""
-    # Six questions to the judgments
+    # Six questions about judgments
 
-    Read from snapshot {warehouse.at} of the warehouse. {warning}
+    Snapshot {warehouse.at} of the warehouse. {warning}
 
-    All probabilities are in [0, 1]. `odds tables` says what every table and column means. The figures of agreement are
-    those that `odds agree` measured last.
+    All probabilities are in [0, 1]. `odds tables` says what every table and column means. Agreement figures are those
+    that `odds agree` measured last.
     """)
     return n_judgments, n_simulated, share, warehouse
 
@@ -68,7 +68,7 @@ def _(mo, mpl, n_simulated, plt, share, warehouse):
     )
 
     def picture(title, width=8.5, height=4.2, panels=1):
-        """A figure with its axes; whatever rests on simulated judgments says so."""
+        """Return a figure with its axes, marked if judgments are simulated."""
         figure, axes = plt.subplots(1, panels, figsize=(width, height), layout="constrained", squeeze=False)
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
         if n_simulated:
@@ -76,12 +76,12 @@ def _(mo, mpl, n_simulated, plt, share, warehouse):
         return figure, *axes[0]
 
     def nothing(axes, words):
-        """Say in a picture why there is nothing to see."""
+        """Explain in a figure why it is empty."""
         axes.text(0.5, 0.5, words, ha="center", va="center", color=grey, transform=axes.transAxes)
         axes.set_axis_off()
 
     def ask(question, query):
-        """The rows of a query, and the question with the query as text."""
+        """Return the rows of a query, and the question with the query as text."""
         return warehouse.sql(query).to_pylist(), mo.md(f"## {question}\n\n```sql\n{query.strip()}\n```")
 
     return blue, grey, orange, red, ask, nothing, picture
@@ -103,10 +103,10 @@ ORDER BY slice
         weeks = [row for row in rows if row["slice"] != "all" and row["value"] is not None]
         whole = next((row for row in rows if row["slice"] == "all" and row["value"] is not None), None)
         if whole is None:
-            nothing(axes, "No agreement is measured yet: run odds agree.")
+            nothing(axes, "Agreement has not been measured yet; run odds agree.")
             return text, figure
         axes.axhspan(whole["low"], whole["high"], color=grey, alpha=0.15, lw=0)
-        label = f"all weeks together: {whole['value']:.2f} [{whole['low']:.2f}, {whole['high']:.2f}]"
+        label = f"all weeks: {whole['value']:.2f} [{whole['low']:.2f}, {whole['high']:.2f}]"
         axes.axhline(whole["value"], color=grey, lw=1.2, label=label)
         places = range(len(weeks))
         values = [row["value"] for row in weeks]
@@ -116,7 +116,7 @@ ORDER BY slice
         names = [f"{row['slice'].removeprefix('week=')}\nn = {row['n_judgments']}" for row in weeks]
         axes.set_xticks(places, names, fontsize=8)
         axes.set(ylim=(min(0, *(row["low"] for row in rows if row["low"] is not None)), 1))
-        axes.set_xlabel("week that begins on (n: judgments)")
+        axes.set_xlabel("week starting on (n: judgments)")
         axes.set_ylabel("interval alpha (1: agreement, 0: chance)")
         axes.legend(loc="upper right", fontsize=9)
         return text, figure
@@ -137,7 +137,7 @@ GROUP BY ALL
 ORDER BY d.sd
 """,
         )
-        figure, axes = picture("The ten propositions whose judgments lie furthest apart", height=6.2)
+        figure, axes = picture("The ten propositions with the largest disagreement", height=6.2)
         if not rows:
             nothing(axes, "No proposition has three judgments yet.")
             return text, figure
@@ -161,7 +161,7 @@ ORDER BY d.sd
 def _(blue, grey, orange, ask, mo, nothing, picture):
     def _draw():
         rows, text = ask(
-            "3. How does each annotator judge beside the others?",
+            "3. How does each annotator compare with the others?",
             """
 SELECT coalesce(a.name, a.source_id) AS annotator, coalesce(a.annotator_group, 'no group') AS annotator_group,
   q.n_compared, q.pearson_with_rest, q.mean_difference
@@ -170,9 +170,9 @@ WHERE q.pearson_with_rest IS NOT NULL
 ORDER BY q.pearson_with_rest, annotator
 """,
         )
-        figure, left, right = picture("Each annotator beside the mean of the others", height=4.8, panels=2)
+        figure, left, right = picture("Each annotator and the mean of the others", height=4.8, panels=2)
         if not rows:
-            nothing(left, "No annotator has ten judgments\nbeside those of others yet.")
+            nothing(left, "No annotator shares ten propositions\nwith others yet.")
             nothing(right, "")
             return text, figure
         shown = rows if len(rows) <= 40 else rows[:20] + rows[-20:]
@@ -203,7 +203,7 @@ ORDER BY q.pearson_with_rest, annotator
 def _(blue, grey, ask, mo, nothing, picture):
     def _draw():
         rows, text = ask(
-            "4. Do the labelers answer as people do, and how finely?",
+            "4. How accurate are the labelers, and how fine are their answers?",
             """
 WITH judged AS (
   SELECT proposition_id, avg(probability) AS mean FROM valid_judgments GROUP BY proposition_id
@@ -217,10 +217,10 @@ ORDER BY pearson DESC NULLS LAST, e.labeler
 LIMIT 3
 """,
         )
-        title = "Estimates of labelers beside the mean judgments"
+        title = "Estimates of labelers and mean judgments"
         if not rows:
             figure, axes = picture(title)
-            nothing(axes, "No labeler has estimated these propositions yet: odds elicit asks the panel.")
+            nothing(axes, "No labeler has estimated these propositions yet; run odds elicit.")
             return text, figure
         figure, *panels = picture(title, panels=len(rows), width=min(8.5, 1 + 3.4 * len(rows)))
         for axes, row in zip(panels, rows, strict=True):
@@ -248,7 +248,7 @@ GROUP BY points
 ORDER BY points
 """,
         )
-        figure, axes = picture("Where the judgments lie: round numbers stand out")
+        figure, axes = picture("Distribution of judgments: round numbers stand out")
         total = sum(row["n"] for row in rows)
         if not total:
             nothing(axes, "There are no judgments yet.")
@@ -258,8 +258,8 @@ ORDER BY points
         axes.bar(points, heaped, width=0.9, color=orange, label=f"exactly at a multiple of 10: {at_tens / total:.0%}")
         rest = [row["n"] - row["n_round"] for row in rows]
         axes.bar(points, rest, width=0.9, bottom=heaped, color=blue, label=f"elsewhere: {1 - at_tens / total:.0%}")
-        axes.axhline(total / 101, color=grey, lw=1, ls="--", label="as if spread evenly")
-        axes.set(xlim=(-1.5, 101.5), xlabel="judgment (points of 100)", ylabel="judgments a point (count)")
+        axes.axhline(total / 101, color=grey, lw=1, ls="--", label="even spread")
+        axes.set(xlim=(-1.5, 101.5), xlabel="judgment (points of 100)", ylabel="judgments per point (count)")
         axes.set_xticks(range(0, 101, 10))
         axes.legend(loc="upper center", fontsize=8.5, ncols=3, bbox_to_anchor=(0.5, 1.1))
         return text, figure
@@ -271,7 +271,7 @@ ORDER BY points
 def _(blue, grey, orange, ask, mo, nothing, picture):
     def _draw():
         rows, text = ask(
-            "6. How many judgments of a proposition are enough?",
+            "6. How many judgments per proposition are enough?",
             """
 SELECT k, k * value / (1 + (k - 1) * value) AS reliability, k * low / (1 + (k - 1) * low) AS low,
   k * high / (1 + (k - 1) * high) AS high
@@ -284,7 +284,7 @@ ORDER BY k
         )
         figure, axes = picture("How reliable is the mean of k judgments?")
         if not rows:
-            nothing(axes, "No agreement above chance is measured yet: run odds agree.")
+            nothing(axes, "No agreement above chance has been measured yet; run odds agree.")
             return text, figure
         k = [row["k"] for row in rows]
         axes.fill_between(k, [row["low"] for row in rows], [row["high"] for row in rows], color=blue, alpha=0.15, lw=0)
@@ -300,7 +300,7 @@ ORDER BY k
                 words = f"k = {enough['k']} for {wanted}"
                 axes.text(enough["k"] + 0.15, 0.05 + 0.09 * number, words, fontsize=9, color="#a35a10")
         axes.set(
-            xlim=(0.5, 20.5), ylim=(0, 1), xlabel="k: judgments of a proposition", ylabel="reliability of their mean"
+            xlim=(0.5, 20.5), ylim=(0, 1), xlabel="k: judgments per proposition", ylabel="reliability of their mean"
         )
         axes.set_xticks(range(1, 21))
         return text, figure
