@@ -140,7 +140,7 @@ def test_a_time_among_expired_snapshots_is_refused(place: Place, warehouse: Ware
 
 @pytest.mark.parametrize("ending", [" nonsense=hunter2", " 'hunter2"])
 def test_a_connection_string_that_is_none_is_not_repeated(tmp_path: Path, ending: str) -> None:
-    with pytest.raises(InputError, match="not a connection string") as caught:
+    with pytest.raises(InputError, match="not a valid PostgreSQL connection string") as caught:
         open_warehouse("postgres:dbname=x" + ending, tmp_path)
     assert "hunter2" not in str(caught.value)
     assert caught.value.__suppress_context__

@@ -87,7 +87,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, odds: Run, smal
     for command in (("import", "judgments", "one.csv"), ("agree",), ("sql", TOTAL)):
         line = one_line(odds(*command, env=env), 1)
         assert "catalog.sqlite" in line
-        assert "allow it for the folder" in line
+        assert "make the folder writable" in line
     nowhere = env | {"ODDS_WAREHOUSE__CATALOG": str(small_disk / "new" / "catalog.sqlite")}
     line = one_line(odds("import", "judgments", "one.csv", env=nowhere), 2)
     assert f"{small_disk}/new" in line
@@ -226,7 +226,7 @@ def test_a_catalog_that_goes_or_changes_under_a_run_is_said(
 
     with pytest.raises(ServiceError, match=rf"{place.catalog} {said}") as raised:
         run()
-    assert "kept" in str(raised.value) or "restore the catalog" in str(raised.value)
+    assert "kept" in str(raised.value) or "Restore the catalog" in str(raised.value)
 
 
 @on_sqlite

@@ -138,7 +138,7 @@ def test_a_recalibrated_estimate_counts_as_recalibrated(warehouse: Warehouse, tm
     assert (manifest.n_simulated, manifest.n_simulated_estimates) == (0, 1)
     card = (tmp_path / "v1" / "README.md").read_text()
     assert "1 estimates were recalibrated on simulated judgments" in card
-    assert "no judgments of people" in card
+    assert "no human judgments" in card
 
 
 def test_a_consensus_that_is_behind_does_not_let_estimates_in(warehouse: Warehouse, tmp_path: Path) -> None:
