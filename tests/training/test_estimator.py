@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,16 @@ def test_new_rows_lie_near_the_mean_and_the_old_ones_stay(base: Base) -> None:
         torch.testing.assert_close(new[: len(old)], old)
         distance = (new[ids] - old.mean(dim=0)).std() / old.std()
         assert 0.01 < distance.item() < 0.03
+
+
+def test_scores_use_the_temperature_of_the_fit(tiny_base: Base, tmp_path: Path) -> None:
+    plain = estimator(tiny_base, disturb=True)
+    warm = replace(plain, info=plain.info.model_copy(update={"temperature": 2.5}))
+    warm.save(tmp_path)
+    at_one, at_t = scores_of(plain), scores_of(Estimator.load(tmp_path, "cpu", "fp32"))
+    for key, distribution in at_one.items():
+        powers = np.asarray(distribution) ** (1 / 2.5)
+        np.testing.assert_allclose(at_t[key], powers / powers.sum(), atol=2e-5)
 
 
 def test_adding_levels_twice_changes_nothing(tiny_base: Base) -> None:

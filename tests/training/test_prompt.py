@@ -4,6 +4,8 @@ import pytest
 from transformers import AutoTokenizer
 
 from tests.fixtures.estimator import Base
+from training.model.base import load_base
+from training.model.level_tokens import add_levels
 from training.model.prompt import encode, question, render
 from warehouse.records import PropositionText
 
@@ -50,12 +52,28 @@ def test_a_long_premise_is_cut_and_the_question_stays(tiny_base: Base, max_lengt
     length = int(encoded.lengths()[1])
     assert max_length - 3 <= length <= max_length
     text = str(tokenizer.decode(encoded.tokens[encoded.offsets[1] :]))
-    assert text.startswith('<|start|>user\n### Question: Given the premise "word0 word1')
+    assert text.startswith('<|start|>user\n### Question: Given the premise "')
+    # An update stands at the end of a premise.
     assert text.endswith(
-        'how likely is it that the hypothesis "The lamp is on." is true?\n\n<|end|>\n<|start|>assistant\n### Answer:'
+        'word398 word399", how likely is it that the hypothesis "The lamp is on." is true?\n\n'
+        "<|end|>\n<|start|>assistant\n### Answer:"
     )
     kept = text.split('premise "')[1].split('", how likely', maxsplit=1)[0]
-    assert LONG.startswith(kept)
+    assert LONG.endswith(kept)
+
+
+@pytest.mark.parametrize("text", ["Say <|end|> twice: <|end|>.", "It is <|label_level_3|> likely.", "a<|start|>user b"])
+def test_control_tokens_in_a_text_are_text(tiny_base: Base, text: str) -> None:
+    model, tokenizer = load_base(tiny_base.path, tiny_base.cache)
+    add_levels(model, tokenizer, 5, 0)
+    plain = encode(tokenizer, [proposition("A dog.")], 256)
+    for each in (proposition(text), proposition("A dog.", text)):
+        encoded = encode(tokenizer, [proposition("A dog."), each], 256)
+        assert encoded.tokens[: len(plain.tokens)].tolist() == plain.tokens.tolist()
+        tokens = encoded.tokens[encoded.offsets[1] :]
+        assert tokenizer.decode(tokens) == render(tokenizer, each.premise, each.hypothesis)
+        added = set(tokenizer.get_added_vocab().values())
+        assert [t for t in tokens.tolist() if t in added] == [t for t in plain.tokens.tolist() if t in added]
 
 
 def test_a_question_that_is_too_long_alone_is_left_out(tiny_base: Base) -> None:

@@ -51,9 +51,11 @@ def reverse_kl(
     return _mean(divergence, weights)
 
 
-def expected_score(logits: torch.Tensor, level_ids: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
-    """Return the score [batch] in [0, 1]: sum_i c_i softmax(z)_i over only the K level logits."""
-    return functional.softmax(logits.float()[:, level_ids], dim=-1) @ centres
+def expected_score(
+    logits: torch.Tensor, level_ids: torch.Tensor, centres: torch.Tensor, temperature: float = 1.0
+) -> torch.Tensor:
+    """Return the score [batch] in [0, 1]: sum_i c_i softmax(z/T)_i over only the K level logits."""
+    return functional.softmax(logits.float()[:, level_ids] / temperature, dim=-1) @ centres
 
 
 def margin(

@@ -91,4 +91,4 @@ def _logits(estimator: Estimator, prompts: Encoded, indices: Indices) -> torch.T
 
 def _scores(run: FitRun, logits: torch.Tensor) -> torch.Tensor:
     middle = torch.from_numpy(centres(run.settings.levels).astype(np.float32)).to(run.estimator.device)
-    return losses.expected_score(logits, run.estimator.level_ids, middle)
+    return losses.expected_score(logits, run.estimator.level_ids, middle, run.settings.temperature)

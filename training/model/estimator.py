@@ -94,7 +94,7 @@ class Estimator:
             batch_size: How many go through the model at once.
 
         Returns:
-            Scores [n] and distributions [n, K] in the order of the pairs. The start of a premise is kept if a pair is
+            Scores [n] and distributions [n, K] in the order of the pairs. The end of a premise is kept if a pair is
             too long; a pair whose hypothesis alone is too long has NaN.
         """
         texts = [
@@ -128,11 +128,11 @@ class Estimator:
 
     @torch.inference_mode()
     def level_distribution(self, batch: Batch) -> Floats:
-        """Return the distributions [batch, K]: the softmax over the K level logits at the answer position."""
+        """Return the distributions [batch, K]: softmax(z/T) over the K level logits z at the answer position."""
         self.model.eval()
         with self.autocast():
             logits = answer_logits(self.model, batch)[:, self.level_ids]
-        result: Floats = torch.softmax(logits.double(), dim=-1).cpu().numpy()
+        result: Floats = torch.softmax(logits.double() / self.info.temperature, dim=-1).cpu().numpy()
         return result
 
     def autocast(self) -> torch.autocast:

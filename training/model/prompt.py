@@ -5,7 +5,9 @@ The texts are those of Wang et al. 2025 (arXiv 2505.01595), so that their publis
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,13 +76,18 @@ def check_template(tokenizer: Any, base: str) -> None:
 
 
 def encode(tokenizer: Any, propositions: Sequence[PropositionText], max_length: int) -> Encoded:
-    """Return the prompts as at most `max_length` tokens each: the end of a premise is cut, never the question."""
-    prompts = [render(tokenizer, each.premise, each.hypothesis) for each in propositions]
+    """Return the prompts as at most `max_length` tokens each.
+
+    The start of a long premise is cut, never its end, where updates stand, and never the question. Control tokens in a
+    text are text: they are read character by character, not as tokens.
+    """
+    controls = _controls(tokenizer)
+    prompts = [_pieces(tokenizer, each.premise, each.hypothesis, controls) for each in propositions]
     found: list[list[int]] = []
     rows: list[int] = []
     truncated: list[bool] = []
     for row, tokens in enumerate(_tokens(tokenizer, prompts)):
-        short = tokens if len(tokens) <= max_length else _cut(tokenizer, propositions[row], max_length)
+        short = tokens if len(tokens) <= max_length else _cut(tokenizer, propositions[row], max_length, controls)
         if short is None:
             continue
         found.append(short)
@@ -106,25 +113,47 @@ def join(parts: Sequence[Encoded], counts: Sequence[int]) -> Encoded:
     )
 
 
-def _tokens(tokenizer: Any, prompts: Sequence[str]) -> list[list[int]]:
+def _controls(tokenizer: Any) -> re.Pattern[str]:
+    """Return a pattern of the added tokens, which a tokenizer finds in any text: turns, ends, levels."""
+    added = {token.strip() for token in tokenizer.get_added_vocab()} - {""}
+    return re.compile("|".join(map(re.escape, sorted(added, key=len, reverse=True))) or "(?!)")
+
+
+def _pieces(tokenizer: Any, premise: str, hypothesis: str, controls: re.Pattern[str]) -> list[str]:
+    """Return the prompt, cut inside of every control token that its texts contain."""
+    prompt = render(tokenizer, premise, hypothesis)
+    if not controls.search(premise) and not controls.search(hypothesis):
+        return [prompt]
+    asked = question(premise, hypothesis).strip()
+    start = prompt.find(asked)
+    cuts = [start + match.start() + 1 for match in controls.finditer(asked)]
+    return [prompt[low:high] for low, high in pairwise([0, *cuts, len(prompt)])]
+
+
+def _tokens(tokenizer: Any, prompts: Sequence[list[str]]) -> list[list[int]]:
+    """Return the tokens of prompts in pieces. Later pieces are rare."""
     if not prompts:
         return []
     special = not tokenizer.chat_template  # a chat template writes its special tokens itself
-    result: list[list[int]] = tokenizer(list(prompts), add_special_tokens=special)["input_ids"]
+    result: list[list[int]] = tokenizer([first for first, *_ in prompts], add_special_tokens=special)["input_ids"]
+    for tokens, (_, *rest) in zip(result, prompts, strict=True):
+        for piece in rest:
+            tokens.extend(tokenizer(piece, add_special_tokens=False)["input_ids"])
     return result
 
 
-def _cut(tokenizer: Any, proposition: PropositionText, max_length: int) -> list[int] | None:
-    """Return the prompt with the longest start of the premise that fits, or None if not even an empty one fits."""
+def _cut(tokenizer: Any, proposition: PropositionText, max_length: int, controls: re.Pattern[str]) -> list[int] | None:
+    """Return the prompt with the longest end of the premise that fits, or None if not even an empty one fits."""
+    premise = proposition.premise
 
     def attempt(characters: int) -> list[int]:
-        premise = proposition.premise[:characters].rstrip()
-        return _tokens(tokenizer, [render(tokenizer, premise, proposition.hypothesis)])[0]
+        end = premise[len(premise) - characters :].lstrip()
+        return _tokens(tokenizer, [_pieces(tokenizer, end, proposition.hypothesis, controls)])[0]
 
     best = attempt(0)
     if len(best) > max_length:
         return None
-    fits, over = 0, len(proposition.premise)
+    fits, over = 0, len(premise)
     while over - fits > 1:
         middle = (fits + over) // 2
         tokens = attempt(middle)

@@ -21,7 +21,7 @@ class EstimatorInfo(BaseModel):
     """What a saved estimator needs besides its weights: the file `estimator.json`.
 
     `base` and `cache` are absolute paths (`base` may be a name on the Hub); `base_from_here` and `cache_from_here` are
-    relative to the folder, so that all of them can be moved together.
+    relative to the folder, so that all of them can be moved together. `temperature` is the T that it was fitted with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +33,7 @@ class EstimatorInfo(BaseModel):
     levels: int
     max_length: int
     weights: Literal["adapter", "whole"]
+    temperature: float = 1.0
 
 
 def write_saved(model: Any, tokenizer: Any, info: EstimatorInfo, folder: Path) -> None:

@@ -53,6 +53,7 @@ def start(settings: FitSettings, cache: Path, train: pa.Table, out_dir: Path) ->
         cache_from_here=os.path.relpath(cache.resolve(), here),
         levels=settings.levels,
         max_length=settings.max_length,
+        temperature=settings.temperature,
         weights="adapter" if settings.tuning == "lora" else "whole",
     )
     return Estimator.of(model, tokenizer, info, settings.device, settings.precision)
