@@ -189,7 +189,7 @@ def test_the_judgments_are_what_the_readme_promises() -> None:
     assert len(each) == 96 * 6
     assert f"| `judgments.jsonl` | {len(JUDGMENTS)} |" in readme
     assert f"{repeats} repeats" in readme
-    assert f"{cannot} times" in readme
+    assert f'{cannot} "cannot judge"' in readme
 
 
 def test_one_annotator_is_careless_and_the_others_are_not() -> None:
