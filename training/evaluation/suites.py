@@ -153,9 +153,9 @@ def _figures(
             return metric(subject.answers[rows], labels[rows])
 
         yield record(name, metric(subject.answers, labels), metrics.interval(statistic, groups, resamples, seed))
-    losses = crps(_distribution(subject, width), labels)
-    mean_loss = float(losses.mean()) if len(losses) else None
-    yield record("crps", mean_loss, metrics.interval(lambda rows: float(losses[rows].mean()), groups, resamples, seed))
+    mean_loss = _mean_of(crps(_distribution(subject, width), labels))
+    bounds = metrics.interval(mean_loss, groups, resamples, seed)
+    yield record("crps", mean_loss(np.arange(len(labels))), bounds)
     yield _against_judgments(subject, data, naming, resamples=resamples, seed=seed)
     yield record("calibration_error", metrics.calibration_error(subject.answers, labels))
     parts = metrics.decompose(subject.answers, labels)
@@ -206,15 +206,14 @@ def _annotator_figures(
     )
     groups = [data.premises[row] for row in rows]
     judgments = [data.judgments[row] for row in rows]
-    drawings = [_draw(k, judgments, np.random.default_rng([seed, i])) for i in range(_DRAWS)]
-    draws = [(each.answers, each.labels) for each in drawings]
+    draws = [_draw(k, judgments, np.random.default_rng([seed, i])) for i in range(_DRAWS)]
 
     def drawn(metric: metrics.Metric) -> Callable[[npt.NDArray[np.int64]], float | None]:
         turns = cycle(draws)
 
         def statistic(chosen: npt.NDArray[np.int64]) -> float | None:
-            answers, labels = next(turns)
-            return metric(answers[chosen], labels[chosen])
+            draw = next(turns)
+            return metric(draw.answers[chosen], draw.labels[chosen])
 
         return statistic
 
@@ -222,18 +221,18 @@ def _annotator_figures(
         return float(np.mean(crps(one_hot(answers, width), labels))) if len(answers) else None
 
     for name, metric in {**_POINT, "crps": crps_of, "calibration_error": metrics.calibration_error}.items():
-        found = [value for answers, labels in draws if (value := metric(answers, labels)) is not None]
+        found = [value for each in draws if (value := metric(each.answers, each.labels)) is not None]
         bounds = None if name == "calibration_error" else metrics.interval(drawn(metric), groups, resamples, seed)
         yield record(name, float(np.mean(found)) if found else None, bounds)
-    turns = cycle(drawings)
+    turns = cycle(draws)
     yield record(
         JUDGMENT_CRPS,
-        float(np.mean([each.distances.mean() for each in drawings])) if len(rows) else None,
+        float(np.mean([each.distances.mean() for each in draws])) if len(rows) else None,
         metrics.interval(lambda chosen: float(next(turns).distances[chosen].mean()), groups, resamples, seed),
     )
 
 
-class _Drawing(NamedTuple):
+class _Draw(NamedTuple):
     """The mean of k judgments [n], the mean of the others [n], and the mean distance of the first to each other [n]."""
 
     answers: Floats
@@ -241,12 +240,12 @@ class _Drawing(NamedTuple):
     distances: Floats
 
 
-def _draw(k: int, judgments: list[Floats], rng: np.random.Generator) -> _Drawing:
+def _draw(k: int, judgments: list[Floats], rng: np.random.Generator) -> _Draw:
     """Draw k judgments of each proposition, without replacement."""
     shuffled = [rng.permutation(each) for each in judgments]
     answers = np.array([each[:k].mean() for each in shuffled])
     distances = [np.abs(each[k:] - answer).mean() for each, answer in zip(shuffled, answers, strict=True)]
-    return _Drawing(answers, np.array([each[k:].mean() for each in shuffled]), np.array(distances))
+    return _Draw(answers, np.array([each[k:].mean() for each in shuffled]), np.array(distances))
 
 
 def _recorder(subject: str, naming: Naming, n: int, n_simulated: int) -> Callable[..., Evaluation]:

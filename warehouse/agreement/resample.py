@@ -146,11 +146,6 @@ def icc1(units: int) -> Statistic:
 PAIR_COLUMNS = ("x", "y", "x * x", "y * y", "x * y", "abs(x - y)")  # for an estimate x and a mean judgment y
 
 
-def pair_block(x: Floats, y: Floats) -> Floats:
-    """Return the block for a comparison (`PAIR_COLUMNS`)."""
-    return np.column_stack([x, y, x * x, y * y, x * y, np.abs(x - y)])
-
-
 def pair_statistics(n: int) -> dict[str, Statistic]:
     """Return the statistics of n pairs: correlation, mean error, bias, and interval alpha as if of two annotators."""
 
