@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
+from itertools import starmap
 
+from annotation.studio.client import TaskStamp
 from annotation.sync.mapping import SOURCE
 from annotation.sync.pull import Former
 from annotation.sync.pull import pull as pull_from
@@ -12,11 +14,10 @@ from flows.outcome import Outcome
 from flows.services import writing
 from flows.settings.settings import Config, load_settings
 from flows.stage import stage
-from flows.studio import project_of, remember
+from flows.studio import connecting, project_of, remember
 from warehouse.catalog.connect import Warehouse
-from warehouse.catalog.store import mark_deleted, merge, merge_all, read
-from warehouse.queries.stages import authors, orphaned_judgments
-from warehouse.records import StudioTask
+from warehouse.catalog.store import mark_deleted, merge, merge_all
+from warehouse.queries.stages import authors, known_stamps, orphaned_judgments
 
 
 @stage("pull", hours=2)
@@ -29,10 +30,11 @@ def pull(config: Config = None) -> Outcome:
     """
     settings = load_settings(config)
     done: Counter[str] = Counter()
+    connected = connecting(settings)
     with writing(settings) as warehouse:
-        client, project = project_of(settings, warehouse)
+        client, project = project_of(settings, warehouse, connected())
         remember(warehouse, project, client.url, settings.annotation.project)
-        seen = read(warehouse, StudioTask, "project = ?", [project.key])
+        seen = starmap(TaskStamp, known_stamps(warehouse, project.key))
         for piece in pull_from(client, project.id, project.key, seen, _former(warehouse, project.key)):
             done["cut"] += merge(warehouse, piece.bounds).inserted
             # tasks are recorded as read only together with what was read from them

@@ -7,11 +7,11 @@ from flows.outcome import Outcome
 from flows.services import writing
 from flows.settings.settings import Config, load_settings
 from flows.stage import stage
-from flows.studio import project_for_push
+from flows.studio import connecting, project_for_push, remember
 from flows.terminal.console import note
 from flows.terminal.progress import progress
 from warehouse.catalog.patience import turn
-from warehouse.catalog.store import merge_all, remove
+from warehouse.catalog.store import merge, remove
 from warehouse.queries.stages import pushed_tasks, unpushed_propositions
 from warehouse.records import Task
 
@@ -32,17 +32,23 @@ def push(config: Config = None, again: bool = False, new_project: bool = False) 
         ServiceError: Label Studio cannot be reached, or fails.
     """
     settings = load_settings(config)
+    connected = connecting(settings)
     with writing(settings) as warehouse, turn(warehouse.push_lock, "pushing", note):
-        client, project = project_for_push(settings, warehouse, new=new_project)
+        client = connected()
+        project = project_for_push(settings, warehouse, client, new=new_project)
         known, highest = pushed_tasks(warehouse, project.key)
         if again:
             there = {str(stamp.id) for stamp in client.stamps(project.id)}
             remove(warehouse, Task, "project = ?", [project.key], keeping=("source_id", there))
+
+        def keep(tasks: list[Task]) -> None:
+            remember(warehouse, project, client.url, settings.annotation.project)
+            merge(warehouse, tasks)
+
         waiting = unpushed_propositions(warehouse, project.key)
         with progress("push") as tick:
-            pushed = push_to(client, project.id, waiting, tick, key=project.key, after=highest)
-        merge_all(warehouse, [pushed.tasks])
-    gone = max(0, known + pushed.already - project.counts.tasks)
+            pushed = push_to(client, project.id, waiting, tick, key=project.key, after=highest, on_tasks=keep)
+    gone = max(0, known + pushed.already - project.tasks)
     left = f"tasks deleted in Label Studio: {gone:,}; odds push --again restores them"
     counts = {"new tasks": pushed.created, "found there": pushed.already}
     return Outcome(stage="push", counts=counts, note=left if gone and not again else "")

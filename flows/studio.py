@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from threading import Thread
@@ -17,7 +18,7 @@ from flows.terminal.console import note
 from synthesis.panel.settings import EMBEDDED
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge
-from warehouse.errors import InputError, OddsError, ServiceError
+from warehouse.errors import InputError, OddsError
 from warehouse.queries.stages import studio_project
 from warehouse.records import StudioProject
 
@@ -74,25 +75,46 @@ def starting_beside(settings: Settings) -> Iterator[None]:
         raise
 
 
-def project_of(settings: Settings, warehouse: Warehouse) -> tuple[Studio, RemoteProject]:
+def connecting(settings: Settings) -> Callable[[], Studio]:
+    """Connect to Label Studio while the warehouse opens; the returned function waits for the connection.
+
+    An embedded server that does not run yet is started only when the function is called.
+    """
+    if settings.annotation.url == EMBEDDED and server.running(settings.home_path) is None:
+        return lambda: connect(*studio_address(settings))
+    address = studio_address(settings)
+    connected: Future[Studio] = Future()
+
+    def work() -> None:
+        try:
+            connected.set_result(connect(*address))
+        except BaseException as error:
+            connected.set_exception(error)
+
+    Thread(target=work, daemon=True, name="connecting").start()
+    return connected.result
+
+
+def project_of(
+    settings: Settings, warehouse: Warehouse, connected: Studio | None = None
+) -> tuple[Studio, RemoteProject]:
     """Return a client of Label Studio, and the project of the settings, which must exist.
 
     Raises:
         InputError: there is no project yet, or the one that the warehouse knows has vanished.
     """
-    client = connect(*studio_address(settings))
+    client = connected or connect(*studio_address(settings))
     found = _found(client, settings, warehouse)
     if found is None:
         raise InputError(f'there is no project "{settings.annotation.project}" at {client.url}: odds push creates it')
     return client, found
 
 
-def project_for_push(settings: Settings, warehouse: Warehouse, *, new: bool = False) -> tuple[Studio, RemoteProject]:
-    """Like `project_of`, but create or update the project if needed, and remember it in the warehouse.
+def project_for_push(settings: Settings, warehouse: Warehouse, client: Studio, *, new: bool = False) -> RemoteProject:
+    """Return the project of the settings, which is created or updated if needed.
 
     With `new`, a project that has vanished is retired and another one is created.
     """
-    client = connect(*studio_address(settings))
     annotation = settings.annotation
     if new:
         known = studio_project(warehouse, annotation.project)
@@ -101,19 +123,18 @@ def project_for_push(settings: Settings, warehouse: Warehouse, *, new: bool = Fa
         merge(warehouse, [known.model_copy(update={"retired_at": datetime.now(UTC)})])
     found = _found(client, settings, warehouse)
     if found is None:
-        number = make_project(client, annotation.project, overlap=annotation.judgments_per_proposition)
-        found = client.project(number)
-        if found is None:
-            raise ServiceError(f"Label Studio at {client.url} created project {number}, then lost it: push again")
+        found = make_project(client, annotation.project, overlap=annotation.judgments_per_proposition)
     else:
         update_settings(client, found.id, overlap=annotation.judgments_per_proposition)
-    remember(warehouse, found, client.url, annotation.project)
-    return client, found
+    return found
 
 
 def remember(warehouse: Warehouse, project: RemoteProject, url: str, title: str) -> None:
     """Record in the warehouse which project a title in the settings means."""
-    merge(warehouse, [StudioProject(project=project.key, number=project.id, url=url, title=title)])
+    row = StudioProject(project=project.key, number=project.id, url=url, title=title)
+    known = studio_project(warehouse, title)
+    if known is None or known.model_copy(update={"created_at": row.created_at}) != row:
+        merge(warehouse, [row])
 
 
 def _found(client: Studio, settings: Settings, warehouse: Warehouse) -> RemoteProject | None:

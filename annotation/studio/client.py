@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ import httpx
 from label_studio_sdk import LabelStudio
 from label_studio_sdk.core.api_error import ApiError
 
-from annotation.studio.calls import is_loopback, repeated, translated
+from annotation.studio.calls import answer, is_loopback, repeated, translated
 from annotation.studio.listing import Condition
 from warehouse.errors import InputError, ServiceError
 
@@ -48,12 +48,12 @@ class TaskStamp(NamedTuple):
 
 
 class RemoteProject(NamedTuple):
-    """A project. `key` identifies it whatever the server's address is: its id and when it was created."""
+    """A project and its number of tasks. `key` identifies it on any address: its id and when it was created."""
 
     id: int
     key: str
     title: str
-    counts: ProjectCounts
+    tasks: int
 
 
 class ProjectCounts(NamedTuple):
@@ -70,8 +70,12 @@ class Studio:
     def __init__(self, url: str, token: str) -> None:
         self.url = url
         self._token = token
+        local = is_loopback(url)
+        # The embedded server sends an answer in two packets; on a connection that is kept, the second one waits 40 ms
+        # for the delayed acknowledgement of the first.
+        limits = httpx.Limits(max_keepalive_connections=0 if local else 20)
         # A proxy would not find a server on this machine.
-        client = httpx.Client(timeout=TIMEOUT_S, follow_redirects=True, trust_env=not is_loopback(url))
+        client = httpx.Client(timeout=TIMEOUT_S, follow_redirects=True, trust_env=not local, limits=limits)
         arguments = {"base_url": url, "api_key": token, "timeout": TIMEOUT_S, "max_retries": 0, "httpx_client": client}
         self._sdk: LabelStudio = translated(url, "signing in", lambda: LabelStudio(**arguments))  # type: ignore[no-untyped-call]
 
@@ -107,28 +111,29 @@ class Studio:
 
     def projects_called(self, title: str) -> list[int]:
         """Return the ids of the projects with exactly this title."""
-        listed: list[Any] = self._call("listing the projects", self._projects)
-        return [project.id for project in listed if project.title == title]
+        # the other fields of a project, such as its counts, take seconds once there are many tasks
+        page: Mapping[str, Any] = {"next": True, "results": []}
+        found: list[int] = []
+        number = 0
+        while page["next"]:
+            number += 1
+            wanted = {"title": title, "include": "id,title", "page": number, "page_size": PAGE}
+            page = self._get("listing the projects", "api/projects/", wanted, {"next", "results"})
+            found.extend(project["id"] for project in page["results"] if project["title"] == title)
+        return found
 
-    def _projects(self) -> list[Any]:
-        """List all projects. The SDK would ask for one page too many."""
-        page: Any = self._sdk.projects.list(page_size=PAGE)
-        listed = list(page.items)
-        while len(page.items) == PAGE and (page := page.next_page()) and page.items:
-            listed += page.items
-        return listed
-
-    def create_project(self, settings: Mapping[str, Any]) -> int:
-        """Create a project and return its id. Not retried, since that could create two."""
-        made = self._call("creating the project", lambda: self._sdk.projects.create(**settings), repeat=False)
-        if made.id is None:
+    def create_project(self, settings: Mapping[str, Any]) -> RemoteProject:
+        """Create a project. Not retried, since that could create two."""
+        made = self._post("creating the project", "api/projects/", settings)
+        if not isinstance(made, dict) or made.get("id") is None:
             raise ServiceError(f"Label Studio at {self.url} created a project without an id")
-        return made.id
+        return self._project(made["id"], made)
 
     def project_settings(self, project_id: int, names: Sequence[str]) -> dict[str, Any]:
         """Return the named settings of a project."""
-        project = self._call(f"reading project {project_id}", lambda: self._sdk.projects.get(project_id))
-        return {name: getattr(project, name) for name in names}
+        wanted = {"include": ",".join(names)}
+        found = self._get(f"reading project {project_id}", f"api/projects/{project_id}/", wanted, set(names))
+        return {name: found[name] for name in names}
 
     def update_project(self, project_id: int, settings: Mapping[str, Any]) -> None:
         """Change the given settings of a project."""
@@ -136,32 +141,36 @@ class Studio:
 
     def project(self, project_id: int) -> RemoteProject | None:
         """Return a project, or None if no project has this id."""
+        wanted = {"include": "created_at,title,task_number"}
         try:
-            found = self._call(f"reading project {project_id}", lambda: self._sdk.projects.get(project_id))
+            found = self._get(f"reading project {project_id}", f"api/projects/{project_id}/", wanted)
         except InputError as error:
             if isinstance(error.__cause__, ApiError) and error.__cause__.status_code == httpx.codes.NOT_FOUND:
                 return None
             raise
-        if found.created_at is None:
-            raise ServiceError(f"Label Studio at {self.url} does not tell when project {project_id} was created")
-        key = f"{project_id}@{found.created_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
-        annotations = (found.total_annotations_number or 0) + int(found.skipped_annotations_number or 0)
-        counts = ProjectCounts(found.task_number or 0, found.num_tasks_with_annotations or 0, annotations)
-        return RemoteProject(project_id, key, found.title or "", counts)
+        return self._project(project_id, found)
 
     def project_key(self, project_id: int) -> str:
         """Return the key of a project, which identifies it whatever the server's address is."""
-        return self._required(project_id).key
-
-    def counts(self, project_id: int) -> ProjectCounts:
-        """Return what a project holds."""
-        return self._required(project_id).counts
-
-    def _required(self, project_id: int) -> RemoteProject:
         found = self.project(project_id)
         if found is None:
             raise InputError(f"there is no project {project_id} at {self.url}: check the project and the URL")
-        return found
+        return found.key
+
+    def counts(self, project_id: int) -> ProjectCounts:
+        """Return what a project holds."""
+        names = ("task_number", "num_tasks_with_annotations", "total_annotations_number", "skipped_annotations_number")
+        doing = f"counting the tasks of project {project_id}"
+        found = self._get(doing, f"api/projects/{project_id}/", {"include": ",".join(names)}, set(names))
+        tasks, annotated, annotations, skipped = (int(found[name] or 0) for name in names)
+        return ProjectCounts(tasks, annotated, annotations + skipped)
+
+    def _project(self, project_id: int, found: Mapping[str, Any]) -> RemoteProject:
+        if not found.get("created_at"):
+            raise ServiceError(f"Label Studio at {self.url} does not tell when project {project_id} was created")
+        created = datetime.fromisoformat(found["created_at"]).astimezone(UTC)
+        key = f"{project_id}@{created:%Y%m%dT%H%M%S.%fZ}"
+        return RemoteProject(project_id, key, found.get("title") or "", found.get("task_number") or 0)
 
     def tasks(self, project_id: int, *conditions: Condition) -> Iterator[RemoteTask]:
         """Yield the tasks of a project that meet the conditions, ordered by id, with one page in memory at a time."""
@@ -197,27 +206,17 @@ class Studio:
     def _task_page(self, project_id: int, page: int, conditions: Sequence[Condition], include: str, size: int) -> Any:
         query = json.dumps({"filters": {"conjunction": "and", "items": list(conditions)}}) if conditions else None
         wanted = {"project": project_id, "page": page, "page_size": size, "query": query, "include": include}
+        # the server computes annotators and more for `all`, which takes twice the time of a count
+        fields = {"fields": "all"} if "annotators" in include else {}
         doing = f"listing the tasks of project {project_id}"
-        found = self._call(doing, lambda: self._get("api/tasks/", {**wanted, "fields": "all", "resolve_uri": False}))
-        if not isinstance(found, dict) or not {"tasks", "total", "total_annotations"} <= found.keys():
-            raise ServiceError(f"{doing}: Label Studio at {self.url} gave an unreadable answer: check its version")
-        return found
-
-    def _get(self, path: str, params: Mapping[str, Any]) -> Any:
-        """Return the JSON of an answer. Where thousands of rows come, the SDK's models cost more than the call."""
-        answer = self._sdk._client_wrapper.httpx_client.request(path, method="GET", params=dict(params))
-        if not answer.is_success:
-            raise ApiError(status_code=answer.status_code, headers=dict(answer.headers), body=answer.text)
-        return answer.json()
+        keys = {"tasks", "total", "total_annotations"}
+        return self._get(doing, "api/tasks/", {**wanted, **fields, "resolve_uri": False}, keys)
 
     def import_tasks(self, project_id: int, tasks: Sequence[Mapping[str, Any]]) -> list[int]:
         """Add tasks and return their ids in the same order. Not retried, since Label Studio would add them twice."""
-        reply = self._call(
-            f"importing tasks into project {project_id}",
-            lambda: self._sdk.projects.import_tasks(project_id, request=list(tasks), return_task_ids=True),  # type: ignore[arg-type]
-            repeat=False,
-        )
-        ids: list[int] = getattr(reply, "task_ids", None) or []
+        doing, path = f"importing tasks into project {project_id}", f"api/projects/{project_id}/import"
+        reply = self._post(doing, path, tasks, {"return_task_ids": True})
+        ids: list[int] = (reply.get("task_ids") if isinstance(reply, dict) else None) or []
         if len(ids) != len(tasks):
             raise ServiceError(f"Label Studio at {self.url} took {len(ids)} of {len(tasks)} tasks: push again")
         return ids
@@ -261,6 +260,18 @@ class Studio:
                 return False
             raise
         return True
+
+    def _get(self, doing: str, path: str, params: Mapping[str, Any], keys: Collection[str] = ()) -> dict[str, Any]:
+        """Return the object of an answer, which must have the keys."""
+        found = self._call(doing, lambda: answer(self._sdk, "GET", path, params))
+        if not isinstance(found, dict) or not set(keys) <= found.keys():
+            raise ServiceError(f"{doing}: Label Studio at {self.url} gave an unreadable answer: check its version")
+        return found
+
+    def _post(self, doing: str, path: str, body: object, params: Mapping[str, Any] | None = None) -> Any:
+        """Return the JSON of an answer. Not retried."""
+        content = json.dumps(body).encode()
+        return self._call(doing, lambda: answer(self._sdk, "POST", path, params or {}, content), repeat=False)
 
     def _call(self, doing: str, call: Callable[[], T], *, repeat: bool = True) -> T:
         return repeated(self.url, doing, call, repeat=repeat)

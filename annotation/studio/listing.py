@@ -13,11 +13,6 @@ def changed_after(moment: datetime) -> Condition:
     return _condition("updated_at", "Datetime", "greater", _time(moment))
 
 
-def made_before(moment: datetime) -> Condition:
-    """Tasks that were created before a time."""
-    return _condition("created_at", "Datetime", "less", _time(moment))
-
-
 def annotated() -> Condition:
     """Tasks with annotations that were not skipped."""
     return _condition("total_annotations", "Number", "greater", 0)

@@ -1,8 +1,8 @@
 """Pull judgments from Label Studio as records, in pieces that can be stored one by one.
 
-A pull reads the tasks that changed since the last pull, oldest change first. Then it compares the number of annotations
-with what it knows; if they differ, it halves the tasks until it finds where. So the project is never exported as a
-whole, and a pull that was interrupted continues from what was stored.
+A pull lists the tasks that changed since the last pull. Then it compares the number of annotations with what it knows;
+if they differ, it halves the tasks until it finds where. What it found it exports, oldest change first. So the project
+is never exported as a whole, and a pull that was interrupted continues from what was stored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from annotation.studio.listing import (
     Condition,
     annotated,
     changed_after,
-    made_before,
     numbered_below,
     numbered_from,
     skipped,
@@ -30,8 +29,8 @@ EXPORT_CHUNK = 200
 """Tasks per export: their ids are in the URL, which servers limit to about 8,000 characters."""
 PIECE = 1000
 """Tasks per piece to store."""
-LEAF = 500
-"""This many tasks are listed instead of halved."""
+LEAF = 150
+"""This many tasks per missing annotation are listed instead of halved: that takes the server as long as a count."""
 OVERLAP = timedelta(minutes=5)
 """How far a pull reaches back, for transactions that were committed late."""
 
@@ -54,7 +53,7 @@ def nobody(_number: int | None, _source_id: str) -> None:
 
 
 def pull(
-    studio: Studio, project_id: int, key: str, seen: Iterable[StudioTask] = (), former: Former = nobody
+    studio: Studio, project_id: int, key: str, seen: Iterable[TaskStamp] = (), former: Former = nobody
 ) -> Iterator[Pulled]:
     """Yield what was judged in a project since the last pull, piece by piece.
 
@@ -67,14 +66,13 @@ def pull(
         seen: The tasks as they were last read.
         former: Finds annotators whose accounts were removed; their judgments stay valid.
     """
-    known = {task.number: task for task in seen}
+    known = {stamp.id: stamp for stamp in seen}
+    found = {stamp.id: stamp for stamp in _changed(studio, project_id, known)}
+    found.update((stamp.id, stamp) for stamp in _differing(studio, project_id, {**known, **found}))
+    stamps = sorted(found.values(), key=lambda stamp: (stamp.changed_at, stamp.id))
     reader = _Reader(studio, project_id, key, former)
-    for changed in (_changed, _differing):
-        stamps = sorted(changed(studio, project_id, known), key=lambda stamp: (stamp.changed_at, stamp.id))
-        for start in range(0, len(stamps), PIECE):
-            piece = reader.read(stamps[start : start + PIECE])
-            known.update((task.number, task) for task in piece.tasks)
-            yield piece
+    for start in range(0, len(stamps), PIECE):
+        yield reader.read(stamps[start : start + PIECE])
 
 
 def read_tasks(
@@ -135,53 +133,54 @@ class _Reader:
         return pulled
 
 
-def _changed(studio: Studio, project_id: int, known: Mapping[int, StudioTask]) -> list[TaskStamp]:
+def _changed(studio: Studio, project_id: int, known: Mapping[int, TaskStamp]) -> list[TaskStamp]:
     """Return the annotated tasks that changed since they were last read, and those that lost their last annotation."""
-    since = max(task.changed_at for task in known.values()) - OVERLAP if known else None
+    since = max(stamp.changed_at for stamp in known.values()) - OVERLAP if known else None
     changed = [changed_after(since)] if since else []
     # A skipped task has no judgment but counts as a drop.
     listed = {
         stamp.id: stamp for kind in (annotated(), skipped()) for stamp in studio.stamps(project_id, kind, *changed)
     }
-    if since:  # later tasks are many after a push; the count below finds those that were judged meanwhile
-        emptied = studio.stamps(project_id, unannotated(), made_before(since), *changed)
+    if since:  # the tasks of a later push are unannotated too, and many
+        emptied = studio.stamps(project_id, unannotated(), numbered_below(max(known) + 1), *changed)
         listed.update((stamp.id, stamp) for stamp in emptied if stamp.id in known)
-    return [stamp for stamp in listed.values() if _is_new(stamp, known.get(stamp.id))]
+    return [stamp for stamp in listed.values() if stamp.id not in known or _moved(stamp, known[stamp.id])]
 
 
-def _is_new(stamp: TaskStamp, task: StudioTask | None) -> bool:
-    return task is None or task.changed_at != stamp.changed_at
+def _moved(stamp: TaskStamp, before: TaskStamp) -> bool:
+    return stamp.changed_at != before.changed_at
 
 
-def _differing(studio: Studio, project_id: int, known: Mapping[int, StudioTask]) -> list[TaskStamp]:
+def _differing(studio: Studio, project_id: int, known: Mapping[int, TaskStamp]) -> list[TaskStamp]:
     """Return the tasks whose number of annotations differs from what is known; deleted tasks have zero."""
-    tasks = sorted((task for task in known.values() if task.n_annotations), key=lambda task: task.number)
-    sums = [0, *accumulate(task.n_annotations for task in tasks)]
+    tasks = sorted((stamp for stamp in known.values() if stamp.annotations), key=lambda stamp: stamp.id)
+    sums = [0, *accumulate(stamp.annotations for stamp in tasks)]
     found: list[TaskStamp] = []
 
-    def look(start: int, end: int, bounds: list[Condition], there: int) -> None:
-        if there == sums[end] - sums[start]:
+    def bounds(start: int, end: int) -> list[Condition]:
+        lower = [numbered_from(tasks[start].id)] if start else []
+        return lower + ([numbered_below(tasks[end].id)] if end < len(tasks) else [])
+
+    def look(start: int, end: int, there: int) -> None:
+        missing = abs(sums[end] - sums[start] - there)
+        if not missing:
             return
-        if end - start <= LEAF:
-            listed = {stamp.id: stamp for stamp in studio.stamps(project_id, annotated(), *bounds)}
-            here = {task.number: task for task in tasks[start:end]}
-            found.extend(
-                TaskStamp(task.number, task.changed_at, 0) for task in here.values() if task.number not in listed
-            )
+        if end - start <= LEAF * missing:
+            listed = {stamp.id: stamp for stamp in studio.stamps(project_id, annotated(), *bounds(start, end))}
+            here = {stamp.id: stamp for stamp in tasks[start:end]}
+            found.extend(stamp._replace(annotations=0) for stamp in here.values() if stamp.id not in listed)
             found.extend(
                 stamp
                 for stamp in listed.values()
-                if stamp.id not in here or here[stamp.id].n_annotations != stamp.annotations
+                if stamp.id not in here or here[stamp.id].annotations != stamp.annotations
             )
             return
         middle = (start + end) // 2
-        border = tasks[middle].number
-        below = [*bounds, numbered_below(border)]
-        left = studio.count_annotations(project_id, annotated(), *below)
-        look(start, middle, below, left)
-        look(middle, end, [*bounds, numbered_from(border)], there - left)
+        left = studio.count_annotations(project_id, *bounds(start, middle))
+        look(start, middle, left)
+        look(middle, end, there - left)
 
-    look(0, len(tasks), [], studio.count_annotations(project_id, annotated()))
+    look(0, len(tasks), studio.count_annotations(project_id))
     return found
 
 

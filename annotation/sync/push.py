@@ -6,11 +6,12 @@ A push looks at the tasks that exist, so after a crash it can simply be run agai
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 from annotation.interface.page import INSTRUCTION, interface_xml
-from annotation.studio.client import ProjectCounts, RemoteProject, RemoteTask, Studio
+from annotation.studio.client import RemoteProject, RemoteTask, Studio
 from annotation.studio.listing import numbered_from
 from annotation.sync.mapping import task_of
 from warehouse.errors import InputError
@@ -52,13 +53,13 @@ def ensure_project(studio: Studio, title: str, *, overlap: int) -> int:
     """
     found = project_called(studio, title)
     if found is None:
-        return make_project(studio, title, overlap=overlap)
+        return make_project(studio, title, overlap=overlap).id
     update_settings(studio, found.id, overlap=overlap)
     return found.id
 
 
-def make_project(studio: Studio, title: str, *, overlap: int) -> int:
-    """Create a project with this title and return its id. Raises `InputError` like `ensure_project`."""
+def make_project(studio: Studio, title: str, *, overlap: int) -> RemoteProject:
+    """Create a project with this title. Raises `InputError` like `ensure_project`."""
     _check(title, overlap)
     return studio.create_project(project_settings(title, overlap))
 
@@ -95,6 +96,7 @@ def push(
     *,
     key: str | None = None,
     after: int = 0,
+    on_tasks: Callable[[list[Task]], object] = lambda _tasks: None,
 ) -> Pushed:
     """Create a task for each proposition that has none in the project.
 
@@ -107,6 +109,8 @@ def push(
         on_progress: Called with the number of tasks created and of all new ones.
         key: The project's key, if known.
         after: The highest task number that was reported; only later tasks are listed.
+        on_tasks: Called with tasks as soon as they exist, while more are imported: first those that were found, even
+            if there are none.
     """
     key = key or studio.project_key(project_id)
     source_ids: dict[str, int] = {}
@@ -115,14 +119,37 @@ def push(
             source_ids.setdefault(task.proposition_id, task.id)
     wanted = {proposition.proposition_id: proposition for proposition in propositions}
     missing = spread([proposition for name, proposition in wanted.items() if name not in source_ids])
+    tasks = {name: _task(key, name, source_ids[name]) for name in wanted if name in source_ids}
     done = 0
-    for chunk in _chunks(missing, IMPORT_CHUNK):
-        ids = studio.import_tasks(project_id, [task_of(proposition) for proposition in chunk])
-        source_ids.update(zip((proposition.proposition_id for proposition in chunk), ids, strict=True))
-        done += len(chunk)
-        on_progress(done, len(missing))
-    tasks = [_task(key, name, source_ids[name]) for name in wanted]
-    return Pushed(tasks, created=len(missing), already=len(wanted) - len(missing))
+    for chunk, ids in _imported(studio, project_id, missing):
+        made = [_task(key, one.proposition_id, number) for one, number in zip(chunk, ids, strict=True)]
+        on_tasks(made or list(tasks.values()))
+        tasks.update((task.proposition_id, task) for task in made)
+        if made:
+            done += len(made)
+            on_progress(done, len(missing))
+    return Pushed([tasks[name] for name in wanted], created=len(missing), already=len(wanted) - len(missing))
+
+
+def _imported(
+    studio: Studio, project_id: int, propositions: Sequence[PropositionText]
+) -> Iterator[tuple[Sequence[PropositionText], list[int]]]:
+    """Import the propositions chunk by chunk; yield each, and first nothing, while the next is imported.
+
+    Yields:
+        A chunk, and the numbers of its tasks.
+    """
+
+    def post(chunk: Sequence[PropositionText]) -> list[int]:
+        return studio.import_tasks(project_id, [task_of(proposition) for proposition in chunk])
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as thread:
+        before: tuple[Sequence[PropositionText], list[int]] = ((), [])
+        for chunk in _chunks(propositions, IMPORT_CHUNK):
+            imported = thread.submit(post, chunk)
+            yield before
+            before = chunk, imported.result()
+        yield before
 
 
 def spread(propositions: Sequence[PropositionText]) -> list[PropositionText]:
@@ -137,11 +164,6 @@ def spread(propositions: Sequence[PropositionText]) -> list[PropositionText]:
         placed.append((turns[proposition.premise], proposition))
         turns[proposition.premise] += 1
     return [proposition for _, proposition in sorted(placed, key=lambda pair: pair[0])]
-
-
-def progress(studio: Studio, project_id: int) -> ProjectCounts:
-    """Return how many tasks, annotated tasks and annotations there are."""
-    return studio.counts(project_id)
 
 
 def _task(project_key: str, proposition_id: str, source_id: int) -> Task:

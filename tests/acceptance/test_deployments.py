@@ -25,6 +25,7 @@ def test_a_worker_runs_a_deployed_flow(tmp_path: Path, odds: Run, prefect_api: s
     ended_well(odds("import", "judgments", "judgments.jsonl"))
 
     environment = os.environ | {"PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(tmp_path / ".prefect")}
+    environment["COLUMNS"] = "200"  # Prefect cuts the cells of its tables
 
     def prefect(*arguments: str, cwd: Path = ROOT, **more: str) -> str:
         command = [str(ODDS.with_name("prefect")), "--no-prompt", *arguments]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -12,10 +13,10 @@ from annotation.interface.page import interface_xml
 from annotation.people.users import add_annotator
 from annotation.studio.client import RemoteTask, Studio, connect
 from annotation.sync import push as sync
-from annotation.sync.push import ensure_project, progress, push, spread
+from annotation.sync.push import ensure_project, push, spread
 from tests.fixtures.studio import StudioServer
 from warehouse.errors import InputError, ServiceError
-from warehouse.records import PropositionText, proposition_id
+from warehouse.records import PropositionText, Task, proposition_id
 
 PAIRS = (("It rains & <b>pours</b>.", "The street is wet."), ("It rains.", "It is Monday."), ("A $5 note.", "A coin."))
 
@@ -66,7 +67,7 @@ def test_pushing_twice_creates_nothing_twice(studio: Studio, project: int) -> No
         t.model_copy(update={"created_at": s.created_at}) for t, s in zip(first.tasks, second.tasks, strict=False)
     ]
     assert push(studio, project, propositions()).created == 0
-    assert progress(studio, project).tasks == 3
+    assert studio.counts(project).tasks == 3
 
 
 def test_a_push_that_breaks_off_is_healed_by_the_next(
@@ -77,7 +78,7 @@ def test_a_push_that_breaks_off_is_healed_by_the_next(
 
     def break_after_the_second(project_id: int, tasks: Sequence[Any]) -> list[int]:
         ids = real(project_id, tasks)
-        if progress(studio, project_id).tasks == 2:
+        if studio.counts(project_id).tasks == 2:
             raise ServiceError("injected: the connection broke after the server had done it")
         return ids
 
@@ -88,6 +89,31 @@ def test_a_push_that_breaks_off_is_healed_by_the_next(
     healed = push(studio, project, propositions())
     assert (healed.created, healed.already) == (1, 2)
     assert {task.proposition_id for task in studio.tasks(project)} == {p.proposition_id for p in propositions()}
+
+
+def test_tasks_are_reported_while_more_are_imported(
+    studio: Studio, project: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(studio, project, propositions()[:1])
+    monkeypatch.setattr(sync, "IMPORT_CHUNK", 1)
+    real, reported = studio.import_tasks, list[list[str]]()
+    began = [threading.Event(), threading.Event()]
+    waiting = iter(began)
+
+    def import_tasks(project_id: int, tasks: Sequence[Any]) -> list[int]:
+        next(waiting).set()
+        return real(project_id, tasks)
+
+    def report(tasks: list[Task]) -> None:
+        if len(reported) < len(began):
+            assert began[len(reported)].wait(10), "nothing is imported meanwhile"
+        reported.append([task.proposition_id for task in tasks])
+
+    monkeypatch.setattr(studio, "import_tasks", import_tasks)
+    pushed = push(studio, project, propositions(), on_tasks=report)
+    assert [len(names) for names in reported] == [1, 1, 1]
+    assert reported[0] == [propositions()[0].proposition_id]
+    assert {name for names in reported for name in names} == {task.proposition_id for task in pushed.tasks}
 
 
 def test_more_tasks_than_a_page_are_all_found(studio: Studio, project: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,11 +156,11 @@ def test_only_tasks_after_the_last_known_one_are_looked_through(
 
 def test_progress_counts_what_people_did(studio: Studio, people: tuple[Judge, Judge], project: int) -> None:
     tasks = [task.source_id for task in push(studio, project, propositions()).tasks]
-    assert progress(studio, project) == (3, 0, 0)
+    assert studio.counts(project) == (3, 0, 0)
     people[0].judge(tasks[0], 1)
     people[1].judge(tasks[0], 2)
     people[1].judge(tasks[1], 3)
-    assert progress(studio, project) == (3, 2, 3)
+    assert studio.counts(project) == (3, 2, 3)
 
 
 def test_a_project_is_found_by_its_title_and_set_right(studio: Studio) -> None:

@@ -158,6 +158,8 @@ def remove(
 def mark_deleted(warehouse: Warehouse, source: str, source_ids: Iterable[str]) -> int:
     """Mark judgments that their source no longer has as deleted. Returns how many."""
     ids = pa.table({"source_id": pa.array(sorted(set(source_ids)), pa.string())})
+    if not ids.num_rows:
+        return 0
     where = "source = ? AND deleted_at IS NULL AND source_id IN (SELECT source_id FROM temp.main.gone)"
     _keep(warehouse, "temp.main.gone", "SELECT source_id FROM incoming", ids)
 

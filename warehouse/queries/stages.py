@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import pyarrow as pa
 
@@ -67,6 +68,13 @@ def simulation_truths(warehouse: Warehouse) -> dict[str, float]:
     """Return the value that simulated annotators scatter around: each proposition's target probability, else 0.5."""
     rows = warehouse.sql("SELECT proposition_id, coalesce(target_probability, 0.5) AS truth FROM propositions")
     return dict(zip(rows["proposition_id"].to_pylist(), rows["truth"].to_pylist(), strict=True))
+
+
+def known_stamps(warehouse: Warehouse, project: str) -> Iterator[tuple[int, datetime, int]]:
+    """Yield the number, last change and count of annotations of a Label Studio project's tasks, as last read."""
+    query = "SELECT number, changed_at, n_annotations FROM studio_tasks WHERE project = ?"
+    columns = warehouse.sql(query, [project]).columns
+    return zip(*(column.to_pylist() for column in columns), strict=True)
 
 
 def orphaned_judgments(warehouse: Warehouse, source: str, project: str) -> list[str]:
