@@ -3,6 +3,8 @@
 Judgments are ragged: `values` has those of all propositions in sequence, `weights` their weights (which sum to at most
 1 per proposition), and proposition n has the slice `offsets[n]:offsets[n + 1]`. A NaN value is a missing judgment; the
 missing mass of a proposition goes to the uniform distribution.
+
+A judgment may be a point or, with a width, an interval: an ordinal label that stands for every value in it.
 """
 
 from __future__ import annotations
@@ -18,14 +20,19 @@ from training.settings import TargetKind
 
 _EDGE = 0.01  # a Beta needs a mean strictly inside (0, 1)
 _WEIGHT_SLACK = 1e-6
+_SOFTENING = 0.05  # the SD of the normal that softens the ends of an interval
 
 
 class Judged(NamedTuple):
-    """The judgments of n propositions, ragged: values [m], weights [m], offsets [n + 1]."""
+    """The judgments of n propositions, ragged: values [m], weights [m], offsets [n + 1].
+
+    `widths` [m] are those of the intervals around the values, 0 for points; None if all are points.
+    """
 
     values: Floats
     weights: Floats
     offsets: npt.NDArray[np.int64]
+    widths: Floats | None = None
 
 
 class Prior(NamedTuple):
@@ -46,11 +53,41 @@ def gaussian(values: npt.ArrayLike, spread: float, levels: int) -> Floats:
     return np.diff(steps, axis=-1)
 
 
+def interval(values: npt.ArrayLike, widths: npt.ArrayLike, levels: int) -> Floats:
+    """Return the mass [..., K] of the uniform on [v - w/2, v + w/2], w > 0, softened by a normal of SD s = 0.05.
+
+    Its distribution function at x is (s/w) (H((x - v + w/2)/s) - H((x - v - w/2)/s)) with H(z) = z Phi(z) + phi(z),
+    the integral of Phi; the end levels take the tails.
+    """
+    centre, half = (np.asarray(each, dtype=np.float64)[..., None] for each in (values, np.divide(widths, 2)))
+    inner = bounds(levels)[1:-1]
+    from_low, from_high = ((inner - end) / _SOFTENING for end in (centre - half, centre + half))
+    rise = (_normal_integral(from_low) - _normal_integral(from_high)) * _SOFTENING / (2 * half)
+    return np.maximum(np.diff(rise, axis=-1, prepend=0.0, append=1.0), 0.0)
+
+
+def _normal_integral(z: Floats) -> Floats:
+    """Return H(z) = z Phi(z) + phi(z), the integral of the standard normal distribution function up to z."""
+    result: Floats = z * special.ndtr(z) + np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    return result
+
+
+def _masses(values: Floats, widths: Floats | None, spread: float, levels: int) -> Floats:
+    """Return the mass [m, K] of each value: an interval where it has a width, else a Gaussian."""
+    found = gaussian(values, spread, levels)
+    if widths is not None and (wide := widths > 0).any():
+        found[wide] = interval(values[wide], widths[wide], levels)
+    return found
+
+
 def mixture(judged: Judged, spread: float, levels: int) -> Floats:
-    """Return the weighted mean [n, K] of the Gaussians of each proposition's judgments; missing mass is uniform."""
+    """Return the weighted mean [n, K] of the masses of each proposition's judgments; missing mass is uniform.
+
+    A judgment is a Gaussian of this spread or, if it has a width, its interval.
+    """
     present = ~np.isnan(judged.values)
     weights = np.where(present, judged.weights, 0.0)
-    parts = weights[:, None] * gaussian(np.where(present, judged.values, 0.5), spread, levels)
+    parts = weights[:, None] * _masses(np.where(present, judged.values, 0.5), judged.widths, spread, levels)
     found = _sums(parts, judged.offsets)
     missing = 1.0 - _sums(weights, judged.offsets)
     if missing.size and missing.min() < -_WEIGHT_SLACK:
@@ -68,11 +105,12 @@ def shrunk_mixture(judged: Judged, spread: float, prior: Prior, strength: float 
 def beta(judged: Judged, levels: int, prior: Prior, strength: float = 2.0) -> Floats:
     """Return the mass [n, K] of a Beta with each proposition's mean, and its variance shrunk towards the prior's.
 
-    variance = (n v + strength v_0)/(n + strength) with v over the n judgments of the proposition, then the Beta of
-    these two moments: nu = m(1 - m)/variance - 1, alpha = m nu, beta = (1 - m) nu. Missing mass goes to uniform.
+    variance = (n v + strength v_0)/(n + strength) with v over the n judgments of the proposition, including w^2/12 for
+    an interval of width w; then the Beta of these two moments: nu = m(1 - m)/variance - 1, alpha = m nu,
+    beta = (1 - m) nu. Missing mass goes to uniform.
     """
     mean, variance, n = _moments(judged)
-    shrunk = (n * variance + strength * prior.variance) / (n + strength)
+    shrunk = (n * (variance + _within(judged)) + strength * prior.variance) / (n + strength)
     m = np.clip(mean, _EDGE, 1 - _EDGE)
     nu = np.maximum(m * (1 - m) / np.maximum(shrunk, 1e-6) - 1, 0.1)
     steps = special.betainc((m * nu)[:, None], ((1 - m) * nu)[:, None], bounds(levels))
@@ -95,14 +133,21 @@ def prior_of(judged: Judged, levels: int, weights: Floats | None = None) -> Prio
     free = (rows * np.maximum(n - 1, 0)).sum()
     mean = np.average(present, weights=mass)
     pooled = (rows * variance * n).sum() / free if free else np.average((present - mean) ** 2, weights=mass)
-    return Prior(np.average(one_hot(present, levels), axis=0, weights=mass), float(pooled))
+    histogram = one_hot(present, levels)
+    if judged.widths is not None and (wide := judged.widths[there] > 0).any():
+        histogram[wide] = interval(present[wide], judged.widths[there][wide], levels)
+        pooled += np.average(judged.widths[there] ** 2 / 12, weights=mass)
+    return Prior(np.average(histogram, axis=0, weights=mass), float(pooled))
 
 
 def targets(kind: TargetKind, judged: Judged, means: Floats, spread: float, prior: Prior) -> Floats:
-    """Return the targets [n, K] of a kind; only the Gaussian uses the consensus means [n]."""
+    """Return the targets [n, K] of a kind; only the Gaussian uses the consensus means [n].
+
+    If the judgments of a proposition have widths, its Gaussian is an interval of their mean width around its mean.
+    """
     levels = len(prior.histogram)
     if kind == "gaussian":
-        return gaussian(means, spread, levels)
+        return _masses(means, _mean_widths(judged), spread, levels)
     if kind == "mixture":
         return mixture(judged, spread, levels)
     if kind == "mixture+dirichlet":
@@ -115,6 +160,21 @@ def _sums(parts: Floats, offsets: npt.NDArray[np.int64]) -> Floats:
     totals = np.concatenate([np.zeros((1, *parts.shape[1:])), np.cumsum(parts, axis=0)])
     result: Floats = totals[offsets[1:]] - totals[offsets[:-1]]
     return result
+
+
+def _mean_widths(judged: Judged) -> Floats | None:
+    """Return the weighted mean [n] of the widths of the judgments present; None if all are points."""
+    return None if judged.widths is None else _mean(judged, judged.widths)
+
+
+def _within(judged: Judged) -> Floats | float:
+    """Return the weighted mean [n] of the variance w^2/12 within the intervals of the judgments present."""
+    return 0.0 if judged.widths is None else _mean(judged, judged.widths**2 / 12)
+
+
+def _mean(judged: Judged, each: Floats) -> Floats:
+    weights = np.where(np.isnan(judged.values), 0.0, judged.weights)
+    return _sums(weights * each, judged.offsets) / np.maximum(_sums(weights, judged.offsets), 1e-12)
 
 
 def _moments(judged: Judged) -> tuple[Floats, Floats, Floats]:

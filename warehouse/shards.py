@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -21,7 +22,7 @@ from warehouse.records import ConsensusMethod, Count, Split, Text
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 Part = Literal["propositions", "pairs"]
 Origin = Literal["human", "synthetic"]
 Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
@@ -56,6 +57,11 @@ SHARD_SCHEMA = pa.schema(
             pa.list_(pa.float64()),
             "How much each value weighs; 1 minus their sum is missing and counts as uniform.",
         ),
+        _field(
+            "widths",
+            pa.list_(pa.float64()),
+            "The width of the interval around each value that it stands for, such as a label of five; 0 for a point.",
+        ),
         _field("n_judgments", pa.int32(), "How many judgments it rests on (count)."),
         _field("n_estimates", pa.int32(), "How many estimates of labelers it rests on (count)."),
         _field("n_simulated", pa.int32(), "How many of these rest on simulated annotators (count)."),
@@ -66,16 +72,17 @@ PAIR_SCHEMA = pa.schema(
         _field(
             "pair_id",
             pa.string(),
-            "The pair: the id of the proposition made from the other one; of compared ones both ids.",
+            "The pair: the id of the proposition made from the other one, both ids if compared, the choice if chosen.",
         ),
         _field("premise_id", pa.string(), "The premise of the higher proposition. Rows are sorted by it."),
         _field("split", pa.string(), "train, dev or test; that of both premises."),
         _field(
             "kind",
             pa.string(),
-            "strengthened or weakened: the one was made so; compared: labelers, asked in both orders, agree.",
+            "strengthened or weakened: the one was made so; compared: labelers, asked in both orders, agree; "
+            "chosen: the right and a wrong alternative of a question.",
         ),
-        _field("source", pa.string(), "Where the pair comes from; of compared ones the labelers."),
+        _field("source", pa.string(), "Where the pair comes from; if compared the labelers, if chosen the files."),
         _field("weight", pa.float64(), "The weight of its part: multiplies the pair's loss."),
         _field("higher_proposition_id", pa.string(), "The proposition that must score higher."),
         _field("higher_premise", pa.string(), "Its premise."),
@@ -88,7 +95,7 @@ PAIR_SCHEMA = pa.schema(
 )
 SCHEMAS: dict[Part, pa.Schema] = {"propositions": SHARD_SCHEMA, "pairs": PAIR_SCHEMA}
 KEYS: dict[Part, str] = {"propositions": "proposition_id", "pairs": "pair_id"}
-_ADDED_IN_2: dict[str, Any] = {"origin": "human", "weight": 1.0, "n_estimates": 0}
+_ADDED: dict[str, Any] = {"origin": "human", "weight": 1.0, "n_estimates": 0}
 
 
 class _Frozen(BaseModel):
@@ -164,7 +171,7 @@ class Manifest(ManifestHead):
     such judgments.
     """
 
-    format_version: Literal[2] = 2
+    format_version: Literal[3] = 3
     created_at: AwareDatetime
     counts: dict[Split, Count]
     origins: dict[Origin, dict[Split, Count]]
@@ -179,10 +186,12 @@ class Manifest(ManifestHead):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_version_1(cls, data: Any) -> Any:
-        """Upgrade a manifest of version 1, which had only human propositions and no groups of premises."""
-        if not isinstance(data, dict) or data.get("format_version") != 1:
+    def _of_earlier_versions(cls, data: Any) -> Any:
+        """Upgrade a manifest of version 2, or of 1, which had only human propositions and no groups of premises."""
+        if not isinstance(data, dict) or data.get("format_version") not in (1, 2):
             return data
+        if data["format_version"] == 2:
+            return data | {"format_version": FORMAT_VERSION}
         none: dict[Split, int] = dict.fromkeys(SPLITS, 0)
         older = {key: value for key, value in data.items() if key not in ("consensus", "format_version")}
         recipe = {"consensus": data.get("consensus"), "near_duplicates": 0.0}
@@ -238,10 +247,16 @@ def read_pairs(folder: Path, split: Split) -> pa.Table:
 
 
 def _in_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The rows with the columns that version 1 lacks: all its rows are human, with weight 1."""
+    """The rows with the columns that versions 1 and 2 lack: without origin all are human, without widths all points."""
     there = batch.schema.names
+    if "widths" in schema.names and "widths" not in there:
+        values = batch["values"]
+        points = pa.array(np.zeros(len(values.flatten())))
+        offsets = np.concatenate([[0], np.cumsum(pc.list_value_length(values).to_numpy(zero_copy_only=False))])
+        batch = batch.append_column("widths", pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), points))
+        there = batch.schema.names
     columns = [
-        batch[each.name] if each.name in there else pa.repeat(pa.scalar(_ADDED_IN_2[each.name], each.type), len(batch))
+        batch[each.name] if each.name in there else pa.repeat(pa.scalar(_ADDED[each.name], each.type), len(batch))
         for each in schema
     ]
     return pa.record_batch(columns, schema=schema)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import integrate, stats
 
 from training.levels import bounds, one_hot
 from training.settings import TargetKind
-from training.targets import Judged, Prior, beta, gaussian, mixture, prior_of, shrunk_mixture, targets
+from training.targets import Judged, Prior, beta, gaussian, interval, mixture, prior_of, shrunk_mixture, targets
 
 KINDS: list[TargetKind] = ["gaussian", "mixture", "mixture+dirichlet", "beta"]
 
@@ -123,3 +123,51 @@ def test_the_prior_counts_a_judgment_as_its_proposition_weighs() -> None:
     repeated = prior_of(judged_of([values[0]] * 3 + [values[1]]), 10)
     np.testing.assert_allclose(weighed.histogram, repeated.histogram)
     assert weighed.variance == pytest.approx(repeated.variance)
+
+
+def softened(value: float, width: float, levels: int) -> list[float]:
+    """The mass of a uniform plus a normal of SD .05 on each level, by numeric integration."""
+    inner = bounds(levels)[1:-1]
+    ends = value - width / 2, value + width / 2
+    below = [integrate.quad(lambda u, x=x: stats.norm.cdf(x, u, 0.05), *ends)[0] / width for x in inner]
+    return np.diff([0, *below, 1]).tolist()
+
+
+@pytest.mark.parametrize(("value", "width", "levels"), [(0.1, 0.2, 10), (0.5, 1 / 3, 10), (0.9, 0.01, 7), (0.5, 1, 4)])
+def test_an_interval_is_the_softened_uniform(value: float, width: float, levels: int) -> None:
+    np.testing.assert_allclose(interval(value, width, levels), softened(value, width, levels), atol=1e-9)
+
+
+def test_a_very_narrow_interval_is_the_gaussian_of_its_softening() -> None:
+    np.testing.assert_allclose(interval(0.43, 1e-5, 10), gaussian(0.43, 0.05, 10), atol=1e-8)
+
+
+def with_widths(data: Judged, *widths: float) -> Judged:
+    return data._replace(widths=np.array(widths))
+
+
+def test_every_target_knows_the_width_of_a_judgment() -> None:
+    data = with_widths(judged([0.3], [0.3, 0.8]), 0.2, 0.2, 0.0)
+    means, prior = np.array([0.3, 0.55]), prior_of(data, 10)
+    wide, point = np.array(softened(0.3, 0.2, 10)), gaussian(0.8, 0.1, 10)
+    mixed = mixture(data, 0.1, 10)
+    np.testing.assert_allclose(mixed, [wide, (wide + point) / 2], atol=1e-9)
+    shrunk = targets("mixture+dirichlet", data, means, 0.1, prior)
+    np.testing.assert_allclose(shrunk[0], (wide + 2 * prior.histogram) / 3, atol=1e-9)
+    around = targets("gaussian", data, means, 0.1, prior)
+    np.testing.assert_allclose(around, [wide, softened(0.55, 0.1, 10)], atol=1e-9)
+    np.testing.assert_allclose(prior.histogram, (2 * wide + one_hot(0.8, 10)) / 3, atol=1e-9)
+    assert prior.variance == pytest.approx(2 * 0.25**2 + 2 / 3 * 0.2**2 / 12)
+    # One label: the uniform's variance is the only one of its own, and the prior's counts twice.
+    variance = (0.2**2 / 12 + 2 * 0.04) / 3
+    nu = 0.3 * 0.7 / variance - 1
+    expected = np.diff(stats.beta(0.3 * nu, 0.7 * nu).cdf(bounds(10)))
+    np.testing.assert_allclose(beta(data, 10, Prior(np.full(10, 0.1), 0.04))[0], expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_widths_of_zero_change_nothing(kind: TargetKind) -> None:
+    data, means = judged([0.1, 0.4], [0.9]), np.array([0.25, 0.9])
+    zero = with_widths(data, 0.0, 0.0, 0.0)
+    expected = targets(kind, data, means, 0.1, prior_of(data, 10))
+    np.testing.assert_array_equal(targets(kind, zero, means, 0.1, prior_of(zero, 10)), expected)

@@ -221,7 +221,7 @@ def test_nothing_to_publish_and_nothing_published_are_said(tmp_path: Path) -> No
         write_dataset([], tmp_path / "v1", HEAD)
     with pytest.raises(InputError, match="odds publish"):
         read_manifest(tmp_path)
-    (tmp_path / "manifest.json").write_text('{"format_version": 3}')
+    (tmp_path / "manifest.json").write_text('{"format_version": 4}')
     with pytest.raises(InputError, match=r"manifest\.json cannot be read"):
         read_manifest(tmp_path)
 
@@ -229,7 +229,7 @@ def test_nothing_to_publish_and_nothing_published_are_said(tmp_path: Path) -> No
 def version_1(folder: Path) -> None:
     """A training set as format 1 wrote it: no parts, no weights, sorted by proposition."""
     folder.mkdir()
-    new = ("origin", "weight", "n_estimates")
+    new = ("origin", "weight", "n_estimates", "widths")
     files = []
     for split, numbers in (("train", (3, 1, 2)), ("test", (9,))):
         table = pa.Table.from_pylist(
@@ -259,6 +259,17 @@ def test_a_set_of_version_1_is_still_read(tmp_path: Path) -> None:
         train.select(["origin", "weight", "n_estimates"]).to_pylist()
         == [{"origin": "human", "weight": 1.0, "n_estimates": 0}] * 3
     )
+
+
+def test_a_set_of_version_2_is_still_read_with_all_values_as_points(dataset: Path) -> None:
+    manifest = json.loads((dataset / "manifest.json").read_text())
+    (dataset / "manifest.json").write_text(json.dumps(manifest | {"format_version": 2}))
+    for path in dataset.glob("train-*.parquet"):
+        pq.write_table(pq.read_table(path).drop_columns(["widths"]), path)
+    assert read_manifest(dataset).origins["human"]["train"] == 11
+    train = read_split(dataset, "train")
+    assert train.schema.equals(SHARD_SCHEMA)
+    assert train["widths"].to_pylist() == [[0.0, 0.0]] * 12
 
 
 def test_everybody_reads_it_without_our_code(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,15 +69,20 @@ def examples_of(
 
 
 def judged(table: pa.Table) -> Judged:
-    """Return the judgments in the columns `values` and `weights` of a table; a null value is a missing judgment."""
+    """Return the judgments in the columns `values`, `weights` and, if present, `widths` of a table.
+
+    A null value is a missing judgment; without widths all are points.
+    """
     values, weights = (table.column(name).combine_chunks() for name in ("values", "weights"))
     lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     if not np.array_equal(lengths, weights.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)):
         raise ValueError("a proposition has another number of weights than of values")
+    widths = table.column("widths").combine_chunks().flatten() if "widths" in table.column_names else None
     return Judged(
         values.flatten().to_numpy(zero_copy_only=False).astype(np.float64),
         weights.flatten().to_numpy(zero_copy_only=False).astype(np.float64),
         np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        None if widths is None else widths.to_numpy(zero_copy_only=False).astype(np.float64),
     )
 
 

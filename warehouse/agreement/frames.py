@@ -95,8 +95,8 @@ def agreement_of(judgments: Any, *, repeats: Repeats = "first", draws: int = 200
     with Warehouse(connection_with(()), "in memory", True, nullcontext, nullcontext) as memory:
         memory.connection.register("judged", rows)
         memory.connection.execute(
-            f"CREATE TEMPORARY TABLE {SELECTED} AS SELECT unit, annotator, value, false AS simulated, 0 AS hash, "
-            f"least(floor(value * {LEVELS}), {LEVELS - 1})::UTINYINT AS level FROM judged"
+            f"CREATE TEMPORARY TABLE {SELECTED} AS SELECT unit, annotator, value, false AS simulated, "
+            f"true AS known, 0 AS hash, least(floor(value * {LEVELS}), {LEVELS - 1})::UTINYINT AS level FROM judged"
         )
         rows = figures_of_selected(memory, draws, seed)
     return {row.metric: Figure(row.metric, row.value, row.low, row.high) for row in rows}

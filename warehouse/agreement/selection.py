@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from warehouse.catalog.connect import Warehouse
-from warehouse.records import AnnotatorKind
+from warehouse.records import NOBODY, AnnotatorKind
 
 LEVELS = 10  # the bins for ordinal and nominal agreement, as many as the estimator has by default
 SELECTED = "temp.main.selected"
@@ -36,7 +36,8 @@ class Selection(BaseModel):
         include_cannot_judge: Whether a judgment without a probability counts, with its slider's position.
         include_rejected: Whether judgments count that their source rejected.
         repeats: Which judgments of an annotator on the same proposition count: the first, or all.
-        annotator_kinds: Whose judgments count.
+        annotator_kinds: Whose judgments count. Aggregate labels never do by default, as no two people gave them;
+            anonymous responses count, but not as annotators.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,7 +45,9 @@ class Selection(BaseModel):
     include_cannot_judge: bool = False
     include_rejected: bool = False
     repeats: Literal["first", "all"] = "first"
-    annotator_kinds: tuple[AnnotatorKind, ...] = Field(default=("human", "simulated", "imported"), min_length=1)
+    annotator_kinds: tuple[AnnotatorKind, ...] = Field(
+        default=("human", "simulated", "imported", "anonymous"), min_length=1
+    )
 
     @property
     def scope(self) -> str:
@@ -71,9 +74,9 @@ class Slices:
 def selected(warehouse: Warehouse, selection: Selection) -> Iterator[Slices]:
     """Provide the selected judgments as the temporary table SELECTED, and yield its slices.
 
-    Columns: unit and annotator (numbers), value in [0, 1], level (0 to LEVELS - 1), simulated, hash (of the judgment),
-    and for each kind of slice the number of the judgment's slice, or -1. Texts become numbers here once, which keeps
-    later grouping fast and small.
+    Columns: unit and annotator (numbers), value in [0, 1], level (0 to LEVELS - 1), simulated, known (whether the
+    annotator is), hash (of the judgment), and for each kind of slice the number of the judgment's slice, or -1. Texts
+    become numbers here once, which keeps later grouping fast and small.
     """
     connection = warehouse.connection
     names = ["all"]
@@ -136,10 +139,12 @@ def _chosen_sql(selection: Selection) -> str:
         "j.judgment_id, j.proposition_id, j.annotator_id, j.source, j.batch, j.submitted_at, " + f"{value} AS value"
     )
     kinds = ", ".join(f"'{kind}'" for kind in selection.annotator_kinds)
+    nobody = ", ".join(f"'{kind}'" for kind in NOBODY)
     live = live_sql(columns, value, rejected, selection.repeats == "first")
     slices = ", ".join(f"{expression} AS {name}" for name, expression in SLICES.items())
     return f"""
-        SELECT p.unit, a.annotator, j.value, a.kind = 'simulated' AS simulated, {slices},
+        SELECT p.unit, a.annotator, j.value, a.kind = 'simulated' AS simulated,
+          a.kind NOT IN ({nobody}) AS known, {slices},
           md5_number_lower(concat_ws('|', j.judgment_id, j.proposition_id, j.annotator_id, a.kind, j.value)) AS hash
         FROM ({live}) j
         JOIN unit_codes p USING (proposition_id)
@@ -156,7 +161,7 @@ def _coded_sql(columns: list[str]) -> str:
         for name in columns
     )
     return f"""
-        SELECT c.unit, c.annotator, c.value, c.simulated, c.hash,
+        SELECT c.unit, c.annotator, c.value, c.simulated, c.known, c.hash,
           least(floor(c.value * {LEVELS}), {LEVELS - 1})::UTINYINT AS level{coded}
         FROM chosen c {joins}
     """

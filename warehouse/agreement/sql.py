@@ -101,25 +101,26 @@ def slices_sql() -> str:
 
 
 def annotators_sql(slices: Slices) -> str:
-    """Return a query for the annotators of each slice and their correlations with the mean of the others."""
+    """Return a query for the known annotators of each slice and their correlations with the mean of the others."""
     numbers = ", ".join([str(ALL), *slices.columns])
     # A correlation needs only sums of its own annotator, so one grouping serves all slices.
     return f"""
         WITH placed AS (
-          SELECT unit, annotator, value, unnest([{numbers}]) AS slice FROM {SELECTED}
+          SELECT unit, annotator, value, known, unnest([{numbers}]) AS slice FROM {SELECTED}
         ), compared AS (
-          SELECT p.slice, p.annotator, p.unit, p.value, (u.s - p.value) / nullif(u.m - 1, 0) AS rest
+          SELECT p.slice, p.annotator, p.known, p.unit, p.value, (u.s - p.value) / nullif(u.m - 1, 0) AS rest
           FROM placed p JOIN units u ON u.slice = p.slice AND u.unit = p.unit
         ), annotators AS (
-          SELECT slice, annotator,
+          SELECT slice, annotator, known,
             CASE
-              WHEN count(rest) >= {COMPARED} AND count(DISTINCT unit) FILTER (rest IS NOT NULL) >= {COMPARED}
+              WHEN known AND count(rest) >= {COMPARED} AND count(DISTINCT unit) FILTER (rest IS NOT NULL) >= {COMPARED}
                 AND var_pop(value) FILTER (rest IS NOT NULL) > 1e-12 AND var_pop(rest) > 1e-12
               THEN corr(value, rest)
             END AS r
-          FROM compared GROUP BY slice, annotator
+          FROM compared GROUP BY slice, annotator, known
         )
-        SELECT slice, count(*) AS n_annotators, avg(r) AS leave_one_out_r_mean, median(r) AS leave_one_out_r_median,
+        SELECT slice, count(*) FILTER (known) AS n_annotators,
+          avg(r) AS leave_one_out_r_mean, median(r) AS leave_one_out_r_median,
           CASE WHEN count(r) > 0 THEN count(*) FILTER (r < 0)::DOUBLE END AS leave_one_out_r_negative
         FROM annotators GROUP BY slice
     """
@@ -164,7 +165,7 @@ def compared_sql() -> str:
     return f"""
         WITH annotators AS (
           SELECT c.labeler, c.labeler_version, coalesce('kind=' || c.kind, 'all') AS slice,
-            count(DISTINCT s.annotator) AS n_annotators
+            count(DISTINCT s.annotator) FILTER (s.known) AS n_annotators
           FROM compared c JOIN {SELECTED} s ON s.unit = c.unit
           GROUP BY GROUPING SETS ((c.labeler, c.labeler_version), (c.labeler, c.labeler_version, c.kind))
         ), sums AS (

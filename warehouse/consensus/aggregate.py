@@ -24,19 +24,22 @@ class Evidence:
         unit_index: For each value its unit: ascending, from 0, without gaps.
         judge_index: For each value who gave it, from 0.
         values: The probabilities, in [0, 1].
-        weights: nan for a judgment; for an estimate, how many judgments of an average annotator it is worth.
+        weights: nan for a judgment of a known annotator; otherwise how many judgments of an average annotator it is
+            worth: 1 for a judgment of nobody known, and for an estimate its weight.
+        widths: The width of the interval that each value stands for, 0 for a point; None if all are points.
     """
 
     unit_index: Ints
     judge_index: Ints
     values: Floats
     weights: Floats
+    widths: Floats | None = None
 
     @property
-    def is_estimate(self) -> npt.NDArray[np.bool_]:
-        """Which values are estimates."""
-        estimates: npt.NDArray[np.bool_] = ~np.isnan(self.weights)
-        return estimates
+    def is_weighed(self) -> npt.NDArray[np.bool_]:
+        """Which values have a fixed weight, because no known annotator gave them."""
+        weighed: npt.NDArray[np.bool_] = ~np.isnan(self.weights)
+        return weighed
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,7 @@ def aggregate(evidence: Evidence, method: ConsensusMethod) -> Aggregate:
     if method == "median":
         counts = np.bincount(unit_index)
         return Aggregate(_medians(unit_index, values), np.full(len(counts), np.nan), 1.0 / counts[unit_index])
-    kept = (
-        _untrimmed(unit_index, values) if method == "trimmed" else np.where(evidence.is_estimate, evidence.weights, 1)
-    )
+    kept = _untrimmed(unit_index, values) if method == "trimmed" else np.where(evidence.is_weighed, evidence.weights, 1)
     total = np.bincount(unit_index, kept)
     mean = np.bincount(unit_index, kept * values) / total
     # The effective number of values under unequal weights (Kish 1965).
@@ -85,11 +86,11 @@ def aggregate(evidence: Evidence, method: ConsensusMethod) -> Aggregate:
 
 
 def fit(evidence: Evidence) -> RandomEffects:
-    """Fit all units. An estimate of weight w counts as w judgments of an unknown annotator: its SD is s0 / sqrt(w)."""
+    """Fit all units. A value of weight w counts as w judgments of an unknown annotator: its SD is s0 / sqrt(w)."""
     n = int(evidence.judge_index.max()) + 1
     fixed = np.full(n, np.nan)
-    estimates = evidence.is_estimate
-    fixed[evidence.judge_index[estimates]] = PRIOR_SD / np.sqrt(evidence.weights[estimates])
+    weighed = evidence.is_weighed
+    fixed[evidence.judge_index[weighed]] = PRIOR_SD / np.sqrt(evidence.weights[weighed])
     return fit_em(evidence.unit_index, evidence.judge_index, evidence.values, fixed_sd=fixed)
 
 
@@ -101,9 +102,10 @@ def by_fit(evidence: Evidence, fitted: RandomEffects) -> Aggregate:
 
 
 def by_mean(evidence: Evidence) -> Aggregate:
-    """Return the mean, for use where a fit cannot tell annotators apart. Its sd assumes errors of the prior's size.
+    """Return the mean, for use where annotators are unknown or a fit cannot tell them apart.
 
-    The standard error of the mean would be undefined for a single judgment.
+    Its sd assumes errors of the prior's size:
+    the standard error of the mean would be undefined for a single judgment.
     """
     mean = aggregate(evidence, "mean")
     sd = PRIOR_SD * np.sqrt(np.bincount(evidence.unit_index, mean.weights**2))
@@ -112,7 +114,7 @@ def by_mean(evidence: Evidence) -> Aggregate:
 
 def by_precisions(evidence: Evidence, judge_sd: Floats, mu: float, tau2: float) -> Aggregate:
     """Aggregate units given the SD of each judge, mu and tau^2 from an earlier fit."""
-    sd = np.where(evidence.is_estimate, PRIOR_SD / np.sqrt(evidence.weights), judge_sd[evidence.judge_index])
+    sd = np.where(evidence.is_weighed, PRIOR_SD / np.sqrt(evidence.weights), judge_sd[evidence.judge_index])
     precision = 1.0 / sd**2
     theta, variance = posterior(evidence.unit_index, evidence.values, precision, mu, tau2)
     weights = precision / np.bincount(evidence.unit_index, precision)[evidence.unit_index]
@@ -126,6 +128,7 @@ def consensus_rows(
     n = len(units.proposition_ids)
     counts = np.bincount(evidence.unit_index, minlength=n)
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
+    widths = np.zeros(len(evidence.values)) if evidence.widths is None else evidence.widths
     columns = {
         "consensus_id": pa.array([content_id(one, method) for one in units.proposition_ids.to_pylist()], pa.string()),
         "proposition_id": units.proposition_ids,
@@ -140,6 +143,7 @@ def consensus_rows(
         "snapshot_id": pa.repeat(pa.scalar(snapshot_id, pa.int64()), n),
         "created_at": pa.repeat(pa.scalar(now(), pa.timestamp("us", "UTC")), n),
         "fingerprint": units.fingerprints,
+        "widths": pa.ListArray.from_arrays(offsets, pa.array(widths)),
     }
     return pa.table(columns, schema=arrow_schema(Consensus))
 

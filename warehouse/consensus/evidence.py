@@ -13,17 +13,21 @@ import pyarrow as pa
 from warehouse.catalog.connect import Warehouse
 from warehouse.consensus.aggregate import Evidence, Units
 from warehouse.consensus.random_effects import ENOUGH_OVERLAP, PRIOR_JUDGMENTS, PRIOR_SD, Ints
-from warehouse.records import ConsensusMethod
+from warehouse.records import NOBODY, ConsensusMethod
 
 WITHDRAWN = "proposition_id IN (SELECT proposition_id FROM temp.main.evident WHERE NOT stands)"
 
+NOBODY_SQL = ", ".join(f"'{kind}'" for kind in NOBODY)
+# What a judgment of nobody known is worth; null for a known annotator, whose precision decides.
+WORTH = f"CASE WHEN {{kind}} IN ({NOBODY_SQL}) THEN 1.0::DOUBLE END"
+
 # Annotators by id, then labelers: the values of a proposition keep this order.
-JUDGES_SQL = """
+JUDGES_SQL = f"""
 CREATE OR REPLACE TEMPORARY TABLE judges AS
-SELECT judge, weight, (row_number() OVER (ORDER BY weight IS NOT NULL, judge) - 1)::INTEGER AS code
+SELECT judge, weight, (row_number() OVER (ORDER BY is_labeler, judge) - 1)::INTEGER AS code
 FROM (
-  SELECT annotator_id AS judge, NULL::DOUBLE AS weight FROM annotators
-  UNION ALL SELECT labeler, weight FROM pooled_weights
+  SELECT annotator_id AS judge, {WORTH.format(kind="kind")} AS weight, false AS is_labeler FROM annotators
+  UNION ALL SELECT labeler, weight, true FROM pooled_weights
 )
 """
 POOLED = """
@@ -35,13 +39,14 @@ EVIDENT_SQL = f"""
 CREATE OR REPLACE TEMPORARY TABLE evident AS
 WITH judged AS (
   SELECT proposition_id, count(*) AS n_judgments, count(*) FILTER (is_simulated) AS n_simulated,
-    sum(md5_number_lower(concat_ws('|', annotator_id, probability, is_simulated))::HUGEINT) AS hash
+    sum(md5_number_lower(concat_ws('|', annotator_id, probability, is_simulated, width))::HUGEINT) AS hash,
+    bool_or(annotator_kind NOT IN ({NOBODY_SQL})) AS is_known
   FROM valid_judgments GROUP BY proposition_id
 ), pooled AS (
   SELECT proposition_id, count(*) AS n, sum(md5_number_lower(concat_ws('|', labeler, recalibrated))::HUGEINT) AS hash
   FROM ({POOLED}) GROUP BY proposition_id
 ), evidence AS (
-  SELECT j.proposition_id, j.n_judgments, j.n_simulated, j.n_judgments + coalesce(p.n, 0) AS n_values,
+  SELECT j.proposition_id, j.n_judgments, j.n_simulated, j.is_known, j.n_judgments + coalesce(p.n, 0) AS n_values,
     md5(concat_ws('|', j.n_judgments, j.hash, p.hash, ?::VARCHAR))[:24] AS fingerprint
   FROM judged j LEFT JOIN pooled p ON p.proposition_id = j.proposition_id
 ), known AS (
@@ -49,7 +54,7 @@ WITH judged AS (
 )
 SELECT coalesce(e.proposition_id, k.proposition_id) AS proposition_id, e.proposition_id IS NOT NULL AS stands,
   e.proposition_id IS NOT NULL AND e.fingerprint IS DISTINCT FROM k.fingerprint AS is_changed,
-  e.n_judgments, e.n_simulated, e.n_values, e.fingerprint
+  e.n_judgments, e.n_simulated, e.n_values, e.is_known, e.fingerprint
 FROM evidence e FULL JOIN known k ON k.proposition_id = e.proposition_id
 """
 
@@ -64,8 +69,8 @@ class EvidenceCounts:
         withdrawn: Propositions that lost their evidence.
         n_judgments: Judgments that count.
         n_simulated: How many of them are simulated.
-        n_annotators: Annotators.
-        n_values: Judgments and pooled estimates.
+        n_annotators: Known annotators.
+        n_values: Judgments and pooled estimates on propositions with a known annotator.
         n_shared: How many of these values are on propositions with two or more.
     """
 
@@ -80,8 +85,8 @@ class EvidenceCounts:
 
     @property
     def overlaps(self) -> bool:
-        """Whether annotators overlap enough to tell their errors from the spread of the propositions."""
-        return self.n_shared >= ENOUGH_OVERLAP * self.n_values
+        """Whether known annotators overlap enough to tell their errors from the spread of the propositions."""
+        return self.n_values > 0 and self.n_shared >= ENOUGH_OVERLAP * self.n_values
 
 
 def settings_of(weights: Mapping[str, float]) -> str:
@@ -111,12 +116,14 @@ def gathered(
 def count_evidence(warehouse: Warehouse) -> EvidenceCounts:
     """Count the gathered evidence."""
     row = warehouse.sql(
-        """
+        f"""
         SELECT count(*) FILTER (stands) AS total, count(*) FILTER (is_changed) AS changed,
           count(*) FILTER (NOT stands) AS withdrawn, coalesce(sum(n_judgments), 0)::BIGINT AS n_judgments,
-          coalesce(sum(n_simulated), 0)::BIGINT AS n_simulated, coalesce(sum(n_values), 0)::BIGINT AS n_values,
-          coalesce(sum(n_values) FILTER (n_values > 1), 0)::BIGINT AS n_shared,
-          (SELECT count(DISTINCT annotator_id) FROM valid_judgments) AS n_annotators
+          coalesce(sum(n_simulated), 0)::BIGINT AS n_simulated,
+          coalesce(sum(n_values) FILTER (is_known), 0)::BIGINT AS n_values,
+          coalesce(sum(n_values) FILTER (is_known AND n_values > 1), 0)::BIGINT AS n_shared,
+          (SELECT count(DISTINCT annotator_id) FROM valid_judgments WHERE annotator_kind NOT IN ({NOBODY_SQL}))
+            AS n_annotators
         FROM evident
         """
     ).to_pylist()[0]
@@ -135,10 +142,11 @@ def load(warehouse: Warehouse, condition: str) -> tuple[Units, Evidence]:
         described = warehouse.sql("SELECT * FROM wanted ORDER BY unit")
         values = warehouse.sql(
             f"""
-            SELECT w.unit, j.code, v.value, v.weight FROM (
-              SELECT proposition_id, annotator_id AS judge, probability AS value, NULL::DOUBLE AS weight
+            SELECT w.unit, j.code, v.value, v.weight, v.width FROM (
+              SELECT proposition_id, annotator_id AS judge, probability AS value,
+                {WORTH.format(kind="annotator_kind")} AS weight, coalesce(width, 0.0) AS width
               FROM valid_judgments
-              UNION ALL SELECT * FROM ({POOLED})
+              UNION ALL SELECT *, 0.0 FROM ({POOLED})
             ) v
             JOIN wanted w ON w.proposition_id = v.proposition_id
             JOIN judges j ON j.judge = v.judge AND j.weight IS NOT DISTINCT FROM v.weight
@@ -152,6 +160,7 @@ def load(warehouse: Warehouse, condition: str) -> tuple[Units, Evidence]:
         values["code"].to_numpy().astype(np.int64),
         values["value"].to_numpy(),
         values["weight"].to_numpy(zero_copy_only=False).astype(np.float64),
+        values["width"].to_numpy(),
     )
     return Units(
         described["proposition_id"].combine_chunks(),
@@ -162,6 +171,6 @@ def load(warehouse: Warehouse, condition: str) -> tuple[Units, Evidence]:
 
 
 def judges_of(warehouse: Warehouse, codes: Ints) -> pa.Table:
-    """Return judge (an annotator's id or a labeler's name) and weight (null for annotators) for these codes."""
+    """Return judge (an annotator's id or a labeler's name) and weight (null for known annotators) for these codes."""
     judges = warehouse.sql("SELECT judge, weight FROM judges ORDER BY code")
     return judges.take(pa.array(codes))

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.schema import arrow_schema
+from warehouse.consensus.evidence import NOBODY_SQL
 from warehouse.consensus.random_effects import PRIOR_SD, Floats, annotator_variance
 from warehouse.records import AnnotatorPrecision, now
 
@@ -36,13 +37,16 @@ class Drift:
 
 
 def drift(warehouse: Warehouse, rows: pa.Table) -> Drift:
-    """Do one M step, in SQL, on the consensus as it would be with these rows: one scan of the judgments."""
+    """Do one M step, in SQL, on the consensus as it would be with these rows: one scan of the judgments.
+
+    `rows` are those of propositions with a known annotator.
+    """
     warehouse.connection.register("renewed", rows.select(["proposition_id", "mean", "sd"]))
     present = """
         SELECT proposition_id, mean, sd FROM renewed
         UNION ALL
         SELECT c.proposition_id, c.mean, c.sd FROM consensus c
-        JOIN evident e ON e.proposition_id = c.proposition_id AND e.stands AND NOT e.is_changed WHERE c.method = 'em'
+        JOIN evident e ON e.proposition_id = c.proposition_id AND e.is_known AND NOT e.is_changed WHERE c.method = 'em'
     """
     try:
         squares = warehouse.sql(
@@ -51,6 +55,7 @@ def drift(warehouse: Warehouse, rows: pa.Table) -> Drift:
               sum((v.probability - c.mean) ** 2 + c.sd ** 2) AS squares
             FROM valid_judgments v JOIN ({present}) c ON c.proposition_id = v.proposition_id
             LEFT JOIN annotator_precisions p ON p.annotator_id = v.annotator_id
+            WHERE v.annotator_kind NOT IN ({NOBODY_SQL})
             GROUP BY v.annotator_id ORDER BY v.annotator_id
             """
         )

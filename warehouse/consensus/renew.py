@@ -83,9 +83,9 @@ def renew_consensus(
     """Bring the consensus of one method up to date. Without new evidence nothing is computed or written.
 
     Every proposition with a valid judgment has a consensus. With `em`, propositions with new evidence are computed with
-    the annotators' precisions of the last full fit. If an annotator's SD, mu or tau then moves by more than
-    `tolerance`, all propositions are fitted again. If annotators overlap too little to be told apart
-    (`EvidenceCounts.overlaps`), `em` gives the mean, and the result says so.
+    the annotators' precisions of the last full fit, and those without a known annotator by the mean. If an annotator's
+    SD, mu or tau then moves by more than `tolerance`, all propositions are fitted again. If annotators overlap too
+    little to be told apart (`EvidenceCounts.overlaps`), `em` gives the mean, and the result says so.
 
     Args:
         warehouse: The warehouse, open for writing.
@@ -104,7 +104,7 @@ def renew_consensus(
     settings = settings_of(weights)
     with gathered(warehouse, method, weights, settings):
         counts = count_evidence(warehouse)
-        why_mean = _why_mean(counts) if method == "em" and not counts.overlaps else ""
+        why_mean = _why_mean(counts) if method == "em" and counts.total and not counts.overlaps else ""
         if not (counts.changed or counts.withdrawn or full):
             return Renewal(by_mean=why_mean)
         snapshot = warehouse.snapshot_id()
@@ -128,6 +128,8 @@ def _renew_simple(warehouse: Warehouse, method: ConsensusMethod, snapshot: int, 
 
 
 def _why_mean(counts: EvidenceCounts) -> str:
+    if not counts.n_values:
+        return "the consensus is the mean: no judgment has a known annotator"
     return (
         f"the consensus is the mean: {counts.n_shared:,} of {counts.n_values:,} judgments share a proposition with "
         f"another, and it takes {ENOUGH_OVERLAP:.0%} to tell annotators apart"
@@ -148,15 +150,16 @@ def _renew_by_mean(warehouse: Warehouse, snapshot: int, counts: EvidenceCounts, 
 
 
 def _renew_all(warehouse: Warehouse, snapshot: int, counts: EvidenceCounts, settings: str) -> Renewal:
-    """Compute everything by a full fit."""
-    units, evidence = load(warehouse, "true")
+    """Compute everything: by a full fit, and by the mean where no annotator is known."""
+    units, evidence = load(warehouse, "is_known")
     if len(evidence.values) == 0:
         return _store(warehouse, "em", arrow_schema(Consensus).empty_table(), None, None)
     # The fit needs judges numbered without gaps; some have no value here.
     codes, judge_index = np.unique(evidence.judge_index, return_inverse=True)
-    compact = Evidence(evidence.unit_index, judge_index.astype(np.int64), evidence.values, evidence.weights)
+    compact = replace(evidence, judge_index=judge_index.astype(np.int64))
     fitted = fit(compact)
     rows = consensus_rows(units, compact, by_fit(compact, fitted), "em", snapshot)
+    rows = pa.concat_tables([rows, _rows_of_nobody(warehouse, "true", snapshot)])
     judges = judges_of(warehouse, codes)
     people = judges["weight"].is_null().to_numpy()
     sd, n = fitted.annotator_sd[people], np.bincount(compact.judge_index)[people]
@@ -177,10 +180,11 @@ def _renew_some(
     warehouse: Warehouse, snapshot: int, counts: EvidenceCounts, earlier: ConsensusFit, tolerance: float
 ) -> Renewal | None:
     """Update only the propositions with new evidence; None if precisions, mu or tau move too far."""
-    units, evidence = load(warehouse, "is_changed")
+    units, evidence = load(warehouse, "is_changed AND is_known")
     result = by_precisions(evidence, known_sd(warehouse), earlier.mu, earlier.tau**2) if len(evidence.values) else None
     rows = _rows(units, evidence, result, "em", snapshot)
     moved = drift(warehouse, rows)
+    rows = pa.concat_tables([rows, _rows_of_nobody(warehouse, "is_changed", snapshot)])
     spread = [abs(moved.mu - earlier.mu) / earlier.tau, abs(moved.tau / earlier.tau - 1)]
     move = float(max([*np.abs(moved.sd / moved.sd_of_full_fit - 1), *spread]))
     if move > tolerance:
@@ -190,6 +194,13 @@ def _renew_some(
         update={"mu": earlier.mu, "tau": earlier.tau, "n_recomputed": rows.num_rows, "largest_move": move}
     )
     return _store(warehouse, "em", rows, record, precisions)
+
+
+def _rows_of_nobody(warehouse: Warehouse, condition: str, snapshot: int) -> pa.Table:
+    """The consensus of propositions without a known annotator: the mean, since nothing tells precisions."""
+    units, evidence = load(warehouse, f"{condition} AND NOT is_known")
+    result = by_mean(evidence) if len(evidence.values) else None
+    return _rows(units, evidence, result, "em", snapshot)
 
 
 def _rows(

@@ -1,7 +1,8 @@
-"""Splits by groups of premises: near-duplicates and texts derived from each other share a split.
+"""Splits by groups of premises: near-duplicates, texts derived from each other, and alternatives of a choice.
 
-A group has the split of its root: of the premises not derived from another, the one whose propositions came first. So
-the root of updates is their original premise, and a group that grows keeps its split. The root's split comes from the
+If files state splits for premises of a group, it has the most held-out of them: test, then dev, then train. Any other
+group has the split of its root: of the premises not derived from another, the one whose propositions came first. So the
+root of updates is their original premise, and a group that grows keeps its split. The root's split comes from the
 hash of its id (`records.split_of`), so groups are divided according to the shares. The view `splits` has the split of
 every proposition, and everything else reads that view.
 
@@ -11,6 +12,8 @@ at the threshold and fewer above it, and are checked on the words themselves.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -67,19 +70,39 @@ JOIN propositions parent ON parent.proposition_id = child.parent_id AND parent.p
 JOIN temp.main.placed a ON a.premise_id = child.premise_id
 JOIN temp.main.placed b ON b.premise_id = parent.premise_id
 """
+# The two premises of a choice between causes.
+CHOSEN = """
+SELECT DISTINCT a.place AS a, b.place AS b
+FROM choices c
+JOIN propositions higher ON higher.proposition_id = c.higher_id
+JOIN propositions lower ON lower.proposition_id = c.lower_id AND lower.premise_id <> higher.premise_id
+JOIN temp.main.placed a ON a.premise_id = higher.premise_id
+JOIN temp.main.placed b ON b.premise_id = lower.premise_id
+"""
+# A premise with a stated split is a group even if it is alone.
+STATED = """
+SELECT DISTINCT place AS a, place AS b FROM stated_splits JOIN temp.main.placed USING (premise_id)
+"""
 # A premise without propositions has no split yet, so it cannot be a root.
 GROUPS = """
 WITH came AS (
   SELECT premise_id, min(created_at) AS since, arg_min(split, (created_at, proposition_id)) AS split
   FROM propositions GROUP BY premise_id
+), stated AS (
+  SELECT premise_id, min(list_position(['test', 'dev', 'train'], split)) AS rank FROM stated_splits GROUP BY premise_id
 )
 SELECT * FROM (
   SELECT
     premise_id, min(premise_id) OVER (PARTITION BY component) AS group_id, reason,
-    first_value(split) OVER (PARTITION BY component ORDER BY since IS NULL, derived, since, premise_id) AS split
-  FROM members JOIN temp.main.placed USING (place) LEFT JOIN came USING (premise_id)
+    coalesce(
+      ['test', 'dev', 'train'][min(rank) OVER (PARTITION BY component)],
+      first_value(came.split) OVER (PARTITION BY component ORDER BY since IS NULL, derived, since, premise_id)
+    ) AS split
+  FROM members JOIN temp.main.placed USING (place)
+  LEFT JOIN came USING (premise_id) LEFT JOIN stated USING (premise_id)
 ) WHERE split IS NOT NULL ORDER BY premise_id
 """
+LINKS = {"derived": DERIVED, "choice": CHOSEN, "stated": STATED}
 # The split of each proposition as of a snapshot, which may be older than the view splits.
 SPLITS_AT = """
 SELECT p.proposition_id, coalesce(g.split, p.split) AS split
@@ -93,15 +116,17 @@ def renew_groups(warehouse: Warehouse, near_duplicates: float) -> Merged:
 
     Args:
         warehouse: The warehouse, open for writing.
-        near_duplicates: The Jaccard similarity, in (0, 1], from which two premises share a group; 0 groups only
-            premises derived from each other.
+        near_duplicates: The Jaccard similarity, in (0, 1], from which two premises share a group; 0 groups no
+            near-duplicates.
     """
     connection = warehouse.connection
     connection.execute(PREMISES)
     try:
-        derived = _columns(warehouse, DERIVED, "a", "b")
-        similar = _similar(warehouse, near_duplicates) if near_duplicates else _no_pairs()
-        connection.register("members", _members(similar, derived))
+        links = {
+            "near-duplicate": _similar(warehouse, near_duplicates) if near_duplicates else _no_pairs(),
+            **{reason: _columns(warehouse, query, "a", "b") for reason, query in LINKS.items()},
+        }
+        connection.register("members", _members(links))
         try:
             found = warehouse.sql(GROUPS)
         finally:
@@ -140,27 +165,41 @@ def _similar(warehouse: Warehouse, threshold: float) -> Pairs:
     return found["a"].to_numpy().astype(np.int64), found["b"].to_numpy().astype(np.int64)
 
 
-def _members(similar: Pairs, derived: Pairs) -> pa.Table:
+def _members(linked: Mapping[str, Pairs]) -> pa.Table:
     """One row per linked premise: place, component, the reason for the component, whether it was derived."""
-    a, b = _joined([similar, derived])
+    a, b = _joined(list(linked.values()))
     places, ends = np.unique(np.concatenate([a, b]), return_inverse=True)
     one, other = ends[: len(a)], ends[len(a) :]
     links = csr_array((np.ones(len(a), np.int8), (one, other)), shape=(len(places), len(places)))
     n, component = connected_components(links, directed=False) if len(places) else (0, np.empty(0, np.int64))
-    by_words, by_parent = np.zeros(n, bool), np.zeros(n, bool)
-    by_words[component[one[: len(similar[0])]]] = True
     derived_places = np.zeros(len(places), bool)
-    derived_places[one[len(similar[0]) :]] = True
-    by_parent[component[one[len(similar[0]) :]]] = True
-    reasons = np.where(by_words & by_parent, "both", np.where(by_words, "near-duplicate", "derived"))
+    derived_places[np.searchsorted(places, linked["derived"][0])] = True
+    reasons = _reasons({reason: component[np.searchsorted(places, each)] for reason, (each, _) in linked.items()}, n)
     return pa.table(
         {
             "place": places,
             "component": component.astype(np.int64),
-            "reason": pa.array(reasons[component].tolist(), pa.string()),
+            "reason": pa.array(reasons).cast(pa.string()).take(pa.array(component)),
             "derived": derived_places,
         }
     )
+
+
+def _reasons(components: Mapping[str, Places], n: int) -> list[str]:
+    """The reason for each of n components, from the components that each reason holds together."""
+    bits = np.zeros(n, np.int64)
+    for place, each in enumerate(components.values()):
+        bits[np.unique(each)] |= 1 << place
+    words = {code: _words([name for place, name in enumerate(components) if code >> place & 1]) for code in set(bits)}
+    return [words[code] for code in bits]
+
+
+def _words(reasons: list[str]) -> str:
+    """The reasons in one word; a stated split only counts for a premise alone."""
+    linking = [reason for reason in reasons if reason != "stated"] or reasons
+    if len(linking) == 1:
+        return linking[0]
+    return "both" if linking == ["near-duplicate", "derived"] else "several"
 
 
 def _columns(warehouse: Warehouse, query: str, *names: str) -> tuple[Places, Places]:

@@ -14,7 +14,9 @@ HUMAN = """
 SELECT
   p.proposition_id, p.premise_id, m.text AS premise, p.hypothesis, p.kind, p.source,
   g.split, 'human' AS origin, {weight!r}::DOUBLE AS weight,
-  c.mean, c.sd, c.values, c.weights, c.n_judgments::INTEGER AS n_judgments, c.n_estimates::INTEGER AS n_estimates,
+  c.mean, c.sd, c.values, c.weights,
+  coalesce(c.widths, list_transform(c.values, lambda v: 0.0::DOUBLE)) AS widths,
+  c.n_judgments::INTEGER AS n_judgments, c.n_estimates::INTEGER AS n_estimates,
   c.n_simulated::INTEGER AS n_simulated
 FROM consensus c
 JOIN propositions p ON p.proposition_id = c.proposition_id
@@ -27,7 +29,8 @@ SYNTHETIC = """
 SELECT
   p.proposition_id, p.premise_id, m.text AS premise, p.hypothesis, p.kind, p.source,
   g.split, 'synthetic' AS origin, {weight!r}::DOUBLE AS weight,
-  e.mean, e.sd * sqrt(list_sum(list_transform(e.weights, lambda w: w * w))) AS sd, e.values, e.weights,
+  e.mean, e.sd * sqrt(list_sum(list_transform(e.weights, lambda w: w * w))) AS sd, e.values,
+  e.weights, list_transform(e.values, lambda v: 0.0::DOUBLE) AS widths,
   0 AS n_judgments, len(e.values)::INTEGER AS n_estimates, e.n_simulated::INTEGER AS n_simulated
 FROM panel_distribution e
 JOIN propositions p ON p.proposition_id = e.proposition_id
@@ -84,6 +87,28 @@ WHERE gh.split = gl.split
   AND NOT coalesce(h.kind IN ('strengthened', 'weakened') AND h.parent_id = l.proposition_id, false)
   AND NOT coalesce(l.kind IN ('strengthened', 'weakened') AND l.parent_id = h.proposition_id, false)
 """
+# The right alternatives of questions. A pair that several files have counts once, and not if they contradict.
+CHOSEN = """
+SELECT
+  c.choice_id AS pair_id, h.premise_id, gh.split, 'chosen' AS kind, c.source, {weight!r}::DOUBLE AS weight,
+  h.proposition_id AS higher_proposition_id, hm.text AS higher_premise, h.hypothesis AS higher_hypothesis,
+  l.proposition_id AS lower_proposition_id, l.premise_id AS lower_premise_id, lm.text AS lower_premise,
+  l.hypothesis AS lower_hypothesis
+FROM (
+  SELECT
+    min(choice_id) AS choice_id, any_value(higher_id) AS higher_id, any_value(lower_id) AS lower_id,
+    string_agg(DISTINCT source, ', ' ORDER BY source) AS source
+  FROM choices GROUP BY least(higher_id, lower_id), greatest(higher_id, lower_id)
+  HAVING count(DISTINCT higher_id) = 1
+) c
+JOIN propositions h ON h.proposition_id = c.higher_id
+JOIN propositions l ON l.proposition_id = c.lower_id
+JOIN premises hm ON hm.premise_id = h.premise_id
+JOIN premises lm ON lm.premise_id = l.premise_id
+JOIN splits gh ON gh.proposition_id = h.proposition_id
+JOIN splits gl ON gl.proposition_id = l.proposition_id
+WHERE gh.split = gl.split
+"""
 ORDER: dict[Part, str] = {"propositions": "premise_id, proposition_id", "pairs": "premise_id, pair_id"}
 
 
@@ -96,7 +121,7 @@ def queries(recipe: Recipe) -> dict[Part, str]:
     if rows := [query.strip() for weight, query in weighed if weight]:
         found["propositions"] = "\nUNION ALL\n".join(rows)
     if recipe.pairs_weight:
-        pairs = [query.format(weight=recipe.pairs_weight).strip() for query in (PAIRS, COMPARED)]
+        pairs = [query.format(weight=recipe.pairs_weight).strip() for query in (PAIRS, COMPARED, CHOSEN)]
         found["pairs"] = "\nUNION ALL\n".join(pairs)
     return found
 

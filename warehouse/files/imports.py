@@ -166,6 +166,7 @@ def _judgment_rows(
             "updated_at": pa.nulls(n, pa.timestamp("us", "UTC")),
             "deleted_at": pa.nulls(n, pa.timestamp("us", "UTC")),
             "created_at": pa.repeat(pa.scalar(records.now(), pa.timestamp("us", "UTC")), n),
+            "width": pa.nulls(n, pa.float64()),
         }
     )
 

@@ -96,6 +96,7 @@ def _inside(kind: str) -> tuple[tuple[Link, Link], ...]:
         ),
         edge(f"{kind}._synthetic", "verdict.proposition_id", "verdicts", published, back_leaf=leaf),
         edge(f"{kind}._compared", "comparison._pair", "comparisons", published, back_leaf=leaf),
+        edge(f"{kind}._chosen", "choice._pair", "choices", published, back_leaf=leaf),
     )
 
 
@@ -118,6 +119,9 @@ EDGES: tuple[tuple[Link, Link], ...] = (
     edge("comparison._labeler", "labeler._labeler", "labeler", "comparisons", subject_only=True, forward_leaf=True),
     about("comparison.first_id", "proposition", "comparisons", forward_leaf=True),
     about("comparison.second_id", "proposition", "comparisons", forward_leaf=True),
+    about("choice.higher_id", "proposition", "choices", forward_leaf=True),
+    about("choice.lower_id", "proposition", "choices", forward_leaf=True),
+    about("stated split.premise_id", "premise", "stated splits", forward_leaf=True),
     about("request.subject_id", "premise"),
     about("request.subject_id", "proposition"),
     edge("request._in_vain", "premise", forward="asked in vain", forward_leaf=True),

@@ -32,7 +32,8 @@ FROM (
 JUDGMENT_GROUPS = f"""
 SELECT
   annotator_kind || ' ' || source AS name, annotator_kind, source, count(*) AS n,
-  count(DISTINCT annotator_id) AS n_annotators, count(DISTINCT proposition_id) AS n_propositions,
+  count(DISTINCT annotator_id) FILTER (annotator_kind NOT IN ('aggregate', 'anonymous')) AS n_annotators,
+  count(DISTINCT proposition_id) AS n_propositions,
   bool_or(simulated) AS simulated,
   unnest(['all', 'annotator_kind=' || annotator_kind, 'source=' || source]) AS _slice
 FROM ({JUDGMENTS.replace("{scope}", "true")}) WHERE unused IS NULL GROUP BY annotator_kind, source
@@ -63,6 +64,9 @@ FROM requests
 COMPARISONS = """
 SELECT *, first_id || ' ' || second_id AS _pair, labeler || ' ' || labeler_version AS _labeler, false AS simulated
 FROM {comparisons}
+"""
+CHOICES = """
+SELECT *, least(higher_id, lower_id) || ' ' || greatest(higher_id, lower_id) AS _pair, false AS simulated FROM choices
 """
 RECALIBRATIONS = """
 SELECT *, labeler || ' ' || labeler_version AS _labeler, 'all' AS _slice, n_simulated > 0 AS simulated
@@ -97,6 +101,7 @@ ROWS = {
     "labeler": "SELECT *, labeler || ' ' || labeler_version AS _labeler, false AS simulated FROM labelers",
     "estimate": ESTIMATES,
     "comparison": COMPARISONS,
+    "choice": CHOICES,
     "annotator": ANNOTATORS,
     "judgment": JUDGMENTS,
     "task": "SELECT *, project || ' ' || proposition_id AS _task, false AS simulated FROM tasks",
@@ -137,6 +142,8 @@ LINES = {
     "comparison": "left(if(more_likely_id = second_id, second_id, first_id), 12), "
     "if(more_likely_id IS NULL, ' beside ', ' above '), "
     "left(if(more_likely_id = second_id, first_id, second_id), 12), ' by ', labeler, ': none, ' || reason",
+    "choice": "left(higher_id, 12), ' above ', left(lower_id, 12), ', ', source, ' ', source_id",
+    "stated split": "split, ' by ', source",
     "annotator": "coalesce(nullif(name, ''), source_id), ' (', kind, ', ', status, ') of ', source, "
     "', group ' || annotator_group, printf(', sd %.3f around the consensus', sd)",
     "judgment": f"if(cannot_judge, 'cannot judge', {number('probability')}), ' by ', annotator, ' (', annotator_kind, "
@@ -163,7 +170,8 @@ LINES = {
     "score": f"{number('score')}, ' for proposition ', left(proposition_id, 12)",
     "evaluation": f"metric, ' ', {number('value')}, {INTERVAL}, ' of ', subject, ', suite ', suite, ', ', "
     f"{many('n', 'item')}",
-    "judgments": f"format('{{:,}} by ', n), {many('n_annotators', 'annotator')}, ' of kind ', annotator_kind, ', ', "
+    "judgments": f"format('{{:,}}', n), if(n_annotators > 0, ' by ' || {many('n_annotators', 'annotator')}, ''), "
+    "' of kind ', annotator_kind, ', ', "
     f"{many('n_propositions', 'proposition')}, ', ', source",
 }
 ORDER = {
@@ -199,7 +207,8 @@ class Kind:
 
 def _kind(name: str) -> Kind:
     """The kind of this name; its record is the one that has the name in its key."""
-    record = next(each for each in TABLES if each.key == f"{name.rsplit(maxsplit=1)[-1]}_id")
+    keys = (f"{name.replace(' ', '_')}_id", f"{name.rsplit(maxsplit=1)[-1]}_id")
+    record = next(each for each in TABLES if each.key in keys)
     simulated = "n_simulated > 0" if "n_simulated" in record.model_fields else "false"
     plain = f"SELECT *, 'all' AS _slice, {simulated} AS simulated FROM {{{record.table}}}"
     rows = ROWS.get(name, plain)

@@ -26,9 +26,9 @@ PARTS = {
     "pairs": f"SELECT * FROM (SELECT *, unnest([higher_proposition_id, lower_proposition_id]) AS held FROM ({READ})) "
     "WHERE held IN (SELECT unnest($2))",
 }
-HELD = ("row", "origin", "mean", "sd", "values", "weights", "n_judgments", "n_estimates", "n_simulated",
+HELD = ("row", "origin", "mean", "sd", "values", "weights", "widths", "n_judgments", "n_estimates", "n_simulated",
         "higher_proposition_id", "lower_proposition_id")  # fmt: skip
-LINKS = ("_human", "_synthetic", "_derived", "_compared")
+LINKS = ("_human", "_synthetic", "_derived", "_compared", "_chosen")
 
 
 def rows_holding(warehouse: Warehouse, propositions: list[str], datasets: list[str] | None = None) -> list[Row]:
@@ -104,9 +104,11 @@ def _content(row: Row) -> Row:
     if "pair_id" in row:
         both = sorted([row["higher_proposition_id"], row["lower_proposition_id"]])
         held = row.get("held")
-        compared = " ".join(both) if row["kind"] == "compared" and held in (None, both[0]) else None
+        linked = dict.fromkeys(("_compared", "_chosen"))
+        if held in (None, both[0]) and (link := f"_{row['kind']}") in linked:
+            linked[link] = " ".join(both)
         return {**row, "origin": "pairs", "id": row["pair_id"], "simulated": False,
-                "_compared": compared, "_derived": held}  # fmt: skip
+                **linked, "_derived": held}  # fmt: skip
     held, origin = row["proposition_id"], row["origin"] or "human"
     links = {"_human": held} if origin == "human" else {"_synthetic": held, "_derived": held}
     estimates = row["n_estimates"] or 0

@@ -47,6 +47,7 @@ from warehouse.records.labelers import (
 )
 from warehouse.records.people import (
     LEAD_TIME_LIMIT_S,
+    NOBODY,
     Annotator,
     AnnotatorKind,
     Check,
@@ -56,6 +57,7 @@ from warehouse.records.people import (
     Task,
 )
 from warehouse.records.texts import (
+    Choice,
     Drop,
     Pair,
     Parent,
@@ -64,6 +66,7 @@ from warehouse.records.texts import (
     Proposition,
     PropositionKind,
     PropositionText,
+    StatedSplit,
 )
 from warehouse.records.training import Dataset, Evaluation, Model, PremiseGroup, Score, Shard
 
@@ -81,6 +84,8 @@ TABLES: tuple[type[Record], ...] = (
     StudioProject,
     StudioTask,
     Check,
+    Choice,
+    StatedSplit,
     Drop,
     Agreement,
     Consensus,
@@ -96,12 +101,12 @@ TABLES: tuple[type[Record], ...] = (
 )
 
 __all__ = [
-    "LEAD_TIME_LIMIT_S",
-    "TABLES", "Agreement", "Annotator", "AnnotatorKind", "AnnotatorPrecision", "Check", "Comparison", "Consensus",
-    "ConsensusFit", "ConsensusMethod", "Count", "Dataset", "Disagreement", "Drop", "Estimate", "Evaluation",
-    "FitMode", "JudgeMode", "Judgment", "LabelerVersion", "Method", "Model", "Pair", "PanelAnswer", "Parent",
-    "Premise", "PremiseGroup", "PremiseToPropose", "Probability", "Proposition", "PropositionKind",
-    "PropositionText", "Recalibration", "Record", "Request", "RequestStatus", "Score", "Shard", "Share", "Split",
-    "StudioProject", "StudioTask", "Task", "Text", "Verdict", "annotator_id", "content_id", "judgment_id",
-    "labeler_id", "normalise", "now", "premise_id", "proposition_id", "split_of",
+    "LEAD_TIME_LIMIT_S", "NOBODY", "TABLES", "Agreement", "Annotator", "AnnotatorKind", "AnnotatorPrecision",
+    "Check", "Choice", "Comparison", "Consensus", "ConsensusFit", "ConsensusMethod", "Count", "Dataset",
+    "Disagreement", "Drop", "Estimate", "Evaluation", "FitMode", "JudgeMode", "Judgment", "LabelerVersion",
+    "Method", "Model", "Pair", "PanelAnswer", "Parent", "Premise", "PremiseGroup", "PremiseToPropose",
+    "Probability", "Proposition", "PropositionKind", "PropositionText", "Recalibration", "Record", "Request",
+    "RequestStatus", "Score", "Shard", "Share", "Split", "StatedSplit", "StudioProject", "StudioTask", "Task",
+    "Text", "Verdict", "annotator_id", "content_id", "judgment_id", "labeler_id", "normalise", "now", "premise_id",
+    "proposition_id", "split_of",
 ]  # fmt: skip

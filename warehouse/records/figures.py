@@ -38,7 +38,8 @@ class Agreement(Record):
 class Consensus(Record):
     """The aggregate of one proposition: mean, SD, and the values and weights behind them.
 
-    `values` holds `n_judgments` judgments, followed by `n_estimates` recalibrated estimates.
+    `values` holds `n_judgments` judgments, followed by `n_estimates` recalibrated estimates; `widths` has the width of
+    the interval that each stands for, 0 for a point.
     """
 
     table: ClassVar[str] = "consensus"
@@ -58,6 +59,7 @@ class Consensus(Record):
     snapshot_id: int
     created_at: AwareDatetime = Field(default_factory=now)
     fingerprint: str | None = None
+    widths: list[Share] | None = None
 
 
 class ConsensusFit(Record):

@@ -6,16 +6,21 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from warehouse.records.base import Count, Probability, Record, Text, now
+from warehouse.records.base import Count, Probability, Record, Share, Text, now
 
 LEAD_TIME_LIMIT_S = 24 * 3600.0
 """Nobody takes longer to judge: the page was left open."""
 
-AnnotatorKind = Literal["human", "simulated", "imported"]
+AnnotatorKind = Literal["human", "simulated", "imported", "aggregate", "anonymous"]
+NOBODY: tuple[AnnotatorKind, ...] = ("aggregate", "anonymous")
+"""Kinds that are no known person: one label for several people, and single responses of unknown people."""
 
 
 class Annotator(Record):
-    """Someone who judges. `kind` is kept everywhere, so that simulated results are marked as such."""
+    """Someone who judges. `kind` is kept everywhere, so that simulated results are marked as such.
+
+    Of the kinds `aggregate` and `anonymous`, the annotator stands for the nth label or response on each proposition.
+    """
 
     table: ClassVar[str] = "annotators"
     key: ClassVar[str] = "annotator_id"
@@ -39,6 +44,7 @@ class Judgment(Record):
     Attributes:
         probability: The judgment; the only field that counts.
         raw_probability: The slider's position, kept even where the annotator could not judge.
+        width: The width of the interval around `probability` that an ordinal label stands for; None for a point.
         sequence: The position in its source. Of an annotator's repeats on one proposition, the first counts.
     """
 
@@ -63,6 +69,7 @@ class Judgment(Record):
     updated_at: AwareDatetime | None = None
     deleted_at: AwareDatetime | None = None
     created_at: AwareDatetime = Field(default_factory=now)
+    width: Share | None = None
 
     @model_validator(mode="after")
     def _probability_or_cannot_judge(self) -> Judgment:

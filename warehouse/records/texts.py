@@ -58,6 +58,33 @@ class Proposition(Record):
     other_parent_id: str | None = None
 
 
+class Choice(Record):
+    """The right alternative of a question next to a wrong one. A question of n alternatives has n - 1 of them."""
+
+    table: ClassVar[str] = "choices"
+    key: ClassVar[str] = "choice_id"
+
+    choice_id: Text
+    higher_id: Text
+    lower_id: Text
+    source: Text
+    source_id: Text
+    created_at: AwareDatetime = Field(default_factory=now)
+
+
+class StatedSplit(Record):
+    """The split that an imported file states for a premise."""
+
+    table: ClassVar[str] = "stated_splits"
+    key: ClassVar[str] = "stated_split_id"
+
+    stated_split_id: Text
+    premise_id: Text
+    split: Split
+    source: Text
+    created_at: AwareDatetime = Field(default_factory=now)
+
+
 class PropositionText(Record):
     """A proposition with both texts, as labelers, annotators and estimators see it. Not a table."""
 

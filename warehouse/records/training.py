@@ -10,14 +10,14 @@ from warehouse.records.base import Count, Probability, Record, Split, Text, now
 
 
 class PremiseGroup(Record):
-    """A premise that must share a split with others: near-duplicates, or texts derived from each other."""
+    """A premise that must share a split with others, or whose split a file states."""
 
     table: ClassVar[str] = "premise_groups"
     key: ClassVar[str] = "premise_id"
 
     premise_id: Text
     group_id: Text
-    reason: Literal["near-duplicate", "derived", "both"]
+    reason: Literal["near-duplicate", "derived", "choice", "both", "several", "stated"]
     split: Split
     created_at: AwareDatetime = Field(default_factory=now)
 

@@ -2,7 +2,7 @@
 -- judgment_id: The judgment, by its id in judgments.
 -- proposition_id: The proposition, by its id in propositions.
 -- annotator_id: The annotator, by its id in annotators.
--- annotator_kind: human, simulated or imported.
+-- annotator_kind: human, simulated, imported, aggregate or anonymous.
 -- annotator_group: The annotator's group; null if there is none.
 -- is_simulated: Whether it comes from a simulated annotator.
 -- probability: The probability, in [0, 1].
@@ -10,6 +10,7 @@
 -- batch: Its batch in the source; null if there is none.
 -- lead_time_s: The time spent on it (seconds); null if unknown.
 -- submitted_at: When it was made (UTC); null if unknown.
+-- width: The width of the interval around the probability that the rating stands for, in [0, 1]; null for a point.
 CREATE VIEW valid_judgments AS
 WITH repeated AS (
   SELECT annotator_id, proposition_id FROM judgments
@@ -24,7 +25,7 @@ WITH repeated AS (
 )
 SELECT
   j.judgment_id, j.proposition_id, j.annotator_id, a.kind AS annotator_kind, a.annotator_group,
-  a.kind = 'simulated' AS is_simulated, j.probability, j.source, j.batch, j.lead_time_s, j.submitted_at
+  a.kind = 'simulated' AS is_simulated, j.probability, j.source, j.batch, j.lead_time_s, j.submitted_at, j.width
 FROM judgments j ANTI JOIN later USING (judgment_id)
 JOIN annotators a ON a.annotator_id = j.annotator_id
 WHERE j.deleted_at IS NULL AND j.status <> 'rejected' AND NOT j.cannot_judge;

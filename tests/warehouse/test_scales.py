@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.scales import probability_to_slider, slider_to_probability
+from warehouse.scales import probability_to_slider, slider_to_probability
 
 KNOWN = [
     (0, 0.0),
