@@ -18,7 +18,7 @@ from flows.doctor import Finding, doctor
 from flows.duplicates import studio_merge
 from flows.elicit import elicit
 from flows.evaluate import evaluate
-from flows.imports import import_groups, import_judgments, import_premises, import_propositions
+from flows.imports import import_choices, import_groups, import_judgments, import_premises, import_propositions
 from flows.judge import judge
 from flows.maintain import maintain, snapshots
 from flows.outcome import Outcome
@@ -42,7 +42,7 @@ from flows.train import train
 
 __all__ = [
     "Finding", "Outcome", "Settings", "agree", "attach", "cycle", "demo", "doctor", "elicit", "evaluate", "export",
-    "import_groups", "import_judgments", "import_premises", "import_propositions", "init", "judge", "labelers",
-    "load_settings", "maintain", "propose", "publish", "pull", "push", "recalibrate", "score", "simulate", "snapshots",
-    "sql", "status", "studio_merge", "studio_start", "studio_stop", "tables", "trace", "train",
+    "import_choices", "import_groups", "import_judgments", "import_premises", "import_propositions", "init", "judge",
+    "labelers", "load_settings", "maintain", "propose", "publish", "pull", "push", "recalibrate", "score", "simulate",
+    "snapshots", "sql", "status", "studio_merge", "studio_start", "studio_stop", "tables", "trace", "train",
 ]  # fmt: skip

@@ -1,8 +1,8 @@
-"""Import: premises, propositions, judgments and groups of annotators from files.
+"""Import: premises, propositions, judgments, choices and groups of annotators from files.
 
 An import is all or nothing: a file with a mistake changes nothing and raises `InputError` with the place. All imports
 take `columns`, pairs of `FIELD=COLUMN` as on the command line; `source`, the default source of the rows; and `reading`,
-how to read the file where that should not be detected.
+how to read the file where that should not be detected. `split` is the split that is stated for the whole file.
 """
 
 from __future__ import annotations
@@ -19,11 +19,21 @@ from flows.settings.settings import Config, load_settings
 from warehouse.catalog.store import Merged, merge, merge_all
 from warehouse.errors import InputError
 from warehouse.files.annotators import GROUP_FIELDS, group_columns, groups_of
+from warehouse.files.choices import FIELDS as CHOICE_FIELDS
+from warehouse.files.choices import read_choices
 from warehouse.files.imports import read_judgments
-from warehouse.files.judgment_columns import FIELDS, Format, JudgmentMapping
+from warehouse.files.judgment_columns import FIELDS, JudgmentMapping
+from warehouse.files.known import ChoiceFormat, JudgmentFormat, PropositionFormat
 from warehouse.files.reading import AS_FOUND, Reading
-from warehouse.files.texts import PREMISE_FIELDS, PROPOSITION_FIELDS, premise_columns, premises_of, read_propositions
-from warehouse.records import AnnotatorKind
+from warehouse.files.texts import (
+    PREMISE_FIELDS,
+    PROPOSITION_FIELDS,
+    premise_columns,
+    premises_of,
+    read_propositions,
+    stated_splits_of,
+)
+from warehouse.records import AnnotatorKind, Split
 
 
 def import_premises(
@@ -32,14 +42,15 @@ def import_premises(
     config: Config = None,
     source: str | None = None,
     columns: Sequence[str] = (),
+    split: Split | None = None,
     reading: Reading = AS_FOUND,
 ) -> Outcome:
     """Import premises from a CSV, JSON Lines or parquet file."""
     settings = load_settings(config)
     read = premise_columns(Path(file), pairs(columns, PREMISE_FIELDS), reading)
-    premises = premises_of(read, source)
+    premises, stated = premises_of(read, source), stated_splits_of(read, source, split)
     with writing(settings) as warehouse:
-        merged = merge_all(warehouse, [premises])
+        merged = merge_all(warehouse, [premises, stated])
     return _outcome("import premises", merged, read.said)
 
 
@@ -50,6 +61,8 @@ def import_propositions(
     source: str | None = None,
     columns: Sequence[str] = (),
     scale: str = "0:1",
+    split: Split | None = None,
+    format_: PropositionFormat = "plain",
     reading: Reading = AS_FOUND,
 ) -> Outcome:
     """Import propositions with their premises. `scale` is `LOW:HIGH` of their probabilities."""
@@ -60,10 +73,12 @@ def import_propositions(
         split_shares=(settings.splits.train, settings.splits.dev),
         columns=pairs(columns, PROPOSITION_FIELDS),
         scale=ends_of(scale),
+        split=split,
+        format_=format_,
         reading=reading,
     )
     with writing(settings) as warehouse:
-        merged = merge_all(warehouse, [batch.premises, batch.propositions, batch.drops])
+        merged = merge_all(warehouse, [batch.premises, batch.propositions, batch.stated, batch.drops])
     return _outcome("import propositions", merged, batch.said)
 
 
@@ -73,30 +88,85 @@ def import_judgments(
     config: Config = None,
     source: str | None = None,
     columns: Sequence[str] = (),
-    scale: str = "0:100",
-    annotators: AnnotatorKind = "imported",
-    format_: Format = "plain",
+    scale: str | None = None,
+    ordinal: str | None = None,
+    values: str | None = None,
+    counts: str | None = None,
+    annotators: AnnotatorKind | None = None,
+    format_: JudgmentFormat = "plain",
+    split: Split | None = None,
     reading: Reading = AS_FOUND,
 ) -> Outcome:
     """Import judgments with their premises, propositions and annotators.
 
-    `scale` is `LOW:HIGH` of the ratings. `annotators` says whether they are people (imported or human) or simulated.
+    Args:
+        file: The file.
+        config: The settings, or the file to read them from.
+        source: The source of the rows; the file's name by default.
+        columns: Pairs of `FIELD=COLUMN`.
+        scale: `LOW:HIGH` of the ratings; by default 0:100, or that of the format.
+        ordinal: `LOW:HIGH` of ratings that are labels; each stands for an interval of equal width.
+        values: The column that holds a list of ratings in each row, in place of one rating.
+        counts: The column that holds a list of counts in each row, with the rating that each counts, such as
+            `label_count=1,0.5,0`; without them its cells are objects of counts by rating.
+        annotators: What they are: people (imported or human), simulated, aggregate (each label stands for several
+            people) or anonymous (each rating comes from an unknown person). The last two have no column. By default
+            what the format says, anonymous for values and counts, and imported otherwise.
+        format_: A named format.
+        split: The split of the whole file, if it states one.
+        reading: How to read the file where that should not be detected.
     """
     settings, file = load_settings(config), Path(file)
-    mapping = mapping_of(columns, scale).model_copy(update={"annotator_kind": annotators, "format": format_})
+    mapping = mapping_of(
+        columns, scale, ordinal=ordinal, values=values, counts=counts, annotator_kind=annotators, format=format_
+    )
     batch = read_judgments(
         file,
         mapping,
         source=source or file.stem,
         split_shares=(settings.splits.train, settings.splits.dev),
+        split=split,
         reading=reading,
     )
     with writing(settings) as warehouse:
         cut = merge(warehouse, batch.bounds).inserted
-        rows = [batch.premises, batch.propositions, batch.annotators, batch.judgments, batch.drops]
+        rows = [batch.premises, batch.propositions, batch.annotators, batch.judgments, batch.stated, batch.drops]
         merged = merge_all(warehouse, rows)
     said = [*batch.said, *([f"{cut:,} values cut to their bounds: see the table drops"] if cut else [])]
+    if not mapping.has_annotators:
+        merged.pop("annotators")
     return _outcome("import judgments", merged, said)
+
+
+def import_choices(
+    file: Path | str,
+    *,
+    config: Config = None,
+    source: str | None = None,
+    columns: Sequence[str] = (),
+    first: int = 0,
+    format_: ChoiceFormat = "plain",
+    split: Split | None = None,
+    reading: Reading = AS_FOUND,
+) -> Outcome:
+    """Import multiple-choice questions; the right alternative must score higher than each wrong one.
+
+    `first` is the number of the first alternative in the column answer.
+    """
+    settings = load_settings(config)
+    batch = read_choices(
+        Path(file),
+        source,
+        split_shares=(settings.splits.train, settings.splits.dev),
+        columns=pairs(columns, CHOICE_FIELDS),
+        first=first,
+        split=split,
+        format_=format_,
+        reading=reading,
+    )
+    with writing(settings) as warehouse:
+        merged = merge_all(warehouse, [batch.premises, batch.propositions, batch.choices, batch.stated, batch.drops])
+    return _outcome("import choices", merged, batch.said)
 
 
 def import_groups(
@@ -124,23 +194,41 @@ def pairs(columns: Sequence[str], fields: Collection[str]) -> dict[str, str | No
     return given
 
 
-def ends_of(scale: str) -> tuple[float, float]:
+def ends_of(scale: str, option: str = "--scale", example: str = "0:100") -> tuple[float, float]:
     """Parse a scale such as 0:100, 0.5:7 or 0%:100%. Raises `InputError` for anything else."""
     low, colon, high = scale.partition(":")
     try:
         ends = (float(low.strip().removesuffix("%")), float(high.strip().removesuffix("%")))
     except ValueError as error:
-        raise InputError(f"--scale {scale} must be LOW:HIGH, such as 0:100") from error
+        raise InputError(f"{option} {scale} must be LOW:HIGH, such as {example}") from error
     if not colon or not -math.inf < ends[0] < ends[1] < math.inf:
-        raise InputError(f"--scale {scale}: LOW must be below HIGH, as in 0:100")
+        raise InputError(f"{option} {scale}: LOW must be below HIGH, as in {example}")
     return ends
 
 
-def mapping_of(columns: Sequence[str], scale: str) -> JudgmentMapping:
+def mapping_of(
+    columns: Sequence[str],
+    scale: str | None = None,
+    *,
+    ordinal: str | None = None,
+    values: str | None = None,
+    counts: str | None = None,
+    **more: str | None,
+) -> JudgmentMapping:
     """Return the column mapping for the options of the command line. Raises `InputError` if they are wrong."""
-    given = pairs(columns, FIELDS)
+    given: dict[str, object] = {**pairs(columns, FIELDS), **more}
+    if scale is not None:
+        given["scale"] = ends_of(scale)
+    if ordinal is not None:
+        given["ordinal"] = _labels(ordinal)
+    if ((values or counts) and "responses" in given) or (values and counts):
+        raise InputError("--values, --counts and --column responses= name the same column: use one of them")
+    if values:
+        given["responses"] = values
+    if counts:
+        given["responses"], given["counted"] = _counted(counts)
     try:
-        return JudgmentMapping.model_validate({**given, "scale": ends_of(scale)})
+        return JudgmentMapping.model_validate(given)
     except ValidationError as error:
         named = error.errors()[0]["loc"][0]
         raise InputError(
@@ -148,11 +236,31 @@ def mapping_of(columns: Sequence[str], scale: str) -> JudgmentMapping:
         ) from error
 
 
+def _labels(ordinal: str) -> tuple[int, int]:
+    low, high = ends_of(ordinal, "--ordinal", "1:5")
+    if not (low.is_integer() and high.is_integer()):
+        raise InputError(f"--ordinal {ordinal} must be the lowest and highest label, whole numbers such as 1:5")
+    return int(low), int(high)
+
+
+def _counted(counts: str) -> tuple[str, list[float]]:
+    """The column of counts, and the ratings that they count, if given."""
+    column, _, ratings = counts.rpartition("=") if "=" in counts else (counts, "", "")
+    try:
+        return column, [float(each) for each in ratings.split(",") if each.strip()]
+    except ValueError as error:
+        raise InputError(f"--counts {counts} must be COLUMN=RATING,RATING,..., such as counts=0,0.5,1") from error
+
+
 def _outcome(stage: str, merged: dict[str, Merged], said: Sequence[str]) -> Outcome:
     """Count new rows by table and known rows, and say what was detected in the file."""
-    counts = {f"new {table}": rows.inserted for table, rows in merged.items() if table != "drops"}
+    told = {table: rows for table, rows in merged.items() if table not in ("drops", "stated_splits")}
+    counts = {f"new {table}": rows.inserted for table, rows in told.items()}
     counts["changed"] = sum(rows.updated for rows in merged.values())
     counts["already there"] = sum(rows.unchanged for rows in merged.values())
+    if "stated_splits" in merged:
+        stated = merged["stated_splits"]
+        counts["premises with a stated split"] = stated.inserted + stated.updated + stated.unchanged
     if "drops" in merged:
         counts["dropped"] = merged["drops"].inserted
     return Outcome(stage=stage, counts=counts, note="; ".join(said))

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from flows.terminal.console import say, settings
-from warehouse.records import AnnotatorKind
+from warehouse.errors import InputError
+from warehouse.records import AnnotatorKind, Split
 
 if TYPE_CHECKING:
     from warehouse.files.reading import Reading
 
-importing = typer.Typer(no_args_is_help=True, help="Import premises, propositions, judgments or groups from a file.")
+importing = typer.Typer(
+    no_args_is_help=True, help="Import premises, propositions, judgments, choices or groups from a file."
+)
 
 File = Annotated[Path, typer.Argument(help="A CSV (also TSV), JSON Lines or parquet file.")]
 SourceOption = Annotated[
@@ -60,12 +63,19 @@ EntitiesOption = Annotated[
 ]
 
 
+SplitOption = Annotated[
+    Split | None,
+    typer.Option("--split", help="The split of the whole file, in place of its column split, if it has one."),
+]
+
+
 @importing.command("premises")
 def import_premises(
     file: File,
     *,
     source: SourceOption = None,
     column: ColumnOption = None,
+    split: SplitOption = None,
     separator: SeparatorOption = None,
     encoding: EncodingOption = None,
     missing: MissingOption = None,
@@ -73,12 +83,12 @@ def import_premises(
 ) -> None:
     """Import premises.
 
-    Fields: premise (or text); optional: source, license and language.
+    Fields: premise (or text); optional: source, license, language and split (train, dev or test).
     """
     from flows.imports import import_premises as run
 
     how = _reading(separator, encoding, missing, entities)
-    say(run(file, config=settings(), source=source, columns=column or [], reading=how).line())
+    say(run(file, config=settings(), source=source, columns=column or [], split=split, reading=how).line())
 
 
 @importing.command("propositions")
@@ -86,8 +96,12 @@ def import_propositions(
     file: File,
     *,
     source: SourceOption = None,
+    format_: Annotated[
+        Literal["plain", "defeasible"], typer.Option("--format", help="defeasible: the columns of defeasible NLI.")
+    ] = "plain",
     column: ColumnOption = None,
     scale: Annotated[str, typer.Option(help="The scale of the probability, LOW:HIGH.")] = "0:1",
+    split: SplitOption = None,
     separator: SeparatorOption = None,
     encoding: EncodingOption = None,
     decimal: DecimalOption = None,
@@ -97,12 +111,22 @@ def import_propositions(
     """Import propositions with their premises.
 
     Fields: premise and hypothesis; optional: probability, update and update_type (strengthener or weakener), source,
-    license and language.
+    license, language and split (train, dev or test).
     """
     from flows.imports import import_propositions as run
 
     how = _reading(separator, encoding, missing, entities, decimal=decimal)
-    say(run(file, config=settings(), source=source, columns=column or [], scale=scale, reading=how).line())
+    outcome = run(
+        file,
+        config=settings(),
+        source=source,
+        columns=column or [],
+        scale=scale,
+        split=split,
+        format_=format_,
+        reading=how,
+    )
+    say(outcome.line())
 
 
 @importing.command("judgments")
@@ -111,13 +135,38 @@ def import_judgments(
     *,
     source: SourceOption = None,
     format_: Annotated[
-        Literal["plain", "mturk"], typer.Option("--format", help="mturk: the columns of MTurk's batch results.")
+        Literal["plain", "mturk", "unli", "joci", "chaosnli", "nli-variation", "commitment-bank"],
+        typer.Option("--format", help="The columns and the scale of MTurk's batch results or of a public data set."),
     ] = "plain",
     column: ColumnOption = None,
-    scale: Annotated[str, typer.Option(help="The scale of the rating, LOW:HIGH.")] = "0:100",
+    scale: Annotated[
+        str | None,
+        typer.Option(help="The scale of the rating, LOW:HIGH; 0:100 by default, or that of the format."),
+    ] = None,
+    ordinal: Annotated[
+        str | None,
+        typer.Option(help="Ratings are labels from LOW:HIGH, such as 1:5; each stands for an interval."),
+    ] = None,
+    values: Annotated[str | None, typer.Option(help="The column with a list of ratings in each row.")] = None,
+    counts: Annotated[
+        str | None,
+        typer.Option(
+            help="The column with counts in each row: COLUMN=0,0.5,1 for lists, with the rating that each counts, or "
+            "COLUMN for objects by rating."
+        ),
+    ] = None,
+    aggregated: Annotated[
+        bool, typer.Option("--aggregated", help="There are no annotators: each label stands for several people.")
+    ] = False,
     annotators: Annotated[
-        AnnotatorKind, typer.Option(help="The kind of annotators; simulated ones are marked everywhere.")
-    ] = "imported",
+        AnnotatorKind | None,
+        typer.Option(
+            help="The kind of annotators. Simulated ones are marked everywhere; aggregate (as --aggregated) and "
+            "anonymous (each rating from an unknown person) have no column.",
+            show_default=False,
+        ),
+    ] = None,
+    split: SplitOption = None,
     separator: SeparatorOption = None,
     encoding: EncodingOption = None,
     decimal: DecimalOption = None,
@@ -128,19 +177,62 @@ def import_judgments(
     """Import judgments, one per row, with their premises, propositions and annotators.
 
     Fields: premise, hypothesis, annotator and rating; optional: cannot_judge, submitted_at, status, batch, group,
-    lead_time (seconds) and comment; source_id if --column names it.
+    lead_time (seconds), comment and split (train, dev or test); source_id if --column names it.
     """
     from flows.imports import import_judgments as run
 
+    if aggregated and annotators not in (None, "aggregate"):
+        raise InputError(f"--aggregated and --annotators {annotators} contradict each other: use one of them")
     outcome = run(
         file,
         config=settings(),
         source=source,
         columns=column or [],
         scale=scale,
-        annotators=annotators,
+        ordinal=ordinal,
+        values=values,
+        counts=counts,
+        annotators="aggregate" if aggregated else annotators,
         format_=format_,
+        split=split,
         reading=_reading(separator, encoding, missing, entities, decimal=decimal, dates=dates),
+    )
+    say(outcome.line())
+
+
+@importing.command("choices")
+def import_choices(
+    file: File,
+    *,
+    source: SourceOption = None,
+    format_: Annotated[
+        Literal["plain", "copa", "ecare", "hellaswag"],
+        typer.Option("--format", help="The columns of a public data set."),
+    ] = "plain",
+    column: ColumnOption = None,
+    first: Annotated[int, typer.Option(help="The number of the first alternative in the column answer.")] = 0,
+    split: SplitOption = None,
+    separator: SeparatorOption = None,
+    encoding: EncodingOption = None,
+    missing: MissingOption = None,
+    entities: EntitiesOption = None,
+) -> None:
+    """Import multiple-choice questions: the right alternative must score higher than each wrong one.
+
+    Fields: premise, alternative_1, alternative_2 and so on (or a list of alternatives), and answer; optional: asks_for
+    (effect or cause), source_id and split (train, dev or test).
+    """
+    from flows.imports import import_choices as run
+
+    outcome = run(
+        file,
+        config=settings(),
+        source=source,
+        columns=column or [],
+        first=first,
+        format_=format_,
+        split=split,
+        reading=_reading(separator, encoding, missing, entities),
     )
     say(outcome.line())
 

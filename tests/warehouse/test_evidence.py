@@ -158,7 +158,7 @@ def proposed(premise: str, hypothesis: str = "h", split: Split = "train") -> tup
 
 def stated(premise: str, split: Split, source: str = SOURCE) -> StatedSplit:
     key = content_id(premise, split, source)
-    return StatedSplit(stated_split_id=key, premise_id=premise_id(premise), split=split, source=source)
+    return StatedSplit(stated_split_id=key, premise_id=premise_id(premise), split=split, source=source, file="f")
 
 
 def chosen(higher: Proposition, lower: Proposition, source: str = SOURCE) -> Choice:

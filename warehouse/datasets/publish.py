@@ -87,10 +87,11 @@ WHERE gh.split = gl.split
   AND NOT coalesce(h.kind IN ('strengthened', 'weakened') AND h.parent_id = l.proposition_id, false)
   AND NOT coalesce(l.kind IN ('strengthened', 'weakened') AND l.parent_id = h.proposition_id, false)
 """
-# The right alternatives of questions. A pair that several files have counts once, and not if they contradict.
+# The right alternatives of questions, whose premises share a group. A pair that several files have counts once, and not
+# if they contradict.
 CHOSEN = """
 SELECT
-  c.choice_id AS pair_id, h.premise_id, gh.split, 'chosen' AS kind, c.source, {weight!r}::DOUBLE AS weight,
+  c.choice_id AS pair_id, h.premise_id, g.split, 'chosen' AS kind, c.source, {weight!r}::DOUBLE AS weight,
   h.proposition_id AS higher_proposition_id, hm.text AS higher_premise, h.hypothesis AS higher_hypothesis,
   l.proposition_id AS lower_proposition_id, l.premise_id AS lower_premise_id, lm.text AS lower_premise,
   l.hypothesis AS lower_hypothesis
@@ -105,9 +106,7 @@ JOIN propositions h ON h.proposition_id = c.higher_id
 JOIN propositions l ON l.proposition_id = c.lower_id
 JOIN premises hm ON hm.premise_id = h.premise_id
 JOIN premises lm ON lm.premise_id = l.premise_id
-JOIN splits gh ON gh.proposition_id = h.proposition_id
-JOIN splits gl ON gl.proposition_id = l.proposition_id
-WHERE gh.split = gl.split
+JOIN splits g ON g.proposition_id = h.proposition_id
 """
 ORDER: dict[Part, str] = {"propositions": "premise_id, proposition_id", "pairs": "premise_id, pair_id"}
 

@@ -20,14 +20,14 @@ class Wanted:
     Attributes:
         names: The names that its column may have; the first one found counts.
         required: Whether the file must have it.
-        kind: How to clean its values: a `text` for people, an `id`, or another `value`.
+        kind: How to clean its values: a `text` for people, an `id`, another `value`, or `json`, a list or an object.
         hint: What to add to the error about a missing required field.
         hint_for: Add the hint only if the file has this column.
     """
 
     names: tuple[str, ...]
     required: bool = False
-    kind: Literal["text", "id", "value"] = "value"
+    kind: Literal["text", "id", "value", "json"] = "value"
     hint: str = ""
     hint_for: str = ""
 

@@ -14,25 +14,29 @@ import pyarrow.compute as pc
 from warehouse import records
 from warehouse.catalog.schema import arrow_schema, to_table
 from warehouse.errors import InputError
-from warehouse.files.columns import Distinct, booleans, distinct, numbers, seconds, texts
+from warehouse.files.answers import Answers, answers_of
+from warehouse.files.columns import Distinct, booleans, distinct, seconds, texts
 from warehouse.files.judgment_columns import JudgmentMapping, judgment_columns
 from warehouse.files.reading import AS_FOUND, Reading, TextColumns
+from warehouse.files.stated import Stated, stated_in
 from warehouse.files.texts import DEFAULT_SHARES, PropositionBatch, SplitShares
 from warehouse.files.times import times
-from warehouse.records import LEAD_TIME_LIMIT_S, Annotator, Drop, Judgment, Premise, Proposition
+from warehouse.records import LEAD_TIME_LIMIT_S, Annotator, Drop, Judgment, Premise, Proposition, Split, StatedSplit
 
 
 @dataclass(frozen=True)
 class JudgmentBatch:
     """Judgments with their propositions and annotators, as Arrow rows of their records.
 
-    `drops` are rows that were left out, `bounds` single values that were, and `said` is what was detected in the file.
+    `stated` are the splits that the file states, `drops` rows that were left out, `bounds` single values that were, and
+    `said` is what was detected in the file.
     """
 
     premises: pa.Table
     propositions: pa.Table
     annotators: pa.Table
     judgments: pa.Table
+    stated: list[StatedSplit]
     drops: list[Drop]
     bounds: list[Drop]
     said: list[str]
@@ -44,13 +48,17 @@ def read_judgments(
     source: str | None = None,
     *,
     split_shares: SplitShares = DEFAULT_SHARES,
+    split: Split | None = None,
     reading: Reading = AS_FOUND,
 ) -> JudgmentBatch:
     """Read the judgments of a file, with their premises, propositions and annotators.
 
     `source` names the origin of the file and is part of the ids of its annotators and judgments. If a file grows,
     import it again under the same source, and only new rows are added. By default it is the file name without its
-    extension.
+    extension. `split` is the split that is stated for all premises of the file, in place of a column.
+
+    Where nobody knows the annotators (kind aggregate or anonymous), the nth rating of a proposition counts as that of
+    the nth stand-in.
 
     Raises:
         InputError: Something is wrong with the file; the message names file, row, column and what to do.
@@ -58,24 +66,38 @@ def read_judgments(
     mapping = mapping or JudgmentMapping()
     read = judgment_columns(path, mapping, reading)
     origin = source or path.stem
-    premises, hypotheses, annotators = (distinct(read, field) for field in ("premise", "hypothesis", "annotator"))
-    propositions, rows = _propositions(premises, hypotheses, origin, split_shares)
+    premises, hypotheses = distinct(read, "premise"), distinct(read, "hypothesis")
+    stated = stated_in(read, premises, split)
+    propositions, rows = _propositions(premises, hypotheses, origin, stated, split_shares)
+    answers = answers_of(read, mapping)
+    annotators = _annotators(read, mapping, propositions, answers)
     groups = _groups(read, annotators)
     annotator_rows = [
         Annotator(
             annotator_id=records.annotator_id(origin, one),
-            kind=mapping.annotator_kind,
+            kind=mapping.kind,
             source=origin,
             source_id=one,
             annotator_group=groups.get(one),
         )
         for one in annotators.values
     ]
-    judgments = _judgment_rows(read, mapping.scale, origin, propositions, annotators)
-    kept, drops = _without_unanswered(read, judgments)
+    judgments = _judgment_rows(read, answers, origin, propositions, annotators)
+    kept, drops = _without_unanswered(read, answers, judgments)
     kept, bounds = _bounded(kept)
     people = to_table(Annotator, annotator_rows)
-    return JudgmentBatch(rows.premises, rows.propositions, people, kept, drops, bounds, read.said)
+    said = stated.rows(path.name, origin)
+    return JudgmentBatch(rows.premises, rows.propositions, people, kept, said, drops, bounds, read.said)
+
+
+def _annotators(read: TextColumns, mapping: JudgmentMapping, propositions: Distinct, answers: Answers) -> Distinct:
+    """The annotator of each rating; if they are unknown, stand-ins that are numbered within each proposition."""
+    if mapping.has_annotators:
+        found = distinct(read, "annotator")
+        return Distinct(found.values, found.codes[answers.rows])
+    numbers_within = _ordinals(propositions.codes[answers.rows])
+    noun = "label" if mapping.kind == "aggregate" else "response"
+    return Distinct([f"{noun} {number + 1}" for number in range(int(numbers_within.max()) + 1)], numbers_within)
 
 
 def _groups(read: TextColumns, annotators: Distinct) -> dict[str, str]:
@@ -97,7 +119,7 @@ def _groups(read: TextColumns, annotators: Distinct) -> dict[str, str]:
 
 
 def _propositions(
-    premises: Distinct, hypotheses: Distinct, source: str, shares: SplitShares
+    premises: Distinct, hypotheses: Distinct, source: str, stated: Stated, shares: SplitShares
 ) -> tuple[Distinct, PropositionBatch]:
     """The distinct propositions of the rows by id, and their records. Each distinct pair of texts is hashed once."""
     premise_ids = [records.premise_id(text) for text in premises.values]
@@ -119,7 +141,7 @@ def _propositions(
                 hypothesis=hypothesis,
                 kind="imported",
                 source=source,
-                split=records.split_of(premise, *shares),
+                split=stated.of(premise, shares),
             )
     batch = PropositionBatch(to_table(Premise, premise_rows.values()), to_table(Proposition, rows.values()))
     return _merged_codes(ids, codes), batch
@@ -133,27 +155,27 @@ def _merged_codes(ids: list[str], codes: np.ndarray[Any, np.dtype[np.int64]]) ->
 
 
 def _judgment_rows(
-    read: TextColumns, scale: tuple[float, float], source: str, propositions: Distinct, annotators: Distinct
+    read: TextColumns, answers: Answers, source: str, propositions: Distinct, annotators: Distinct
 ) -> pa.Table:
-    """The judgments, one per row. Without a rating, probability and cannot_judge are missing too."""
-    n = len(read)
-    low, high = scale
-    raw = pc.divide(pc.subtract(numbers(read, "rating", scale), low), high - low)
+    """The judgments, one per rating. Without a rating, probability and cannot_judge are missing too."""
+    n = len(answers.rows)
+    of_row = pa.array(answers.rows)
 
     def column(field: str, parse: Callable[[TextColumns, str], pa.Array], kind: pa.DataType) -> pa.Array:
-        return parse(read, field) if field in read.columns else pa.nulls(n, kind)
+        return parse(read, field).take(of_row) if field in read.columns else pa.nulls(n, kind)
 
     flags = pc.fill_null(column("cannot_judge", booleans, pa.bool_()), False)
-    source_ids = _source_ids(read, propositions, annotators)
+    units = Distinct(propositions.values, propositions.codes[answers.rows])
+    source_ids = _source_ids(read, answers, units, annotators)
     annotator_ids = pa.array([records.annotator_id(source, one) for one in annotators.values])
-    text = pa.string()
+    text, width = pa.string(), pa.scalar(answers.width, pa.float64())
     return pa.table(
         {
             "judgment_id": pa.array([records.judgment_id(source, one) for one in source_ids.to_pylist()]),
-            "proposition_id": pa.array(propositions.values).take(pa.array(propositions.codes)),
+            "proposition_id": pa.array(units.values).take(pa.array(units.codes)),
             "annotator_id": annotator_ids.take(pa.array(annotators.codes)),
-            "probability": pc.if_else(flags, pa.scalar(None, pa.float64()), raw),
-            "raw_probability": raw,
+            "probability": pc.if_else(flags, pa.scalar(None, pa.float64()), answers.values),
+            "raw_probability": answers.values,
             "cannot_judge": flags,
             "comment": column("comment", texts, text),
             "lead_time_s": column("lead_time", seconds, pa.float64()),
@@ -166,12 +188,13 @@ def _judgment_rows(
             "updated_at": pa.nulls(n, pa.timestamp("us", "UTC")),
             "deleted_at": pa.nulls(n, pa.timestamp("us", "UTC")),
             "created_at": pa.repeat(pa.scalar(records.now(), pa.timestamp("us", "UTC")), n),
-            "width": pa.nulls(n, pa.float64()),
+            "width": pc.if_else(flags, pa.scalar(None, pa.float64()), pa.repeat(width, n)),
         }
     )
 
 
-def _source_ids(read: TextColumns, propositions: Distinct, annotators: Distinct) -> pa.Array:
+def _source_ids(read: TextColumns, answers: Answers, propositions: Distinct, annotators: Distinct) -> pa.Array:
+    """The ids of the judgments in their source; of several in a row, each has the row's id and its number."""
     if "source_id" in read.columns:
         ids = read.columns["source_id"]
         repeats = np.flatnonzero(_ordinals(distinct(read, "source_id").codes))
@@ -179,7 +202,10 @@ def _source_ids(read: TextColumns, propositions: Distinct, annotators: Distinct)
             index = int(repeats[0])
             shown = ids[index].as_py()
             raise read.error(index, "source_id", f"{shown!r} appears twice; each judgment needs its own id")
-        return ids
+        if "responses" not in read.columns:
+            return ids
+        numbers_within = pa.array(_ordinals(answers.rows) + 1).cast(pa.string())
+        return pc.binary_join_element_wise(ids.take(pa.array(answers.rows)), numbers_within, ":")
     ordinals = _ordinals(annotators.codes * len(propositions.values) + propositions.codes)
     return pc.binary_join_element_wise(
         pa.array(annotators.values).take(pa.array(annotators.codes)),
@@ -198,7 +224,7 @@ def _ordinals(codes: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.
     return ordinals
 
 
-def _without_unanswered(read: TextColumns, judgments: pa.Table) -> tuple[pa.Table, list[Drop]]:
+def _without_unanswered(read: TextColumns, answers: Answers, judgments: pa.Table) -> tuple[pa.Table, list[Drop]]:
     """The judgments with a rating or "cannot judge", and a drop for each row with neither."""
     silent = pc.and_(pc.is_null(judgments["probability"]), pc.invert(judgments["cannot_judge"]))
     reason = "no rating"
@@ -208,7 +234,7 @@ def _without_unanswered(read: TextColumns, judgments: pa.Table) -> tuple[pa.Tabl
             stage="import",
             subject_id=judgments["judgment_id"][index].as_py(),
             reason=reason,
-            detail=read.place(index),
+            detail=read.place(int(answers.rows[index])),
         )
         for index in np.flatnonzero(silent.to_numpy()).tolist()
     ]

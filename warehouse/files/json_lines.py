@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -40,7 +41,7 @@ def _chunks(
             if one.required:
                 _check_there(path, chunk, wanted, places, field)
             if field in places:
-                values[field] = _values(path, chunk, places[field])
+                values[field] = _values(path, chunk, places[field], one.kind == "json")
         yield [number for number, _ in chunk], values
 
 
@@ -74,8 +75,10 @@ def _rows(path: Path, encoding: str) -> Iterator[Row]:
             yield number, row
 
 
-def _values(path: Path, chunk: list[Row], place: Place) -> list[str | None]:
+def _values(path: Path, chunk: list[Row], place: Place, as_json: bool) -> list[str | None]:
     found = [(number, row.get(place.name)) for number, row in chunk]
+    if as_json and not place.pointer:
+        return [value if isinstance(value, str | None) else json.dumps(value) for _, value in found]
     if place.pointer:
         return [_text(path, number, value, place) for number, value in found]
     return [value if isinstance(value, str) else _text(path, number, value, place) for number, value in found]

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
+from warehouse.errors import InputError
 from warehouse.files.header import Wanted, named
+from warehouse.files.known import JUDGMENTS, SLIDER, JudgmentFormat, Known
 from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
-from warehouse.records import AnnotatorKind
-
-Format = Literal["plain", "mturk"]
+from warehouse.records import NOBODY, AnnotatorKind
 
 FIELDS: dict[str, Wanted] = {
     "premise": Wanted(("premise",), True, "text", "an MTurk batch is read with --format mturk", "WorkerId"),
     "hypothesis": Wanted(("hypothesis",), True, "text"),
     "annotator": Wanted(
-        ("annotator",), True, "id", "a file of probabilities without annotators is one for odds import propositions"
+        ("annotator",),
+        True,
+        "id",
+        "labels without annotators are read with --aggregated, or as targets by odds import propositions",
     ),
     "rating": Wanted(("rating",), True),
+    "responses": Wanted((), True, "json"),
     "cannot_judge": Wanted(("cannot_judge",)),
     "submitted_at": Wanted(("submitted_at",)),
     "status": Wanted(("status",), kind="id"),
@@ -28,21 +32,9 @@ FIELDS: dict[str, Wanted] = {
     "lead_time": Wanted(("lead_time",)),
     "comment": Wanted(("comment",), kind="text"),
     "source_id": Wanted((), kind="id"),
+    "split": Wanted(("split",)),
 }
-MTURK: dict[str, tuple[str, ...]] = {
-    "premise": ("Input.premise", "Input.context"),
-    "hypothesis": ("Input.hypothesis", "Input.statement"),
-    "annotator": ("WorkerId",),
-    "rating": ("Answer.rating", "Answer.slider", "Answer.probability"),
-    "cannot_judge": ("Answer.cannot_judge", "Answer.cannot_judge.on", "Answer.cannot", "Answer.cannot.on"),
-    "submitted_at": ("SubmitTime",),
-    "status": ("AssignmentStatus",),
-    "batch": ("HITTypeId", "HITId"),
-    "lead_time": ("WorkTimeInSeconds",),
-    "comment": ("Answer.comment", "Answer.comments", "Answer.feedback"),
-    "source_id": ("AssignmentId",),
-}
-MTURK_MISSING = "{}"  # an answer that was left open
+PLAIN = Known({name: one.names for name, one in FIELDS.items() if one.names})
 
 
 class JudgmentMapping(BaseModel):
@@ -53,9 +45,16 @@ class JudgmentMapping(BaseModel):
     Attributes:
         premise: The premise.
         hypothesis: The hypothesis.
-        annotator: The annotator's id in this source.
-        rating: A number on `scale`. May be empty if the annotator could not judge; other empty ones are dropped,
-        counted. cannot_judge: true or false, yes or no, 1 or 0; empty means false.
+        annotator: The annotator's id in this source. Not read if `kind` is aggregate or anonymous.
+        rating: A number on `scale`. May be empty if the annotator could not judge; other empty ones are dropped and
+            counted.
+        responses: Several ratings in a cell, in place of `rating`: a JSON list of ratings, a list of counts (of
+            `counted`), or an object of counts by rating.
+        counted: The ratings that lists of counts count, in their order.
+        scale: The lowest and highest rating, by default those of the format. (0, 10000) in the format `unli` is its
+            slider, whose steps are not equal.
+        ordinal: The lowest and highest label, if ratings are labels of equal intervals.
+        cannot_judge: true or false, yes or no, 1 or 0; empty means false.
         submitted_at: ISO 8601, or like "Wed Dec 19 16:10:21 PST 2018"; UTC without a zone.
         status: The status in the source, kept in lower case; `rejected` judgments do not count.
         batch: Any text.
@@ -64,16 +63,21 @@ class JudgmentMapping(BaseModel):
         comment: The annotator's comment.
         source_id: A unique id of the judgment. Without one, a judgment is identified by annotator, proposition and its
             position among the annotator's judgments on it in the file.
-        format: `mturk` for the column names of MTurk batch results.
+        split: The split that the file states for the premise.
+        annotator_kind: What the annotators are, by default what the format says: of responses anonymous, else imported.
+        format: A named format (`warehouse.files.known`), or plain.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     premise: str = "premise"
     hypothesis: str = "hypothesis"
-    annotator: str = "annotator"
+    annotator: str | None = "annotator"
     rating: str = "rating"
-    scale: tuple[float, float] = (0.0, 100.0)
+    responses: str | None = None
+    counted: tuple[float, ...] = ()
+    scale: tuple[float, float] | None = None
+    ordinal: tuple[int, int] | None = None
     cannot_judge: str | None = "cannot_judge"
     submitted_at: str | None = "submitted_at"
     status: str | None = "status"
@@ -82,26 +86,82 @@ class JudgmentMapping(BaseModel):
     lead_time: str | None = "lead_time"
     comment: str | None = "comment"
     source_id: str | None = None
-    annotator_kind: Annotated[AnnotatorKind, Field(description="what the annotators of the file are")] = "imported"
-    format: Format = "plain"
+    split: str | None = "split"
+    annotator_kind: AnnotatorKind | None = None
+    format: JudgmentFormat = "plain"
 
     @model_validator(mode="after")
-    def _scale_has_a_length(self) -> JudgmentMapping:
-        if not self.scale[0] < self.scale[1]:
-            raise ValueError("the scale must be its lowest and highest rating, such as 0 and 100")
+    def _scales_have_a_length(self) -> JudgmentMapping:
+        for scale in (self.scale, self.ordinal):
+            if scale is not None and not scale[0] < scale[1]:
+                raise ValueError("the scale must be its lowest and highest rating, such as 0 and 100")
         return self
 
+    @property
+    def known(self) -> Known:
+        """The format."""
+        return JUDGMENTS.get(self.format, PLAIN)
+
+    @property
+    def kind(self) -> AnnotatorKind:
+        """What the annotators are."""
+        if self.annotator_kind is not None:
+            return self.annotator_kind
+        return "anonymous" if self.responses is not None and self.format == "plain" else self.known.kind
+
+    @property
+    def has_annotators(self) -> bool:
+        """Whether the file says who judged."""
+        return self.kind not in NOBODY
+
+    @property
+    def labels(self) -> tuple[int, int] | None:
+        """The lowest and highest label if ratings are labels; otherwise None."""
+        return self.ordinal or (self.known.ordinal if self.scale is None else None)
+
+    def bounds(self, read: TextColumns) -> tuple[float, float]:
+        """Return the lowest and highest rating in the columns of a file."""
+        if self.labels is not None:
+            return self.labels
+        return self.scale or (SLIDER if self.is_slider(read) else self.known.scale)
+
+    def is_slider(self, read: TextColumns) -> bool:
+        """Return whether the ratings are positions of UNLI's slider, by the scale or the name of their column."""
+        column = read.labels.get("rating", "").lower()
+        told = column in self.known.sliders if self.scale is None else self.scale == SLIDER
+        return bool(self.known.sliders) and told
+
     def wanted(self) -> dict[str, Wanted]:
-        """The fields to look for, with the names that their columns may have."""
-        usual = FIELDS
-        if self.format == "mturk":
-            usual = {name: Wanted(MTURK.get(name, ()), one.required, one.kind) for name, one in FIELDS.items()}
-        return named(usual, {name: getattr(self, name) for name in FIELDS if name in self.model_fields_set})
+        """The fields to look for, with the names that their columns may have.
+
+        Raises:
+            InputError: A required field has no column, or a named one cannot be read.
+        """
+        columns = self.known.columns
+        usual = {name: one if self.format == "plain" else _renamed(one, columns, name) for name, one in FIELDS.items()}
+        given = {name: getattr(self, name) for name in FIELDS if name in self.model_fields_set}
+        # Which of these there are depends on the kind of file.
+        several = bool(self.responses) or "responses" in columns
+        if several and self.has_annotators:
+            raise InputError(f"annotators of kind {self.kind} cannot be read: a list of responses names none")
+        absent = {"rating" if several else "responses"} | (set() if self.has_annotators else {"annotator", "group"})
+        for field in absent & {name for name, column in given.items() if column is not None}:
+            reason = "there are responses" if field == "rating" else f"annotators of kind {self.kind} are not known"
+            raise InputError(f"--column {field}={given[field]} cannot be read, because {reason}")
+        usual = {name: one for name, one in usual.items() if name not in absent}
+        return named(usual, {name: column for name, column in given.items() if name in usual})
+
+
+def _renamed(one: Wanted, columns: Mapping[str, tuple[str, ...]], field: str) -> Wanted:
+    return Wanted(columns.get(field, ()), one.required, one.kind)
 
 
 def judgment_columns(path: Path, mapping: JudgmentMapping, reading: Reading = AS_FOUND) -> TextColumns:
     """Read the columns of a file of judgments. Raises `InputError` as `read_columns` does."""
-    if mapping.format == "mturk":
-        missing = (*reading.missing, MTURK_MISSING)
-        reading = reading.model_copy(update={"missing": missing, "entities": reading.entities is not False})
-    return read_columns(path, mapping.wanted(), reading)
+    return read_columns(path, mapping.wanted(), reading_of(mapping.known, reading))
+
+
+def reading_of(known: Known, reading: Reading) -> Reading:
+    """Return how to read a file of a format: what a person says, and what the format knows."""
+    entities = known.entities if reading.entities is None else reading.entities
+    return reading.model_copy(update={"missing": (*reading.missing, *known.missing), "entities": entities})

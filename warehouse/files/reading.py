@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -157,8 +158,18 @@ def _parquet(path: Path, wanted: Mapping[str, Wanted], reading: Reading) -> Text
     table = pq.read_table(path, columns=sorted({place.name for place in places.values()}))
     rows = pa.array(range(1, table.num_rows + 1), pa.int64())
     read = TextColumns(path, "row", rows, {name: place.label for name, place in places.items()}, reading)
-    columns = {field: _as_text(read, field, table[place.name], place) for field, place in places.items()}
+    columns = {
+        field: _as_json(table[place.name])
+        if wanted[field].kind == "json" and pa.types.is_nested(table[place.name].type) and not place.pointer
+        else _as_text(read, field, table[place.name], place)
+        for field, place in places.items()
+    }
     return _cleaned(read, columns, wanted, Source(iter(()), places, header))
+
+
+def _as_json(column: pa.ChunkedArray) -> pa.Array:
+    texts = [None if value is None else json.dumps(value) for value in column.to_pylist()]
+    return pa.array(texts, pa.string())
 
 
 def _as_text(read: TextColumns, field: str, column: pa.ChunkedArray, place: Place) -> pa.Array:

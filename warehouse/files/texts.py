@@ -13,16 +13,18 @@ from warehouse import records
 from warehouse.catalog.schema import to_table
 from warehouse.files.columns import distinct, numbers
 from warehouse.files.header import Wanted, named
+from warehouse.files.known import PROPOSITIONS, PropositionFormat
 from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
-from warehouse.records import Drop, Premise, Proposition, PropositionKind
+from warehouse.files.stated import SplitShares, Stated, stated_in
+from warehouse.records import Drop, Premise, Proposition, PropositionKind, Split, StatedSplit
 
-SplitShares = tuple[float, float]
 DEFAULT_SHARES: SplitShares = (0.7, 0.1)
 PREMISE_FIELDS = {
     "premise": Wanted(("premise", "text"), True, "text"),
     "source": Wanted(("source",), kind="id"),
     "license": Wanted(("license",)),
     "language": Wanted(("language",), kind="id"),
+    "split": Wanted(("split",)),
 }
 PROPOSITION_FIELDS = PREMISE_FIELDS | {
     "premise": Wanted(("premise",), True, "text"),
@@ -36,13 +38,14 @@ UPDATES: dict[str, PropositionKind] = {"strengthener": "strengthened", "weakener
 
 @dataclass(frozen=True)
 class PropositionBatch:
-    """Premises and their propositions, as Arrow rows of their records, and what was dropped.
+    """Premises and their propositions, as Arrow rows of their records, stated splits, and what was dropped.
 
     `said` is what was detected in the file, as messages.
     """
 
     premises: pa.Table
     propositions: pa.Table
+    stated: list[StatedSplit] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
@@ -71,6 +74,11 @@ def read_premises(path: Path, source: str | None = None) -> list[Premise]:
     return premises_of(premise_columns(path, {}), source)
 
 
+def stated_splits_of(read: TextColumns, source: str | None = None, split: Split | None = None) -> list[StatedSplit]:
+    """Return the splits that a file of premises states, in its column or with `split` for the whole file."""
+    return stated_in(read, distinct(read, "premise"), split).rows(read.path.name, source or read.path.stem)
+
+
 def premises_of(read: TextColumns, source: str | None = None) -> list[Premise]:
     """Return the distinct premises in the columns of a file. Raises `InputError` for an empty one."""
     premises = distinct(read, "premise")
@@ -88,6 +96,8 @@ def read_propositions(
     split_shares: SplitShares = DEFAULT_SHARES,
     columns: Mapping[str, str | None] | None = None,
     scale: tuple[float, float] = (0.0, 1.0),
+    split: Split | None = None,
+    format_: PropositionFormat = "plain",
     reading: Reading = AS_FOUND,
 ) -> PropositionBatch:
     """Read the propositions of a file: columns `premise`, `hypothesis` and, optionally, `probability` on `scale`.
@@ -96,14 +106,16 @@ def read_propositions(
     with `update` (a sentence) and `update_type` (strengthener or weakener) makes a second proposition: the premise with
     the update appended, and the same hypothesis. Its parent is the row's proposition, one of the two must score higher,
     and it gets the split of the original premise. If a file gives the same update both types, the first row counts and
-    the other is dropped. `columns` gives names that differ from the defaults; None means no column.
+    the other is dropped. `columns` gives names that differ from the defaults; None means no column. The column `split`,
+    or `split` for the whole file, states the split of the premises in place of their hash.
 
     Raises:
         InputError: The file cannot be read, a text is empty, a probability is not a number on the scale, or an update
             and its type do not come together.
     """
-    read = read_columns(path, named(PROPOSITION_FIELDS, columns or {}), reading)
+    read = read_columns(path, named(proposition_fields(format_), columns or {}), reading)
     premises, hypotheses = distinct(read, "premise"), distinct(read, "hypothesis")
+    stated = stated_in(read, premises, split)
     targets = _targets(read, scale) if "probability" in read.columns else None
     premise_rows: dict[str, Premise] = {}
     rows: dict[str, Proposition] = {}
@@ -112,20 +124,35 @@ def read_propositions(
     for index in range(len(read)):
         premise = _premise(read, index, premises.values[premises.codes[index]], source)
         hypothesis = hypotheses.values[hypotheses.codes[index]]
-        parent = _proposition(premise, hypothesis, split_shares, target=targets[index] if targets else None)
+        parent = _proposition(
+            premise, hypothesis, stated.of(premise.premise_id, split_shares), target=targets[index] if targets else None
+        )
         premise_rows.setdefault(premise.premise_id, premise)
         rows.setdefault(parent.proposition_id, parent)
         if (update := _update(read, index)) is None:
             continue
         longer = _premise(read, index, f"{premise.text} {update.text}", source)
-        child = _proposition(longer, hypothesis, split_shares, kind=update.kind, parent=parent.proposition_id)
+        # Its split follows from its root, once the whole file is read.
+        child = _proposition(longer, hypothesis, parent.split, kind=update.kind, parent=parent.proposition_id)
         premise_rows.setdefault(longer.premise_id, longer)
         made_from.setdefault(longer.premise_id, premise.premise_id)
         if rows.setdefault(child.proposition_id, child).kind != child.kind:
             drops.append(_contradiction(read, index, child))
-    placed = [_with_split_of_root(row, made_from, split_shares) for row in rows.values()]
+    placed = [_with_split_of_root(row, made_from, stated, split_shares) for row in rows.values()]
     texts = to_table(Premise, premise_rows.values())
-    return PropositionBatch(texts, to_table(Proposition, placed), drops, read.said)
+    said = stated.rows(path.name, source or path.stem)
+    return PropositionBatch(texts, to_table(Proposition, placed), said, drops, read.said)
+
+
+def proposition_fields(format_: PropositionFormat) -> dict[str, Wanted]:
+    """Return the fields of a file of propositions in a format, with the names of their columns."""
+    known = PROPOSITIONS.get(format_)
+    if known is None:
+        return PROPOSITION_FIELDS
+    return {
+        name: Wanted(known.columns.get(name, ()), one.required or name in ("update", "update_type"), one.kind)
+        for name, one in PROPOSITION_FIELDS.items()
+    }
 
 
 def _targets(read: TextColumns, scale: tuple[float, float]) -> list[float | None]:
@@ -134,12 +161,14 @@ def _targets(read: TextColumns, scale: tuple[float, float]) -> list[float | None
     return found
 
 
-def _with_split_of_root(row: Proposition, made_from: Mapping[str, str], shares: SplitShares) -> Proposition:
+def _with_split_of_root(
+    row: Proposition, made_from: Mapping[str, str], stated: Stated, shares: SplitShares
+) -> Proposition:
     """The row with the split of the original premise, over any number of updates."""
     root = row.premise_id
     while root in made_from:  # each premise is longer than its original, so this ends
         root = made_from[root]
-    return row if root == row.premise_id else row.model_copy(update={"split": records.split_of(root, *shares)})
+    return row if root == row.premise_id else row.model_copy(update={"split": stated.of(root, shares)})
 
 
 def _premise(read: TextColumns, index: int, text: str, source: str | None) -> Premise:
@@ -155,7 +184,7 @@ def _premise(read: TextColumns, index: int, text: str, source: str | None) -> Pr
 def _proposition(
     premise: Premise,
     hypothesis: str,
-    shares: SplitShares,
+    split: Split,
     *,
     kind: PropositionKind = "imported",
     parent: str | None = None,
@@ -167,7 +196,7 @@ def _proposition(
         hypothesis=hypothesis,
         kind=kind,
         source=premise.source,
-        split=records.split_of(premise.premise_id, *shares),
+        split=split,
         parent_id=parent,
         target_probability=target,
     )

@@ -66,7 +66,9 @@ SELECT *, first_id || ' ' || second_id AS _pair, labeler || ' ' || labeler_versi
 FROM {comparisons}
 """
 CHOICES = """
-SELECT *, least(higher_id, lower_id) || ' ' || greatest(higher_id, lower_id) AS _pair, false AS simulated FROM choices
+SELECT
+  *, least(higher_id, lower_id) AS _first, _first || ' ' || greatest(higher_id, lower_id) AS _pair, false AS simulated
+FROM choices
 """
 RECALIBRATIONS = """
 SELECT *, labeler || ' ' || labeler_version AS _labeler, 'all' AS _slice, n_simulated > 0 AS simulated

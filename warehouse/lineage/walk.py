@@ -179,7 +179,7 @@ def _in_files(warehouse: Warehouse, link: Link, items: list[Item], limit: int) -
 
 
 def _proposition(row: Row) -> str:
-    return str(row["first_id"] if "first_id" in row else row["proposition_id"])
+    return str(next(row[name] for name in ("first_id", "_first", "proposition_id") if name in row))
 
 
 def _first_rows(warehouse: Warehouse, shard: Item, limit: int) -> Found:

@@ -73,7 +73,7 @@ class Choice(Record):
 
 
 class StatedSplit(Record):
-    """The split that an imported file states for a premise."""
+    """The split that an imported file states for a premise. Importing the file again replaces it."""
 
     table: ClassVar[str] = "stated_splits"
     key: ClassVar[str] = "stated_split_id"
@@ -82,6 +82,7 @@ class StatedSplit(Record):
     premise_id: Text
     split: Split
     source: Text
+    file: Text
     created_at: AwareDatetime = Field(default_factory=now)
 
 

@@ -21,7 +21,7 @@ COMMENT ON TABLE choices IS 'The right alternative of a multiple-choice question
 COMMENT ON COLUMN choices.choice_id IS 'The id: a hash of the source, the id there and both propositions.';
 COMMENT ON COLUMN choices.higher_id IS 'The proposition of the right alternative, by its id in propositions.';
 COMMENT ON COLUMN choices.lower_id IS 'The proposition of the wrong alternative, by its id in propositions.';
-COMMENT ON COLUMN choices.source IS 'The imported file, by its source.';
+COMMENT ON COLUMN choices.source IS 'The source of the imported file.';
 COMMENT ON COLUMN choices.source_id IS 'The id of the question there.';
 COMMENT ON COLUMN choices.created_at IS 'When the row was first written (UTC).';
 
@@ -30,13 +30,15 @@ CREATE TABLE stated_splits (
   premise_id VARCHAR NOT NULL,
   split VARCHAR NOT NULL,
   source VARCHAR NOT NULL,
+  file VARCHAR NOT NULL,
   created_at TIMESTAMP WITH TIME ZONE NOT NULL
 );
 COMMENT ON TABLE stated_splits IS 'The split that an imported file states for a premise. Of several for one group of premises the most held-out one counts: test, then dev, then train.';
-COMMENT ON COLUMN stated_splits.stated_split_id IS 'The id: a hash of the premise, the split and the source.';
+COMMENT ON COLUMN stated_splits.stated_split_id IS 'The id: a hash of the premise, the source and the file.';
 COMMENT ON COLUMN stated_splits.premise_id IS 'The premise, by its id in premises.';
 COMMENT ON COLUMN stated_splits.split IS 'The stated split: train, dev or test.';
-COMMENT ON COLUMN stated_splits.source IS 'The imported file, by its source.';
+COMMENT ON COLUMN stated_splits.source IS 'The source of the imported file.';
+COMMENT ON COLUMN stated_splits.file IS 'The name of the imported file. Importing it again replaces what it stated.';
 COMMENT ON COLUMN stated_splits.created_at IS 'When the row was first written (UTC).';
 
 COMMENT ON TABLE premise_groups IS 'Premises that a split must keep together: near-duplicates, one derived from the other, or alternatives of one choice. Also premises with a stated split. Others are not listed.';
