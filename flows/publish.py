@@ -17,7 +17,7 @@ from warehouse.datasets.verify import moved_between, verify
 from warehouse.datasets.write import ShardLimits, write_dataset
 from warehouse.errors import InputError
 from warehouse.places import named
-from warehouse.queries.stages import newest_dataset, next_version
+from warehouse.queries.stages import more_held_out, newest_dataset, next_version
 from warehouse.records import Dataset, Shard, content_id
 from warehouse.shards import Manifest, ManifestHead, Recipe, read_manifest
 
@@ -41,6 +41,7 @@ def publish(config: Config = None) -> Outcome:
             return Outcome(stage="publish", counts={"new shards": 0}, note="nothing new to publish")
         manifest, folder = _write(settings, warehouse, recipe, dataset_id, known)
         moved = _moved(warehouse, newest_dataset(warehouse, settings.publish.name), folder)
+        moved += _held_out(more_held_out(warehouse))
     with writing(settings) as warehouse:
         merge_all(warehouse, [[_dataset(manifest, named(folder, settings.home_path))], _shards(manifest)])
     counts = {"new shards": len(manifest.files)} | {str(split): rows for split, rows in manifest.counts.items()}
@@ -55,6 +56,11 @@ def _moved(warehouse: Warehouse, before: Dataset | None, folder: Path) -> str:
         return ""
     moved = moved_between(warehouse.place(before.path), folder)
     return f"; {moved:,} propositions are in another split than in v{before.version}" if moved else ""
+
+
+def _held_out(moved: int) -> str:
+    """What became of the splits that files state, where one group of premises has several."""
+    return f"; {moved:,} propositions are more held out than a file states, as their group is" if moved else ""
 
 
 def recipe_of(settings: Settings) -> Recipe:

@@ -127,6 +127,8 @@ def _words_counted(value: list[Any], words: Mapping[str, float]) -> list[float]:
 def _repeated(counts: Sequence[tuple[float, object]]) -> list[float]:
     found: list[float] = []
     for rating, count in counts:
+        if count is None:  # a key that other rows have
+            continue
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
             raise CellError(f"{shown(str(count))} is not a count")
         if len(found) + count > MOST_RESPONSES:

@@ -94,7 +94,8 @@ def read_choices(
     choices: list[Choice] = []
     for question in questions:
         rows = [_proposition(*text, source, stated, split_shares) for text in question.texts]
-        propositions |= {row.proposition_id: row for row in rows}
+        for row in rows:
+            propositions.setdefault(row.proposition_id, row)
         right = rows[0].proposition_id
         for row in rows[1:]:
             if row.proposition_id == right:

@@ -126,6 +126,12 @@ def consensus_splits(warehouse: Warehouse, method: ConsensusMethod) -> dict[str,
     return dict(zip(rows["split"].to_pylist(), rows["n"].to_pylist(), strict=True))
 
 
+def more_held_out(warehouse: Warehouse) -> int:
+    """Count the propositions whose split is more held out than the one that a file states for their premise."""
+    query = "SELECT count(*) AS n FROM splits WHERE stated_split <> split"
+    return int(warehouse.sql(query)["n"][0].as_py())
+
+
 def newest_dataset(warehouse: Warehouse, name: str) -> Dataset | None:
     """Return the dataset of this name with the highest version; None if none is published."""
     columns = ", ".join(arrow_schema(Dataset).names)
