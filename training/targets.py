@@ -63,7 +63,8 @@ def interval(values: npt.ArrayLike, widths: npt.ArrayLike, levels: int) -> Float
     inner = bounds(levels)[1:-1]
     from_low, from_high = ((inner - end) / _SOFTENING for end in (centre - half, centre + half))
     rise = (_normal_integral(from_low) - _normal_integral(from_high)) * _SOFTENING / (2 * half)
-    return np.maximum(np.diff(rise, axis=-1, prepend=0.0, append=1.0), 0.0)
+    mass: Floats = np.maximum(np.diff(rise, axis=-1, prepend=0.0, append=1.0), 0.0)
+    return mass
 
 
 def _normal_integral(z: Floats) -> Floats:
@@ -174,7 +175,8 @@ def _within(judged: Judged) -> Floats | float:
 
 def _mean(judged: Judged, each: Floats) -> Floats:
     weights = np.where(np.isnan(judged.values), 0.0, judged.weights)
-    return _sums(weights * each, judged.offsets) / np.maximum(_sums(weights, judged.offsets), 1e-12)
+    mean: Floats = _sums(weights * each, judged.offsets) / np.maximum(_sums(weights, judged.offsets), 1e-12)
+    return mean
 
 
 def _moments(judged: Judged) -> tuple[Floats, Floats, Floats]:

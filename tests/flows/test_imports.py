@@ -79,3 +79,68 @@ def test_options_that_cannot_be_read(columns: list[str], scale: str) -> None:
 def test_a_field_that_an_import_does_not_know_is_said() -> None:
     with pytest.raises(InputError, match="FIELD is one of premise, source"):
         pairs(["rating=x"], ["premise", "source"])
+
+
+def test_evidence_of_every_kind_goes_from_files_to_order_pairs_and_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ODDS_PUBLISH__PAIRS_WEIGHT", "0.5")
+    sentence = "the old man walks his two dogs along the river every single morning"
+    Path("labels.csv").write_text(f"premise,hypothesis,rating\n{sentence},He is out.,4\n{sentence}!,He sleeps.,1\n")
+    Path("counts.jsonl").write_text('{"premise": "It rains.", "hypothesis": "It is wet.", "n": [1, 3]}\n')
+    Path("values.csv").write_text('premise,hypothesis,all,split\nIt snows.,It is cold.,"[90, 70]",val\n')
+    Path("copa.jsonl").write_text(
+        '{"premise": "It is wet.", "choice1": "It rains.", "choice2": "It snows.", "question": "cause", "label": 0}\n'
+    )
+
+    def run(*arguments: str) -> str:
+        result = CliRunner().invoke(cli.app, list(arguments))
+        assert result.exit_code == 0, result.exception
+        return result.output.replace("\n", " ")
+
+    said = run("import", "judgments", "labels.csv", "--aggregated", "--ordinal", "1:5", "--split", "train")
+    assert "2 new judgments" in said
+    assert "2 premises with a stated split" in said
+    assert "annotators" not in said
+    run("import", "judgments", "counts.jsonl", "--counts", "n=0,100")
+    run("import", "judgments", "values.csv", "--values", "all")
+    assert "1 new choices" in run("import", "choices", "copa.jsonl", "--format", "copa", "--split", "test")
+    Path("again.csv").write_text(f"premise,split\n{sentence},dev\n")
+    run("import", "premises", "again.csv")
+    assert "no judgment has a known annotator" in run("agree")
+    said = run("publish")
+    assert "1 order pairs" in said
+    assert "1 propositions are more held out than a file states" in said
+    with open_warehouse(tmp_path / ".odds/warehouse/catalog.sqlite") as warehouse:
+        rows = warehouse.sql(
+            "SELECT m.text, s.split, s.stated_split, c.mean, c.widths FROM splits s JOIN premises m USING (premise_id) "
+            "JOIN consensus c USING (proposition_id) ORDER BY m.text"
+        ).to_pylist()
+        (choice,) = warehouse.sql("SELECT choice_id FROM choices")["choice_id"].to_pylist()
+    # "It rains." has the split of the choice. The second sentence is held out with its near-duplicate.
+    assert [(row["text"], row["split"], row["stated_split"]) for row in rows] == [
+        ("It rains.", "test", "test"),
+        ("It snows.", "test", "test"),
+        (sentence, "dev", "dev"),
+        (f"{sentence}!", "dev", "train"),
+    ]
+    assert [row["mean"] for row in rows] == pytest.approx([0.75, 0.8, 0.7, 0.1])
+    assert [row["widths"] for row in rows] == [[0.0] * 4, [0.0] * 2, [0.2], [0.2]]
+    traced = run("trace", choice)
+    assert "published in" in traced
+    assert "choices" in run("status")
+
+
+def test_options_that_contradict_each_other_are_refused() -> None:
+    for more, said in (
+        ({"values": "a", "counts": "b"}, "use one of them"),
+        ({"counts": "a=x"}, "--counts a=x must be COLUMN=RATING"),
+        ({"ordinal": "5:1"}, "--ordinal 5:1: LOW must be below HIGH"),
+        ({"ordinal": "1:4.5"}, "whole numbers such as 1:5"),
+        ({"ordinal": "five"}, "--ordinal five must be LOW:HIGH, such as 1:5"),
+    ):
+        with pytest.raises(InputError, match=said):
+            mapping_of([], **more)
+    result = CliRunner().invoke(cli.app, ["import", "judgments", "f.csv", "--aggregated", "--annotators", "human"])
+    assert "contradict each other" in str(result.exception)

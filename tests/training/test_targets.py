@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from training.levels import bounds, one_hot
+from training.levels import Floats, bounds, one_hot
 from training.settings import TargetKind
 from training.targets import Judged, Prior, beta, gaussian, interval, mixture, prior_of, shrunk_mixture, targets
 
@@ -125,12 +125,13 @@ def test_the_prior_counts_a_judgment_as_its_proposition_weighs() -> None:
     assert weighed.variance == pytest.approx(repeated.variance)
 
 
-def softened(value: float, width: float, levels: int) -> list[float]:
+def softened(value: float, width: float, levels: int) -> Floats:
     """The mass of a uniform plus a normal of SD .05 on each level, by numeric integration."""
     inner = bounds(levels)[1:-1]
     ends = value - width / 2, value + width / 2
     below = [integrate.quad(lambda u, x=x: stats.norm.cdf(x, u, 0.05), *ends)[0] / width for x in inner]
-    return np.diff([0, *below, 1]).tolist()
+    mass: Floats = np.diff(np.array([0, *below, 1], np.float64))
+    return mass
 
 
 @pytest.mark.parametrize(("value", "width", "levels"), [(0.1, 0.2, 10), (0.5, 1 / 3, 10), (0.9, 0.01, 7), (0.5, 1, 4)])
@@ -149,13 +150,13 @@ def with_widths(data: Judged, *widths: float) -> Judged:
 def test_every_target_knows_the_width_of_a_judgment() -> None:
     data = with_widths(judged([0.3], [0.3, 0.8]), 0.2, 0.2, 0.0)
     means, prior = np.array([0.3, 0.55]), prior_of(data, 10)
-    wide, point = np.array(softened(0.3, 0.2, 10)), gaussian(0.8, 0.1, 10)
+    wide, point = softened(0.3, 0.2, 10), gaussian(0.8, 0.1, 10)
     mixed = mixture(data, 0.1, 10)
-    np.testing.assert_allclose(mixed, [wide, (wide + point) / 2], atol=1e-9)
+    np.testing.assert_allclose(mixed, np.stack([wide, (wide + point) / 2]), atol=1e-9)
     shrunk = targets("mixture+dirichlet", data, means, 0.1, prior)
     np.testing.assert_allclose(shrunk[0], (wide + 2 * prior.histogram) / 3, atol=1e-9)
     around = targets("gaussian", data, means, 0.1, prior)
-    np.testing.assert_allclose(around, [wide, softened(0.55, 0.1, 10)], atol=1e-9)
+    np.testing.assert_allclose(around, np.stack([wide, softened(0.55, 0.1, 10)]), atol=1e-9)
     np.testing.assert_allclose(prior.histogram, (2 * wide + one_hot(0.8, 10)) / 3, atol=1e-9)
     assert prior.variance == pytest.approx(2 * 0.25**2 + 2 / 3 * 0.2**2 / 12)
     # One label: the uniform's variance is the only one of its own, and the prior's counts twice.
