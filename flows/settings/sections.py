@@ -115,7 +115,7 @@ class PublishSettings(Section):
     """The name and the parts of training sets, and the maximal rows per shard.
 
     The weights multiply the loss of a part: propositions with judgments (human), propositions with only estimates
-    (synthetic), order pairs of a proposition and its strengthener or weakener (pairs). 0 leaves a part out. Premises
+    (synthetic), order pairs (pairs). 0 leaves a part out. Premises
     whose sets of words have a Jaccard similarity of `near_duplicates` or more stay in one split; 0 turns that off.
     """
 

@@ -202,7 +202,7 @@ def test_the_most_held_out_stated_split_wins_in_a_premise_and_in_its_group(wareh
 
 
 def test_alternatives_of_a_choice_share_a_split_and_become_pairs(warehouse: Warehouse, tmp_path: Path) -> None:
-    rows = [proposed(text, split=split) for text, split in (("a", "train"), ("b", "test"), ("c", "dev"))]
+    rows = [proposed("a", split="train"), proposed("b", split="test"), proposed("c", split="dev")]
     (_, a), (_, b), (_, c) = rows
     premises, propositions = zip(*rows, strict=True)
     choices = [chosen(a, b), chosen(a, b, "again"), chosen(a, c), chosen(b, c), chosen(c, b, "contradicts")]

@@ -113,13 +113,11 @@ def test_labels_without_annotators_all_count(tmp_path: Path) -> None:
 def test_a_cell_may_hold_several_responses(
     tmp_path: Path, cell: object, more: Mapping[str, Any], expected: list[float], kind: str
 ) -> None:
-    rows = [{**PAIR, "given": cell}, {**PAIR, "hypothesis": "Nobody sings.", "given": None}]
+    rows: list[dict[str, Any]] = [{**PAIR, "given": cell}, {**PAIR, "hypothesis": "Nobody sings.", "given": None}]
     path = tmp_path / f"file.{kind}"
     if kind == "jsonl":
         table(path, rows)
     elif kind == "parquet":
-        if isinstance(cell, dict):  # in parquet a struct, whose fields all rows have
-            rows[1]["given"] = None
         pq.write_table(pa.Table.from_pylist(rows), path)
     else:
         quoted = json.dumps(cell).replace('"', '""')

@@ -93,7 +93,8 @@ def _counts(manifest: Manifest) -> str:
     told = (
         f"Human rows are based on {manifest.n_judgments:,} judgments; {manifest.n_estimates:,} estimates of language "
         "models complement or replace them. An order pair says which of two propositions is likelier: because it was "
-        "written that way (strengthened, weakened), or because labelers asked in both orders agree (compared). "
+        "written that way (strengthened, weakened), because labelers asked in both orders agree (compared), "
+        "or because one is the right answer to a question (chosen). "
         f"{kept}."
     )
     return "\n".join([*lines, "", told, "`datasets` calls dev `validation`.", ""])
