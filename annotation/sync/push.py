@@ -19,7 +19,7 @@ from warehouse.records import PropositionText, Task, content_id
 
 T = TypeVar("T")
 
-IMPORT_CHUNK = 2_500
+IMPORT_CHUNK = 5_000
 
 
 class Pushed(NamedTuple):
