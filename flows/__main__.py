@@ -31,7 +31,7 @@ def _end(error: BaseException | None) -> None:
     stopping.leave()
     if (number := stopping.stopped_by()) is not None:
         _show(error)
-        sys.exit(128 + number)
+        stopping.end_by(number)
     if error is None:
         return
     if isinstance(error, SystemExit):

@@ -7,6 +7,7 @@ process. `odds` loads this module first, so it imports nothing of ours.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -21,7 +22,7 @@ from typing import Any, NoReturn
 LINE = "interrupted; finished work is kept, run the same command again to continue"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE_S = 0.9
-"""The time to close after a signal; with the time that Python needs to exit, a command ends in two seconds."""
+"""The time to close after a signal; with the time that the system needs to free memory, two seconds suffice."""
 ACCOUNT_S = 1.8
 """The same if a second signal cuts off requests in flight; the line with their cost is worth a second."""
 CLOSING_S = 10.0
@@ -69,6 +70,19 @@ def leave() -> None:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         _say()
+
+
+def end_by(number: int) -> NoReturn:
+    """End the process that a signal stopped, with what was registered for its exit.
+
+    Python would also take its modules apart, which lasts seconds once torch is loaded, and lets no thread of ours run.
+    """
+    with suppress(Exception):
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(128 + number)
 
 
 @contextmanager

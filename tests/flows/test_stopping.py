@@ -45,6 +45,8 @@ WHAT_IT_DOES = {
     "def app(): asyncio.run(wait())",
     "leaves a thread": "import threading, time\ndef app():\n threading.Thread(target=time.sleep, args=[60]).start()\n"
     " print('now', flush=True); time.sleep(60)",
+    "takes long to take apart": "import builtins, time\nclass Slow:\n def __del__(self, wait=time.sleep): wait(60)\n"
+    "builtins.slow = Slow()\ndef app(): print('now', flush=True); time.sleep(60)",
     "is about to end": "import atexit, time\n@atexit.register\ndef late(): print('now', flush=True); time.sleep(60)\n"
     "def app(): pass",
 }
