@@ -9,14 +9,31 @@ from pydantic import BaseModel, ConfigDict, Field
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "bf16", "fp32"]
 TargetKind = Literal["gaussian", "mixture", "mixture+dirichlet", "beta"]
+Loss = Literal["forward", "reverse", "crps", "wasserstein"]
+Tuning = Literal["lora", "upper", "full"]
 Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0)]
 
 
 class FitSettings(BaseModel):
     """How an estimator is fitted. `base` is a GGUF file, or a folder or a name in Hugging Face format.
 
-    `device` and `precision` also apply to scoring; `training.model.device.place_of` defines "auto". `learning_rate` is
-    the peak rate of everything but the level rows; its default is 5e-4 with LoRA and 1e-4 in full tuning.
+    `device` and `precision` also apply to scoring; `training.model.device.place_of` defines "auto".
+
+    Attributes:
+        loss: `training.fit.loss` defines them: a divergence of the whole answer (forward, reverse), or a distance
+            between the distributions over the levels (crps, wasserstein).
+        mean_weight: How much (score - mean)^2 counts beside the loss.
+        margin_weight: How much the margin loss of an order pair counts, besides the pair's own weight.
+        batch_margin_weight: The same for the propositions that go through the model together, ordered by their means.
+        pair_rate: How many times an epoch goes through the order pairs; it goes through the propositions once.
+        tuning: LoRA on all layers (lora) or the upper ones (upper), or all weights (full).
+        upper_layers: How many layers are the upper ones.
+        learning_rate: The peak rate of everything but the level rows.
+        patience: How many epochs in sequence may be no better on dev before the fit ends; by default all are made.
+        batch_size: Propositions and order pairs per step, over all processes.
+        checkpoint_minutes: How often a fit writes what it needs to go on, besides the end of each epoch.
+        launch: A configuration file of `accelerate launch`, to fit in several processes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -25,11 +42,15 @@ class FitSettings(BaseModel):
     levels: Annotated[int, Field(ge=2, le=100)] = 10
     target: TargetKind = "mixture"
     spread: Annotated[float, Field(gt=0, le=1)] = 0.1
-    loss: Literal["forward", "reverse"] = "forward"
+    loss: Loss = "forward"
     temperature: Annotated[float, Field(gt=0)] = 1.0
-    margin_weight: Annotated[float, Field(ge=0)] = 0.0
+    mean_weight: Share = 0.0
+    margin_weight: Share = 1.0
+    batch_margin_weight: Share = 0.0
     margin: Annotated[float, Field(ge=0, le=1)] = 0.1
-    tuning: Literal["lora", "full"] = "lora"
+    pair_rate: Share = 1.0
+    tuning: Tuning = "lora"
+    upper_layers: Positive = 8
     lora_rank: Positive = 16
     lora_alpha: Positive = 32
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
@@ -40,13 +61,22 @@ class FitSettings(BaseModel):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     max_length: Annotated[int, Field(ge=16)] = 256
     max_minutes: Annotated[float, Field(gt=0)] | None = None
+    patience: Positive | None = None
     seed: int = 0
     device: Device = "auto"
     precision: Precision = "auto"
+    gradient_checkpointing: bool = False
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
+    launch: str | None = None
 
     @property
     def peak(self) -> float:
-        """The peak learning rate of everything but the level rows."""
+        """The peak learning rate of everything but the level rows: by default 5e-4 with LoRA, 1e-4 for all weights."""
         if self.learning_rate is not None:
             return self.learning_rate
-        return 5e-4 if self.tuning == "lora" else 1e-4
+        return 1e-4 if self.tuning == "full" else 5e-4
+
+    @property
+    def how(self) -> dict[str, object]:
+        """The settings that change what is fitted, without those that say where and how it runs."""
+        return self.model_dump(exclude={"device", "checkpoint_minutes", "launch", "gradient_checkpointing"})

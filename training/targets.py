@@ -9,6 +9,7 @@ A judgment may be a point or, with a width, an interval: an ordinal label that s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -120,25 +121,31 @@ def beta(judged: Judged, levels: int, prior: Prior, strength: float = 2.0) -> Fl
     return q
 
 
-def prior_of(judged: Judged, levels: int, weights: Floats | None = None) -> Prior:
+def prior_of(parts: Iterable[tuple[Judged, Floats]], levels: int) -> Prior:
     """Return the prior of the training split. Never pass dev or test propositions.
 
-    Each judgment counts with the weight of its proposition (`weights` [n]), by default 1.
+    Args:
+        parts: The judgments of some propositions at once, with the weight [n] of each proposition, which its judgments
+            count with.
+        levels: K.
     """
-    rows = np.ones(len(judged.offsets) - 1) if weights is None else weights
-    there = ~np.isnan(judged.values)
-    present, mass = judged.values[there], np.repeat(rows, np.diff(judged.offsets))[there]
-    if not mass.sum():
+    histogram, mass, first, second, spread, free, within = np.zeros(levels), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for judged, rows in parts:
+        there = ~np.isnan(judged.values)
+        values, weights = judged.values[there], np.repeat(rows, np.diff(judged.offsets))[there]
+        widths = np.zeros(len(values)) if judged.widths is None else judged.widths[there]
+        _, variance, n = _moments(judged)
+        levelled = one_hot(values, levels)
+        levelled[widths > 0] = interval(values[widths > 0], widths[widths > 0], levels)
+        histogram += weights @ levelled
+        within += weights @ widths**2 / 12
+        mass, first, second = mass + weights.sum(), first + weights @ values, second + weights @ values**2
+        spread += (rows * variance * n).sum()
+        free += (rows * np.maximum(n - 1, 0)).sum()
+    if not mass:
         return Prior(np.full(levels, 1.0 / levels), 1.0 / 12)
-    _, variance, n = _moments(judged)
-    free = (rows * np.maximum(n - 1, 0)).sum()
-    mean = np.average(present, weights=mass)
-    pooled = (rows * variance * n).sum() / free if free else np.average((present - mean) ** 2, weights=mass)
-    histogram = one_hot(present, levels)
-    if judged.widths is not None and (wide := judged.widths[there] > 0).any():
-        histogram[wide] = interval(present[wide], judged.widths[there][wide], levels)
-        pooled += np.average(judged.widths[there] ** 2 / 12, weights=mass)
-    return Prior(np.average(histogram, axis=0, weights=mass), float(pooled))
+    variance = spread / free if free else second / mass - (first / mass) ** 2
+    return Prior(histogram / mass, float(variance + within / mass))
 
 
 def targets(kind: TargetKind, judged: Judged, means: Floats, spread: float, prior: Prior) -> Floats:

@@ -1,83 +1,121 @@
-"""What an estimator learns from: propositions with their targets, and order pairs, as tensors."""
+"""What an estimator learns from: propositions with their targets, and order pairs, in stores on disk."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
+from training.fit.store import Ragged, Table, tokens_in
 from training.levels import Floats
-from training.model.batches import Indices, encode_table, pair_texts
 from training.model.estimator import Estimator
-from training.model.prompt import Encoded
+from training.model.packing import Indices
+from training.model.prompt import encode
+from training.model.texts import Rows, pair_sides, texts, too_long
 from training.settings import FitSettings
-from training.targets import Judged, Prior, targets
-from warehouse.errors import InputError
+from training.targets import Judged, Prior, prior_of, targets
+from warehouse.errors import InputError, OddsError
 from warehouse.records import Drop
 
-_ROWS_AT_ONCE = 8192
+_ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
 class Examples:
-    """The prompts, with their targets [n, K], consensus means [n] and weights [n].
+    """Propositions: their prompts, and a table with the target [K], the consensus mean and the weight of each."""
 
-    `ids` are the proposition ids of the table, which `prompts.rows` points into.
-    """
-
-    ids: pa.ChunkedArray
-    prompts: Encoded
-    targets: torch.Tensor
-    means: torch.Tensor
-    weights: torch.Tensor
+    prompts: Ragged[np.int32]
+    values: Table
+    rows: Indices
+    """The row of each among the propositions that were given."""
 
 
 @dataclass(frozen=True)
 class OrderPairs:
-    """Order pairs: the indices [n] of their prompts, and their weights [n]."""
+    """Order pairs: the prompts of both sides, and the weights [n]."""
 
-    prompts: Encoded
-    higher: Indices
-    lower: Indices
-    weights: torch.Tensor
+    higher: Ragged[np.int32]
+    lower: Ragged[np.int32]
+    weights: Floats
+
+
+@dataclass
+class Counts:
+    """What was read: rows, judgments of simulated annotators among them, cut premises, and dropped rows."""
+
+    rows: int = 0
+    simulated: int = 0
+    truncated: int = 0
+    drops: list[Drop] = field(default_factory=list)
 
 
 def examples_of(
-    table: pa.Table, estimator: Estimator, settings: FitSettings, prior: Prior, split: str
-) -> tuple[Examples, list[Drop]]:
-    """Return the prompts and targets of the propositions of a table, and drops for those that are too long."""
-    prompts, drops = encode_table(estimator.tokenizer, table, settings.max_length)
-    if not len(prompts.rows):
+    rows: Rows, estimator: Estimator, settings: FitSettings, *, prior: Prior, folder: Path, split: str
+) -> tuple[Examples, Counts]:
+    """Write the prompts and targets of propositions into a folder.
+
+    Raises:
+        InputError: all are too long.
+        OddsError: a weight or a mean is not a number.
+    """
+    prompts, values = tokens_in(folder / f"{split}.tokens"), Table(folder / f"{split}.values", settings.levels + 2)
+    counts = Counts()
+    kept: list[Indices] = [np.empty(0, dtype=np.int64)]
+    for part in _parts(rows):
+        propositions = list(texts(pa.Table.from_batches([part])))
+        encoded = encode(estimator.tokenizer, propositions, settings.max_length)
+        means, weights = (part[name].to_numpy(zero_copy_only=False) for name in ("mean", "weight"))
+        _check(part, means, weights)
+        target = targets(settings.target, judged(part), means, settings.spread, prior)
+        prompts.add(encoded.prompts())
+        values.add(np.column_stack([target, means, weights])[encoded.rows])
+        kept.append(encoded.rows + counts.rows)
+        _count(counts, part, too_long(propositions, encoded, settings.max_length, "train"), encoded.truncated)
+    prompts.done()
+    values.done()
+    if counts.rows and not len(prompts):
         raise InputError(f"no {split} proposition fits into {settings.max_length} tokens; raise max_length")
-    means = table.column("mean").to_numpy()
-    parts = [
-        targets(
-            settings.target,
-            judged(table.slice(start, _ROWS_AT_ONCE)),
-            means[start : start + _ROWS_AT_ONCE],
-            settings.spread,
-            prior,
-        )
-        for start in range(0, table.num_rows, _ROWS_AT_ONCE)
-    ]
-    rows = prompts.rows
-    columns = (np.concatenate(parts)[rows], means[rows], table.column("weight").to_numpy()[rows])
-    return Examples(table["proposition_id"], prompts, *(_tensor(column, estimator) for column in columns)), drops
+    return Examples(prompts, values, np.concatenate(kept)), counts
 
 
-def judged(table: pa.Table) -> Judged:
-    """Return the judgments in the columns `values`, `weights` and, if present, `widths` of a table.
+def pairs_of(
+    rows: Rows | None, estimator: Estimator, settings: FitSettings, *, folder: Path, split: str
+) -> tuple[OrderPairs, Counts]:
+    """Write the prompts of order pairs into a folder, of those of which both sides fit."""
+    sides = [tokens_in(folder / f"{split}.{side}") for side in ("higher", "lower")]
+    weights: list[Floats] = [np.empty(0)]
+    counts = Counts()
+    for part in _parts(rows) if rows is not None else ():
+        both = [list(texts(pa.Table.from_batches([side]))) for side in pair_sides(part)]
+        encoded = [encode(estimator.tokenizer, side, settings.max_length) for side in both]
+        fits = np.intersect1d(encoded[0].rows, encoded[1].rows)
+        for store, each in zip(sides, encoded, strict=True):
+            prompts = each.prompts()
+            store.add([prompts[place] for place in np.searchsorted(each.rows, fits)])
+        weights.append(part["weight"].to_numpy(zero_copy_only=False)[fits])
+        for propositions, each in zip(both, encoded, strict=True):
+            counts.drops += too_long(propositions, each, settings.max_length, "train")
+        counts.rows += part.num_rows
+    for store in sides:
+        store.done()
+    return OrderPairs(sides[0], sides[1], np.concatenate(weights)), counts
+
+
+def judged(part: pa.RecordBatch | pa.Table) -> Judged:
+    """Return the judgments in the columns `values`, `weights` and, if present, `widths` of some rows.
 
     A null value is a missing judgment; without widths all are points.
     """
-    values, weights = (table.column(name).combine_chunks() for name in ("values", "weights"))
+    values, weights = (_whole(part.column(name)) for name in ("values", "weights"))
     lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     if not np.array_equal(lengths, weights.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)):
         raise ValueError("a proposition has another number of weights than of values")
-    widths = table.column("widths").combine_chunks().flatten() if "widths" in table.column_names else None
+    widths = _whole(part.column("widths")).flatten() if "widths" in part.schema.names else None
     return Judged(
         values.flatten().to_numpy(zero_copy_only=False).astype(np.float64),
         weights.flatten().to_numpy(zero_copy_only=False).astype(np.float64),
@@ -86,28 +124,51 @@ def judged(table: pa.Table) -> Judged:
     )
 
 
-def choosing(dev: pa.Table) -> pa.Table:
-    """Return the rows of dev that select the epoch: those that people judged, or all if there are none."""
-    human = dev.filter(pc.equal(dev["origin"], "human"))
-    return human if human.num_rows else dev
+def prior_for(rows: Rows, settings: FitSettings) -> Prior:
+    """Return the prior of the training split, where the target needs one."""
+    if settings.target in ("gaussian", "mixture"):
+        return Prior(np.full(settings.levels, 1.0 / settings.levels), 1.0 / 12)
+    return prior_of(((judged(part), part["weight"].to_numpy()) for part in _parts(rows)), settings.levels)
 
 
-def pairs_of(
-    table: pa.Table | None, estimator: Estimator, settings: FitSettings
-) -> tuple[OrderPairs | None, list[Drop]]:
-    """Return the order pairs of which both sides fit, or None, and drops for what is too long."""
-    if table is None or not table.num_rows:
-        return None, []
-    prompts, drops = encode_table(estimator.tokenizer, pair_texts(table), settings.max_length)
-    place = np.full(2 * table.num_rows, -1, dtype=np.int64)
-    place[prompts.rows] = np.arange(len(prompts.rows))
-    higher, lower = place[: table.num_rows], place[table.num_rows :]
-    fits = (higher >= 0) & (lower >= 0)
-    if not fits.any():
-        return None, drops
-    weights = _tensor(table.column("weight").to_numpy()[fits], estimator)
-    return OrderPairs(prompts, higher[fits], lower[fits], weights), drops
+@dataclass(frozen=True)
+class Choosing:
+    """The rows of dev that select the epoch: those that people judged, or all if there are none."""
+
+    dev: Rows
+
+    def to_batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows."""
+        human = (batch.filter(pc.equal(batch["origin"], "human")) for batch in self.dev.to_batches())
+        found = False
+        for batch in human:
+            if batch.num_rows:
+                found = True
+                yield batch
+        if not found:
+            yield from self.dev.to_batches()
 
 
-def _tensor(array: Floats, estimator: Estimator) -> torch.Tensor:
-    return torch.from_numpy(array.astype(np.float32)).to(estimator.device)
+def _parts(rows: Rows) -> Iterator[pa.RecordBatch]:
+    for batch in rows.to_batches():
+        for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
+            yield batch.slice(start, _ROWS_AT_ONCE)
+
+
+def _whole(column: Any) -> Any:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _check(part: pa.RecordBatch, means: Floats, weights: Floats) -> None:
+    """Raise `OddsError` for the first row whose loss would not be a number."""
+    broken = np.flatnonzero(~(np.isfinite(means) & np.isfinite(weights)))
+    if len(broken):
+        which = part["proposition_id"][int(broken[0])]
+        raise OddsError(f"proposition {which}: its loss is not a number; check its mean and weight, or leave it out")
+
+
+def _count(counts: Counts, part: pa.RecordBatch, drops: list[Drop], truncated: Any) -> None:
+    counts.rows += part.num_rows
+    counts.simulated += int(np.sum(part["n_simulated"].to_numpy(zero_copy_only=False)))
+    counts.truncated += int(truncated.sum())
+    counts.drops += drops

@@ -2,52 +2,53 @@
 
 from __future__ import annotations
 
-import json
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 
-from training.fit.examples import choosing, examples_of, judged, pairs_of
-from training.fit.objective import FitRun, batch_loss, dev_loss, not_finite, pair_loss
+from training.fit.checkpoints import Checkpoints, Progress
+from training.fit.examples import Choosing, Counts, examples_of, pairs_of, prior_for
+from training.fit.kept import keep
+from training.fit.objective import Evidence, Objective, constant_loss, dev_loss
+from training.fit.order import epoch_order, step_costs, steps_of
 from training.fit.pace import Pace
-from training.fit.record import SUMMARY
+from training.fit.processes import processes
+from training.fit.record import SUMMARY, summary_of
+from training.fit.step import Stepper, parameter_groups
+from training.fit.store import opening
 from training.fit.watch import FitProgress, Watch
-from training.model.base import level_matrices
-from training.model.batches import (
-    Indices,
-    padded_tokens,
-    pair_batches,
-    shuffled_batches,
-    sorted_batches,
-)
 from training.model.device import place_of
 from training.model.estimator import Estimator
-from training.model.start import start
+from training.model.packing import Indices
+from training.model.start import lower_layers, start
+from training.model.texts import Rows
 from training.settings import FitSettings
-from training.targets import prior_of
 from warehouse.atomic import atomic_folder
 from warehouse.errors import InputError
 from warehouse.records import Drop
 
-_GRADIENT_NORM = 1.0
 _RECORD_EVERY = 5  # steps
 NOBODY = Watch()
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted estimator: its folder, the dev loss of the epoch that was kept, and what was cut or dropped."""
+    """A fitted estimator: its folder, the dev loss of the epoch that was kept, and what was cut or dropped.
+
+    `constant_loss` is the dev loss of an answer that is the same for every proposition; None if dev has none.
+    """
 
     path: Path
     dev_loss: float
+    constant_loss: float | None
     steps: int
     duration_s: float
     history: tuple[FitProgress, ...]
@@ -56,110 +57,253 @@ class Fitted:
 
 
 def fit(
-    train: pa.Table,
-    dev: pa.Table,
+    train: Rows,
+    dev: Rows,
     settings: FitSettings,
     cache: Path,
     out_dir: Path,
     *,
-    pairs: pa.Table | None = None,
+    pairs: Rows | None = None,
+    dev_pairs: Rows | None = None,
     watch: Watch = NOBODY,
+    fresh: bool = False,
 ) -> Fitted:
-    """Fit an estimator on `train`, select its epoch by the loss on `dev`, and write it to `out_dir`.
+    """Fit an estimator on `train` and `pairs`, select its epoch by the loss on `dev`, and write it to `out_dir`.
 
+    A fit that was interrupted goes on from its last checkpoint, in the folder with `.fit` after its name. On a CPU the
+    same rows, settings and seed give the same weights, whether it was interrupted or not, unless time ran out.
     `max_minutes` limits everything from loading the base to the last evaluation, but at least one step is made; the
-    learning rate falls to 0 by then. On a CPU the same tables, settings and seed give the same weights, unless time ran
-    out.
+    learning rate falls to 0 by then.
 
     Args:
-        train: Propositions with a shard's columns; `weight` multiplies the loss of a row.
+        train: Propositions with a shard's columns, which `weight` multiplies the loss of; there may be none.
         dev: The same. If people judged some of its rows, only these select the epoch.
         settings: How to fit.
         cache: Where a converted base is kept.
         out_dir: The folder of the estimator. It appears complete at the end, or not at all.
-        pairs: Order pairs with the columns of their shards. Each adds the margin loss between its two scores, times its
-            weight; each step takes at most half a batch of them.
+        pairs: Order pairs with the columns of their shards. Each adds the margin loss between its two scores.
+        dev_pairs: Order pairs that select the epoch if dev has no propositions.
         watch: Told how the fit goes.
+        fresh: Start anew, even if a checkpoint exists.
 
     Raises:
-        InputError: a table is empty, the base cannot be used, or `out_dir` exists.
-        OddsError: the loss is no longer a number.
+        InputError: there is nothing to learn from or to select by, the base cannot be used, or `out_dir` exists.
+        OddsError: the loss is no longer a number, or memory does not suffice.
     """
     started = time.monotonic()
-    for name, table in (("train", train), ("dev", dev)):
-        if table.num_rows == 0:
-            raise InputError(f"the {name} split has no propositions; publish a dataset with more")
-    if warning := place_of(settings.device, settings.precision).warning:
-        watch.note(warning)
-    with atomic_folder(out_dir) as scratch, torch.random.fork_rng():
+    if out_dir.exists():
+        raise InputError(f"{out_dir} already exists; move it away to fit this estimator again")
+    place = place_of(settings.device, settings.precision)
+    if place.warning:
+        watch.note(place.warning)
+    with (
+        _workplace(out_dir, fresh=fresh) as (work, rows),
+        torch.random.fork_rng(),
+        processes(place.device, work) as accelerator,
+    ):
+        watch = watch if accelerator.is_main_process else NOBODY
         torch.manual_seed(settings.seed)
         watch.doing("loading the base model")
         estimator = start(settings, cache, train, out_dir)
-        watch.doing(f"tokenising {train.num_rows:,} propositions for training and {dev.num_rows:,} for dev")
-        prior = prior_of(judged(train), settings.levels, train.column("weight").to_numpy())
-        examples, drops = examples_of(train, estimator, settings, prior, "train")
-        held_out, more = examples_of(choosing(dev), estimator, settings, prior, "dev")
-        ordered, unordered = pairs_of(pairs, estimator, settings)
-        run = FitRun(estimator, settings, examples, held_out, ordered)
-        history = tuple(_train(run, scratch, started, watch))
-        fitted = Fitted(
-            path=out_dir,
-            dev_loss=min(each.dev_loss for each in history if each.dev_loss is not None),
-            steps=history[-1].step,
-            duration_s=time.monotonic() - started,
-            history=history,
-            truncated=int(examples.prompts.truncated.sum() + held_out.prompts.truncated.sum()),
-            drops=(*drops, *more, *unordered),
+        watch.doing("tokenising the propositions for training and dev")
+        splits, counts = _read(estimator, settings, rows, (train, pairs), (Choosing(dev), dev_pairs))
+        run = _Run(estimator, settings, *splits, accelerator, watch)
+        return _fitted(run, work, out_dir, started, counts)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A running fit."""
+
+    estimator: Estimator
+    settings: FitSettings
+    train: Evidence
+    dev: Evidence
+    accelerator: Any
+    watch: Watch
+
+
+@contextmanager
+def _workplace(out_dir: Path, *, fresh: bool) -> Iterator[tuple[Path, Path]]:
+    """Give the folder of a running fit, which stays if the fit stops after a checkpoint, and a temporary one in it."""
+    work = out_dir.with_name(f"{out_dir.name}.fit")
+    if fresh:
+        shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix="rows-", dir=work) as rows:
+            yield work, Path(rows)
+    finally:
+        if not any(work.glob("step-*.json")):
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _read(
+    estimator: Estimator,
+    settings: FitSettings,
+    folder: Path,
+    train: tuple[Rows, Rows | None],
+    dev: tuple[Rows, Rows | None],
+) -> tuple[tuple[Evidence, Evidence], list[Counts]]:
+    """Tokenise both splits. Dev has order pairs only if it has no propositions."""
+    prior = prior_for(train[0], settings)
+    found, counts = [], []
+    for split, (rows, pairs) in (("train", train), ("dev", dev)):
+        examples, of_rows = examples_of(rows, estimator, settings, prior=prior, folder=folder, split=split)
+        use_pairs = settings.pair_rate if split == "train" else not len(examples.prompts)
+        ordered, of_pairs = pairs_of(pairs if use_pairs else None, estimator, settings, folder=folder, split=split)
+        evidence = Evidence(examples, ordered, opening(examples.prompts, ordered.higher, ordered.lower))
+        if not len(evidence):
+            raise InputError(f"the {split} split has no propositions or order pairs; publish a dataset with more")
+        if lower := lower_layers(estimator.network.model, settings):
+            states = keep(estimator, lower, evidence.stores, evidence.opening, folder=folder, split=split)
+            evidence = replace(evidence, states=states)
+        found.append(evidence)
+        counts += [of_rows, of_pairs]
+    return (found[0], found[1]), counts
+
+
+def _fitted(run: _Run, work: Path, out_dir: Path, started: float, counts: list[Counts]) -> Fitted:
+    """Train, write the record of the fit, and move the best estimator into its place."""
+    progress = _train(run, work, started)
+    constant = constant_loss(run.train, run.dev, run.settings)
+    if constant is not None and progress.best >= constant:
+        run.watch.note(
+            f"the dev loss never fell below that of a constant answer ({progress.best:.4f}, constant {constant:.4f}): "
+            "the estimator learned nothing that helps; add data or train longer"
         )
-        _write_summary(scratch, fitted, run, train, dev)
+    fitted = Fitted(
+        path=out_dir,
+        dev_loss=progress.best,
+        constant_loss=constant,
+        steps=progress.step,
+        duration_s=time.monotonic() - started,
+        history=tuple(FitProgress(**each) for each in progress.history),
+        truncated=sum(each.truncated for each in counts),
+        drops=tuple(drop for each in counts for drop in each.drops),
+    )
+    if run.accelerator.is_main_process:
+        told = {"n_train": counts[0].rows, "n_dev": counts[2].rows, "n_pairs": len(run.train.pairs.weights)}
+        told["n_simulated"] = sum(each.simulated for each in counts)
+        best = work / "best"
+        (best / SUMMARY).write_text(summary_of(asdict(fitted), run.settings, told), encoding="utf-8")
+        best.rename(out_dir)
+        for path in work.glob("step-*"):
+            path.unlink(missing_ok=True)
+    run.accelerator.wait_for_everyone()
     return fitted
 
 
-def _train(run: FitRun, folder: Path, started: float, watch: Watch) -> Iterator[FitProgress]:
-    """Train, keep the estimator of the epoch with the lowest dev loss in `folder`, and yield the progress."""
-    settings, lengths = run.settings, run.train.prompts.lengths()
-    optimizer = torch.optim.AdamW(_parameter_groups(run.estimator, settings), weight_decay=0.0)
-    epochs = [shuffled_batches(lengths, settings.batch_size, settings.seed, i) for i in range(settings.epochs)]
-    pace = _pace(run, epochs, started)
-    steps, step, best = sum(map(len, epochs)), 0, float("inf")
-    recent: list[float] = []
+def _train(run: _Run, work: Path, started: float) -> Progress:
+    """Train, keeping the estimator of the epoch with the lowest dev loss in `work/best`."""
+    settings, accelerator, watch = run.settings, run.accelerator, run.watch
+    network = run.estimator.network
+    if settings.gradient_checkpointing:
+        network.model.gradient_checkpointing_enable()
+    fused = run.estimator.device.type == "cuda"
+    optimizer = torch.optim.AdamW(parameter_groups(network, settings), weight_decay=0.0, fused=fused)
+    checkpoints = Checkpoints(work, network, optimizer, watch.note)
+    progress = checkpoints.load()
+    if progress.step:
+        watch.note(f"going on after step {progress.step:,}")
+    sizes = (len(run.train.propositions.prompts), len(run.train.pairs.weights), settings.pair_rate)
+    per_epoch = steps_of(*sizes, settings.batch_size)
+    total = per_epoch * settings.epochs
+    objective = Objective(run.estimator, accelerator.prepare(network), settings)
+    stepper = Stepper(objective, run.train, optimizer, accelerator, watch.note)
+    pace = _pace(run, per_epoch, progress.step, started)
     watch.doing("making the first step")
-    for epoch, batches in enumerate(epochs, start=1):
-        ordered = _ordered(run, len(batches), epoch)
-        for place, indices in enumerate(batches, start=1):
-            rate, began = _rate(pace.share_done(), settings.warmup), time.monotonic()
-            recent.append(_step(run, indices, ordered[place - 1], optimizer, rate))
-            step += 1
-            pace.stepped(time.monotonic() - began)
-            if step == 1:
-                _say_cost(pace, steps, settings, watch)
-            late, loss_on_dev = pace.is_over(), None
-            if late or place == len(batches):
-                began = time.monotonic()
-                loss_on_dev = dev_loss(run, watch.dev)
-                pace.looked(time.monotonic() - began)
-            if loss_on_dev is not None and loss_on_dev < best:
-                best = loss_on_dev
-                run.estimator.save(folder)
-            times = (pace.elapsed_s, pace.left_s())
-            progress = FitProgress(step, steps, epoch, float(np.mean(recent)), loss_on_dev, *times)
-            watch.step(progress)
-            if loss_on_dev is not None or step % _RECORD_EVERY == 0:
-                recent.clear()
-                yield progress
-            if late:
-                return
+    order: Indices = np.empty(0, np.int64)
+    saved_at = time.monotonic()
+    for step in range(progress.step, total):
+        epoch, place = divmod(step, per_epoch)
+        if place == 0 or not len(order):
+            order = epoch_order(*sizes, settings.seed, epoch)
+        indices = order[place * settings.batch_size : (place + 1) * settings.batch_size]
+        began = time.monotonic()
+        progress.recent.append(stepper.step(indices, _rate(pace.share_done(), settings.warmup), step))
+        pace.stepped(time.monotonic() - began)
+        progress.step = step + 1
+        if pace.is_first:
+            _say_cost(pace, total, settings, watch)
+        late = _agreed(accelerator, pace.is_over())
+        on_dev = None
+        if late or place + 1 == per_epoch:
+            on_dev = _evaluate(run, objective, stepper.tokens_at_once, pace)
+            _keep_best(run, work, progress, on_dev)
+        _report(
+            run,
+            progress,
+            FitProgress(
+                progress.step, total, epoch + 1, float(np.mean(progress.recent)), on_dev, pace.elapsed_s, pace.left_s()
+            ),
+        )
+        over = late or (settings.patience is not None and progress.worse >= settings.patience)
+        due = time.monotonic() - saved_at > 60 * settings.checkpoint_minutes
+        if accelerator.is_main_process and (on_dev is not None or due):
+            checkpoints.save(progress)
+            saved_at = time.monotonic()
+        if over:
+            break
+    return progress
 
 
-def _pace(run: FitRun, epochs: list[list[Indices]], started: float) -> Pace:
+def _evaluate(run: _Run, objective: Objective, tokens_at_once: int, pace: Pace) -> float:
+    """Return the mean dev loss, of which each process computes a share."""
+    began, accelerator = time.monotonic(), run.accelerator
+    mine = np.argsort(run.dev.costs, kind="stable")[::-1][accelerator.process_index :: accelerator.num_processes]
+    sums = torch.tensor(dev_loss(objective, run.dev, mine, tokens_at_once, run.watch.dev), dtype=torch.float64)
+    if accelerator.num_processes > 1:
+        sums = accelerator.reduce(sums.to(torch.float32).to(run.estimator.device), "sum").cpu()
+    pace.looked(time.monotonic() - began)
+    total, weight = map(float, sums.tolist())
+    return total / weight if weight else total
+
+
+def _keep_best(run: _Run, work: Path, progress: Progress, on_dev: float) -> None:
+    """Save the estimator if it is better on dev than before."""
+    if not on_dev < progress.best:
+        progress.worse += 1
+        return
+    progress.best, progress.worse = on_dev, 0
+    if run.accelerator.is_main_process:
+        with atomic_folder(work / "best", replace=True) as scratch:
+            run.estimator.save(scratch)
+
+
+def _report(run: _Run, progress: Progress, now: FitProgress) -> None:
+    """Show a step, and record it if dev was evaluated or some steps have passed."""
+    run.watch.step(now)
+    if now.dev_loss is None and now.step % _RECORD_EVERY:
+        return
+    progress.recent.clear()
+    progress.history.append(asdict(now))
+    figures = {"loss": now.loss} | ({} if now.dev_loss is None else {"dev_loss": now.dev_loss})
+    run.accelerator.log(figures, step=now.step)
+
+
+def _agreed(accelerator: Any, late: bool) -> bool:
+    """Return whether time is over for the first process: all have to stop after the same step."""
+    if accelerator.num_processes == 1:
+        return late
+    word = torch.tensor([float(late and accelerator.is_main_process)], device=accelerator.device)
+    return bool(accelerator.reduce(word, "sum").item())
+
+
+def _pace(run: _Run, per_epoch: int, done: int, started: float) -> Pace:
     """Return the clock of the fit, which knows how many tokens each step and each evaluation reads."""
-    settings, dev = run.settings, run.dev.prompts.lengths()
+    settings, sizes = run.settings, (len(run.train.propositions.prompts), len(run.train.pairs.weights))
+    costs = [
+        step_costs(run.train.costs, epoch_order(*sizes, settings.pair_rate, settings.seed, epoch), settings.batch_size)
+        for epoch in range(settings.epochs)
+    ]
     return Pace(
-        [padded_tokens(run.train.prompts.lengths(), indices) for batches in epochs for indices in batches],
-        sum(padded_tokens(dev, indices) for indices in sorted_batches(dev, settings.batch_size)),
-        len(epochs),
+        np.concatenate(costs),
+        int(run.dev.costs.sum()),
+        settings.epochs - done // per_epoch,
         limit_s=None if settings.max_minutes is None else 60 * settings.max_minutes,
         began=started,
+        done=done,
         clock=time.monotonic,
     )
 
@@ -176,71 +320,6 @@ def _say_cost(pace: Pace, steps: int, settings: FitSettings, watch: Watch) -> No
         watch.note(f"{steps:,} steps take about {minutes:.0f} minutes here; training.max_minutes can end a fit sooner")
 
 
-def _ordered(run: FitRun, steps: int, epoch: int) -> list[Indices]:
-    """Return the order pairs of each step of an epoch."""
-    n = 0 if run.pairs is None else len(run.pairs.higher)
-    return pair_batches(n, steps, max(run.settings.batch_size // 2, 1), run.settings.seed, epoch)
-
-
-def _step(run: FitRun, indices: Indices, pairs: Indices, optimizer: torch.optim.Optimizer, rate: float) -> float:
-    """Make one step at a share `rate` of the peak learning rates. Returns the loss before it."""
-    run.estimator.model.train()
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * rate
-    value = batch_loss(run, run.train, indices)
-    if len(pairs):
-        value = value + pair_loss(run, pairs)
-    if not torch.isfinite(value):
-        raise not_finite(run, run.train, indices)
-    optimizer.zero_grad()
-    torch.autograd.backward(value)
-    torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], _GRADIENT_NORM)
-    with _level_rows_at_their_rate(run):
-        optimizer.step()
-    return value.item()
-
-
-@contextmanager
-def _level_rows_at_their_rate(run: FitRun) -> Iterator[None]:
-    """In full tuning, where level rows are part of a matrix, let the optimizer step them at their own rate.
-
-    A step of Adam without weight decay is proportional to the rate, so its change of a row is multiplied by the ratio
-    of the two rates.
-    """
-    if run.settings.tuning != "full":
-        yield
-        return
-    ids, times = run.estimator.level_ids, run.settings.level_learning_rate / run.settings.peak
-    before = [(matrix, matrix[ids].clone()) for matrix in level_matrices(run.estimator.model)]
-    yield
-    for matrix, rows in before:
-        matrix[ids] = rows + times * (matrix[ids] - rows)
-
-
-def _parameter_groups(estimator: Estimator, settings: FitSettings) -> list[dict[str, Any]]:
-    """Return the trained parameters with their peak learning rates; new level rows need larger steps."""
-    named = [(name, p) for name, p in estimator.model.named_parameters() if p.requires_grad]
-    rows = [p for name, p in named if "trainable_tokens" in name]
-    rest = [p for name, p in named if "trainable_tokens" not in name]
-    groups = [(rest, settings.peak), (rows, settings.level_learning_rate)]
-    return [{"params": params, "lr": rate, "peak": rate} for params, rate in groups if params]
-
-
 def _rate(done: float, warmup: float) -> float:
     """Return the share of the peak learning rate after a share `done` of the steps: linear up, then linear down."""
     return (done + 1e-3) / (warmup + 1e-3) if done < warmup else (1 - done) / (1 - warmup)
-
-
-def _write_summary(folder: Path, fitted: Fitted, run: FitRun, train: pa.Table, dev: pa.Table) -> None:
-    """Write `training.json`, whose existence means that the folder is complete."""
-    summary = {
-        **{key: value for key, value in asdict(fitted).items() if key not in ("path", "drops")},
-        "drops": [drop.model_dump(mode="json") for drop in fitted.drops],
-        "settings": run.settings.model_dump(),
-        "n_train": train.num_rows,
-        "n_dev": dev.num_rows,
-        "n_pairs": 0 if run.pairs is None else len(run.pairs.higher),
-        "n_simulated": sum(int(np.sum(table.column("n_simulated").to_numpy())) for table in (train, dev)),
-        "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
-    }
-    (folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

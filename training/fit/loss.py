@@ -1,6 +1,6 @@
 """Losses on the answer position. Logits are [batch, vocab], targets [batch, K].
 
-Every loss is the mean over rows or pairs of each term times its weight; weights are 1 by default.
+Every loss is [batch]: one term for each row or pair. Nothing is weighted or averaged here.
 """
 
 from __future__ import annotations
@@ -9,14 +9,12 @@ import torch
 from torch.nn import functional
 
 _FLOOR = 1e-8
+_REST = 0.1
+"""How much the mass outside the levels counts in a loss between distributions over the levels."""
 
 
 def forward_kl(
-    logits: torch.Tensor,
-    level_ids: torch.Tensor,
-    target: torch.Tensor,
-    temperature: float = 1.0,
-    weights: torch.Tensor | None = None,
+    logits: torch.Tensor, level_ids: torch.Tensor, target: torch.Tensor, temperature: float = 1.0
 ) -> torch.Tensor:
     """Return KL(q || softmax(z/T)) in nats, with the softmax over the whole vocabulary.
 
@@ -27,11 +25,10 @@ def forward_kl(
         level_ids: [K] tokens of the levels, in order.
         target: [batch, K].
         temperature: T.
-        weights: [batch] factors of the divergences.
     """
     log_p = functional.log_softmax(logits.float() / temperature, dim=-1)[:, level_ids]
     divergence: torch.Tensor = (torch.special.xlogy(target, target) - target * log_p).sum(dim=-1)
-    return _mean(divergence, weights)
+    return divergence
 
 
 def reverse_kl(
@@ -39,7 +36,6 @@ def reverse_kl(
     level_ids: torch.Tensor,
     target: torch.Tensor,
     temperature: float = 1.0,
-    weights: torch.Tensor | None = None,
     *,
     floor: float = _FLOOR,
 ) -> torch.Tensor:
@@ -47,8 +43,28 @@ def reverse_kl(
     log_p = functional.log_softmax(logits.float() / temperature, dim=-1)
     q = torch.full_like(log_p, floor).index_copy(1, level_ids, target.to(log_p.dtype).clamp_min(floor))
     q = q / q.sum(dim=-1, keepdim=True)
-    divergence: torch.Tensor = (log_p.exp() * (log_p - q.log())).sum(dim=-1)
-    return _mean(divergence, weights)
+    return (log_p.exp() * (log_p - q.log())).sum(dim=-1)
+
+
+def crps(logits: torch.Tensor, level_ids: torch.Tensor, target: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    """Return the expected CRPS of the level distribution for a value drawn from the target.
+
+    (1/K) sum_{k<K} [(F_p(k) - F_q(k))^2 + F_q(k) (1 - F_q(k))], which is the mean over values y with the distribution q
+    of (1/K) sum_k (F_p(k) - 1[y < b_k])^2. A tenth of the negative log of the
+    levels' mass is added, so that free generation answers with a level.
+    """
+    below, wanted = _cumulative(logits, level_ids, temperature), target.cumsum(dim=-1)[:, :-1]
+    terms = (below - wanted) ** 2 + wanted * (1 - wanted)
+    return terms.sum(dim=-1) / target.shape[1] + _REST * _other_mass(logits, level_ids, temperature)
+
+
+def wasserstein(
+    logits: torch.Tensor, level_ids: torch.Tensor, target: torch.Tensor, temperature: float = 1.0
+) -> torch.Tensor:
+    """Return the Wasserstein-1 distance on the levels, (1/K) sum_k |F_p(k) - F_q(k)|, plus that term."""
+    below, wanted = _cumulative(logits, level_ids, temperature), target.cumsum(dim=-1)[:, :-1]
+    distance = (below - wanted).abs().sum(dim=-1) / target.shape[1]
+    return distance + _REST * _other_mass(logits, level_ids, temperature)
 
 
 def expected_score(
@@ -58,35 +74,32 @@ def expected_score(
     return functional.softmax(logits.float()[:, level_ids] / temperature, dim=-1) @ centres
 
 
-def margin(
-    score_a: torch.Tensor,
-    score_b: torch.Tensor,
-    order: torch.Tensor,
-    gap: float,
-    weights: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Return the mean over pairs of max(0, gap - order (score_a - score_b)) times the weights [pairs].
-
-    `order` is +1 if a should score above b, -1 if below; pairs with 0 are left out. Without any pair the loss is 0.
-    """
-    told = order != 0
-    if not told.any():
-        return score_a.sum() * 0.0
-    short = functional.relu(gap - order * (score_a - score_b))
-    return _mean(short[told], None if weights is None else weights[told])
+def margin(higher: torch.Tensor, lower: torch.Tensor, gap: float) -> torch.Tensor:
+    """Return max(0, gap - (higher - lower)) for the scores [pairs] of order pairs."""
+    return functional.relu(gap - (higher - lower))
 
 
-def batch_margin(
-    scores: torch.Tensor, means: torch.Tensor, gap: float, weights: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Return the margin loss over all pairs in a batch, ordered by the consensus means [batch].
+def batch_margin(scores: torch.Tensor, means: torch.Tensor, gap: float, weights: torch.Tensor) -> torch.Tensor:
+    """Return the mean margin loss over all pairs of rows, ordered by the consensus means [batch]; ties are left out.
 
     A pair has the smaller weight of its two rows.
     """
-    a, b = torch.triu_indices(len(scores), len(scores), offset=1, device=scores.device)
-    lighter = None if weights is None else torch.minimum(weights[a], weights[b])
-    return margin(scores[a], scores[b], torch.sign(means[a] - means[b]), gap, lighter)
+    above, below = torch.nonzero(means[:, None] > means[None, :], as_tuple=True)
+    if not len(above):
+        return scores.sum() * 0.0
+    lighter = torch.minimum(weights[above], weights[below])
+    return (lighter * margin(scores[above], scores[below], gap)).mean()
 
 
-def _mean(terms: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
-    return terms.mean() if weights is None else (weights * terms).mean()
+LOSSES = {"forward": forward_kl, "reverse": reverse_kl, "crps": crps, "wasserstein": wasserstein}
+
+
+def _cumulative(logits: torch.Tensor, level_ids: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return the mass of the level distribution below each inner bound, [batch, K - 1]."""
+    return functional.softmax(logits.float()[:, level_ids] / temperature, dim=-1).cumsum(dim=-1)[:, :-1]
+
+
+def _other_mass(logits: torch.Tensor, level_ids: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return the negative log of the probability [batch] that the answer is a level."""
+    scaled = logits.float() / temperature
+    return scaled.logsumexp(dim=-1) - scaled[:, level_ids].logsumexp(dim=-1)

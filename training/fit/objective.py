@@ -1,94 +1,186 @@
-"""What a fit minimises: the loss of a batch, of order pairs and of dev; and why a loss became NaN."""
+"""What a fit minimises: the loss of a step's propositions and order pairs, and that of dev."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 
 from training.fit import loss as losses
 from training.fit.examples import Examples, OrderPairs
+from training.fit.kept import States
+from training.fit.store import Ragged
 from training.levels import centres
-from training.model.batches import Indices, collate, sorted_batches
-from training.model.estimator import Estimator, answer_logits
-from training.model.prompt import Encoded
+from training.model.estimator import Estimator
+from training.model.packing import Indices, Tokens, parts
 from training.settings import FitSettings
 from warehouse.errors import OddsError
 
 
 @dataclass(frozen=True)
-class FitRun:
-    """A running fit: the estimator, its settings, and the examples that it learns from and is selected by."""
+class Evidence:
+    """The examples of a split. An index below the number of propositions is one of those, others are order pairs.
+
+    Attributes:
+        propositions: The propositions.
+        pairs: The order pairs.
+        opening: The tokens that all prompts share at their start.
+        states: The kept states of the lower layers, if only the upper ones are fitted.
+    """
+
+    propositions: Examples
+    pairs: OrderPairs
+    opening: Tokens
+    states: States | None = None
+
+    def __len__(self) -> int:
+        return len(self.propositions.prompts) + len(self.pairs.weights)
+
+    @property
+    def stores(self) -> tuple[Ragged[np.int32], ...]:
+        """The prompts of propositions, of the higher and of the lower sides of pairs."""
+        return self.propositions.prompts, self.pairs.higher, self.pairs.lower
+
+    @cached_property
+    def costs(self) -> Indices:
+        """How many tokens each example adds to a batch."""
+        own, higher, lower = (store.lengths() - len(self.opening) for store in self.stores)
+        return np.concatenate([own, higher + lower])
+
+
+@dataclass(frozen=True)
+class Part:
+    """Examples that go through the model at once: indices of propositions, and of order pairs."""
+
+    propositions: Indices
+    pairs: Indices
+
+    def __len__(self) -> int:
+        return len(self.propositions) + len(self.pairs)
+
+
+def split_batch(evidence: Evidence, indices: Indices, tokens_at_once: int) -> Iterator[Part]:
+    """Yield the examples at `indices` in parts."""
+    n = len(evidence.propositions.prompts)
+    for part in parts(evidence.costs[indices].tolist(), tokens_at_once):
+        some = indices[part]
+        yield Part(some[some < n], some[some >= n] - n)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss of examples under an estimator. `network` is the estimator's, possibly wrapped for several processes."""
 
     estimator: Estimator
+    network: Any
     settings: FitSettings
-    train: Examples
-    dev: Examples
-    pairs: OrderPairs | None = None
 
+    def loss(self, evidence: Evidence, part: Part) -> torch.Tensor:
+        """Return the sum over the examples of a part of weight times loss.
 
-def batch_loss(run: FitRun, examples: Examples, indices: Indices) -> torch.Tensor:
-    """Return the mean KL of the examples at `indices`, plus the margin loss over their pairs while training."""
-    estimator, settings = run.estimator, run.settings
-    logits = _logits(estimator, examples.prompts, indices)
-    rows = torch.from_numpy(indices).to(estimator.device)
-    kl = losses.forward_kl if settings.loss == "forward" else losses.reverse_kl
-    weights = examples.weights[rows]
-    value = kl(logits, estimator.level_ids, examples.targets[rows], settings.temperature, weights)
-    if settings.margin_weight and estimator.model.training:
-        between = losses.batch_margin(_scores(run, logits), examples.means[rows], settings.margin, weights)
-        value = value + settings.margin_weight * between
-    return value
+        That of a proposition is the divergence of its target, plus `mean_weight` times (score - mean)^2; that of an
+        order pair is `margin_weight` times its margin loss.
+        """
+        logits = self._logits(evidence, (part.propositions, part.pairs, part.pairs))
+        n, settings = len(part.propositions), self.settings
+        scores = self._scores(logits)
+        total = logits.sum() * 0.0
+        if n:
+            total = total + self._of_propositions(evidence.propositions, part.propositions, logits[:n], scores[:n])
+        if len(part.pairs):
+            weights = self._tensor(evidence.pairs.weights[part.pairs])
+            above, below = scores[n : n + len(part.pairs)], scores[n + len(part.pairs) :]
+            total = total + settings.margin_weight * (weights * losses.margin(above, below, settings.margin)).sum()
+        return total
 
+    def _of_propositions(
+        self, examples: Examples, indices: Indices, logits: torch.Tensor, scores: torch.Tensor
+    ) -> torch.Tensor:
+        settings = self.settings
+        values = self._tensor(examples.values.of(indices))
+        target, means, weights = values[:, :-2], values[:, -2], values[:, -1]
+        terms = losses.LOSSES[settings.loss](logits, self.estimator.level_ids, target, settings.temperature)
+        if settings.mean_weight:
+            terms = terms + settings.mean_weight * (scores - means) ** 2
+        total = (weights * terms).sum()
+        if settings.batch_margin_weight and self.network.training:
+            between = losses.batch_margin(scores, means, settings.margin, weights)
+            total = total + settings.batch_margin_weight * len(indices) * between
+        return total
 
-def pair_loss(run: FitRun, indices: Indices) -> torch.Tensor:
-    """Return the mean of weight times margin loss over the order pairs at `indices`."""
-    assert run.pairs is not None
-    both = np.concatenate([run.pairs.higher[indices], run.pairs.lower[indices]])
-    scores = _scores(run, _logits(run.estimator, run.pairs.prompts, both))
-    higher, lower = scores[: len(indices)], scores[len(indices) :]
-    weights = run.pairs.weights[torch.from_numpy(indices).to(run.estimator.device)]
-    return losses.margin(higher, lower, torch.ones_like(higher), run.settings.margin, weights)
+    def weight(self, evidence: Evidence, part: Part) -> float:
+        """Return the sum of the weights of the examples of a part."""
+        own = evidence.propositions.values.of(part.propositions)[:, -1].sum()
+        return float(own + evidence.pairs.weights[part.pairs].sum())
+
+    def _logits(self, evidence: Evidence, indices: tuple[Indices, ...]) -> torch.Tensor:
+        """Return the logits [n, vocab] of the prompts at some indices of each store."""
+        prompts = [prompt for store, some in zip(evidence.stores, indices, strict=True) for prompt in store.of(some)]
+        packed, kept = self.estimator.batch(prompts), evidence.states
+        states = None if kept is None else kept.spread(packed, kept.of(indices))
+        with self.estimator.autocast():
+            logits: torch.Tensor = self.network(packed.batch, states, lower=kept.lower if kept else 0)
+        return logits
+
+    def _scores(self, logits: torch.Tensor) -> torch.Tensor:
+        middle = self._tensor(centres(self.settings.levels))
+        return losses.expected_score(logits, self.estimator.level_ids, middle, self.settings.temperature)
+
+    def _tensor(self, array: Any) -> torch.Tensor:
+        return torch.from_numpy(np.array(array, dtype=np.float32)).to(self.estimator.device)
 
 
 @torch.no_grad()
-def dev_loss(run: FitRun, seen: Callable[[int, int], None]) -> float:
-    """Return the weighted mean KL over the dev propositions, without the margin loss, which depends on batches."""
-    run.estimator.model.eval()
-    total, done = 0.0, 0
-    for indices in sorted_batches(run.dev.prompts.lengths(), run.settings.batch_size):
-        value = batch_loss(run, run.dev, indices).item()
+def dev_loss(
+    objective: Objective, dev: Evidence, mine: Indices, tokens_at_once: int, seen: Callable[[int, int], None]
+) -> tuple[float, float]:
+    """Return the weighted sum of the losses of the dev examples at `mine`, and the sum of their weights.
+
+    Raises:
+        OddsError: a loss is not finite; the message gives the row of the example.
+    """
+    objective.network.eval()
+    total, weight, done = 0.0, 0.0, 0
+    for part in split_batch(dev, mine, tokens_at_once):
+        value = objective.loss(dev, part).item()
         if not np.isfinite(value):
-            raise not_finite(run, run.dev, indices)
-        total, done = total + value * len(indices), done + len(indices)
-        seen(done, len(run.dev.weights))
-    return total / run.dev.weights.double().sum().item()
+            raise _not_finite(objective, dev, part)
+        total, weight, done = total + value, weight + objective.weight(dev, part), done + len(part)
+        seen(done, len(mine))
+    return total, weight
 
 
-@torch.no_grad()
-def not_finite(run: FitRun, examples: Examples, indices: Indices) -> OddsError:
-    """Return an error for a batch whose loss is not finite; it names the proposition that causes it, if one does."""
-    run.estimator.model.eval()
-    alone = False
-    while len(indices) > 1:
-        halves = np.array_split(indices, 2)
-        finite = [bool(torch.isfinite(batch_loss(run, examples, half))) for half in halves]
-        alone = alone or any(finite)
-        indices = halves[1] if finite[0] else halves[0]
-    if not alone:
-        return OddsError("the loss is no longer a number; lower learning_rate and level_learning_rate")
-    which = examples.ids[int(examples.prompts.rows[indices[0]])]
-    return OddsError(f"proposition {which}: its loss is not a number; check its values and weight, or leave it out")
+def constant_loss(train: Evidence, dev: Evidence, settings: FitSettings) -> float | None:
+    """Return the dev loss of an answer that is always the mean target of the training split; None without one.
+
+    The answer is given as logits over the levels alone, so this is what an estimator that learned nothing else reaches.
+    """
+    if not (len(train.propositions.prompts) and len(dev.propositions.prompts)):
+        return None
+    mean = np.zeros(settings.levels)
+    for values in train.propositions.values.batches():
+        mean += (values[:, :-2] * values[:, -1:]).sum(axis=0)
+    logits = torch.from_numpy(np.log(np.maximum(mean / mean.sum(), 1e-12)) * settings.temperature)
+    ids, middle = torch.arange(settings.levels), torch.from_numpy(centres(settings.levels))
+    score = losses.expected_score(logits[None].float(), ids, middle.float(), settings.temperature)
+    total, weight = 0.0, 0.0
+    for values in dev.propositions.values.batches():
+        rows = torch.from_numpy(np.array(values))
+        terms = losses.LOSSES[settings.loss](logits.expand(len(rows), -1), ids, rows[:, :-2], settings.temperature)
+        terms = terms + settings.mean_weight * (score - rows[:, -2]) ** 2
+        total, weight = total + float((rows[:, -1] * terms).sum()), weight + float(rows[:, -1].sum())
+    return total / weight if weight else None
 
 
-def _logits(estimator: Estimator, prompts: Encoded, indices: Indices) -> torch.Tensor:
-    batch = collate(prompts, indices, estimator.tokenizer.pad_token_id, estimator.device)
-    with estimator.autocast():
-        return answer_logits(estimator.model, batch)
-
-
-def _scores(run: FitRun, logits: torch.Tensor) -> torch.Tensor:
-    middle = torch.from_numpy(centres(run.settings.levels).astype(np.float32)).to(run.estimator.device)
-    return losses.expected_score(logits, run.estimator.level_ids, middle, run.settings.temperature)
+def _not_finite(objective: Objective, dev: Evidence, part: Part) -> OddsError:
+    """Return an error that names the row of the first proposition of a part whose loss is not finite."""
+    for index in part.propositions:
+        one = Part(np.array([index]), part.pairs[:0])
+        if not torch.isfinite(objective.loss(dev, one)):
+            row = int(dev.propositions.rows[index]) + 1
+            return OddsError(f"the loss of dev proposition {row} is not a number; use precision fp32, or leave it out")
+    return OddsError("the loss on dev is no longer a number; lower learning_rate and level_learning_rate")

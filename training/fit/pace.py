@@ -5,6 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
+from training.model.packing import Indices
+
 _FORWARD_SHARE = 1 / 3
 """An evaluation has no backward pass, which takes about two thirds of a step."""
 
@@ -13,32 +17,35 @@ class Pace:
     """The clock of a fit. Cost is counted in padded tokens, since batches of short and long prompts differ a lot.
 
     Args:
-        step_tokens: The tokens of each step, in order.
+        step_tokens: The tokens [steps] of each step, in order.
         dev_tokens: The tokens of one evaluation on dev.
         looks: How many evaluations are planned, one at the end of each epoch.
         limit_s: How long the whole fit may take, including loading and the last evaluation; None for no limit.
         began: When the fit began, by `clock`.
+        done: How many steps an earlier run of the fit made.
     """
 
     def __init__(
         self,
-        step_tokens: Sequence[int],
+        step_tokens: Sequence[int] | Indices,
         dev_tokens: int,
         looks: int,
         *,
         limit_s: float | None,
         began: float,
+        done: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tokens = list(step_tokens)
-        self._to_come = sum(self._tokens)
+        self._tokens = np.asarray(step_tokens, dtype=np.int64)
+        self._to_come = int(self._tokens[done:].sum())
         self._dev_tokens = dev_tokens
         self._looks_left = looks
         self._limit = limit_s
         self._began = began
         self._clock = clock
         self._first_step = clock()
-        self._steps, self._step_tokens, self._step_s = 0, 0, 0.0
+        self._done = self._steps = done
+        self._step_tokens, self._step_s = 0, 0.0
         self._look_s: float | None = None
 
     @property
@@ -46,10 +53,15 @@ class Pace:
         """Seconds since the fit began."""
         return self._clock() - self._began
 
+    @property
+    def is_first(self) -> bool:
+        """Whether one step was made since the start."""
+        return self._steps == self._done + 1
+
     def stepped(self, seconds: float) -> None:
         """Record how long a step took."""
-        self._step_tokens += self._tokens[self._steps]
-        self._to_come -= self._tokens[self._steps]
+        self._step_tokens += int(self._tokens[self._steps])
+        self._to_come -= int(self._tokens[self._steps])
         self._steps += 1
         self._step_s += seconds
 
@@ -72,9 +84,9 @@ class Pace:
 
     def is_over(self) -> bool:
         """Return whether another step and the last evaluation would exceed the limit. At least one step is made."""
-        if self._limit is None or not self._steps or self._steps == len(self._tokens):
+        if self._limit is None or self._steps == self._done or self._steps == len(self._tokens):
             return False
-        return self.elapsed_s + self._cost(self._tokens[self._steps]) + self.look_s() > self._limit
+        return self.elapsed_s + self._cost(int(self._tokens[self._steps])) + self.look_s() > self._limit
 
     def look_s(self) -> float:
         """Return how long an evaluation takes: as long as the last one, or an estimate from the steps."""
@@ -95,7 +107,7 @@ class Pace:
         if self._limit is None or self.whole_s() <= self._limit - self.elapsed_s:
             return len(self._tokens)
         left, steps = self._limit - self.elapsed_s - self.look_s(), self._steps
-        while steps < len(self._tokens) and (left := left - self._cost(self._tokens[steps])) >= 0:
+        while steps < len(self._tokens) and (left := left - self._cost(int(self._tokens[steps]))) >= 0:
             steps += 1
         return max(steps, 1)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from training.settings import FitSettings
 from warehouse.errors import InputError
 from warehouse.records import Drop
 
@@ -18,6 +22,7 @@ class FitRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     dev_loss: float
+    constant_loss: float | None = None
     steps: int = Field(ge=1)
     duration_s: float = Field(ge=0)
     drops: tuple[Drop, ...] = ()
@@ -32,3 +37,15 @@ def read_record(folder: Path) -> FitRecord:
         raise InputError(
             f"{folder} has no complete estimator: {SUMMARY} cannot be read; move the folder away and run odds train"
         ) from error
+
+
+def summary_of(fitted: dict[str, Any], settings: FitSettings, told: dict[str, int]) -> str:
+    """Return the text of `training.json`, whose existence means that the folder is complete."""
+    summary = {
+        **{key: value for key, value in fitted.items() if key not in ("path", "drops")},
+        "drops": [drop.model_dump(mode="json") for drop in fitted["drops"]],
+        "settings": settings.model_dump(),
+        **told,
+        "versions": {name: version(name) for name in ("torch", "transformers", "peft", "accelerate")},
+    }
+    return json.dumps(summary, indent=2) + "\n"

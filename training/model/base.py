@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from training.model.gguf import read_once
+from training.model.network import read
+from training.model.packing import pack
 from training.model.prompt import check_template
 from warehouse.atomic import atomic_folder
 from warehouse.errors import InputError
@@ -19,6 +21,7 @@ from warehouse.errors import InputError
 _NOISE = 0.02
 _PAD = "<|pad|>"
 _SAMPLE = "Two children build a boat of red paper and wood, and a woman walks her dog along the river."
+_MIB = 2**20
 _CLOSE = 1e-2  # of the spread of the logits
 
 
@@ -65,6 +68,22 @@ def pretrained(place: str | Path) -> tuple[Any, Any]:
     return model, tokenizer
 
 
+def base_hash(base: Path) -> str:
+    """Return a hash of the names, sizes, first and last MiB of the files of a base (hexadecimal SHA-256).
+
+    It tells whether two bases are the same model without reading gigabytes.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(each for each in base.rglob("*") if each.is_file()) if base.is_dir() else [base]:
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(base.parent if base.is_file() else base)}:{size}:".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(_MIB))
+            file.seek(max(size - _MIB, 0))
+            digest.update(file.read(_MIB))
+    return digest.hexdigest()
+
+
 def embeddings(model: Any) -> dict[str, Any]:
     """Return the matrices with one row per token by module name: the input embedding and an untied output."""
     found = {"input": model.get_input_embeddings()}
@@ -72,11 +91,6 @@ def embeddings(model: Any) -> dict[str, Any]:
         found["output"] = model.get_output_embeddings()
     names = {id(module): name for name, module in model.named_modules()}
     return {names[id(module)]: module for module in found.values()}
-
-
-def level_matrices(model: Any) -> list[torch.Tensor]:
-    """Return the weights with one row per token: the input embedding and an untied output matrix."""
-    return [matrix.weight.data for matrix in embeddings(model).values()]
 
 
 def add_rows(model: Any, tokenizer: Any, tokens: list[str], seed: int) -> None:
@@ -105,28 +119,50 @@ def line_of(error: Exception) -> str:
 
 @torch.no_grad()
 def _check_reading(model: Any, tokenizer: Any, base: str) -> None:
-    """Raise `InputError` unless the model reads left to right, and reads padded batches correctly."""
+    """Raise `InputError` unless the model reads left to right, and computes numbers."""
     model.eval()
-    ids = tokenizer(_SAMPLE, add_special_tokens=False)["input_ids"][:12]
-    first, changed, short = (torch.tensor([each]) for each in (ids[:6], [*ids[:5], ids[0]], ids[:3]))
-    padded = torch.tensor([ids[:6], [tokenizer.pad_token_id] * 3 + ids[:3]])
-    mask = torch.tensor([[1] * 6, [0] * 3 + [1] * 3])
-    positions = torch.tensor([list(range(6)), [0, 0, 0, 0, 1, 2]])
+    ids = _sample_ids(tokenizer)
     try:
-        alone, other = (model(input_ids=each, use_cache=False).logits for each in (first, changed))
-        batch = model(
-            input_ids=padded, attention_mask=mask, position_ids=positions, logits_to_keep=1, use_cache=False
-        ).logits[:, -1]
-        single = model(input_ids=short, use_cache=False).logits[0, -1]
+        alone, other = (_logits(model, each) for each in (ids, [*ids[:-1], ids[0]]))
     except Exception as error:
-        raise InputError(f"{base}: this kind of model cannot be read in padded batches: {line_of(error)}") from error
+        raise InputError(f"{base}: this kind of model cannot be read: {line_of(error)}") from error
     if not torch.isfinite(alone).all():
         raise InputError(f"{base}: the model computes NaN; its weights are corrupt")
-    near = _CLOSE * alone.std().item() + 1e-5
-    if (alone[0, :5] - other[0, :5]).abs().max() > near:
+    if (alone[:-1] - other[:-1]).abs().max() > _near(alone):
         raise InputError(f"{base} is not a causal language model: its outputs depend on later tokens")
-    if (batch[0] - alone[0, -1]).abs().max() > near or (batch[1] - single).abs().max() > near:
-        raise InputError(f"{base}: this kind of model answers differently in a padded batch; use another base")
+
+
+@torch.no_grad()
+def reads_trees(model: Any, tokenizer: Any) -> bool:
+    """Return whether a model answers prompts that share a row, and their start, as if each were alone."""
+    model.eval()
+    ids = _sample_ids(tokenizer)
+    prompts = [np.array(each, dtype=np.int32) for each in (ids, [*ids[:3], *ids[:2]], ids[:2])]
+    device = next(model.parameters()).device
+    batch = pack(prompts, device).batch
+    try:
+        together = read(model, batch).flatten(0, 1)[batch.answers].float()
+    except Exception:  # a foreign model may raise anything
+        return False
+    alone = torch.stack([_logits(model, each.tolist())[-1] for each in prompts])
+    return bool((together - alone).abs().max() <= _near(alone))
+
+
+def _sample_ids(tokenizer: Any) -> list[int]:
+    found: list[int] = tokenizer(_SAMPLE, add_special_tokens=False)["input_ids"][:6]
+    return found
+
+
+def _logits(model: Any, ids: list[int]) -> torch.Tensor:
+    """The logits [length, vocab] of one sequence of tokens."""
+    device = next(model.parameters()).device
+    logits: torch.Tensor = model(input_ids=torch.tensor([ids], device=device), use_cache=False).logits[0].float()
+    return logits
+
+
+def _near(logits: torch.Tensor) -> float:
+    """How far apart two computations of these logits may be."""
+    return _CLOSE * logits.std().item() + 1e-5
 
 
 def _give_pad(model: Any, tokenizer: Any) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,21 @@ import numpy as np
 import torch
 
 from training.levels import Floats, expectation
-from training.model.batches import Batch, collate, sorted_batches, too_long
+from training.model.base import reads_trees
 from training.model.device import Place, place_of
 from training.model.level_tokens import level_ids
+from training.model.network import Network
+from training.model.packing import Batch, Indices, Packed, Tokens, one_per_row, pack, parts, shared, walk
 from training.model.prompt import encode
-from training.model.saved import EstimatorInfo, read_saved, write_saved
+from training.model.saved import EstimatorInfo, read_saved, write_saved, write_whole
+from training.model.texts import too_long
 from training.settings import Device, Precision
 from warehouse.atomic import atomic_folder
 from warehouse.records import Drop, PropositionText
 
-_SORTED_TOGETHER = 32  # batches
+TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 65_536}
+"""How many tokens go through the model at once, with what prompts share counted once."""
+_WINDOW = 4096  # propositions whose prompts are sorted together
 
 
 @dataclass(frozen=True)
@@ -46,20 +51,26 @@ class ScoredBatch(Scores):
 
 @dataclass(frozen=True)
 class Estimator:
-    """A model with its tokenizer. `level_ids` [K] are the level tokens in order, on the model's device.
+    """A network with its tokenizer, on a device.
 
     >>> Estimator.load("path/to/estimator").score([("It rains.", "The street is wet.")]).scores
     array([0.91])
     """
 
-    model: Any
+    network: Network
     tokenizer: Any
-    level_ids: torch.Tensor
     info: EstimatorInfo
     place: Place
 
     @classmethod
-    def load(cls, folder: str | Path, device: Device = "auto", precision: Precision = "auto") -> Estimator:
+    def load(
+        cls,
+        folder: str | Path,
+        device: Device = "auto",
+        precision: Precision = "auto",
+        *,
+        bases: Sequence[str | Path] = (),
+    ) -> Estimator:
         """Load an estimator to score with.
 
         Args:
@@ -67,31 +78,34 @@ class Estimator:
                 Face format that has level tokens.
             device: "cpu", "cuda", or "auto": the GPU if there is one.
             precision: "bf16", "fp32", or "auto": bf16 where the device computes in it.
+            bases: Where else to look for the base if it has moved.
 
         Raises:
             InputError: the folder or its base is missing or cannot be used.
         """
-        model, tokenizer, info = read_saved(Path(folder))
-        return cls.of(model.eval(), tokenizer, info, device, precision)
-
-    @classmethod
-    def of(cls, model: Any, tokenizer: Any, info: EstimatorInfo, device: Device, precision: Precision) -> Estimator:
-        """Put a model with level tokens on a device."""
+        model, tokenizer, info = read_saved(Path(folder), bases)
         place = place_of(device, precision)
-        ids = torch.tensor(level_ids(tokenizer, info.levels), device=place.device)
-        return cls(model.to(place.device), tokenizer, ids, info, place)
+        network = Network(model, level_ids(tokenizer, info.levels), trees=reads_trees(model, tokenizer))
+        if place.precision == "bf16":
+            network.model.to(torch.bfloat16)
+        return cls(network.to(place.device).eval(), tokenizer, info, place)
 
     @property
     def device(self) -> torch.device:
         """Where the model and its inputs are."""
         return self.place.device
 
-    def score(self, propositions: Iterable[tuple[str, str]], batch_size: int = 16) -> Scores:
+    @property
+    def level_ids(self) -> torch.Tensor:
+        """The level tokens [K] in order."""
+        return self.network.head.level_ids
+
+    def score(self, propositions: Iterable[tuple[str, str]], tokens_at_once: int | None = None) -> Scores:
         """Score (premise, hypothesis) pairs.
 
         Args:
             propositions: n pairs of texts.
-            batch_size: How many go through the model at once.
+            tokens_at_once: How many tokens go through the model at once; by default as many as suit the device.
 
         Returns:
             Scores [n] and distributions [n, K] in the order of the pairs. The end of a premise is kept if a pair is
@@ -102,23 +116,25 @@ class Estimator:
             for row, (premise, hypothesis) in enumerate(propositions)
         ]
         scores, levels = np.full(len(texts), np.nan), np.full((len(texts), self.info.levels), np.nan)
-        for batch in self.score_stream(texts, batch_size):
+        for batch in self.score_stream(texts, tokens_at_once):
             rows = [int(row) for row in batch.proposition_ids]
             scores[rows], levels[rows] = batch.scores, batch.level_probabilities
         return Scores(scores, levels)
 
-    def score_stream(self, propositions: Iterable[PropositionText], batch_size: int = 16) -> Iterator[ScoredBatch]:
-        """Score propositions batch by batch. Prompts of similar length go together, so order is not kept.
+    def score_stream(
+        self, propositions: Iterable[PropositionText], tokens_at_once: int | None = None
+    ) -> Iterator[ScoredBatch]:
+        """Score propositions batch by batch. Prompts that begin alike go together, so order is not kept.
 
         Memory does not grow with the number of propositions.
         """
         stream, most = iter(propositions), self.info.max_length
-        while window := list(islice(stream, batch_size * _SORTED_TOGETHER)):
+        while window := list(islice(stream, _WINDOW)):
             encoded = encode(self.tokenizer, window, most)
             drops = tuple(too_long(window, encoded, most, "score"))
-            for indices in sorted_batches(encoded.lengths(), batch_size):
-                batch = collate(encoded, indices, self.tokenizer.pad_token_id, self.device)
-                distribution = self.level_distribution(batch)
+            prompts = encoded.prompts()
+            for indices in self._parts(prompts, tokens_at_once or TOKENS_AT_ONCE[self.device.type]):
+                distribution = self.level_distribution(self.batch([prompts[index] for index in indices]).batch)
                 ids = tuple(window[row].proposition_id for row in encoded.rows[indices])
                 cut = int(encoded.truncated[indices].sum())
                 yield ScoredBatch(expectation(distribution), distribution, ids, cut, drops)
@@ -126,12 +142,16 @@ class Estimator:
             if drops:
                 yield ScoredBatch(np.empty(0), np.empty((0, self.info.levels)), (), 0, drops)
 
+    def batch(self, prompts: Sequence[Tokens]) -> Packed:
+        """Return prompts as a batch on the device, in the form that the base can read."""
+        return (pack if self.network.trees else one_per_row)(prompts, self.device)
+
     @torch.inference_mode()
     def level_distribution(self, batch: Batch) -> Floats:
-        """Return the distributions [batch, K]: softmax(z/T) over the K level logits z at the answer position."""
-        self.model.eval()
+        """Return the distributions [n, K]: softmax(z/T) over the K level logits z at the answer positions."""
+        self.network.eval()
         with self.autocast():
-            logits = answer_logits(self.model, batch)[:, self.level_ids]
+            logits = self.network(batch, levels_only=True)
         result: Floats = torch.softmax(logits.double() / self.info.temperature, dim=-1).cpu().numpy()
         return result
 
@@ -141,14 +161,21 @@ class Estimator:
 
     def save(self, folder: Path) -> None:
         """Write the estimator into an existing folder."""
-        write_saved(self.model, self.tokenizer, self.info, folder)
+        write_saved(self.network, self.tokenizer, self.info, folder)
 
-
-def answer_logits(model: Any, batch: Batch) -> torch.Tensor:
-    """Return the logits [batch, vocab] at the answer position in float32; the output matrix sees no other position."""
-    output = model(**batch._asdict(), logits_to_keep=1, use_cache=False)
-    logits: torch.Tensor = output.logits[:, -1].float()
-    return logits
+    def _parts(self, prompts: list[Tokens], most: int) -> Iterator[Indices]:
+        """Yield the indices of prompts that go together, those that begin alike next to each other."""
+        if not self.network.trees:
+            longest_first = np.argsort([-len(prompt) for prompt in prompts], kind="stable")
+            for part in parts([len(prompts[index]) for index in longest_first], most):
+                yield longest_first[part]
+            return
+        order = walk(prompts)
+        sizes = [len(prompts[index]) for index in order]
+        for place, (before, after) in enumerate(pairwise(order), start=1):
+            sizes[place] -= shared(prompts[before], prompts[after])
+        for part in parts(sizes, most):
+            yield np.array(order[part], dtype=np.int64)
 
 
 def merge_estimator(folder: Path, out_dir: Path) -> None:
@@ -156,8 +183,6 @@ def merge_estimator(folder: Path, out_dir: Path) -> None:
 
     `AutoModelForCausalLM.from_pretrained(out_dir)` loads it, any server can serve it; it answers with a level token.
     """
-    estimator = Estimator.load(folder, device="cpu", precision="fp32")
-    model = estimator.model.merge_and_unload() if estimator.info.weights == "adapter" else estimator.model
-    info = estimator.info.model_copy(update={"weights": "whole"})
+    model, tokenizer, info = read_saved(folder, ())
     with atomic_folder(out_dir) as scratch:
-        replace(estimator, model=model, info=info).save(scratch)
+        write_whole(model, tokenizer, info.model_copy(update={"weights": "whole"}), scratch)

@@ -36,6 +36,10 @@ class Encoded(NamedTuple):
         """Return the number of tokens of each prompt, [n]."""
         return np.diff(self.offsets)
 
+    def prompts(self) -> list[npt.NDArray[np.int32]]:
+        """Return the tokens of each prompt."""
+        return np.split(self.tokens, self.offsets[1:-1]) if len(self.rows) else []
+
 
 def question(premise: str, hypothesis: str) -> str:
     """Return the user's turn."""
@@ -81,13 +85,12 @@ def encode(tokenizer: Any, propositions: Sequence[PropositionText], max_length: 
     The start of a long premise is cut, never its end, where updates stand, and never the question. Control tokens in a
     text are text: they are read character by character, not as tokens.
     """
-    controls = _controls(tokenizer)
-    prompts = [_pieces(tokenizer, each.premise, each.hypothesis, controls) for each in propositions]
+    writer = _Writer(tokenizer)
     found: list[list[int]] = []
     rows: list[int] = []
     truncated: list[bool] = []
-    for row, tokens in enumerate(_tokens(tokenizer, prompts)):
-        short = tokens if len(tokens) <= max_length else _cut(tokenizer, propositions[row], max_length, controls)
+    for row, tokens in enumerate(writer.tokens([(each.premise, each.hypothesis) for each in propositions])):
+        short = tokens if len(tokens) <= max_length else _cut(writer, propositions[row], max_length)
         if short is None:
             continue
         found.append(short)
@@ -101,16 +104,60 @@ def encode(tokenizer: Any, propositions: Sequence[PropositionText], max_length: 
     )
 
 
-def join(parts: Sequence[Encoded], counts: Sequence[int]) -> Encoded:
-    """Join consecutive parts; `counts` are the numbers of propositions that each was given."""
-    starts = np.concatenate([[0], np.cumsum(counts)])
-    lengths = np.concatenate([[0], *(part.lengths() for part in parts)])
-    return Encoded(
-        np.concatenate([np.empty(0, np.int32), *(part.tokens for part in parts)]),
-        np.cumsum(lengths).astype(np.int64),
-        np.concatenate([np.empty(0, np.int64), *(p.rows + s for p, s in zip(parts, starts[:-1], strict=True))]),
-        np.concatenate([np.empty(0, np.bool_), *(part.truncated for part in parts)]),
-    )
+class _Writer:
+    """Writes prompts as tokens. The chat template is rendered once, since what surrounds the texts never changes."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._controls = _controls(tokenizer)
+        self._frame = _frame(tokenizer)
+        self._special = not tokenizer.chat_template  # a chat template writes its special tokens itself
+
+    def tokens(self, texts: Sequence[tuple[str, str]]) -> list[list[int]]:
+        """Return the tokens of the prompt of each premise and hypothesis."""
+        if not texts:
+            return []
+        prompts = [self._pieces(premise, hypothesis) for premise, hypothesis in texts]
+        result = self._read([first for first, *_ in prompts], special=self._special)
+        for tokens, (_, *rest) in zip(result, prompts, strict=True):
+            for piece in rest:  # rare
+                tokens.extend(*self._read([piece], special=False))
+        return result
+
+    def _read(self, texts: list[str], *, special: bool) -> list[list[int]]:
+        """Tokenise on all cores; the tokenizer's own call would also compute the place of each token in the text."""
+        if not self._tokenizer.is_fast:
+            found: list[list[int]] = self._tokenizer(texts, add_special_tokens=special)["input_ids"]
+            return found
+        backend = self._tokenizer.backend_tokenizer
+        backend.no_padding()
+        backend.no_truncation()
+        return [each.ids for each in backend.encode_batch_fast(texts, add_special_tokens=special)]
+
+    def _pieces(self, premise: str, hypothesis: str) -> list[str]:
+        """Return the prompt, cut inside of every control token that its texts contain."""
+        if self._frame is None:
+            prompt = render(self._tokenizer, premise, hypothesis)
+        else:
+            before, between, after = self._frame
+            prompt = f"{before}{premise}{between}{hypothesis}{after}"
+        if not self._controls.search(premise) and not self._controls.search(hypothesis):
+            return [prompt]
+        asked = question(premise, hypothesis).strip()
+        start = prompt.find(asked)
+        cuts = [start + match.start() + 1 for match in self._controls.finditer(asked)]
+        return [prompt[low:high] for low, high in pairwise([0, *cuts, len(prompt)])]
+
+
+def _frame(tokenizer: Any) -> tuple[str, str, str] | None:
+    """Return what stands before the premise, between the texts and after them; None if it depends on the texts."""
+    texts = ("\ue000", "\ue001")
+    before, _, rest = render(tokenizer, *texts).partition(texts[0])
+    between, _, after = rest.partition(texts[1])
+    for premise, hypothesis in (("A dog barks.", "It is awake."), ("  X\n", "Y  ")):
+        if render(tokenizer, premise, hypothesis) != f"{before}{premise}{between}{hypothesis}{after}":
+            return None
+    return before, between, after
 
 
 def _controls(tokenizer: Any) -> re.Pattern[str]:
@@ -119,36 +166,13 @@ def _controls(tokenizer: Any) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, sorted(added, key=len, reverse=True))) or "(?!)")
 
 
-def _pieces(tokenizer: Any, premise: str, hypothesis: str, controls: re.Pattern[str]) -> list[str]:
-    """Return the prompt, cut inside of every control token that its texts contain."""
-    prompt = render(tokenizer, premise, hypothesis)
-    if not controls.search(premise) and not controls.search(hypothesis):
-        return [prompt]
-    asked = question(premise, hypothesis).strip()
-    start = prompt.find(asked)
-    cuts = [start + match.start() + 1 for match in controls.finditer(asked)]
-    return [prompt[low:high] for low, high in pairwise([0, *cuts, len(prompt)])]
-
-
-def _tokens(tokenizer: Any, prompts: Sequence[list[str]]) -> list[list[int]]:
-    """Return the tokens of prompts in pieces. Later pieces are rare."""
-    if not prompts:
-        return []
-    special = not tokenizer.chat_template  # a chat template writes its special tokens itself
-    result: list[list[int]] = tokenizer([first for first, *_ in prompts], add_special_tokens=special)["input_ids"]
-    for tokens, (_, *rest) in zip(result, prompts, strict=True):
-        for piece in rest:
-            tokens.extend(tokenizer(piece, add_special_tokens=False)["input_ids"])
-    return result
-
-
-def _cut(tokenizer: Any, proposition: PropositionText, max_length: int, controls: re.Pattern[str]) -> list[int] | None:
+def _cut(writer: _Writer, proposition: PropositionText, max_length: int) -> list[int] | None:
     """Return the prompt with the longest end of the premise that fits, or None if not even an empty one fits."""
     premise = proposition.premise
 
     def attempt(characters: int) -> list[int]:
         end = premise[len(premise) - characters :].lstrip()
-        return _tokens(tokenizer, [_pieces(tokenizer, end, proposition.hypothesis, controls)])[0]
+        return writer.tokens([(end, proposition.hypothesis)])[0]
 
     best = attempt(0)
     if len(best) > max_length:

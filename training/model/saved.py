@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
-from training.model.base import line_of, load_base, pretrained
-from training.model.level_tokens import add_levels, count_levels
+from training.model.base import base_hash, line_of, load_base, pretrained
+from training.model.level_tokens import add_levels, count_levels, level_ids
+from training.model.network import Network
 from warehouse.errors import InputError
 
 _INFO = "estimator.json"
+_ROWS = "levels.safetensors"
 
 
 class EstimatorInfo(BaseModel):
     """What a saved estimator needs besides its weights: the file `estimator.json`.
 
-    `base` and `cache` are absolute paths (`base` may be a name on the Hub); `base_from_here` and `cache_from_here` are
-    relative to the folder, so that all of them can be moved together. `temperature` is the T that it was fitted with.
+    Attributes:
+        base: The name of the base: on the Hub, or of its file or folder. Older files have an absolute path.
+        base_sha256: `training.model.base.base_hash` of a base on disk.
+        base_from_here: Its path relative to the folder, so that both can be moved together.
+        cache: Where a converted base is kept, as an absolute path; only in older files.
+        cache_from_here: The same, relative to the folder.
+        levels: K.
+        max_length: Longer prompts are cut.
+        weights: Whether the folder has an adapter, or all weights.
+        temperature: The T that it was fitted with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     base: str
-    cache: str
+    base_sha256: str | None = None
     base_from_here: str | None = None
+    cache: str | None = None
     cache_from_here: str | None = None
     levels: int
     max_length: int
@@ -36,30 +51,46 @@ class EstimatorInfo(BaseModel):
     temperature: float = 1.0
 
 
-def write_saved(model: Any, tokenizer: Any, info: EstimatorInfo, folder: Path) -> None:
-    """Write an estimator into an existing folder."""
-    # Only the level rows of an adapter's embedding are new, and peft keeps them with the adapter.
-    options = {"save_embedding_layers": False} if info.weights == "adapter" else {}
-    model.save_pretrained(folder, **options)
+def write_saved(network: Network, tokenizer: Any, info: EstimatorInfo, folder: Path) -> None:
+    """Write an estimator into an existing folder. The network can be trained on afterwards."""
+    if info.weights == "adapter":
+        network.model.save_pretrained(folder, save_embedding_layers=False)
+        save_file({"rows": network.head.rows.detach().cpu().contiguous()}, folder / _ROWS)
+        _write_rest(tokenizer, info, folder)
+    else:
+        with network.plain() as model:
+            write_whole(model, tokenizer, info, folder)
+
+
+def write_whole(model: Any, tokenizer: Any, info: EstimatorInfo, folder: Path) -> None:
+    """Write a model in plain Hugging Face format, with the description of the estimator, into an existing folder."""
+    model.save_pretrained(folder)
+    _write_rest(tokenizer, info, folder)
+
+
+def _write_rest(tokenizer: Any, info: EstimatorInfo, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
-    (folder / _INFO).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (folder / _INFO).write_text(info.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
 
 
-def read_saved(folder: Path) -> tuple[Any, Any, EstimatorInfo]:
-    """Return the model, the tokenizer and the info of a saved estimator.
+def read_saved(folder: Path, bases: Sequence[str | Path]) -> tuple[Any, Any, EstimatorInfo]:
+    """Return the model of a saved estimator with any adapter merged, its tokenizer and its info.
 
     A folder without `estimator.json` is read as a published checkpoint in Hugging Face format with level tokens.
+
+    Args:
+        folder: The folder.
+        bases: Where else to look for the base if it has moved.
 
     Raises:
         InputError: the folder or its base is missing or cannot be used.
     """
     info = _read_info(folder)
-    model, tokenizer = _with_adapter(folder, info) if info and info.weights == "adapter" else pretrained(folder)
+    model, tokenizer = _merged(folder, info, bases) if info and info.weights == "adapter" else pretrained(folder)
     levels = count_levels(tokenizer)
     if levels < 2 or (info is not None and info.levels != levels):
         raise InputError(f"{folder}: not an estimator: its tokenizer has {levels} level tokens")
-    whole = EstimatorInfo(base=str(folder), cache="", levels=levels, max_length=256, weights="whole")
-    return model, tokenizer, info or whole
+    return model, tokenizer, info or EstimatorInfo(base=folder.name, levels=levels, max_length=256, weights="whole")
 
 
 @contextmanager
@@ -70,27 +101,46 @@ def without_future_warnings() -> Iterator[None]:
         yield
 
 
-def _with_adapter(folder: Path, info: EstimatorInfo) -> tuple[Any, Any]:
+def _merged(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> tuple[Any, Any]:
+    """Return the base with the adapter of a folder merged into its weights, and with its level rows."""
     from peft import PeftModel
-    from safetensors import SafetensorError
 
-    cache = folder / info.cache_from_here if info.cache_from_here else Path(info.cache)
-    model, tokenizer = load_base(_base_of(folder, info), cache)
+    model, tokenizer = load_base(_base_of(folder, info, bases), _cache_of(folder, info))
     add_levels(model, tokenizer, info.levels, seed=0)
     try:
         with without_future_warnings():
-            return PeftModel.from_pretrained(model, folder), tokenizer
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            merged: Any = PeftModel.from_pretrained(model, folder).merge_and_unload()
+        if (folder / _ROWS).exists():
+            ids = level_ids(tokenizer, info.levels)
+            with torch.no_grad():
+                merged.get_output_embeddings().weight[ids] = load_file(folder / _ROWS)["rows"]
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise InputError(f"{folder}: its adapter does not fit the base {info.base}: {line_of(error)}") from error
+    return merged, tokenizer
 
 
-def _base_of(folder: Path, info: EstimatorInfo) -> str:
-    """Return where the base of a saved adapter is now. Raises `InputError` if its files are gone."""
-    if not Path(info.base).is_absolute() or Path(info.base).exists():
-        return info.base
-    if info.base_from_here and (moved := folder / info.base_from_here).exists():
-        return str(moved.resolve())
-    raise InputError(f"{info.base}: the base of the estimator {folder.name} is gone; put it back, or run odds train")
+def _base_of(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> str:
+    """Return where the base of a saved adapter is now. Raises `InputError` if it is gone, or is another model now."""
+    if info.base_from_here is None and not Path(info.base).is_absolute():
+        return info.base  # a name on the Hub
+    known = [folder / info.base_from_here] if info.base_from_here else []
+    others = []
+    for place in (*known, Path(info.base), *map(Path, bases)):
+        if place.exists():
+            if info.base_sha256 in (None, base_hash(place)):
+                return os.path.normpath(place.absolute())
+            others.append(place)
+    if others:
+        raise InputError(f"{others[0]} is not the base that the estimator {folder.name} was fitted on; put that back")
+    name = Path(info.base).name
+    raise InputError(f"{name}: the base of the estimator {folder.name} is gone; put it back, or run odds train")
+
+
+def _cache_of(folder: Path, info: EstimatorInfo) -> Path:
+    """Return where a converted base is kept: where the fit kept it, or in the user's cache."""
+    found = [folder / info.cache_from_here] if info.cache_from_here else []
+    places = [*found, *([Path(info.cache)] if info.cache else [])]
+    return next((place.resolve() for place in places if place.is_dir()), Path.home() / ".cache" / "odds")
 
 
 def _read_info(folder: Path) -> EstimatorInfo | None:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import torch
 
-from training.model.base import check_length, embeddings, load_base
-from training.model.batches import Batch, collate, encode_table, sorted_batches
-from training.model.estimator import Estimator, answer_logits
+from training.model.base import base_hash, check_length, load_base, reads_trees
+from training.model.device import Place, place_of
+from training.model.estimator import Estimator
 from training.model.level_tokens import add_levels, count_levels
+from training.model.network import Network, layers_of
+from training.model.prompt import encode
 from training.model.saved import EstimatorInfo, without_future_warnings
+from training.model.texts import Rows, texts
 from training.settings import FitSettings
+from warehouse.errors import InputError
+from warehouse.records import PropositionText
 
 _PROMPTS = 32
 """How many prompts to average the state over; before a fit, states at the answer position are much alike."""
@@ -24,7 +30,7 @@ _AHEAD = 2.0
 """Nats by which all levels together exceed all other tokens."""
 
 
-def start(settings: FitSettings, cache: Path, train: pa.Table, out_dir: Path) -> Estimator:
+def start(settings: FitSettings, cache: Path, train: Rows, out_dir: Path) -> Estimator:
     """Return the estimator before the first step.
 
     Args:
@@ -36,76 +42,109 @@ def start(settings: FitSettings, cache: Path, train: pa.Table, out_dir: Path) ->
     Raises:
         InputError: the base cannot be used.
     """
-    local, here = Path(settings.base), out_dir.resolve()
-    base = str(local.resolve()) if local.exists() else settings.base
-    model, tokenizer = load_base(base, cache)
-    check_length(model, settings.max_length, base)
+    place = place_of(settings.device, settings.precision)
+    model, tokenizer = load_base(settings.base, cache)
+    check_length(model, settings.max_length, settings.base)
     known = count_levels(tokenizer)
     level_ids = add_levels(model, tokenizer, settings.levels, settings.seed)
-    if new := level_ids[known:]:
-        lift_levels(model, new, _sample(tokenizer, train.slice(0, _PROMPTS), settings))
-    if settings.tuning == "lora":
-        model = with_lora(model, level_ids, settings.lora_rank, settings.lora_alpha, settings.lora_dropout)
-    info = EstimatorInfo(
-        base=base,
-        cache=str(cache.resolve()),
-        base_from_here=os.path.relpath(base, here) if local.exists() else None,
+    network = Network(model, level_ids, trees=reads_trees(model, tokenizer))
+    info = _info(settings, cache, out_dir)
+    estimator = Estimator(network, tokenizer, info, Place(torch.device("cpu"), "fp32"))
+    if lower := lower_layers(model, settings):
+        check_parting(estimator, lower, settings.base)
+    if known < settings.levels:
+        lift_levels(estimator, slice(known, None), texts(train))
+    for parameter in network.parameters():
+        parameter.requires_grad_(settings.tuning == "full")
+    if settings.tuning != "full":
+        network.model = with_lora(network.model, settings)
+    network.head.rows.requires_grad_(True)
+    return replace(estimator, network=network.to(place.device), place=place)
+
+
+def _info(settings: FitSettings, cache: Path, out_dir: Path) -> EstimatorInfo:
+    base, here = Path(settings.base), out_dir.resolve()
+    local = base.exists()
+    return EstimatorInfo(
+        base=base.name if local else settings.base,
+        base_sha256=base_hash(base) if local else None,
+        base_from_here=os.path.relpath(base.resolve(), here) if local else None,
         cache_from_here=os.path.relpath(cache.resolve(), here),
         levels=settings.levels,
         max_length=settings.max_length,
         temperature=settings.temperature,
-        weights="adapter" if settings.tuning == "lora" else "whole",
+        weights="whole" if settings.tuning == "full" else "adapter",
     )
-    return Estimator.of(model, tokenizer, info, settings.device, settings.precision)
 
 
-def with_lora(model: Any, level_ids: list[int], rank: int, alpha: int, dropout: float) -> Any:
-    """Return the model with LoRA on all linear layers; of the embedding only the level rows are trained.
-
-    Tied output rows are the same parameters as the input rows; untied ones are trained on their own.
-    """
+def with_lora(model: Any, settings: FitSettings) -> Any:
+    """Return the model with LoRA on its linear layers: of all layers, or of the upper ones."""
     from peft import LoraConfig, get_peft_model
 
+    _, pattern, layers = layers_of(model)
+    lower = lower_layers(model, settings)
     config = LoraConfig(
-        r=rank,
-        lora_alpha=alpha,
-        lora_dropout=dropout,
-        target_modules="all-linear",
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        target_modules=linear_names(layers),
+        layers_to_transform=list(range(lower, len(layers))),
+        layers_pattern=pattern,
         task_type="CAUSAL_LM",
-        trainable_token_indices=dict.fromkeys(embeddings(model), level_ids),
     )
     with without_future_warnings():
         return get_peft_model(model, config)
 
 
+def linear_names(layers: Any) -> list[str]:
+    """Return the last part of the names of the linear maps in some layers."""
+    from transformers.pytorch_utils import Conv1D
+
+    linear = (torch.nn.Linear, Conv1D)
+    return sorted({name.rpartition(".")[2] for name, module in layers.named_modules() if isinstance(module, linear)})
+
+
+def lower_layers(model: Any, settings: FitSettings) -> int:
+    """Return how many layers are not fitted: none unless only the upper ones are tuned."""
+    return max(model.config.num_hidden_layers - settings.upper_layers, 0) if settings.tuning == "upper" else 0
+
+
 @torch.no_grad()
-def lift_levels(model: Any, level_ids: list[int], batches: Sequence[Batch]) -> None:
-    """Move new level rows of the output matrix so that the model answers with a level.
+def check_parting(estimator: Estimator, lower: int, base: str) -> None:
+    """Raise `InputError` unless the upper layers give the same logits from the states of the lower ones."""
+    sample = encode(estimator.tokenizer, [PropositionText(proposition_id="-", premise="A.", hypothesis="B.")], 10**6)
+    batch, network = estimator.batch(sample.prompts()).batch, estimator.network.eval()
+    try:
+        apart = network(batch, network.below(batch, lower), lower=lower)
+        close = torch.allclose(apart, network(batch), atol=1e-3, rtol=1e-3)
+    except Exception:  # a foreign model may raise anything
+        close = False
+    if not close:
+        raise InputError(f'{base}: the upper layers of this kind of model cannot run alone; use tuning = "lora"')
+
+
+@torch.no_grad()
+def lift_levels(estimator: Estimator, new: slice, rows: Iterator[PropositionText]) -> None:
+    """Move new level rows so that the model answers with a level.
 
     A row near the mean row has a logit far below that of likely words: 18 nats in SmolLM2. The first steps of a fit
     would only lift all levels together; in full tuning that makes the states at the answer position alike, and nothing
     is learned. So each row w becomes w + (z - w.h) h / h.h, where h is the mean state at the answer position, and z is
     such that all new levels together have e^2 times the mass of all other tokens. Across h, the rows don't change.
     """
-    if not batches:
+    sample = encode(estimator.tokenizer, list(islice(rows, _PROMPTS)), estimator.info.max_length)
+    if not len(sample.rows):
         return
-    output = model.get_output_embeddings()
+    network, head = estimator.network, estimator.network.head
     states: list[torch.Tensor] = []
-    handle = output.register_forward_pre_hook(lambda _, inputs: states.append(inputs[0][:, -1].float()))
+    handle = head.register_forward_pre_hook(lambda _, inputs: states.append(inputs[0]))
     try:
-        model.eval()
-        others = torch.cat([answer_logits(model, batch) for batch in batches]).logsumexp(dim=-1).mean()
+        network.eval()
+        batch = estimator.batch(sample.prompts()).batch
+        others = network(batch).logsumexp(dim=-1).mean()
     finally:
         handle.remove()
-    mean = torch.cat(states).mean(dim=0)
-    rows = output.weight.data[level_ids].float()
-    missing = others + _AHEAD - math.log(len(level_ids)) - rows @ mean
-    lifted = rows + torch.outer(missing, mean) / (mean @ mean)
-    output.weight.data[level_ids] = lifted.to(output.weight.dtype)
-
-
-def _sample(tokenizer: Any, rows: pa.Table, settings: FitSettings) -> list[Batch]:
-    """Return the prompts of some rows, in batches on the CPU, where the base still is."""
-    prompts, _ = encode_table(tokenizer, rows, settings.max_length)
-    batches = sorted_batches(prompts.lengths(), settings.batch_size)
-    return [collate(prompts, indices, tokenizer.pad_token_id, torch.device("cpu")) for indices in batches]
+    mean = states[0].flatten(0, -2)[batch.answers].float().mean(dim=0)
+    rows_ = head.rows[new]
+    missing = others + _AHEAD - math.log(len(rows_)) - rows_ @ mean
+    head.rows[new] = rows_ + torch.outer(missing, mean) / (mean @ mean)

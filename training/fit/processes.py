@@ -1,0 +1,31 @@
+"""The processes that fit an estimator together: one, or several that `accelerate launch` started."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+@contextmanager
+def processes(device: torch.device, logs: Path) -> Iterator[Any]:
+    """Give the accelerator of a fit, and end it afterwards.
+
+    Its trackers write TensorBoard files into `logs`, where TensorBoard is installed.
+    """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, GradientState, PartialState
+
+    tracker = "tensorboard" if importlib.util.find_spec("tensorboard") else None
+    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no", log_with=tracker, project_dir=str(logs))
+    try:
+        yield accelerator
+        accelerator.end_training()
+    finally:
+        # Accelerate keeps these for the whole process; another fit in it may run on another device.
+        for state in (AcceleratorState, GradientState, PartialState):
+            state._reset_state()

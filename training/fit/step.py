@@ -1,0 +1,92 @@
+"""One step of a fit: forward and backward through the parts of a batch, then the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+
+from training.fit.objective import Evidence, Objective, Part, split_batch
+from training.model.estimator import TOKENS_AT_ONCE
+from training.model.network import Network
+from training.model.packing import Indices
+from training.settings import FitSettings
+from warehouse.errors import OddsError
+
+_GRADIENT_NORM = 1.0
+
+
+class Stepper:
+    """Makes the steps of a fit. If memory does not suffice, it reads half as many tokens at once from then on."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        train: Evidence,
+        optimizer: torch.optim.Optimizer,
+        accelerator: Any,
+        note: Callable[[str], None],
+    ) -> None:
+        self._objective, self._train, self._optimizer = objective, train, optimizer
+        self._accelerator, self._note = accelerator, note
+        self._most = TOKENS_AT_ONCE[objective.estimator.device.type]
+        self.tokens_at_once = self._most
+        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+
+    def step(self, indices: Indices, rate: float, step: int) -> float:
+        """Make a step at a share `rate` of the peak learning rates. Returns the mean loss before it.
+
+        Raises:
+            OddsError: the loss is no longer a number, or half of the tokens at once still need too much memory.
+        """
+        self._objective.network.train()
+        try:
+            loss = self._gradients(indices, step)
+        except torch.OutOfMemoryError as error:
+            if self.tokens_at_once < self._most:
+                raise OddsError(
+                    "the device has too little memory; use a smaller base, or gradient_checkpointing = true"
+                ) from error
+            self.tokens_at_once //= 2
+            self._note(f"memory did not suffice: reading {self.tokens_at_once:,} tokens at once from now on")
+            loss = self._gradients(indices, step)
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, _GRADIENT_NORM)
+        if not torch.isfinite(norm + loss):
+            raise OddsError("the loss is no longer a number; lower learning_rate and level_learning_rate")
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["peak"] * rate
+        self._optimizer.step()
+        return loss.item()
+
+    def _gradients(self, indices: Indices, step: int) -> torch.Tensor:
+        """Compute the gradients of the mean loss of a batch, of which each process reads a share."""
+        processes, rank = self._accelerator.num_processes, self._accelerator.process_index
+        # Seeded by its number, a step is the same after a restart; each process drops out other units.
+        torch.manual_seed((self._objective.settings.seed * 1_000_003 + step) * processes + rank)
+        self._optimizer.zero_grad()
+        parts = list(split_batch(self._train, indices[rank::processes], self.tokens_at_once))
+        share = processes / len(indices)  # the gradients of the processes are averaged
+        total = torch.zeros((), device=self._objective.estimator.device)
+        for number, part in enumerate(parts or [self._nothing(indices)], start=1):
+            last = number >= len(parts)
+            with nullcontext() if last else self._accelerator.no_sync(self._objective.network):
+                value = self._objective.loss(self._train, part) * (share if parts else 0.0)
+                self._accelerator.backward(value)
+            total = total + value.detach()
+        if processes > 1:
+            total = self._accelerator.reduce(total, "mean")
+        return total
+
+    def _nothing(self, indices: Indices) -> Part:
+        """Return an example for a process that has none in a last, short batch: its loss counts zero times."""
+        return next(split_batch(self._train, indices[:1], self.tokens_at_once))
+
+
+def parameter_groups(network: Network, settings: FitSettings) -> list[dict[str, Any]]:
+    """Return the trained parameters with their peak learning rates; new level rows need larger steps."""
+    rows = network.head.rows
+    rest = [p for p in network.parameters() if p.requires_grad and p is not rows]
+    groups = [(rest, settings.peak), ([rows], settings.level_learning_rate)]
+    return [{"params": params, "lr": rate, "peak": rate} for params, rate in groups if params]

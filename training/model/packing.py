@@ -1,0 +1,145 @@
+"""Packing: many prompts in few rows of tokens, with what prompts share at their start only once.
+
+All prompts open with the same words, and many share a premise. Sorted, they form a tree: a prompt only adds the tokens
+after those that it shares with the prompt before it. A row of a batch is such a tree, written in the order of a walk
+through it. A token sees the tokens before it whose part of the tree has not ended, which are those of its own prompt;
+so every prompt is answered as if it were alone. Nothing is padded inside a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Tokens = npt.NDArray[np.int32]
+Indices = npt.NDArray[np.int64]
+
+ROW_TOKENS = 1024
+"""The most tokens of a row with several prompts: attention costs the square of its length."""
+
+
+class Batch(NamedTuple):
+    """Rows of tokens. All but `answers` are [rows, width].
+
+    `ends[r, j]` is the place in row r from which on nothing sees token j; None for rows of one prompt each, where every
+    token sees all before it. `answers` [n] are the answer positions of the prompts in the flattened rows.
+    """
+
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
+    ends: torch.Tensor | None
+    answers: torch.Tensor
+
+    def visible(self) -> torch.Tensor | None:
+        """Return which token [rows, 1, width, width] sees which."""
+        if self.ends is None:
+            return None
+        place = torch.arange(self.input_ids.shape[1], device=self.input_ids.device)
+        seen = (place[None, :] <= place[:, None])[None] & (place[None, :, None] < self.ends[:, None, :])
+        return seen[:, None]
+
+
+def walk(prompts: Sequence[Tokens]) -> list[int]:
+    """Return the order of the prompts in which neighbours share the most at their start."""
+    return sorted(range(len(prompts)), key=lambda place: prompts[place].astype(">u4").tobytes())
+
+
+class Packed(NamedTuple):
+    """A batch, and for each prompt the places of its tokens in the flattened rows."""
+
+    batch: Batch
+    paths: list[Indices]
+
+
+def pack(prompts: Sequence[Tokens], device: torch.device, *, row_tokens: int = ROW_TOKENS) -> Packed:
+    """Return all prompts as one batch of trees.
+
+    Args:
+        prompts: n prompts, in any order; `answers` and `paths` have theirs.
+        device: Where the batch is needed.
+        row_tokens: A row has more tokens only if a single prompt has.
+    """
+    rows = [_Row(max(row_tokens, *map(len, prompts)))]
+    places: list[tuple[int, Indices]] = [(0, np.empty(0, dtype=np.int64))] * len(prompts)
+    for index in walk(prompts):
+        if not rows[-1].takes(prompts[index]):
+            rows.append(_Row(len(rows[0].tokens)))
+        places[index] = (len(rows) - 1, rows[-1].add(prompts[index]))
+    width = max(row.size for row in rows)
+    ids, depths = (np.zeros((len(rows), width), dtype=np.int64) for _ in range(2))
+    # The padding sees itself alone: a softmax over nothing would be NaN.
+    ends = np.tile(np.arange(1, width + 1), (len(rows), 1))
+    for number, row in enumerate(rows):
+        for target, source in ((ids, row.tokens), (depths, row.depths), (ends, np.minimum(row.ends, row.size))):
+            target[number, : row.size] = source[: row.size]
+    paths: list[Indices] = [number * width + path for number, path in places]
+    return Packed(_batch(ids, depths, ends, paths, device), paths)
+
+
+def one_per_row(prompts: Sequence[Tokens], device: torch.device) -> Packed:
+    """Return a batch with one prompt per row, for bases that cannot read trees.
+
+    Rows are padded at their end, which a causal model does not see from the answer position.
+    """
+    width = max(map(len, prompts))
+    ids = np.zeros((len(prompts), width), dtype=np.int64)
+    for row, prompt in enumerate(prompts):
+        ids[row, : len(prompt)] = prompt
+    depths = np.tile(np.arange(width), (len(prompts), 1))
+    paths: list[Indices] = [row * width + np.arange(len(prompt)) for row, prompt in enumerate(prompts)]
+    return Packed(_batch(ids, depths, None, paths, device), paths)
+
+
+def parts(sizes: Sequence[int], most: int) -> Iterator[slice]:
+    """Cut a sequence of sizes into consecutive parts that sum to at most `most`, or have one member."""
+    start, total = 0, 0
+    for place, size in enumerate(sizes):
+        if place > start and total + size > most:
+            yield slice(start, place)
+            start, total = place, 0
+        total += size
+    if start < len(sizes):
+        yield slice(start, len(sizes))
+
+
+def shared(one: Tokens, other: Tokens) -> int:
+    """Return how many tokens two prompts share at their start."""
+    short = min(len(one), len(other))
+    apart = np.flatnonzero(one[:short] != other[:short])
+    return int(apart[0]) if len(apart) else short
+
+
+class _Row:
+    """A row that is being filled with sorted prompts. `path` has the places of the tokens of the last prompt."""
+
+    def __init__(self, most: int) -> None:
+        self.size = 0
+        self.tokens, self.depths, self.ends = (np.empty(most, dtype=np.int64) for _ in range(3))
+        self.last: Tokens = np.empty(0, dtype=np.int32)
+        self.path: Indices = np.empty(0, dtype=np.int64)
+
+    def takes(self, prompt: Tokens) -> bool:
+        return self.size + len(prompt) - shared(self.last, prompt) <= len(self.tokens)
+
+    def add(self, prompt: Tokens) -> Indices:
+        """Add a prompt; return the places of its tokens."""
+        known = shared(self.last, prompt)
+        fresh = np.arange(self.size, self.size + len(prompt) - known)
+        self.ends[self.path[known:]] = self.size
+        self.tokens[fresh] = prompt[known:]
+        self.depths[fresh] = np.arange(known, len(prompt))
+        self.path = np.concatenate([self.path[:known], fresh])
+        self.ends[self.path] = len(self.tokens)
+        self.size += len(fresh)
+        self.last = prompt
+        return self.path
+
+
+def _batch(ids: Indices, depths: Indices, ends: Indices | None, paths: list[Indices], device: torch.device) -> Batch:
+    answers = np.array([path[-1] for path in paths], dtype=np.int64)
+    ids_, depths_, answers_ = (torch.from_numpy(each).to(device) for each in (ids, depths, answers))
+    return Batch(ids_, depths_, None if ends is None else torch.from_numpy(ends).to(device), answers_)
