@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.outcome import Outcome
 from flows.services import code_version, estimator_base, writing
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
-from flows.terminal.activity import Activity, activity
+from flows.terminal.activity import Activity, activity, duration
 from flows.terminal.console import note
 from training.fit.record import FitRecord, read_record
 from training.fit.watch import FitProgress, Watch
+from training.identity import base_hash, code_hash
 from training.settings import FitSettings
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all, read
@@ -19,14 +22,22 @@ from warehouse.errors import InputError
 from warehouse.places import named
 from warehouse.queries.stages import newest_dataset
 from warehouse.records import Dataset, Model, content_id
-from warehouse.shards import read_manifest, read_pairs, read_split
+from warehouse.shards import read_manifest
+
+if TYPE_CHECKING:
+    from training.fit.job import Job
 
 
 @stage("train", hours=168)
-def train(config: Config = None) -> Outcome:
-    """Fit an estimator on the newest dataset. The same dataset, settings and code are not fitted again.
+def train(config: Config = None, fresh: bool = False, dry_run: bool = False) -> Outcome:
+    """Fit an estimator on the newest dataset. The same dataset, settings, base and code are not fitted again.
 
-    An interrupted fit leaves nothing behind.
+    An interrupted fit goes on from its last checkpoint.
+
+    Args:
+        config: The settings, or the file to read them from.
+        fresh: Start an interrupted fit anew.
+        dry_run: Make one step, and return what all of them would take.
 
     Raises:
         InputError: nothing is published, or a split is empty.
@@ -35,13 +46,15 @@ def train(config: Config = None) -> Outcome:
     base = estimator_base(settings)
     with writing(settings) as warehouse:
         dataset = required_dataset(warehouse, settings.publish.name)
-        model_id = model_id_of(dataset, settings.training)
+        model_id = model_id_of(dataset, settings.training, base)
         folder = settings.home_path / "models" / model_id
+        if dry_run:
+            return _planned(settings, base, warehouse.place(dataset.path), folder)
         record = read_record(folder) if folder.exists() else None
         if record is not None and read(warehouse, Model, "model_id = ?", [model_id]):
             return Outcome(stage="train", counts={"steps": 0}, note=f"model {model_id} exists already")
         if record is None:
-            record = _fitted(settings, base, warehouse.place(dataset.path), folder)
+            record = _fitted(settings, base, warehouse.place(dataset.path), folder, fresh=fresh)
         else:
             note(f"train: model {model_id} was fitted by a run that ended before it was recorded; recording it")
         model = Model(
@@ -50,7 +63,7 @@ def train(config: Config = None) -> Outcome:
             dataset_id=dataset.dataset_id,
             base_model=Path(base).name,
             settings=settings.training.model_dump_json(),
-            code_version=code_version(),
+            code_version=f"{code_version()}+{code_hash()[:12]}",
             path=named(folder, settings.home_path),
             dev_loss=record.dev_loss,
             steps=record.steps,
@@ -61,23 +74,38 @@ def train(config: Config = None) -> Outcome:
     return Outcome(stage="train", counts=counts, note=f"model {model_id}, dev loss {record.dev_loss:.4f}")
 
 
-def _fitted(settings: Settings, base: str, dataset: Path, folder: Path) -> FitRecord:
+def _fitted(settings: Settings, base: str, dataset: Path, folder: Path, *, fresh: bool) -> FitRecord:
     """Fit an estimator on the dataset in a folder and write it to another one. Returns its record."""
-    train_split, dev_split = (read_split(dataset, split) for split in ("train", "dev"))
     with activity("train") as shown:
         shown.doing("loading the training library")
-        from training.fit.loop import fit
-
-        fit(
-            train_split,
-            dev_split,
-            settings.training.model_copy(update={"base": base}),
-            settings.home_path / "cache",
-            folder,
-            pairs=read_pairs(dataset, "train"),
-            watch=_watch(shown),
-        )
+        _job(settings, base, dataset, folder).run(_watch(shown), fresh=fresh)
     return read_record(folder)
+
+
+def _planned(settings: Settings, base: str, dataset: Path, folder: Path) -> Outcome:
+    """Return what a fit would take."""
+    with activity("train") as shown:
+        shown.doing("loading the training library")
+        plan = _job(settings, base, dataset, folder).plan(_watch(shown))
+    counts = {"steps": plan.steps, "tokens": plan.tokens, "minutes": round(plan.seconds / 60)}
+    return Outcome(
+        stage="train",
+        counts=counts,
+        note=f"dry run: about {duration(plan.seconds)} without limits and {plan.memory / 2**30:.1f} GiB of memory",
+    )
+
+
+def _job(settings: Settings, base: str, dataset: Path, folder: Path) -> Job:
+    from training.fit.job import Job
+
+    launch = settings.training.launch
+    changes = {"base": base, "launch": launch and str(settings.path(launch))}
+    return Job(
+        dataset=dataset,
+        settings=settings.training.model_copy(update=changes),
+        cache=settings.home_path / "cache",
+        folder=folder,
+    )
 
 
 def _watch(shown: Activity) -> Watch:
@@ -105,6 +133,7 @@ def required_dataset(warehouse: Warehouse, name: str) -> Dataset:
     return dataset
 
 
-def model_id_of(dataset: Dataset, settings: FitSettings) -> str:
-    """Return the id of the model that these settings and this code fit on a dataset."""
-    return content_id("model", dataset.dataset_id, settings.model_dump_json(), code_version())
+def model_id_of(dataset: Dataset, settings: FitSettings, base: str) -> str:
+    """Return the id of the model that these settings and this code fit on a dataset, from a base in this state."""
+    found = base_hash(Path(base)) if Path(base).exists() else base
+    return content_id("model", dataset.dataset_id, json.dumps(settings.how), found, code_hash())

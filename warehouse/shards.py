@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -239,6 +240,19 @@ def read_split(folder: Path, split: Split, origin: Origin | None = None) -> pa.T
     """Return the propositions of a split as one table, all or those of one origin; may be empty."""
     table = pa.Table.from_batches(read_batches(folder, split), SHARD_SCHEMA)
     return table if origin is None else table.filter(pc.equal(table["origin"], origin))
+
+
+@dataclass(frozen=True)
+class ShardRows:
+    """The rows of a part of a split, to be read again and again without holding them in memory."""
+
+    folder: Path
+    split: Split
+    part: Part = "propositions"
+
+    def to_batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows batch by batch, in order."""
+        return read_batches(self.folder, self.split, part=self.part)
 
 
 def read_pairs(folder: Path, split: Split) -> pa.Table:

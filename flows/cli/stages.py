@@ -177,9 +177,17 @@ def publish(
 
 
 @stages.command()
-def train() -> None:
+def train(
+    resume: Annotated[
+        bool,
+        typer.Option("--resume/--fresh", help="Go on from the last checkpoint of an interrupted fit, or start anew."),
+    ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Make one step, and say what all of them would take.")
+    ] = False,
+) -> None:
     """Fine-tune the estimator on the newest published dataset."""
-    _run("train")
+    _run("train", fresh=not resume, dry_run=dry_run)
 
 
 @stages.command()

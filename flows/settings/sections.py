@@ -128,8 +128,8 @@ class PublishSettings(Section):
 
     @model_validator(mode="after")
     def _holds_propositions(self) -> PublishSettings:
-        if not self.human_weight and not self.synthetic_weight:
-            raise ValueError("human_weight or synthetic_weight must be above 0: a training set needs propositions")
+        if not (self.human_weight or self.synthetic_weight or self.pairs_weight):
+            raise ValueError("one of human_weight, synthetic_weight and pairs_weight must be above 0")
         return self
 
 

@@ -22,7 +22,7 @@ from training.fit.order import epoch_order, step_costs, steps_of
 from training.fit.pace import Pace
 from training.fit.processes import processes
 from training.fit.record import SUMMARY, summary_of
-from training.fit.step import Stepper, parameter_groups
+from training.fit.step import Stepper, optimizer_of
 from training.fit.store import opening
 from training.fit.watch import FitProgress, Watch
 from training.model.device import place_of
@@ -106,13 +106,13 @@ def fit(
         watch.doing("loading the base model")
         estimator = start(settings, cache, train, out_dir)
         watch.doing("tokenising the propositions for training and dev")
-        splits, counts = _read(estimator, settings, rows, (train, pairs), (Choosing(dev), dev_pairs))
-        run = _Run(estimator, settings, *splits, accelerator, watch)
+        splits, counts = read_splits(estimator, settings, rows, (train, pairs), (Choosing(dev), dev_pairs))
+        run = Run(estimator, settings, *splits, accelerator, watch)
         return _fitted(run, work, out_dir, started, counts)
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
     """A running fit."""
 
     estimator: Estimator
@@ -138,7 +138,7 @@ def _workplace(out_dir: Path, *, fresh: bool) -> Iterator[tuple[Path, Path]]:
             shutil.rmtree(work, ignore_errors=True)
 
 
-def _read(
+def read_splits(
     estimator: Estimator,
     settings: FitSettings,
     folder: Path,
@@ -163,7 +163,7 @@ def _read(
     return (found[0], found[1]), counts
 
 
-def _fitted(run: _Run, work: Path, out_dir: Path, started: float, counts: list[Counts]) -> Fitted:
+def _fitted(run: Run, work: Path, out_dir: Path, started: float, counts: list[Counts]) -> Fitted:
     """Train, write the record of the fit, and move the best estimator into its place."""
     progress = _train(run, work, started)
     constant = constant_loss(run.train, run.dev, run.settings)
@@ -194,14 +194,13 @@ def _fitted(run: _Run, work: Path, out_dir: Path, started: float, counts: list[C
     return fitted
 
 
-def _train(run: _Run, work: Path, started: float) -> Progress:
+def _train(run: Run, work: Path, started: float) -> Progress:
     """Train, keeping the estimator of the epoch with the lowest dev loss in `work/best`."""
     settings, accelerator, watch = run.settings, run.accelerator, run.watch
     network = run.estimator.network
     if settings.gradient_checkpointing:
         network.model.gradient_checkpointing_enable()
-    fused = run.estimator.device.type == "cuda"
-    optimizer = torch.optim.AdamW(parameter_groups(network, settings), weight_decay=0.0, fused=fused)
+    optimizer = optimizer_of(network, settings)
     checkpoints = Checkpoints(work, network, optimizer, watch.note)
     progress = checkpoints.load()
     if progress.step:
@@ -248,7 +247,7 @@ def _train(run: _Run, work: Path, started: float) -> Progress:
     return progress
 
 
-def _evaluate(run: _Run, objective: Objective, tokens_at_once: int, pace: Pace) -> float:
+def _evaluate(run: Run, objective: Objective, tokens_at_once: int, pace: Pace) -> float:
     """Return the mean dev loss, of which each process computes a share."""
     began, accelerator = time.monotonic(), run.accelerator
     mine = np.argsort(run.dev.costs, kind="stable")[::-1][accelerator.process_index :: accelerator.num_processes]
@@ -260,7 +259,7 @@ def _evaluate(run: _Run, objective: Objective, tokens_at_once: int, pace: Pace) 
     return total / weight if weight else total
 
 
-def _keep_best(run: _Run, work: Path, progress: Progress, on_dev: float) -> None:
+def _keep_best(run: Run, work: Path, progress: Progress, on_dev: float) -> None:
     """Save the estimator if it is better on dev than before."""
     if not on_dev < progress.best:
         progress.worse += 1
@@ -271,7 +270,7 @@ def _keep_best(run: _Run, work: Path, progress: Progress, on_dev: float) -> None
             run.estimator.save(scratch)
 
 
-def _report(run: _Run, progress: Progress, now: FitProgress) -> None:
+def _report(run: Run, progress: Progress, now: FitProgress) -> None:
     """Show a step, and record it if dev was evaluated or some steps have passed."""
     run.watch.step(now)
     if now.dev_loss is None and now.step % _RECORD_EVERY:
@@ -290,7 +289,7 @@ def _agreed(accelerator: Any, late: bool) -> bool:
     return bool(accelerator.reduce(word, "sum").item())
 
 
-def _pace(run: _Run, per_epoch: int, done: int, started: float) -> Pace:
+def _pace(run: Run, per_epoch: int, done: int, started: float) -> Pace:
     """Return the clock of the fit, which knows how many tokens each step and each evaluation reads."""
     settings, sizes = run.settings, (len(run.train.propositions.prompts), len(run.train.pairs.weights))
     costs = [

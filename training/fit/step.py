@@ -84,6 +84,12 @@ class Stepper:
         return next(split_batch(self._train, indices[:1], self.tokens_at_once))
 
 
+def optimizer_of(network: Network, settings: FitSettings) -> torch.optim.AdamW:
+    """Return the optimizer of the trained parameters; on a GPU it is one kernel."""
+    fused = network.head.rows.device.type == "cuda"
+    return torch.optim.AdamW(parameter_groups(network, settings), weight_decay=0.0, fused=fused)
+
+
 def parameter_groups(network: Network, settings: FitSettings) -> list[dict[str, Any]]:
     """Return the trained parameters with their peak learning rates; new level rows need larger steps."""
     rows = network.head.rows

@@ -21,7 +21,6 @@ from warehouse.errors import InputError
 _NOISE = 0.02
 _PAD = "<|pad|>"
 _SAMPLE = "Two children build a boat of red paper and wood, and a woman walks her dog along the river."
-_MIB = 2**20
 _CLOSE = 1e-2  # of the spread of the logits
 
 
@@ -66,22 +65,6 @@ def pretrained(place: str | Path) -> tuple[Any, Any]:
         )
     _give_pad(model, tokenizer)
     return model, tokenizer
-
-
-def base_hash(base: Path) -> str:
-    """Return a hash of the names, sizes, first and last MiB of the files of a base (hexadecimal SHA-256).
-
-    It tells whether two bases are the same model without reading gigabytes.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(each for each in base.rglob("*") if each.is_file()) if base.is_dir() else [base]:
-        size = path.stat().st_size
-        digest.update(f"{path.relative_to(base.parent if base.is_file() else base)}:{size}:".encode())
-        with path.open("rb") as file:
-            digest.update(file.read(_MIB))
-            file.seek(max(size - _MIB, 0))
-            digest.update(file.read(_MIB))
-    return digest.hexdigest()
 
 
 def embeddings(model: Any) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from training.model.base import base_hash, line_of, load_base, pretrained
+from training.identity import base_hash
+from training.model.base import line_of, load_base, pretrained
 from training.model.level_tokens import add_levels, count_levels, level_ids
 from training.model.network import Network
 from warehouse.errors import InputError

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from training.model.base import base_hash, check_length, load_base, reads_trees
+from training.identity import base_hash
+from training.model.base import check_length, load_base, reads_trees
 from training.model.device import Place, place_of
 from training.model.estimator import Estimator
 from training.model.level_tokens import add_levels, count_levels

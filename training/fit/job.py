@@ -1,0 +1,135 @@
+"""A fit as a job: everything it needs in one value, so that it can run in this process or in several others."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from training.fit.watch import FitProgress, Watch
+from training.settings import FitSettings
+from warehouse.errors import InputError, OddsError
+from warehouse.shards import ShardRows
+
+if TYPE_CHECKING:
+    from training.fit.plan import Plan
+
+
+class Job(BaseModel):
+    """A fit of an estimator on a published dataset.
+
+    Attributes:
+        dataset: The folder of the dataset.
+        settings: How to fit; `launch` names a configuration of `accelerate launch` for several processes.
+        cache: Where a converted base is kept.
+        folder: Where the estimator goes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: Path
+    settings: FitSettings
+    cache: Path
+    folder: Path
+    fresh: bool = False
+
+    def run(self, watch: Watch, *, fresh: bool = False) -> None:
+        """Fit the estimator. Raises as `training.fit.loop.fit` does."""
+        job = self.model_copy(update={"fresh": fresh})
+        if self.settings.launch:
+            job._launch(Path(self.settings.launch), watch)
+        else:
+            job.fit(watch)
+
+    def fit(self, watch: Watch) -> None:
+        """Fit the estimator in this process, or as one of several."""
+        from training.fit.loop import fit
+
+        train, dev, pairs, dev_pairs = self._rows()
+        fit(
+            train, dev, self.settings, self.cache, self.folder,
+            pairs=pairs, dev_pairs=dev_pairs, watch=watch, fresh=self.fresh,
+        )  # fmt: skip
+
+    def plan(self, watch: Watch) -> Plan:
+        """Make one step in a temporary folder, and return what all of them would take."""
+        from training.fit.plan import plan
+
+        train, dev, pairs, dev_pairs = self._rows()
+        return plan((train, pairs), (dev, dev_pairs), self.settings, self.cache, watch)
+
+    def _rows(self) -> tuple[ShardRows, ShardRows, ShardRows, ShardRows]:
+        train, dev = ShardRows(self.dataset, "train"), ShardRows(self.dataset, "dev")
+        return train, dev, ShardRows(self.dataset, "train", "pairs"), ShardRows(self.dataset, "dev", "pairs")
+
+    def _launch(self, configuration: Path, watch: Watch) -> None:
+        """Run this job under `accelerate launch`, and pass on what the first process tells."""
+        if not configuration.is_file():
+            raise InputError(f"{configuration}: no such file; training.launch is a configuration of accelerate")
+        with tempfile.TemporaryDirectory() as scratch:
+            job = Path(scratch, "job.json")
+            job.write_text(self.model_dump_json(), encoding="utf-8")
+            command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(configuration)]
+            command += ["--module", "training.fit.job", str(job)]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+                assert running.stdout is not None
+                try:
+                    failure = _pass_on(running.stdout, watch)
+                except BaseException:
+                    running.terminate()
+                    raise
+        if running.returncode:
+            raise OddsError(failure or f"accelerate launch ended with status {running.returncode}; its output says why")
+
+
+def _pass_on(lines: Any, watch: Watch) -> str | None:
+    """Call a watch with what a process printed. Returns the message of its failure, if it had one."""
+    failure = None
+    for line in lines:
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue
+        match told:
+            case {"step": step}:
+                watch.step(FitProgress(**step))
+            case {"dev": [done, total]}:
+                watch.dev(done, total)
+            case {"doing": what}:
+                watch.doing(what)
+            case {"note": what}:
+                watch.note(what)
+            case {"failure": what}:
+                failure = what
+    return failure
+
+
+def _tell(**what: Any) -> None:
+    print(json.dumps(what), flush=True)
+
+
+def main() -> int:
+    """Run the job in the file that the first argument names, and print how it goes as JSON lines."""
+    job = Job.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    watch = Watch(
+        step=lambda now: _tell(step=asdict(now)),
+        dev=lambda done, total: _tell(dev=[done, total]),
+        doing=lambda what: _tell(doing=what),
+        note=lambda what: _tell(note=what),
+    )
+    try:
+        job.fit(watch)
+    except OddsError as error:
+        _tell(failure=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

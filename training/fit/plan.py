@@ -1,0 +1,89 @@
+"""What a fit would take, from two steps of it."""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from training.fit.loop import Run, read_splits
+from training.fit.objective import Objective
+from training.fit.order import epoch_order, step_costs, steps_of
+from training.fit.processes import processes
+from training.fit.step import Stepper, optimizer_of
+from training.fit.watch import Watch
+from training.model.device import place_of
+from training.model.start import start
+from training.model.texts import Rows
+from training.settings import FitSettings
+
+_FORWARD_SHARE = 1 / 3  # of a step
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a fit would take: steps, tokens to read in all of them, seconds, and the most memory in bytes.
+
+    Tokens are counted without what all prompts share at their start. The seconds are those of one process without a
+    time limit.
+    """
+
+    steps: int
+    tokens: int
+    seconds: float
+    memory: int
+
+
+def plan(
+    train: tuple[Rows, Rows | None], dev: tuple[Rows, Rows | None], settings: FitSettings, cache: Path, watch: Watch
+) -> Plan:
+    """Make two steps of a fit, of which the second is timed, and return what the whole would take.
+
+    Args:
+        train: Propositions and order pairs to learn from.
+        dev: Those that select the epoch.
+        settings: How to fit.
+        cache: Where a converted base is kept.
+        watch: Told what goes on.
+
+    Raises:
+        InputError: there is nothing to learn from, or the base cannot be used.
+    """
+    place = place_of(settings.device, settings.precision)
+    with tempfile.TemporaryDirectory() as scratch, torch.random.fork_rng():
+        folder = Path(scratch)
+        with processes(place.device, folder) as accelerator:
+            watch.doing("loading the base model")
+            estimator = start(settings, cache, train[0], folder / "estimator")
+            watch.doing("tokenising the propositions for training and dev")
+            splits, _ = read_splits(estimator, settings, folder, train, dev)
+            watch.doing("making two steps")
+            return _planned(Run(estimator, settings, *splits, accelerator, watch))
+
+
+def _planned(run: Run) -> Plan:
+    settings, network = run.settings, run.estimator.network
+    sizes = (len(run.train.propositions.prompts), len(run.train.pairs.weights), settings.pair_rate)
+    order = epoch_order(*sizes, settings.seed, 0)
+    stepper = Stepper(
+        Objective(run.estimator, network, settings), run.train, optimizer_of(network, settings), run.accelerator,
+        run.watch.note,
+    )  # fmt: skip
+    costs, seconds = step_costs(run.train.costs, order, settings.batch_size), 0.0
+    for step in range(min(2, len(costs))):
+        began = time.monotonic()
+        stepper.step(order[step * settings.batch_size : (step + 1) * settings.batch_size], 0.0, step)
+        seconds = (time.monotonic() - began) / costs[step]
+    tokens = settings.epochs * int(costs.sum())
+    evaluated = settings.epochs * int(run.dev.costs.sum()) * _FORWARD_SHARE
+    on_device = torch.cuda.max_memory_allocated() if run.estimator.device.type == "cuda" else 0
+    return Plan(
+        steps=settings.epochs * steps_of(*sizes, settings.batch_size),
+        tokens=tokens,
+        seconds=float(seconds * (tokens + evaluated)),
+        memory=on_device or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )

@@ -1,0 +1,37 @@
+"""Hashes that tell whether a model, or the code that fits it, is still the same. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+_MIB = 2**20
+
+
+def base_hash(base: Path) -> str:
+    """Return a hash of the names, sizes, first and last MiB of the files of a base (hexadecimal SHA-256).
+
+    It tells whether two bases are the same model without reading gigabytes.
+    """
+    digest = hashlib.sha256()
+    root = base if base.is_dir() else base.parent
+    for path in sorted(each for each in base.rglob("*") if each.is_file()) if base.is_dir() else [base]:
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(root)}:{size}:".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(_MIB))
+            file.seek(max(size - _MIB, 0))
+            digest.update(file.read(_MIB))
+    return digest.hexdigest()
+
+
+@cache
+def code_hash() -> str:
+    """Return a hash of the code that fits an estimator (hexadecimal SHA-256): this package without evaluation."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(here.rglob("*.py")):
+        if "evaluation" not in path.parts:
+            digest.update(f"{path.relative_to(here)}:".encode() + path.read_bytes())
+    return digest.hexdigest()
