@@ -18,6 +18,7 @@ from training.identity import base_hash, code_hash
 from training.settings import FitSettings
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all, read
+from warehouse.datasets.verify import verify
 from warehouse.errors import InputError
 from warehouse.places import named
 from warehouse.queries.stages import newest_dataset
@@ -77,6 +78,8 @@ def train(config: Config = None, fresh: bool = False, dry_run: bool = False) -> 
 def _fitted(settings: Settings, base: str, dataset: Path, folder: Path, *, fresh: bool) -> FitRecord:
     """Fit an estimator on the dataset in a folder and write it to another one. Returns its record."""
     with activity("train") as shown:
+        shown.doing("checking the dataset")
+        verify(dataset)
         shown.doing("loading the training library")
         _job(settings, base, dataset, folder).run(_watch(shown), fresh=fresh)
     return read_record(folder)

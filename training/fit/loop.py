@@ -9,33 +9,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
-from training.fit.checkpoints import Checkpoints, Progress
+from training.fit import rounds
 from training.fit.examples import Choosing, Counts, examples_of, pairs_of, prior_for
 from training.fit.kept import keep
-from training.fit.objective import Evidence, Objective, constant_loss, dev_loss
-from training.fit.order import epoch_order, step_costs, steps_of
-from training.fit.pace import Pace
-from training.fit.processes import processes
+from training.fit.objective import Evidence, constant_loss
+from training.fit.processes import TENSORBOARD, processes
 from training.fit.record import SUMMARY, summary_of
-from training.fit.step import Stepper, optimizer_of
+from training.fit.rounds import Run
 from training.fit.store import opening
 from training.fit.watch import FitProgress, Watch
 from training.model.device import place_of
 from training.model.estimator import Estimator
-from training.model.packing import Indices
 from training.model.start import lower_layers, start
 from training.model.texts import Rows
 from training.settings import FitSettings
-from warehouse.atomic import atomic_folder
 from warehouse.errors import InputError
 from warehouse.records import Drop
 
-_RECORD_EVERY = 5  # steps
 NOBODY = Watch()
 
 
@@ -111,18 +104,6 @@ def fit(
         return _fitted(run, work, out_dir, started, counts)
 
 
-@dataclass(frozen=True)
-class Run:
-    """A running fit."""
-
-    estimator: Estimator
-    settings: FitSettings
-    train: Evidence
-    dev: Evidence
-    accelerator: Any
-    watch: Watch
-
-
 @contextmanager
 def _workplace(out_dir: Path, *, fresh: bool) -> Iterator[tuple[Path, Path]]:
     """Give the folder of a running fit, which stays if the fit stops after a checkpoint, and a temporary one in it."""
@@ -165,7 +146,7 @@ def read_splits(
 
 def _fitted(run: Run, work: Path, out_dir: Path, started: float, counts: list[Counts]) -> Fitted:
     """Train, write the record of the fit, and move the best estimator into its place."""
-    progress = _train(run, work, started)
+    progress = rounds.train(run, work, started)
     constant = constant_loss(run.train, run.dev, run.settings)
     if constant is not None and progress.best >= constant:
         run.watch.note(
@@ -186,139 +167,12 @@ def _fitted(run: Run, work: Path, out_dir: Path, started: float, counts: list[Co
         told = {"n_train": counts[0].rows, "n_dev": counts[2].rows, "n_pairs": len(run.train.pairs.weights)}
         told["n_simulated"] = sum(each.simulated for each in counts)
         best = work / "best"
+        run.accelerator.end_training()
+        if (logs := work / TENSORBOARD).is_dir():
+            shutil.move(logs, best / TENSORBOARD)
         (best / SUMMARY).write_text(summary_of(asdict(fitted), run.settings, told), encoding="utf-8")
         best.rename(out_dir)
         for path in work.glob("step-*"):
             path.unlink(missing_ok=True)
     run.accelerator.wait_for_everyone()
     return fitted
-
-
-def _train(run: Run, work: Path, started: float) -> Progress:
-    """Train, keeping the estimator of the epoch with the lowest dev loss in `work/best`."""
-    settings, accelerator, watch = run.settings, run.accelerator, run.watch
-    network = run.estimator.network
-    if settings.gradient_checkpointing:
-        network.model.gradient_checkpointing_enable()
-    optimizer = optimizer_of(network, settings)
-    checkpoints = Checkpoints(work, network, optimizer, watch.note)
-    progress = checkpoints.load()
-    if progress.step:
-        watch.note(f"going on after step {progress.step:,}")
-    sizes = (len(run.train.propositions.prompts), len(run.train.pairs.weights), settings.pair_rate)
-    per_epoch = steps_of(*sizes, settings.batch_size)
-    total = per_epoch * settings.epochs
-    objective = Objective(run.estimator, accelerator.prepare(network), settings)
-    stepper = Stepper(objective, run.train, optimizer, accelerator, watch.note)
-    pace = _pace(run, per_epoch, progress.step, started)
-    watch.doing("making the first step")
-    order: Indices = np.empty(0, np.int64)
-    saved_at = time.monotonic()
-    for step in range(progress.step, total):
-        epoch, place = divmod(step, per_epoch)
-        if place == 0 or not len(order):
-            order = epoch_order(*sizes, settings.seed, epoch)
-        indices = order[place * settings.batch_size : (place + 1) * settings.batch_size]
-        began = time.monotonic()
-        progress.recent.append(stepper.step(indices, _rate(pace.share_done(), settings.warmup), step))
-        pace.stepped(time.monotonic() - began)
-        progress.step = step + 1
-        if pace.is_first:
-            _say_cost(pace, total, settings, watch)
-        late = _agreed(accelerator, pace.is_over())
-        on_dev = None
-        if late or place + 1 == per_epoch:
-            on_dev = _evaluate(run, objective, stepper.tokens_at_once, pace)
-            _keep_best(run, work, progress, on_dev)
-        _report(
-            run,
-            progress,
-            FitProgress(
-                progress.step, total, epoch + 1, float(np.mean(progress.recent)), on_dev, pace.elapsed_s, pace.left_s()
-            ),
-        )
-        over = late or (settings.patience is not None and progress.worse >= settings.patience)
-        due = time.monotonic() - saved_at > 60 * settings.checkpoint_minutes
-        if accelerator.is_main_process and (on_dev is not None or due):
-            checkpoints.save(progress)
-            saved_at = time.monotonic()
-        if over:
-            break
-    return progress
-
-
-def _evaluate(run: Run, objective: Objective, tokens_at_once: int, pace: Pace) -> float:
-    """Return the mean dev loss, of which each process computes a share."""
-    began, accelerator = time.monotonic(), run.accelerator
-    mine = np.argsort(run.dev.costs, kind="stable")[::-1][accelerator.process_index :: accelerator.num_processes]
-    sums = torch.tensor(dev_loss(objective, run.dev, mine, tokens_at_once, run.watch.dev), dtype=torch.float64)
-    if accelerator.num_processes > 1:
-        sums = accelerator.reduce(sums.to(torch.float32).to(run.estimator.device), "sum").cpu()
-    pace.looked(time.monotonic() - began)
-    total, weight = map(float, sums.tolist())
-    return total / weight if weight else total
-
-
-def _keep_best(run: Run, work: Path, progress: Progress, on_dev: float) -> None:
-    """Save the estimator if it is better on dev than before."""
-    if not on_dev < progress.best:
-        progress.worse += 1
-        return
-    progress.best, progress.worse = on_dev, 0
-    if run.accelerator.is_main_process:
-        with atomic_folder(work / "best", replace=True) as scratch:
-            run.estimator.save(scratch)
-
-
-def _report(run: Run, progress: Progress, now: FitProgress) -> None:
-    """Show a step, and record it if dev was evaluated or some steps have passed."""
-    run.watch.step(now)
-    if now.dev_loss is None and now.step % _RECORD_EVERY:
-        return
-    progress.recent.clear()
-    progress.history.append(asdict(now))
-    figures = {"loss": now.loss} | ({} if now.dev_loss is None else {"dev_loss": now.dev_loss})
-    run.accelerator.log(figures, step=now.step)
-
-
-def _agreed(accelerator: Any, late: bool) -> bool:
-    """Return whether time is over for the first process: all have to stop after the same step."""
-    if accelerator.num_processes == 1:
-        return late
-    word = torch.tensor([float(late and accelerator.is_main_process)], device=accelerator.device)
-    return bool(accelerator.reduce(word, "sum").item())
-
-
-def _pace(run: Run, per_epoch: int, done: int, started: float) -> Pace:
-    """Return the clock of the fit, which knows how many tokens each step and each evaluation reads."""
-    settings, sizes = run.settings, (len(run.train.propositions.prompts), len(run.train.pairs.weights))
-    costs = [
-        step_costs(run.train.costs, epoch_order(*sizes, settings.pair_rate, settings.seed, epoch), settings.batch_size)
-        for epoch in range(settings.epochs)
-    ]
-    return Pace(
-        np.concatenate(costs),
-        int(run.dev.costs.sum()),
-        settings.epochs - done // per_epoch,
-        limit_s=None if settings.max_minutes is None else 60 * settings.max_minutes,
-        began=started,
-        done=done,
-        clock=time.monotonic,
-    )
-
-
-def _say_cost(pace: Pace, steps: int, settings: FitSettings, watch: Watch) -> None:
-    """After the first step, note how long the fit will take if that is long, and how far a time limit reaches."""
-    minutes = (pace.elapsed_s + pace.whole_s()) / 60
-    if (room := pace.room()) < steps:
-        watch.note(
-            f"max_minutes = {settings.max_minutes:g} leaves room for about {room:,} of {steps:,} steps; all of them "
-            f"would take about {minutes:.0f} minutes"
-        )
-    elif minutes > 1:
-        watch.note(f"{steps:,} steps take about {minutes:.0f} minutes here; training.max_minutes can end a fit sooner")
-
-
-def _rate(done: float, warmup: float) -> float:
-    """Return the share of the peak learning rate after a share `done` of the steps: linear up, then linear down."""
-    return (done + 1e-3) / (warmup + 1e-3) if done < warmup else (1 - done) / (1 - warmup)

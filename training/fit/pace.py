@@ -54,6 +54,11 @@ class Pace:
         return self._clock() - self._began
 
     @property
+    def is_new(self) -> bool:
+        """Whether no step was made since the start."""
+        return self._steps == self._done
+
+    @property
     def is_first(self) -> bool:
         """Whether one step was made since the start."""
         return self._steps == self._done + 1

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import torch
 
-from training.fit.loop import Run, read_splits
+from training.fit.loop import read_splits
 from training.fit.objective import Objective
-from training.fit.order import epoch_order, step_costs, steps_of
+from training.fit.order import epoch_order, step_costs
 from training.fit.processes import processes
+from training.fit.rounds import Run
 from training.fit.step import Stepper, optimizer_of
 from training.fit.watch import Watch
 from training.model.device import place_of
@@ -67,8 +68,7 @@ def plan(
 
 def _planned(run: Run) -> Plan:
     settings, network = run.settings, run.estimator.network
-    sizes = (len(run.train.propositions.prompts), len(run.train.pairs.weights), settings.pair_rate)
-    order = epoch_order(*sizes, settings.seed, 0)
+    order = epoch_order(*run.sizes, settings.seed, 0)
     stepper = Stepper(
         Objective(run.estimator, network, settings), run.train, optimizer_of(network, settings), run.accelerator,
         run.watch.note,
@@ -76,13 +76,13 @@ def _planned(run: Run) -> Plan:
     costs, seconds = step_costs(run.train.costs, order, settings.batch_size), 0.0
     for step in range(min(2, len(costs))):
         began = time.monotonic()
-        stepper.step(order[step * settings.batch_size : (step + 1) * settings.batch_size], 0.0, step)
+        stepper.step(order[step * settings.batch_size : (step + 1) * settings.batch_size], 0.0, step).item()
         seconds = (time.monotonic() - began) / costs[step]
     tokens = settings.epochs * int(costs.sum())
     evaluated = settings.epochs * int(run.dev.costs.sum()) * _FORWARD_SHARE
     on_device = torch.cuda.max_memory_allocated() if run.estimator.device.type == "cuda" else 0
     return Plan(
-        steps=settings.epochs * steps_of(*sizes, settings.batch_size),
+        steps=settings.epochs * run.steps_per_epoch,
         tokens=tokens,
         seconds=float(seconds * (tokens + evaluated)),
         memory=on_device or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

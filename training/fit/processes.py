@@ -10,6 +10,9 @@ from typing import Any
 
 import torch
 
+TENSORBOARD = "tensorboard"
+"""The name of its package, and of the folder for its files in that of an estimator."""
+
 
 @contextmanager
 def processes(device: torch.device, logs: Path) -> Iterator[Any]:
@@ -20,8 +23,9 @@ def processes(device: torch.device, logs: Path) -> Iterator[Any]:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, GradientState, PartialState
 
-    tracker = "tensorboard" if importlib.util.find_spec("tensorboard") else None
+    tracker = TENSORBOARD if importlib.util.find_spec(TENSORBOARD) else None
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no", log_with=tracker, project_dir=str(logs))
+    accelerator.init_trackers(TENSORBOARD)
     try:
         yield accelerator
         accelerator.end_training()

@@ -33,13 +33,16 @@ class Stepper:
         self._accelerator, self._note = accelerator, note
         self._most = TOKENS_AT_ONCE[objective.estimator.device.type]
         self.tokens_at_once = self._most
+        self._finite = torch.ones((), dtype=torch.bool, device=objective.estimator.device)
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
-    def step(self, indices: Indices, rate: float, step: int) -> float:
-        """Make a step at a share `rate` of the peak learning rates. Returns the mean loss before it.
+    def step(self, indices: Indices, rate: float, step: int) -> torch.Tensor:
+        """Make a step at a share `rate` of the peak learning rates.
+
+        Returns the mean loss before it, on the device: only `check` waits for the device.
 
         Raises:
-            OddsError: the loss is no longer a number, or half of the tokens at once still need too much memory.
+            OddsError: half of the tokens at once still need too much memory.
         """
         self._objective.network.train()
         try:
@@ -53,12 +56,16 @@ class Stepper:
             self._note(f"memory did not suffice: reading {self.tokens_at_once:,} tokens at once from now on")
             loss = self._gradients(indices, step)
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, _GRADIENT_NORM)
-        if not torch.isfinite(norm + loss):
-            raise OddsError("the loss is no longer a number; lower learning_rate and level_learning_rate")
+        self._finite = self._finite & torch.isfinite(norm + loss)
         for group in self._optimizer.param_groups:
             group["lr"] = group["peak"] * rate
         self._optimizer.step()
-        return loss.item()
+        return loss
+
+    def check(self) -> None:
+        """Raise `OddsError` if a loss or gradient since the start was not a number."""
+        if not self._finite:
+            raise OddsError("the loss is no longer a number; lower learning_rate and level_learning_rate")
 
     def _gradients(self, indices: Indices, step: int) -> torch.Tensor:
         """Compute the gradients of the mean loss of a batch, of which each process reads a share."""

@@ -19,7 +19,7 @@ Tokens = npt.NDArray[np.int32]
 Indices = npt.NDArray[np.int64]
 
 ROW_TOKENS = {"cpu": 384, "cuda": 1024}
-"""The most tokens of a row with several prompts. Attention costs the square of it, and a new row repeats the opening."""
+"""The most tokens of a row of several prompts. Attention costs the square; but each row repeats the common start."""
 
 
 class Batch(NamedTuple):

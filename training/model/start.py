@@ -58,6 +58,9 @@ def start(settings: FitSettings, cache: Path, train: Rows, out_dir: Path) -> Est
     for parameter in network.parameters():
         parameter.requires_grad_(settings.tuning == "full")
     if settings.tuning != "full":
+        if place.precision == "bf16":  # the frozen weights; an adapter and the level rows stay in float32
+            network.model.to(torch.bfloat16)
+            network.head.rows.data = network.head.rows.data.float()
         network.model = with_lora(network.model, settings)
     network.head.rows.requires_grad_(True)
     return replace(estimator, network=network.to(place.device), place=place)

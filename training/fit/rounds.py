@@ -1,0 +1,208 @@
+"""The rounds of a fit: steps, an evaluation on dev at the end of each epoch, checkpoints, and the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from training.fit.checkpoints import Checkpoints, Progress
+from training.fit.objective import Evidence, Objective, dev_loss
+from training.fit.order import epoch_order, step_costs, steps_of
+from training.fit.pace import Pace
+from training.fit.step import Stepper, optimizer_of
+from training.fit.watch import FitProgress, Watch
+from training.model.estimator import Estimator
+from training.model.packing import Indices
+from training.settings import FitSettings
+from warehouse.atomic import atomic_folder
+
+RECORD_EVERY = 5  # steps
+
+
+@dataclass(frozen=True)
+class Run:
+    """A running fit."""
+
+    estimator: Estimator
+    settings: FitSettings
+    train: Evidence
+    dev: Evidence
+    accelerator: Any
+    watch: Watch
+
+    @property
+    def sizes(self) -> tuple[int, int, float]:
+        """The numbers of propositions and order pairs, and how often an epoch goes through the pairs."""
+        return len(self.train.propositions.prompts), len(self.train.pairs.weights), self.settings.pair_rate
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The number of steps of an epoch."""
+        return steps_of(*self.sizes, self.settings.batch_size)
+
+
+def train(run: Run, work: Path, started: float) -> Progress:
+    """Train, keeping the estimator of the epoch with the lowest dev loss in `work/best`.
+
+    Raises:
+        OddsError: the loss is no longer a number, or memory does not suffice.
+    """
+    settings, network = run.settings, run.estimator.network
+    if settings.gradient_checkpointing:
+        network.model.gradient_checkpointing_enable()
+    optimizer = optimizer_of(network, settings)
+    checkpoints = Checkpoints(work, network, optimizer, run.watch.note)
+    progress = checkpoints.load()
+    if progress.step:
+        run.watch.note(f"going on after step {progress.step:,}")
+    objective = Objective(run.estimator, run.accelerator.prepare(network), settings)
+    stepper = Stepper(objective, run.train, optimizer, run.accelerator, run.watch.note)
+    pace = _pace(run, progress.step, started)
+    total, losses, saved_at = run.steps_per_epoch * settings.epochs, Losses(stepper, progress), time.monotonic()
+    run.watch.doing("making the first step")
+    for step, indices in _steps(run, progress.step):
+        began = time.monotonic()
+        losses.add(stepper.step(indices, _rate(pace.share_done(), settings.warmup), step), step)
+        pace.stepped(time.monotonic() - began)
+        progress.step = step + 1
+        if pace.is_first:
+            _say_cost(pace, total, settings, run.watch)
+        late, on_dev = _agreed(run.accelerator, pace.is_over()), None
+        if late or (step + 1) % run.steps_per_epoch == 0:
+            losses.wait()
+            on_dev = _evaluate(run, objective, stepper.tokens_at_once, pace)
+            _keep_best(run, work, progress, on_dev)
+        epoch = step // run.steps_per_epoch + 1
+        times = (pace.elapsed_s, pace.left_s())
+        _report(run, progress, FitProgress(step + 1, total, epoch, losses.mean, on_dev, *times))
+        due = time.monotonic() - saved_at > 60 * settings.checkpoint_minutes
+        if on_dev is not None or due:
+            losses.wait()
+            if run.accelerator.is_main_process:
+                checkpoints.save(progress)
+            saved_at = time.monotonic()
+        if late or (settings.patience is not None and progress.worse >= settings.patience):
+            break
+    return progress
+
+
+class Losses:
+    """The losses since the last record. A GPU is waited for only now and then, so that it need not wait for Python."""
+
+    def __init__(self, stepper: Stepper, progress: Progress) -> None:
+        self._stepper, self._progress = stepper, progress
+        self._waiting: list[torch.Tensor] = []
+        self._started = False
+
+    def add(self, loss: torch.Tensor, step: int) -> None:
+        """Add the loss of a step."""
+        self._waiting.append(loss)
+        if loss.device.type == "cpu" or not self._started or (step + 1) % RECORD_EVERY == 0:
+            self.wait()
+        self._started = True
+
+    def wait(self) -> None:
+        """Take what is waiting. Raises `OddsError` if a loss is not a number."""
+        self._stepper.check()
+        self._progress.recent += [loss.item() for loss in self._waiting]
+        self._waiting.clear()
+
+    @property
+    def mean(self) -> float:
+        """The mean of the losses since the last record that are known."""
+        known = self._progress.recent
+        return float(np.mean(known)) if known else self._progress.history[-1]["loss"]
+
+
+def _steps(run: Run, done: int) -> Iterator[tuple[int, Indices]]:
+    """Yield the number of each step that is left, and the examples of its batch."""
+    size = run.settings.batch_size
+    order: Indices = np.empty(0, dtype=np.int64)
+    for step in range(done, run.steps_per_epoch * run.settings.epochs):
+        epoch, place = divmod(step, run.steps_per_epoch)
+        if place == 0 or step == done:
+            order = epoch_order(*run.sizes, run.settings.seed, epoch)
+        yield step, order[place * size : (place + 1) * size]
+
+
+def _evaluate(run: Run, objective: Objective, tokens_at_once: int, pace: Pace) -> float:
+    """Return the mean dev loss, of which each process computes a share."""
+    began, accelerator = time.monotonic(), run.accelerator
+    mine = np.argsort(run.dev.costs, kind="stable")[::-1][accelerator.process_index :: accelerator.num_processes]
+    sums = torch.tensor(dev_loss(objective, run.dev, mine, tokens_at_once, run.watch.dev), dtype=torch.float64)
+    if accelerator.num_processes > 1:
+        sums = accelerator.reduce(sums.to(torch.float32).to(run.estimator.device), "sum").cpu()
+    pace.looked(time.monotonic() - began)
+    total, weight = map(float, sums.tolist())
+    return total / weight if weight else total
+
+
+def _keep_best(run: Run, work: Path, progress: Progress, on_dev: float) -> None:
+    """Save the estimator if it is better on dev than before."""
+    if not on_dev < progress.best:
+        progress.worse += 1
+        return
+    progress.best, progress.worse = on_dev, 0
+    if run.accelerator.is_main_process:
+        with atomic_folder(work / "best", replace=True) as scratch:
+            run.estimator.save(scratch)
+
+
+def _report(run: Run, progress: Progress, now: FitProgress) -> None:
+    """Show a step, and record it if dev was evaluated or some steps have passed."""
+    run.watch.step(now)
+    if now.dev_loss is None and now.step % RECORD_EVERY:
+        return
+    progress.recent.clear()
+    progress.history.append(asdict(now))
+    figures = {"loss": now.loss} | ({} if now.dev_loss is None else {"dev_loss": now.dev_loss})
+    run.accelerator.log(figures, step=now.step)
+
+
+def _agreed(accelerator: Any, late: bool) -> bool:
+    """Return whether time is over for the first process: all have to stop after the same step."""
+    if accelerator.num_processes == 1:
+        return late
+    word = torch.tensor([float(late and accelerator.is_main_process)], device=accelerator.device)
+    return bool(accelerator.reduce(word, "sum").item())
+
+
+def _pace(run: Run, done: int, started: float) -> Pace:
+    """Return the clock of the fit, which knows how many tokens each step and each evaluation reads."""
+    settings = run.settings
+    costs = [
+        step_costs(run.train.costs, epoch_order(*run.sizes, settings.seed, epoch), settings.batch_size)
+        for epoch in range(settings.epochs)
+    ]
+    return Pace(
+        np.concatenate(costs),
+        int(run.dev.costs.sum()),
+        settings.epochs - done // run.steps_per_epoch,
+        limit_s=None if settings.max_minutes is None else 60 * settings.max_minutes,
+        began=started,
+        done=done,
+        clock=time.monotonic,
+    )
+
+
+def _say_cost(pace: Pace, steps: int, settings: FitSettings, watch: Watch) -> None:
+    """After the first step, note how long the fit will take if that is long, and how far a time limit reaches."""
+    minutes = (pace.elapsed_s + pace.whole_s()) / 60
+    if (room := pace.room()) < steps:
+        watch.note(
+            f"max_minutes = {settings.max_minutes:g} leaves room for about {room:,} of {steps:,} steps; all of them "
+            f"would take about {minutes:.0f} minutes"
+        )
+    elif minutes > 1:
+        watch.note(f"{steps:,} steps take about {minutes:.0f} minutes here; training.max_minutes can end a fit sooner")
+
+
+def _rate(done: float, warmup: float) -> float:
+    """Return the share of the peak learning rate after a share `done` of the steps: linear up, then linear down."""
+    return (done + 1e-3) / (warmup + 1e-3) if done < warmup else (1 - done) / (1 - warmup)
