@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from flows.outcome import Outcome
 from flows.research.query import check_apart
-from flows.services import estimator_base, reading, writing
+from flows.services import known_bases, reading, writing
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from flows.terminal.activity import activity
@@ -115,7 +115,7 @@ def scored(settings: Settings, model: Model, propositions: list[PropositionText]
         from training import Estimator
 
         folder, chosen = placed(model.path, settings.home_path), settings.training
-        estimator = Estimator.load(folder, chosen.device, chosen.precision, bases=[estimator_base(settings)])
+        estimator = Estimator.load(folder, chosen.device, chosen.precision, bases=known_bases(settings))
         if estimator.place.warning:
             note(f"score: {estimator.place.warning}")
         shown.counting()

@@ -13,8 +13,10 @@ from flows.settings.settings import Settings
 from synthesis.ledger.ledger import Ledger
 from synthesis.llm.embedded import serve, weights_path
 from synthesis.panel.settings import EMBEDDED, Endpoint
+from training.embedded import encoder_path
 from warehouse.catalog.connect import At, Warehouse, open_warehouse
 from warehouse.catalog.low_memory import seldom_collected, sparing, without_pandas
+from warehouse.errors import InputError
 from warehouse.queries.stages import consensus_splits
 
 
@@ -69,12 +71,24 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
 
 
 def estimator_base(settings: Settings) -> str:
-    """Return the base model of the estimator: the embedded model's weights, or what the settings name."""
+    """Return the base model of the estimator: the weights of an embedded model, or what the settings name.
+
+    Raises:
+        InputError: the package with the embedded weights is not installed.
+    """
     base = settings.training.base
     if base == EMBEDDED:
-        return str(weights_path())
+        return str(encoder_path() if settings.training.kind == "encoder" else weights_path())
     local = settings.path(base)
     return str(local) if local.exists() else base
+
+
+def known_bases(settings: Settings) -> list[str]:
+    """Return where the base of an estimator may be if it has moved."""
+    try:
+        return [estimator_base(settings)]
+    except InputError:  # an estimator with whole weights needs none
+        return []
 
 
 def shown_catalog(settings: Settings) -> str:

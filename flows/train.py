@@ -14,7 +14,7 @@ from flows.terminal.activity import Activity, activity, duration
 from flows.terminal.console import note
 from training.fit.record import FitRecord, read_record
 from training.fit.watch import FitProgress, Watch
-from training.identity import base_hash, code_hash
+from training.identity import base_hash, base_name, code_hash
 from training.settings import FitSettings
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all, read
@@ -62,7 +62,7 @@ def train(config: Config = None, fresh: bool = False, dry_run: bool = False) -> 
             model_id=model_id,
             name=settings.publish.name,
             dataset_id=dataset.dataset_id,
-            base_model=Path(base).name,
+            base_model=base_name(base),
             settings=settings.training.model_dump_json(),
             code_version=f"{code_version()}+{code_hash()[:12]}",
             path=named(folder, settings.home_path),

@@ -9,6 +9,14 @@ from pathlib import Path
 _MIB = 2**20
 
 
+def base_name(base: str) -> str:
+    """Return the name of a base: on the Hub, or of its file or folder, or of the one around a folder called `model`."""
+    path = Path(base)
+    if not path.exists():
+        return base
+    return path.parent.name if path.name == "model" else path.name
+
+
 def base_hash(base: Path) -> str:
     """Return a hash of the names, sizes, first and last MiB of the files of a base (hexadecimal SHA-256).
 

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "bf16", "fp32"]
 TargetKind = Literal["gaussian", "mixture", "mixture+dirichlet", "beta"]
 Loss = Literal["forward", "reverse", "crps", "wasserstein"]
+Kind = Literal["causal", "encoder"]
 Tuning = Literal["lora", "upper", "full"]
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0)]
 
 
+def _tuning_of(settings: dict[str, object]) -> Tuning:
+    return "full" if settings.get("kind") == "encoder" else "lora"
+
+
 class FitSettings(BaseModel):
-    """How an estimator is fitted. `base` is a GGUF file, or a folder or a name in Hugging Face format.
+    """How an estimator is fitted. `base` is a folder or a name in Hugging Face format, or a GGUF file.
 
     `device` and `precision` also apply to scoring; `training.model.device.place_of` defines "auto".
 
     Attributes:
+        kind: A causal language model that is asked a question, or an encoder of pairs with a level head: a baseline.
         loss: `training.fit.loss` defines them: a divergence of the whole answer (forward, reverse), or a distance
             between the distributions over the levels (crps, wasserstein).
         mean_weight: How much (score - mean)^2 counts beside the loss.
         margin_weight: How much the margin loss of an order pair counts, besides the pair's own weight.
         batch_margin_weight: The same for the propositions that go through the model together, ordered by their means.
         pair_rate: How many times an epoch goes through the order pairs; it goes through the propositions once.
-        tuning: LoRA on all layers (lora) or the upper ones (upper), or all weights (full).
+        tuning: LoRA on all layers (lora) or the upper ones (upper), or all weights (full), as always for an encoder.
         upper_layers: How many layers are the upper ones.
         learning_rate: The peak rate of everything but the level rows.
         patience: How many epochs in sequence may be no better on dev before the fit ends; by default all are made.
@@ -39,6 +45,7 @@ class FitSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     base: Annotated[str, Field(min_length=1)]
+    kind: Kind = "causal"
     levels: Annotated[int, Field(ge=2, le=100)] = 10
     target: TargetKind = "mixture"
     spread: Annotated[float, Field(gt=0, le=1)] = 0.1
@@ -49,7 +56,7 @@ class FitSettings(BaseModel):
     batch_margin_weight: Share = 0.0
     margin: Annotated[float, Field(ge=0, le=1)] = 0.1
     pair_rate: Share = 1.0
-    tuning: Tuning = "lora"
+    tuning: Tuning = Field(default_factory=_tuning_of)
     upper_layers: Positive = 8
     lora_rank: Positive = 16
     lora_alpha: Positive = 32
@@ -68,6 +75,12 @@ class FitSettings(BaseModel):
     gradient_checkpointing: bool = False
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
     launch: str | None = None
+
+    @model_validator(mode="after")
+    def _encoders_are_fitted_whole(self) -> FitSettings:
+        if self.kind == "encoder" and self.tuning != "full":
+            raise ValueError(f'an encoder is fitted whole: remove tuning = "{self.tuning}", or set it to "full"')
+        return self
 
     @property
     def peak(self) -> float:

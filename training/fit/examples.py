@@ -15,7 +15,6 @@ from training.fit.store import Ragged, Table, tokens_in
 from training.levels import Floats
 from training.model.estimator import Estimator
 from training.model.packing import Indices
-from training.model.prompt import encode
 from training.model.texts import Rows, pair_sides, texts, too_long
 from training.settings import FitSettings
 from training.targets import Judged, Prior, prior_of, targets
@@ -68,7 +67,7 @@ def examples_of(
     kept: list[Indices] = [np.empty(0, dtype=np.int64)]
     for part in _parts(rows):
         propositions = list(texts(pa.Table.from_batches([part])))
-        encoded = encode(estimator.tokenizer, propositions, settings.max_length)
+        encoded = estimator.encode(propositions)
         means, weights = (part[name].to_numpy(zero_copy_only=False) for name in ("mean", "weight"))
         _check(part, means, weights)
         target = targets(settings.target, judged(part), means, settings.spread, prior)
@@ -92,7 +91,7 @@ def pairs_of(
     counts = Counts()
     for part in _parts(rows) if rows is not None else ():
         both = [list(texts(pa.Table.from_batches([side]))) for side in pair_sides(part)]
-        encoded = [encode(estimator.tokenizer, side, settings.max_length) for side in both]
+        encoded = [estimator.encode(side) for side in both]
         fits = np.intersect1d(encoded[0].rows, encoded[1].rows)
         for store, each in zip(sides, encoded, strict=True):
             prompts = each.prompts()

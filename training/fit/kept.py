@@ -12,6 +12,7 @@ import torch
 
 from training.fit.store import Ragged
 from training.model.estimator import Estimator
+from training.model.network import Network
 from training.model.packing import Indices, Packed, Tokens
 from warehouse.errors import InputError
 
@@ -34,8 +35,7 @@ class KeptStates:
         new = np.unique(indices[~self._known[indices]])
         if len(new):
             packed = self._estimator.batch(self._prompts.of(new))
-            with self._estimator.autocast():
-                states = self._estimator.network.below(packed.batch, self._lower).flatten(0, 1)
+            states = _below(self._estimator, packed, self._lower).flatten(0, 1)
             for index, path in zip(new.tolist(), packed.paths, strict=True):
                 self._states.put(index, states[path[self._shared :]].float().cpu().numpy())
             self._known[new] = True
@@ -88,14 +88,19 @@ def keep(
             f'{folder} has {free / 1e9:.1f} GB of free space, and tuning = "upper" keeps states of {needed / 1e9:.1f} '
             'GB there; use tuning = "lora"'
         )
-    with estimator.autocast():
-        states = estimator.network.below(estimator.batch([shared]).batch, lower) if len(shared) else None
+    states = _below(estimator, estimator.batch([shared]), lower) if len(shared) else None
     opening = torch.zeros(0, hidden, device=estimator.device) if states is None else states[0].float()
     kept = tuple(
         KeptStates(estimator, lower, store, shared, folder / f"{split}-{number}.states")
         for number, store in enumerate(stores)
     )
     return States(lower, opening, kept)
+
+
+def _below(estimator: Estimator, packed: Packed, lower: int) -> torch.Tensor:
+    assert isinstance(estimator.network, Network)  # an encoder is fitted whole
+    with estimator.autocast():
+        return estimator.network.below(packed.batch, lower)
 
 
 def _parted(paths: list[Indices], n: int) -> tuple[list[Indices], list[Indices]]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from training.fit.objective import Evidence, Objective, Part, split_batch
+from training.model.encoder import PairEncoder
 from training.model.estimator import TOKENS_AT_ONCE
 from training.model.network import Network
 from training.model.packing import Indices
@@ -91,13 +92,13 @@ class Stepper:
         return next(split_batch(self._train, indices[:1], self.tokens_at_once))
 
 
-def optimizer_of(network: Network, settings: FitSettings) -> torch.optim.AdamW:
+def optimizer_of(network: Network | PairEncoder, settings: FitSettings) -> torch.optim.AdamW:
     """Return the optimizer of the trained parameters; on a GPU it is one kernel."""
     fused = network.head.rows.device.type == "cuda"
     return torch.optim.AdamW(parameter_groups(network, settings), weight_decay=0.0, fused=fused)
 
 
-def parameter_groups(network: Network, settings: FitSettings) -> list[dict[str, Any]]:
+def parameter_groups(network: Network | PairEncoder, settings: FitSettings) -> list[dict[str, Any]]:
     """Return the trained parameters with their peak learning rates; new level rows need larger steps."""
     rows = network.head.rows
     rest = [p for p in network.parameters() if p.requires_grad and p is not rows]

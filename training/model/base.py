@@ -48,23 +48,38 @@ def pretrained(place: str | Path) -> tuple[Any, Any]:
     Raises:
         InputError: it cannot be loaded, or lacks weights, which would be random.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
+
+    model, tokenizer, lacking = read_folder(place, AutoModelForCausalLM, "language model")
+    if lacking:
+        raise InputError(
+            f"{place}: {len(lacking)} weights of a causal language model are missing or have another shape, such as "
+            f'{lacking[0]}; use a complete causal model (an encoder such as BERT needs training.kind = "encoder")'
+        )
+    _give_pad(model, tokenizer)
+    return model, tokenizer
+
+
+def read_folder(place: str | Path, reader: Any, what: str) -> tuple[Any, Any, list[str]]:
+    """Return a model in Hugging Face format, with float32 weights, its tokenizer, and the names of missing weights.
+
+    Args:
+        place: A folder, or a name on the Hub.
+        reader: The class of transformers that reads it, such as `AutoModel`.
+        what: What it is called in errors.
+
+    Raises:
+        InputError: it cannot be loaded.
+    """
+    from transformers import AutoTokenizer
 
     with _quiet():
         try:
             tokenizer = AutoTokenizer.from_pretrained(str(place))
-            both: Any = AutoModelForCausalLM.from_pretrained(str(place), dtype=torch.float32, output_loading_info=True)
-            model, loaded = both
+            model, loaded = reader.from_pretrained(str(place), dtype=torch.float32, output_loading_info=True)
         except Exception as error:  # a broken or foreign checkpoint may raise anything
-            raise InputError(_not_loaded(place, error)) from error
-    lacking = sorted({*loaded["missing_keys"], *(key for key, *_ in loaded["mismatched_keys"])})
-    if lacking:
-        raise InputError(
-            f"{place}: {len(lacking)} weights of a causal language model are missing or have another shape, such as "
-            f"{lacking[0]}; use a complete causal model (not an encoder such as BERT)"
-        )
-    _give_pad(model, tokenizer)
-    return model, tokenizer
+            raise InputError(_not_loaded(place, what, error)) from error
+    return model, tokenizer, sorted({*loaded["missing_keys"], *(key for key, *_ in loaded["mismatched_keys"])})
 
 
 def embeddings(model: Any) -> dict[str, Any]:
@@ -85,13 +100,14 @@ def add_rows(model: Any, tokenizer: Any, tokens: list[str], seed: int) -> None:
         _initialise(matrix.weight.data, new, seed)
 
 
-def check_length(model: Any, max_length: int, base: str) -> None:
-    """Raise `InputError` if the model has fewer positions than prompts may have tokens."""
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if isinstance(positions, int) and 0 < positions < max_length:
+def check_length(model: Any, max_length: int, base: str, most: int | None = None) -> None:
+    """Raise `InputError` if the model has fewer positions, or reads fewer tokens, than prompts may have."""
+    positions = [getattr(model.config, "max_position_embeddings", None), most]
+    known = [each for each in positions if isinstance(each, int) and each > 0]
+    if known and (least := min(known)) < max_length:
         raise InputError(
-            f"{base} reads {positions} tokens at most, but max_length is {max_length}; set training.max_length to "
-            f"{positions} or less"
+            f"{base} reads {least} tokens at most, but max_length is {max_length}; set training.max_length to {least} "
+            "or less"
         )
 
 
@@ -161,9 +177,9 @@ def _give_pad(model: Any, tokenizer: Any) -> None:
     add_rows(model, tokenizer, [_PAD], seed=0)
 
 
-def _not_loaded(place: str | Path, error: Exception) -> str:
+def _not_loaded(place: str | Path, what: str, error: Exception) -> str:
     where = f"{place}: " if Path(place).exists() else f"{place}: there is no such folder; as a name on the Hub, "
-    return f"{where}no language model could be loaded: {line_of(error)}"
+    return f"{where}no {what} could be loaded: {line_of(error)}"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The estimator: a causal language model with one token per level, read only at the answer position."""
+"""The estimator: a network that answers propositions with a distribution over levels, with its tokenizer."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ import numpy as np
 import torch
 
 from training.levels import Floats, expectation
-from training.model.base import reads_trees
 from training.model.device import Place, place_of
-from training.model.level_tokens import level_ids
+from training.model.encoder import PairEncoder
 from training.model.network import Network
 from training.model.packing import Batch, Indices, Packed, Tokens, one_per_row, pack, parts, shared, walk
-from training.model.prompt import encode
-from training.model.saved import EstimatorInfo, read_saved, write_saved, write_whole
+from training.model.prompt import Encoded
+from training.model.saved import EstimatorInfo, as_whole, read_saved, write_saved
 from training.model.texts import too_long
 from training.settings import Device, Precision
 from warehouse.atomic import atomic_folder
@@ -57,7 +56,7 @@ class Estimator:
     array([0.91])
     """
 
-    network: Network
+    network: Network | PairEncoder
     tokenizer: Any
     info: EstimatorInfo
     place: Place
@@ -83,9 +82,8 @@ class Estimator:
         Raises:
             InputError: the folder or its base is missing or cannot be used.
         """
-        model, tokenizer, info = read_saved(Path(folder), bases)
+        network, tokenizer, info = read_saved(Path(folder), bases)
         place = place_of(device, precision)
-        network = Network(model, level_ids(tokenizer, info.levels), trees=reads_trees(model, tokenizer))
         if place.precision == "bf16":
             network.model.to(torch.bfloat16)
         return cls(network.to(place.device).eval(), tokenizer, info, place)
@@ -130,7 +128,7 @@ class Estimator:
         """
         stream, most = iter(propositions), self.info.max_length
         while window := list(islice(stream, _WINDOW)):
-            encoded = encode(self.tokenizer, window, most)
+            encoded = self.encode(window)
             drops = tuple(too_long(window, encoded, most, "score"))
             prompts = encoded.prompts()
             for indices in self._parts(prompts, tokens_at_once or TOKENS_AT_ONCE[self.device.type]):
@@ -141,6 +139,10 @@ class Estimator:
                 drops = ()
             if drops:
                 yield ScoredBatch(np.empty(0), np.empty((0, self.info.levels)), (), 0, drops)
+
+    def encode(self, propositions: Sequence[PropositionText]) -> Encoded:
+        """Return the prompts of propositions, as at most as many tokens as the estimator reads."""
+        return self.network.encode(self.tokenizer, propositions, self.info.max_length)
 
     def batch(self, prompts: Sequence[Tokens]) -> Packed:
         """Return prompts as a batch on the device, in the form that the base can read."""
@@ -178,11 +180,12 @@ class Estimator:
             yield np.array(order[part], dtype=np.int64)
 
 
-def merge_estimator(folder: Path, out_dir: Path) -> None:
+def merge_estimator(folder: Path, out_dir: Path, bases: Sequence[str | Path] = ()) -> None:
     """Write the estimator in `folder` as whole weights into `out_dir`, a model in plain Hugging Face format.
 
-    `AutoModelForCausalLM.from_pretrained(out_dir)` loads it, any server can serve it; it answers with a level token.
+    `AutoModelForCausalLM.from_pretrained(out_dir)` loads it, any server can serve it; it answers with a level token. An
+    encoder is copied; `AutoModel.from_pretrained(out_dir)` loads it without its head.
     """
-    model, tokenizer, info = read_saved(folder, ())
+    network, tokenizer, info = read_saved(folder, bases)
     with atomic_folder(out_dir) as scratch:
-        write_whole(model, tokenizer, info.model_copy(update={"weights": "whole"}), scratch)
+        write_saved(network, tokenizer, as_whole(info), scratch)

@@ -15,6 +15,8 @@ from torch import nn
 from torch.nn import functional
 
 from training.model.packing import Batch
+from training.model.prompt import Encoded, encode
+from warehouse.records import PropositionText
 
 
 class LevelHead(nn.Module):
@@ -86,6 +88,11 @@ class Network(nn.Module):
             return logits
         with _without(self.model, lower):
             return read(self.model, batch, states)
+
+    @staticmethod
+    def encode(tokenizer: Any, propositions: Sequence[PropositionText], max_length: int) -> Encoded:
+        """Return the prompts of propositions; see `training.model.prompt.encode`."""
+        return encode(tokenizer, propositions, max_length)
 
     @torch.no_grad()
     def below(self, batch: Batch, layers: int) -> torch.Tensor:

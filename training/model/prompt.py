@@ -6,8 +6,8 @@ The texts are those of Wang et al. 2025 (arXiv 2505.01595), so that their publis
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +31,18 @@ class Encoded(NamedTuple):
     offsets: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
     truncated: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, found: Iterable[tuple[list[int], bool] | None]) -> Encoded:
+        """Return the prompts from the tokens of each and whether its premise was cut; None leaves one out."""
+        kept = [(row, *each) for row, each in enumerate(found) if each is not None]
+        tokens = [tokens for _, tokens, _ in kept]
+        return cls(
+            np.fromiter(chain.from_iterable(tokens), dtype=np.int32),
+            np.concatenate([[0], np.cumsum([len(each) for each in tokens], dtype=np.int64)]).astype(np.int64),
+            np.array([row for row, *_ in kept], dtype=np.int64),
+            np.array([cut for *_, cut in kept], dtype=np.bool_),
+        )
 
     def lengths(self) -> npt.NDArray[np.int64]:
         """Return the number of tokens of each prompt, [n]."""
@@ -86,21 +98,10 @@ def encode(tokenizer: Any, propositions: Sequence[PropositionText], max_length: 
     text are text: they are read character by character, not as tokens.
     """
     writer = _Writer(tokenizer)
-    found: list[list[int]] = []
-    rows: list[int] = []
-    truncated: list[bool] = []
-    for row, tokens in enumerate(writer.tokens([(each.premise, each.hypothesis) for each in propositions])):
-        short = tokens if len(tokens) <= max_length else _cut(writer, propositions[row], max_length)
-        if short is None:
-            continue
-        found.append(short)
-        rows.append(row)
-        truncated.append(len(tokens) > max_length)
-    return Encoded(
-        np.fromiter((token for tokens in found for token in tokens), dtype=np.int32),
-        np.concatenate([[0], np.cumsum([len(tokens) for tokens in found], dtype=np.int64)]).astype(np.int64),
-        np.array(rows, dtype=np.int64),
-        np.array(truncated, dtype=np.bool_),
+    texts = [(each.premise, each.hypothesis) for each in propositions]
+    return Encoded.of(
+        (tokens, False) if len(tokens) <= max_length else _cut(writer, proposition, max_length)
+        for tokens, proposition in zip(writer.tokens(texts), propositions, strict=True)
     )
 
 
@@ -166,8 +167,8 @@ def _controls(tokenizer: Any) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, sorted(added, key=len, reverse=True))) or "(?!)")
 
 
-def _cut(writer: _Writer, proposition: PropositionText, max_length: int) -> list[int] | None:
-    """Return the prompt with the longest end of the premise that fits, or None if not even an empty one fits."""
+def _cut(writer: _Writer, proposition: PropositionText, max_length: int) -> tuple[list[int], bool] | None:
+    """Return the prompt with the longest end of the premise that fits, and True; None if not even an empty one fits."""
     premise = proposition.premise
 
     def attempt(characters: int) -> list[int]:
@@ -185,4 +186,4 @@ def _cut(writer: _Writer, proposition: PropositionText, max_length: int) -> list
             fits, best = middle, tokens
         else:
             over = middle
-    return best
+    return best, True

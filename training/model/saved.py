@@ -1,4 +1,4 @@
-"""The folder of a saved estimator: its adapter or whole weights, its tokenizer, and `estimator.json`."""
+"""The folder of a saved estimator: its weights, its tokenizer, and `estimator.json`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from training.identity import base_hash
-from training.model.base import line_of, load_base, pretrained
+from training.model.base import line_of, load_base, pretrained, reads_trees
+from training.model.encoder import PairEncoder, load_encoder
 from training.model.level_tokens import add_levels, count_levels, level_ids
 from training.model.network import Network
 from warehouse.errors import InputError
@@ -35,7 +36,7 @@ class EstimatorInfo(BaseModel):
         cache_from_here: The same, relative to the folder.
         levels: K.
         max_length: Longer prompts are cut.
-        weights: Whether the folder has an adapter, or all weights.
+        weights: Whether the folder has an adapter, all weights, or those of an encoder.
         temperature: The T that it was fitted with.
     """
 
@@ -48,34 +49,31 @@ class EstimatorInfo(BaseModel):
     cache_from_here: str | None = None
     levels: int
     max_length: int
-    weights: Literal["adapter", "whole"]
+    weights: Literal["adapter", "whole", "encoder"]
     temperature: float = 1.0
 
 
-def write_saved(network: Network, tokenizer: Any, info: EstimatorInfo, folder: Path) -> None:
+def as_whole(info: EstimatorInfo) -> EstimatorInfo:
+    """Return the description of the same estimator with its adapter merged, wherever its folder may be."""
+    here = {"base_from_here": None, "cache": None, "cache_from_here": None}
+    return info.model_copy(update=here | ({"weights": "whole"} if info.weights == "adapter" else {}))
+
+
+def write_saved(network: Network | PairEncoder, tokenizer: Any, info: EstimatorInfo, folder: Path) -> None:
     """Write an estimator into an existing folder. The network can be trained on afterwards."""
     if info.weights == "adapter":
         network.model.save_pretrained(folder, save_embedding_layers=False)
-        save_file({"rows": network.head.rows.detach().cpu().contiguous()}, folder / _ROWS)
-        _write_rest(tokenizer, info, folder)
     else:
         with network.plain() as model:
-            write_whole(model, tokenizer, info, folder)
-
-
-def write_whole(model: Any, tokenizer: Any, info: EstimatorInfo, folder: Path) -> None:
-    """Write a model in plain Hugging Face format, with the description of the estimator, into an existing folder."""
-    model.save_pretrained(folder)
-    _write_rest(tokenizer, info, folder)
-
-
-def _write_rest(tokenizer: Any, info: EstimatorInfo, folder: Path) -> None:
+            model.save_pretrained(folder)
+    if info.weights != "whole":
+        save_file({"rows": network.head.rows.detach().cpu().contiguous()}, folder / _ROWS)
     tokenizer.save_pretrained(folder)
     (folder / _INFO).write_text(info.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
 
 
-def read_saved(folder: Path, bases: Sequence[str | Path]) -> tuple[Any, Any, EstimatorInfo]:
-    """Return the model of a saved estimator with any adapter merged, its tokenizer and its info.
+def read_saved(folder: Path, bases: Sequence[str | Path]) -> tuple[Network | PairEncoder, Any, EstimatorInfo]:
+    """Return the network of a saved estimator with any adapter merged, its tokenizer and its info.
 
     A folder without `estimator.json` is read as a published checkpoint in Hugging Face format with level tokens.
 
@@ -86,12 +84,15 @@ def read_saved(folder: Path, bases: Sequence[str | Path]) -> tuple[Any, Any, Est
     Raises:
         InputError: the folder or its base is missing or cannot be used.
     """
-    info = _read_info(folder)
+    info = read_info(folder)
+    if info and info.weights == "encoder":
+        return (*_read_encoder(folder, info), info)
     model, tokenizer = _merged(folder, info, bases) if info and info.weights == "adapter" else pretrained(folder)
     levels = count_levels(tokenizer)
     if levels < 2 or (info is not None and info.levels != levels):
         raise InputError(f"{folder}: not an estimator: its tokenizer has {levels} level tokens")
-    return model, tokenizer, info or EstimatorInfo(base=folder.name, levels=levels, max_length=256, weights="whole")
+    network = Network(model, level_ids(tokenizer, levels), trees=reads_trees(model, tokenizer))
+    return network, tokenizer, info or EstimatorInfo(base=folder.name, levels=levels, max_length=256, weights="whole")
 
 
 @contextmanager
@@ -100,6 +101,16 @@ def without_future_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         yield
+
+
+def _read_encoder(folder: Path, info: EstimatorInfo) -> tuple[PairEncoder, Any]:
+    model, tokenizer = load_encoder(folder)
+    network = PairEncoder(model, info.levels)
+    try:
+        network.head.load_state_dict(load_file(folder / _ROWS))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"{folder / _ROWS}: not the level head of this encoder: {line_of(error)}") from error
+    return network, tokenizer
 
 
 def _merged(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> tuple[Any, Any]:
@@ -144,7 +155,8 @@ def _cache_of(folder: Path, info: EstimatorInfo) -> Path:
     return next((place.resolve() for place in places if place.is_dir()), Path.home() / ".cache" / "odds")
 
 
-def _read_info(folder: Path) -> EstimatorInfo | None:
+def read_info(folder: Path) -> EstimatorInfo | None:
+    """Return the description of the estimator in a folder; None if it has none, as published checkpoints."""
     path = folder / _INFO
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; train an estimator first")

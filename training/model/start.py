@@ -1,4 +1,4 @@
-"""The start of a fit: the base with level tokens, which answers with a level even before the first step."""
+"""The start of a fit: the base with levels, which answers with a level even before the first step."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from training.identity import base_hash
+from training.identity import base_hash, base_name
 from training.model.base import check_length, load_base, reads_trees
 from training.model.device import Place, place_of
+from training.model.encoder import PairEncoder, load_encoder
 from training.model.estimator import Estimator
 from training.model.level_tokens import add_levels, count_levels
 from training.model.network import Network, layers_of
@@ -43,13 +44,18 @@ def start(settings: FitSettings, cache: Path, train: Rows, out_dir: Path) -> Est
     Raises:
         InputError: the base cannot be used.
     """
+    begin = _start_encoder if settings.kind == "encoder" else _start_causal
+    estimator = begin(settings, cache, train, _info(settings, cache, out_dir))
     place = place_of(settings.device, settings.precision)
+    return replace(estimator, network=estimator.network.to(place.device), place=place)
+
+
+def _start_causal(settings: FitSettings, cache: Path, train: Rows, info: EstimatorInfo) -> Estimator:
     model, tokenizer = load_base(settings.base, cache)
     check_length(model, settings.max_length, settings.base)
     known = count_levels(tokenizer)
     level_ids = add_levels(model, tokenizer, settings.levels, settings.seed)
     network = Network(model, level_ids, trees=reads_trees(model, tokenizer))
-    info = _info(settings, cache, out_dir)
     estimator = Estimator(network, tokenizer, info, Place(torch.device("cpu"), "fp32"))
     if lower := lower_layers(model, settings):
         check_parting(estimator, lower, settings.base)
@@ -63,22 +69,34 @@ def start(settings: FitSettings, cache: Path, train: Rows, out_dir: Path) -> Est
             network.head.rows.data = network.head.rows.data.float()
         network.model = with_lora(network.model, settings)
     network.head.rows.requires_grad_(True)
-    return replace(estimator, network=network.to(place.device), place=place)
+    return estimator
+
+
+def _start_encoder(settings: FitSettings, _cache: Path, _train: Rows, info: EstimatorInfo) -> Estimator:
+    model, tokenizer = load_encoder(settings.base)
+    check_length(model, settings.max_length, settings.base, tokenizer.model_max_length)
+    return Estimator(PairEncoder(model, settings.levels), tokenizer, info, Place(torch.device("cpu"), "fp32"))
 
 
 def _info(settings: FitSettings, cache: Path, out_dir: Path) -> EstimatorInfo:
     base, here = Path(settings.base), out_dir.resolve()
     local = base.exists()
     return EstimatorInfo(
-        base=base.name if local else settings.base,
+        base=base_name(settings.base),
         base_sha256=base_hash(base) if local else None,
         base_from_here=os.path.relpath(base.resolve(), here) if local else None,
         cache_from_here=os.path.relpath(cache.resolve(), here),
         levels=settings.levels,
         max_length=settings.max_length,
         temperature=settings.temperature,
-        weights="whole" if settings.tuning == "full" else "adapter",
+        weights=_weights(settings),
     )
+
+
+def _weights(settings: FitSettings) -> Literal["adapter", "whole", "encoder"]:
+    if settings.kind == "encoder":
+        return "encoder"
+    return "whole" if settings.tuning == "full" else "adapter"
 
 
 def with_lora(model: Any, settings: FitSettings) -> Any:
