@@ -11,8 +11,8 @@ from flows.score import scored
 from flows.settings.settings import Settings
 from tests.fixtures.estimator import Base, shard_table
 from tests.training.test_estimator import estimator
-from training.model.batches import texts
 from training.model.device import place_of
+from training.model.texts import texts
 from warehouse.errors import InputError
 from warehouse.records import Model
 

@@ -23,6 +23,12 @@ def judged(*propositions: list[float], weights: list[list[float]] | None = None)
     )
 
 
+def prior(data: Judged, levels: int, weights: list[float] | None = None) -> Prior:
+    """The prior of propositions that weigh 1 each, or as they are given."""
+    n = len(data.offsets) - 1
+    return prior_of([(data, np.ones(n) if weights is None else np.array(weights))], levels)
+
+
 UNIFORM = Prior(np.full(10, 0.1), 0.05)
 
 
@@ -78,10 +84,10 @@ def test_the_beta_gives_missing_mass_to_uniform() -> None:
 
 
 def test_the_prior_is_the_histogram_and_the_pooled_variance() -> None:
-    prior = prior_of(judged([0.05, 0.15], [0.15, np.nan], [0.95, 0.85, 0.95]), 10)
-    np.testing.assert_allclose(prior.histogram * 6, [1, 2, 0, 0, 0, 0, 0, 0, 1, 2])
+    found = prior(judged([0.05, 0.15], [0.15, np.nan], [0.95, 0.85, 0.95]), 10)
+    np.testing.assert_allclose(found.histogram * 6, [1, 2, 0, 0, 0, 0, 0, 0, 1, 2])
     squares = 2 * 0.05**2 + np.var([0.95, 0.85, 0.95]) * 3
-    assert prior.variance == pytest.approx(squares / (1 + 0 + 2))
+    assert found.variance == pytest.approx(squares / (1 + 0 + 2))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -95,7 +101,7 @@ def test_every_target_is_a_distribution(
 ) -> None:
     data = judged(*propositions)
     means = np.array([np.mean(each) for each in propositions])
-    q = targets(kind, data, means, spread, prior_of(data, k))
+    q = targets(kind, data, means, spread, prior(data, k))
     assert q.shape == (len(propositions), k)
     assert (q >= -1e-12).all()
     np.testing.assert_allclose(q.sum(axis=1), 1, atol=1e-9)
@@ -114,13 +120,8 @@ def test_the_prior_counts_a_judgment_as_its_proposition_weighs() -> None:
     # A proposition that weighs 3 counts like three of it, one that weighs nothing not at all.
     values = [[0.1, 0.3], [0.6, 0.8, 0.9], [0.05, 0.95]]
 
-    def judged_of(rows: list[list[float]]) -> Judged:
-        flat = np.array([value for row in rows for value in row])
-        shares = np.array([1 / len(row) for row in rows for _ in row])
-        return Judged(flat, shares, np.cumsum([0, *(len(row) for row in rows)]))
-
-    weighed = prior_of(judged_of(values), 10, np.array([3.0, 1.0, 0.0]))
-    repeated = prior_of(judged_of([values[0]] * 3 + [values[1]]), 10)
+    weighed = prior(judged(*values), 10, [3.0, 1.0, 0.0])
+    repeated = prior(judged(*[values[0]] * 3, values[1]), 10)
     np.testing.assert_allclose(weighed.histogram, repeated.histogram)
     assert weighed.variance == pytest.approx(repeated.variance)
 
@@ -149,7 +150,7 @@ def with_widths(data: Judged, *widths: float) -> Judged:
 
 def test_every_target_knows_the_width_of_a_judgment() -> None:
     data = with_widths(judged([0.3], [0.3, 0.8]), 0.2, 0.2, 0.0)
-    means, prior = np.array([0.3, 0.55]), prior_of(data, 10)
+    means, prior = np.array([0.3, 0.55]), prior_of([(data, np.ones(len(data.offsets) - 1))], 10)
     wide, point = softened(0.3, 0.2, 10), gaussian(0.8, 0.1, 10)
     mixed = mixture(data, 0.1, 10)
     np.testing.assert_allclose(mixed, np.stack([wide, (wide + point) / 2]), atol=1e-9)
@@ -170,5 +171,14 @@ def test_every_target_knows_the_width_of_a_judgment() -> None:
 def test_widths_of_zero_change_nothing(kind: TargetKind) -> None:
     data, means = judged([0.1, 0.4], [0.9]), np.array([0.25, 0.9])
     zero = with_widths(data, 0.0, 0.0, 0.0)
-    expected = targets(kind, data, means, 0.1, prior_of(data, 10))
-    np.testing.assert_array_equal(targets(kind, zero, means, 0.1, prior_of(zero, 10)), expected)
+    expected = targets(kind, data, means, 0.1, prior_of([(data, np.ones(len(data.offsets) - 1))], 10))
+    np.testing.assert_array_equal(targets(kind, zero, means, 0.1, prior_of([(zero, np.ones(2))], 10)), expected)
+
+
+def test_a_prior_from_parts_is_that_of_the_whole() -> None:
+    rows, weights = [[0.1, 0.3], [0.6, np.nan, 0.9], [0.05, 0.95]], np.array([3.0, 1.0, 0.5])
+    whole = prior_of([(judged(*rows), weights)], 10)
+    parts = prior_of(((judged(row), weights[place : place + 1]) for place, row in enumerate(rows)), 10)
+    np.testing.assert_allclose(parts.histogram, whole.histogram)
+    assert parts.variance == pytest.approx(whole.variance)
+    assert prior_of([], 4) == (pytest.approx(np.full(4, 0.25)), 1 / 12)
