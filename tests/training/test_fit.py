@@ -13,15 +13,19 @@ from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import training.fit.loop
-from tests.fixtures.estimator import Base, shard_table
+from tests.fixtures.estimator import Base, pair_table, shard_table, with_column
+from tests.training.test_estimator import logits_of
+from training.fit.examples import judged
 from training.fit.loop import fit
-from training.fit.objective import FitRun
+from training.fit.step import Stepper
 from training.fit.watch import FitProgress, Watch
 from training.levels import level_token
-from training.model.batches import Indices, texts
 from training.model.estimator import Estimator, merge_estimator
+from training.model.packing import Indices
 from training.model.prompt import render
+from training.model.texts import texts
 from training.settings import FitSettings
+from training.targets import mixture
 from warehouse.errors import InputError, OddsError
 
 TEXTS = ["proposition_id", "premise", "hypothesis"]
@@ -39,6 +43,11 @@ def settings(tiny: Base, **changes: object) -> FitSettings:
     return FitSettings.model_validate(common | {"learning_rate": 5e-3, "level_learning_rate": 1e-2} | changes)
 
 
+def weights_in(folder: Path) -> dict[str, Any]:
+    """All weights that an estimator was saved with."""
+    return {name: each for path in folder.glob("*.safetensors") for name, each in load_file(path).items()}
+
+
 def scores_by_id(folder: Path, table: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     found = {
         key: value
@@ -48,14 +57,14 @@ def scores_by_id(folder: Path, table: pa.Table) -> np.ndarray[tuple[int], np.dty
     return np.array([found[key] for key in table["proposition_id"].to_pylist()])
 
 
-@pytest.mark.parametrize("tuning", ["lora", "full"])
+@pytest.mark.parametrize("tuning", ["lora", "upper", "full"])
 def test_it_learns_what_the_judgments_say(tiny_base: Base, tmp_path: Path, tuning: str) -> None:
     test = shard_table(20, start=200)
-    epochs = 8 if tuning == "lora" else 20
+    epochs = {"lora": 8, "upper": 12, "full": 20}[tuning]
     fitted = fit(
         shard_table(64),
         shard_table(16, start=100),
-        settings(tiny_base, tuning=tuning, epochs=epochs),
+        settings(tiny_base, tuning=tuning, upper_layers=1, epochs=epochs),
         tiny_base.cache,
         tmp_path / "model",
     )
@@ -85,15 +94,8 @@ def test_the_kept_epoch_is_the_best_on_dev_and_not_the_last(tiny_base: Base, tmp
 
 def _dev_loss_of(folder: Path, dev: pa.Table, chosen: FitSettings) -> float:
     """The mean KL from the published distributions, by its definition: level mass times what other tokens leave."""
-    from training.fit.examples import judged
-    from training.model.batches import collate, encode_table
-    from training.model.estimator import answer_logits
-    from training.targets import mixture
-
     subject = Estimator.load(folder, "cpu", "fp32")
-    encoded, _ = encode_table(subject.tokenizer, dev, 256)
-    with torch.inference_mode():
-        logits = answer_logits(subject.model, collate(encoded, encoded.rows, 0, subject.device))
+    logits = logits_of(subject, dev)
     p = torch.softmax(logits.double(), dim=1)[:, subject.level_ids].numpy()
     q = mixture(judged(dev), chosen.spread, chosen.levels)
     return float(np.mean(np.sum(np.where(q > 0, q * np.log(np.where(q > 0, q, 1) / p), 0), axis=1)))
@@ -105,10 +107,11 @@ def test_the_same_seed_gives_the_same_weights_on_a_cpu(tiny_base: Base, tmp_path
         torch.manual_seed(hash(name) % 1000)  # the caller's random state plays no part
         chosen = settings(tiny_base, seed=seed, epochs=2, lora_dropout=0.1)
         fitted = fit(shard_table(16), shard_table(8, start=50), chosen, tiny_base.cache, tmp_path / name)
-        outcomes.append((fitted.dev_loss, load_file(tmp_path / name / "adapter_model.safetensors")))
+        outcomes.append((fitted.dev_loss, weights_in(tmp_path / name)))
     (loss, weights), (same_loss, same), (other_loss, _) = outcomes
     assert loss == same_loss != other_loss
     assert weights.keys() == same.keys()
+    assert "rows" in weights
     assert all(np.array_equal(weights[key], same[key]) for key in weights)
 
 
@@ -122,7 +125,14 @@ def test_the_callers_random_state_is_left_alone(tiny_base: Base, tmp_path: Path)
 
 @pytest.mark.parametrize(
     "changes",
-    [{"loss": "reverse"}, {"margin_weight": 1.0}, {"target": "beta"}, {"target": "mixture+dirichlet"}, {"levels": 20}],
+    [
+        *({"loss": loss} for loss in ("reverse", "crps", "wasserstein")),
+        *({"target": target} for target in ("gaussian", "beta", "mixture+dirichlet")),
+        {"batch_margin_weight": 1.0},
+        {"mean_weight": 2.0},
+        {"levels": 20, "temperature": 2.0},
+        {"gradient_checkpointing": True},
+    ],
 )
 def test_every_variant_lowers_its_dev_loss(tiny_base: Base, tmp_path: Path, changes: dict[str, object]) -> None:
     fitted = fit(
@@ -162,14 +172,14 @@ def test_a_fit_ends_within_its_minutes_with_the_learning_rate_at_its_end(
     seen: list[FitProgress] = []
     notes: list[str] = []
     now = [0.0]
-    real = training.fit.loop._step
+    real = Stepper.step
 
-    def slow(run: FitRun, indices: Indices, pairs: Indices, optimizer: torch.optim.Optimizer, rate: float) -> float:
+    def slow(stepper: Stepper, indices: Indices, rate: float, step: int) -> float:
         rates.append(rate)
         now[0] += 0.1
-        return real(run, indices, pairs, optimizer, rate)
+        return real(stepper, indices, rate, step)
 
-    monkeypatch.setattr(training.fit.loop, "_step", slow)
+    monkeypatch.setattr(Stepper, "step", slow)
     monkeypatch.setattr(training.fit.loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
     chosen = settings(tiny_base, epochs=1000, max_minutes=0.1)
     watch = Watch(step=seen.append, note=notes.append)
@@ -204,19 +214,19 @@ def test_what_goes_on_is_said(tiny_base: Base, tmp_path: Path) -> None:
         tmp_path / "m",
         watch=watch,
     )
-    assert said[0] == "loading the base model"
-    assert said[1].startswith("tokenising 8 propositions")
-    assert dev == [(4, 20), (12, 20), (20, 20)]
+    assert said == [
+        "loading the base model", "tokenising the propositions for training and dev", "making the first step",
+    ]  # fmt: skip
+    assert dev == [(20, 20)]
 
 
 def _nothing_left(folder: Path) -> bool:
     return list(folder.iterdir()) == []
 
 
-def test_an_interruption_leaves_nothing(tiny_base: Base, tmp_path: Path) -> None:
+def test_an_interruption_before_the_first_checkpoint_leaves_nothing(tiny_base: Base, tmp_path: Path) -> None:
     def interrupt(progress: FitProgress) -> None:
-        if progress.dev_loss is not None:
-            raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fit(
@@ -233,8 +243,8 @@ def test_an_interruption_leaves_nothing(tiny_base: Base, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("sizes", "changes", "message"),
     [
-        ((0, 4), {}, "the train split has no proposition"),
-        ((4, 0), {}, "the dev split has no proposition"),
+        ((0, 4), {}, "the train split has no propositions or order pairs"),
+        ((4, 0), {}, "the dev split has no propositions or order pairs"),
         ((4, 4), {"max_length": 20}, "no train proposition fits into 20 tokens"),
         ((4, 4), {"base": "/no/such/folder"}, "no language model could be loaded"),
     ],
@@ -261,28 +271,12 @@ def test_a_diverged_training_says_so(tiny_base: Base, tmp_path: Path) -> None:
     assert _nothing_left(tmp_path)
 
 
-def pair_table(n: int, start: int, weight: float = 1.0) -> pa.Table:
-    """Order pairs: a room whose lamp is on above one whose lamp is off; `start` is even."""
-    rows = shard_table(2 * n, start=start).to_pylist()
-    names = ("proposition_id", "premise", "hypothesis")
-    return pa.Table.from_pylist(
-        [
-            {"weight": weight}
-            | {f"higher_{name}": higher[name] for name in names}
-            | {f"lower_{name}": lower[name] for name in names}
-            for lower, higher in zip(rows[::2], rows[1::2], strict=True)
-        ]
-    )
-
-
-def with_column(table: pa.Table, name: str, values: list[Any]) -> pa.Table:
-    return table.set_column(table.column_names.index(name), name, pa.array(values))
-
-
 def test_the_loss_is_weighted_divergence_plus_weighted_margin_by_hand(tiny_base: Base, tmp_path: Path) -> None:
     weights = [1.0, 0.5, 0.25, 2.0]
     train, pairs = with_column(shard_table(4), "weight", weights), pair_table(3, 20, weight=0.5)
-    still = settings(tiny_base, epochs=1, learning_rate=1e-30, level_learning_rate=1e-30, lora_dropout=0, batch_size=8)
+    still = settings(
+        tiny_base, epochs=1, learning_rate=1e-30, level_learning_rate=1e-30, lora_dropout=0, margin_weight=3
+    )
     fitted = fit(train, shard_table(4, start=50), still, tiny_base.cache, tmp_path / "model", pairs=pairs)
     rows = [_dev_loss_of(fitted.path, train.slice(i, 1), still) for i in range(4)]
     higher, lower = (
@@ -291,7 +285,7 @@ def test_the_loss_is_weighted_divergence_plus_weighted_margin_by_hand(tiny_base:
     )
     short = np.maximum(0, still.margin - (higher - lower))
     assert short.max() > 0
-    expected = np.mean(np.array(weights) * rows) + 0.5 * short.mean()
+    expected = (np.sum(np.array(weights) * rows) + 3.0 * np.sum(0.5 * short)) / 7
     assert fitted.history[-1].loss == pytest.approx(expected, abs=1e-4)
     assert json.loads((fitted.path / "training.json").read_text())["n_pairs"] == 3
 
@@ -299,7 +293,7 @@ def test_the_loss_is_weighted_divergence_plus_weighted_margin_by_hand(tiny_base:
 @pytest.mark.slow
 def test_order_pairs_alone_teach_the_order(tiny_base: Base, tmp_path: Path) -> None:
     silent = with_column(shard_table(64), "values", [[0.2, 0.5, 0.8]] * 64)
-    test, chosen = shard_table(20, start=200), settings(tiny_base, margin=0.5, epochs=12)
+    test, chosen = shard_table(20, start=200), settings(tiny_base, margin=0.5, epochs=12, pair_rate=2)
     is_on = test["mean"].to_numpy() > 0.5
     gaps = {}
     for name, pairs in (("with", pair_table(32, 60, weight=5.0)), ("without", None)):
