@@ -20,13 +20,13 @@ def prepared(base: str) -> tuple[Any, Any, list[int]]:
     """Return the base with level tokens, its tokenizer and the ids of these tokens."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer: Any = AutoTokenizer.from_pretrained(base)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     tokens = [f" <|label_level_{level}|>" for level in range(LEVELS)]
     tokenizer.add_tokens(tokens)
     model.resize_token_embeddings(len(tokenizer))
-    return model, tokenizer, tokenizer.convert_tokens_to_ids(tokens)
+    return model, tokenizer, [int(tokenizer.convert_tokens_to_ids(token)) for token in tokens]
 
 
 def prompt(tokenizer: Any, premise: str, hypothesis: str) -> str:

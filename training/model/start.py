@@ -64,7 +64,7 @@ def _start_causal(settings: FitSettings, cache: Path, train: Rows, info: Estimat
     for parameter in network.parameters():
         parameter.requires_grad_(settings.tuning == "full")
     if settings.tuning != "full":
-        if place.precision == "bf16":  # the frozen weights; an adapter and the level rows stay in float32
+        if place_of(settings.device, settings.precision).precision == "bf16":  # the frozen weights; an adapter and the level rows stay in float32
             network.model.to(torch.bfloat16)
             network.head.rows.data = network.head.rows.data.float()
         network.model = with_lora(network.model, settings)
@@ -135,7 +135,9 @@ def lower_layers(model: Any, settings: FitSettings) -> int:
 def check_parting(estimator: Estimator, lower: int, base: str) -> None:
     """Raise `InputError` unless the upper layers give the same logits from the states of the lower ones."""
     sample = encode(estimator.tokenizer, [PropositionText(proposition_id="-", premise="A.", hypothesis="B.")], 10**6)
-    batch, network = estimator.batch(sample.prompts()).batch, estimator.network.eval()
+    batch, network = estimator.batch(sample.prompts()).batch, estimator.network
+    assert isinstance(network, Network)
+    network.eval()
     try:
         apart = network(batch, network.below(batch, lower), lower=lower)
         close = torch.allclose(apart, network(batch), atol=1e-3, rtol=1e-3)
