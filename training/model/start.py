@@ -64,7 +64,8 @@ def _start_causal(settings: FitSettings, cache: Path, train: Rows, info: Estimat
     for parameter in network.parameters():
         parameter.requires_grad_(settings.tuning == "full")
     if settings.tuning != "full":
-        if place_of(settings.device, settings.precision).precision == "bf16":  # the frozen weights; an adapter and the level rows stay in float32
+        # Only frozen weights are in bf16: an adapter and the level rows stay in float32.
+        if place_of(settings.device, settings.precision).precision == "bf16":
             network.model.to(torch.bfloat16)
             network.head.rows.data = network.head.rows.data.float()
         network.model = with_lora(network.model, settings)
