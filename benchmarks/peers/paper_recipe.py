@@ -54,7 +54,7 @@ def train_seconds(base: str, rows: list[tuple[str, str]], batch: int, steps: int
     ends: list[float] = []
 
     class Distribution(Trainer):
-        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
+        def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Any:
             logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
             last = inputs["attention_mask"].sum(dim=1) - 1
             answer = functional.log_softmax(logits[torch.arange(len(last)), last].float(), dim=-1)[:, ids]
