@@ -12,7 +12,7 @@ from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from flows.terminal.activity import Activity, activity, duration
 from flows.terminal.console import note
-from training.fit.record import FitRecord, read_record
+from training.fit.record import FitRecord, discard_workplace, read_record
 from training.fit.watch import FitProgress, Watch
 from training.identity import base_hash, base_name, code_hash
 from training.settings import FitSettings
@@ -58,6 +58,7 @@ def train(config: Config = None, fresh: bool = False, dry_run: bool = False) -> 
             record = _fitted(settings, base, warehouse.place(dataset.path), folder, fresh=fresh)
         else:
             note(f"train: model {model_id} was fitted by a run that ended before it was recorded; recording it")
+            discard_workplace(folder)
         model = Model(
             model_id=model_id,
             name=settings.publish.name,

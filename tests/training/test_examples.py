@@ -44,9 +44,7 @@ def test_the_files_hold_the_prompts_targets_means_and_weights(
     assert (counts.rows, counts.simulated, counts.truncated, counts.drops) == (20, 60, 0, [])
 
 
-def test_a_table_in_parts_encodes_as_a_whole(
-    tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_in_parts_encodes_as_a_whole(tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     subject, table = estimator(tiny_base), shard_table(20)
     lengths = encode(subject.tokenizer, list(texts(table)), 500).lengths()
     chosen = settings(tiny_base, max_length=int(np.median(lengths)))
@@ -83,9 +81,7 @@ def test_a_row_whose_loss_would_be_no_number_is_named(tiny_base: Base, tmp_path:
     table = with_column(shard_table(5), name, [0.5, 0.5, 0.5, float("nan"), 0.5])
     chosen = settings(tiny_base)
     with pytest.raises(OddsError, match=f"proposition {table['proposition_id'][3].as_py()}: its loss is not a number"):
-        examples_of(
-            table, estimator(tiny_base), chosen, prior=prior_for(table, chosen), folder=tmp_path, split="train"
-        )
+        examples_of(table, estimator(tiny_base), chosen, prior=prior_for(table, chosen), folder=tmp_path, split="train")
 
 
 def test_judgments_of_a_table_slice() -> None:

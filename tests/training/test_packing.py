@@ -124,9 +124,7 @@ def alone(model: Any, prompts: list[list[int]]) -> torch.Tensor:
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize(("row_tokens", "rows"), [(1, 4), (16, 3), (1024, 1)])
-def test_every_prompt_is_answered_as_if_it_were_alone(
-    model: Any, attention: str, row_tokens: int, rows: int
-) -> None:
+def test_every_prompt_is_answered_as_if_it_were_alone(model: Any, attention: str, row_tokens: int, rows: int) -> None:
     expected = alone(model, PROMPTS)
     model.set_attn_implementation(attention)
     packed = pack(tokens(PROMPTS), CPU, row_tokens=row_tokens)

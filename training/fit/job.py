@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from training.fit.record import discard_workplace
 from training.fit.watch import FitProgress, Watch
 from training.settings import FitSettings
 from warehouse.errors import InputError, OddsError
@@ -37,15 +38,15 @@ class Job(BaseModel):
     settings: FitSettings
     cache: Path
     folder: Path
-    fresh: bool = False
 
     def run(self, watch: Watch, *, fresh: bool = False) -> None:
         """Fit the estimator. Raises as `training.fit.loop.fit` does."""
-        job = self.model_copy(update={"fresh": fresh})
+        if fresh:  # here, since of several processes one would remove what another has just written
+            discard_workplace(self.folder)
         if self.settings.launch:
-            job._launch(Path(self.settings.launch), watch)
+            self._launch(Path(self.settings.launch), watch)
         else:
-            job.fit(watch)
+            self.fit(watch)
 
     def fit(self, watch: Watch) -> None:
         """Fit the estimator in this process, or as one of several."""
@@ -54,7 +55,7 @@ class Job(BaseModel):
         train, dev, pairs, dev_pairs = self._rows()
         fit(
             train, dev, self.settings, self.cache, self.folder,
-            pairs=pairs, dev_pairs=dev_pairs, watch=watch, fresh=self.fresh,
+            pairs=pairs, dev_pairs=dev_pairs, watch=watch,
         )  # fmt: skip
 
     def plan(self, watch: Watch) -> Plan:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from training.fit.examples import Choosing, Counts, examples_of, pairs_of, prior
 from training.fit.kept import keep
 from training.fit.objective import Evidence, constant_loss
 from training.fit.processes import TENSORBOARD, processes
-from training.fit.record import SUMMARY, summary_of
+from training.fit.record import SUMMARY, discard_workplace, summary_of, workplace_of
 from training.fit.rounds import Run
 from training.fit.store import opening
 from training.fit.watch import FitProgress, Watch
@@ -26,6 +26,7 @@ from training.model.estimator import Estimator
 from training.model.start import lower_layers, start
 from training.model.texts import Rows
 from training.settings import FitSettings
+from warehouse.atomic import left_behind, remove
 from warehouse.errors import InputError
 from warehouse.records import Drop
 
@@ -107,14 +108,17 @@ def fit(
 @contextmanager
 def _workplace(out_dir: Path, *, fresh: bool) -> Iterator[tuple[Path, Path]]:
     """Give the folder of a running fit, which stays if the fit stops after a checkpoint, and a temporary one in it."""
-    work = out_dir.with_name(f"{out_dir.name}.fit")
     if fresh:
-        shutil.rmtree(work, ignore_errors=True)
+        discard_workplace(out_dir)
+    work = workplace_of(out_dir)
     work.mkdir(parents=True, exist_ok=True)
+    remove(left_behind(work))
+    rows = work / f".rows.partial-{os.getpid()}"  # a name that tells when it is left behind
     try:
-        with tempfile.TemporaryDirectory(prefix="rows-", dir=work) as rows:
-            yield work, Path(rows)
+        rows.mkdir()
+        yield work, rows
     finally:
+        shutil.rmtree(rows, ignore_errors=True)
         if not any(work.glob("step-*.json")):
             shutil.rmtree(work, ignore_errors=True)
 

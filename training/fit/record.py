@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,16 @@ class FitRecord(BaseModel):
     steps: int = Field(ge=1)
     duration_s: float = Field(ge=0)
     drops: tuple[Drop, ...] = ()
+
+
+def workplace_of(folder: Path) -> Path:
+    """Return where a fit of the estimator in a folder keeps what it needs to go on."""
+    return folder.with_name(f"{folder.name}.fit")
+
+
+def discard_workplace(folder: Path) -> None:
+    """Remove what an earlier fit of the estimator in a folder left to go on with."""
+    shutil.rmtree(workplace_of(folder), ignore_errors=True)
 
 
 def read_record(folder: Path) -> FitRecord:

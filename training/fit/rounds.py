@@ -67,6 +67,8 @@ def train(run: Run, work: Path, started: float) -> Progress:
     total, losses, saved_at = run.steps_per_epoch * settings.epochs, Losses(stepper, progress), time.monotonic()
     run.watch.doing("making the first step")
     for step, indices in _steps(run, progress.step):
+        if settings.patience is not None and progress.worse >= settings.patience:
+            break  # here, so that a fit that was killed after its last checkpoint ends as it would have
         began = time.monotonic()
         losses.add(stepper.step(indices, _rate(pace.share_done(), settings.warmup), step), step)
         pace.stepped(time.monotonic() - began)
@@ -87,7 +89,7 @@ def train(run: Run, work: Path, started: float) -> Progress:
             if run.accelerator.is_main_process:
                 checkpoints.save(progress)
             saved_at = time.monotonic()
-        if late or (settings.patience is not None and progress.worse >= settings.patience):
+        if late:
             break
     return progress
 

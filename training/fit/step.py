@@ -46,16 +46,7 @@ class Stepper:
             OddsError: half of the tokens at once still need too much memory.
         """
         self._objective.network.train()
-        try:
-            loss = self._gradients(indices, step)
-        except torch.OutOfMemoryError as error:
-            if self.tokens_at_once < self._most:
-                raise OddsError(
-                    "the device has too little memory; use a smaller base, or gradient_checkpointing = true"
-                ) from error
-            self.tokens_at_once //= 2
-            self._note(f"memory did not suffice: reading {self.tokens_at_once:,} tokens at once from now on")
-            loss = self._gradients(indices, step)
+        loss = self._fitting_gradients(indices, step)
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, _GRADIENT_NORM)
         self._finite = self._finite & torch.isfinite(norm + loss)
         for group in self._optimizer.param_groups:
@@ -67,6 +58,20 @@ class Stepper:
         """Raise `OddsError` if a loss or gradient since the start was not a number."""
         if not self._finite:
             raise OddsError("the loss is no longer a number; lower learning_rate and level_learning_rate")
+
+    def _fitting_gradients(self, indices: Indices, step: int) -> torch.Tensor:
+        """Compute the gradients of a batch, reading half as much at once if memory does not suffice."""
+        try:
+            return self._gradients(indices, step)
+        except torch.OutOfMemoryError as error:
+            if self.tokens_at_once < self._most:
+                raise OddsError(
+                    "the device has too little memory; use a smaller base, or gradient_checkpointing = true"
+                ) from error
+        # Outside the block, since the error holds on to the tensors that are in the way.
+        self.tokens_at_once //= 2
+        self._note(f"memory did not suffice: reading {self.tokens_at_once:,} tokens at once from now on")
+        return self._fitting_gradients(indices, step)
 
     def _gradients(self, indices: Indices, step: int) -> torch.Tensor:
         """Compute the gradients of the mean loss of a batch, of which each process reads a share."""
