@@ -327,6 +327,65 @@ def test_the_epoch_is_chosen_by_what_people_judged(tiny_base: Base, tmp_path: Pa
     assert losses[0] == losses[1] != losses[2]
 
 
+def test_order_pairs_need_no_propositions(tiny_base: Base, tmp_path: Path) -> None:
+    chosen = settings(tiny_base, margin=0.5, epochs=4)
+    empty, steps = shard_table(1).slice(0, 0), list[FitProgress]()
+    fitted = fit(
+        empty, empty, chosen, tiny_base.cache, tmp_path / "model",
+        pairs=pair_table(32, 60), dev_pairs=pair_table(8, 160), watch=Watch(step=steps.append),
+    )  # fmt: skip
+    assert (fitted.steps, fitted.constant_loss) == (16, None)
+    dev = [each.dev_loss for each in steps if each.dev_loss is not None]
+    assert fitted.dev_loss == min(dev) < 0.5 * dev[0]
+    test = shard_table(20, start=200)
+    scores, is_on = scores_by_id(fitted.path, test), test["mean"].to_numpy() > 0.5
+    assert scores[is_on].min() > scores[~is_on].max()
+
+
+def test_dev_pairs_select_the_epoch_only_where_dev_has_no_propositions(tiny_base: Base, tmp_path: Path) -> None:
+    chosen, dev = settings(tiny_base, epochs=1), shard_table(4, start=50)
+    losses = [
+        fit(
+            shard_table(8), rows, chosen, tiny_base.cache, tmp_path / str(number),
+            pairs=pair_table(4, 60), dev_pairs=dev_pairs,
+        ).dev_loss
+        for number, (rows, dev_pairs) in enumerate(
+            ((dev, None), (dev, pair_table(4, 160)), (dev.slice(0, 0), pair_table(4, 160)))
+        )
+    ]  # fmt: skip
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_pairs_that_an_epoch_never_reaches_are_not_read(tiny_base: Base, tmp_path: Path) -> None:
+    chosen = settings(tiny_base, epochs=1, pair_rate=0)
+    dev = shard_table(4, start=50)
+    fitted = fit(shard_table(8), dev, chosen, tiny_base.cache, tmp_path / "m", pairs=pair_table(4, 60))
+    assert fitted.steps == 1
+    assert json.loads((fitted.path / "training.json").read_text())["n_pairs"] == 0
+
+
+def test_patience_ends_a_fit_that_gets_no_better(tiny_base: Base, tmp_path: Path) -> None:
+    still = settings(tiny_base, epochs=6, patience=2, learning_rate=1e-30, level_learning_rate=1e-30)
+    fitted = fit(shard_table(8), shard_table(4, start=50), still, tiny_base.cache, tmp_path / "m")
+    assert fitted.steps == 3  # the first epoch is the best, and two are no better
+
+
+def test_a_fit_that_learned_less_than_a_constant_answer_says_so(tiny_base: Base, tmp_path: Path) -> None:
+    notes: dict[str, list[str]] = {"still": [], "learned": []}
+    still = {"learning_rate": 1e-30, "level_learning_rate": 1e-30, "epochs": 1}
+    for name, changes in (("still", still), ("learned", {"epochs": 8})):
+        chosen = settings(tiny_base, **changes)
+        watch = Watch(note=notes[name].append)
+        fitted = fit(shard_table(32), shard_table(8, start=50), chosen, tiny_base.cache, tmp_path / name, watch=watch)
+        record = json.loads((fitted.path / "training.json").read_text())
+        assert record["constant_loss"] == fitted.constant_loss
+        assert fitted.constant_loss is not None
+        assert (fitted.dev_loss < fitted.constant_loss) is (name == "learned")
+    assert notes["learned"] == []
+    (said,) = notes["still"]
+    assert "never fell below that of a constant answer" in said
+
+
 def test_a_pair_of_which_one_side_does_not_fit_is_dropped(tiny_base: Base, tmp_path: Path) -> None:
     pairs = pair_table(3, 20)
     pairs = with_column(pairs, "lower_hypothesis", ["word " * 300, *pairs["lower_hypothesis"].to_pylist()[1:]])

@@ -101,7 +101,7 @@ def test_an_estimator_and_its_base_move_together(home: Path) -> None:
 def test_a_base_that_moved_alone_is_found_where_it_is_now(home: Path, tmp_path: Path) -> None:
     expected = scores_of(Estimator.load(home / "models" / "m", "cpu", "fp32"))
     moved = (home / "bases" / "tiny").rename(tmp_path / "elsewhere")
-    with pytest.raises(InputError, match="^tiny: the base of the estimator m is gone") as caught:
+    with pytest.raises(InputError, match=r"^tiny: the base of the estimator m is gone") as caught:
         Estimator.load(home / "models" / "m", "cpu", "fp32")
     assert "\n" not in str(caught.value)
     assert_same(scores_of(Estimator.load(home / "models" / "m", "cpu", "fp32", bases=[moved])), expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_parts_hold_as_much_as_fits(sizes: list[int], most: int) -> None:
     found = [sizes[part] for part in parts(sizes, most)]
     assert [size for part in found for size in part] == sizes
     assert all(len(part) == 1 or sum(part) <= most for part in found)
-    assert all(sum(part) + later[0] > most for part, later in zip(found, found[1:], strict=False))
+    assert all(sum(part) + later[0] > most for part, later in pairwise(found))
 
 
 @given(st.lists(st.integers(0, 1), max_size=6), st.lists(st.integers(0, 1), max_size=6))
