@@ -21,6 +21,8 @@ from flows.evaluate import evaluate
 from flows.imports import import_choices, import_groups, import_judgments, import_premises, import_propositions
 from flows.judge import judge
 from flows.maintain import maintain, snapshots
+from flows.merge import merge
+from flows.models import ModelState, models, models_delete, models_use
 from flows.outcome import Outcome
 from flows.propose import propose
 from flows.publish import publish
@@ -41,8 +43,9 @@ from flows.studio import studio_start, studio_stop
 from flows.train import train
 
 __all__ = [
-    "Finding", "Outcome", "Settings", "agree", "attach", "cycle", "demo", "doctor", "elicit", "evaluate", "export",
-    "import_choices", "import_groups", "import_judgments", "import_premises", "import_propositions", "init", "judge",
-    "labelers", "load_settings", "maintain", "propose", "publish", "pull", "push", "recalibrate", "score", "simulate",
+    "Finding", "ModelState", "Outcome", "Settings", "agree", "attach", "cycle", "demo", "doctor", "elicit",
+    "evaluate", "export", "import_choices", "import_groups", "import_judgments", "import_premises",
+    "import_propositions", "init", "judge", "labelers", "load_settings", "maintain", "merge", "models",
+    "models_delete", "models_use", "propose", "publish", "pull", "push", "recalibrate", "score", "simulate",
     "snapshots", "sql", "status", "studio_merge", "studio_start", "studio_stop", "tables", "trace", "train",
 ]  # fmt: skip

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pyarrow.compute as pc
 
+from flows.models import required_model
 from flows.outcome import Outcome
 from flows.reporting import report_data
-from flows.score import required_model, score_test_split
+from flows.score import score_test_split
 from flows.services import writing
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
@@ -21,7 +22,7 @@ from warehouse.shards import read_split
 
 @stage("evaluate", hours=24)
 def evaluate(config: Config = None) -> Outcome:
-    """Evaluate the newest estimator on the test split of its dataset, and write the report.
+    """Evaluate the estimator in use on the test split of its dataset, and write the report.
 
     An estimator is not evaluated again unless there are new estimates of labelers.
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from rich.table import Table
 
+from flows.models import finished_fits
 from flows.outcome import Outcome
 from flows.services import reading, writing
 from flows.settings.settings import Config, load_settings
@@ -39,7 +40,7 @@ def maintain(config: Config = None, grace_hours: float = GRACE_HOURS, dry_run: b
     keep = timedelta(days=settings.warehouse.keep_snapshots_days)
     with writing(settings) as warehouse:
         done = maintain_in(warehouse, keep, timedelta(hours=grace_hours), dry_run=dry_run)
-    left = list(left_behind(settings.home_path))
+    left = [*left_behind(settings.home_path), *finished_fits(settings.home_path)]
     if not dry_run:
         remove(left)
     counts = {

@@ -1,4 +1,4 @@
-"""Score: the newest estimator's probabilities for the test split, or for the propositions of a file."""
+"""Score: the estimator's probabilities for the test split, or for the propositions of a file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from flows.models import required_model
 from flows.outcome import Outcome
 from flows.research.query import check_apart
 from flows.services import known_bases, reading, writing
@@ -15,11 +16,9 @@ from flows.terminal.activity import activity
 from flows.terminal.console import note
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all, read
-from warehouse.errors import InputError
 from warehouse.files.formats import check_output, write_table
 from warehouse.files.texts import read_propositions
 from warehouse.places import placed
-from warehouse.queries.stages import newest_model
 from warehouse.records import Dataset, Drop, Model, PropositionText, Score, content_id
 from warehouse.shards import read_split
 
@@ -31,7 +30,7 @@ SCORED = pa.schema(
 
 @stage("score", hours=24)
 def score(config: Config = None, file: Path | None = None, output: Path | None = None) -> Outcome:
-    """Score the test split of the newest estimator's dataset, or the propositions of a file.
+    """Score the test split of the dataset of the estimator in use, or the propositions of a file.
 
     Args:
         config: The settings, or the file to read them from.
@@ -48,16 +47,6 @@ def score(config: Config = None, file: Path | None = None, output: Path | None =
         model = required_model(warehouse, settings.publish.name)
         made = score_test_split(settings, warehouse, model)
     return Outcome(stage="score", counts={"new scores": made}, note=f"model {model.model_id}")
-
-
-def required_model(warehouse: Warehouse, name: str) -> Model:
-    """Return the newest estimator of a name. Raises `InputError` if there is none, or its files are gone."""
-    model = newest_model(warehouse, name)
-    if model is None:
-        raise InputError(f"no estimator {name!r} is trained yet; run odds train")
-    if not (folder := warehouse.place(model.path)).is_dir():
-        raise InputError(f"{folder}: the estimator's files are gone; run odds train")
-    return model
 
 
 def score_test_split(settings: Settings, warehouse: Warehouse, model: Model) -> int:

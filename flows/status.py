@@ -12,17 +12,18 @@ from flows.services import reading, shown_catalog
 from flows.settings.settings import Config, Settings, load_settings
 from synthesis.panel.settings import EMBEDDED
 from warehouse.places import placed
-from warehouse.queries.stages import counts, newest_dataset, newest_model
+from warehouse.queries.models import model_in_use
+from warehouse.queries.stages import counts, newest_dataset
 
 Status = dict[str, Any]
 
 
 def status(*, config: Config = None) -> Status:
-    """Return the rows of each stage, the newest dataset, estimator and report, and the address of Label Studio."""
+    """Return the rows of each stage, the newest dataset, the estimator in use, its report, and Label Studio's URL."""
     settings = load_settings(config)
     with reading(settings) as warehouse:
         dataset = newest_dataset(warehouse, settings.publish.name)
-        model = newest_model(warehouse, settings.publish.name)
+        model = model_in_use(warehouse, settings.publish.name)
         stages = counts(warehouse).to_pylist()
         snapshot = warehouse.snapshot_id()
     home = settings.home_path

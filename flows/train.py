@@ -21,6 +21,7 @@ from warehouse.catalog.store import merge_all, read
 from warehouse.datasets.verify import verify
 from warehouse.errors import InputError
 from warehouse.places import named
+from warehouse.queries.models import model_in_use
 from warehouse.queries.stages import newest_dataset
 from warehouse.records import Dataset, Model, content_id
 from warehouse.shards import read_manifest
@@ -52,7 +53,8 @@ def train(config: Config = None, fresh: bool = False, dry_run: bool = False) -> 
         if dry_run:
             return _planned(settings, base, warehouse.place(dataset.path), folder)
         record = read_record(folder) if folder.exists() else None
-        if record is not None and read(warehouse, Model, "model_id = ?", [model_id]):
+        known = read(warehouse, Model, "model_id = ? AND deleted_at IS NULL", [model_id])
+        if record is not None and known:
             return Outcome(stage="train", counts={"steps": 0}, note=f"model {model_id} exists already")
         if record is None:
             record = _fitted(settings, base, warehouse.place(dataset.path), folder, fresh=fresh)
@@ -72,6 +74,9 @@ def train(config: Config = None, fresh: bool = False, dry_run: bool = False) -> 
             duration_s=record.duration_s,
         )
         merge_all(warehouse, [[model], record.drops])
+        used = model_in_use(warehouse, model.name)
+    if used is not None and used.model_id != model_id:
+        note(f"train: {used.model_id} stays in use; odds models use {model_id} changes that")
     counts = {"steps": record.steps, "seconds": round(record.duration_s), "dropped": len(record.drops)}
     return Outcome(stage="train", counts=counts, note=f"model {model_id}, dev loss {record.dev_loss:.4f}")
 

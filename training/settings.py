@@ -16,10 +16,6 @@ Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0)]
 
 
-def _tuning_of(settings: dict[str, object]) -> Tuning:
-    return "full" if settings.get("kind") == "encoder" else "lora"
-
-
 class FitSettings(BaseModel):
     """How an estimator is fitted. `base` is a folder or a name in Hugging Face format, or a GGUF file.
 
@@ -33,7 +29,8 @@ class FitSettings(BaseModel):
         margin_weight: How much the margin loss of an order pair counts, besides the pair's own weight.
         batch_margin_weight: The same for the propositions that go through the model together, ordered by their means.
         pair_rate: How many times an epoch goes through the order pairs; it goes through the propositions once.
-        tuning: LoRA on all layers (lora) or the upper ones (upper), or all weights (full), as always for an encoder.
+        tuning: LoRA on all layers (lora, the default) or the upper ones (upper), or all weights (full, as always for an
+            encoder).
         upper_layers: How many layers are the upper ones.
         learning_rate: The peak rate of everything but the level rows.
         patience: How many epochs in sequence may be no better on dev before the fit ends; by default all are made.
@@ -56,7 +53,7 @@ class FitSettings(BaseModel):
     batch_margin_weight: Share = 0.0
     margin: Annotated[float, Field(ge=0, le=1)] = 0.1
     pair_rate: Share = 1.0
-    tuning: Tuning = Field(default_factory=_tuning_of)
+    tuning: Tuning | None = None
     upper_layers: Positive = 8
     lora_rank: Positive = 16
     lora_alpha: Positive = 32
@@ -78,16 +75,21 @@ class FitSettings(BaseModel):
 
     @model_validator(mode="after")
     def _encoders_are_fitted_whole(self) -> FitSettings:
-        if self.kind == "encoder" and self.tuning != "full":
+        if self.kind == "encoder" and self.tuned != "full":
             raise ValueError(f'an encoder is fitted whole: remove tuning = "{self.tuning}", or set it to "full"')
         return self
+
+    @property
+    def tuned(self) -> Tuning:
+        """What is fitted."""
+        return self.tuning or ("full" if self.kind == "encoder" else "lora")
 
     @property
     def peak(self) -> float:
         """The peak learning rate of everything but the level rows: by default 5e-4 with LoRA, 1e-4 for all weights."""
         if self.learning_rate is not None:
             return self.learning_rate
-        return 1e-4 if self.tuning == "full" else 5e-4
+        return 1e-4 if self.tuned == "full" else 5e-4
 
     @property
     def how(self) -> dict[str, object]:

@@ -195,8 +195,8 @@ def test_corrupt_folders_are_refused_in_one_line(fitted: Path, tmp_path: Path) -
 
 
 def test_an_encoder_is_always_fitted_whole() -> None:
-    assert FitSettings(base="b", kind="encoder").tuning == "full"
-    assert FitSettings(base="b").tuning == "lora"
+    assert FitSettings(base="b", kind="encoder").tuned == "full"
+    assert FitSettings(base="b").tuned == "lora"
     with pytest.raises(ValueError, match='an encoder is fitted whole: remove tuning = "lora"'):
         FitSettings(base="b", kind="encoder", tuning="lora")
 

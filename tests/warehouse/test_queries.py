@@ -9,6 +9,7 @@ from warehouse import Warehouse
 from warehouse.agreement.measure import measure_agreement
 from warehouse.catalog.store import mark_deleted, merge, merge_all, read
 from warehouse.consensus.renew import renew_consensus
+from warehouse.queries.models import all_models, dataset_labels, model_in_use, models_in_use
 from warehouse.queries.stages import (
     consensus_splits,
     counts,
@@ -16,7 +17,6 @@ from warehouse.queries.stages import (
     current_estimates,
     labeler_answers,
     newest_dataset,
-    newest_model,
     next_version,
     orphaned_judgments,
     proposition_texts,
@@ -206,7 +206,7 @@ def test_of_figures_and_models_the_newest_is_current(filled: Warehouse) -> None:
     current = {one.agreement_id for one in current_agreement(filled) if one.slice == "all"}
     assert current >= {one.agreement_id for one in second if one.slice == "all"}
     assert current.isdisjoint({one.agreement_id for one in first})
-    assert newest_model(filled, "demo") is None
+    assert model_in_use(filled, "demo") is None
     models = [
         Model(
             model_id=str(day),
@@ -224,7 +224,15 @@ def test_of_figures_and_models_the_newest_is_current(filled: Warehouse) -> None:
         for day in (9, 10)
     ]
     merge(filled, models)
-    assert newest_model(filled, "demo") == models[1]
+    assert model_in_use(filled, "demo") == models[1]
+    promoted = models[0].model_copy(update={"promoted_at": datetime(2026, 2, 1, tzinfo=UTC)})
+    merge(filled, [promoted, models[0].model_copy(update={"model_id": "other", "name": "other"})])
+    assert model_in_use(filled, "demo") == promoted
+    assert {each.name: each.model_id for each in models_in_use(filled)} == {"demo": "9", "other": "other"}
+    merge(filled, [promoted.model_copy(update={"deleted_at": datetime(2026, 2, 2, tzinfo=UTC)})])
+    assert model_in_use(filled, "demo") == models[1]
+    assert [each.model_id for each in all_models(filled)] == ["10", "9", "other"]
+    assert dataset_labels(filled) == {}
 
 
 def test_other_queries_run_while_a_stream_is_read(filled: Warehouse) -> None:

@@ -186,6 +186,13 @@ def merge_estimator(folder: Path, out_dir: Path, bases: Sequence[str | Path] = (
     `AutoModelForCausalLM.from_pretrained(out_dir)` loads it, any server can serve it; it answers with a level token. An
     encoder is copied; `AutoModel.from_pretrained(out_dir)` loads it without its head.
     """
-    network, tokenizer, info = read_saved(folder, bases)
     with atomic_folder(out_dir) as scratch:
-        write_saved(network, tokenizer, as_whole(info), scratch)
+        write_merged(folder, scratch, bases)
+
+
+def write_merged(folder: Path, existing: Path, bases: Sequence[str | Path] = ()) -> tuple[Any, EstimatorInfo]:
+    """Do the same into an existing folder. Returns the tokenizer and the description of the estimator."""
+    network, tokenizer, info = read_saved(folder, bases)
+    whole = as_whole(info)
+    write_saved(network, tokenizer, whole, existing)
+    return tokenizer, whole

@@ -62,8 +62,8 @@ def _start_causal(settings: FitSettings, cache: Path, train: Rows, info: Estimat
     if known < settings.levels:
         lift_levels(estimator, slice(known, None), texts(train))
     for parameter in network.parameters():
-        parameter.requires_grad_(settings.tuning == "full")
-    if settings.tuning != "full":
+        parameter.requires_grad_(settings.tuned == "full")
+    if settings.tuned != "full":
         # Only frozen weights are in bf16: an adapter and the level rows stay in float32.
         if place_of(settings.device, settings.precision).precision == "bf16":
             network.model.to(torch.bfloat16)
@@ -97,7 +97,7 @@ def _info(settings: FitSettings, cache: Path, out_dir: Path) -> EstimatorInfo:
 def _weights(settings: FitSettings) -> Literal["adapter", "whole", "encoder"]:
     if settings.kind == "encoder":
         return "encoder"
-    return "whole" if settings.tuning == "full" else "adapter"
+    return "whole" if settings.tuned == "full" else "adapter"
 
 
 def with_lora(model: Any, settings: FitSettings) -> Any:
@@ -129,7 +129,7 @@ def linear_names(layers: Any) -> list[str]:
 
 def lower_layers(model: Any, settings: FitSettings) -> int:
     """Return how many layers are not fitted: none unless only the upper ones are tuned."""
-    return max(model.config.num_hidden_layers - settings.upper_layers, 0) if settings.tuning == "upper" else 0
+    return max(model.config.num_hidden_layers - settings.upper_layers, 0) if settings.tuned == "upper" else 0
 
 
 @torch.no_grad()

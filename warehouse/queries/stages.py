@@ -17,7 +17,6 @@ from warehouse.records import (
     ConsensusMethod,
     Dataset,
     Estimate,
-    Model,
     PropositionText,
     StudioProject,
 )
@@ -144,14 +143,6 @@ def next_version(warehouse: Warehouse, name: str) -> int:
     """Return the version of the next dataset of this name, from 1."""
     newest = newest_dataset(warehouse, name)
     return newest.version + 1 if newest else 1
-
-
-def newest_model(warehouse: Warehouse, name: str) -> Model | None:
-    """Return the estimator of this name that was trained last; None if there is none."""
-    columns = ", ".join(arrow_schema(Model).names)
-    query = f"SELECT {columns} FROM models WHERE name = ? ORDER BY created_at DESC, model_id LIMIT 1"
-    found = to_records(Model, warehouse.sql(query, [name]))
-    return found[0] if found else None
 
 
 def current_agreement(warehouse: Warehouse) -> list[Agreement]:

@@ -81,6 +81,8 @@ class Model(Record):
     steps: Count
     duration_s: Annotated[float, Field(ge=0)]
     created_at: AwareDatetime = Field(default_factory=now)
+    promoted_at: AwareDatetime | None = None
+    deleted_at: AwareDatetime | None = None
 
 
 class Score(Record):

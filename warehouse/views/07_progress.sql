@@ -30,7 +30,7 @@ SELECT 18, 'propositions with a consensus', count(DISTINCT proposition_id),
 UNION ALL SELECT 19, 'datasets', count(*), count(*) FILTER (n_simulated > 0) FROM datasets
 UNION ALL
 SELECT 20, 'models', count(*), count(*) FILTER (d.n_simulated > 0)
-FROM models m LEFT JOIN datasets d ON d.dataset_id = m.dataset_id
+FROM models m LEFT JOIN datasets d ON d.dataset_id = m.dataset_id WHERE m.deleted_at IS NULL
 UNION ALL
 SELECT 21, 'scores', count(*), count(*) FILTER (d.n_simulated > 0)
 FROM scores s LEFT JOIN models m ON m.model_id = s.model_id LEFT JOIN datasets d ON d.dataset_id = m.dataset_id

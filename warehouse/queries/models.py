@@ -1,0 +1,38 @@
+"""The queries about estimators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.schema import arrow_schema, to_records
+from warehouse.records import Model
+
+_IN_USE = "PARTITION BY name ORDER BY promoted_at DESC NULLS LAST, created_at DESC, model_id"
+
+
+def all_models(warehouse: Warehouse) -> list[Model]:
+    """Return every estimator, also the deleted ones, newest first."""
+    return _models(warehouse, "ORDER BY created_at DESC, model_id")
+
+
+def models_in_use(warehouse: Warehouse) -> list[Model]:
+    """Return the estimator in use of each name: the one that was promoted last, or else the newest."""
+    return _models(warehouse, f"WHERE deleted_at IS NULL QUALIFY row_number() OVER ({_IN_USE}) = 1")
+
+
+def model_in_use(warehouse: Warehouse, name: str) -> Model | None:
+    """Return the estimator in use of a name; None if there is none."""
+    where = f"WHERE deleted_at IS NULL AND name = ? QUALIFY row_number() OVER ({_IN_USE}) = 1"
+    return next(iter(_models(warehouse, where, [name])), None)
+
+
+def dataset_labels(warehouse: Warehouse) -> dict[str, str]:
+    """Return the name and version of each dataset by its id, such as "odds v2"."""
+    rows = warehouse.sql("SELECT dataset_id, name || ' v' || version AS label FROM datasets")
+    return dict(zip(rows["dataset_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
+
+
+def _models(warehouse: Warehouse, rest: str, params: Sequence[object] = ()) -> list[Model]:
+    columns = ", ".join(arrow_schema(Model).names)
+    return to_records(Model, warehouse.sql(f"SELECT {columns} FROM models {rest}", params))
