@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from tests.fixtures.estimator import Base, pair_table, shard_table
 from tests.training.test_fit import settings, weights_in
@@ -87,7 +88,9 @@ def stopped(base: Base, out: Path, step: int, how: FitSettings | None = None) ->
 def test_an_interrupted_fit_goes_on_from_its_last_checkpoint(
     tiny_base: Base, tmp_path: Path, expected: Any, step: int
 ) -> None:
-    work, notes, steps = stopped(tiny_base, tmp_path / "model", step), [], []
+    notes: list[str] = []
+    steps: list[int] = []
+    work = stopped(tiny_base, tmp_path / "model", step)
     kept = sorted(path.name for path in work.glob("step-*"))
     assert kept == [f"step-{n:08d}.{end}" for n in (step - 2, step - 1) for end in ("json", "safetensors")]
     fitted(tiny_base, tmp_path / "model", Watch(note=notes.append, step=lambda now: steps.append(now.step)))
@@ -125,7 +128,8 @@ def test_a_damaged_checkpoint_is_skipped_for_the_one_before_it(
 ) -> None:
     if damage is flip and end == "json":
         pytest.skip("the hash in the JSON file is of the weights")
-    work, notes = stopped(tiny_base, tmp_path / "model", 5), []
+    notes: list[str] = []
+    work = stopped(tiny_base, tmp_path / "model", 5)
     damage(work / f"step-00000004.{end}")
     fitted(tiny_base, tmp_path / "model", Watch(note=notes.append))
     skipped = [note for note in notes if note.startswith("step-00000004.json cannot be used")]
@@ -143,7 +147,8 @@ def test_what_a_killed_fit_left_behind_is_swept_when_it_goes_on(tiny_base: Base,
 
 
 def test_where_every_checkpoint_is_damaged_the_fit_starts_anew(tiny_base: Base, tmp_path: Path, expected: Any) -> None:
-    work, steps = stopped(tiny_base, tmp_path / "model", 4), []
+    steps: list[int] = []
+    work = stopped(tiny_base, tmp_path / "model", 4)
     for path in work.glob("step-*.safetensors"):
         truncate(path)
     fitted(tiny_base, tmp_path / "model", Watch(step=lambda now: steps.append(now.step)))
@@ -161,14 +166,15 @@ def test_where_every_checkpoint_is_damaged_the_fit_starts_anew(tiny_base: Base, 
 def test_a_full_disk_keeps_the_last_checkpoint_and_the_fit_goes_on(
     tiny_base: Base, tmp_path: Path, expected: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    real, left, notes = checkpoints.save_file, [2], []
+    left = [2]
+    notes: list[str] = []
 
     def full(tensors: dict[str, torch.Tensor], path: Path) -> None:
         path.write_bytes(b"half")
         if not left[0]:
             raise error
         left[0] -= 1
-        real(tensors, path)
+        save_file(tensors, path)
 
     monkeypatch.setattr(checkpoints, "save_file", full)
     there: list[list[str]] = []

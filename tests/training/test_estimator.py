@@ -152,8 +152,9 @@ def test_answer_logits_are_those_of_the_full_forward(base: Base) -> None:
 def test_only_answer_positions_meet_the_output_matrix_and_in_scoring_only_level_rows(base: Base) -> None:
     subject = estimator(base)
     seen: list[torch.Size] = []
-    subject.network.head.register_forward_hook(lambda _, __, output: seen.append(output.shape))
-    vocabulary = subject.network.head.weight.shape[0]
+    head: Any = subject.network.head
+    head.register_forward_hook(lambda _, __, output: seen.append(output.shape))
+    vocabulary = head.weight.shape[0]
     logits_of(subject, shard_table(5))
     subject.score([("A.", "B."), ("A.", "C.")])
     assert seen == [torch.Size([5, vocabulary]), torch.Size([2, LEVELS])]
@@ -202,7 +203,7 @@ def test_an_adapter_of_the_older_format_scores_as_the_model_that_it_was(base: Ba
     for parameter in old.parameters():
         if parameter.requires_grad:
             parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
-    old.save_pretrained(tmp_path, save_embedding_layers=False)
+    old.save_pretrained(str(tmp_path), save_embedding_layers=False)
     tokenizer.save_pretrained(tmp_path)
     info = {"base": str(base.path), "cache": str(base.cache), "levels": LEVELS, "max_length": 256}
     (tmp_path / "estimator.json").write_text(json.dumps(info | {"weights": "adapter", "temperature": 1.0}))

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import training.fit.loop
+import training.fit.rounds
 from tests.fixtures.estimator import Base, pair_table, shard_table, with_column
 from tests.training.test_estimator import logits_of
 from training.fit.examples import judged
@@ -60,17 +61,17 @@ def scores_by_id(folder: Path, table: pa.Table) -> np.ndarray[tuple[int], np.dty
 @pytest.mark.parametrize("tuning", ["lora", "upper", "full"])
 def test_it_learns_what_the_judgments_say(tiny_base: Base, tmp_path: Path, tuning: str) -> None:
     test = shard_table(20, start=200)
-    epochs = {"lora": 8, "upper": 12, "full": 20}[tuning]
+    epochs = {"lora": 8, "upper": 12, "full": 16}[tuning]
     fitted = fit(
-        shard_table(64),
-        shard_table(16, start=100),
+        shard_table(40),
+        shard_table(8, start=100),
         settings(tiny_base, tuning=tuning, upper_layers=1, epochs=epochs),
         tiny_base.cache,
         tmp_path / "model",
     )
     scores, means = scores_by_id(fitted.path, test), test["mean"].to_numpy()
     assert np.mean((scores - means) ** 2) < 0.3 * means.var()
-    assert fitted.steps == epochs * 8
+    assert fitted.steps == epochs * 5
 
 
 def test_the_kept_epoch_is_the_best_on_dev_and_not_the_last(tiny_base: Base, tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_the_kept_epoch_is_the_best_on_dev_and_not_the_last(tiny_base: Base, tmp
     opposed = dev.set_column(dev.column_names.index("values"), "values", pa.array(flipped))
     seen: list[FitProgress] = []
     fitted = fit(
-        shard_table(64),
+        shard_table(32),
         opposed,
         settings(tiny_base),
         tiny_base.cache,
@@ -136,7 +137,11 @@ def test_the_callers_random_state_is_left_alone(tiny_base: Base, tmp_path: Path)
 )
 def test_every_variant_lowers_its_dev_loss(tiny_base: Base, tmp_path: Path, changes: dict[str, object]) -> None:
     fitted = fit(
-        shard_table(48), shard_table(8, start=50), settings(tiny_base, **changes), tiny_base.cache, tmp_path / "model"
+        shard_table(24),
+        shard_table(8, start=50),
+        settings(tiny_base, epochs=4, **changes),
+        tiny_base.cache,
+        tmp_path / "model",
     )
     dev = [each.dev_loss for each in fitted.history if each.dev_loss is not None]
     assert dev[-1] < dev[0]
@@ -174,13 +179,14 @@ def test_a_fit_ends_within_its_minutes_with_the_learning_rate_at_its_end(
     now = [0.0]
     real = Stepper.step
 
-    def slow(stepper: Stepper, indices: Indices, rate: float, step: int) -> float:
+    def slow(stepper: Stepper, indices: Indices, rate: float, step: int) -> torch.Tensor:
         rates.append(rate)
         now[0] += 0.1
         return real(stepper, indices, rate, step)
 
     monkeypatch.setattr(Stepper, "step", slow)
-    monkeypatch.setattr(training.fit.loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    for module in (training.fit.loop, training.fit.rounds):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     chosen = settings(tiny_base, epochs=1000, max_minutes=0.1)
     watch = Watch(step=seen.append, note=notes.append)
     fitted = fit(shard_table(64), shard_table(4, start=50), chosen, tiny_base.cache, tmp_path / "model", watch=watch)
@@ -307,9 +313,9 @@ def test_order_pairs_alone_teach_the_order(tiny_base: Base, tmp_path: Path) -> N
 
 
 def test_a_row_of_small_weight_does_not_outvote_the_others(tiny_base: Base, tmp_path: Path) -> None:
-    right, wrong = shard_table(32), shard_table(64)
+    right, wrong = shard_table(24), shard_table(48)
     flipped = [[1 - value for value in each] for each in wrong["values"].to_pylist()]
-    wrong = with_column(with_column(wrong, "values", flipped), "weight", [0.02] * 64)
+    wrong = with_column(with_column(wrong, "values", flipped), "weight", [0.02] * 48)
     test, chosen = shard_table(20, start=200), settings(tiny_base, epochs=10)
     fitted = fit(
         pa.concat_tables([right, wrong]), shard_table(8, start=150), chosen, tiny_base.cache, tmp_path / "model"
@@ -373,10 +379,10 @@ def test_patience_ends_a_fit_that_gets_no_better(tiny_base: Base, tmp_path: Path
 def test_a_fit_that_learned_less_than_a_constant_answer_says_so(tiny_base: Base, tmp_path: Path) -> None:
     notes: dict[str, list[str]] = {"still": [], "learned": []}
     still = {"learning_rate": 1e-30, "level_learning_rate": 1e-30, "epochs": 1}
-    for name, changes in (("still", still), ("learned", {"epochs": 8})):
+    for name, changes in (("still", still), ("learned", {"epochs": 6})):
         chosen = settings(tiny_base, **changes)
         watch = Watch(note=notes[name].append)
-        fitted = fit(shard_table(32), shard_table(8, start=50), chosen, tiny_base.cache, tmp_path / name, watch=watch)
+        fitted = fit(shard_table(24), shard_table(8, start=50), chosen, tiny_base.cache, tmp_path / name, watch=watch)
         record = json.loads((fitted.path / "training.json").read_text())
         assert record["constant_loss"] == fitted.constant_loss
         assert fitted.constant_loss is not None

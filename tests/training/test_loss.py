@@ -9,7 +9,7 @@ from scipy import stats
 from torch.nn import functional
 
 from training.fit.loss import LOSSES, batch_margin, crps, expected_score, forward_kl, margin, reverse_kl, wasserstein
-from training.levels import centres, exact_crps
+from training.levels import Floats, centres, exact_crps
 from training.levels import crps as evaluated_crps
 
 IDS = torch.tensor([5, 2, 7])
@@ -93,25 +93,21 @@ def test_batch_margin_of_ties_is_nothing_and_can_be_differentiated() -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_of_several_rows_is_that_of_each_alone(name: str) -> None:
-    z, loss = logits(), LOSSES[name]  # type: ignore[index]
+    z, loss = logits(), LOSSES[name]
     together = loss(z, IDS, TARGET, 1.5)
     assert together.shape == (2,)
     alone = [loss(z[row : row + 1], IDS, TARGET[row : row + 1], 1.5) for row in (0, 1)]
     torch.testing.assert_close(together, torch.cat(alone))
 
 
-def other_mass(z: torch.Tensor, temperature: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def other_mass(z: torch.Tensor, temperature: float) -> Floats:
     """A tenth of the negative log of the probability of a level, from the whole softmax."""
-    found: np.ndarray[tuple[int], np.dtype[np.float64]] = (
-        -0.1 * torch.softmax(z.double() / temperature, dim=1)[:, IDS].sum(dim=1).log().detach().numpy()
-    )
+    found: Floats = -0.1 * torch.softmax(z.double() / temperature, dim=1)[:, IDS].sum(dim=1).log().detach().numpy()
     return found
 
 
-def levels_of(z: torch.Tensor, temperature: float) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    found: np.ndarray[tuple[int, int], np.dtype[np.float64]] = (
-        torch.softmax(z[:, IDS].double() / temperature, dim=1).detach().numpy()
-    )
+def levels_of(z: torch.Tensor, temperature: float) -> Floats:
+    found: Floats = torch.softmax(z[:, IDS].double() / temperature, dim=1).detach().numpy()
     return found
 
 
@@ -153,7 +149,7 @@ def test_wasserstein_is_scipys_distance_between_the_level_centres(temperature: f
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_no_answer_has_a_lower_loss_than_the_target(name: str) -> None:
-    loss, generator = LOSSES[name], torch.Generator().manual_seed(2)  # type: ignore[index]
+    loss, generator = LOSSES[name], torch.Generator().manual_seed(2)
     target = torch.softmax(torch.randn(3, generator=generator), dim=0)[None]
     best = torch.full((1, 9), -40.0)
     best[0, IDS] = target[0].log()

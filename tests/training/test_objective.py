@@ -18,13 +18,13 @@ from tests.fixtures.estimator import Base, pair_table, shard_table, with_column
 from tests.training.test_base import gpt2, saved
 from tests.training.test_estimator import logits_of
 from tests.training.test_examples import NAMES
-from training.fit import step as steps
 from training.fit.examples import judged
 from training.fit.loop import read_splits
 from training.fit.objective import Evidence, Objective, Part, constant_loss, dev_loss, split_batch
 from training.fit.step import Stepper, optimizer_of
 from training.levels import centres
-from training.model.estimator import Estimator
+from training.model.estimator import TOKENS_AT_ONCE, Estimator
+from training.model.packing import Batch
 from training.model.start import start
 from training.settings import FitSettings
 from training.targets import mixture
@@ -107,7 +107,7 @@ def test_the_dev_proposition_whose_loss_is_not_a_number_is_named(tiny_base: Base
     _, _, dev, objective = made(tiny_base, tmp_path)
     values = dev.propositions.values.of(np.arange(6)).copy()
     values[4, 0] = float("nan")
-    broken = SimpleNamespace(of=lambda indices: values[indices])
+    broken: Any = SimpleNamespace(of=lambda indices: values[indices])
     dev = replace(dev, propositions=replace(dev.propositions, values=broken))
     with pytest.raises(OddsError, match="the loss of dev proposition 5 is not a number"):
         dev_loss(objective, dev, np.arange(6), 10_000, print)
@@ -137,7 +137,7 @@ def test_a_step_in_parts_is_the_step(
 ) -> None:
     outcomes = []
     for tokens_at_once in (1, 10_000):
-        monkeypatch.setitem(steps.TOKENS_AT_ONCE, "cpu", tokens_at_once)
+        monkeypatch.setitem(TOKENS_AT_ONCE, "cpu", tokens_at_once)
         subject, train, _, objective = made(tiny_base, tmp_path, tuning=tuning, upper_layers=1)
         optimizer = optimizer_of(subject.network, objective.settings)
         loss = Stepper(objective, train, optimizer, ALONE, print).step(np.array([0, 5, 2, 3, 4]), 1.0, 0).item()
@@ -169,7 +169,8 @@ def test_the_loss_of_a_step_is_the_mean_over_its_examples(tiny_base: Base, tmp_p
 def test_too_little_memory_halves_what_is_read_at_once(
     tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outcomes, notes = [], []
+    outcomes: list[dict[str, torch.Tensor]] = []
+    notes: list[str] = []
     for failures in (0, 1):
         subject, train, _, objective = made(tiny_base, tmp_path)
         fail(monkeypatch, failures)
@@ -232,10 +233,15 @@ def test_kept_states_are_computed_once(tiny_base: Base, tmp_path: Path, monkeypa
     subject, train, _, objective = made(tiny_base, tmp_path, tuning="upper", upper_layers=1)
     objective.loss(train, Part(np.array([0, 1]), np.array([2])))
     computed: list[int] = []
-    real = subject.network.below
-    monkeypatch.setattr(
-        subject.network, "below", lambda batch, n: computed.append(len(batch.answers)) or real(batch, n)
-    )
+    network: Any = subject.network
+    real = network.below
+
+    def below(batch: Batch, layers: int) -> torch.Tensor:
+        computed.append(len(batch.answers))
+        found: torch.Tensor = real(batch, layers)
+        return found
+
+    monkeypatch.setattr(network, "below", below)
     objective.loss(train, Part(np.array([1, 0]), np.array([2])))
     assert computed == []
     objective.loss(train, Part(np.array([1, 3]), np.array([2])))

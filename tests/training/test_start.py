@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -59,7 +60,7 @@ def test_full_tuning_moves_the_level_rows_at_their_own_rate(base: Base, tmp_path
         chosen = settings(base.path, tuning="full", learning_rate=1e-3, level_learning_rate=rate)
         subject = start(chosen, base.cache, table, base.cache)
         (train, _), _ = read_splits(subject, chosen, tmp_path, (table, None), (table, None))
-        head = subject.network.head
+        head: Any = subject.network.head
         before = [head.rows.detach().clone(), head.weight.detach().clone()]
         alone = SimpleNamespace(num_processes=1, process_index=0, backward=torch.autograd.backward)
         optimizer = optimizer_of(subject.network, chosen)
