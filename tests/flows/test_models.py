@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -74,7 +75,8 @@ def test_all_are_listed_and_the_newest_is_in_use(settings: Settings) -> None:
     for each in (newest, older):
         told = json.loads((each.path / "training.json").read_text())
         assert (each.dev_loss, each.constant_loss) == (told["dev_loss"], told["constant_loss"])
-        assert each.bytes == sum(path.stat().st_size for path in each.path.iterdir())
+        files = [Path(place, name) for place, _, names in os.walk(each.path) for name in names]
+        assert each.bytes == sum(len(path.read_bytes()) for path in files) > 0
         assert each.steps == told["steps"]
 
 
