@@ -126,7 +126,8 @@ tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrai
 head = load_file(folder + "/levels.safetensors")["rows"]
 premise, hypothesis = "It rains.", "The street is wet."
 
-pair = tokenizer(premise, hypothesis, return_tensors="pt")
+segments = getattr(model.config, "type_vocab_size", 0) > 1
+pair = tokenizer(premise, hypothesis, return_tensors="pt", return_token_type_ids=segments)
 with torch.inference_mode():
     logits = (model(**pair).last_hidden_state.mean(dim=1) @ head.T)[0].double()
 distribution = torch.softmax(logits / {lineage.info.temperature}, dim=0)

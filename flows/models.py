@@ -190,7 +190,7 @@ def _state(row: Model, settings: Settings, labels: dict[str, str], *, in_use: bo
         base=row.base_model,
         tuning="encoder" if how.get("kind") == "encoder" else how.get("tuning") or "lora",
         dev_loss=row.dev_loss,
-        constant_loss=record and record.constant_loss,
+        constant_loss=None if record is None else record.constant_loss,
         steps=row.steps,
         date=row.created_at,
         bytes=_bytes(folder),
