@@ -54,10 +54,13 @@ def test_an_estimator_whose_run_was_killed_before_it_was_recorded_is_recorded_an
             train.fn(config_of(published.root))
     (folder,) = (published.home_path / "models").iterdir()
     weights = (folder / "adapter_model.safetensors").stat()
+    left = folder.with_name(f"{folder.name}.fit")  # it was killed before it could remove its checkpoints
+    left.mkdir()
     outcome = train.fn(config_of(published.root))
     assert outcome.counts["steps"] == 1
     assert "recording it" in capsys.readouterr().err
     assert (folder / "adapter_model.safetensors").stat() == weights
+    assert not left.exists()
     with open_warehouse(published.catalog) as warehouse:
         (model,) = read(warehouse, Model)
     assert model.path == f"models/{model.model_id}"
@@ -67,6 +70,31 @@ def test_an_estimator_whose_run_was_killed_before_it_was_recorded_is_recorded_an
     (folder / "training.json").write_text("{")
     with pytest.raises(InputError, match="has no complete estimator"):
         train.fn(config_of(published.root))
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_an_interrupted_fit_goes_on_unless_it_is_to_start_anew(
+    published: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fresh: bool
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.fit.loop.summary_of", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train.fn(config_of(published.root))
+    capsys.readouterr()
+    assert train.fn(config_of(published.root), fresh=fresh).counts["steps"] == 1
+    assert ("going on after step 1" in capsys.readouterr().err) is not fresh
+
+
+def test_a_dry_run_says_what_a_fit_takes_and_leaves_nothing(published: Settings) -> None:
+    outcome = train.fn(config_of(published.root), dry_run=True)
+    assert outcome.counts["steps"] == 1
+    assert outcome.counts["tokens"] > 100
+    assert "GiB of memory" in outcome.note
+    assert not (published.home_path / "models").exists()
+    assert train.fn(config_of(published.root)).counts["steps"] == 1
 
 
 def moved(settings: Settings) -> Settings:
