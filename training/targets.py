@@ -129,7 +129,8 @@ def prior_of(parts: Iterable[tuple[Judged, Floats]], levels: int) -> Prior:
             count with.
         levels: K.
     """
-    histogram, mass, first, second, spread, free, within = np.zeros(levels), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    histogram: Floats = np.zeros(levels)
+    mass, first, second, spread, free, within = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for judged, rows in parts:
         there = ~np.isnan(judged.values)
         values, weights = judged.values[there], np.repeat(rows, np.diff(judged.offsets))[there]
@@ -144,8 +145,8 @@ def prior_of(parts: Iterable[tuple[Judged, Floats]], levels: int) -> Prior:
         free += (rows * np.maximum(n - 1, 0)).sum()
     if not mass:
         return Prior(np.full(levels, 1.0 / levels), 1.0 / 12)
-    variance = spread / free if free else second / mass - (first / mass) ** 2
-    return Prior(histogram / mass, float(variance + within / mass))
+    pooled = spread / free if free else second / mass - (first / mass) ** 2
+    return Prior(histogram / mass, float(pooled + within / mass))
 
 
 def targets(kind: TargetKind, judged: Judged, means: Floats, spread: float, prior: Prior) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,7 @@ def test_a_table_in_parts_encodes_as_a_whole(tiny_base: Base, tmp_path: Path, mo
     subject, table = estimator(tiny_base), shard_table(20)
     lengths = encode(subject.tokenizer, list(texts(table)), 500).lengths()
     chosen = settings(tiny_base, max_length=int(np.median(lengths)))
+    subject = replace(subject, info=subject.info.model_copy(update={"max_length": chosen.max_length}))
     found = []
     for name, size in (("whole", 4096), ("parts", 7)):
         (tmp_path / name).mkdir()
