@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.fixtures.shards import HEAD
-from tests.fixtures.store import SOURCE, made_judgment, made_proposition, made_rows
+from tests.fixtures.store import SOURCE, made_judgment, made_proposition, made_rows, on_sqlite
 from warehouse import Warehouse
 from warehouse.catalog.store import merge, merge_all
 from warehouse.consensus.renew import renew_consensus
@@ -313,3 +314,26 @@ def test_a_child_that_repeats_its_parents_premise_is_no_group(warehouse: Warehou
     merge_all(warehouse, [*made_rows([("p", "a", 0.25)])])
     merge(warehouse, [child])
     assert renew_groups(warehouse, 0.8).inserted == 0
+
+
+@on_sqlite
+def test_pairs_between_very_many_propositions_take_no_time_with_the_others(warehouse: Warehouse) -> None:
+    # If the planner joins on the split first, it joins all propositions of a split with each other.
+    run = warehouse.connection.execute
+    run("INSERT INTO premises BY NAME SELECT 'm' || i AS premise_id, 'text ' || i AS text, 's' AS source, "
+        "'en' AS language, now() AS created_at FROM range(60000) t(i)")  # fmt: skip
+    run("INSERT INTO propositions BY NAME SELECT 'p' || i AS proposition_id, 'm' || i AS premise_id, 'h' AS "
+        "hypothesis, 'imported' AS kind, 's' AS source, 'train' AS split, now() AS created_at "
+        "FROM range(60000) t(i)")  # fmt: skip
+    run("INSERT INTO comparisons BY NAME SELECT 'c' || i AS comparison_id, 'p' || i AS first_id, 'p' || (i + 1) AS "
+        "second_id, 'l' AS labeler, '1' AS labeler_version, 'p' || i AS more_likely_id, 'r' AS request_id, 's' AS "
+        "swapped_request_id, now() AS created_at FROM range(0, 600, 2) t(i)")  # fmt: skip
+    run("INSERT INTO choices BY NAME SELECT 'k' || i AS choice_id, 'p' || i AS higher_id, 'p' || (i + 1) AS lower_id, "
+        "'s' AS source, 'q' AS source_id, now() AS created_at FROM range(1000, 1600, 2) t(i)")  # fmt: skip
+    late = Timer(30, warehouse.connection.interrupt)
+    late.start()
+    try:
+        pairs = list(publish_rows(warehouse, Recipe(consensus="em", pairs_weight=1.0), "pairs"))
+    finally:
+        late.cancel()
+    assert sum(batch.num_rows for batch in pairs) == 600

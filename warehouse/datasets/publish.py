@@ -56,7 +56,8 @@ JOIN splits g ON g.proposition_id = h.proposition_id
 WHERE c.kind IN ('strengthened', 'weakened') AND c.parent_id IS NOT NULL
 """
 # For each pair, the newest comparison of each labeler in the panel, if all agree. Pairs of which one proposition was
-# written to be likelier are already included as strengthened or weakened.
+# written to be likelier are already included as strengthened or weakened. As an equation, the condition on splits would
+# be taken for the key of a join, and join all propositions of a split with each other.
 COMPARED = """
 SELECT
   c.first_id || '-' || c.second_id AS pair_id, h.premise_id, gh.split, 'compared' AS kind,
@@ -83,7 +84,7 @@ JOIN premises hm ON hm.premise_id = h.premise_id
 JOIN premises lm ON lm.premise_id = l.premise_id
 JOIN splits gh ON gh.proposition_id = h.proposition_id
 JOIN splits gl ON gl.proposition_id = l.proposition_id
-WHERE gh.split = gl.split
+WHERE list_contains([gh.split], gl.split)
   AND NOT coalesce(h.kind IN ('strengthened', 'weakened') AND h.parent_id = l.proposition_id, false)
   AND NOT coalesce(l.kind IN ('strengthened', 'weakened') AND l.parent_id = h.proposition_id, false)
 """
