@@ -33,6 +33,7 @@ class FitSettings(BaseModel):
             encoder).
         upper_layers: How many layers are the upper ones.
         learning_rate: The peak rate of everything but the level rows.
+        dev_rows: At most so many propositions of dev select the epoch; by default all that people judged.
         patience: How many epochs in sequence may be no better on dev before the fit ends; by default all are made.
         batch_size: Propositions and order pairs per step, over all processes.
         checkpoint_minutes: How often a fit writes what it needs to go on, besides the end of each epoch.
@@ -65,6 +66,7 @@ class FitSettings(BaseModel):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     max_length: Annotated[int, Field(ge=16)] = 256
     max_minutes: Annotated[float, Field(gt=0)] | None = None
+    dev_rows: Positive | None = None
     patience: Positive | None = None
     seed: int = 0
     device: Device = "auto"

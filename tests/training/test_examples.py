@@ -149,3 +149,18 @@ def test_pairs_of_which_a_side_does_not_fit_are_left_out_with_their_weights(tiny
 def test_no_pairs_are_no_pairs(tiny_base: Base, tmp_path: Path) -> None:
     found, counts = pairs_of(None, estimator(tiny_base), settings(tiny_base), folder=tmp_path, split="dev")
     assert (len(found.higher), len(found.lower), len(found.weights), counts.rows) == (0, 0, 0, 0)
+
+
+def test_dev_rows_are_the_first_that_people_judged() -> None:
+    origins = ["synthetic", "human"] * 10
+    table = with_column(shard_table(20), "origin", origins)
+    ids = table["proposition_id"].to_pylist()
+
+    def chosen(dev: pa.Table, most: int | None) -> list[str]:
+        return [key for batch in Choosing(dev, most).to_batches() for key in batch["proposition_id"].to_pylist()]
+
+    parts = pa.concat_tables([table.slice(0, 7), table.slice(7)])
+    assert chosen(parts, None) == ids[1::2]
+    assert chosen(parts, 4) == ids[1:9:2]
+    synthetic = with_column(table, "origin", ["synthetic"] * 20)
+    assert chosen(synthetic, 3) == ids[:3]

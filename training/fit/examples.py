@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,20 +132,29 @@ def prior_for(rows: Rows, settings: FitSettings) -> Prior:
 
 @dataclass(frozen=True)
 class Choosing:
-    """The rows of dev that select the epoch: those that people judged, or all if there are none."""
+    """The rows of dev that select the epoch: those that people judged, or all if there are none; at most `most`.
+
+    Shards are sorted by premise id, a hash, so the first rows are a fair sample of the premises.
+    """
 
     dev: Rows
+    most: int | None = None
 
     def to_batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows."""
         human = (batch.filter(pc.equal(batch["origin"], "human")) for batch in self.dev.to_batches())
-        found = False
-        for batch in human:
-            if batch.num_rows:
-                found = True
-                yield batch
-        if not found:
-            yield from self.dev.to_batches()
+        if not (yield from self._first(human)):
+            yield from self._first(self.dev.to_batches())
+
+    def _first(self, batches: Iterable[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, int]:
+        """Yield the first rows of some batches, and return their number."""
+        taken = 0
+        for batch in batches:
+            some = batch if self.most is None else batch.slice(0, self.most - taken)
+            taken += some.num_rows
+            if some.num_rows:
+                yield some
+        return taken
 
 
 def _parts(rows: Rows) -> Iterator[pa.RecordBatch]:

@@ -100,7 +100,9 @@ def fit(
         watch.doing("loading the base model")
         estimator = start(settings, cache, train, out_dir)
         watch.doing("tokenising the propositions for training and dev")
-        splits, counts = read_splits(estimator, settings, rows, (train, pairs), (Choosing(dev), dev_pairs))
+        splits, counts = read_splits(
+            estimator, settings, rows, (train, pairs), (Choosing(dev, settings.dev_rows), dev_pairs)
+        )
         run = Run(estimator, settings, *splits, accelerator, watch)
         return _fitted(run, work, out_dir, started, counts)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from training.fit.examples import Choosing
 from training.fit.loop import read_splits
 from training.fit.objective import Objective
 from training.fit.order import epoch_order, step_costs
@@ -61,7 +62,7 @@ def plan(
             watch.doing("loading the base model")
             estimator = start(settings, cache, train[0], folder / "estimator")
             watch.doing("tokenising the propositions for training and dev")
-            splits, _ = read_splits(estimator, settings, folder, train, dev)
+            splits, _ = read_splits(estimator, settings, folder, train, (Choosing(dev[0], settings.dev_rows), dev[1]))
             watch.doing("making two steps")
             return _planned(Run(estimator, settings, *splits, accelerator, watch))
 
