@@ -418,3 +418,18 @@ def test_the_embedded_base_learns_saves_merges_and_answers(gguf_base: Base, tmp_
     inputs = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)
     reply = tokenizer.decode(model.generate(**inputs, max_new_tokens=1, do_sample=False)[0, -1:])
     assert reply in {level_token(level) for level in range(10)}
+
+
+def test_gradient_checkpointing_changes_nothing_and_bf16_little(tiny_base: Base, tmp_path: Path) -> None:
+    losses = {}
+    for name, changes in (
+        ("plain", {}),
+        ("checkpointed", {"gradient_checkpointing": True}),
+        ("bf16", {"precision": "bf16"}),
+    ):
+        chosen = settings(tiny_base, epochs=1, lora_dropout=0, **changes)
+        fitted = fit(shard_table(16), shard_table(8, start=50), chosen, tiny_base.cache, tmp_path / name)
+        losses[name] = fitted.dev_loss
+    assert losses["checkpointed"] == pytest.approx(losses["plain"], abs=1e-6)
+    assert losses["bf16"] == pytest.approx(losses["plain"], rel=0.02)
+    assert losses["bf16"] != losses["plain"]

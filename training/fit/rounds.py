@@ -19,6 +19,7 @@ from training.fit.step import Stepper, optimizer_of
 from training.fit.watch import FitProgress, Watch
 from training.model.estimator import Estimator
 from training.model.packing import Indices
+from training.model.saved import without_future_warnings
 from training.settings import FitSettings
 from warehouse.atomic import atomic_folder
 
@@ -55,7 +56,8 @@ def train(run: Run, work: Path, started: float) -> Progress:
     """
     settings, network = run.settings, run.estimator.network
     if settings.gradient_checkpointing:
-        network.model.gradient_checkpointing_enable()
+        with without_future_warnings():
+            network.model.gradient_checkpointing_enable()
     optimizer = optimizer_of(network, settings)
     checkpoints = Checkpoints(work, network, optimizer, run.watch.note)
     progress = checkpoints.load()
