@@ -263,6 +263,8 @@ def read_pairs(folder: Path, split: Split) -> pa.Table:
 def _in_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The rows with the columns that versions 1 and 2 lack: without origin all are human, without widths all points."""
     there = batch.schema.names
+    if lacking := set(schema.names) - {*there, *_ADDED, "widths"}:
+        raise InputError(f"a shard has no column {min(lacking)!r}; publish the training set again")
     if "widths" in schema.names and "widths" not in there:
         values = batch["values"]
         points = pa.array(np.zeros(len(values.flatten())))

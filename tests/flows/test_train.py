@@ -133,3 +133,13 @@ def test_a_training_set_whose_files_are_gone_is_written_again(published: Setting
         train.fn(config_of(published.root))
     assert "odds v1" in publish.fn(config_of(published.root)).line()
     assert verify_dataset(published) == before
+
+
+def test_a_training_set_that_was_changed_is_refused_before_the_fit(published: Settings) -> None:
+    (shard,) = (published.home_path / "datasets").rglob("train-00000.parquet")
+    raw = bytearray(shard.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    shard.write_bytes(bytes(raw))
+    with pytest.raises(InputError, match=r"train-00000\.parquet has changed since it was published"):
+        train.fn(config_of(published.root))
+    assert not (published.home_path / "models").exists()

@@ -327,3 +327,10 @@ def test_a_recipe_refuses_what_is_no_weight() -> None:
     for wrong in ({"human_weight": -1.0}, {"near_duplicates": 1.5}, {"pairs_weight": float("inf")}, {"human": 1}):
         with pytest.raises(ValueError, match="validation error"):
             Recipe.model_validate({"consensus": "em", **wrong})
+
+
+def test_a_shard_that_lacks_a_column_is_refused(dataset: Path) -> None:
+    path = dataset / "train-00000.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["mean"]), path)
+    with pytest.raises(InputError, match="a shard has no column 'mean'; publish the training set again"):
+        read_split(dataset, "train")
