@@ -39,6 +39,7 @@ PARAMETERS = {
     "full": "Recompute the whole consensus, not only what changed.",
     "grace_hours": "How many hours unneeded files stay for queries that still read them.",
     "dry_run": "Only show what would be done.",
+    "fresh": "Start an interrupted fit anew instead of going on from its checkpoint.",
     "again": "Also restore tasks that were deleted in Label Studio.",
     "new_project": "Create a new project to replace one that has vanished.",
 }
