@@ -163,7 +163,7 @@ def _data(lineage: Lineage) -> str:
     )
     lines = ["## Data", "", which, ""]
     if manifest is None:
-        return "\n".join([*lines, "Its files are gone, so its sources and licences are not known any more.", ""])
+        return "\n".join([*lines, "Its files are gone, so its sources and licences are no longer known.", ""])
     lines += ["| part | " + " | ".join(SPLITS) + " |", "|---" * (len(SPLITS) + 1) + "|"]
     counts = [("human", manifest.origins["human"]), ("synthetic", manifest.origins["synthetic"])]
     for name, found in (*counts, ("order pairs", manifest.pairs)):

@@ -33,8 +33,8 @@ class FitSettings(BaseModel):
             encoder).
         upper_layers: How many layers are the upper ones.
         learning_rate: The peak rate of everything but the level rows.
-        dev_rows: At most so many propositions of dev select the epoch; by default all that people judged.
-        patience: How many epochs in sequence may be no better on dev before the fit ends; by default all are made.
+        dev_rows: The maximum number of dev propositions used to select the epoch; by default all that people judged.
+        patience: Stop after this many epochs without improvement on dev; by default never.
         batch_size: Propositions and order pairs per step, over all processes.
         checkpoint_minutes: How often a fit writes what it needs to go on, besides the end of each epoch.
         launch: A configuration file of `accelerate launch`, to fit in several processes.

@@ -200,7 +200,7 @@ def test_a_card_without_figures_and_files_of_the_data_says_so(settings: Settings
     shutil.rmtree(settings.home_path / "datasets")
     card = (merge(tmp_path / "merged", config=settings) / "README.md").read_text()
     assert "Not evaluated." in card
-    assert "Its files are gone, so its sources and licences are not known any more." in card
+    assert "Its files are gone, so its sources and licences are no longer known." in card
 
 
 def distribution_of(folder: Path, name: str) -> Path:

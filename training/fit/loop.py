@@ -70,7 +70,7 @@ def fit(
     learning rate falls to 0 by then.
 
     Args:
-        train: Propositions with a shard's columns, which `weight` multiplies the loss of; there may be none.
+        train: Propositions with a shard's columns; `weight` multiplies a row's loss. May be empty.
         dev: The same. If people judged some of its rows, only these select the epoch.
         settings: How to fit.
         cache: Where a converted base is kept.

@@ -14,7 +14,10 @@ _FORWARD_SHARE = 1 / 3
 
 
 class Pace:
-    """The clock of a fit. Cost is counted in padded tokens, since batches of short and long prompts differ a lot.
+    """The clock of a fit.
+
+    Cost is counted in the tokens that a step adds to what all prompts share, since batches of short and long prompts
+    differ a lot.
 
     Args:
         step_tokens: The tokens [steps] of each step, in order.

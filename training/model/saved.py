@@ -30,7 +30,7 @@ class EstimatorInfo(BaseModel):
 
     Attributes:
         base: The name of the base: on the Hub, or of its file or folder. Older files have an absolute path.
-        base_sha256: `training.model.base.base_hash` of a base on disk.
+        base_sha256: `training.identity.base_hash` of a base on disk.
         base_from_here: Its path relative to the folder, so that both can be moved together.
         cache: Where a converted base is kept, as an absolute path; only in older files.
         cache_from_here: The same, relative to the folder.
