@@ -62,17 +62,30 @@ def ours(base: str, batch: int, steps: int, changes: dict[str, Any]) -> tuple[ob
     import torch
 
     from training.fit.loop import fit
-    from training.fit.watch import Watch
+    from training.fit.watch import FitProgress, Watch
     from training.settings import FitSettings
 
-    ends: list[float] = []
-    epochs = changes.pop("epochs", 1)
-    settings = FitSettings(base=base, batch_size=batch, epochs=epochs, lora_dropout=0.05, **changes)
-    rows = propositions(batch * (steps + 1) // epochs)
+    ends: list[tuple[float, bool]] = []
+
+    def stepped(now: FitProgress) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        ends.append((time.monotonic(), now.dev_loss is not None))
+
+    settings = FitSettings(base=base, batch_size=batch, **changes)
+    rows = propositions(batch * (steps + 2))
     with tempfile.TemporaryDirectory() as folder:
-        watch = Watch(step=lambda _: ends.append(time.monotonic()))
-        fit(table(rows), table(rows[:1]), settings, Path(folder, "cache"), Path(folder, "model"), watch=watch)
-    return _steps(ends), _gpu_memory(torch)
+        fit(
+            table(rows),
+            table(rows[:1]),
+            settings,
+            Path(folder, "cache"),
+            Path(folder, "model"),
+            watch=Watch(step=stepped),
+        )
+    # Not the steps that an evaluation or a checkpoint is timed with.
+    pairs = pairwise(ends)
+    return [end - start for (start, before), (end, after) in pairs if not (before or after)], _gpu_memory(torch)
 
 
 def papers(base: str, batch: int, steps: int) -> tuple[object, float]:
@@ -104,10 +117,6 @@ def one_by_one(base: str, n: int, each: int) -> tuple[object, float]:
     from benchmarks.peers.paper_recipe import score_seconds
 
     return n, score_seconds(base, propositions(n, each=each), bf16=_bf16(torch))
-
-
-def _steps(ends: list[float]) -> list[float]:
-    return [after - before for before, after in pairwise(ends)]
 
 
 def _bf16(torch: Any) -> bool:
@@ -147,13 +156,13 @@ def training_figures(base: str, batches: list[int], steps: int, rounds: int) -> 
     for batch in batches:
         mine, theirs, upper = [], [], []
         for _ in range(rounds):
-            mine.append(measured(ours, base, batch, steps, {}))
+            mine.append(measured(ours, base, batch, steps, {"epochs": 1}))
             theirs.append(measured(papers, base, batch, steps))
-            upper.append(measured(ours, base, batch, 2 * steps, {"tuning": "upper", "epochs": 2}))
+            upper.append(measured(ours, base, batch, steps, {"tuning": "upper", "epochs": 2}))
         rate, memory = _told("odds, lora", batch, mine)
         their_rate, their_memory = _told("the paper's recipe", batch, theirs)
         print(f"\nratio {rate / their_rate:.2f}, memory {memory / their_memory:.2f} of it\n")
-        for name, part in (("first epoch", slice(steps - 1)), ("second epoch", slice(steps, None))):
+        for name, part in (("first epoch", slice(steps)), ("second epoch", slice(steps, None))):
             seconds = [s for each in upper for s in each.result[part]]
             print(f"| odds, upper 8 layers, {name} | {batch} | {batch / statistics.median(seconds):.2f} | | |")
 
@@ -222,7 +231,7 @@ def memory_figures(sizes: list[int]) -> None:
     """Print the peak of memory of a fit and of scoring, by the number of propositions."""
     from tests.fixtures.estimator import build_tiny
 
-    print("| propositions | odds train, peak GiB | odds score, peak GiB |\n|---|---|---|")
+    print("| propositions | odds train, peak GiB | scoring, peak GiB |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         base = str(build_tiny(Path(scratch, "base"), tied=True, chat=True))
         model = estimator_folder(base, Path(scratch))

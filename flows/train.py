@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.outcome import Outcome
-from flows.services import code_version, estimator_base, writing
+from flows.services import code_version, estimator_base, reading, writing
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from flows.terminal.activity import Activity, activity, duration
@@ -39,19 +39,21 @@ def train(config: Config = None, fresh: bool = False, dry_run: bool = False) -> 
     Args:
         config: The settings, or the file to read them from.
         fresh: Start an interrupted fit anew.
-        dry_run: Make one step, and return what all of them would take.
+        dry_run: Make two steps, and return what all of them would take.
 
     Raises:
         InputError: nothing is published, or a split is empty.
     """
     settings = load_settings(config)
     base = estimator_base(settings)
+    if dry_run:
+        with reading(settings) as warehouse:
+            dataset = required_dataset(warehouse, settings.publish.name)
+            return _planned(settings, base, warehouse.place(dataset.path))
     with writing(settings) as warehouse:
         dataset = required_dataset(warehouse, settings.publish.name)
         model_id = model_id_of(dataset, settings.training, base)
         folder = settings.home_path / "models" / model_id
-        if dry_run:
-            return _planned(settings, base, warehouse.place(dataset.path), folder)
         record = read_record(folder) if folder.exists() else None
         known = read(warehouse, Model, "model_id = ? AND deleted_at IS NULL", [model_id])
         if record is not None and known:
@@ -91,11 +93,11 @@ def _fitted(settings: Settings, base: str, dataset: Path, folder: Path, *, fresh
     return read_record(folder)
 
 
-def _planned(settings: Settings, base: str, dataset: Path, folder: Path) -> Outcome:
+def _planned(settings: Settings, base: str, dataset: Path) -> Outcome:
     """Return what a fit would take."""
     with activity("train") as shown:
         shown.doing("loading the training library")
-        plan = _job(settings, base, dataset, folder).plan(_watch(shown))
+        plan = _job(settings, base, dataset, settings.home_path / "models" / "planned").plan(_watch(shown))
     counts = {"steps": plan.steps, "tokens": plan.tokens, "minutes": round(plan.seconds / 60)}
     return Outcome(
         stage="train",

@@ -40,6 +40,6 @@ def code_hash() -> str:
     here = Path(__file__).parent
     digest = hashlib.sha256()
     for path in sorted(here.rglob("*.py")):
-        if "evaluation" not in path.parts:
+        if "evaluation" not in path.relative_to(here).parts:
             digest.update(f"{path.relative_to(here)}:".encode() + path.read_bytes())
     return digest.hexdigest()

@@ -68,7 +68,7 @@ class FitSettings(BaseModel):
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     dev_rows: Positive | None = None
     patience: Positive | None = None
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     device: Device = "auto"
     precision: Precision = "auto"
     gradient_checkpointing: bool = False

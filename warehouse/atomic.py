@@ -41,7 +41,7 @@ def atomic_file(path: Path, mode: int = 0o644) -> Iterator[Path]:
         InputError: The file cannot be written.
     """
     with _writing(path):
-        scratch = _scratch(path)
+        scratch = scratch_path(path)
         try:
             os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
             yield scratch
@@ -62,7 +62,7 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         _refuse(path)
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = _scratch(path)
+        scratch = scratch_path(path)
         try:
             scratch.mkdir()
             yield scratch
@@ -104,8 +104,8 @@ def remove(paths: Iterable[Path]) -> int:
     return gone
 
 
-def _scratch(path: Path) -> Path:
-    """A new scratch name for a path. First removes what dead processes left under such names."""
+def scratch_path(path: Path) -> Path:
+    """Return a new scratch name for a path. First removes what dead processes left under such names."""
     name = os.fsencode(path.name)[:_LONGEST].decode(errors="ignore")
     with suppress(PermissionError):  # the folder may be writable but not readable
         remove([old for old in path.parent.iterdir() if old.name.startswith(f".{name}.") and _is_left_behind(old)])

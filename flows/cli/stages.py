@@ -183,7 +183,7 @@ def train(
         typer.Option("--resume/--fresh", help="Go on from the last checkpoint of an interrupted fit, or start anew."),
     ] = True,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Make one step, and say what all of them would take.")
+        bool, typer.Option("--dry-run", help="Make two steps, and estimate what all of them take.")
     ] = False,
 ) -> None:
     """Fine-tune the estimator on the newest published dataset."""

@@ -25,6 +25,7 @@ from tests.training.test_fit import settings, weights_in
 from training.fit import checkpoints
 from training.fit.checkpoints import Checkpoints, Progress
 from training.fit.loop import Fitted, fit
+from training.fit.record import discard_workplace
 from training.fit.watch import FitProgress, Watch
 from training.settings import FitSettings
 
@@ -102,7 +103,8 @@ def test_an_interrupted_fit_goes_on_from_its_last_checkpoint(
 def test_a_fit_that_is_started_anew_forgets_its_checkpoints(tiny_base: Base, tmp_path: Path, expected: Any) -> None:
     stopped(tiny_base, tmp_path / "model", 5)
     steps: list[int] = []
-    fitted(tiny_base, tmp_path / "model", Watch(step=lambda now: steps.append(now.step)), fresh=True)
+    discard_workplace(tmp_path / "model")
+    fitted(tiny_base, tmp_path / "model", Watch(step=lambda now: steps.append(now.step)))
     assert steps == list(range(1, STEPS + 1))
     assert_equal(tmp_path / "model", expected)
 

@@ -68,6 +68,8 @@ def test_two_processes_give_the_loss_curve_of_one(dataset: Path, tiny_base: Base
     job(dataset, launched, tiny_base.cache, tmp_path / "two").run(
         Watch(step=seen.append, note=notes.append), fresh=True
     )
+    records = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("one", "two")]
+    assert [record["processes"] for record in records] == [1, 2]
     np.testing.assert_allclose(curve(tmp_path / "two"), curve(tmp_path / "one"), rtol=1e-3, atol=1e-4)
     assert [each.step for each in seen] == list(range(1, 13))
     one, two = weights_in(tmp_path / "one"), weights_in(tmp_path / "two")

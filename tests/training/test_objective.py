@@ -109,7 +109,8 @@ def test_the_dev_proposition_whose_loss_is_not_a_number_is_named(tiny_base: Base
     values[4, 0] = float("nan")
     broken: Any = SimpleNamespace(of=lambda indices: values[indices])
     dev = replace(dev, propositions=replace(dev.propositions, values=broken))
-    with pytest.raises(OddsError, match="the loss of dev proposition 5 is not a number"):
+    name = DEV["proposition_id"][4].as_py()
+    with pytest.raises(OddsError, match=f"proposition {name}: its loss on dev is not a number"):
         dev_loss(objective, dev, np.arange(6), 10_000, print)
 
 
@@ -178,8 +179,9 @@ def test_too_little_memory_halves_what_is_read_at_once(
         stepper.step(np.arange(7), 1.0, 0)
         outcomes.append(gradients(subject))
     assert_close(outcomes[1], outcomes[0], 1e-4)
-    assert stepper.tokens_at_once == 512
-    assert notes == ["memory did not suffice: reading 512 tokens at once from now on"]
+    half = int(train.costs[np.arange(7)].sum()) // 2  # of what the step reads, which fits into one part at first
+    assert stepper.tokens_at_once == half < 512
+    assert notes == [f"memory did not suffice: reading {half:,} tokens at once from now on"]
 
 
 def test_too_little_memory_for_half_as_much_is_one_line(

@@ -68,6 +68,12 @@ class Checkpoints:
             old.unlink(missing_ok=True)
             old.with_suffix(".safetensors").unlink(missing_ok=True)
 
+    def sweep(self) -> None:
+        """Remove what a killed fit left half-written."""
+        for path in (*self.folder.glob(".step-*"), *self.folder.glob("step-*.safetensors")):
+            if path.name.startswith(".") or not path.with_suffix(".json").exists():
+                path.unlink(missing_ok=True)
+
     def load(self) -> Progress:
         """Load the newest checkpoint that is whole, and return its progress: that of a start if there is none."""
         for path in self._all():
@@ -108,7 +114,7 @@ class Checkpoints:
             parameter.copy_(tensors[name])
             moments = {moment: tensors[f"{moment}:{name}"] for moment in _MOMENTS if f"{moment}:{name}" in tensors}
             if moments:
-                places = {"step": moments["step"].device if not _on_device(self.optimizer) else parameter.device}
+                places = {"step": parameter.device if _on_device(self.optimizer) else torch.device("cpu")}
                 self.optimizer.state[parameter] = {
                     moment: tensor.to(places.get(moment, parameter.device)) for moment, tensor in moments.items()
                 }

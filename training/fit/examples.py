@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ class Examples:
     values: Table
     rows: Indices
     """The row of each among the propositions that were given."""
+    source: Rows
+
+    def id_of(self, index: int) -> str:
+        """Return the proposition id of one, which is read again, since ids are only needed for messages."""
+        return next(islice(texts(self.source), int(self.rows[index]), None)).proposition_id
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ def examples_of(
     values.done()
     if counts.rows and not len(prompts):
         raise InputError(f"no {split} proposition fits into {settings.max_length} tokens; raise max_length")
-    return Examples(prompts, values, np.concatenate(kept)), counts
+    return Examples(prompts, values, np.concatenate(kept), rows), counts
 
 
 def pairs_of(
@@ -154,6 +160,8 @@ class Choosing:
             taken += some.num_rows
             if some.num_rows:
                 yield some
+            if taken == self.most:
+                break
         return taken
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -59,7 +61,7 @@ class Job(BaseModel):
         )  # fmt: skip
 
     def plan(self, watch: Watch) -> Plan:
-        """Make one step in a temporary folder, and return what all of them would take."""
+        """Make two steps in a temporary folder, and return what all of them would take."""
         from training.fit.plan import plan
 
         train, dev, pairs, dev_pairs = self._rows()
@@ -78,15 +80,23 @@ class Job(BaseModel):
             job.write_text(self.model_dump_json(), encoding="utf-8")
             command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(configuration)]
             command += ["--module", "training.fit.job", str(job)]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+            errors = Path(scratch, "stderr")
+            with (
+                errors.open("w", encoding="utf-8") as stderr,
+                subprocess.Popen(
+                    command, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True
+                ) as running,
+            ):
                 assert running.stdout is not None
                 try:
                     failure = _pass_on(running.stdout, watch)
                 except BaseException:
-                    running.terminate()
+                    os.killpg(running.pid, signal.SIGTERM)  # with the processes that the launcher started
                     raise
-        if running.returncode:
-            raise OddsError(failure or f"accelerate launch ended with status {running.returncode}; its output says why")
+            if running.returncode:
+                said = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+                ended = f"accelerate launch ended with status {running.returncode}: {' '.join(said)}"
+                raise OddsError(failure or ended)
 
 
 def _pass_on(lines: Any, watch: Watch) -> str | None:

@@ -13,7 +13,7 @@ import torch
 from training.fit.store import Ragged
 from training.model.estimator import Estimator
 from training.model.network import Network
-from training.model.packing import Indices, Packed, Tokens
+from training.model.packing import Indices, Packed, Tokens, on_device
 from warehouse.errors import InputError
 
 
@@ -36,6 +36,8 @@ class KeptStates:
         if len(new):
             packed = self._estimator.batch(self._prompts.of(new))
             states = _below(self._estimator, packed, self._lower).flatten(0, 1)
+            if states.abs().max() > np.finfo(np.float16).max:
+                raise InputError('the states of this base are too large to keep; use tuning = "lora"')
             for index, path in zip(new.tolist(), packed.paths, strict=True):
                 self._states.put(index, states[path[self._shared :]].float().cpu().numpy())
             self._known[new] = True
@@ -58,7 +60,7 @@ class States:
         """Return the states [rows, width, hidden] of a batch from those of its prompts."""
         n, device = len(self.opening), self.opening.device
         found = torch.zeros(packed.batch.input_ids.numel(), self.opening.shape[1], device=device)
-        starts, rest = (torch.from_numpy(np.concatenate(each)).to(device) for each in _parted(packed.paths, n))
+        starts, rest = (on_device(np.concatenate(each), device) for each in _parted(packed.paths, n))
         found[starts] = self.opening.repeat(len(packed.paths), 1)
         found[rest] = torch.cat(states).to(device).float()
         return found.view(*packed.batch.input_ids.shape, -1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from training.fit.examples import Choosing, Counts, examples_of, pairs_of, prior
 from training.fit.kept import keep
 from training.fit.objective import Evidence, constant_loss
 from training.fit.processes import TENSORBOARD, processes
-from training.fit.record import SUMMARY, discard_workplace, summary_of, workplace_of
+from training.fit.record import SUMMARY, summary_of, workplace_of
 from training.fit.rounds import Run
 from training.fit.store import opening
 from training.fit.watch import FitProgress, Watch
@@ -26,7 +25,7 @@ from training.model.estimator import Estimator
 from training.model.start import lower_layers, start
 from training.model.texts import Rows
 from training.settings import FitSettings
-from warehouse.atomic import left_behind, remove
+from warehouse.atomic import scratch_path
 from warehouse.errors import InputError
 from warehouse.records import Drop
 
@@ -60,12 +59,12 @@ def fit(
     pairs: Rows | None = None,
     dev_pairs: Rows | None = None,
     watch: Watch = NOBODY,
-    fresh: bool = False,
 ) -> Fitted:
     """Fit an estimator on `train` and `pairs`, select its epoch by the loss on `dev`, and write it to `out_dir`.
 
     A fit that was interrupted goes on from its last checkpoint, in the folder with `.fit` after its name. On a CPU the
-    same rows, settings and seed give the same weights, whether it was interrupted or not, unless time ran out.
+    same rows, settings and seed give the same weights, whether it was interrupted or not, unless time ran out (with
+    `tuning = "upper"`, up to the rounding of the kept states).
     `max_minutes` limits everything from loading the base to the last evaluation, but at least one step is made; the
     learning rate falls to 0 by then.
 
@@ -78,7 +77,6 @@ def fit(
         pairs: Order pairs with the columns of their shards. Each adds the margin loss between its two scores.
         dev_pairs: Order pairs that select the epoch if dev has no propositions.
         watch: Told how the fit goes.
-        fresh: Start anew, even if a checkpoint exists.
 
     Raises:
         InputError: there is nothing to learn from or to select by, the base cannot be used, or `out_dir` exists.
@@ -91,7 +89,7 @@ def fit(
     if place.warning:
         watch.note(place.warning)
     with (
-        _workplace(out_dir, fresh=fresh) as (work, rows),
+        _workplace(out_dir) as (work, rows),
         torch.random.fork_rng(),
         processes(place.device, work) as accelerator,
     ):
@@ -108,14 +106,11 @@ def fit(
 
 
 @contextmanager
-def _workplace(out_dir: Path, *, fresh: bool) -> Iterator[tuple[Path, Path]]:
+def _workplace(out_dir: Path) -> Iterator[tuple[Path, Path]]:
     """Give the folder of a running fit, which stays if the fit stops after a checkpoint, and a temporary one in it."""
-    if fresh:
-        discard_workplace(out_dir)
     work = workplace_of(out_dir)
     work.mkdir(parents=True, exist_ok=True)
-    remove(left_behind(work))
-    rows = work / f".rows.partial-{os.getpid()}"  # a name that tells when it is left behind
+    rows = scratch_path(work / "rows")
     try:
         rows.mkdir()
         yield work, rows
@@ -139,7 +134,8 @@ def read_splits(
         examples, of_rows = examples_of(rows, estimator, settings, prior=prior, folder=folder, split=split)
         use_pairs = settings.pair_rate if split == "train" else not len(examples.prompts)
         ordered, of_pairs = pairs_of(pairs if use_pairs else None, estimator, settings, folder=folder, split=split)
-        evidence = Evidence(examples, ordered, opening(examples.prompts, ordered.higher, ordered.lower))
+        stores = (examples.prompts, ordered.higher, ordered.lower) if estimator.network.trees else ()
+        evidence = Evidence(examples, ordered, opening(*stores))
         if not len(evidence):
             raise InputError(f"the {split} split has no propositions or order pairs; publish a dataset with more")
         if lower := lower_layers(estimator.network.model, settings):
@@ -171,9 +167,11 @@ def _fitted(run: Run, work: Path, out_dir: Path, started: float, counts: list[Co
     )
     if run.accelerator.is_main_process:
         told = {"n_train": counts[0].rows, "n_dev": counts[2].rows, "n_pairs": len(run.train.pairs.weights)}
+        told["processes"] = run.accelerator.num_processes
         told["n_simulated"] = sum(each.simulated for each in counts)
         best = work / "best"
-        run.accelerator.end_training()
+        for tracker in run.accelerator.trackers:  # end_training would also end the group of processes
+            tracker.finish()
         if (logs := work / TENSORBOARD).is_dir():
             shutil.move(logs, best / TENSORBOARD)
         (best / SUMMARY).write_text(summary_of(asdict(fitted), run.settings, told), encoding="utf-8")

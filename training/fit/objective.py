@@ -16,7 +16,7 @@ from training.fit.kept import States
 from training.fit.store import Ragged
 from training.levels import centres
 from training.model.estimator import Estimator
-from training.model.packing import Indices, Tokens, parts
+from training.model.packing import Indices, Tokens, on_device, parts
 from training.settings import FitSettings
 from warehouse.errors import OddsError
 
@@ -88,14 +88,14 @@ class Objective:
         logits = self._logits(evidence, (part.propositions, part.pairs, part.pairs))
         n, settings = len(part.propositions), self.settings
         scores = self._scores(logits)
-        total = logits.sum() * 0.0
+        terms = []
         if n:
-            total = total + self._of_propositions(evidence.propositions, part.propositions, logits[:n], scores[:n])
+            terms.append(self._of_propositions(evidence.propositions, part.propositions, logits[:n], scores[:n]))
         if len(part.pairs):
             weights = self._tensor(evidence.pairs.weights[part.pairs])
             above, below = scores[n : n + len(part.pairs)], scores[n + len(part.pairs) :]
-            total = total + settings.margin_weight * (weights * losses.margin(above, below, settings.margin)).sum()
-        return total
+            terms.append(settings.margin_weight * (weights * losses.margin(above, below, settings.margin)).sum())
+        return torch.stack(terms).sum()
 
     def _of_propositions(
         self, examples: Examples, indices: Indices, logits: torch.Tensor, scores: torch.Tensor
@@ -127,11 +127,14 @@ class Objective:
         return logits
 
     def _scores(self, logits: torch.Tensor) -> torch.Tensor:
-        middle = self._tensor(centres(self.settings.levels))
-        return losses.expected_score(logits, self.estimator.level_ids, middle, self.settings.temperature)
+        return losses.expected_score(logits, self.estimator.level_ids, self._centres, self.settings.temperature)
+
+    @cached_property
+    def _centres(self) -> torch.Tensor:
+        return self._tensor(centres(self.settings.levels))
 
     def _tensor(self, array: Any) -> torch.Tensor:
-        return torch.from_numpy(np.array(array, dtype=np.float32)).to(self.estimator.device)
+        return on_device(np.array(array, dtype=np.float32), self.estimator.device)
 
 
 @torch.no_grad()
@@ -181,6 +184,7 @@ def _not_finite(objective: Objective, dev: Evidence, part: Part) -> OddsError:
     for index in part.propositions:
         one = Part(np.array([index]), part.pairs[:0])
         if not torch.isfinite(objective.loss(dev, one)):
-            row = int(dev.propositions.rows[index]) + 1
-            return OddsError(f"the loss of dev proposition {row} is not a number; use precision fp32, or leave it out")
+            name = dev.propositions.id_of(index)
+            said = f"proposition {name}: its loss on dev is not a number; use precision fp32, or leave it out"
+            return OddsError(said)
     return OddsError("the loss on dev is no longer a number; lower learning_rate and level_learning_rate")

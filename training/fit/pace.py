@@ -9,7 +9,7 @@ import numpy as np
 
 from training.model.packing import Indices
 
-_FORWARD_SHARE = 1 / 3
+FORWARD_SHARE = 1 / 3
 """An evaluation has no backward pass, which takes about two thirds of a step."""
 
 
@@ -57,11 +57,6 @@ class Pace:
         return self._clock() - self._began
 
     @property
-    def is_new(self) -> bool:
-        """Whether no step was made since the start."""
-        return self._steps == self._done
-
-    @property
     def is_first(self) -> bool:
         """Whether one step was made since the start."""
         return self._steps == self._done + 1
@@ -98,7 +93,7 @@ class Pace:
 
     def look_s(self) -> float:
         """Return how long an evaluation takes: as long as the last one, or an estimate from the steps."""
-        return self._cost(self._dev_tokens) * _FORWARD_SHARE if self._look_s is None else self._look_s
+        return self._cost(self._dev_tokens) * FORWARD_SHARE if self._look_s is None else self._look_s
 
     def whole_s(self) -> float:
         """Return the time of all further steps and evaluations, without a limit."""

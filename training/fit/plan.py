@@ -14,6 +14,7 @@ from training.fit.examples import Choosing
 from training.fit.loop import read_splits
 from training.fit.objective import Objective
 from training.fit.order import epoch_order, step_costs
+from training.fit.pace import FORWARD_SHARE
 from training.fit.processes import processes
 from training.fit.rounds import Run
 from training.fit.step import Stepper, optimizer_of
@@ -22,8 +23,6 @@ from training.model.device import place_of
 from training.model.start import start
 from training.model.texts import Rows
 from training.settings import FitSettings
-
-_FORWARD_SHARE = 1 / 3  # of a step
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def _planned(run: Run) -> Plan:
         stepper.step(order[step * settings.batch_size : (step + 1) * settings.batch_size], 0.0, step).item()
         seconds = (time.monotonic() - began) / costs[step]
     tokens = settings.epochs * int(costs.sum())
-    evaluated = settings.epochs * int(run.dev.costs.sum()) * _FORWARD_SHARE
+    evaluated = settings.epochs * int(run.dev.costs.sum()) * FORWARD_SHARE
     on_device = torch.cuda.max_memory_allocated() if run.estimator.device.type == "cuda" else 0
     return Plan(
         steps=settings.epochs * run.steps_per_epoch,

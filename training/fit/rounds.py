@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
 from training.fit.checkpoints import Checkpoints, Progress
 from training.fit.objective import Evidence, Objective, dev_loss
@@ -17,11 +18,12 @@ from training.fit.order import epoch_order, step_costs, steps_of
 from training.fit.pace import Pace
 from training.fit.step import Stepper, optimizer_of
 from training.fit.watch import FitProgress, Watch
+from training.model.base import line_of
 from training.model.estimator import Estimator
 from training.model.packing import Indices
-from training.model.saved import without_future_warnings
 from training.settings import FitSettings
 from warehouse.atomic import atomic_folder
+from warehouse.errors import OddsError
 
 RECORD_EVERY = 5  # steps
 
@@ -55,11 +57,10 @@ def train(run: Run, work: Path, started: float) -> Progress:
         OddsError: the loss is no longer a number, or memory does not suffice.
     """
     settings, network = run.settings, run.estimator.network
-    if settings.gradient_checkpointing:
-        with without_future_warnings():
-            network.model.gradient_checkpointing_enable()
     optimizer = optimizer_of(network, settings)
     checkpoints = Checkpoints(work, network, optimizer, run.watch.note)
+    if run.accelerator.is_main_process:
+        checkpoints.sweep()
     progress = checkpoints.load()
     if progress.step:
         run.watch.note(f"going on after step {progress.step:,}")
@@ -72,12 +73,13 @@ def train(run: Run, work: Path, started: float) -> Progress:
         if settings.patience is not None and progress.worse >= settings.patience:
             break  # here, so that a fit that was killed after its last checkpoint ends as it would have
         began = time.monotonic()
-        losses.add(stepper.step(indices, _rate(pace.share_done(), settings.warmup), step), step)
+        rate = _agreed(run, _rate(pace.share_done(), settings.warmup))
+        losses.add(stepper.step(indices, rate, step), step)
         pace.stepped(time.monotonic() - began)
         progress.step = step + 1
         if pace.is_first:
             _say_cost(pace, total, settings, run.watch)
-        late, on_dev = _agreed(run.accelerator, pace.is_over()), None
+        late, on_dev = bool(_agreed(run, float(pace.is_over()))), None
         if late or (step + 1) % run.steps_per_epoch == 0:
             losses.wait()
             on_dev = _evaluate(run, objective, stepper.tokens_at_once, pace)
@@ -138,6 +140,7 @@ def _steps(run: Run, done: int) -> Iterator[tuple[int, Indices]]:
 def _evaluate(run: Run, objective: Objective, tokens_at_once: int, pace: Pace) -> float:
     """Return the mean dev loss, of which each process computes a share."""
     began, accelerator = time.monotonic(), run.accelerator
+    objective = replace(objective, network=run.estimator.network)  # without the wrapper, whose forward passes wait
     mine = np.argsort(run.dev.costs, kind="stable")[::-1][accelerator.process_index :: accelerator.num_processes]
     sums = torch.tensor(dev_loss(objective, run.dev, mine, tokens_at_once, run.watch.dev), dtype=torch.float64)
     if accelerator.num_processes > 1:
@@ -154,8 +157,11 @@ def _keep_best(run: Run, work: Path, progress: Progress, on_dev: float) -> None:
         return
     progress.best, progress.worse = on_dev, 0
     if run.accelerator.is_main_process:
-        with atomic_folder(work / "best", replace=True) as scratch:
-            run.estimator.save(scratch)
+        try:
+            with atomic_folder(work / "best", replace=True) as scratch:
+                run.estimator.save(scratch)
+        except SafetensorError as error:
+            raise OddsError(f"{work} cannot be written: {line_of(error)}; odds train goes on from there") from error
 
 
 def _report(run: Run, progress: Progress, now: FitProgress) -> None:
@@ -169,12 +175,13 @@ def _report(run: Run, progress: Progress, now: FitProgress) -> None:
     run.accelerator.log(figures, step=now.step)
 
 
-def _agreed(accelerator: Any, late: bool) -> bool:
-    """Return whether time is over for the first process: all have to stop after the same step."""
-    if accelerator.num_processes == 1:
-        return late
-    word = torch.tensor([float(late and accelerator.is_main_process)], device=accelerator.device)
-    return bool(accelerator.reduce(word, "sum").item())
+def _agreed(run: Run, value: float) -> float:
+    """Return a value that depends on the clock as the first process has it, so that all do the same."""
+    accelerator = run.accelerator
+    if accelerator.num_processes == 1 or run.settings.max_minutes is None:
+        return value
+    word = torch.tensor([value * accelerator.is_main_process], device=accelerator.device)
+    return float(accelerator.reduce(word, "sum").item())
 
 
 def _pace(run: Run, done: int, started: float) -> Pace:

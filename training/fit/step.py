@@ -16,6 +16,7 @@ from training.model.packing import Indices
 from training.settings import FitSettings
 from warehouse.errors import OddsError
 
+TOO_LITTLE_MEMORY = "the device has too little memory; use a smaller base, or gradient_checkpointing = true"
 _GRADIENT_NORM = 1.0
 
 
@@ -32,8 +33,7 @@ class Stepper:
     ) -> None:
         self._objective, self._train, self._optimizer = objective, train, optimizer
         self._accelerator, self._note = accelerator, note
-        self._most = TOKENS_AT_ONCE[objective.estimator.device.type]
-        self.tokens_at_once = self._most
+        self.tokens_at_once, self._halved = TOKENS_AT_ONCE[objective.estimator.device.type], False
         self._finite = torch.ones((), dtype=torch.bool, device=objective.estimator.device)
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
@@ -64,12 +64,11 @@ class Stepper:
         try:
             return self._gradients(indices, step)
         except torch.OutOfMemoryError as error:
-            if self.tokens_at_once < self._most:
-                raise OddsError(
-                    "the device has too little memory; use a smaller base, or gradient_checkpointing = true"
-                ) from error
+            if self._halved or self._accelerator.num_processes > 1:  # of several, others wait for this one's gradients
+                raise OddsError(TOO_LITTLE_MEMORY) from error
         # Outside the block, since the error holds on to the tensors that are in the way.
-        self.tokens_at_once //= 2
+        reads = int(self._train.costs[indices].sum())
+        self.tokens_at_once, self._halved = max(min(self.tokens_at_once, reads) // 2, 1), True
         self._note(f"memory did not suffice: reading {self.tokens_at_once:,} tokens at once from now on")
         return self._fitting_gradients(indices, step)
 

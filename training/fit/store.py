@@ -45,7 +45,10 @@ class Ragged(Generic[Kind]):
 
     def put(self, index: int, array: npt.NDArray[Any]) -> None:
         """Write an array into the room that was made for it."""
-        os.pwrite(self._file.fileno(), array.astype(self._kind).tobytes(), int(self._starts[index]) * self._bytes)
+        raw, place = memoryview(array.astype(self._kind).tobytes()), int(self._starts[index]) * self._bytes
+        while raw:
+            written = os.pwrite(self._file.fileno(), raw, place)
+            raw, place = raw[written:], place + written
 
     def __len__(self) -> int:
         return len(self._starts) - 1

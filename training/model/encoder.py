@@ -73,6 +73,11 @@ class PairEncoder(nn.Module):
         texts = [(each.premise, each.hypothesis) for each in propositions]
         return Encoded.of(_shortened(each, max_length) for each in backend.encode_batch(texts))
 
+    def cast_weights(self, dtype: torch.dtype) -> None:
+        """Cast the weights of the encoder, but neither its head nor buffers."""
+        for parameter in self.model.parameters():
+            parameter.data = parameter.data.to(dtype)
+
     @contextmanager
     def plain(self) -> Iterator[Any]:
         """Give the model without its head."""

@@ -85,7 +85,7 @@ class Estimator:
         network, tokenizer, info = read_saved(Path(folder), bases)
         place = place_of(device, precision)
         if place.precision == "bf16":
-            network.model.to(torch.bfloat16)
+            network.cast_weights(torch.bfloat16)
         return cls(network.to(place.device).eval(), tokenizer, info, place)
 
     @property

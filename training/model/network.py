@@ -53,7 +53,7 @@ class LevelHead(nn.Module):
                 levels = levels + self.bias[self.level_ids].float()
         if self.levels_only:
             return levels
-        logits = functional.linear(states, self.weight.to(states.dtype), self.bias).float()
+        logits = functional.linear(states.to(self.weight.dtype), self.weight, self.bias).float()
         return logits.index_copy(1, self.level_ids, levels)
 
 
@@ -106,6 +106,12 @@ class Network(nn.Module):
         finally:
             handle.remove()
         raise ValueError(f"the model does not run its layer {layers}")
+
+    def cast_weights(self, dtype: torch.dtype) -> None:
+        """Cast the weights, but neither the level rows nor buffers: rounded rotary frequencies move far positions."""
+        for parameter in self.model.parameters():
+            if parameter is not self.head.rows:
+                parameter.data = parameter.data.to(dtype)
 
     @contextmanager
     def plain(self) -> Iterator[Any]:

@@ -9,7 +9,7 @@ so every prompt is answered as if it were alone. Nothing is padded inside a row.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,12 @@ class Batch(NamedTuple):
         place = torch.arange(self.input_ids.shape[1], device=self.input_ids.device)
         seen = (place[None, :] <= place[:, None])[None] & (place[None, :, None] < self.ends[:, None, :])
         return seen[:, None]
+
+
+def on_device(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
+    """Return an array as a tensor on a device. A GPU is not waited for."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def walk(prompts: Sequence[Tokens]) -> list[int]:
@@ -141,5 +147,5 @@ class _Row:
 
 def _batch(ids: Indices, depths: Indices, ends: Indices | None, paths: list[Indices], device: torch.device) -> Batch:
     answers = np.array([path[-1] for path in paths], dtype=np.int64)
-    ids_, depths_, answers_ = (torch.from_numpy(each).to(device) for each in (ids, depths, answers))
-    return Batch(ids_, depths_, None if ends is None else torch.from_numpy(ends).to(device), answers_)
+    ids_, depths_, answers_ = (on_device(each, device) for each in (ids, depths, answers))
+    return Batch(ids_, depths_, None if ends is None else on_device(ends, device), answers_)

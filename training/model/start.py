@@ -47,6 +47,9 @@ def start(settings: FitSettings, cache: Path, train: Rows, out_dir: Path) -> Est
     begin = _start_encoder if settings.kind == "encoder" else _start_causal
     estimator = begin(settings, cache, train, _info(settings, cache, out_dir))
     place = place_of(settings.device, settings.precision)
+    if settings.gradient_checkpointing:
+        with without_future_warnings():
+            estimator.network.model.gradient_checkpointing_enable()
     return replace(estimator, network=estimator.network.to(place.device), place=place)
 
 
@@ -66,9 +69,9 @@ def _start_causal(settings: FitSettings, cache: Path, train: Rows, info: Estimat
     if settings.tuned != "full":
         # Only frozen weights are in bf16: an adapter and the level rows stay in float32.
         if place_of(settings.device, settings.precision).precision == "bf16":
-            network.model.to(torch.bfloat16)
-            network.head.rows.data = network.head.rows.data.float()
+            network.cast_weights(torch.bfloat16)
         network.model = with_lora(network.model, settings)
+        network.model.peft_config["default"].base_model_name_or_path = info.base  # not a path of this machine
     network.head.rows.requires_grad_(True)
     return estimator
 
