@@ -25,7 +25,7 @@ from training.model.estimator import Estimator
 from training.model.start import lower_layers, start
 from training.model.texts import Rows
 from training.settings import FitSettings
-from warehouse.atomic import scratch_path
+from warehouse.atomic import left_behind, remove, scratch_path
 from warehouse.errors import InputError
 from warehouse.records import Drop
 
@@ -110,6 +110,7 @@ def _workplace(out_dir: Path) -> Iterator[tuple[Path, Path]]:
     """Give the folder of a running fit, which stays if the fit stops after a checkpoint, and a temporary one in it."""
     work = workplace_of(out_dir)
     work.mkdir(parents=True, exist_ok=True)
+    remove(left_behind(work))
     rows = scratch_path(work / "rows")
     try:
         rows.mkdir()
