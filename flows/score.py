@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flows.models import required_model
 from flows.outcome import Outcome
@@ -16,11 +22,18 @@ from flows.terminal.activity import activity
 from flows.terminal.console import note
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all, read
-from warehouse.files.formats import check_output, write_table
-from warehouse.files.texts import read_propositions
+from warehouse.files.formats import check_output, write_batches
+from warehouse.files.texts import PropositionBatch, read_propositions
 from warehouse.places import placed
+from warehouse.queries.models import score_count, unscored
 from warehouse.records import Dataset, Drop, Model, PropositionText, Score, content_id
-from warehouse.shards import read_split
+from warehouse.shards import read_batches, read_manifest
+
+if TYPE_CHECKING:
+    from training import Estimator
+
+ROWS_AT_ONCE = 4096
+"""How many propositions are scored before their scores are stored."""
 
 SCORED = pa.schema(
     [(name, pa.string()) for name in ("proposition_id", "premise", "hypothesis")]
@@ -31,6 +44,8 @@ SCORED = pa.schema(
 @stage("score", hours=24)
 def score(config: Config = None, file: Path | None = None, output: Path | None = None) -> Outcome:
     """Score the test split of the dataset of the estimator in use, or the propositions of a file.
+
+    Scores of the test split are stored as they come: a run that was interrupted goes on with the rest.
 
     Args:
         config: The settings, or the file to read them from.
@@ -49,17 +64,39 @@ def score(config: Config = None, file: Path | None = None, output: Path | None =
     return Outcome(stage="score", counts={"new scores": made}, note=f"model {model.model_id}")
 
 
+@dataclass(frozen=True)
+class Scored:
+    """Some propositions, in order, with their scores by proposition id. Those that could not be scored are drops."""
+
+    propositions: list[PropositionText]
+    scores: dict[str, Score]
+    drops: list[Drop]
+
+
 def score_test_split(settings: Settings, warehouse: Warehouse, model: Model) -> int:
     """Score what is not scored yet of the test split of the model's dataset. Returns the number of new scores."""
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
-    test = read_split(warehouse.place(dataset.path), "test", "human")
-    done = {row.proposition_id for row in read(warehouse, Score, "model_id = ?", [model.model_id])}
-    waiting = [row for row in proposition_texts(test) if row.proposition_id not in done]
-    if not waiting:
+    folder = warehouse.place(dataset.path)
+    waiting = _waiting(warehouse, model, folder)
+    first = next(waiting, None)
+    if first is None:
         return 0
-    scores, drops = scored(settings, model, waiting)
-    merge_all(warehouse, [scores, drops])
-    return len(scores)
+    total = read_manifest(folder).origins["human"]["test"] - score_count(warehouse, model.model_id)
+    made = 0
+    with scored(settings, model, chain([first], waiting), total) as parts:
+        for part in parts:
+            merge_all(warehouse, [part.scores.values(), part.drops])
+            made += len(part.scores)
+    return made
+
+
+def _waiting(warehouse: Warehouse, model: Model, folder: Path) -> Iterator[PropositionText]:
+    """The human propositions of the test split that the model has no score for."""
+    from training.model.texts import texts
+
+    for batch in read_batches(folder, "test"):
+        human = batch.filter(pc.equal(batch["origin"], "human"))
+        yield from texts(pa.Table.from_batches([unscored(warehouse, model.model_id, human)]))
 
 
 def _score_file(settings: Settings, file: Path, output: Path) -> Outcome:
@@ -67,38 +104,43 @@ def _score_file(settings: Settings, file: Path, output: Path) -> Outcome:
     check_output(output)
     check_apart(settings, output, [file])
     read_batch = read_propositions(file)
-    premises = dict(zip(*(read_batch.premises[name].to_pylist() for name in ("premise_id", "text")), strict=True))
-    waiting = [
-        PropositionText(
-            proposition_id=row["proposition_id"], premise=premises[row["premise_id"]], hypothesis=row["hypothesis"]
-        )
-        for row in read_batch.propositions.to_pylist()
-    ]
+    total = read_batch.propositions.num_rows
     with reading(settings) as warehouse:
         model = required_model(warehouse, settings.publish.name)
-    scores, drops = scored(settings, model, waiting)
-    found = {row.proposition_id: row for row in scores}
-    rows = [
-        {**text.model_dump(), "score": found[text.proposition_id].score, "level_probabilities": levels}
-        for text in waiting
-        if text.proposition_id in found
-        for levels in [found[text.proposition_id].level_probabilities]
-    ]
-    write_table(pa.Table.from_pylist(rows, schema=SCORED), output)
+    with scored(settings, model, _texts(read_batch), total) as parts:
+        batches = (_output_rows(part) for part in parts)
+        written = write_batches(pa.RecordBatchReader.from_batches(SCORED, batches), output)
     said = "; ".join([str(output), *read_batch.said])
-    return Outcome(stage="score", counts={"scores": len(rows), "too long": len(drops)}, note=said)
+    return Outcome(stage="score", counts={"scores": written, "too long": total - written}, note=said)
 
 
-def proposition_texts(table: pa.Table) -> list[PropositionText]:
-    """Return the propositions of a table with a shard's columns."""
-    rows = table.select(["proposition_id", "premise", "hypothesis"]).to_pylist()
-    return [PropositionText.model_validate(row) for row in rows]
+def _texts(read_batch: PropositionBatch) -> Iterator[PropositionText]:
+    """The propositions of a file with both texts, in its order."""
+    premises = dict(zip(*(read_batch.premises[name].to_pylist() for name in ("premise_id", "text")), strict=True))
+    for rows in read_batch.propositions.to_batches(max_chunksize=ROWS_AT_ONCE):
+        for row in rows.select(["proposition_id", "premise_id", "hypothesis"]).to_pylist():
+            yield PropositionText(premise=premises[row.pop("premise_id")], **row)
 
 
-def scored(settings: Settings, model: Model, propositions: list[PropositionText]) -> tuple[list[Score], list[Drop]]:
-    """Score propositions on the device and in the precision of the settings; those that are too long are drops."""
-    scores: list[Score] = []
-    drops: list[Drop] = []
+def _output_rows(part: Scored) -> pa.RecordBatch:
+    """The rows that a file of scores has for some propositions."""
+    rows = [
+        {**text.model_dump(), "score": row.score, "level_probabilities": row.level_probabilities}
+        for text in part.propositions
+        if (row := part.scores.get(text.proposition_id))
+    ]
+    return pa.RecordBatch.from_pylist(rows, schema=SCORED)
+
+
+@contextmanager
+def scored(
+    settings: Settings, model: Model, propositions: Iterable[PropositionText], total: int
+) -> Iterator[Iterator[Scored]]:
+    """Yield the scores of a stream of propositions, a few thousand at a time, in order.
+
+    They are scored on the device and in the precision of the settings; those that are too long are drops. Memory does
+    not grow with their number. `total` is how many there are, to show the progress.
+    """
     with activity("score") as shown:
         shown.doing("loading the estimator")
         from training import Estimator
@@ -108,18 +150,30 @@ def scored(settings: Settings, model: Model, propositions: list[PropositionText]
         if estimator.place.warning:
             note(f"score: {estimator.place.warning}")
         shown.counting()
-        for batch in estimator.score_stream(propositions):
+        yield _parts(estimator, model.model_id, iter(propositions), lambda done: shown.at(done, total))
+
+
+def _parts(
+    estimator: Estimator, model_id: str, propositions: Iterator[PropositionText], at: Callable[[int], None]
+) -> Iterator[Scored]:
+    done = 0
+    while part := list(islice(propositions, ROWS_AT_ONCE)):
+        scores: dict[str, Score] = {}
+        drops: list[Drop] = []
+        for batch in estimator.score_stream(part):
             rows = zip(batch.proposition_ids, batch.scores, batch.level_probabilities, strict=True)
-            scores += [
-                Score(
-                    score_id=content_id("score", model.model_id, proposition_id),
-                    model_id=model.model_id,
-                    proposition_id=proposition_id,
-                    score=float(value),
-                    level_probabilities=[min(float(level), 1.0) for level in levels],
-                )
-                for proposition_id, value, levels in rows
-            ]
+            scores |= {key: _score(model_id, key, value, levels) for key, value, levels in rows}
             drops += batch.drops
-            shown.at(len(scores), len(propositions))
-    return scores, drops
+            at(done + len(scores) + len(drops))
+        done += len(part)
+        yield Scored(part, scores, drops)
+
+
+def _score(model_id: str, proposition_id: str, value: float, levels: Iterable[float]) -> Score:
+    return Score(
+        score_id=content_id("score", model_id, proposition_id),
+        model_id=model_id,
+        proposition_id=proposition_id,
+        score=float(value),
+        level_probabilities=[min(float(level), 1.0) for level in levels],
+    )

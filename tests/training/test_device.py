@@ -99,8 +99,8 @@ def test_scoring_honours_the_settings(
     found = {}
     for precision in ("auto", "fp32", "bf16"):
         settings = Settings.model_validate({"training": {"device": "cpu", "precision": precision}})
-        scores, _ = scored(settings, model, list(texts(shard_table(6))))
-        found[precision] = {each.proposition_id: each.score for each in scores}
+        with scored(settings, model, texts(shard_table(6)), 6) as parts:
+            found[precision] = {key: row.score for part in parts for key, row in part.scores.items()}
         assert ("slower than fp32" in capsys.readouterr().err) is (precision == "bf16")
     assert found["auto"] == found["fp32"] != found["bf16"]
     assert found["bf16"] == pytest.approx(found["fp32"], abs=0.05)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pyarrow as pa
 import pytest
 
 from tests.fixtures.store import SOURCE, made_judgment, made_proposition, made_rows
@@ -9,7 +10,7 @@ from warehouse import Warehouse
 from warehouse.agreement.measure import measure_agreement
 from warehouse.catalog.store import mark_deleted, merge, merge_all, read
 from warehouse.consensus.renew import renew_consensus
-from warehouse.queries.models import all_models, dataset_labels, model_in_use, models_in_use
+from warehouse.queries.models import all_models, dataset_labels, model_in_use, models_in_use, score_count, unscored
 from warehouse.queries.stages import (
     consensus_splits,
     counts,
@@ -24,7 +25,18 @@ from warehouse.queries.stages import (
     studio_project,
     unpushed_propositions,
 )
-from warehouse.records import Dataset, Estimate, Model, Premise, Request, RequestStatus, StudioProject, StudioTask, Task
+from warehouse.records import (
+    Dataset,
+    Estimate,
+    Model,
+    Premise,
+    Request,
+    RequestStatus,
+    Score,
+    StudioProject,
+    StudioTask,
+    Task,
+)
 
 RATINGS = [("p", "a", 0.25), ("p", "s", 0.5), ("q", "a", 1.0)]
 
@@ -240,3 +252,16 @@ def test_other_queries_run_while_a_stream_is_read(filled: Warehouse) -> None:
     first = batches.read_next_batch()
     assert len(read(filled, Premise)) == 2
     assert first.num_rows + sum(batch.num_rows for batch in batches) == 3
+
+
+def test_what_an_estimator_has_not_scored_keeps_its_order(warehouse: Warehouse) -> None:
+    scores = [
+        Score(score_id=f"{model} {key}", model_id=model, proposition_id=key, score=0.5, level_probabilities=[1.0])
+        for model, key in (("m", "b"), ("m", "d"), ("other", "a"))
+    ]
+    rows = pa.RecordBatch.from_pydict({"proposition_id": list("edcba"), "n": range(5)})
+    assert unscored(warehouse, "m", rows).equals(rows)
+    merge(warehouse, scores)
+    assert unscored(warehouse, "m", rows).to_pydict() == {"proposition_id": ["e", "c", "a"], "n": [0, 2, 4]}
+    assert (score_count(warehouse, "m"), score_count(warehouse, "other"), score_count(warehouse, "none")) == (2, 1, 0)
+    assert unscored(warehouse, "m", rows.slice(0, 0)).num_rows == 0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.schema import arrow_schema, to_records
 from warehouse.records import Model
@@ -31,6 +34,25 @@ def dataset_labels(warehouse: Warehouse) -> dict[str, str]:
     """Return the name and version of each dataset by its id, such as "odds v2"."""
     rows = warehouse.sql("SELECT dataset_id, name || ' v' || version AS label FROM datasets")
     return dict(zip(rows["dataset_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
+
+
+def score_count(warehouse: Warehouse, model_id: str) -> int:
+    """Count the propositions that an estimator has scored."""
+    return int(warehouse.sql("SELECT count(*) AS n FROM scores WHERE model_id = ?", [model_id])["n"][0].as_py())
+
+
+def unscored(warehouse: Warehouse, model_id: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the rows, in order, whose `proposition_id` the estimator has not scored."""
+    warehouse.connection.register("incoming", pa.table({"proposition_id": rows["proposition_id"]}))
+    try:
+        done = warehouse.sql(
+            "SELECT s.proposition_id FROM scores s SEMI JOIN incoming i ON i.proposition_id = s.proposition_id "
+            "WHERE s.model_id = ?",
+            [model_id],
+        )
+    finally:
+        warehouse.connection.unregister("incoming")
+    return rows.filter(pc.invert(pc.is_in(rows["proposition_id"], value_set=done["proposition_id"])))
 
 
 def _models(warehouse: Warehouse, rest: str, params: Sequence[object] = ()) -> list[Model]:
