@@ -25,6 +25,7 @@ from warehouse.records import Model, now
 
 State = Literal["in use", "ready", "unfinished", "files gone", "deleted"]
 NEWEST = "newest"
+_SHOWN = 12  # characters of an id in the table
 _UNFINISHED = ".fit"
 
 
@@ -160,17 +161,17 @@ def finished_fits(home: Path) -> Iterator[Path]:
 
 
 def models_table(listed: Sequence[ModelState]) -> Table:
-    """Return a table for a terminal."""
-    table = Table("id", "state", "dataset", "base", "tuning", header_style="bold")
-    for name in ("dev loss", "constant", "steps"):
-        table.add_column(name, justify="right")
-    table.add_column("date (UTC)", no_wrap=True)
-    table.add_column("size", justify="right", no_wrap=True)
+    """Return a table for a terminal of 80 columns. Ids are shortened: their start is enough for every command."""
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for name in ("id", "state", "dataset", "tuning"):
+        table.add_column(name, no_wrap=True)
+    for name in ("dev loss", "constant", "steps", "date (UTC)", "size"):
+        table.add_column(name, justify="right", no_wrap=True)
     for each in listed:
         losses = ("" if loss is None else f"{loss:.4f}" for loss in (each.dev_loss, each.constant_loss))
         table.add_row(
-            each.model_id, "" if each.state == "ready" else each.state, each.dataset or "", each.base or "",
-            each.tuning or "", *losses, f"{each.steps:,}", f"{each.date:%Y-%m-%d %H:%M}", decimal(each.bytes),
+            each.model_id[:_SHOWN], "" if each.state == "ready" else each.state, each.dataset or "", each.tuning or "",
+            *losses, f"{each.steps:,}", f"{each.date:%Y-%m-%d}", decimal(each.bytes),
         )  # fmt: skip
     return table
 

@@ -78,6 +78,7 @@ def test_a_rating_with_a_comment() -> None:
         "submitted_at": datetime(2026, 11, 23, 14, 51, 45, 414903, UTC),
         "updated_at": datetime(2026, 11, 23, 14, 53, 0, 1, UTC),
         "deleted_at": None,
+        "width": None,
     }
 
 
