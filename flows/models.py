@@ -25,7 +25,7 @@ from warehouse.records import Model, now
 
 State = Literal["in use", "ready", "unfinished", "files gone", "deleted"]
 NEWEST = "newest"
-_SHOWN = 12  # characters of an id in the table
+_SHOWN = 8  # characters of an id in the table
 _UNFINISHED = ".fit"
 
 
@@ -162,7 +162,7 @@ def finished_fits(home: Path) -> Iterator[Path]:
 
 def models_table(listed: Sequence[ModelState]) -> Table:
     """Return a table for a terminal of 80 columns. Ids are shortened: their start is enough for every command."""
-    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     for name in ("id", "state", "dataset", "tuning"):
         table.add_column(name, no_wrap=True)
     for name in ("dev loss", "constant", "steps", "date (UTC)", "size"):

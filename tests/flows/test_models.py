@@ -161,13 +161,13 @@ def test_the_commands_ask_and_answer_in_one_line(settings: Settings, monkeypatch
     config = ["--config", str(settings.root / "odds.toml")]
     run = CliRunner().invoke
     listed = run(app, [*config, "models"]).output
-    assert newest[:12] in listed
+    assert newest[:8] in listed
     assert "in use" in listed
     refused = run(app, [*config, "models", "delete", older])
     assert "add --yes" in str(refused.exception)
     assert "deleted" in run(app, [*config, "models", "delete", older, "--yes"]).output
-    assert older[:12] not in run(app, [*config, "models"]).output
-    assert older[:12] in run(app, [*config, "models", "--all"]).output
+    assert older[:8] not in run(app, [*config, "models"]).output
+    assert older[:8] in run(app, [*config, "models", "--all"]).output
 
 
 @pytest.mark.parametrize("which", [0, 1])
