@@ -115,8 +115,8 @@ class PublishSettings(Section):
     """The name and the parts of training sets, and the maximal rows per shard.
 
     The weights multiply the loss of a part: propositions with judgments (human), propositions with only estimates
-    (synthetic), order pairs (pairs). 0 leaves a part out. Premises
-    whose sets of words have a Jaccard similarity of `near_duplicates` or more stay in one split; 0 turns that off.
+    (synthetic), order pairs (pairs). 0 leaves a part out. Premises whose sets of words have a Jaccard similarity of
+    `near_duplicates` or more stay in one split; 0 turns that off.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")] = "odds"
@@ -127,7 +127,7 @@ class PublishSettings(Section):
     max_rows_per_shard: Annotated[int, Field(ge=1)] = 100_000
 
     @model_validator(mode="after")
-    def _holds_propositions(self) -> PublishSettings:
+    def _has_a_part(self) -> PublishSettings:
         if not (self.human_weight or self.synthetic_weight or self.pairs_weight):
             raise ValueError("one of human_weight, synthetic_weight and pairs_weight must be above 0")
         return self

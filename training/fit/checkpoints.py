@@ -7,7 +7,6 @@ with the progress and the hash of the weights. The random state needs no place: 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -18,6 +17,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+
+from warehouse.shards import sha256
 
 _KEPT = 2
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
@@ -56,7 +57,7 @@ class Checkpoints:
         weights = self.folder / f"step-{progress.step:08d}.safetensors"
         try:
             _replace(weights, lambda path: save_file(self._tensors(), path))
-            record = {"sha256": _sha256(weights), "progress": vars(progress)}
+            record = {"sha256": sha256(weights), "progress": vars(progress)}
             _replace(weights.with_suffix(".json"), lambda path: path.write_text(json.dumps(record), encoding="utf-8"))
         except (OSError, SafetensorError) as error:
             weights.unlink(missing_ok=True)
@@ -80,7 +81,7 @@ class Checkpoints:
             weights = path.with_suffix(".safetensors")
             try:
                 record = json.loads(path.read_text(encoding="utf-8"))
-                if record["sha256"] != _sha256(weights):
+                if record["sha256"] != sha256(weights):
                     raise ValueError("its weights have another hash")
                 progress = Progress(**record["progress"])
                 self._restore(load_file(weights))
@@ -135,8 +136,3 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
