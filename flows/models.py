@@ -15,7 +15,7 @@ from rich.table import Table
 
 from flows.services import reading, writing
 from flows.settings.settings import Config, Settings, load_settings
-from training.fit.record import SUMMARY, FitRecord
+from training.fit.record import SUMMARY, UNFINISHED, FitRecord, read_record, workplace_of
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge
 from warehouse.errors import InputError
@@ -26,7 +26,6 @@ from warehouse.records import Model, now
 State = Literal["in use", "ready", "unfinished", "files gone", "deleted"]
 NEWEST = "newest"
 _SHOWN = 8  # characters of an id in the table
-_UNFINISHED = ".fit"
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def models_delete(model: str, *, config: Config = None) -> ModelState:
     _remove(found.path)
     if found.state == "unfinished":
         return found
-    _remove(found.path.with_name(found.path.name + _UNFINISHED))
+    _remove(workplace_of(found.path))
     with writing(settings) as warehouse:
         row = model_of(warehouse, found.model_id, missing=True)
         merge(warehouse, [row.model_copy(update={"deleted_at": now(), "promoted_at": None})])
@@ -149,14 +148,14 @@ def model_of(warehouse: Warehouse, model: str, *, missing: bool = False) -> Mode
 
 def unfinished_fits(home: Path) -> list[Path]:
     """Return the folders of interrupted fits, newest first, also those that were left beside a complete estimator."""
-    folders = [each for each in (home / "models").glob(f"*{_UNFINISHED}") if each.is_dir()]
+    folders = [each for each in (home / "models").glob(f"*{UNFINISHED}") if each.is_dir()]
     return sorted(folders, key=lambda each: each.stat().st_mtime, reverse=True)
 
 
 def finished_fits(home: Path) -> Iterator[Path]:
     """Yield the folders of fits whose estimator is complete: nothing reads them any more."""
     for folder in unfinished_fits(home):
-        if _record(folder.with_name(folder.name.removesuffix(_UNFINISHED))) is not None:
+        if _record(folder.with_name(folder.name.removesuffix(UNFINISHED))) is not None:
             yield folder
 
 
@@ -202,7 +201,7 @@ def _state(row: Model, settings: Settings, labels: dict[str, str], *, in_use: bo
 def _unfinished(folder: Path) -> ModelState:
     step, best = _progress(folder)
     return ModelState(
-        model_id=folder.name.removesuffix(_UNFINISHED),
+        model_id=folder.name.removesuffix(UNFINISHED),
         state="unfinished",
         dataset=None,
         base=None,
@@ -229,8 +228,8 @@ def _progress(folder: Path) -> tuple[int, float | None]:
 
 def _record(folder: Path) -> FitRecord | None:
     try:
-        return FitRecord.model_validate_json((folder / SUMMARY).read_bytes())
-    except (OSError, ValueError):
+        return read_record(folder)
+    except InputError:
         return None
 
 

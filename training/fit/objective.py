@@ -144,7 +144,7 @@ def dev_loss(
     """Return the weighted sum of the losses of the dev examples at `mine`, and the sum of their weights.
 
     Raises:
-        OddsError: a loss is not finite; the message gives the row of the example.
+        OddsError: a loss is not finite; the message names the proposition.
     """
     objective.network.eval()
     total, weight, done = 0.0, 0.0, 0
@@ -180,7 +180,7 @@ def constant_loss(train: Evidence, dev: Evidence, settings: FitSettings) -> floa
 
 
 def _not_finite(objective: Objective, dev: Evidence, part: Part) -> OddsError:
-    """Return an error that names the row of the first proposition of a part whose loss is not finite."""
+    """Return an error that names the first proposition of a part whose loss is not finite."""
     for index in part.propositions:
         one = Part(np.array([index]), part.pairs[:0])
         if not torch.isfinite(objective.loss(dev, one)):

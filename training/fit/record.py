@@ -15,6 +15,8 @@ from warehouse.errors import InputError
 from warehouse.records import Drop
 
 SUMMARY = "training.json"
+UNFINISHED = ".fit"
+"""The end of the name of a fit's workplace."""
 
 
 class FitRecord(BaseModel):
@@ -31,7 +33,7 @@ class FitRecord(BaseModel):
 
 def workplace_of(folder: Path) -> Path:
     """Return where a fit of the estimator in a folder keeps what it needs to go on."""
-    return folder.with_name(f"{folder.name}.fit")
+    return folder.with_name(f"{folder.name}{UNFINISHED}")
 
 
 def discard_workplace(folder: Path) -> None:

@@ -20,7 +20,7 @@ class Ragged(Generic[Kind]):
     """Arrays [length, *shape] of different lengths in a file; of each only its place is in memory."""
 
     def __init__(self, path: Path, kind: type[Kind], shape: tuple[int, ...] = ()) -> None:
-        self._path, self._kind, self._shape = path, np.dtype(kind), shape
+        self._kind, self._shape = np.dtype(kind), shape
         self._bytes = self._kind.itemsize * int(np.prod(shape, dtype=np.int64))
         self._sizes: list[npt.NDArray[np.int32]] = []
         self._starts: Indices = np.zeros(1, dtype=np.int64)

@@ -99,7 +99,7 @@ def read_choices(
         right = rows[0].proposition_id
         for row in rows[1:]:
             if row.proposition_id == right:
-                drops.append(_drop(read, question.row, right, "an alternative says the same as the right one"))
+                drops.append(read.drop(question.row, right, "an alternative says the same as the right one"))
             else:
                 choices.append(_choice(right, row.proposition_id, source, question.source_id))
     return ChoiceBatch(
@@ -137,7 +137,7 @@ def _questions(read: TextColumns, first: int) -> tuple[list[_Question], list[Dro
         source_id = columns["source_id"][index] if "source_id" in columns else None
         source_id = source_id or records.content_id("question", premise, *alternatives)
         if columns["answer"][index] is None:
-            drops.append(_drop(read, index, source_id, "no answer"))
+            drops.append(read.drop(index, source_id, "no answer"))
             continue
         right = _answer(read, index, columns["answer"][index], first, len(alternatives))
         ordered = [alternatives[right], *alternatives[:right], *alternatives[right + 1 :]]
@@ -212,13 +212,3 @@ def _proposition(premise: str, hypothesis: str, source: str, stated: Stated, sha
 def _choice(higher: str, lower: str, source: str, source_id: str) -> Choice:
     key = records.content_id("choice", source, source_id, higher, lower)
     return Choice(choice_id=key, higher_id=higher, lower_id=lower, source=source, source_id=source_id)
-
-
-def _drop(read: TextColumns, index: int, subject: str, reason: str) -> Drop:
-    return Drop(
-        drop_id=records.content_id("import", subject, reason),
-        stage="import",
-        subject_id=subject,
-        reason=reason,
-        detail=read.place(index),
-    )

@@ -227,15 +227,8 @@ def _ordinals(codes: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.
 def _without_unanswered(read: TextColumns, answers: Answers, judgments: pa.Table) -> tuple[pa.Table, list[Drop]]:
     """The judgments with a rating or "cannot judge", and a drop for each row with neither."""
     silent = pc.and_(pc.is_null(judgments["probability"]), pc.invert(judgments["cannot_judge"]))
-    reason = "no rating"
     drops = [
-        Drop(
-            drop_id=records.content_id("import", judgments["judgment_id"][index].as_py(), reason),
-            stage="import",
-            subject_id=judgments["judgment_id"][index].as_py(),
-            reason=reason,
-            detail=read.place(int(answers.rows[index])),
-        )
+        read.drop(int(answers.rows[index]), judgments["judgment_id"][index].as_py(), "no rating")
         for index in np.flatnonzero(silent.to_numpy()).tolist()
     ]
     kept = judgments.filter(pc.invert(silent))

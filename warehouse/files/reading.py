@@ -19,6 +19,7 @@ from warehouse.files.encodings import SHOWN, encoding_of
 from warehouse.files.header import Place, Wanted, check_required, find, listed
 from warehouse.files.json_lines import json_lines
 from warehouse.files.source import Source
+from warehouse.records import Drop, content_id
 
 Dates = Literal["day-first", "month-first", "epoch", "epoch-ms", "excel"]
 DecimalMark = Literal["point", "comma"]
@@ -74,6 +75,16 @@ class TextColumns:
         """Return an `InputError` about a field of the row at an index (from 0)."""
         label = self.labels.get(field, field)
         return InputError(f"{self.path}, {self.unit} {self.rows[index].as_py()}, column {label!r}: {problem}")
+
+    def drop(self, index: int, subject: str, reason: str) -> Drop:
+        """Return a drop for what the row at an index (from 0) says of a subject."""
+        return Drop(
+            drop_id=content_id("import", subject, reason),
+            stage="import",
+            subject_id=subject,
+            reason=reason,
+            detail=self.place(index),
+        )
 
     def first(self, mask: pa.Array) -> int | None:
         """Return the index of the first row where the mask is true; None if there is none."""
