@@ -23,6 +23,7 @@ from flows.settings.settings import Settings
 from flows.terminal.console import note, say
 from flows.terminal.progress import request_progress
 from flows.terminal.signals import ending, stops_on_signals
+from flows.terminal.stopping import last_words
 from synthesis.batch.runner import BatchState, run_batches, under_way
 from synthesis.llm.client import Caller
 from synthesis.panel.settings import EMBEDDED
@@ -69,17 +70,21 @@ def run_jobs(settings: Settings, warehouse: Warehouse, stage: str, jobs: Sequenc
         run = _Run(warehouse, caller, jobs, options, finishes=remote)
         total = sum(job.count for job in jobs)
         error: BaseException | None = None
-        try:
-            with request_progress(stage, total, lambda: caller.waiting) as show:
-                asyncio.run(run.to_the_end(show))
-        except BaseException as raised:
-            error = raised
-        error = ending(error, caller)
-        outcome = account(stage, run.progress, run.written, run.writer.without, caller)
-        if before is not None:
-            outcome = before.and_then(outcome)
-        options.figures.add(run.progress.done, total, time.monotonic() - run.began)
-        leave_artifact(outcome, options.figures, error)
+
+        def outcome_so_far() -> Outcome:
+            made = account(stage, run.progress, run.written, run.writer.without, caller)
+            return made if before is None else before.and_then(made)
+
+        with last_words(lambda: outcome_so_far().line()):
+            try:
+                with request_progress(stage, total, lambda: caller.waiting) as show:
+                    asyncio.run(run.to_the_end(show))
+            except BaseException as raised:
+                error = raised
+            error = ending(error, caller)
+            outcome = outcome_so_far()
+            options.figures.add(run.progress.done, total, time.monotonic() - run.began)
+            leave_artifact(outcome, options.figures, error)
     if error is not None:
         say(outcome.line())
         raise error

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from select import select
 from types import FrameType
@@ -44,6 +44,7 @@ class _Stop:
     graceful = False
     leaving = False
     said = False
+    last_words: Callable[[], str] | None = None
 
 
 def install() -> None:
@@ -97,6 +98,16 @@ def graceful() -> Iterator[None]:
             _Stop.deadline = time.monotonic() + CLOSING_S
 
 
+@contextmanager
+def last_words(words: Callable[[], str]) -> Iterator[None]:
+    """Print these words on standard output if the process is ended during the block, because closing took too long."""
+    _Stop.last_words = words
+    try:
+        yield
+    finally:
+        _Stop.last_words = None
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     _Stop.number = number if _Stop.number is None else _Stop.number
     if _Stop.leaving:
@@ -126,6 +137,10 @@ def _heard(number: int) -> None:
 
 
 def _end(number: int) -> NoReturn:
+    words = _Stop.last_words
+    if words is not None:
+        with suppress(Exception):
+            os.write(1, f"{words()}\n".encode())
     _say()
     os._exit(128 + number)
 

@@ -80,6 +80,33 @@ def test_whatever_the_code_does_that_a_signal_meets(number: signal.Signals) -> N
             ended(process, number)
 
 
+LAST_WORDS = """
+import time
+from flows.terminal.stopping import last_words
+def app():
+    with last_words(lambda: 'what it cost'):
+        print('now', flush=True)
+        while %s:
+            try: time.sleep(60)
+            except BaseException: pass
+    while True:
+        try: time.sleep(60)
+        except BaseException: pass
+"""
+
+
+@pytest.mark.parametrize(("during", "printed"), [("True", "what it cost\n"), ("False", "")])
+def test_the_last_words_of_a_block_are_printed_if_closing_takes_too_long(during: str, printed: str) -> None:
+    with started("-c", COMMAND, LAST_WORDS % during) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=SOON_S)
+        assert said == printed
+        assert process.returncode == 143
+
+
 def test_a_second_signal_ends_at_once() -> None:
     with started("-c", COMMAND, WHAT_IT_DOES["swallows it"]) as process:
         assert process.stdout is not None
