@@ -58,7 +58,7 @@ class FitSettings(BaseModel):
     upper_layers: Positive = 8
     lora_rank: Positive = 16
     lora_alpha: Positive = 32
-    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     epochs: Positive = 3
     batch_size: Positive = 16
     learning_rate: Annotated[float, Field(gt=0)] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +82,27 @@ def test_one_prompt_per_row_is_padded_at_its_end(prompts: list[list[int]]) -> No
         assert batch.answers[row] == path[-1]
 
 
-@given(st.lists(st.integers(1, 30), max_size=30), st.integers(1, 50))
-def test_parts_hold_as_much_as_fits(sizes: list[int], most: int) -> None:
+@given(st.lists(st.integers(1, 30), max_size=8), st.integers(1, 50))
+def test_parts_are_as_few_as_possible_and_as_even_as_possible(sizes: list[int], most: int) -> None:
     found = [sizes[part] for part in parts(sizes, most)]
     assert [size for part in found for size in part] == sizes
     assert all(len(part) == 1 or sum(part) <= most for part in found)
-    assert all(sum(part) + later[0] > most for part, later in pairwise(found))
+    cuts = (each for n in range(len(sizes)) for each in combinations(range(1, len(sizes)), n))
+    all_ways = [[sizes[start:end] for start, end in pairwise((0, *cut, len(sizes)))] for cut in cuts]
+    allowed = [way for way in all_ways if all(len(part) == 1 or sum(part) <= most for part in way)]
+    fewest = min(map(len, allowed), default=0)
+    assert len(found) == fewest
+    assert max(map(sum, found), default=0) == min(
+        (max(map(sum, way)) for way in allowed if len(way) == fewest), default=0
+    )
+
+
+@given(TREES, st.integers(1, 20))
+def test_rows_are_as_even_as_possible(prompts: list[list[int]], row_tokens: int) -> None:
+    batch, _ = pack(tokens(prompts), CPU, row_tokens=row_tokens)
+    rows, width = batch.input_ids.shape
+    narrower, _ = pack(tokens(prompts), CPU, row_tokens=width - 1)
+    assert len(narrower.input_ids) > rows or width == max(map(len, prompts))
 
 
 @given(st.lists(st.integers(0, 1), max_size=6), st.lists(st.integers(0, 1), max_size=6))

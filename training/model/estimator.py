@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from training.levels import Floats, expectation
 from training.model.device import Place, place_of
 from training.model.encoder import PairEncoder
 from training.model.network import Network
-from training.model.packing import Batch, Indices, Packed, Tokens, one_per_row, pack, parts, shared, walk
+from training.model.packing import Batch, Indices, Packed, Tokens, one_per_row, pack, parts, shares, walk
 from training.model.prompt import Encoded
 from training.model.saved import EstimatorInfo, as_whole, read_saved, write_saved
 from training.model.texts import too_long
@@ -173,9 +173,7 @@ class Estimator:
                 yield longest_first[part]
             return
         order = walk(prompts)
-        sizes = [len(prompts[index]) for index in order]
-        for place, (before, after) in enumerate(pairwise(order), start=1):
-            sizes[place] -= shared(prompts[before], prompts[after])
+        sizes = [len(prompts[index]) - known for index, known in zip(order, shares(prompts, order), strict=True)]
         for part in parts(sizes, most):
             yield np.array(order[part], dtype=np.int64)
 

@@ -8,7 +8,8 @@ so every prompt is answered as if it were alone. Nothing is padded inside a row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,12 +70,16 @@ def pack(prompts: Sequence[Tokens], device: torch.device, *, row_tokens: int | N
         device: Where the batch is needed.
         row_tokens: A row has more tokens only if a single prompt has; by default `ROW_TOKENS` of the device.
     """
-    rows = [_Row(max(row_tokens or ROW_TOKENS[device.type], *map(len, prompts)))]
+    order = walk(prompts)
+    lengths = [len(prompts[index]) for index in order]
+    fresh = [length - known for length, known in zip(lengths, shares(prompts, order), strict=True)]
+    most = max(row_tokens or ROW_TOKENS[device.type], *lengths)
+    rows: list[_Row] = []
     places: list[tuple[int, Indices]] = [(0, np.empty(0, dtype=np.int64))] * len(prompts)
-    for index in walk(prompts):
-        if not rows[-1].takes(prompts[index]):
-            rows.append(_Row(len(rows[0].tokens)))
-        places[index] = (len(rows) - 1, rows[-1].add(prompts[index]))
+    for part in parts(fresh, most, lengths):
+        rows.append(_Row(most))
+        for index in order[part]:
+            places[index] = (len(rows) - 1, rows[-1].add(prompts[index]))
     width = max(row.size for row in rows)
     ids, depths = (np.zeros((len(rows), width), dtype=np.int64) for _ in range(2))
     # The padding sees itself alone: a softmax over nothing would be NaN.
@@ -100,16 +105,29 @@ def one_per_row(prompts: Sequence[Tokens], device: torch.device) -> Packed:
     return Packed(_batch(ids, depths, None, paths, device), paths)
 
 
-def parts(sizes: Sequence[int], most: int) -> Iterator[slice]:
-    """Cut a sequence of sizes into consecutive parts that sum to at most `most`, or have one member."""
-    start, total = 0, 0
-    for place, size in enumerate(sizes):
-        if place > start and total + size > most:
-            yield slice(start, place)
-            start, total = place, 0
-        total += size
-    if start < len(sizes):
-        yield slice(start, len(sizes))
+def parts(sizes: Sequence[int], most: int, alone: Sequence[int] | None = None) -> list[slice]:
+    """Cut a sequence of sizes into as few consecutive parts as possible, and these as evenly as possible.
+
+    Args:
+        sizes: What each member adds to its part.
+        most: Parts sum to at most this, or have one member.
+        alone: The sizes of members that come first in their part; by default `sizes`.
+    """
+    first = sizes if alone is None else alone
+    found = _cut(sizes, first, most)
+    low, high = max(first, default=0), most
+    while low < high:
+        middle = (low + high) // 2
+        if len(tried := _cut(sizes, first, middle)) > len(found):
+            low = middle + 1
+        else:
+            found, high = tried, middle
+    return found
+
+
+def shares(prompts: Sequence[Tokens], order: Sequence[int]) -> list[int]:
+    """Return how many tokens each prompt shares with the one before it in the order, at their start."""
+    return [0, *(shared(prompts[before], prompts[after]) for before, after in pairwise(order))][: len(order)]
 
 
 def shared(one: Tokens, other: Tokens) -> int:
@@ -128,9 +146,6 @@ class _Row:
         self.last: Tokens = np.empty(0, dtype=np.int32)
         self.path: Indices = np.empty(0, dtype=np.int64)
 
-    def takes(self, prompt: Tokens) -> bool:
-        return self.size + len(prompt) - shared(self.last, prompt) <= len(self.tokens)
-
     def add(self, prompt: Tokens) -> Indices:
         """Add a prompt; return the places of its tokens."""
         known = shared(self.last, prompt)
@@ -143,6 +158,17 @@ class _Row:
         self.size += len(fresh)
         self.last = prompt
         return self.path
+
+
+def _cut(sizes: Sequence[int], first: Sequence[int], most: int) -> list[slice]:
+    """Cut greedily: a part ends before the member that would make it too large."""
+    ends, total = [], 0
+    for place, size in enumerate(sizes):
+        if place and total + size > most:
+            ends.append(place)
+            total = 0
+        total += size if total else first[place]
+    return [slice(*each) for each in pairwise([0, *ends, len(sizes)])] if len(sizes) else []
 
 
 def _batch(ids: Indices, depths: Indices, ends: Indices | None, paths: list[Indices], device: torch.device) -> Batch:
