@@ -42,7 +42,7 @@ def merge(output: str | Path, model: str | None = None, *, config: Config = None
         from training.model.prompt import render
 
         tokenizer, info = write_merged(source, scratch, known_bases(settings))
-        asked = None if info.weights == "encoder" else render(tokenizer, "{premise}", "{hypothesis}")
+        asked = None if info.weights.startswith("encoder") else render(tokenizer, "{premise}", "{hypothesis}")
         lineage = Lineage(
             model=row,
             dataset=dataset,

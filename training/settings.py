@@ -29,8 +29,8 @@ class FitSettings(BaseModel):
         margin_weight: How much the margin loss of an order pair counts, besides the pair's own weight.
         batch_margin_weight: The same for the propositions that go through the model together, ordered by their means.
         pair_rate: How many times an epoch goes through the order pairs; it goes through the propositions once.
-        tuning: LoRA on all layers (lora, the default) or the upper ones (upper), or all weights (full, as always for an
-            encoder).
+        tuning: LoRA on all layers (lora, the default) or the upper ones (upper), or all weights (full, the default for
+            an encoder).
         upper_layers: How many layers are the upper ones.
         learning_rate: The peak rate of everything but the level rows.
         dev_rows: The maximum number of dev propositions used to select the epoch; by default all that people judged.
@@ -76,9 +76,9 @@ class FitSettings(BaseModel):
     launch: str | None = None
 
     @model_validator(mode="after")
-    def _encoders_are_fitted_whole(self) -> FitSettings:
-        if self.kind == "encoder" and self.tuned != "full":
-            raise ValueError(f'an encoder is fitted whole: remove tuning = "{self.tuning}", or set it to "full"')
+    def _encoders_have_no_upper_layers(self) -> FitSettings:
+        if self.kind == "encoder" and self.tuned == "upper":
+            raise ValueError('an encoder is fitted whole: remove tuning = "upper", or set it to "full" or "lora"')
         return self
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from shutil import copytree
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +17,10 @@ from tests.fixtures.shards import made_pair, pairs_of
 from training.embedded import encoder_path
 from training.fit.loop import fit
 from training.fit.watch import FitProgress, Watch
+from training.model.device import Place
 from training.model.encoder import PairEncoder, load_encoder
 from training.model.estimator import Estimator, merge_estimator
+from training.model.saved import EstimatorInfo
 from training.model.start import start
 from training.settings import FitSettings
 from warehouse.errors import InputError
@@ -194,11 +197,35 @@ def test_corrupt_folders_are_refused_in_one_line(fitted: Path, tmp_path: Path) -
         load_encoder(broken)
 
 
-def test_an_encoder_is_always_fitted_whole() -> None:
+def test_an_encoder_has_no_upper_layers() -> None:
     assert FitSettings(base="b", kind="encoder").tuned == "full"
     assert FitSettings(base="b").tuned == "lora"
-    with pytest.raises(ValueError, match='an encoder is fitted whole: remove tuning = "lora"'):
-        FitSettings(base="b", kind="encoder", tuning="lora")
+    with pytest.raises(ValueError, match='remove tuning = "upper", or set it to "full" or "lora"'):
+        FitSettings(base="b", kind="encoder", tuning="upper")
+
+
+def test_an_adapter_of_an_encoder_is_small_and_scores_alike_saved_moved_and_merged(
+    tiny_encoder: Base, tmp_path: Path
+) -> None:
+    chosen = settings(tiny_encoder, tuning="lora", learning_rate=1e-2, lora_rank=4)
+    result = fit(shard_table(64), shard_table(16, start=100), chosen, tiny_encoder.cache, tmp_path / "model")
+    assert result.constant_loss is not None
+    assert result.dev_loss < result.constant_loss
+    assert not (tmp_path / "model" / "model.safetensors").exists()
+    subject = Estimator.load(tmp_path / "model", "cpu", "fp32")
+    assert subject.info.weights == "encoder-adapter"
+    merge_estimator(tmp_path / "model", tmp_path / "merged")
+    merged = Estimator.load(tmp_path / "merged", "cpu", "fp32")
+    assert merged.info.weights == "encoder"
+    expected = subject.score(pairs(9)).level_probabilities
+    np.testing.assert_array_equal(merged.score(pairs(9)).level_probabilities, expected)
+    base = Estimator(PairEncoder(load_encoder(tiny_encoder.path)[0], 10), *subject_parts(subject))
+    base.network.head.load_state_dict(subject.network.head.state_dict())
+    assert not np.allclose(base.score(pairs(9)).level_probabilities, expected, atol=1e-3)
+
+
+def subject_parts(subject: Estimator) -> tuple[Any, EstimatorInfo, Place]:
+    return subject.tokenizer, subject.info, subject.place
 
 
 def test_the_encoder_that_a_package_carries_is_read(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from warehouse.errors import InputError
 
 _INFO = "estimator.json"
 _ROWS = "levels.safetensors"
+Weights = Literal["adapter", "whole", "encoder", "encoder-adapter"]
+_MERGED: dict[Weights, Weights] = {"adapter": "whole", "encoder-adapter": "encoder"}
 
 
 class EstimatorInfo(BaseModel):
@@ -36,7 +38,7 @@ class EstimatorInfo(BaseModel):
         cache_from_here: The same, relative to the folder.
         levels: K.
         max_length: Longer prompts are cut.
-        weights: Whether the folder has an adapter, all weights, or those of an encoder.
+        weights: What the folder has: an adapter or all weights, of a language model or of an encoder.
         temperature: The T that it was fitted with.
     """
 
@@ -49,19 +51,19 @@ class EstimatorInfo(BaseModel):
     cache_from_here: str | None = None
     levels: int
     max_length: int
-    weights: Literal["adapter", "whole", "encoder"]
+    weights: Weights
     temperature: float = 1.0
 
 
 def as_whole(info: EstimatorInfo) -> EstimatorInfo:
     """Return the description of the same estimator with its adapter merged, wherever its folder may be."""
     here = {"base_from_here": None, "cache": None, "cache_from_here": None}
-    return info.model_copy(update=here | ({"weights": "whole"} if info.weights == "adapter" else {}))
+    return info.model_copy(update=here | {"weights": _MERGED.get(info.weights, info.weights)})
 
 
 def write_saved(network: Network | PairEncoder, tokenizer: Any, info: EstimatorInfo, folder: Path) -> None:
     """Write an estimator into an existing folder. The network can be trained on afterwards."""
-    if info.weights == "adapter":
+    if info.weights in _MERGED:
         network.model.save_pretrained(folder, save_embedding_layers=False)
     else:
         with network.plain() as model:
@@ -85,8 +87,8 @@ def read_saved(folder: Path, bases: Sequence[str | Path]) -> tuple[Network | Pai
         InputError: the folder or its base is missing or cannot be used.
     """
     info = read_info(folder)
-    if info and info.weights == "encoder":
-        return (*_read_encoder(folder, info), info)
+    if info and info.weights.startswith("encoder"):
+        return (*_read_encoder(folder, info, bases), info)
     model, tokenizer = _merged(folder, info, bases) if info and info.weights == "adapter" else pretrained(folder)
     levels = count_levels(tokenizer)
     if levels < 2 or (info is not None and info.levels != levels):
@@ -103,9 +105,10 @@ def without_future_warnings() -> Iterator[None]:
         yield
 
 
-def _read_encoder(folder: Path, info: EstimatorInfo) -> tuple[PairEncoder, Any]:
-    model, tokenizer = load_encoder(folder)
-    network = PairEncoder(model, info.levels)
+def _read_encoder(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> tuple[PairEncoder, Any]:
+    adapted = info.weights in _MERGED
+    model, tokenizer = load_encoder(_base_of(folder, info, bases) if adapted else folder)
+    network = PairEncoder(_with_adapter(model, folder, info) if adapted else model, info.levels)
     try:
         network.head.load_state_dict(load_file(folder / _ROWS))
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -115,20 +118,32 @@ def _read_encoder(folder: Path, info: EstimatorInfo) -> tuple[PairEncoder, Any]:
 
 def _merged(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> tuple[Any, Any]:
     """Return the base with the adapter of a folder merged into its weights, and with its level rows."""
-    from peft import PeftModel
-
     model, tokenizer = load_base(_base_of(folder, info, bases), _cache_of(folder, info))
     add_levels(model, tokenizer, info.levels, seed=0)
+    merged = _with_adapter(model, folder, info)
     try:
-        with without_future_warnings():
-            merged: Any = PeftModel.from_pretrained(model, folder).merge_and_unload()
         if (folder / _ROWS).exists():
             ids = level_ids(tokenizer, info.levels)
             with torch.no_grad():
                 merged.get_output_embeddings().weight[ids] = load_file(folder / _ROWS)["rows"]
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise InputError(f"{folder}: its adapter does not fit the base {info.base}: {line_of(error)}") from error
+    except (OSError, RuntimeError, KeyError, SafetensorError) as error:
+        raise _does_not_fit(folder, info, error) from error
     return merged, tokenizer
+
+
+def _with_adapter(model: Any, folder: Path, info: EstimatorInfo) -> Any:
+    """Return a base with the adapter of a folder merged into its weights."""
+    from peft import PeftModel
+
+    try:
+        with without_future_warnings():
+            return PeftModel.from_pretrained(model, folder).merge_and_unload()
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise _does_not_fit(folder, info, error) from error
+
+
+def _does_not_fit(folder: Path, info: EstimatorInfo, error: Exception) -> InputError:
+    return InputError(f"{folder}: its adapter does not fit the base {info.base}: {line_of(error)}")
 
 
 def _base_of(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> str:

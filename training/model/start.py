@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -20,7 +20,7 @@ from training.model.estimator import Estimator
 from training.model.level_tokens import add_levels, count_levels
 from training.model.network import Network, layers_of
 from training.model.prompt import encode
-from training.model.saved import EstimatorInfo, without_future_warnings
+from training.model.saved import EstimatorInfo, Weights, without_future_warnings
 from training.model.texts import Rows, texts
 from training.settings import FitSettings
 from warehouse.errors import InputError
@@ -64,6 +64,20 @@ def _start_causal(settings: FitSettings, cache: Path, train: Rows, info: Estimat
         check_parting(estimator, lower, settings.base)
     if known < settings.levels:
         lift_levels(estimator, slice(known, None), texts(train))
+    _choose_trained(network, settings, info)
+    return estimator
+
+
+def _start_encoder(settings: FitSettings, _cache: Path, _train: Rows, info: EstimatorInfo) -> Estimator:
+    model, tokenizer = load_encoder(settings.base)
+    check_length(model, settings.max_length, settings.base, tokenizer.model_max_length)
+    network = PairEncoder(model, settings.levels)
+    _choose_trained(network, settings, info)
+    return Estimator(network, tokenizer, info, Place(torch.device("cpu"), "fp32"))
+
+
+def _choose_trained(network: Network | PairEncoder, settings: FitSettings, info: EstimatorInfo) -> None:
+    """Leave the parameters that are not fitted without gradients, and add LoRA if that is what is fitted."""
     for parameter in network.parameters():
         parameter.requires_grad_(settings.tuned == "full")
     if settings.tuned != "full":
@@ -73,13 +87,6 @@ def _start_causal(settings: FitSettings, cache: Path, train: Rows, info: Estimat
         network.model = with_lora(network.model, settings)
         network.model.peft_config["default"].base_model_name_or_path = info.base  # not a path of this machine
     network.head.rows.requires_grad_(True)
-    return estimator
-
-
-def _start_encoder(settings: FitSettings, _cache: Path, _train: Rows, info: EstimatorInfo) -> Estimator:
-    model, tokenizer = load_encoder(settings.base)
-    check_length(model, settings.max_length, settings.base, tokenizer.model_max_length)
-    return Estimator(PairEncoder(model, settings.levels), tokenizer, info, Place(torch.device("cpu"), "fp32"))
 
 
 def _info(settings: FitSettings, cache: Path, out_dir: Path) -> EstimatorInfo:
@@ -97,9 +104,9 @@ def _info(settings: FitSettings, cache: Path, out_dir: Path) -> EstimatorInfo:
     )
 
 
-def _weights(settings: FitSettings) -> Literal["adapter", "whole", "encoder"]:
+def _weights(settings: FitSettings) -> Weights:
     if settings.kind == "encoder":
-        return "encoder"
+        return "encoder" if settings.tuned == "full" else "encoder-adapter"
     return "whole" if settings.tuned == "full" else "adapter"
 
 
@@ -116,7 +123,7 @@ def with_lora(model: Any, settings: FitSettings) -> Any:
         target_modules=linear_names(layers),
         layers_to_transform=list(range(lower, len(layers))),
         layers_pattern=pattern,
-        task_type="CAUSAL_LM",
+        task_type="FEATURE_EXTRACTION" if settings.kind == "encoder" else "CAUSAL_LM",
     )
     with without_future_warnings():
         return get_peft_model(model, config)
