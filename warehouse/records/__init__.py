@@ -24,6 +24,7 @@ from warehouse.records.base import (
     proposition_id,
     split_of,
 )
+from warehouse.records.evaluation import Difference, Evaluation, Family, Suite, SuiteItem
 from warehouse.records.figures import (
     Agreement,
     AnnotatorPrecision,
@@ -68,7 +69,7 @@ from warehouse.records.texts import (
     PropositionText,
     StatedSplit,
 )
-from warehouse.records.training import Dataset, Evaluation, Model, PremiseGroup, Score, Shard
+from warehouse.records.training import Dataset, Model, PremiseGroup, Score, Shard
 
 TABLES: tuple[type[Record], ...] = (
     Premise,
@@ -97,16 +98,21 @@ TABLES: tuple[type[Record], ...] = (
     Shard,
     Model,
     Score,
+    Suite,
+    SuiteItem,
     Evaluation,
+    Difference,
 )
 
 __all__ = [
     "LEAD_TIME_LIMIT_S", "NOBODY", "TABLES", "Agreement", "Annotator", "AnnotatorKind", "AnnotatorPrecision",
     "Check", "Choice", "Comparison", "Consensus", "ConsensusFit", "ConsensusMethod", "Count", "Dataset",
-    "Disagreement", "Drop", "Estimate", "Evaluation", "FitMode", "JudgeMode", "Judgment", "LabelerVersion",
+    "Difference", "Disagreement", "Drop", "Estimate", "Evaluation", "Family", "FitMode", "JudgeMode", "Judgment",
+    "LabelerVersion",
     "Method", "Model", "Pair", "PanelAnswer", "Parent", "Premise", "PremiseGroup", "PremiseToPropose",
     "Probability", "Proposition", "PropositionKind", "PropositionText", "Recalibration", "Record", "Request",
-    "RequestStatus", "Score", "Shard", "Share", "Split", "StatedSplit", "StudioProject", "StudioTask", "Task",
+    "RequestStatus", "Score", "Shard", "Share", "Split", "StatedSplit", "StudioProject", "StudioTask", "Suite",
+    "SuiteItem", "Task",
     "Text", "Verdict", "annotator_id", "content_id", "judgment_id", "labeler_id", "normalise", "now", "premise_id",
     "proposition_id", "split_of",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Published training sets, the models trained on them, their scores and evaluations."""
+"""Published training sets, the models trained on them, and their scores."""
 
 from __future__ import annotations
 
@@ -96,24 +96,4 @@ class Score(Record):
     proposition_id: Text
     score: Probability
     level_probabilities: list[Probability]
-    created_at: AwareDatetime = Field(default_factory=now)
-
-
-class Evaluation(Record):
-    """One figure on one suite for one subject: an estimator, a labeler, a baseline or an annotator."""
-
-    table: ClassVar[str] = "evaluations"
-    key: ClassVar[str] = "evaluation_id"
-
-    evaluation_id: Text
-    model_id: Text
-    dataset_id: Text
-    suite: Text
-    subject: Text
-    metric: Text
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    n: Count
-    n_simulated: Count = 0
     created_at: AwareDatetime = Field(default_factory=now)

@@ -1,0 +1,92 @@
+"""Evaluation sets, the figures of subjects on them, and how these differ."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import AwareDatetime, Field
+
+from warehouse.records.base import Count, Probability, Record, Share, Text, now
+
+Family = Literal["correlation", "update", "choice"]
+
+
+class Suite(Record):
+    """An evaluation set: texts with labels that no estimator is trained on."""
+
+    table: ClassVar[str] = "suites"
+    key: ClassVar[str] = "suite_id"
+
+    suite_id: Text
+    name: Text
+    family: Family
+    file: Text
+    license: str | None = None
+    n_items: Count
+    content: Text
+    created_at: AwareDatetime = Field(default_factory=now)
+
+
+class SuiteItem(Record):
+    """One proposition of an item of a suite.
+
+    An item of the family correlation has one, of update two (without and with the update), of choice one for each
+    alternative. `label` is a probability; for update 1 where the update must raise it and 0 where it must lower it,
+    None without the update; for choice 1 for the right alternative and 0 for others.
+    """
+
+    table: ClassVar[str] = "suite_items"
+    key: ClassVar[str] = "suite_item_id"
+
+    suite_item_id: Text
+    suite_id: Text
+    item: Text
+    place: Count
+    proposition_id: Text
+    premise: Text
+    hypothesis: Text
+    premise_group: Text
+    label: Probability | None
+    judgments: list[Probability]
+    created_at: AwareDatetime = Field(default_factory=now)
+
+
+class Evaluation(Record):
+    """One figure on one suite for one subject: an estimator, a labeler, a baseline or an annotator."""
+
+    table: ClassVar[str] = "evaluations"
+    key: ClassVar[str] = "evaluation_id"
+
+    evaluation_id: Text
+    model_id: Text
+    dataset_id: Text
+    suite: Text
+    subject: Text
+    metric: Text
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: Count
+    n_simulated: Count = 0
+    created_at: AwareDatetime = Field(default_factory=now)
+
+
+class Difference(Record):
+    """How much a figure of one subject exceeds that of another on the items of a suite that both answered."""
+
+    table: ClassVar[str] = "differences"
+    key: ClassVar[str] = "difference_id"
+
+    difference_id: Text
+    model_id: Text
+    suite: Text
+    subject: Text
+    against: Text
+    metric: Text
+    value: float
+    low: float
+    high: float
+    p: Share
+    p_holm: Share
+    n: Count
+    created_at: AwareDatetime = Field(default_factory=now)
