@@ -64,10 +64,11 @@ class Part:
 
 
 def split_batch(evidence: Evidence, indices: Indices, tokens_at_once: int) -> Iterator[Part]:
-    """Yield the examples at `indices` in parts."""
+    """Yield the examples at `indices` in parts, those of similar length together: less padding, if there is any."""
     n = len(evidence.propositions.prompts)
-    for part in parts(evidence.costs[indices].tolist(), tokens_at_once):
-        some = indices[part]
+    ordered = indices[np.argsort(evidence.costs[indices], kind="stable")]
+    for part in parts(evidence.costs[ordered].tolist(), tokens_at_once):
+        some = ordered[part]
         yield Part(some[some < n], some[some >= n] - n)
 
 

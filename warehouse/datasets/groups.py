@@ -36,14 +36,19 @@ NEIGHBOURS = 50
 # In scripts without spaces, each character counts as a word.
 WORD = r"\p{Han}|\p{Hiragana}|\p{Katakana}|\p{Thai}|[\pL\pM\pN]+"
 
-PREMISES = """
+# Those of evaluation sets too, so that what is much like them is held out with them.
+TEXTS = """(
+  SELECT premise_id, text FROM premises UNION ALL
+  SELECT premise_id, min(premise) AS text FROM suite_items ANTI JOIN premises USING (premise_id) GROUP BY premise_id
+)"""
+PREMISES = f"""
 CREATE OR REPLACE TEMPORARY TABLE temp.main.placed AS
-SELECT row_number() OVER (ORDER BY premise_id) - 1 AS place, premise_id FROM premises
+SELECT row_number() OVER (ORDER BY premise_id) - 1 AS place, premise_id FROM {TEXTS}
 """
 WORDS = f"""
 CREATE OR REPLACE TEMPORARY TABLE temp.main.words AS
 SELECT place, list_distinct(regexp_extract_all(lower(nfc_normalize(text)), '{WORD}')) AS words
-FROM premises JOIN temp.main.placed USING (premise_id)
+FROM {TEXTS} JOIN temp.main.placed USING (premise_id)
 WHERE regexp_matches(lower(nfc_normalize(text)), '{WORD}')
 """
 # Candidates share a band. If very many do, each is compared only with its neighbours and with the first one.

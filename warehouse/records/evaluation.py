@@ -43,6 +43,7 @@ class SuiteItem(Record):
     item: Text
     place: Count
     proposition_id: Text
+    premise_id: Text
     premise: Text
     hypothesis: Text
     premise_group: Text

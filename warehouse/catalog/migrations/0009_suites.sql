@@ -26,6 +26,7 @@ CREATE TABLE suite_items (
   item VARCHAR NOT NULL,
   place BIGINT NOT NULL,
   proposition_id VARCHAR NOT NULL,
+  premise_id VARCHAR NOT NULL,
   premise VARCHAR NOT NULL,
   hypothesis VARCHAR NOT NULL,
   premise_group VARCHAR NOT NULL,
@@ -39,6 +40,7 @@ COMMENT ON COLUMN suite_items.suite_id IS 'The suite, by its id in suites.';
 COMMENT ON COLUMN suite_items.item IS 'The item within its suite.';
 COMMENT ON COLUMN suite_items.place IS 'The place of the proposition in its item, from 0.';
 COMMENT ON COLUMN suite_items.proposition_id IS 'The id of the proposition, a hash of its texts. It may be absent from propositions, which the pipeline works on.';
+COMMENT ON COLUMN suite_items.premise_id IS 'The id of the premise, a hash of its text. Its near-duplicates are held out of training like itself.';
 COMMENT ON COLUMN suite_items.premise IS 'The text taken as true.';
 COMMENT ON COLUMN suite_items.hypothesis IS 'The statement whose probability is asked.';
 COMMENT ON COLUMN suite_items.premise_group IS 'The id of the premise that the item is about; bootstrap resamples draw whole groups.';

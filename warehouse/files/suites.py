@@ -1,0 +1,164 @@
+"""Evaluation sets from files: those of judgments, of updates and of choices, read as for the import of each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from warehouse import records
+from warehouse.errors import InputError
+from warehouse.files.choices import ChoiceBatch
+from warehouse.files.imports import JudgmentBatch
+from warehouse.files.texts import PropositionBatch
+from warehouse.records import Drop, Family, StatedSplit, Suite, SuiteItem
+
+_REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class SuiteBatch:
+    """A suite with its items. `stated` keeps their premises out of training; `said` is what was detected in the file.
+
+    `drops` are rows without an answer or in contradiction to others.
+    """
+
+    suite: Suite
+    items: list[SuiteItem]
+    stated: list[StatedSplit]
+    drops: list[Drop] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Proposition:
+    """One proposition of an item: its texts, its label, and the judgments that the label is the mean of."""
+
+    premise: str
+    hypothesis: str
+    label: float | None
+    judgments: Sequence[float] = ()
+
+
+_Item = tuple[str, str, list[_Proposition]]
+"""The item's name, the premise that it is about, and its propositions."""
+
+
+def suite_of(
+    batch: JudgmentBatch | PropositionBatch | ChoiceBatch, name: str, file: str, licence: str | None = None
+) -> SuiteBatch:
+    """Return what was read from a file as a suite.
+
+    Judgments make a suite of the family correlation, whose labels are the means of the valid ones; propositions with
+    updates one of the family update; choices one of the family choice.
+
+    Raises:
+        InputError: there is no item in it.
+    """
+    if isinstance(batch, JudgmentBatch):
+        family, found = "correlation", _judged(batch)
+    elif isinstance(batch, ChoiceBatch):
+        family, found = "choice", _chosen(batch)
+    else:
+        family, found = "update", _updated(batch)
+    items = list(_items(records.content_id("suite", name), found))
+    if not items:
+        lacking = "updates: it needs the columns update and update_type" if family == "update" else "valid judgments"
+        raise InputError(f"{file} has no {lacking}")
+    stated = [_held_out(name, file, premise) for premise in dict.fromkeys(each.premise_id for each in items)]
+    return SuiteBatch(_suite(name, family, file, licence, items), items, stated, batch.drops, batch.said)
+
+
+def _judged(batch: JudgmentBatch) -> Iterator[_Item]:
+    rows = batch.judgments
+    # as the view valid_judgments has it
+    valid = pc.and_(pc.is_valid(rows["probability"]), pc.not_equal(rows["status"], _REJECTED))
+    values: dict[str, list[float]] = {}
+    judged = rows.filter(valid)
+    for key, value in zip(judged["proposition_id"].to_pylist(), judged["probability"].to_pylist(), strict=True):
+        values.setdefault(key, []).append(value)
+    for row in _texts(batch.premises, batch.propositions).values():
+        if judgments := values.get(row["proposition_id"]):
+            one = _Proposition(row["premise"], row["hypothesis"], float(np.mean(judgments)), judgments)
+            yield row["proposition_id"], row["premise"], [one]
+
+
+def _updated(batch: PropositionBatch) -> Iterator[_Item]:
+    texts = _texts(batch.premises, batch.propositions)
+    for row in texts.values():
+        if row["kind"] in ("strengthened", "weakened"):
+            without = texts[row["parent_id"]]
+            yield (
+                row["proposition_id"],
+                without["premise"],
+                [
+                    _Proposition(without["premise"], without["hypothesis"], None),
+                    _Proposition(row["premise"], row["hypothesis"], float(row["kind"] == "strengthened")),
+                ],
+            )
+
+
+def _chosen(batch: ChoiceBatch) -> Iterator[_Item]:
+    texts = _texts(batch.premises, batch.propositions)
+    wrong: dict[tuple[str, str], list[str]] = {}
+    for choice in batch.choices.to_pylist():
+        wrong.setdefault((choice["source_id"], choice["higher_id"]), []).append(choice["lower_id"])
+    for (item, right), others in wrong.items():
+        rows = [texts[right], *(texts[other] for other in others)]
+        labels = [1.0] + [0.0] * len(others)
+        found = [
+            _Proposition(row["premise"], row["hypothesis"], label) for row, label in zip(rows, labels, strict=True)
+        ]
+        # The question's own text is the premise of all alternatives, or their hypothesis where a cause is asked for.
+        about = rows[0]["premise"] if rows[0]["premise"] == rows[1]["premise"] else rows[0]["hypothesis"]
+        yield item, about, found
+
+
+def _texts(premises: pa.Table, propositions: pa.Table) -> dict[str, dict[str, str]]:
+    """The propositions with the texts of their premises, by id."""
+    texts = dict(zip(*(premises[name].to_pylist() for name in ("premise_id", "text")), strict=True))
+    rows = propositions.select(["proposition_id", "premise_id", "hypothesis", "kind", "parent_id"]).to_pylist()
+    return {row["proposition_id"]: {**row, "premise": texts[row["premise_id"]]} for row in rows}
+
+
+def _items(suite_id: str, found: Iterable[_Item]) -> Iterator[SuiteItem]:
+    for item, about, propositions in found:
+        for place, each in enumerate(propositions):
+            yield SuiteItem(
+                suite_item_id=records.content_id("suite item", suite_id, item, str(place)),
+                suite_id=suite_id,
+                item=item,
+                place=place,
+                proposition_id=records.proposition_id(each.premise, each.hypothesis),
+                premise_id=records.premise_id(each.premise),
+                premise=each.premise,
+                hypothesis=each.hypothesis,
+                premise_group=records.premise_id(about),
+                label=each.label,
+                judgments=list(each.judgments),
+            )
+
+
+def _suite(name: str, family: Family, file: str, licence: str | None, items: Sequence[SuiteItem]) -> Suite:
+    digest = hashlib.sha256()
+    for each in sorted(items, key=lambda item: item.suite_item_id):
+        digest.update(each.model_dump_json(exclude={"created_at"}).encode())
+    return Suite(
+        suite_id=records.content_id("suite", name),
+        name=name,
+        family=family,
+        file=file,
+        license=licence,
+        n_items=len({each.item for each in items}),
+        content=digest.hexdigest(),
+    )
+
+
+def _held_out(name: str, file: str, premise_id: str) -> StatedSplit:
+    source = f"suite {name}"
+    key = records.content_id("stated split", premise_id, source, file)
+    return StatedSplit(stated_split_id=key, premise_id=premise_id, split="test", source=source, file=file)
