@@ -106,6 +106,15 @@ def exact_crps(distribution: npt.ArrayLike, values: npt.ArrayLike) -> Any:
     return np.sum(squares, axis=-1) / levels
 
 
+def wasserstein(distribution: npt.ArrayLike, other: npt.ArrayLike) -> Any:
+    """Return the Wasserstein-1 distance of level distributions [..., K], in [0, 1).
+
+    (1/K) sum over the inner bounds b_1 .. b_{K-1} of |F_p(b_k) - F_q(b_k)|.
+    """
+    apart = np.abs(cdf(distribution) - cdf(other))
+    return np.sum(apart, axis=-1) / (apart.shape[-1] - 1)
+
+
 def _mean_square(start: Floats, end: Floats) -> Floats:
     """Return the mean of the square of a line that runs from `start` to `end`."""
     return (start**2 + start * end + end**2) / 3

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from warehouse.files.reading import Reading
 
 importing = typer.Typer(
-    no_args_is_help=True, help="Import premises, propositions, judgments, choices or groups from a file."
+    no_args_is_help=True, help="Import premises, propositions, judgments, choices, suites or groups from a file."
 )
 
 File = Annotated[Path, typer.Argument(help="A CSV (also TSV), JSON Lines or parquet file.")]
@@ -233,6 +233,64 @@ def import_choices(
         format_=format_,
         split=split,
         reading=_reading(separator, encoding, missing, entities),
+    )
+    say(outcome.line())
+
+
+@importing.command("suite")
+def import_suite(
+    file: File,
+    name: Annotated[str, typer.Option(help="The name of the suite.")],
+    *,
+    format_: Annotated[
+        Literal[
+            "plain",
+            "unli",
+            "joci",
+            "chaosnli",
+            "nli-variation",
+            "commitment-bank",
+            "defeasible",
+            "copa",
+            "ecare",
+            "hellaswag",
+        ],
+        typer.Option("--format", help="The columns of a public data set."),
+    ] = "plain",
+    family: Annotated[
+        Literal["correlation", "update", "choice"] | None,
+        typer.Option(help="What a plain file has: judgments, updates or choices, with the fields of their imports."),
+    ] = None,
+    column: ColumnOption = None,
+    scale: Annotated[str | None, typer.Option(help="The scale of ratings, LOW:HIGH.")] = None,
+    ordinal: Annotated[str | None, typer.Option(help="Ratings are labels from LOW:HIGH, such as 1:5.")] = None,
+    values: Annotated[str | None, typer.Option(help="The column with a list of ratings in each row.")] = None,
+    counts: Annotated[str | None, typer.Option(help="The column with counts of ratings in each row.")] = None,
+    first: Annotated[int, typer.Option(help="The number of the first alternative in the column answer.")] = 0,
+    license_: Annotated[str | None, typer.Option("--license", help="The licence of the texts.")] = None,
+    separator: SeparatorOption = None,
+    encoding: EncodingOption = None,
+    decimal: DecimalOption = None,
+    missing: MissingOption = None,
+    entities: EntitiesOption = None,
+) -> None:
+    """Import an evaluation set. Its premises, and what is much like them, are never trained on from then on."""
+    from flows.suites import import_suite as run
+
+    outcome = run(
+        file,
+        name,
+        config=settings(),
+        format_=format_,
+        family=family,
+        columns=column or [],
+        scale=scale,
+        ordinal=ordinal,
+        values=values,
+        counts=counts,
+        first=first,
+        license_=license_,
+        reading=_reading(separator, encoding, missing, entities, decimal=decimal),
     )
     say(outcome.line())
 

@@ -204,9 +204,44 @@ def score(
 
 
 @stages.command()
-def evaluate() -> None:
-    """Compare the estimator with labelers and baselines on the test split, and write the report."""
-    _run("evaluate")
+def evaluate(
+    suite: Annotated[
+        list[str] | None, typer.Option(help="Only measure on this imported suite. Repeat for several, or: all.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="ID", help="With --suite: another estimator.")] = None,
+    against: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="With --suite: measure this estimator too. Repeatable.")
+    ] = None,
+    scores: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FILE", help="With --suite: the scores of another model. Repeatable."),
+    ] = None,
+    keep_seen: Annotated[
+        bool, typer.Option("--keep-seen", help="With --suite: keep items like those of the training set.")
+    ] = False,
+) -> None:
+    """Compare the estimator with labelers and baselines on the test split or on suites, and write the report."""
+    if not suite:
+        if model or against or scores or keep_seen:
+            raise InputError("--model, --against, --scores and --keep-seen need --suite NAME, or --suite all")
+        _run("evaluate")
+        return
+    _ready()
+    from flows.evaluate_suites import Subjects, evaluate_suites, result_table
+
+    subjects = Subjects(against or [], dict(map(_named_file, scores or [])))
+    with activity("evaluate"):
+        found = evaluate_suites(
+            [] if suite == ["all"] else suite, config=settings(), model=model, subjects=subjects, keep_seen=keep_seen
+        )
+    _print([result_table(each) for each in found])
+
+
+def _named_file(option: str) -> tuple[str, Path]:
+    name, equals, path = option.partition("=")
+    if not (name and equals and path):
+        raise InputError(f"--scores {option} must be NAME=FILE, such as deberta=deberta.jsonl")
+    return name, Path(path)
 
 
 @stages.command()

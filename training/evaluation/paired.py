@@ -125,7 +125,8 @@ def figure(statistic: Statistic, rows: Rows, draws: Draws) -> Figure:
     """Return a statistic of some rows with its 95% interval."""
     value = _number(statistic.over(np.ones((1, len(rows))))[0]) if len(rows) else None
     bounds = None if value is None else _interval(draws.apply(statistic, rows))
-    return Figure(value, *(bounds or (None, None)), len(rows))
+    low, high = bounds or (None, None)
+    return Figure(value, low, high, len(rows))
 
 
 def difference(

@@ -59,6 +59,7 @@ def suite_of(
     Raises:
         InputError: there is no item in it.
     """
+    family: Family
     if isinstance(batch, JudgmentBatch):
         family, found = "correlation", _judged(batch)
     elif isinstance(batch, ChoiceBatch):

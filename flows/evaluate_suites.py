@@ -1,0 +1,237 @@
+"""Evaluate on suites: the figures of the estimator and everyone beside it on imported evaluation sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from flows.models import model_of, required_model
+from flows.score import scored
+from flows.services import writing
+from flows.settings.settings import Config, Settings, load_settings
+from flows.terminal.activity import activity
+from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.store import merge, merge_all, read
+from warehouse.errors import InputError
+from warehouse.files.scores import read_scores
+from warehouse.queries.stages import current_estimates
+from warehouse.queries.suites import seen_in_training, suite_scores, training_mean, unscored_items
+from warehouse.records import Difference, Evaluation, Family, Model, Suite, SuiteItem, content_id
+
+if TYPE_CHECKING:
+    from training.evaluation.families import Answer
+    from training.evaluation.table import Measured
+
+ANNOTATORS = (1, 3)
+"""How many annotators' mean is measured against the others."""
+SHOWN: Mapping[Family, tuple[str, ...]] = {
+    "correlation": ("pearson", "spearman", "mse", "crps_judgments"),
+    "update": ("accuracy",),
+    "choice": ("accuracy",),
+}
+"""The figures in the table of a terminal, the most important one first."""
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    """The figures of every subject on a suite.
+
+    Attributes:
+        suite: The suite.
+        figures: One row per subject and metric.
+        differences: The estimator against every other subject.
+        n_items: The items that were measured.
+        n_seen: The items whose premise, or one much like it, the estimator was trained on; `left_out` tells whether
+            they were left out.
+    """
+
+    suite: Suite
+    figures: list[Evaluation]
+    differences: list[Difference]
+    n_items: int
+    n_seen: int
+    left_out: bool
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """Who is measured on a suite besides the estimator in use, its panel and the baselines.
+
+    Attributes:
+        models: The ids of other estimators, or the starts of them.
+        files: Files of scores by the name of their subject.
+    """
+
+    models: Sequence[str] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+
+def evaluate_suites(
+    names: Sequence[str] = (),
+    *,
+    config: Config = None,
+    model: str | None = None,
+    subjects: Subjects | None = None,
+    keep_seen: bool = False,
+) -> list[SuiteResult]:
+    """Measure an estimator on suites beside other estimators, labelers, files of scores and baselines.
+
+    Items whose premise the estimator was trained on, or one much like it, are left out unless `keep_seen`.
+
+    Args:
+        names: The suites; by default all.
+        config: The settings, or the file to read them from.
+        model: The id of the estimator or the start of it; by default the one in use.
+        subjects: Who else is measured.
+        keep_seen: Measure on all items.
+
+    Raises:
+        InputError: there is no such suite or estimator, or a file cannot be read.
+    """
+    settings = load_settings(config)
+    with writing(settings) as warehouse:
+        chosen = required_model(warehouse, settings.publish.name) if model is None else model_of(warehouse, model)
+        suites = _suites(warehouse, names)
+        return [
+            _evaluated(settings, warehouse, suite, chosen, subjects or Subjects(), keep_seen=keep_seen)
+            for suite in suites
+        ]
+
+
+def _suites(warehouse: Warehouse, names: Sequence[str]) -> list[Suite]:
+    known = sorted(read(warehouse, Suite), key=lambda each: each.name)
+    for name in names:
+        if name not in {each.name for each in known}:
+            there = ", ".join(each.name for each in known) or "none; odds import suite makes one"
+            raise InputError(f"no suite {name}; there are: {there}")
+    return [each for each in known if not names or each.name in names]
+
+
+def _evaluated(
+    settings: Settings, warehouse: Warehouse, suite: Suite, model: Model, subjects: Subjects, *, keep_seen: bool
+) -> SuiteResult:
+    from training.evaluation.families import Answer, Items
+    from training.evaluation.table import measure
+
+    rows = read(warehouse, SuiteItem, "suite_id = ?", [suite.suite_id])
+    seen = seen_in_training(warehouse, suite, model)
+    kept = rows if keep_seen else [row for row in rows if row.item not in seen]
+    items = Items.of(suite.family, kept)
+    ids = [row.proposition_id for row in kept]
+    found: dict[str, Mapping[str, Answer]] = {"estimator": _scores(settings, warehouse, suite, model, ids)}
+    for name in subjects.models:
+        other = model_of(warehouse, name)
+        found[f"estimator {other.model_id[:8]}"] = _scores(settings, warehouse, suite, other, ids)
+    found |= {name: _from_file(path) for name, path in subjects.files.items()}
+    found |= dict(_panel(warehouse, ids))
+    found["constant"] = dict.fromkeys(ids, Answer(training_mean(warehouse, model)))
+    with activity("evaluate") as shown:
+        shown.doing(f"measuring {len(found)} subjects on the suite {suite.name}")
+        measured = measure(items, found, annotators=ANNOTATORS, seed=settings.agreement.seed)
+    result = _result(suite, model, measured, SuiteResult(suite, [], [], len(items.items), len(seen), not keep_seen))
+    merge_all(warehouse, [result.figures, result.differences])
+    return result
+
+
+def _scores(
+    settings: Settings, warehouse: Warehouse, suite: Suite, model: Model, ids: Sequence[str]
+) -> dict[str, Answer]:
+    """Return an estimator's answers to a suite; those that are missing are computed and stored."""
+    from training.evaluation.families import Answer
+
+    waiting = unscored_items(warehouse, suite.suite_id, model.model_id)
+    if waiting:
+        with scored(settings, model, waiting, len(waiting)) as parts:
+            for part in parts:
+                merge(warehouse, part.scores.values())
+    wanted = set(ids)
+    return {
+        key: Answer(score, levels)
+        for key, score, levels in suite_scores(warehouse, suite.suite_id, model.model_id)
+        if key in wanted
+    }
+
+
+def _from_file(path: Path) -> dict[str, Answer]:
+    from training.evaluation.families import Answer
+
+    return {key: Answer(score) for key, score in read_scores(path).items()}
+
+
+def _panel(warehouse: Warehouse, ids: Iterable[str]) -> Iterator[tuple[str, dict[str, Answer]]]:
+    """Yield the answers of each labeler of the panel, and their mean."""
+    from training.evaluation.families import Answer
+
+    by_labeler: dict[str, dict[str, float]] = {}
+    for each in current_estimates(warehouse, list(ids)):
+        if each.probability is not None:
+            by_labeler.setdefault(each.labeler, {})[each.proposition_id] = each.probability
+    for name, answers in sorted(by_labeler.items()):
+        yield f"labeler:{name}", {key: Answer(value) for key, value in answers.items()}
+    if len(by_labeler) > 1:
+        together: dict[str, list[float]] = {}
+        for answers in by_labeler.values():
+            for key, value in answers.items():
+                together.setdefault(key, []).append(value)
+        yield "panel-mean", {key: Answer(sum(values) / len(values)) for key, values in together.items()}
+
+
+def _result(suite: Suite, model: Model, measured: Measured, empty: SuiteResult) -> SuiteResult:
+    figures = [
+        Evaluation(
+            evaluation_id=content_id("evaluation", model.model_id, model.dataset_id, suite.name, subject, metric),
+            model_id=model.model_id,
+            dataset_id=model.dataset_id,
+            suite=suite.name,
+            subject=subject,
+            metric=metric,
+            value=figure.value,
+            low=figure.low,
+            high=figure.high,
+            n=figure.n,
+        )
+        for (subject, metric), figure in measured.figures.items()
+    ]
+    differences = [
+        Difference(
+            difference_id=content_id("difference", model.model_id, suite.name, each.subject, each.against, each.metric),
+            model_id=model.model_id,
+            suite=suite.name,
+            **each._asdict(),
+        )
+        for each in measured.differences
+    ]
+    return SuiteResult(suite, figures, differences, empty.n_items, empty.n_seen, empty.left_out)
+
+
+def result_table(result: SuiteResult) -> Table:
+    """Return the figures on a suite as a table of 80 columns; p is that of no difference to the estimator (Holm)."""
+    main, *others = SHOWN[result.suite.family]
+    found = {(each.subject, each.metric): each for each in result.figures}
+    apart = {each.against: each.p_holm for each in result.differences if each.metric == main}
+    note = f"{result.suite.name}: {result.n_items:,} items"
+    if result.n_seen:
+        note += f", {result.n_seen:,} {'left out' if result.left_out else 'more or less'} seen in training"
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold", title=note, title_justify="left", title_style="")
+    table.add_column("subject")
+    for name in ("n", main, "95% interval", *(name.removesuffix("_judgments") for name in others), "p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for subject in dict.fromkeys(each.subject for each in result.figures):
+        first = found.get((subject, main))
+        if first is None:
+            continue
+        values = [found.get((subject, name)) for name in others]
+        between = "" if first.low is None else f"{first.low:.3f} to {first.high:.3f}"
+        p = apart.get(subject)
+        table.add_row(
+            subject, f"{first.n:,}", _shown(first), between, *map(_shown, values), "" if p is None else f"{p:.3f}"
+        )
+    return table
+
+
+def _shown(figure: Evaluation | None) -> str:
+    return "" if figure is None or figure.value is None else f"{figure.value:.3f}"

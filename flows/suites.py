@@ -1,0 +1,106 @@
+"""Import: an evaluation set from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+from flows.imports import ends_of, mapping_of, pairs
+from flows.outcome import Outcome
+from flows.services import writing
+from flows.settings.settings import Config, load_settings
+from warehouse.catalog.store import merge_all, read
+from warehouse.datasets.groups import renew_groups
+from warehouse.errors import InputError
+from warehouse.files.choices import FIELDS as CHOICE_FIELDS
+from warehouse.files.choices import ChoiceBatch, read_choices
+from warehouse.files.imports import JudgmentBatch, read_judgments
+from warehouse.files.known import ChoiceFormat, JudgmentFormat, PropositionFormat
+from warehouse.files.reading import AS_FOUND, Reading
+from warehouse.files.suites import suite_of
+from warehouse.files.texts import PROPOSITION_FIELDS, PropositionBatch, read_propositions
+from warehouse.records import Family, Suite
+
+SuiteFormat = JudgmentFormat | PropositionFormat | ChoiceFormat
+FAMILIES: Mapping[str, Family] = {
+    **dict.fromkeys(get_args(JudgmentFormat), "correlation"),
+    **dict.fromkeys(get_args(PropositionFormat), "update"),
+    **dict.fromkeys(get_args(ChoiceFormat), "choice"),
+}
+
+
+def import_suite(
+    file: Path | str,
+    name: str,
+    *,
+    config: Config = None,
+    format_: SuiteFormat = "plain",
+    family: Family | None = None,
+    columns: Sequence[str] = (),
+    scale: str | None = None,
+    ordinal: str | None = None,
+    values: str | None = None,
+    counts: str | None = None,
+    first: int = 0,
+    license_: str | None = None,
+    reading: Reading = AS_FOUND,
+) -> Outcome:
+    """Import an evaluation set. Its premises, and what is much like them, are held out of training from then on.
+
+    Args:
+        file: The file.
+        name: The name of the suite. A suite never changes under its name.
+        config: The settings, or the file to read them from.
+        format_: A named format, which tells the family.
+        family: The family of a plain file: correlation, update or choice.
+        columns: Pairs of `FIELD=COLUMN`, as for the import of judgments, propositions or choices.
+        scale: As for judgments.
+        ordinal: As for judgments.
+        values: As for judgments.
+        counts: As for judgments.
+        first: The number of the first alternative in the column answer.
+        license_: The licence of the texts.
+        reading: How to read the file where that should not be detected.
+
+    Raises:
+        InputError: the file cannot be read as such a suite, or another suite has the name.
+    """
+    settings, file = load_settings(config), Path(file)
+    family = _family(format_, family)
+    batch: JudgmentBatch | PropositionBatch | ChoiceBatch
+    if family == "correlation":
+        mapping = mapping_of(columns, scale, ordinal=ordinal, values=values, counts=counts, format=format_)
+        batch = read_judgments(file, mapping, reading=reading)
+    elif family == "update":
+        given = pairs(columns, PROPOSITION_FIELDS)
+        batch = read_propositions(
+            file, columns=given, scale=ends_of(scale or "0:1"), format_=format_, reading=reading  # type: ignore[arg-type]
+        )  # fmt: skip
+    else:
+        given = pairs(columns, CHOICE_FIELDS)
+        batch = read_choices(file, columns=given, first=first, format_=format_, reading=reading)  # type: ignore[arg-type]
+    made = suite_of(batch, name, file.name, license_)
+    with writing(settings) as warehouse:
+        before = read(warehouse, Suite, "name = ?", [name])
+        if before and before[0].content != made.suite.content:
+            raise InputError(
+                f"suite {name} exists with other items, from {before[0].file}; give this one another name, since "
+                "figures on both could not be told apart"
+            )
+        merged = merge_all(warehouse, [[made.suite], made.items, made.stated, made.drops])
+        renew_groups(warehouse, settings.publish.near_duplicates)
+    counts_ = {"items": made.suite.n_items, "propositions": len(made.items), "new": merged["suite_items"].inserted}
+    said = [f"suite {name}, family {family}", *made.said]
+    return Outcome(stage="import suite", counts=counts_ | {"dropped": len(made.drops)}, note="; ".join(said))
+
+
+def _family(format_: SuiteFormat, family: Family | None) -> Family:
+    if format_ != "plain":
+        known = FAMILIES[format_]
+        if family not in (None, known):
+            raise InputError(f"--family {family} does not fit --format {format_}, which makes a suite of {known}")
+        return known
+    if family is None:
+        raise InputError("a plain file needs --family correlation, update or choice")
+    return family

@@ -1,0 +1,171 @@
+"""Evaluation sets by command: imported, held out of training, and measured for everyone in one table."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli.app import app
+from flows.evaluate_suites import Subjects, evaluate_suites
+from flows.models import models
+from flows.publish import publish
+from flows.settings.settings import Settings, load_settings
+from flows.suites import import_suite
+from flows.train import train
+from tests.fixtures.estimator import Base
+from tests.fixtures.store import made_rows
+from warehouse import open_warehouse
+from warehouse.catalog.store import merge_all, read
+from warehouse.consensus.renew import renew_consensus
+from warehouse.errors import InputError
+from warehouse.records import Difference, Evaluation, Premise, Score, Suite, SuiteItem
+from warehouse.shards import read_split
+
+TRAINING = 'kind = "encoder"\nmax_length = 64\nepochs = 1\nbatch_size = 40\ndevice = "cpu"\n'
+
+
+def written(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Base) -> Settings:
+    """A home with two encoders, fitted on forty judged propositions."""
+    folder = tmp_path_factory.mktemp("home")
+    for more in ("seed = 0\n", "seed = 1\n"):
+        (folder / "odds.toml").write_text(f'[training]\nbase = "{tiny_encoder.path}"\n{TRAINING}{more}')
+        settings = load_settings(folder / "odds.toml")
+        with open_warehouse(settings.catalog, read_only=False) as warehouse:
+            merge_all(warehouse, made_rows([(f"p{n}", name, n / 40) for n in range(40) for name in "ab"]))
+            renew_consensus(warehouse, "em")
+        publish.fn(settings)
+        train.fn(settings)
+    # moved, so that copies open: a catalog where it was made only reads its data there
+    return load_settings(folder.rename(folder.with_name("moved")) / "odds.toml")
+
+
+@pytest.fixture
+def settings(home: Settings, tmp_path: Path) -> Settings:
+    shutil.copytree(home.home_path.parent, tmp_path / "copy")
+    return load_settings(tmp_path / "copy" / "odds.toml")
+
+
+def judged(path: Path, premises: list[str]) -> Path:
+    return written(
+        path,
+        [
+            {"premise": premise, "hypothesis": f"h {n}", "annotator": name, "rating": (7 * n + shift) % 100}
+            for n, premise in enumerate(premises)
+            for name, shift in (("a", 0), ("b", 9), ("c", 21))
+        ],
+    )
+
+
+NEW = [f"The boat number {n} lies in harbour {n % 3}." for n in range(12)]
+
+
+def test_every_subject_is_in_one_table(settings: Settings, tmp_path: Path) -> None:
+    file = judged(tmp_path / "j.jsonl", NEW)
+    outcome = import_suite(file, "boats", config=settings, family="correlation", license_="CC0")
+    assert outcome.counts == {"items": 12, "propositions": 12, "new": 12, "dropped": 0}
+    theirs = [{"premise": p, "hypothesis": f"h {n}", "score": n / 20} for n, p in enumerate(NEW[:10])]
+    other = models(config=settings)[1].model_id
+    subjects = Subjects([other], {"theirs": written(tmp_path / "s.jsonl", theirs)})
+    (found,) = evaluate_suites(["boats"], config=settings, subjects=subjects)
+    assert found.n_items == 12
+    assert found.n_seen == 0
+    by_name = {(each.subject, each.metric): each for each in found.figures}
+    names = ["estimator", f"estimator {other[:8]}", "theirs", "constant", "one-annotator"]
+    assert list(dict.fromkeys(each.subject for each in found.figures)) == names
+    assert by_name["theirs", "mse"].n == 10
+    labels = {row["hypothesis"]: 0.0 for row in theirs}
+    with open_warehouse(settings.catalog) as warehouse:
+        assert read(warehouse, Suite)[0].license == "CC0"
+        stored = read(warehouse, Evaluation, "suite = ?", ["boats"])
+        assert len(read(warehouse, Difference)) == len(found.differences) > 0
+        items = read(warehouse, SuiteItem)
+        labels = {item.hypothesis: item.label or 0.0 for item in items}
+        assert len(read(warehouse, Score)) == 24  # of both estimators
+        # A suite is not what the pipeline works on.
+        assert not read(warehouse, Premise, "text = ?", [NEW[0]])
+    squares = [(row["score"] - labels[row["hypothesis"]]) ** 2 for row in theirs]
+    assert by_name["theirs", "mse"].value == pytest.approx(sum(squares) / 10)
+    assert {each.evaluation_id for each in stored} == {each.evaluation_id for each in found.figures}
+    (again,) = evaluate_suites(["boats"], config=settings, subjects=subjects)
+    assert [each.value for each in again.figures] == [each.value for each in found.figures]
+
+
+def test_its_premises_and_those_like_them_are_never_trained_on(settings: Settings, tmp_path: Path) -> None:
+    with open_warehouse(settings.catalog) as warehouse:
+        texts = {row.premise_id: row.text for row in read(warehouse, Premise)}
+    folder = next(iter((settings.home_path / "datasets" / "odds").iterdir()))
+    trained = read_split(folder, "train")["premise_id"].to_pylist()
+    same = [texts[name] for name in trained[:3]]
+    import_suite(judged(tmp_path / "j.jsonl", [*same, *NEW[:5]]), "seen", config=settings, family="correlation")
+    (found,) = evaluate_suites(["seen"], config=settings)
+    assert (found.n_items, found.n_seen, found.left_out) == (5, 3, True)
+    (kept,) = evaluate_suites(["seen"], config=settings, keep_seen=True)
+    assert (kept.n_items, kept.n_seen, kept.left_out) == (8, 3, False)
+    publish.fn(settings)
+    newest = max((settings.home_path / "datasets" / "odds").iterdir(), key=lambda each: int(each.name[1:]))
+    assert not set(trained[:3]) & set(read_split(newest, "train")["premise_id"].to_pylist())
+
+
+def test_the_commands_print_tables_of_80_columns(settings: Settings, tmp_path: Path) -> None:
+    config = ["--config", str(settings.home_path.parent / "odds.toml")]
+    updates = [
+        {"premise": p, "hypothesis": "It is warm.", "update": u, "update_type": kind}
+        for p in NEW
+        for u, kind in (("The sun shines.", "strengthener"), ("It snows.", "weakener"))
+    ]
+    file = written(tmp_path / "u.jsonl", updates)
+    run = CliRunner()
+    command = [*config, "import", "suite", str(file), "--name", "weather", "--format", "defeasible"]
+    assert run.invoke(app, command).output.startswith("import suite: 24 items, 48 propositions")
+    found = run.invoke(app, [*config, "evaluate", "--suite", "all"], env={"COLUMNS": "80"})
+    assert found.exit_code == 0, found.output
+    lines = found.output.splitlines()
+    assert "weather: 24 items" in found.output
+    assert any(line.split()[:3] == ["constant", "24", "0.500"] for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["evaluate", "--suite", "boats"], "no suite boats; there are: none; odds import suite makes one"),
+        (
+            ["evaluate", "--model", "x"],
+            "--model, --against, --scores and --keep-seen need --suite NAME, or --suite all",
+        ),
+        (
+            ["evaluate", "--suite", "all", "--scores", "x"],
+            "--scores x must be NAME=FILE, such as deberta=deberta.jsonl",
+        ),
+        (["import", "suite", "{file}", "--name", "s"], "a plain file needs --family correlation, update or choice"),
+        (
+            ["import", "suite", "{file}", "--name", "s", "--format", "joci", "--family", "choice"],
+            "--family choice does not fit --format joci, which makes a suite of correlation",
+        ),
+    ],
+)
+def test_mistakes_get_one_line(settings: Settings, tmp_path: Path, arguments: list[str], line: str) -> None:
+    file = judged(tmp_path / "j.jsonl", NEW)
+    given = [str(file) if each == "{file}" else each for each in arguments]
+    found = CliRunner().invoke(app, ["--config", str(settings.home_path.parent / "odds.toml"), *given])
+    assert isinstance(found.exception, InputError)
+    assert str(found.exception) == line
+
+
+def test_a_suite_never_changes_under_its_name(settings: Settings, tmp_path: Path) -> None:
+    import_suite(judged(tmp_path / "a.jsonl", NEW), "boats", config=settings, family="correlation")
+    again = import_suite(judged(tmp_path / "a.jsonl", NEW), "boats", config=settings, family="correlation")
+    assert again.counts["new"] == 0
+    with pytest.raises(InputError, match=r"suite boats exists with other items, from a\.jsonl"):
+        import_suite(judged(tmp_path / "b.jsonl", NEW[:4]), "boats", config=settings, family="correlation")

@@ -1,0 +1,70 @@
+"""The queries about evaluation sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.schema import to_records
+from warehouse.catalog.store import read
+from warehouse.records import Dataset, Model, PropositionText, Suite
+from warehouse.shards import read_batches
+
+_MIDDLE = 0.5
+
+
+def unscored_items(warehouse: Warehouse, suite_id: str, model_id: str) -> list[PropositionText]:
+    """Return the propositions of a suite that an estimator has no score for."""
+    query = (
+        "SELECT DISTINCT i.proposition_id, i.premise, i.hypothesis FROM suite_items i ANTI JOIN "
+        "(SELECT proposition_id FROM scores WHERE model_id = ?) s ON s.proposition_id = i.proposition_id "
+        "WHERE i.suite_id = ? ORDER BY ALL"
+    )
+    return to_records(PropositionText, warehouse.sql(query, [model_id, suite_id]))
+
+
+def suite_scores(warehouse: Warehouse, suite_id: str, model_id: str) -> Iterator[tuple[str, float, list[float]]]:
+    """Yield the id, score and level distribution of each proposition of a suite that an estimator has scored."""
+    query = (
+        "SELECT proposition_id, score, level_probabilities FROM scores SEMI JOIN "
+        "(SELECT proposition_id FROM suite_items WHERE suite_id = ?) i USING (proposition_id) WHERE model_id = ?"
+    )
+    columns = warehouse.sql(query, [suite_id, model_id]).columns
+    return zip(*(column.to_pylist() for column in columns), strict=True)
+
+
+def seen_in_training(warehouse: Warehouse, suite: Suite, model: Model) -> set[str]:
+    """Return the items of a suite with a premise that a model was trained on, or one of the same group."""
+    found = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
+    if not found:
+        return set()
+    folder = warehouse.place(found[0].path)
+    trained = [batch["premise_id"] for batch in read_batches(folder, "train")]
+    for batch in read_batches(folder, "train", part="pairs"):
+        trained += [batch["premise_id"], batch["lower_premise_id"]]
+    warehouse.connection.register(
+        "incoming", pa.table({"premise_id": pc.unique(pa.chunked_array(trained, pa.string()))})
+    )
+    try:
+        rows = warehouse.sql(
+            "WITH grouped AS (SELECT premise_id, group_id FROM premise_groups), trained AS ("
+            "  SELECT coalesce(group_id, premise_id) AS g FROM incoming LEFT JOIN grouped USING (premise_id)"
+            ") SELECT DISTINCT item FROM (SELECT item, coalesce(group_id, premise_id) AS g FROM suite_items "
+            "LEFT JOIN grouped USING (premise_id) WHERE suite_id = ?) SEMI JOIN trained USING (g)",
+            [suite.suite_id],
+        )
+    finally:
+        warehouse.connection.unregister("incoming")
+    return set(rows["item"].to_pylist())
+
+
+def training_mean(warehouse: Warehouse, model: Model) -> float:
+    """Return the mean of the consensus of the propositions that a model was trained on; 0.5 if there are none."""
+    found = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
+    total, n = 0.0, 0
+    for batch in read_batches(warehouse.place(found[0].path), "train") if found else ():
+        total, n = total + (pc.sum(batch["mean"]).as_py() or 0.0), n + batch.num_rows
+    return total / n if n else _MIDDLE
