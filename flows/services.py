@@ -13,7 +13,7 @@ from flows.settings.settings import Settings
 from synthesis.ledger.ledger import Ledger
 from synthesis.llm.embedded import serve, weights_path
 from synthesis.panel.settings import EMBEDDED, Endpoint
-from training.embedded import encoder_path
+from training.embedded import PRETRAINED, encoder_path, pretrained_path
 from warehouse.catalog.connect import At, Warehouse, open_warehouse
 from warehouse.catalog.low_memory import seldom_collected, sparing, without_pandas
 from warehouse.errors import InputError
@@ -71,12 +71,16 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
 
 
 def estimator_base(settings: Settings) -> str:
-    """Return the base model of the estimator: the weights of an embedded model, or what the settings name.
+    """Return the base of the estimator: an embedded model, the pretrained estimator, or what the settings name.
 
     Raises:
-        InputError: the package with the embedded weights is not installed.
+        InputError: the package with the embedded weights is not installed, or the base does not fit training.kind.
     """
     base = settings.training.base
+    if base == PRETRAINED:
+        if settings.training.kind != "encoder":
+            raise InputError('training.base = "pretrained" is an encoder: set training.kind to "encoder"')
+        return str(pretrained_path())
     if base == EMBEDDED:
         return str(encoder_path() if settings.training.kind == "encoder" else weights_path())
     local = settings.path(base)

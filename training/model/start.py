@@ -15,12 +15,12 @@ import torch
 from training.identity import base_hash, base_name
 from training.model.base import check_length, load_base, reads_trees
 from training.model.device import Place, place_of
-from training.model.encoder import PairEncoder, load_encoder
+from training.model.encoder import PairEncoder
 from training.model.estimator import Estimator
 from training.model.level_tokens import add_levels, count_levels
 from training.model.network import Network, layers_of
 from training.model.prompt import encode
-from training.model.saved import EstimatorInfo, Weights, without_future_warnings
+from training.model.saved import EstimatorInfo, Weights, encoder_of, without_future_warnings
 from training.model.texts import Rows, texts
 from training.settings import FitSettings
 from warehouse.errors import InputError
@@ -69,9 +69,8 @@ def _start_causal(settings: FitSettings, cache: Path, train: Rows, info: Estimat
 
 
 def _start_encoder(settings: FitSettings, _cache: Path, _train: Rows, info: EstimatorInfo) -> Estimator:
-    model, tokenizer = load_encoder(settings.base)
-    check_length(model, settings.max_length, settings.base, tokenizer.model_max_length)
-    network = PairEncoder(model, settings.levels)
+    network, tokenizer = encoder_of(settings.base, settings.levels)
+    check_length(network.model, settings.max_length, settings.base, tokenizer.model_max_length)
     _choose_trained(network, settings, info)
     return Estimator(network, tokenizer, info, Place(torch.device("cpu"), "fp32"))
 
