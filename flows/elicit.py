@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from flows.llm_runs.jobs import Job, RunOptions, check_prices
@@ -19,12 +19,16 @@ from synthesis.questions.question import Question
 from warehouse.catalog.connect import Warehouse
 from warehouse.queries.labelers import renew_panel
 from warehouse.queries.pending import count_comparisons, count_estimates, pending_comparisons, pending_estimates
+from warehouse.queries.suites import suite_of_name, unestimated_items
+from warehouse.records import PropositionText
 
 STAGE = "elicit"
 
 
 @stage(STAGE, hours=72, asks=True)
-def elicit(config: Config = None, max_cost: float | None = None, batch: bool = False) -> Outcome:
+def elicit(
+    config: Config = None, max_cost: float | None = None, batch: bool = False, suite: str | None = None
+) -> Outcome:
     """Elicit the missing estimates. A reply without a probability is refused with a reason, never guessed.
 
     From now on, the labelers of the settings are the panel; see the table `labelers`.
@@ -33,15 +37,17 @@ def elicit(config: Config = None, max_cost: float | None = None, batch: bool = F
         config: the settings.
         max_cost: what the run may cost, in the currency of the prices.
         batch: use the batch interface.
+        suite: estimate the propositions of this evaluation set instead, so that odds evaluate measures the labelers.
 
     Raises:
-        InputError: the settings cannot be used.
+        InputError: the settings cannot be used, or there is no such suite.
         ServiceError: an endpoint does not answer; what was estimated until then is kept.
     """
     settings = load_settings(config)
     panel = settings.panel
     with writing_for_llm_run(settings) as warehouse:
-        pending, options = jobs(settings, warehouse), RunOptions(max_cost, batch)
+        pending = jobs(settings, warehouse) if suite is None else _suite_jobs(settings, warehouse, suite)
+        options = RunOptions(max_cost, batch)
         check_prices(settings, [each for each in pending if each.count], options)
         renew_panel(warehouse, [labeler_row(labeler) for labeler in panel])
         return run_jobs(settings, warehouse, STAGE, pending, options)
@@ -50,6 +56,20 @@ def elicit(config: Config = None, max_cost: float | None = None, batch: bool = F
 def jobs(settings: Settings, warehouse: Warehouse) -> list[Job]:
     """What is left to ask each labeler. Raises `InputError` for a prompt that does not fit, even if nothing is left."""
     return [_job(labeler, warehouse) for labeler in settings.panel]
+
+
+def _suite_jobs(settings: Settings, warehouse: Warehouse, name: str) -> list[Job]:
+    """What is left to ask each labeler about a suite; those that compare are not asked."""
+    found = suite_of_name(warehouse, name)
+    made = []
+    for labeler in settings.panel:
+        if labeler.method != "pairwise":
+            version = labeler_version(labeler, labeler_prompt(labeler))
+            pending = unestimated_items(warehouse, found.suite_id, labeler.name, version)
+            made.append(
+                Job(labeler, len(pending), lambda labeler=labeler, rows=pending: estimates(iter(rows), labeler))
+            )
+    return made
 
 
 def _job(labeler: Labeler, warehouse: Warehouse) -> Job:
@@ -62,6 +82,10 @@ def _job(labeler: Labeler, warehouse: Warehouse) -> Job:
 
 def _estimate(warehouse: Warehouse, labeler: Labeler, version: str) -> Iterator[Question]:
     return estimates(pending_estimates(warehouse, labeler.name, version), labeler)
+
+
+def _of_suite(labeler: Labeler, pending: Sequence[PropositionText]) -> Iterator[Question]:
+    return estimates(iter(pending), labeler)
 
 
 def _compare(warehouse: Warehouse, labeler: Labeler, version: str) -> Iterator[Question]:

@@ -16,10 +16,9 @@ from flows.settings.settings import Config, Settings, load_settings
 from flows.terminal.activity import activity
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge, merge_all, read
-from warehouse.errors import InputError
 from warehouse.files.scores import read_scores
 from warehouse.queries.stages import current_estimates
-from warehouse.queries.suites import seen_in_training, suite_scores, training_mean, unscored_items
+from warehouse.queries.suites import seen_in_training, suite_of_name, suite_scores, training_mean, unscored_items
 from warehouse.records import Difference, Evaluation, Family, Model, Suite, SuiteItem, content_id
 
 if TYPE_CHECKING:
@@ -103,12 +102,9 @@ def evaluate_suites(
 
 
 def _suites(warehouse: Warehouse, names: Sequence[str]) -> list[Suite]:
-    known = sorted(read(warehouse, Suite), key=lambda each: each.name)
-    for name in names:
-        if name not in {each.name for each in known}:
-            there = ", ".join(each.name for each in known) or "none; odds import suite makes one"
-            raise InputError(f"no suite {name}; there are: {there}")
-    return [each for each in known if not names or each.name in names]
+    if names:
+        return [suite_of_name(warehouse, name) for name in names]
+    return sorted(read(warehouse, Suite), key=lambda each: each.name)
 
 
 def _evaluated(

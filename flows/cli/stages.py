@@ -68,9 +68,19 @@ def propose(dry_run: DryRun = False, max_cost: MaxCost = None, batch: Batch = Fa
 
 
 @stages.command()
-def elicit(dry_run: DryRun = False, max_cost: MaxCost = None, batch: Batch = False) -> None:
+def elicit(
+    dry_run: DryRun = False,
+    max_cost: MaxCost = None,
+    batch: Batch = False,
+    suite: Annotated[str | None, typer.Option(help="Estimate this evaluation set instead.")] = None,
+) -> None:
     """Have each labeler of the panel estimate the propositions it has not seen yet."""
-    _ask("elicit", dry_run, max_cost, batch)
+    if suite is None:
+        _ask("elicit", dry_run, max_cost, batch)
+    elif dry_run:
+        raise InputError("--dry-run does not plan suites; --max-cost limits what they cost")
+    else:
+        _run("elicit", max_cost=max_cost, batch=batch, suite=suite)
 
 
 @stages.command()

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
+from flows.elicit import elicit
 from flows.evaluate_suites import Subjects, evaluate_suites
 from flows.models import models
 from flows.publish import publish
@@ -18,7 +19,9 @@ from flows.settings.settings import Settings, load_settings
 from flows.suites import import_suite
 from flows.train import train
 from tests.fixtures.estimator import Base
+from tests.fixtures.llm_runs import endpoint, install, labeler, others
 from tests.fixtures.store import made_rows
+from tests.synthesis.faulty_endpoint import answers, faulty
 from warehouse import open_warehouse
 from warehouse.catalog.store import merge_all, read
 from warehouse.consensus.renew import renew_consensus
@@ -169,3 +172,16 @@ def test_a_suite_never_changes_under_its_name(settings: Settings, tmp_path: Path
     assert again.counts["new"] == 0
     with pytest.raises(InputError, match=r"suite boats exists with other items, from a\.jsonl"):
         import_suite(judged(tmp_path / "b.jsonl", NEW[:4]), "boats", config=settings, family="correlation")
+
+
+def test_the_panel_is_asked_about_a_suite_only_if_it_is_named(tmp_path: Path) -> None:
+    with faulty(answers('{"reasoning": "r", "probability": 0.25}')) as server:
+        parts = (endpoint("e", server), labeler("a", "e"), others("e"))
+        config = install(tmp_path, *parts, hypotheses=["one", "two"])
+        import_suite(judged(tmp_path / "j.jsonl", NEW), "boats", config=config, family="correlation")
+        assert elicit.fn(config, suite="boats").counts["estimates"] == 12
+        assert elicit.fn(config, suite="boats").counts["requests"] == 0
+        assert elicit.fn(config).counts["estimates"] == 2
+        assert server.requests == 14
+        with pytest.raises(InputError, match="no suite ships; there are: boats"):
+            elicit.fn(config, suite="ships")

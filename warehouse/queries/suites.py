@@ -10,20 +10,39 @@ import pyarrow.compute as pc
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.schema import to_records
 from warehouse.catalog.store import read
+from warehouse.errors import InputError
 from warehouse.records import Dataset, Model, PropositionText, Suite
 from warehouse.shards import read_batches
 
 _MIDDLE = 0.5
 
 
+def suite_of_name(warehouse: Warehouse, name: str) -> Suite:
+    """Return a suite. Raises `InputError` if there is none of this name."""
+    known = {each.name: each for each in read(warehouse, Suite)}
+    if name not in known:
+        there = ", ".join(sorted(known)) or "none; odds import suite makes one"
+        raise InputError(f"no suite {name}; there are: {there}")
+    return known[name]
+
+
+def unestimated_items(warehouse: Warehouse, suite_id: str, labeler: str, version: str) -> list[PropositionText]:
+    """Return the propositions of a suite that a version of a labeler has not estimated."""
+    return _lacking(warehouse, suite_id, "estimates WHERE labeler = ? AND labeler_version = ?", [labeler, version])
+
+
 def unscored_items(warehouse: Warehouse, suite_id: str, model_id: str) -> list[PropositionText]:
     """Return the propositions of a suite that an estimator has no score for."""
+    return _lacking(warehouse, suite_id, "scores WHERE model_id = ?", [model_id])
+
+
+def _lacking(warehouse: Warehouse, suite_id: str, rows: str, params: list[object]) -> list[PropositionText]:
     query = (
         "SELECT DISTINCT i.proposition_id, i.premise, i.hypothesis FROM suite_items i ANTI JOIN "
-        "(SELECT proposition_id FROM scores WHERE model_id = ?) s ON s.proposition_id = i.proposition_id "
+        f"(SELECT proposition_id FROM {rows}) done ON done.proposition_id = i.proposition_id "
         "WHERE i.suite_id = ? ORDER BY ALL"
     )
-    return to_records(PropositionText, warehouse.sql(query, [model_id, suite_id]))
+    return to_records(PropositionText, warehouse.sql(query, [*params, suite_id]))
 
 
 def suite_scores(warehouse: Warehouse, suite_id: str, model_id: str) -> Iterator[tuple[str, float, list[float]]]:

@@ -1,0 +1,115 @@
+"""How good an estimator becomes on public data: import, publish, train, and measure on held-out premises.
+
+    python -m benchmarks.quality DATA [--work FOLDER] [--minutes 50] [--settings FILE] [--evaluate-only]
+
+DATA has the public sets as parquet files, in the folders and with the columns that `SETS` names. A premise is held out
+by its hash, a fifth of them; JOCI's own dev set is held out whole. Held-out items become suites, which are imported
+first, so that near-duplicates of their premises are not trained on either. `--settings` is a file with a section
+`[training]`; without it, that of the pretrained estimator. What each run gave stands in benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from flows.agree import agree
+from flows.evaluate_suites import evaluate_suites, result_table
+from flows.imports import import_choices, import_judgments, import_propositions
+from flows.publish import publish
+from flows.settings.settings import Settings, load_settings
+from flows.suites import import_suite
+from flows.terminal.console import out
+from flows.train import train
+from warehouse.records import split_of
+
+RECIPE = """
+[training]
+kind = "encoder"
+base = "embedded"
+tuning = "lora"
+lora_rank = 32
+lora_alpha = 64
+learning_rate = 1e-3
+batch_size = 32
+epochs = 2
+max_length = 128
+pair_rate = 2.0
+margin_weight = 5.0
+dev_rows = 600
+max_minutes = {minutes}
+"""
+"""The recipe of the pretrained estimator."""
+
+
+class PublicSet(NamedTuple):
+    """A public set: its file, its format, the function that imports it, and the file that is held out whole, if any."""
+
+    file: str
+    format: str
+    importer: Any
+    held_out: str | None = None
+
+
+SETS = {
+    "nli-variation": PublicSet("nli_variation/judgments.parquet", "nli-variation", import_judgments),
+    "joci": PublicSet("joci/train.parquet", "joci", import_judgments, "joci/dev.parquet"),
+    "commitment-bank": PublicSet("commitment_bank/responses.parquet", "commitment-bank", import_judgments),
+    "defeasible-snli": PublicSet("defeasible_snli/dev.parquet", "defeasible", import_propositions),
+    "defeasible-atomic": PublicSet("defeasible_atomic/dev.parquet", "defeasible", import_propositions),
+    "ecare": PublicSet("ecare/dev.parquet", "ecare", import_choices),
+}
+
+
+def parted(table: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Return the rows of a table to train on, and those whose premise is held out by its hash."""
+    held_out = pa.array([split_of(premise) == "test" for premise in table["premise"].to_pylist()])
+    return table.filter(pc.invert(held_out)), table.filter(held_out)
+
+
+def prepare(data: Path, settings: Settings, folder: Path) -> None:
+    """Import the suites and what is trained on, and publish it."""
+    trained: dict[str, Path] = {}
+    for name, each in SETS.items():
+        rows, held_out = parted(pq.read_table(data / each.file))
+        if each.held_out:
+            rows, held_out = pq.read_table(data / each.file), pq.read_table(data / each.held_out)
+        trained[name], suite = folder / f"{name}.parquet", folder / f"{name}-test.parquet"
+        pq.write_table(rows, trained[name])
+        pq.write_table(held_out, suite)
+        print(import_suite(suite, name, config=settings, format_=each.format).line(), flush=True)  # type: ignore[arg-type]
+    for name, file in trained.items():
+        print(SETS[name].importer(file, config=settings, source=name, format_=SETS[name].format).line(), flush=True)
+    print(agree.fn(settings).line(), publish.fn(settings).line(), sep="\n", flush=True)
+
+
+def main() -> None:
+    """Print the figures of every suite."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--work", type=Path, default=Path("quality"))
+    parser.add_argument("--minutes", type=float, default=50)
+    parser.add_argument("--settings", type=Path)
+    parser.add_argument("--evaluate-only", action="store_true", help="Measure the estimator that the folder has.")
+    chosen = parser.parse_args()
+    chosen.work.mkdir(parents=True, exist_ok=True)
+    config = chosen.work / "odds.toml"
+    if not chosen.evaluate_only:
+        recipe = (
+            chosen.settings.read_text(encoding="utf-8") if chosen.settings else RECIPE.format(minutes=chosen.minutes)
+        )
+        config.write_text(f"[publish]\npairs_weight = 0.5\n{recipe}", encoding="utf-8")
+        settings = load_settings(config)
+        prepare(chosen.data, settings, chosen.work)
+        print(train.fn(settings).line(), flush=True)
+    for result in evaluate_suites(config=config):
+        out.print(result_table(result))
+
+
+if __name__ == "__main__":
+    main()
