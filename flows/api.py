@@ -18,12 +18,14 @@ from flows.doctor import Finding, doctor
 from flows.duplicates import studio_merge
 from flows.elicit import elicit
 from flows.evaluate import evaluate
+from flows.evaluate_suites import evaluate_suites
 from flows.imports import import_choices, import_groups, import_judgments, import_premises, import_propositions
 from flows.judge import judge
 from flows.maintain import maintain, snapshots
 from flows.merge import merge
 from flows.models import ModelState, models, models_delete, models_use
 from flows.outcome import Outcome
+from flows.promote import models_promote
 from flows.propose import propose
 from flows.publish import publish
 from flows.pull import pull
@@ -40,12 +42,14 @@ from flows.settings.template import init
 from flows.simulate import simulate
 from flows.status import status
 from flows.studio import studio_start, studio_stop
+from flows.suites import import_suite
 from flows.train import train
 
 __all__ = [
     "Finding", "ModelState", "Outcome", "Settings", "agree", "attach", "cycle", "demo", "doctor", "elicit",
-    "evaluate", "export", "import_choices", "import_groups", "import_judgments", "import_premises",
-    "import_propositions", "init", "judge", "labelers", "load_settings", "maintain", "merge", "models",
-    "models_delete", "models_use", "propose", "publish", "pull", "push", "recalibrate", "score", "simulate",
-    "snapshots", "sql", "status", "studio_merge", "studio_start", "studio_stop", "tables", "trace", "train",
+    "evaluate", "evaluate_suites", "export", "import_choices", "import_groups", "import_judgments",
+    "import_premises", "import_propositions", "import_suite", "init", "judge", "labelers", "load_settings",
+    "maintain", "merge", "models", "models_delete", "models_promote", "models_use", "propose", "publish",
+    "pull", "push", "recalibrate", "score", "simulate", "snapshots", "sql", "status", "studio_merge",
+    "studio_start", "studio_stop", "tables", "trace", "train",
 ]  # fmt: skip

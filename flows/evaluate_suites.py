@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from flows.models import model_of, required_model
+from flows.models import any_model, label_of, required_model
 from flows.score import scored
 from flows.services import writing
 from flows.settings.settings import Config, Settings, load_settings
@@ -61,7 +61,7 @@ class Subjects:
     """Who is measured on a suite besides the estimator in use, its panel and the baselines.
 
     Attributes:
-        models: The ids of other estimators, or the starts of them.
+        models: Other estimators: ids or the starts of them, folders, or "pretrained".
         files: Files of scores by the name of their subject.
     """
 
@@ -84,7 +84,7 @@ def evaluate_suites(
     Args:
         names: The suites; by default all.
         config: The settings, or the file to read them from.
-        model: The id of the estimator or the start of it; by default the one in use.
+        model: The estimator: its id or the start of it, a folder or "pretrained"; by default the one in use.
         subjects: Who else is measured.
         keep_seen: Measure on all items.
 
@@ -93,7 +93,7 @@ def evaluate_suites(
     """
     settings = load_settings(config)
     with writing(settings) as warehouse:
-        chosen = required_model(warehouse, settings.publish.name) if model is None else model_of(warehouse, model)
+        chosen = required_model(warehouse, settings.publish.name) if model is None else any_model(warehouse, model)
         suites = _suites(warehouse, names)
         return [
             _evaluated(settings, warehouse, suite, chosen, subjects or Subjects(), keep_seen=keep_seen)
@@ -120,8 +120,8 @@ def _evaluated(
     ids = [row.proposition_id for row in kept]
     found: dict[str, Mapping[str, Answer]] = {"estimator": _scores(settings, warehouse, suite, model, ids)}
     for name in subjects.models:
-        other = model_of(warehouse, name)
-        found[f"estimator {other.model_id[:8]}"] = _scores(settings, warehouse, suite, other, ids)
+        other = any_model(warehouse, name)
+        found[label_of(other)] = _scores(settings, warehouse, suite, other, ids)
     found |= {name: _from_file(path) for name, path in subjects.files.items()}
     found |= dict(_panel(warehouse, ids))
     found["constant"] = dict.fromkeys(ids, Answer(training_mean(warehouse, model)))

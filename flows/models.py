@@ -15,16 +15,20 @@ from rich.table import Table
 
 from flows.services import reading, writing
 from flows.settings.settings import Config, Settings, load_settings
+from training.embedded import PRETRAINED, pretrained_path
 from training.fit.record import SUMMARY, UNFINISHED, FitRecord, read_record, workplace_of
+from training.identity import base_hash
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge
 from warehouse.errors import InputError
 from warehouse.places import placed
 from warehouse.queries.models import all_models, dataset_labels, model_in_use, models_in_use
-from warehouse.records import Model, now
+from warehouse.records import Model, content_id, now
 
 State = Literal["in use", "ready", "unfinished", "files gone", "deleted"]
 NEWEST = "newest"
+ELSEWHERE = "elsewhere"
+"""The dataset of an estimator that was not fitted in this warehouse: nobody here knows what it learned from."""
 _SHOWN = 8  # characters of an id in the table
 
 
@@ -144,6 +148,46 @@ def model_of(warehouse: Warehouse, model: str, *, missing: bool = False) -> Mode
     known = [row for row in all_models(warehouse) if row.deleted_at is None]
     found = known[_one([row.model_id for row in known], model)]
     return found if missing else _with_files(warehouse, found)
+
+
+def any_model(warehouse: Warehouse, name: str) -> Model:
+    """Return the estimator of a name: "pretrained", a folder, or the id of one in the warehouse or the start of it.
+
+    That of the first two is not in the warehouse.
+
+    Raises:
+        InputError: there is no such estimator, or its files are gone.
+    """
+    if name == PRETRAINED:
+        return pretrained_model()
+    if Path(name).is_dir():
+        return _foreign(Path(name).resolve(), Path(name).resolve().name)
+    return model_of(warehouse, name)
+
+
+def pretrained_model() -> Model:
+    """Return the estimator that Odds carries. Raises `InputError` if the package of its base is missing."""
+    return _foreign(pretrained_path(), PRETRAINED)
+
+
+def label_of(model: Model) -> str:
+    """Return what an estimator is called in a table: by the start of its id, or by its name if it is from elsewhere."""
+    return model.name if model.dataset_id == ELSEWHERE else f"estimator {model.model_id[:_SHOWN]}"
+
+
+def _foreign(folder: Path, name: str) -> Model:
+    return Model(
+        model_id=content_id("folder", base_hash(folder)),
+        name=name,
+        dataset_id=ELSEWHERE,
+        base_model=name,
+        settings="{}",
+        code_version=ELSEWHERE,
+        path=str(folder),
+        dev_loss=None,
+        steps=0,
+        duration_s=0.0,
+    )
 
 
 def unfinished_fits(home: Path) -> list[Path]:

@@ -45,6 +45,20 @@ def models_use(
     say(f"{use(model, config=settings()).model_id} is in use")
 
 
+@models.command("promote")
+def models_promote(
+    model: ModelArgument,
+    suite: Annotated[
+        list[str] | None, typer.Option(help="Decide by this evaluation set; by default by all. Repeatable.")
+    ] = None,
+) -> None:
+    """Use an estimator from now on if it is better than the one in use on evaluation sets, and worse on none."""
+    from flows.promote import models_promote as promote
+
+    found = promote(model, suites=suite or [], config=settings())
+    say(f"{found.candidate.model_id} is {'in use' if found.promoted else 'not promoted'}: {found.reason}")
+
+
 @models.command("delete")
 def models_delete(
     model: ModelArgument,

@@ -7,13 +7,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.elicit import elicit
 from flows.evaluate_suites import Subjects, evaluate_suites
-from flows.models import models
+from flows.models import models, models_use
+from flows.promote import models_promote
 from flows.publish import publish
 from flows.settings.settings import Settings, load_settings
 from flows.suites import import_suite
@@ -185,3 +187,44 @@ def test_the_panel_is_asked_about_a_suite_only_if_it_is_named(tmp_path: Path) ->
         assert server.requests == 14
         with pytest.raises(InputError, match="no suite ships; there are: boats"):
             elicit.fn(config, suite="ships")
+
+
+def scored(settings: Settings, model_id: str, error: float) -> None:
+    """Give an estimator scores on the items of all suites, so far from their labels."""
+    with open_warehouse(settings.catalog, read_only=False) as warehouse:
+        rng = np.random.default_rng(3)
+        rows = []
+        for item in read(warehouse, SuiteItem):
+            value = float(np.clip((item.label or 0.0) + error * rng.normal(), 0, 1))
+            rows.append(
+                Score(
+                    score_id=f"{model_id} {item.proposition_id}",
+                    model_id=model_id,
+                    proposition_id=item.proposition_id,
+                    score=value,
+                    level_probabilities=[1 - value, value],
+                )
+            )
+        merge_all(warehouse, [rows])
+
+
+def test_only_a_better_estimator_is_promoted(settings: Settings, tmp_path: Path) -> None:
+    present, other = (each.model_id for each in models(config=settings))
+    with pytest.raises(InputError, match="there are no suites to decide by"):
+        models_promote(other, config=settings)
+    many = [f"Number {n} is a boat of {n % 7} masts." for n in range(40)]
+    import_suite(judged(tmp_path / "j.jsonl", many), "boats", config=settings, family="correlation")
+    scored(settings, present, 0.05)
+    scored(settings, other, 0.6)
+    refused = models_promote(other[:8], config=settings)
+    assert not refused.promoted
+    assert refused.reason.startswith("worse on boats (pearson -")
+    assert models(config=settings)[0].state == "in use"
+    with pytest.raises(InputError, match="is in use already"):
+        models_promote(present, config=settings)
+    models_use(other, config=settings)
+    found = CliRunner().invoke(
+        app, ["--config", str(settings.home_path.parent / "odds.toml"), "models", "promote", present[:8]]
+    )
+    assert found.output.startswith(f"{present} is in use: better on boats (pearson +")
+    assert models(config=settings)[0].state == "in use"

@@ -1,0 +1,79 @@
+"""Promote: an estimator replaces the one in use only if it is better on evaluation sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flows.evaluate_suites import SHOWN, Subjects, SuiteResult, evaluate_suites
+from flows.models import label_of, model_of, models_use, required_model
+from flows.services import reading
+from flows.settings.settings import Config, load_settings
+from warehouse.errors import InputError
+from warehouse.records import Difference, Model
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """Whether a candidate was promoted, why in one line, and the differences that decided."""
+
+    candidate: Model
+    promoted: bool
+    reason: str
+    differences: list[Difference]
+
+
+def models_promote(model: str, *, suites: Sequence[str] = (), config: Config = None) -> Promotion:
+    """Use an estimator from now on if it is better than the one in use.
+
+    It is better if the main figure of some suite (Pearson's correlation or the accuracy) is higher with a 95% interval
+    above 0, and that of no suite lower with an interval below 0.
+
+    Args:
+        model: The id of the candidate or the start of it.
+        suites: The suites to decide by; by default all.
+        config: The settings, or the file to read them from.
+
+    Raises:
+        InputError: there is no such estimator or suite, no suite at all, or the candidate is in use.
+    """
+    settings = load_settings(config)
+    with reading(settings) as warehouse:
+        candidate, present = model_of(warehouse, model), required_model(warehouse, settings.publish.name)
+    if candidate.model_id == present.model_id:
+        raise InputError(f"{candidate.model_id} is in use already")
+    results = evaluate_suites(suites, config=settings, model=candidate.model_id, subjects=Subjects([present.model_id]))
+    if not results:
+        raise InputError("there are no suites to decide by; odds import suite makes one, odds models use needs none")
+    decisive = _decisive(results, present)
+    promoted, reason = _verdict(decisive)
+    if promoted:
+        models_use(candidate.model_id, config=settings)
+    return Promotion(candidate, promoted, reason, decisive)
+
+
+def _decisive(results: Sequence[SuiteResult], present: Model) -> list[Difference]:
+    """The difference from the estimator in use in the main figure of each suite."""
+    return [
+        each
+        for result in results
+        for each in result.differences
+        if each.against == label_of(present) and each.metric == SHOWN[result.suite.family][0]
+    ]
+
+
+def _verdict(differences: Sequence[Difference]) -> tuple[bool, str]:
+    better = [each for each in differences if each.low > 0]
+    worse = [each for each in differences if each.high < 0]
+    if worse:
+        return False, f"worse on {_told(worse)}"
+    if not better:
+        return False, f"no better on {_told(differences)}" if differences else "no suite tells them apart"
+    return True, f"better on {_told(better)}, worse on none of {len(differences)}"
+
+
+def _told(differences: Sequence[Difference]) -> str:
+    return ", ".join(
+        f"{each.suite} ({each.metric} {each.value:+.3f}, 95% [{each.low:+.3f}, {each.high:+.3f}])"
+        for each in differences
+    )
