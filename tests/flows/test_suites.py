@@ -226,5 +226,5 @@ def test_only_a_better_estimator_is_promoted(settings: Settings, tmp_path: Path)
     found = CliRunner().invoke(
         app, ["--config", str(settings.home_path.parent / "odds.toml"), "models", "promote", present[:8]]
     )
-    assert found.output.startswith(f"{present} is in use: better on boats (pearson +")
+    assert found.output.splitlines()[-1].startswith(f"{present} is in use: better on boats (pearson +")
     assert models(config=settings)[0].state == "in use"

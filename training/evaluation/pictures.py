@@ -63,6 +63,32 @@ def answers(subjects: Mapping[str, Floats]) -> str:
     return _svg(draw, (7.2, 0.5 + 1.05 * len(subjects)), rows=len(subjects))
 
 
+class Standing(NamedTuple):
+    """A subject's figure with its 95% interval; a baseline is drawn in the second colour."""
+
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    is_baseline: bool
+
+
+def standings(subjects: Sequence[Standing], label: str) -> str:
+    """Draw the figure of each subject with its interval, one below the other."""
+
+    def draw(axis: Any) -> None:
+        for place, each in enumerate(reversed(subjects)):
+            colour = SECOND if each.is_baseline else FIRST
+            if each.low is not None and each.high is not None:
+                axis.plot([each.low, each.high], [place, place], color=colour, linewidth=2.2, alpha=0.5)
+            axis.plot([each.value], [place], "o", color=colour, markersize=6)
+        axis.set_yticks(range(len(subjects)), [each.name for each in reversed(subjects)])
+        axis.set(xlabel=label, ylim=(-0.6, len(subjects) - 0.4))
+        axis.set_xlim(left=0)
+
+    return _svg(draw, (7.2, 0.7 + 0.32 * len(subjects)))
+
+
 def spread(means: Floats, deviations: Floats) -> str:
     """Draw the SD of each proposition's judgments over their mean, with the largest SD that the mean allows."""
 

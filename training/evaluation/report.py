@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from training.evaluation import metrics, pictures
+from training.evaluation.finding import finding
 from training.evaluation.report_data import CurvePoint, ReportData, ScoredProposition
 from training.levels import Floats
 from warehouse.atomic import write_atomically
@@ -95,6 +96,7 @@ def render(data: ReportData) -> str:
     ranked = sorted(data.test, key=lambda each: abs(each.score - each.mean))
     return environment.get_template("report.html").render(
         data=data,
+        finding=finding(data.evaluations),
         columns=list(_TABLE.values()),
         rows=table(data.evaluations),
         parts=parts(data.evaluations),
@@ -118,7 +120,7 @@ def table(evaluations: Sequence[Evaluation]) -> list[Row]:
     best = {metric: _best(metric, evaluations) for metric in _TABLE}
     return [
         Row(
-            _SUBJECTS.get(subject, subject.replace("labeler:", "Labeler ").replace("-annotators", " annotators")),
+            _subject(subject),
             max(each.n for each in evaluations if each.subject == subject),
             [_cell(found.get((subject, metric)), best[metric]) for metric in _TABLE],
         )
@@ -126,19 +128,22 @@ def table(evaluations: Sequence[Evaluation]) -> list[Row]:
     ]
 
 
+def _subject(name: str) -> str:
+    return _SUBJECTS.get(name, name.replace("labeler:", "Labeler ").replace("-annotators", " annotators"))
+
+
 def parts(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]:
     """Return the decomposition of the MSE, one row per subject that has it."""
     found = {(each.subject, each.metric): each.value for each in evaluations}
     subjects = dict.fromkeys(each.subject for each in evaluations if each.metric in _PARTS)
-    return [
-        (_SUBJECTS.get(each, each.replace("labeler:", "Labeler ")), [_number(found.get((each, m))) for m in _PARTS])
-        for each in subjects
-    ]
+    return [(_subject(each), [_number(found.get((each, m))) for m in _PARTS]) for each in subjects]
 
 
 def pictures_of(data: ReportData) -> dict[str, Picture]:
     """Return the pictures that have data, by name."""
     found: dict[str, Picture] = {}
+    if standing := _standings(data.evaluations):
+        found["standings"] = standing
     spread = [(each.mean, each.sd) for each in data.consensus if each.sd is not None]
     if spread:
         means, deviations = np.array(spread).T
@@ -152,6 +157,28 @@ def pictures_of(data: ReportData) -> dict[str, Picture]:
     if data.test:
         found |= _test_pictures(data.test)
     return found
+
+
+def _standings(evaluations: Sequence[Evaluation]) -> Picture | None:
+    figures = [each for each in evaluations if each.metric == "mse" and each.value is not None]
+    if not any(each.subject == "estimator" for each in figures):
+        return None
+    baselines = ("constant", "annotator")
+    rows = [
+        pictures.Standing(
+            _subject(each.subject),
+            each.value or 0.0,
+            each.low,
+            each.high,
+            any(name in each.subject for name in baselines),
+        )
+        for each in sorted(figures, key=lambda each: each.value or 0.0)
+    ]
+    return Picture(
+        pictures.standings(rows, "mean squared error (lower is better)"),
+        f"Mean squared error of {len(rows)} subjects with 95% intervals; the best is {rows[0].name}.",
+        "Bars are 95% intervals. Baselines are orange: a constant, and annotators against the others.",
+    )
 
 
 def _spread(means: Floats, deviations: Floats) -> Picture:
