@@ -155,8 +155,8 @@ def test_the_page_fits_and_loads_nothing(browser: Any, report: Path, width: int)
     assert page.requests_seen == [report.as_uri()]
     assert page.evaluate("document.scripts.length") == 0
     pictures = page.locator("[role=img]")
-    assert pictures.count() == 5
-    for index in range(5):
+    assert pictures.count() == 6
+    for index in range(6):
         picture = pictures.nth(index)
         box = picture.locator("svg").bounding_box()
         assert box["width"] > 250
