@@ -1,6 +1,6 @@
 """How good an estimator becomes on public data: import, publish, train, and measure on held-out premises.
 
-    python -m benchmarks.quality DATA [--work FOLDER] [--minutes 50] [--settings FILE] [--evaluate-only]
+    python -m benchmarks.quality DATA [--work FOLDER] [--minutes 50] [--settings FILE] [--evaluate-only] [--export TO]
 
 DATA has the public sets as parquet files, in the folders and with the columns that `SETS` names. A premise is held out
 by its hash, a fifth of them; JOCI's own dev set is held out whole. Held-out items become suites, which are imported
@@ -11,6 +11,8 @@ first, so that near-duplicates of their premises are not trained on either. `--s
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +23,7 @@ import pyarrow.parquet as pq
 from flows.agree import agree
 from flows.evaluate_suites import evaluate_suites, result_table
 from flows.imports import import_choices, import_judgments, import_propositions
+from flows.models import models
 from flows.publish import publish
 from flows.settings.settings import Settings, load_settings
 from flows.suites import import_suite
@@ -88,6 +91,20 @@ def prepare(data: Path, settings: Settings, folder: Path) -> None:
     print(agree.fn(settings).line(), publish.fn(settings).line(), sep="\n", flush=True)
 
 
+def exported(model: Path, folder: Path) -> None:
+    """Write the adapter of an encoder as the pretrained estimator is kept: in half precision, with no path of here."""
+    from safetensors.torch import load_file, save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = load_file(model / "adapter_model.safetensors")
+    save_file({name: each.half() for name, each in weights.items()}, folder / "adapter_model.safetensors")
+    for name in ("adapter_config.json", "levels.safetensors"):
+        shutil.copy(model / name, folder / name)
+    told = json.loads((model / "estimator.json").read_text(encoding="utf-8"))
+    kept = {key: value for key, value in told.items() if not key.endswith("_from_here")}
+    (folder / "estimator.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Print the figures of every suite."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -96,6 +113,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=50)
     parser.add_argument("--settings", type=Path)
     parser.add_argument("--evaluate-only", action="store_true", help="Measure the estimator that the folder has.")
+    parser.add_argument("--export", type=Path, help="Also write the estimator here, as the pretrained one is kept.")
     chosen = parser.parse_args()
     chosen.work.mkdir(parents=True, exist_ok=True)
     config = chosen.work / "odds.toml"
@@ -109,6 +127,8 @@ def main() -> None:
         print(train.fn(settings).line(), flush=True)
     for result in evaluate_suites(config=config):
         out.print(result_table(result))
+    if chosen.export:
+        exported(next(each.path for each in models(config=config) if each.state == "in use"), chosen.export)
 
 
 if __name__ == "__main__":
