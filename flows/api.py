@@ -37,6 +37,7 @@ from flows.research.labelers import labelers
 from flows.research.query import sql, tables
 from flows.research.trace import trace
 from flows.score import score
+from flows.serve import serve
 from flows.settings.settings import Settings, load_settings
 from flows.settings.template import init
 from flows.simulate import simulate
@@ -50,6 +51,6 @@ __all__ = [
     "evaluate", "evaluate_suites", "export", "import_choices", "import_groups", "import_judgments",
     "import_premises", "import_propositions", "import_suite", "init", "judge", "labelers", "load_settings",
     "maintain", "merge", "models", "models_delete", "models_promote", "models_use", "propose", "publish",
-    "pull", "push", "recalibrate", "score", "simulate", "snapshots", "sql", "status", "studio_merge",
+    "pull", "push", "recalibrate", "score", "serve", "simulate", "snapshots", "sql", "status", "studio_merge",
     "studio_start", "studio_stop", "tables", "trace", "train",
 ]  # fmt: skip

@@ -15,16 +15,14 @@ import pyarrow.compute as pc
 from flows.models import required_model
 from flows.outcome import Outcome
 from flows.research.query import check_apart
-from flows.services import known_bases, reading, writing
+from flows.services import load_estimator, reading, writing
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from flows.terminal.activity import activity
-from flows.terminal.console import note
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all, read
 from warehouse.files.formats import check_output, write_batches
 from warehouse.files.texts import PropositionBatch, read_propositions
-from warehouse.places import placed
 from warehouse.queries.models import score_count, unscored
 from warehouse.records import Dataset, Drop, Model, PropositionText, Score, content_id
 from warehouse.shards import read_batches, read_manifest
@@ -143,12 +141,7 @@ def scored(
     """
     with activity("score") as shown:
         shown.doing("loading the estimator")
-        from training import Estimator
-
-        folder, chosen = placed(model.path, settings.home_path), settings.training
-        estimator = Estimator.load(folder, chosen.device, chosen.precision, bases=known_bases(settings))
-        if estimator.place.warning:
-            note(f"score: {estimator.place.warning}")
+        estimator = load_estimator(settings, model, "score")
         shown.counting()
         yield _parts(estimator, model.model_id, iter(propositions), lambda done: shown.at(done, total))
 

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.settings.settings import Settings
+from flows.terminal.console import note
 from synthesis.ledger.ledger import Ledger
 from synthesis.llm.embedded import serve, weights_path
 from synthesis.panel.settings import EMBEDDED, Endpoint
@@ -17,7 +19,12 @@ from training.embedded import PRETRAINED, encoder_path, pretrained_path
 from warehouse.catalog.connect import At, Warehouse, open_warehouse
 from warehouse.catalog.low_memory import seldom_collected, sparing, without_pandas
 from warehouse.errors import InputError
+from warehouse.places import placed
 from warehouse.queries.stages import consensus_splits
+from warehouse.records import Model
+
+if TYPE_CHECKING:
+    from training import Estimator
 
 
 @contextmanager
@@ -93,6 +100,23 @@ def known_bases(settings: Settings) -> list[str]:
         return [estimator_base(settings)]
     except InputError:  # an estimator with whole weights needs none
         return []
+
+
+def load_estimator(settings: Settings, model: Model, stage: str) -> Estimator:
+    """Load an estimator to score with, on the device and in the precision of the settings.
+
+    A stage notes a warning about the device, if there is one.
+
+    Raises:
+        InputError: its base is gone.
+    """
+    from training import Estimator
+
+    folder, chosen = placed(model.path, settings.home_path), settings.training
+    estimator = Estimator.load(folder, chosen.device, chosen.precision, bases=known_bases(settings))
+    if estimator.place.warning:
+        note(f"{stage}: {estimator.place.warning}")
+    return estimator
 
 
 def shown_catalog(settings: Settings) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from flows.cli.data import data, studio
 from flows.cli.imports import importing
-from flows.cli.models import merging, models
+from flows.cli.models import estimators, models
 from flows.cli.stages import stages
 from flows.settings.settings import CONFIG_NAME
 from flows.terminal.activity import activity
@@ -91,6 +91,6 @@ def doctor() -> None:
 
 
 app.add_typer(data)
-app.add_typer(merging)
+app.add_typer(estimators)
 app.add_typer(models, name="models")
 app.add_typer(studio, name="studio")

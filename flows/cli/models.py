@@ -1,4 +1,4 @@
-"""The commands about estimators: list, choose, delete, merge."""
+"""The commands about estimators: list, choose, delete, merge, serve."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flows.terminal.console import out, say, settings
 from warehouse.errors import InputError
 
 models = typer.Typer(invoke_without_command=True, help="List the estimators, choose the one in use, delete others.")
-merging = typer.Typer()
+estimators = typer.Typer()
 
 ModelArgument = Annotated[str, typer.Argument(metavar="ID", help="The id of an estimator, or the start of it.")]
 
@@ -81,7 +81,7 @@ def models_delete(
     say(f"deleted {what}")
 
 
-@merging.command()
+@estimators.command()
 def merge(
     model: Annotated[
         str | None,
@@ -95,3 +95,28 @@ def merge(
     from flows.merge import merge as write
 
     say(f"wrote {write(output, model, config=settings())}")
+
+
+@estimators.command()
+def serve(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="The id of an estimator or its start, pretrained, or a folder; by default the one in use.",
+        ),
+    ] = None,
+    *,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on. If other machines reach it, ODDS_SERVE_TOKEN must be set.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 lets the system choose one.")] = 8710,
+) -> None:
+    """Answer POST /score over HTTP with the scores of an estimator, until Ctrl-C."""
+    settings()
+    from flows.serve import serve as run
+
+    def ready(model_id: str, address: str) -> None:
+        say(f"serving {model_id} at {address}; Ctrl-C ends it")
+
+    run(model, host=host, port=port, ready=ready, config=settings())

@@ -1,0 +1,103 @@
+"""Serve: an HTTP server that scores the propositions it is sent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from flows.models import any_model, required_model
+from flows.services import load_estimator, reading
+from flows.settings.settings import Config, load_settings
+from flows.terminal.activity import activity
+from flows.terminal.console import note
+from warehouse.errors import InputError
+from warehouse.records import PropositionText
+
+if TYPE_CHECKING:
+    from flows.serving.worker import Answer, Pair
+    from training import Estimator
+
+HOST = "127.0.0.1"
+PORT = 8710
+TOKEN_VARIABLE = "ODDS_SERVE_TOKEN"  # noqa: S105 - the name of a variable, not a token
+WARM_UP = ("It rains.", "The street is wet.")
+
+
+def serve(
+    model: str | None = None,
+    *,
+    host: str = HOST,
+    port: int = PORT,
+    ready: Callable[[str, str], object] | None = None,
+    config: Config = None,
+) -> None:
+    """Answer POST /score with the scores of an estimator, until Ctrl-C or SIGTERM.
+
+    Args:
+        model: The id of an estimator or its start, "pretrained" or a folder; by default the one in use.
+        host: The address to listen on. One that other machines reach needs a token in `ODDS_SERVE_TOKEN`, which
+            clients then send.
+        port: The port; 0 lets the system choose one.
+        ready: Called with the estimator's id and the server's address once it answers.
+        config: The settings, or the file to read them from.
+
+    Raises:
+        InputError: there is no such estimator, the address cannot be used, or it needs a token.
+        KeyboardInterrupt: Ctrl-C or SIGTERM arrived; requests were given a second to end.
+    """
+    # imported here, so that flows.api loads fast
+    from flows.serving.app import application
+    from flows.serving.server import bound, run
+    from flows.serving.worker import Worker
+
+    settings = load_settings(config)
+    token = _token(host)
+    with bound(host, port) as listener:
+        with reading(settings) as warehouse:
+            used = required_model(warehouse, settings.publish.name) if model is None else any_model(warehouse, model)
+        with activity("serve") as shown:
+            shown.doing("loading the estimator")
+            estimator = load_estimator(settings, used, "serve")
+            answers_of(estimator, [WARM_UP])
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+        worker = Worker(partial(answers_of, estimator))
+        app = application(worker, used.model_id, token, lambda line: note(f"serve: {line}"))
+        run(app, listener, lambda: ready and ready(used.model_id, address))
+
+
+def _token(host: str) -> str | None:
+    """Return the token that clients must send. Raises `InputError` if others can reach the host and there is none."""
+    token = os.environ.get(TOKEN_VARIABLE, "").strip() or None
+    if token is None and not _is_loopback(host):
+        raise InputError(
+            f"odds serve: other machines can reach {host}, so clients need a token: set {TOKEN_VARIABLE}, "
+            f"or use --host {HOST}"
+        )
+    return token
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # the name of another machine, or of this one
+        return False
+
+
+def answers_of(estimator: Estimator, pairs: Sequence[Pair]) -> list[Answer]:
+    """Return the score and the level probabilities of each pair, or nulls with the reason why it has none."""
+    texts = [
+        PropositionText(proposition_id=str(row), premise=premise, hypothesis=hypothesis)
+        for row, (premise, hypothesis) in enumerate(pairs)
+    ]
+    answers: list[Answer] = [{} for _ in pairs]
+    for batch in estimator.score_stream(texts):
+        rows = zip(batch.proposition_ids, batch.scores.tolist(), batch.level_probabilities.tolist(), strict=True)
+        for row, score, levels in rows:
+            answers[int(row)] = {"score": score, "level_probabilities": levels}
+        for drop in batch.drops:
+            reason = f"{drop.reason}: {drop.detail}"
+            answers[int(drop.subject_id)] = {"score": None, "level_probabilities": None, "reason": reason}
+    return answers

@@ -1,0 +1,1 @@
+"""The server of `odds serve`: the application, the requests it accepts, and the thread that scores."""
