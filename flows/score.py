@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,9 +23,9 @@ from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all, read
 from warehouse.files.formats import check_output, write_batches
 from warehouse.files.texts import PropositionBatch, read_propositions
-from warehouse.queries.models import score_count, unscored
+from warehouse.queries.models import unscored
 from warehouse.records import Dataset, Drop, Model, PropositionText, Score, content_id
-from warehouse.shards import read_batches, read_manifest
+from warehouse.shards import read_batches
 
 if TYPE_CHECKING:
     from training import Estimator
@@ -75,26 +75,28 @@ def score_test_split(settings: Settings, warehouse: Warehouse, model: Model) -> 
     """Score what is not scored yet of the test split of the model's dataset. Returns the number of new scores."""
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
     folder = warehouse.place(dataset.path)
-    waiting = _waiting(warehouse, model, folder)
-    first = next(waiting, None)
-    if first is None:
+    total = sum(rows.num_rows for rows in _unscored(warehouse, model, folder))
+    if not total:
         return 0
-    total = read_manifest(folder).origins["human"]["test"] - score_count(warehouse, model.model_id)
     made = 0
-    with scored(settings, model, chain([first], waiting), total) as parts:
+    with scored(settings, model, _waiting(warehouse, model, folder), total) as parts:
         for part in parts:
             merge_all(warehouse, [part.scores.values(), part.drops])
             made += len(part.scores)
     return made
 
 
-def _waiting(warehouse: Warehouse, model: Model, folder: Path) -> Iterator[PropositionText]:
+def _unscored(warehouse: Warehouse, model: Model, folder: Path) -> Iterator[pa.RecordBatch]:
     """The human propositions of the test split that the model has no score for."""
+    for batch in read_batches(folder, "test"):
+        yield unscored(warehouse, model.model_id, batch.filter(pc.equal(batch["origin"], "human")))
+
+
+def _waiting(warehouse: Warehouse, model: Model, folder: Path) -> Iterator[PropositionText]:
     from training.model.texts import texts
 
-    for batch in read_batches(folder, "test"):
-        human = batch.filter(pc.equal(batch["origin"], "human"))
-        yield from texts(pa.Table.from_batches([unscored(warehouse, model.model_id, human)]))
+    for rows in _unscored(warehouse, model, folder):
+        yield from texts(pa.Table.from_batches([rows]))
 
 
 def _score_file(settings: Settings, file: Path, output: Path) -> Outcome:

@@ -10,7 +10,7 @@ from warehouse import Warehouse
 from warehouse.agreement.measure import measure_agreement
 from warehouse.catalog.store import mark_deleted, merge, merge_all, read
 from warehouse.consensus.renew import renew_consensus
-from warehouse.queries.models import all_models, dataset_labels, model_in_use, models_in_use, score_count, unscored
+from warehouse.queries.models import all_models, dataset_labels, model_in_use, models_in_use, unscored
 from warehouse.queries.stages import (
     consensus_splits,
     counts,
@@ -263,5 +263,4 @@ def test_what_an_estimator_has_not_scored_keeps_its_order(warehouse: Warehouse) 
     assert unscored(warehouse, "m", rows).equals(rows)
     merge(warehouse, scores)
     assert unscored(warehouse, "m", rows).to_pydict() == {"proposition_id": ["e", "c", "a"], "n": [0, 2, 4]}
-    assert (score_count(warehouse, "m"), score_count(warehouse, "other"), score_count(warehouse, "none")) == (2, 1, 0)
     assert unscored(warehouse, "m", rows.slice(0, 0)).num_rows == 0

@@ -36,11 +36,6 @@ def dataset_labels(warehouse: Warehouse) -> dict[str, str]:
     return dict(zip(rows["dataset_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
 
 
-def score_count(warehouse: Warehouse, model_id: str) -> int:
-    """Count the propositions that an estimator has scored."""
-    return int(warehouse.sql("SELECT count(*) AS n FROM scores WHERE model_id = ?", [model_id])["n"][0].as_py())
-
-
 def unscored(warehouse: Warehouse, model_id: str, rows: pa.RecordBatch) -> pa.RecordBatch:
     """Return the rows, in order, whose `proposition_id` the estimator has not scored."""
     warehouse.connection.register("incoming", pa.table({"proposition_id": rows["proposition_id"]}))
