@@ -48,7 +48,9 @@ def evaluate(config: Config = None) -> Outcome:
 
 
 def _figures(settings: Settings, warehouse: Warehouse, model: Model) -> list[Evaluation]:
+    from training.evaluation.intervals import interval_figures
     from training.evaluation.suites import Naming, consensus_suite
+    from training.model.calibration import read_calibration
 
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
     test = read_split(warehouse.place(dataset.path), "test", "human")
@@ -64,11 +66,10 @@ def _figures(settings: Settings, warehouse: Warehouse, model: Model) -> list[Eva
         row.proposition_id: (row.score, row.level_probabilities)
         for row in read(warehouse, Score, "model_id = ?", [model.model_id])
     }
-    return consensus_suite(
-        test,
-        scores,
-        current_estimates(warehouse, test["proposition_id"].to_pylist()),
-        train_mean,
-        Naming(model_id=model.model_id, dataset_id=dataset.dataset_id),
-        seed=settings.agreement.seed,
-    )
+    naming, seed = Naming(model_id=model.model_id, dataset_id=dataset.dataset_id), settings.agreement.seed
+    estimates = current_estimates(warehouse, test["proposition_id"].to_pylist())
+    calibration = read_calibration(warehouse.place(model.path))
+    return [
+        *consensus_suite(test, scores, estimates, train_mean, naming, seed=seed),
+        *interval_figures(test, scores, calibration, naming, seed=seed),
+    ]

@@ -38,6 +38,7 @@ def merge(output: str | Path, model: str | None = None, *, config: Config = None
         source, manifest = warehouse.place(row.path), _manifest(warehouse.place(dataset.path))
     with activity("merge") as shown, atomic_folder(folder) as scratch:
         shown.doing("loading the estimator")
+        from training.model.calibration import read_calibration
         from training.model.estimator import write_merged
         from training.model.prompt import render
 
@@ -51,6 +52,7 @@ def merge(output: str | Path, model: str | None = None, *, config: Config = None
             info=info,
             prompt=asked,
             special_tokens=not tokenizer.chat_template,
+            calibration=read_calibration(source),
         )
         (scratch / CARD).write_text(model_card(lineage), encoding="utf-8")
     return folder

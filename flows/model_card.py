@@ -12,9 +12,11 @@ from warehouse.records import Dataset, Evaluation, Model
 from warehouse.shards import SPLITS, Manifest
 
 if TYPE_CHECKING:
+    from training.model.calibration import Calibration
     from training.model.saved import EstimatorInfo
 
 CARD = "README.md"
+MAPS = {"isotonic": "isotonic regression", "beta": "beta calibration"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Lineage:
         figures: The figures of the estimator, if it was evaluated.
         prompt: The prompt with {premise} and {hypothesis} in their places; None for an encoder.
         special_tokens: Whether the tokenizer adds special tokens around the prompt.
+        calibration: What was fitted on dev after the fit; None if dev was too small.
     """
 
     model: Model
@@ -35,6 +38,7 @@ class Lineage:
     info: EstimatorInfo
     prompt: str | None
     special_tokens: bool
+    calibration: Calibration | None = None
 
 
 def model_card(lineage: Lineage) -> str:
@@ -45,6 +49,7 @@ def model_card(lineage: Lineage) -> str:
             f"# {plain(lineage.model.name)}: estimator {lineage.model.model_id}\n",
             _opening(lineage),
             _asking(lineage),
+            _intervals(lineage.calibration),
             _metrics(lineage),
             _data(lineage),
             _fit(lineage),
@@ -136,6 +141,27 @@ score = float(distribution @ ((torch.arange({levels}) + 0.5) / {levels}).double(
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
+
+
+def _intervals(of: Calibration | None) -> str:
+    if of is None:
+        lacking = "None were fitted: dev had too few judged propositions, or an older version fitted the estimator."
+        return "\n".join(["## Intervals", "", lacking, ""])
+    judgment, consensus = of.widths["judgment"], of.widths["consensus"]
+    told = (
+        f"The score plus and minus {judgment:.4g} SDs of the distribution holds {of.coverage:.0%} of single judgments, "
+        f"plus and minus {consensus:.4g} SDs {of.coverage:.0%} of consensus means, on average over propositions like "
+        f"those of dev: {of.n_propositions:,} with {of.n_judgments:,} judgments, {of.n_simulated:,} of them simulated. "
+        "The SD takes the mass of a level as spread evenly over its bin."
+    )
+    if of.map is None:
+        return "\n".join(["## Intervals", "", told, ""])
+    mapped = (
+        f"Here the score is the one above mapped by {MAPS[of.map.kind]}, which is in `calibration.json` and which "
+        f"`odds score` applies. By maps fitted on other premises, the mean squared error on dev changed from "
+        f"{of.mse:.4f} to {of.mapped_mse:.4f}."
+    )
+    return "\n".join(["## Intervals", "", told, "", mapped, ""])
 
 
 def _metrics(lineage: Lineage) -> str:

@@ -170,6 +170,12 @@ def pretrained_model() -> Model:
     return _foreign(pretrained_path(), PRETRAINED)
 
 
+def model_or_pretrained(warehouse: Warehouse, name: str) -> Model:
+    """Return the estimator in use of a name, or the pretrained one if there is none."""
+    model = model_in_use(warehouse, name)
+    return pretrained_model() if model is None else _with_files(warehouse, model)
+
+
 def label_of(model: Model) -> str:
     """Return what an estimator is called in a table: by the start of its id, or by its name if it is from elsewhere."""
     return model.name if model.dataset_id == ELSEWHERE else f"estimator {model.model_id[:_SHOWN]}"

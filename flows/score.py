@@ -7,22 +7,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.models import required_model
+from flows.models import ELSEWHERE, any_model, model_or_pretrained, required_model
 from flows.outcome import Outcome
 from flows.research.query import check_apart
 from flows.services import load_estimator, reading, writing
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from flows.terminal.activity import activity
+from training.model.calibration import Calibration, read_calibration
+from training.model.scores import QUANTILES, scores_of
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all, read
 from warehouse.files.formats import check_output, write_batches
 from warehouse.files.texts import PropositionBatch, read_propositions
+from warehouse.places import placed
 from warehouse.queries.models import unscored
 from warehouse.records import Dataset, Drop, Model, PropositionText, Score, content_id
 from warehouse.shards import read_batches
@@ -33,14 +37,13 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 4096
 """How many propositions are scored before their scores are stored."""
 
-SCORED = pa.schema(
-    [(name, pa.string()) for name in ("proposition_id", "premise", "hypothesis")]
-    + [("score", pa.float64()), ("level_probabilities", pa.list_(pa.float64()))]
-)
+TEXTS = ("proposition_id", "premise", "hypothesis")
 
 
 @stage("score", hours=24)
-def score(config: Config = None, file: Path | None = None, output: Path | None = None) -> Outcome:
+def score(
+    config: Config = None, file: Path | None = None, output: Path | None = None, model: str | None = None
+) -> Outcome:
     """Score the test split of the dataset of the estimator in use, or the propositions of a file.
 
     Scores of the test split are stored as they come: a run that was interrupted goes on with the rest.
@@ -49,17 +52,19 @@ def score(config: Config = None, file: Path | None = None, output: Path | None =
         config: The settings, or the file to read them from.
         file: A file of propositions: JSONL, CSV or parquet. Their scores don't go into the warehouse.
         output: Where to write the scores of the file: .jsonl, .csv or .parquet.
+        model: The estimator for a file: its id or the start of it, a folder or "pretrained"; by default the one in use,
+            or the pretrained one if none was trained.
 
     Raises:
-        InputError: no estimator is trained yet, or the file cannot be read.
+        InputError: there is no such estimator, or the file cannot be read.
     """
     settings = load_settings(config)
     if file is not None and output is not None:
-        return _score_file(settings, Path(file), Path(output))
+        return _score_file(settings, Path(file), Path(output), model)
     with writing(settings) as warehouse:
-        model = required_model(warehouse, settings.publish.name)
-        made = score_test_split(settings, warehouse, model)
-    return Outcome(stage="score", counts={"new scores": made}, note=f"model {model.model_id}")
+        used = required_model(warehouse, settings.publish.name)
+        made = score_test_split(settings, warehouse, used)
+    return Outcome(stage="score", counts={"new scores": made}, note=f"model {used.model_id}")
 
 
 @dataclass(frozen=True)
@@ -99,18 +104,22 @@ def _waiting(warehouse: Warehouse, model: Model, folder: Path) -> Iterator[Propo
         yield from texts(pa.Table.from_batches([rows]))
 
 
-def _score_file(settings: Settings, file: Path, output: Path) -> Outcome:
+def _score_file(settings: Settings, file: Path, output: Path, name: str | None) -> Outcome:
     """Score a file. Nothing goes into the warehouse."""
     check_output(output)
     check_apart(settings, output, [file])
     read_batch = read_propositions(file)
     total = read_batch.propositions.num_rows
     with reading(settings) as warehouse:
-        model = required_model(warehouse, settings.publish.name)
+        model = any_model(warehouse, name) if name else model_or_pretrained(warehouse, settings.publish.name)
+    calibration = read_calibration(placed(model.path, settings.home_path))
+    schema = scored_schema(calibration)
     with scored(settings, model, _texts(read_batch), total) as parts:
-        batches = (_output_rows(part) for part in parts)
-        written = write_batches(pa.RecordBatchReader.from_batches(SCORED, batches), output)
-    said = "; ".join([str(output), *read_batch.said])
+        batches = (_output_rows(part, calibration, schema) for part in parts)
+        written = write_batches(pa.RecordBatchReader.from_batches(schema, batches), output)
+    intervals = [] if calibration is None else [f"low and high are {calibration.told}"]
+    by = f"by the {model.name} estimator" if model.dataset_id == ELSEWHERE else f"by model {model.model_id}"
+    said = "; ".join([f"{output}, {by}", *intervals, *read_batch.said])
     return Outcome(stage="score", counts={"scores": written, "too long": total - written}, note=said)
 
 
@@ -122,14 +131,26 @@ def _texts(read_batch: PropositionBatch) -> Iterator[PropositionText]:
             yield PropositionText(premise=premises[row.pop("premise_id")], **row)
 
 
-def _output_rows(part: Scored) -> pa.RecordBatch:
+def scored_schema(calibration: Calibration | None) -> pa.Schema:
+    """The columns of a file of scores. It has raw scores only if the estimator recalibrates."""
+    raw = ["raw_score"] if calibration and calibration.map else []
+    numbers = ["score", *raw, "sd", *QUANTILES, "low", "high"]
+    columns = [(name, pa.string()) for name in TEXTS] + [(name, pa.float64()) for name in numbers]
+    return pa.schema([*columns, ("level_probabilities", pa.list_(pa.float64()))])
+
+
+def _output_rows(part: Scored, calibration: Calibration | None, schema: pa.Schema) -> pa.RecordBatch:
     """The rows that a file of scores has for some propositions."""
-    rows = [
-        {**text.model_dump(), "score": row.score, "level_probabilities": row.level_probabilities}
-        for text in part.propositions
-        if (row := part.scores.get(text.proposition_id))
-    ]
-    return pa.RecordBatch.from_pylist(rows, schema=SCORED)
+    kept = [(text, row) for text in part.propositions if (row := part.scores.get(text.proposition_id))]
+    if not kept:
+        return pa.RecordBatch.from_pylist([], schema=schema)
+    levels = [row.level_probabilities for _, row in kept]
+    found = scores_of(np.array(levels), calibration)
+    columns: dict[str, Any] = {name: [getattr(text, name) for text, _ in kept] for name in TEXTS}
+    columns |= {"score": found.scores, "raw_score": found.raw_scores, "sd": found.sd, **found.quantiles}
+    columns |= {"low": found.low, "high": found.high, "level_probabilities": levels}
+    rows = {name: [None] * len(kept) if values is None else values for name, values in columns.items()}
+    return pa.RecordBatch.from_pydict(rows, schema=schema)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from flows.models import any_model, required_model
+from flows.models import any_model, model_or_pretrained
 from flows.services import load_estimator, reading
 from flows.settings.settings import Config, load_settings
 from flows.terminal.activity import activity
@@ -37,7 +37,8 @@ def serve(
     """Answer POST /score with the scores of an estimator, until Ctrl-C or SIGTERM.
 
     Args:
-        model: The id of an estimator or its start, "pretrained" or a folder; by default the one in use.
+        model: The id of an estimator or its start, "pretrained" or a folder; by default the one in use,
+            or the pretrained one if none was trained.
         host: The address to listen on. One that other machines reach needs a token in `ODDS_SERVE_TOKEN`, which
             clients then send.
         port: The port; 0 lets the system choose one.
@@ -57,7 +58,8 @@ def serve(
     token = _token(host)
     with bound(host, port) as listener:
         with reading(settings) as warehouse:
-            used = required_model(warehouse, settings.publish.name) if model is None else any_model(warehouse, model)
+            name = settings.publish.name
+            used = model_or_pretrained(warehouse, name) if model is None else any_model(warehouse, model)
         with activity("serve") as shown:
             shown.doing("loading the estimator")
             estimator = load_estimator(settings, used, "serve")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from training.model.estimator import Estimator, Scores
+    from training.model.estimator import Estimator
+    from training.model.scores import Scores
 
 __all__ = ["Estimator", "Scores"]
 

@@ -50,6 +50,17 @@ def expectation(distribution: npt.ArrayLike) -> Floats:
     return result
 
 
+def sd(distribution: npt.ArrayLike) -> Any:
+    """Return the SD of each level distribution; shape [...].
+
+    The mass of a level is spread evenly over its bin, so the SD is at least 1 / (K sqrt(12)), that of a single level.
+    """
+    mass = np.asarray(distribution, dtype=np.float64)
+    levels = mass.shape[-1]
+    squares = (centres(levels) - expectation(mass)[..., None]) ** 2
+    return np.sqrt(np.sum(mass * squares, axis=-1) + 1 / (12 * levels**2))
+
+
 def cdf(distribution: npt.ArrayLike) -> Floats:
     """Return the cumulative mass [..., K + 1] at the bounds; it starts at 0 and ends at 1."""
     mass = np.asarray(distribution, dtype=np.float64)
@@ -60,7 +71,8 @@ def cdf(distribution: npt.ArrayLike) -> Floats:
 def quantile(distribution: npt.ArrayLike, q: float) -> Any:
     """Return the value in [0, 1] below which a share `q` of each distribution's mass lies; shape [...].
 
-    For q = 0 it is the lower bound of the first level with any mass.
+    It is interpolated linearly within a level. For q = 0 it is the lower bound of the first level with any mass. A
+    distribution of NaN has NaN.
     """
     cumulative = cdf(distribution)
     levels = cumulative.shape[-1] - 1
@@ -69,7 +81,8 @@ def quantile(distribution: npt.ArrayLike, q: float) -> Any:
     low = np.take_along_axis(cumulative, above, axis=-1)
     mass = np.take_along_axis(cumulative, above + 1, axis=-1) - low
     inside = np.divide(q - low, mass, out=np.zeros_like(mass), where=mass > 0)
-    return ((above + np.clip(inside, 0.0, 1.0)) / levels)[..., 0]
+    found = ((above + np.clip(inside, 0.0, 1.0)) / levels)[..., 0]
+    return np.where(np.isnan(cumulative[..., -1]), np.nan, found)
 
 
 def entropy(distribution: npt.ArrayLike) -> Any:

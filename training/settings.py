@@ -12,6 +12,8 @@ TargetKind = Literal["gaussian", "mixture", "mixture+dirichlet", "beta"]
 Loss = Literal["forward", "reverse", "crps", "wasserstein"]
 Kind = Literal["causal", "encoder"]
 Tuning = Literal["lora", "upper", "full"]
+Recalibrate = Literal["none", "isotonic", "beta"]
+IntervalOf = Literal["judgment", "consensus"]
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0)]
 
@@ -37,6 +39,9 @@ class FitSettings(BaseModel):
         patience: Stop after this many epochs without improvement on dev; by default never.
         batch_size: Propositions and order pairs per step, over all processes.
         checkpoint_minutes: How often a fit writes what it needs to go on, besides the end of each epoch.
+        recalibrate: The monotone map of the scores to fit on dev at the end; `training.fit.calibrate` defines them.
+        coverage: The share of truths that the interval of a score should hold.
+        interval_of: What an interval is of: a single judgment, or the consensus mean.
         launch: A configuration file of `accelerate launch`, to fit in several processes.
     """
 
@@ -68,6 +73,9 @@ class FitSettings(BaseModel):
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     dev_rows: Positive | None = None
     patience: Positive | None = None
+    recalibrate: Recalibrate = "none"
+    coverage: Annotated[float, Field(ge=0.5, le=0.99)] = 0.9
+    interval_of: IntervalOf = "judgment"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     device: Device = "auto"
     precision: Precision = "auto"

@@ -206,11 +206,16 @@ def score(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to write the scores: .jsonl, .csv or .parquet.")
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="ID", help="For a file: another estimator, a folder, or pretrained.")
+    ] = None,
 ) -> None:
     """Score the test split of the newest dataset, or the propositions of a file."""
     if (file is None) != (output is None):
         raise InputError("odds score: give both a file to score and --output, or neither")
-    _run("score", file=file, output=output)
+    if model is not None and file is None:
+        raise InputError("odds score: --model needs a file; odds models use changes the estimator in use")
+    _run("score", file=file, output=output, model=model)
 
 
 @stages.command()

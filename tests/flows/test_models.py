@@ -25,7 +25,9 @@ from flows.status import status
 from flows.train import train
 from tests.fixtures.estimator import Base
 from tests.fixtures.store import made_rows
+from tests.flows.test_score import CALIBRATION
 from training import Estimator
+from training.model.calibration import write_calibration
 from warehouse import open_warehouse
 from warehouse.catalog.store import merge_all, read
 from warehouse.consensus.renew import renew_consensus
@@ -190,10 +192,30 @@ def test_a_merged_folder_answers_as_its_card_says(settings: Settings, tmp_path: 
     assert found["score"] == pytest.approx(expected[0], abs=1e-5)
     assert "| source | licence | premises |" in card
     assert card.count("| consensus | crps | 0.1250 | 0.1000 to 0.1500 | 6 | 2 |") == 1
+    assert "None were fitted: dev had too few judged propositions" in card
     assert "odds v1" in card
     assert not re.search(re.escape(str(settings.root)), card)
     with pytest.raises(InputError, match="already exists"):
         merge(folder, config=settings)
+
+
+def test_a_merged_estimator_keeps_its_calibration_and_its_card_tells_it(settings: Settings, tmp_path: Path) -> None:
+    newest, _ = ids(settings)
+    write_calibration(CALIBRATION, settings.home_path / "models" / newest)
+    folder = merge(tmp_path / "merged", config=settings)
+    assert Estimator.load(folder, "cpu", "fp32").calibration == CALIBRATION
+    card = (folder / "README.md").read_text()
+    assert "The score plus and minus 1.5 SDs of the distribution holds 90% of single judgments" in card
+    assert "100 with 100 judgments, 0 of them simulated" in card
+    assert "isotonic regression" in card
+    assert "changed from 0.1000 to 0.0900" in card
+    output = tmp_path / "scores.jsonl"
+    file = tmp_path / "new.jsonl"
+    file.write_text('{"premise": "It rains.", "hypothesis": "The street is wet."}\n')
+    score.fn(settings, file, output)
+    (row,) = [json.loads(line) for line in output.read_text().splitlines()]
+    assert row["score"] == pytest.approx(row["raw_score"] / 2)
+    assert row["low"] <= row["score"] <= row["high"]
 
 
 def test_a_card_without_figures_and_files_of_the_data_says_so(settings: Settings, tmp_path: Path) -> None:

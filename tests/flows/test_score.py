@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +22,10 @@ from tests.fixtures.estimator import Base
 from tests.fixtures.store import made_rows
 from tests.training.test_estimator import LEVELS, estimator
 from training import Estimator
-from training.model.estimator import ScoredBatch
+from training.levels import cdf, expectation
+from training.levels import sd as levels_sd
+from training.model.calibration import Calibration, Isotonic, write_calibration
+from training.model.scores import ScoredBatch
 from warehouse import open_warehouse
 from warehouse.catalog.store import merge, merge_all, read
 from warehouse.consensus.renew import renew_consensus
@@ -28,6 +33,17 @@ from warehouse.records import Dataset, Drop, Model, PropositionText, Score
 from warehouse.shards import read_split
 
 ROWS = [(f"The lamp of room {n} is on{', bright' * (n % 3)}.", f"Room {n % 4} is lit.") for n in range(11)]
+CALIBRATION = Calibration(
+    map=Isotonic(scores=(0, 1), probabilities=(0, 0.5)),
+    coverage=0.9,
+    interval_of="judgment",
+    widths={"judgment": 1.5, "consensus": 0.5},
+    n_propositions=100,
+    n_judgments=100,
+    n_simulated=0,
+    mse=0.1,
+    mapped_mse=0.09,
+)
 TOO_LONG = ("The lamp is on.", "word " * 300)
 
 
@@ -179,6 +195,37 @@ def test_a_file_is_scored_in_its_order(settings: Settings, subject: Estimator, t
     assert [row["score"] for row in rows] == pytest.approx(subject.score(ROWS).scores.tolist(), abs=1e-5)
     assert all(len(row["level_probabilities"]) == LEVELS for row in rows)
     assert stored(settings) == {}
+
+
+@pytest.mark.parametrize("calibrated", [None, "intervals", "map"])
+def test_a_file_has_quantiles_and_the_intervals_of_the_estimator(
+    settings: Settings, subject: Estimator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calibrated: str | None
+) -> None:
+    if calibrated:
+        calibration = CALIBRATION.model_copy(update={} if calibrated == "map" else {"map": None})
+        subject = replace(subject, calibration=calibration)
+        write_calibration(calibration, settings.home_path / "models" / "m")
+    monkeypatch.setattr(Estimator, "load", lambda *_, **__: subject)
+    output = tmp_path / "scores.parquet"
+    outcome = score.fn(settings, written(tmp_path), output)
+    table = pq.read_table(output)
+    levels = np.array(table["level_probabilities"].to_pylist())
+    mean, sd = expectation(levels), levels_sd(levels)
+    middle = [np.interp(0.5, each, np.linspace(0, 1, LEVELS + 1)) for each in cdf(levels)]
+    assert table["q50"].to_pylist() == pytest.approx(middle)
+    assert table["sd"].to_pylist() == pytest.approx(sd)
+    assert ("raw_score" in table.column_names) is (calibrated == "map")
+    if calibrated is None:
+        assert table["low"].null_count == table["high"].null_count == 11
+        return
+    assert "low and high are 90% intervals of a single judgment" in outcome.note
+    expected = mean / 2 if calibrated == "map" else mean
+    assert table["score"].to_pylist() == pytest.approx(expected)
+    assert table["low"].to_pylist() == pytest.approx(np.clip(expected - 1.5 * sd, 0, 1))
+    assert table["high"].to_pylist() == pytest.approx(np.clip(expected + 1.5 * sd, 0, 1))
+    assert score.fn(settings).counts["new scores"] > 0
+    stored_means = [row.score / float(expectation(row.level_probabilities)) for row in stored(settings).values()]
+    assert stored_means == pytest.approx([0.5 if calibrated == "map" else 1.0] * len(stored_means))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])

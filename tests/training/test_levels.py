@@ -36,6 +36,15 @@ def test_figures_of_a_distribution_by_hand() -> None:
     assert levels.quantile(mass, 0.75) == pytest.approx(0.5)
     assert levels.quantile(mass, 1.0) == pytest.approx(0.75)
     assert levels.quantile([0.0, 0.0, 1.0, 0.0], 0.0) == pytest.approx(0.5)
+    assert np.isnan(levels.quantile([[math.nan] * 4, mass], 0.5)).tolist() == [True, False]
+    assert levels.sd([0.0, 0.0, 1.0, 0.0]) == pytest.approx(0.25 / math.sqrt(12))
+
+
+@given(distributions())
+def test_the_sd_is_that_of_mass_spread_evenly_within_levels(mass: levels.Floats) -> None:
+    edges = levels.bounds(len(mass))
+    square = np.sum(mass * (edges[1:] ** 3 - edges[:-1] ** 3) / 3) * len(mass)
+    assert levels.sd(mass) == pytest.approx(math.sqrt(square - float(levels.expectation(mass)) ** 2))
 
 
 def test_crps_by_hand() -> None:

@@ -146,7 +146,7 @@ def _figures(
 ) -> Iterator[Evaluation]:
     """Yield the figures of a subject. Calibration has no interval, since resampling biases a binned gap upwards."""
     labels, groups = data.means[subject.rows], [data.premises[row] for row in subject.rows]
-    record = _recorder(subject.name, naming, len(subject.rows), int(data.simulated[subject.rows].sum()))
+    record = recorder(subject.name, naming, len(subject.rows), int(data.simulated[subject.rows].sum()))
     for name, metric in _POINT.items():
 
         def statistic(rows: npt.NDArray[np.int64], metric: metrics.Metric = metric) -> float | None:
@@ -171,7 +171,7 @@ def _against_judgments(subject: Subject, data: Labelled, naming: Naming, *, resa
     judged = [place for place, row in enumerate(subject.rows) if len(data.judgments[row])]
     losses = np.array([_judgment_loss(subject, place, data.judgments[subject.rows[place]]) for place in judged])
     rows = subject.rows[judged]
-    record = _recorder(subject.name, naming, len(rows), int(data.simulated[rows].sum()))
+    record = recorder(subject.name, naming, len(rows), int(data.simulated[rows].sum()))
     mean = _mean_of(losses)
     bounds = metrics.interval(mean, [data.premises[row] for row in rows], resamples, seed)
     return record(JUDGMENT_CRPS, mean(np.arange(len(rows))), bounds)
@@ -201,7 +201,7 @@ def _annotator_figures(
     through these draws.
     """
     rows = np.array([row for row, each in enumerate(data.judgments) if len(each) > k], dtype=np.int64)
-    record = _recorder(
+    record = recorder(
         "one-annotator" if k == 1 else f"{k}-annotators", naming, len(rows), int(data.simulated[rows].sum())
     )
     groups = [data.premises[row] for row in rows]
@@ -248,7 +248,9 @@ def _draw(k: int, judgments: list[Floats], rng: np.random.Generator) -> _Draw:
     return _Draw(answers, np.array([each[k:].mean() for each in shuffled]), np.array(distances))
 
 
-def _recorder(subject: str, naming: Naming, n: int, n_simulated: int) -> Callable[..., Evaluation]:
+def recorder(subject: str, naming: Naming, n: int, n_simulated: int) -> Callable[..., Evaluation]:
+    """Return a function that makes the record of a figure from its metric, value and interval."""
+
     def record(metric: str, value: float | None, bounds: tuple[float, float] | None = None) -> Evaluation:
         low, high = bounds if bounds is not None and value is not None else (None, None)
         return Evaluation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from training.fit.store import Ragged, Table, tokens_in
+from training.judgments import Judgments, judgments_of
 from training.levels import Floats
 from training.model.estimator import Estimator
 from training.model.packing import Indices
@@ -38,6 +40,11 @@ class Examples:
     def id_of(self, index: int) -> str:
         """Return the proposition id of one, which is read again, since ids are only needed for messages."""
         return next(islice(texts(self.source), int(self.rows[index]), None)).proposition_id
+
+    @cached_property
+    def judgments(self) -> Judgments:
+        """What people said about them; its rows are indices into these examples."""
+        return judgments_of(self.source, self.rows)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from training.fit import rounds
+from training.fit.calibrate import remark
 from training.fit.examples import Choosing, Counts, examples_of, pairs_of, prior_for
 from training.fit.kept import keep
 from training.fit.objective import Evidence, constant_loss
@@ -20,6 +21,7 @@ from training.fit.record import SUMMARY, summary_of, workplace_of
 from training.fit.rounds import Run
 from training.fit.store import opening
 from training.fit.watch import FitProgress, Watch
+from training.model.calibration import read_calibration
 from training.model.device import place_of
 from training.model.estimator import Estimator
 from training.model.start import lower_layers, start
@@ -156,6 +158,10 @@ def _fitted(run: Run, work: Path, out_dir: Path, started: float, counts: list[Co
             f"the dev loss never fell below that of a constant answer ({progress.best:.4f}, constant {constant:.4f}): "
             "the estimator learned nothing that helps; add data or train longer"
         )
+    if run.accelerator.is_main_process:
+        calibration, truth = read_calibration(work / "best"), run.dev.propositions.judgments
+        if said := remark(calibration, truth, run.settings.coverage):
+            run.watch.note(said)
     fitted = Fitted(
         path=out_dir,
         dev_loss=progress.best,

@@ -14,7 +14,7 @@ from training.fit import loss as losses
 from training.fit.examples import Examples, OrderPairs
 from training.fit.kept import States
 from training.fit.store import Ragged
-from training.levels import centres
+from training.levels import Floats, centres, expectation, sd
 from training.model.estimator import Estimator
 from training.model.packing import Indices, Tokens, on_device, parts
 from training.settings import FitSettings
@@ -73,6 +73,22 @@ def split_batch(evidence: Evidence, indices: Indices, tokens_at_once: int) -> It
 
 
 @dataclass(frozen=True)
+class Answers:
+    """The scores and the SDs of the level distributions of propositions, in two rows; 0 before they are known."""
+
+    values: Floats
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> Answers:
+        """Return room for the answers of all propositions of a split."""
+        return cls(np.zeros((2, len(evidence.propositions.prompts))))
+
+    def take(self, indices: Indices, distributions: Floats) -> None:
+        """Keep the answers at some indices, from their level distributions [n, K]."""
+        self.values[:, indices] = expectation(distributions), sd(distributions)
+
+
+@dataclass(frozen=True)
 class Objective:
     """The loss of examples under an estimator. `network` is the estimator's, possibly wrapped for several processes."""
 
@@ -80,14 +96,17 @@ class Objective:
     network: Any
     settings: FitSettings
 
-    def loss(self, evidence: Evidence, part: Part) -> torch.Tensor:
+    def loss(self, evidence: Evidence, part: Part, answers: Answers | None = None) -> torch.Tensor:
         """Return the sum over the examples of a part of weight times loss.
 
         That of a proposition is the divergence of its target, plus `mean_weight` times (score - mean)^2; that of an
-        order pair is `margin_weight` times its margin loss.
+        order pair is `margin_weight` times its margin loss. `answers` takes what propositions were answered with.
         """
         logits = self._logits(evidence, (part.propositions, part.pairs, part.pairs))
         n, settings = len(part.propositions), self.settings
+        if answers is not None:
+            levels = logits[:n, self.estimator.level_ids].double() / settings.temperature
+            answers.take(part.propositions, torch.softmax(levels, dim=-1).cpu().numpy())
         scores = self._scores(logits)
         terms = []
         if n:
@@ -140,9 +159,17 @@ class Objective:
 
 @torch.no_grad()
 def dev_loss(
-    objective: Objective, dev: Evidence, mine: Indices, tokens_at_once: int, seen: Callable[[int, int], None]
+    objective: Objective,
+    dev: Evidence,
+    mine: Indices,
+    tokens_at_once: int,
+    seen: Callable[[int, int], None],
+    *,
+    answers: Answers | None = None,
 ) -> tuple[float, float]:
     """Return the weighted sum of the losses of the dev examples at `mine`, and the sum of their weights.
+
+    `answers` takes those of the propositions.
 
     Raises:
         OddsError: a loss is not finite; the message names the proposition.
@@ -150,7 +177,7 @@ def dev_loss(
     objective.network.eval()
     total, weight, done = 0.0, 0.0, 0
     for part in split_batch(dev, mine, tokens_at_once):
-        value = objective.loss(dev, part).item()
+        value = objective.loss(dev, part, answers).item()
         if not np.isfinite(value):
             raise _not_finite(objective, dev, part)
         total, weight, done = total + value, weight + objective.weight(dev, part), done + len(part)

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
+from training.fit.calibrate import calibrate
 from training.fit.checkpoints import Checkpoints, Progress
-from training.fit.objective import Evidence, Objective, dev_loss
+from training.fit.objective import Answers, Evidence, Objective, dev_loss
 from training.fit.order import epoch_order, step_costs, steps_of
 from training.fit.pace import Pace
 from training.fit.step import Stepper, optimizer_of
@@ -82,8 +83,8 @@ def train(run: Run, work: Path, started: float) -> Progress:
         late, on_dev = bool(_agreed(run, float(pace.is_over()))), None
         if late or (step + 1) % run.steps_per_epoch == 0:
             losses.wait()
-            on_dev = _evaluate(run, objective, stepper.tokens_at_once, pace)
-            _keep_best(run, work, progress, on_dev)
+            on_dev, answers = _evaluate(run, objective, stepper.tokens_at_once, pace)
+            _keep_best(run, work, progress, on_dev, answers)
         epoch = step // run.steps_per_epoch + 1
         times = (pace.elapsed_s, pace.left_s())
         _report(run, progress, FitProgress(step + 1, total, epoch, losses.mean, on_dev, *times))
@@ -137,29 +138,39 @@ def _steps(run: Run, done: int) -> Iterator[tuple[int, Indices]]:
         yield step, order[place * size : (place + 1) * size]
 
 
-def _evaluate(run: Run, objective: Objective, tokens_at_once: int, pace: Pace) -> float:
-    """Return the mean dev loss, of which each process computes a share."""
-    began, accelerator = time.monotonic(), run.accelerator
+def _evaluate(run: Run, objective: Objective, tokens_at_once: int, pace: Pace) -> tuple[float, Answers]:
+    """Return the mean dev loss and the answers on dev, of which each process computes a share."""
+    began, accelerator, answers = time.monotonic(), run.accelerator, Answers.of(run.dev)
     objective = replace(objective, network=run.estimator.network)  # without the wrapper, whose forward passes wait
     mine = np.argsort(run.dev.costs, kind="stable")[::-1][accelerator.process_index :: accelerator.num_processes]
-    sums = torch.tensor(dev_loss(objective, run.dev, mine, tokens_at_once, run.watch.dev), dtype=torch.float64)
+    total, weight = dev_loss(objective, run.dev, mine, tokens_at_once, run.watch.dev, answers=answers)
     if accelerator.num_processes > 1:
-        sums = accelerator.reduce(sums.to(torch.float32).to(run.estimator.device), "sum").cpu()
+        total, weight, *told = _summed(run, [total, weight, *answers.values.ravel()])
+        answers = Answers(np.reshape(told, answers.values.shape))
     pace.looked(time.monotonic() - began)
-    total, weight = map(float, sums.tolist())
-    return total / weight if weight else total
+    return (total / weight if weight else total), answers
 
 
-def _keep_best(run: Run, work: Path, progress: Progress, on_dev: float) -> None:
-    """Save the estimator if it is better on dev than before."""
+def _summed(run: Run, numbers: list[float]) -> list[float]:
+    """Return the sums of the numbers of all processes."""
+    mine = torch.tensor(numbers, dtype=torch.float32, device=run.estimator.device)
+    result: list[float] = run.accelerator.reduce(mine, "sum").tolist()
+    return result
+
+
+def _keep_best(run: Run, work: Path, progress: Progress, on_dev: float, answers: Answers) -> None:
+    """Save the estimator, calibrated, if it is better on dev than before."""
     if not on_dev < progress.best:
         progress.worse += 1
         return
     progress.best, progress.worse = on_dev, 0
     if run.accelerator.is_main_process:
+        truth = run.dev.propositions.judgments
+        scores, sd = answers.values[:, truth.rows]
+        calibration = calibrate(scores, sd, truth, run.settings)
         try:
             with atomic_folder(work / "best", replace=True) as scratch:
-                run.estimator.save(scratch)
+                replace(run.estimator, calibration=calibration).save(scratch)
         except SafetensorError as error:
             raise OddsError(f"{work} cannot be written: {line_of(error)}; odds train goes on from there") from error
 

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from training.levels import Floats, expectation
+from training.levels import Floats
+from training.model.calibration import Calibration, read_calibration, write_calibration
 from training.model.device import Place, place_of
 from training.model.encoder import PairEncoder
 from training.model.network import Network
 from training.model.packing import Batch, Indices, Packed, Tokens, one_per_row, pack, parts, shares, walk
 from training.model.prompt import Encoded
 from training.model.saved import EstimatorInfo, as_whole, read_saved, write_saved
+from training.model.scores import ScoredBatch, Scores, scores_of
 from training.model.texts import too_long
 from training.settings import Device, Precision
 from warehouse.atomic import atomic_folder
@@ -29,28 +31,8 @@ _WINDOW = 4096  # propositions whose prompts are sorted together
 
 
 @dataclass(frozen=True)
-class Scores:
-    """The scores [n] in [0, 1] of n propositions and their distributions [n, K] over the levels."""
-
-    scores: Floats
-    level_probabilities: Floats
-
-
-@dataclass(frozen=True)
-class ScoredBatch(Scores):
-    """The scores of one batch, with the ids of its propositions.
-
-    `truncated` counts premises that were cut; `drops` are propositions whose question alone was too long to score.
-    """
-
-    proposition_ids: tuple[str, ...]
-    truncated: int
-    drops: tuple[Drop, ...]
-
-
-@dataclass(frozen=True)
 class Estimator:
-    """A network with its tokenizer, on a device.
+    """A network with its tokenizer, on a device, and what was calibrated on dev after its fit.
 
     >>> Estimator.load("path/to/estimator").score([("It rains.", "The street is wet.")]).scores
     array([0.91])
@@ -60,6 +42,7 @@ class Estimator:
     tokenizer: Any
     info: EstimatorInfo
     place: Place
+    calibration: Calibration | None = None
 
     @classmethod
     def load(
@@ -83,10 +66,11 @@ class Estimator:
             InputError: the folder or its base is missing or cannot be used.
         """
         network, tokenizer, info = read_saved(Path(folder), bases)
+        calibration = read_calibration(Path(folder))
         place = place_of(device, precision)
         if place.precision == "bf16":
             network.cast_weights(torch.bfloat16)
-        return cls(network.to(place.device).eval(), tokenizer, info, place)
+        return cls(network.to(place.device).eval(), tokenizer, info, place, calibration)
 
     @property
     def device(self) -> torch.device:
@@ -106,18 +90,17 @@ class Estimator:
             tokens_at_once: How many tokens go through the model at once; by default as many as suit the device.
 
         Returns:
-            Scores [n] and distributions [n, K] in the order of the pairs. The end of a premise is kept if a pair is
+            Scores, distributions and intervals in the order of the pairs. The end of a premise is kept if a pair is
             too long; a pair whose hypothesis alone is too long has NaN.
         """
         texts = [
             PropositionText(proposition_id=str(row), premise=premise, hypothesis=hypothesis)
             for row, (premise, hypothesis) in enumerate(propositions)
         ]
-        scores, levels = np.full(len(texts), np.nan), np.full((len(texts), self.info.levels), np.nan)
+        levels = np.full((len(texts), self.info.levels), np.nan)
         for batch in self.score_stream(texts, tokens_at_once):
-            rows = [int(row) for row in batch.proposition_ids]
-            scores[rows], levels[rows] = batch.scores, batch.level_probabilities
-        return Scores(scores, levels)
+            levels[[int(row) for row in batch.proposition_ids]] = batch.level_probabilities
+        return scores_of(levels, self.calibration)
 
     def score_stream(
         self, propositions: Iterable[PropositionText], tokens_at_once: int | None = None
@@ -134,11 +117,10 @@ class Estimator:
             for indices in self._parts(prompts, tokens_at_once or TOKENS_AT_ONCE[self.device.type]):
                 distribution = self.level_distribution(self.batch([prompts[index] for index in indices]).batch)
                 ids = tuple(window[row].proposition_id for row in encoded.rows[indices])
-                cut = int(encoded.truncated[indices].sum())
-                yield ScoredBatch(expectation(distribution), distribution, ids, cut, drops)
+                yield self._scored(distribution, ids, int(encoded.truncated[indices].sum()), drops)
                 drops = ()
             if drops:
-                yield ScoredBatch(np.empty(0), np.empty((0, self.info.levels)), (), 0, drops)
+                yield self._scored(np.empty((0, self.info.levels)), (), 0, drops)
 
     def encode(self, propositions: Sequence[PropositionText]) -> Encoded:
         """Return the prompts of propositions, as at most as many tokens as the estimator reads."""
@@ -164,6 +146,13 @@ class Estimator:
     def save(self, folder: Path) -> None:
         """Write the estimator into an existing folder."""
         write_saved(self.network, self.tokenizer, self.info, folder)
+        write_calibration(self.calibration, folder)
+
+    def _scored(
+        self, distribution: Floats, ids: tuple[str, ...], truncated: int, drops: tuple[Drop, ...]
+    ) -> ScoredBatch:
+        found = vars(scores_of(distribution, self.calibration))
+        return ScoredBatch(**found, proposition_ids=ids, truncated=truncated, drops=drops)
 
     def _parts(self, prompts: list[Tokens], most: int) -> Iterator[Indices]:
         """Yield the indices of prompts that go together, those that begin alike next to each other."""
@@ -193,4 +182,5 @@ def write_merged(folder: Path, existing: Path, bases: Sequence[str | Path] = ())
     network, tokenizer, info = read_saved(folder, bases)
     whole = as_whole(info)
     write_saved(network, tokenizer, whole, existing)
+    write_calibration(read_calibration(folder), existing)
     return tokenizer, whole
