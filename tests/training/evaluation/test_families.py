@@ -69,7 +69,7 @@ def test_the_figures_of_a_correlation_suite() -> None:
     assert found["one", "spearman"].value == pytest.approx(stats.spearmanr(ours, labels).statistic)
     assert found["one", "mse"].value == pytest.approx(np.mean((ours - labels) ** 2))
     assert found["one", "mae"].value == pytest.approx(np.mean(np.abs(ours - labels)))
-    each = [exact_crps(a.distribution, j).mean() for a, j in zip(answers.values(), judgments, strict=True)]
+    each = [exact_crps(np.array(a.distribution), j).mean() for a, j in zip(answers.values(), judgments, strict=True)]
     assert found["one", "crps_judgments"].value == pytest.approx(np.mean(each))
     centres = (np.arange(10) + 0.5) / 10
     apart = [
