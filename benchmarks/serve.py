@@ -2,8 +2,8 @@
 
     python -m benchmarks.serve [--requests 64] [--clients 1 16] [--each 1 16]
 
-SmolLM2-135M with an adapter that nobody fitted, which costs as much as any, on the GPU if there is one. Each side has a
-process of its own and takes turns with the other. Every request has other propositions, so no prompt is known before.
+SmolLM2-135M with an adapter that nobody fitted, which costs as much as any, on the GPU if there is one. Each side has
+a process of its own; they take turns. The propositions of a run all have premises of their own.
 """
 
 from __future__ import annotations
@@ -96,17 +96,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(estimator_folder(base_folder(Path(scratch, "base")), Path(scratch)))
         config = in_use(Path(scratch, "home"), folder)
-        for each in chosen.each:
-            n = max(2, chosen.requests // each)
-            ceiling = n * each / measured(direct, str(folder), n, each).seconds
-            for clients in chosen.clients:
-                n = max(2 * clients, chosen.requests // each)
-                with served(config) as address:
+        with served(config) as address:
+            for each in chosen.each:
+                n = max(2, chosen.requests // each)
+                ceiling = n * each / measured(direct, str(folder), n, each).seconds
+                for clients in chosen.clients:
+                    n = max(2 * clients, chosen.requests // each)
                     took, seconds = asked(address, clients, n, each)
-                p50, p95 = (statistics.quantiles(took, n=20, method="inclusive")[place] for place in (9, 18))
-                rate = n * each / seconds
-                figures = (n / seconds, p50, p95, rate, ceiling, rate / ceiling)
-                print("|", " | ".join([str(clients), str(each), str(n), *(f"{figure:.2f}" for figure in figures)]), "|")
+                    p50, p95 = (statistics.quantiles(took, n=20, method="inclusive")[place] for place in (9, 18))
+                    rate = n * each / seconds
+                    figures = [f"{figure:.2f}" for figure in (n / seconds, p50, p95, rate, ceiling, rate / ceiling)]
+                    print("|", " | ".join([str(clients), str(each), str(n), *figures]), "|", flush=True)
 
 
 if __name__ == "__main__":
