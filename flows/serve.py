@@ -66,7 +66,10 @@ def serve(
             answers_of(estimator, [WARM_UP])
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         worker = Worker(partial(answers_of, estimator))
-        app = application(worker, used.model_id, token, lambda line: note(f"serve: {line}"))
+        about = {"model": used.model_id}
+        if estimator.calibration is not None:
+            about["intervals"] = estimator.calibration.told
+        app = application(worker, about, token, lambda line: note(f"serve: {line}"))
         run(app, listener, lambda: ready and ready(used.model_id, address))
 
 
@@ -89,17 +92,18 @@ def _is_loopback(host: str) -> bool:
 
 
 def answers_of(estimator: Estimator, pairs: Sequence[Pair]) -> list[Answer]:
-    """Return the score and the level probabilities of each pair, or nulls with the reason why it has none."""
+    """Return what a file of scores has for each pair, or nulls with the reason why it has none."""
     texts = [
         PropositionText(proposition_id=str(row), premise=premise, hypothesis=hypothesis)
         for row, (premise, hypothesis) in enumerate(pairs)
     ]
     answers: list[Answer] = [{} for _ in pairs]
     for batch in estimator.score_stream(texts):
-        rows = zip(batch.proposition_ids, batch.scores.tolist(), batch.level_probabilities.tolist(), strict=True)
-        for row, score, levels in rows:
-            answers[int(row)] = {"score": score, "level_probabilities": levels}
+        found = {"score": batch.scores, "raw_score": batch.raw_scores, "sd": batch.sd, **batch.quantiles}
+        found |= {"low": batch.low, "high": batch.high, "level_probabilities": batch.level_probabilities}
+        lists = {name: [None] * len(batch.scores) if each is None else each.tolist() for name, each in found.items()}
+        for place, row in enumerate(batch.proposition_ids):
+            answers[int(row)] = {name: values[place] for name, values in lists.items()}
         for drop in batch.drops:
-            reason = f"{drop.reason}: {drop.detail}"
-            answers[int(drop.subject_id)] = {"score": None, "level_probabilities": None, "reason": reason}
+            answers[int(drop.subject_id)] = dict.fromkeys(lists) | {"reason": f"{drop.reason}: {drop.detail}"}
     return answers

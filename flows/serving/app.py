@@ -18,19 +18,21 @@ from flows.serving.worker import Answer, Worker
 
 HELP = f"""\
 POST /score   {{"propositions": [{{"premise": "It rains.", "hypothesis": "The street is wet."}}]}}
-              -> {{"model": "...", "scores": [{{"score": 0.9, "level_probabilities": [...]}}]}}
+              -> {{"model": "...", "scores": [{{"score": 0.9, "sd": 0.1, ...}}]}}
               at most {MOST_PROPOSITIONS:,} propositions and {MOST_BYTES // 2**20} MiB
               with a token: Authorization: Bearer ...
 GET /health   {{"status": "ok", "model": "...", "waiting": 0}}
 """
 
 
-def application(worker: Worker, model_id: str, token: str | None, report: Callable[[str], None]) -> Starlette:
+def application(
+    worker: Worker, about: Mapping[str, str], token: str | None, report: Callable[[str], None]
+) -> Starlette:
     """Return the application that answers with an estimator.
 
     Args:
         worker: What scores.
-        model_id: The estimator's id, for the answers.
+        about: What each answer says of the estimator: its id, and what its intervals are of.
         token: What a client must send to be scored, if anything.
         report: Takes a line about each failure on our side.
     """
@@ -39,10 +41,10 @@ def application(worker: Worker, model_id: str, token: str | None, report: Callab
         _check_token(request, token)
         pairs = pairs_of(await _body(request))
         answers = await _unless_gone(request, worker, pairs)
-        return JSONResponse({"model": model_id, "scores": answers})
+        return JSONResponse({**about, "scores": answers})
 
     async def health(_: Request) -> Response:
-        return JSONResponse({"status": "ok", "model": model_id, "waiting": worker.waiting()})
+        return JSONResponse({"status": "ok", **about, "waiting": worker.waiting()})
 
     async def usage(_: Request) -> Response:
         return PlainTextResponse(HELP)

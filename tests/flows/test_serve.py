@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 
 from flows.terminal.stopping import LINE
 from tests.fixtures.estimator import Base, in_use
+from tests.flows.test_score import CALIBRATION
 from tests.training.test_estimator import LEVELS, estimator
 from training import Estimator
 
@@ -30,7 +32,7 @@ TOO_LONG = ("The lamp is on.", "word " * 300)
 @pytest.fixture(scope="module")
 def subject(tiny_base: Base) -> Estimator:
     """An estimator that nobody fitted, whose answers differ."""
-    return estimator(tiny_base, disturb=True)
+    return replace(estimator(tiny_base, disturb=True), calibration=CALIBRATION)
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +76,7 @@ def body(pairs: list[Pair]) -> dict[str, Any]:
 
 def answers(client: httpx.Client, pairs: list[Pair]) -> list[dict[str, Any]]:
     answer = client.post("/score", json=body(pairs)).raise_for_status().json()
-    assert set(answer) == {"model", "scores"}
-    assert answer["model"] == "m1"
+    assert {name: answer[name] for name in answer if name != "scores"} == {"model": "m1", "intervals": CALIBRATION.told}
     return list(answer["scores"])
 
 
@@ -84,15 +85,16 @@ def test_scores_are_those_of_the_estimator_and_what_is_too_long_has_a_reason(
 ) -> None:
     found = answers(client, [*ROWS[:3], TOO_LONG, *ROWS[3:]])
     missing = found.pop(3)
-    reason = "question too long: the hypothesis leaves no room for a premise in 256 tokens"
-    assert missing == {"score": None, "level_probabilities": None, "reason": reason}
+    assert missing.pop("reason") == "question too long: the hypothesis leaves no room for a premise in 256 tokens"
+    assert missing.keys() == found[0].keys()
+    assert set(missing.values()) == {None}
     expected = subject.score(ROWS)
-    assert [each["score"] for each in found] == pytest.approx(expected.scores.tolist(), abs=1e-5)
-    assert np.array([each["level_probabilities"] for each in found]) == pytest.approx(
-        expected.level_probabilities, abs=1e-5
-    )
+    wanted = {"score": expected.scores, "sd": expected.sd, "low": expected.low, "high": expected.high}
+    for name, values in (wanted | expected.quantiles | {"level_probabilities": expected.level_probabilities}).items():
+        assert np.array([each[name] for each in found]) == pytest.approx(values, abs=1e-4), name
     assert len({round(each["score"], 5) for each in found}) > LEVELS
     assert answers(client, []) == []
+    assert answers(client, [TOO_LONG])[0]["score"] is None
 
 
 def test_clients_at_once_get_their_own_answers(client: httpx.Client, subject: Estimator) -> None:

@@ -145,7 +145,7 @@ def asked(use: Callable[[httpx.AsyncClient], Any], scorer: Scorer, token: str | 
 
     async def run() -> Any:
         transport = httpx.ASGITransport(
-            application(Worker(scorer), "m", token, said.append), raise_app_exceptions=False
+            application(Worker(scorer), {"model": "m"}, token, said.append), raise_app_exceptions=False
         )
         async with httpx.AsyncClient(transport=transport, base_url="http://odds") as client:
             return await use(client)
@@ -204,7 +204,7 @@ def test_the_token_is_checked_before_the_body_is_read() -> None:
 def test_a_client_that_leaves_takes_its_request_with_it() -> None:
     scorer = Scorer(at_once=False)
     worker = Worker(scorer)
-    app = application(worker, "m", None, print)
+    app = application(worker, {"model": "m"}, None, print)
     body = json.dumps({"propositions": [{"premise": "p", "hypothesis": "1"}]}).encode()
     scope = {
         "type": "http", "method": "POST", "path": "/score", "query_string": b"",
@@ -242,7 +242,7 @@ from flows.serving.worker import Worker
 def app():
     with bound('127.0.0.1', 0) as listener:
         worker, port = Worker(lambda pairs: time.sleep(60)), listener.getsockname()[1]
-        run(application(worker, 'm', None, print), listener, lambda: print(port, flush=True))
+        run(application(worker, {'model': 'm'}, None, print), listener, lambda: print(port, flush=True))
 """
 
 
