@@ -29,7 +29,7 @@ from flows.settings.settings import Settings, load_settings
 from flows.suites import import_suite
 from flows.terminal.console import out
 from flows.train import train
-from warehouse.records import split_of
+from warehouse.records import premise_id, split_of
 
 RECIPE = """
 [training]
@@ -71,7 +71,7 @@ SETS = {
 
 def parted(table: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return the rows of a table to train on, and those whose premise is held out by its hash."""
-    held_out = pa.array([split_of(premise) == "test" for premise in table["premise"].to_pylist()])
+    held_out = pa.array([split_of(premise_id(premise)) == "test" for premise in table["premise"].to_pylist()])
     return table.filter(pc.invert(held_out)), table.filter(held_out)
 
 
@@ -98,7 +98,7 @@ def exported(model: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     weights = load_file(model / "adapter_model.safetensors")
     save_file({name: each.half() for name, each in weights.items()}, folder / "adapter_model.safetensors")
-    for name in ("adapter_config.json", "levels.safetensors"):
+    for name in ("adapter_config.json", "levels.safetensors", "calibration.json"):
         shutil.copy(model / name, folder / name)
     told = json.loads((model / "estimator.json").read_text(encoding="utf-8"))
     kept = {key: value for key, value in told.items() if not key.endswith("_from_here")}
@@ -126,7 +126,8 @@ def main() -> None:
         prepare(chosen.data, settings, chosen.work)
         print(train.fn(settings).line(), flush=True)
     for result in evaluate_suites(config=config):
-        out.print(result_table(result))
+        for part in result_table(result):
+            out.print(part)
     if chosen.export:
         exported(next(each.path for each in models(config=config) if each.state == "in use"), chosen.export)
 

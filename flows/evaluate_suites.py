@@ -204,15 +204,19 @@ def _result(suite: Suite, model: Model, measured: Measured, empty: SuiteResult) 
     return SuiteResult(suite, figures, differences, empty.n_items, empty.n_seen, empty.left_out)
 
 
-def result_table(result: SuiteResult) -> Table:
-    """Return the figures on a suite as a table of 80 columns; p is that of no difference to the estimator (Holm)."""
+def result_table(result: SuiteResult) -> tuple[str, Table]:
+    """Return a line about a suite, and the figures on it as a table of 80 columns.
+
+    p is that of no difference to the estimator (Holm) in the main figure, or in the squared error if the subject has no
+    main figure, as a constant has no correlation.
+    """
     main, *others = SHOWN[result.suite.family]
     found = {(each.subject, each.metric): each for each in result.figures}
-    apart = {each.against: each.p_holm for each in result.differences if each.metric == main}
-    note = f"{result.suite.name}: {result.n_items:,} items"
+    apart = {(each.against, each.metric): each.p_holm for each in result.differences}
+    line = f"{result.suite.name}: {result.n_items:,} items"
     if result.n_seen:
-        note += f", {result.n_seen:,} {'left out' if result.left_out else 'more or less'} seen in training"
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold", title=note, title_justify="left", title_style="")
+        line += f", {result.n_seen:,} seen in training {'and left out' if result.left_out else 'among them'}"
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("subject")
     for name in ("n", main, "95% interval", *(name.removesuffix("_judgments") for name in others), "p"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -222,11 +226,11 @@ def result_table(result: SuiteResult) -> Table:
             continue
         values = [found.get((subject, name)) for name in others]
         between = "" if first.low is None else f"{first.low:.3f} to {first.high:.3f}"
-        p = apart.get(subject)
+        p = apart.get((subject, main), apart.get((subject, "mse")))
         table.add_row(
             subject, f"{first.n:,}", _shown(first), between, *map(_shown, values), "" if p is None else f"{p:.3f}"
         )
-    return table
+    return line, table
 
 
 def _shown(figure: Evaluation | None) -> str:

@@ -249,7 +249,7 @@ def evaluate(
         found = evaluate_suites(
             [] if suite == ["all"] else suite, config=settings(), model=model, subjects=subjects, keep_seen=keep_seen
         )
-    _print([result_table(each) for each in found])
+    _print([part for each in found for part in result_table(each)])
 
 
 def _named_file(option: str) -> tuple[str, Path]:

@@ -169,7 +169,7 @@ def _does_not_fit(folder: Path, info: EstimatorInfo, error: Exception) -> InputE
 
 def _base_of(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> str:
     """Return where the base of a saved adapter is now. Raises `InputError` if it is gone, or is another model now."""
-    if info.base_from_here is None and not Path(info.base).is_absolute():
+    if info.base_from_here is None and info.base_sha256 is None and not Path(info.base).is_absolute():
         return info.base  # a name on the Hub
     known = [folder / info.base_from_here] if info.base_from_here else []
     others = []
