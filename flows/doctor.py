@@ -15,7 +15,7 @@ from rich.text import Text
 
 from annotation.studio import server
 from flows.rooms import HERE, ROOMS, hidden_room
-from flows.services import reading, shown_catalog
+from flows.services import has_warehouse, reading, shown_catalog
 from flows.settings.settings import Config, Settings, load_settings
 from synthesis.llm.embedded import weights_path
 from synthesis.panel.settings import EMBEDDED, Endpoint
@@ -44,7 +44,7 @@ def doctor(*, config: Config = None) -> list[Finding]:
         _checked("packages", _packages),
         _checked("packages of Odds", _rooms),
         _disk(settings.home_path),
-        _checked("warehouse", lambda: _warehouse(settings), needed=_is_expected(settings)),
+        _checked("warehouse", lambda: _warehouse(settings), needed=has_warehouse(settings)),
     ]
     findings += [_endpoint(endpoint) for endpoint in settings.endpoints]
     findings.append(_studio(settings))
@@ -90,11 +90,6 @@ def _disk(home: Path) -> Finding:
     writable = os.access(existing, os.W_OK)
     detail = f"{free:.1f} GiB free at {existing}" + ("" if writable else ", but the folder is not writable")
     return Finding(what="disk", fine=writable and free >= DISK_NEEDED_GIB, detail=detail)
-
-
-def _is_expected(settings: Settings) -> bool:
-    """Return whether there should be a warehouse, so that failing to read it is an error."""
-    return settings.catalog.startswith("postgres:") or Path(settings.catalog).exists()
 
 
 def _warehouse(settings: Settings) -> str:

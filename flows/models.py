@@ -13,7 +13,7 @@ from typing import Literal
 from rich.filesize import decimal
 from rich.table import Table
 
-from flows.services import reading, writing
+from flows.services import has_warehouse, reading, writing
 from flows.settings.settings import Config, Settings, load_settings
 from training.embedded import PRETRAINED, pretrained_path
 from training.fit.record import SUMMARY, UNFINISHED, FitRecord, read_record, workplace_of
@@ -170,10 +170,21 @@ def pretrained_model() -> Model:
     return _foreign(pretrained_path(), PRETRAINED)
 
 
-def model_or_pretrained(warehouse: Warehouse, name: str) -> Model:
-    """Return the estimator in use of a name, or the pretrained one if there is none."""
-    model = model_in_use(warehouse, name)
-    return pretrained_model() if model is None else _with_files(warehouse, model)
+def estimator_for(settings: Settings, name: str | None) -> Model:
+    """Return the estimator to answer with outside the warehouse: the one of a name, by default the one in use.
+
+    If none was trained, or there is no warehouse yet, that is the pretrained one.
+
+    Raises:
+        InputError: there is no such estimator, or its files are gone.
+    """
+    if not has_warehouse(settings) and name in (None, PRETRAINED):
+        return pretrained_model()
+    with reading(settings) as warehouse:
+        if name is not None:
+            return any_model(warehouse, name)
+        used = model_in_use(warehouse, settings.publish.name)
+        return pretrained_model() if used is None else _with_files(warehouse, used)
 
 
 def label_of(model: Model) -> str:

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.models import ELSEWHERE, any_model, model_or_pretrained, required_model
+from flows.models import ELSEWHERE, estimator_for, required_model
 from flows.outcome import Outcome
 from flows.research.query import check_apart
-from flows.services import load_estimator, reading, writing
+from flows.services import load_estimator, writing
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from flows.terminal.activity import activity
@@ -110,8 +110,7 @@ def _score_file(settings: Settings, file: Path, output: Path, name: str | None) 
     check_apart(settings, output, [file])
     read_batch = read_propositions(file)
     total = read_batch.propositions.num_rows
-    with reading(settings) as warehouse:
-        model = any_model(warehouse, name) if name else model_or_pretrained(warehouse, settings.publish.name)
+    model = estimator_for(settings, name)
     calibration = read_calibration(placed(model.path, settings.home_path))
     schema = scored_schema(calibration)
     with scored(settings, model, _texts(read_batch), total) as parts:

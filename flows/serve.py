@@ -8,8 +8,8 @@ from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from flows.models import any_model, model_or_pretrained
-from flows.services import load_estimator, reading
+from flows.models import estimator_for
+from flows.services import load_estimator
 from flows.settings.settings import Config, load_settings
 from flows.terminal.activity import activity
 from flows.terminal.console import note
@@ -57,9 +57,7 @@ def serve(
     settings = load_settings(config)
     token = _token(host)
     with bound(host, port) as listener:
-        with reading(settings) as warehouse:
-            name = settings.publish.name
-            used = model_or_pretrained(warehouse, name) if model is None else any_model(warehouse, model)
+        used = estimator_for(settings, model)
         with activity("serve") as shown:
             shown.doing("loading the estimator")
             estimator = load_estimator(settings, used, "serve")

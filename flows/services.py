@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from training import Estimator
 
 
+def has_warehouse(settings: Settings) -> bool:
+    """Return whether there is a warehouse; on PostgreSQL, only opening it tells."""
+    return settings.catalog.startswith("postgres:") or Path(settings.catalog).exists()
+
+
 @contextmanager
 def reading(settings: Settings, at: At = "opened", allow: Sequence[Path] = ()) -> Iterator[Warehouse]:
     """Open the warehouse read-only. Every query sees one snapshot: that of now, or the one at `at`.

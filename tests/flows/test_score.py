@@ -22,6 +22,7 @@ from tests.fixtures.estimator import Base
 from tests.fixtures.store import made_rows
 from tests.training.test_estimator import LEVELS, estimator
 from training import Estimator
+from training.embedded import pretrained_path
 from training.levels import cdf, expectation
 from training.levels import sd as levels_sd
 from training.model.calibration import Calibration, Isotonic, write_calibration
@@ -29,6 +30,7 @@ from training.model.scores import ScoredBatch
 from warehouse import open_warehouse
 from warehouse.catalog.store import merge, merge_all, read
 from warehouse.consensus.renew import renew_consensus
+from warehouse.errors import InputError
 from warehouse.records import Dataset, Drop, Model, PropositionText, Score
 from warehouse.shards import read_split
 
@@ -240,3 +242,21 @@ def test_an_interrupted_run_leaves_the_output_as_it_was(
         score.fn(settings, file, output)
     assert output.read_text() == "earlier"
     assert list(output.parent.iterdir()) == [output]
+
+
+def test_right_after_the_installation_the_pretrained_estimator_scores_a_file(tmp_path: Path) -> None:
+    try:
+        pretrained_path()
+    except InputError as error:
+        pytest.skip(str(error))
+    (tmp_path / "odds.toml").touch()
+    rows = [("A man plays a guitar.", "He makes music."), ("A man plays a guitar.", "He is asleep.")]
+    file = tmp_path / "new.jsonl"
+    file.write_text("".join(json.dumps({"premise": p, "hypothesis": h}) + "\n" for p, h in rows))
+    outcome = score.fn(tmp_path / "odds.toml", file, tmp_path / "scores.jsonl")
+    assert "by the pretrained estimator" in outcome.note
+    likely, unlikely = (json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines())
+    assert likely["score"] > unlikely["score"]
+    assert 0 <= likely["low"] < likely["score"] < likely["high"] <= 1
+    with pytest.raises(InputError, match="There is no warehouse"):
+        score.fn(tmp_path / "odds.toml", file, tmp_path / "scores.jsonl", model="3f2a")

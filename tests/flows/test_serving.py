@@ -322,4 +322,4 @@ def test_an_address_that_cannot_be_used_is_refused(inside: Inside, monkeypatch: 
     assert "192.0.2.1, port 0: Cannot assign requested address" in one_line(
         inside("serve", "--host", "192.0.2.1", "--port", "0")
     )
-    assert "There is no warehouse" in one_line(inside("serve", "--port", "0"))
+    assert "There is no warehouse" in one_line(inside("serve", "--port", "0", "--model", "3f2a"))
