@@ -66,9 +66,7 @@ def _suite_jobs(settings: Settings, warehouse: Warehouse, name: str) -> list[Job
         if labeler.method != "pairwise":
             version = labeler_version(labeler, labeler_prompt(labeler))
             pending = unestimated_items(warehouse, found.suite_id, labeler.name, version)
-            made.append(
-                Job(labeler, len(pending), lambda labeler=labeler, rows=pending: estimates(iter(rows), labeler))
-            )
+            made.append(Job(labeler, len(pending), partial(_of_suite, labeler, pending)))
     return made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow.compute as pc
 
-from flows.models import required_model
+from flows.estimators import required_model
 from flows.outcome import Outcome
 from flows.reporting import report_data
 from flows.score import score_test_split

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from flows.models import any_model, label_of, required_model
+from flows.estimators import any_model, label_of, required_model
 from flows.score import scored
 from flows.services import writing
 from flows.settings.settings import Config, Settings, load_settings

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from flows.estimators import model_of, required_model
 from flows.model_card import CARD, Lineage, model_card
-from flows.models import model_of, required_model
 from flows.services import known_bases, reading
 from flows.settings.settings import Config, load_settings
 from flows.terminal.activity import activity

@@ -13,23 +13,18 @@ from typing import Literal
 from rich.filesize import decimal
 from rich.table import Table
 
-from flows.services import has_warehouse, reading, writing
+from flows.estimators import SHOWN, model_of, one_of, required_model
+from flows.services import reading, writing
 from flows.settings.settings import Config, Settings, load_settings
-from training.embedded import PRETRAINED, pretrained_path
 from training.fit.record import SUMMARY, UNFINISHED, FitRecord, read_record, workplace_of
-from training.identity import base_hash
-from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge
 from warehouse.errors import InputError
 from warehouse.places import placed
-from warehouse.queries.models import all_models, dataset_labels, model_in_use, models_in_use
-from warehouse.records import Model, content_id, now
+from warehouse.queries.models import all_models, dataset_labels, models_in_use
+from warehouse.records import Model, now
 
 State = Literal["in use", "ready", "unfinished", "files gone", "deleted"]
 NEWEST = "newest"
-ELSEWHERE = "elsewhere"
-"""The dataset of an estimator that was not fitted in this warehouse: nobody here knows what it learned from."""
-_SHOWN = 8  # characters of an id in the table
 
 
 @dataclass(frozen=True)
@@ -125,86 +120,10 @@ def deletable(model: str, *, config: Config = None) -> ModelState:
     known = [each for each in models(config=config) if each.state != "deleted"]
     finished = [each.model_id for each in known if each.state != "unfinished"]
     known = [each for each in known if each.state != "unfinished" or each.model_id not in finished]
-    found = known[_one([each.model_id for each in known], model)]
+    found = known[one_of([each.model_id for each in known], model)]
     if found.state == "in use":
         raise InputError(f"{found.model_id} is in use; choose another one with odds models use, then delete it")
     return found
-
-
-def required_model(warehouse: Warehouse, name: str) -> Model:
-    """Return the estimator in use of a name. Raises `InputError` if there is none, or its files are gone."""
-    model = model_in_use(warehouse, name)
-    if model is None:
-        raise InputError(f"no estimator {name!r} is trained yet; run odds train")
-    return _with_files(warehouse, model)
-
-
-def model_of(warehouse: Warehouse, model: str, *, missing: bool = False) -> Model:
-    """Return the estimator that an id or its start names; its files may be `missing`.
-
-    Raises:
-        InputError: there is no such estimator, or its files are gone.
-    """
-    known = [row for row in all_models(warehouse) if row.deleted_at is None]
-    found = known[_one([row.model_id for row in known], model)]
-    return found if missing else _with_files(warehouse, found)
-
-
-def any_model(warehouse: Warehouse, name: str) -> Model:
-    """Return the estimator of a name: "pretrained", a folder, or the id of one in the warehouse or the start of it.
-
-    That of the first two is not in the warehouse.
-
-    Raises:
-        InputError: there is no such estimator, or its files are gone.
-    """
-    if name == PRETRAINED:
-        return pretrained_model()
-    if Path(name).is_dir():
-        return _foreign(Path(name).resolve(), Path(name).resolve().name)
-    return model_of(warehouse, name)
-
-
-def pretrained_model() -> Model:
-    """Return the estimator that Odds carries. Raises `InputError` if the package of its base is missing."""
-    return _foreign(pretrained_path(), PRETRAINED)
-
-
-def estimator_for(settings: Settings, name: str | None) -> Model:
-    """Return the estimator to answer with outside the warehouse: the one of a name, by default the one in use.
-
-    If none was trained, or there is no warehouse yet, that is the pretrained one.
-
-    Raises:
-        InputError: there is no such estimator, or its files are gone.
-    """
-    if not has_warehouse(settings) and name in (None, PRETRAINED):
-        return pretrained_model()
-    with reading(settings) as warehouse:
-        if name is not None:
-            return any_model(warehouse, name)
-        used = model_in_use(warehouse, settings.publish.name)
-        return pretrained_model() if used is None else _with_files(warehouse, used)
-
-
-def label_of(model: Model) -> str:
-    """Return what an estimator is called in a table: by the start of its id, or by its name if it is from elsewhere."""
-    return model.name if model.dataset_id == ELSEWHERE else f"estimator {model.model_id[:_SHOWN]}"
-
-
-def _foreign(folder: Path, name: str) -> Model:
-    return Model(
-        model_id=content_id("folder", base_hash(folder)),
-        name=name,
-        dataset_id=ELSEWHERE,
-        base_model=name,
-        settings="{}",
-        code_version=ELSEWHERE,
-        path=str(folder),
-        dev_loss=None,
-        steps=0,
-        duration_s=0.0,
-    )
 
 
 def unfinished_fits(home: Path) -> list[Path]:
@@ -230,7 +149,7 @@ def models_table(listed: Sequence[ModelState]) -> Table:
     for each in listed:
         losses = ("" if loss is None else f"{loss:.4f}" for loss in (each.dev_loss, each.constant_loss))
         table.add_row(
-            each.model_id[:_SHOWN], "" if each.state == "ready" else each.state, each.dataset or "", each.tuning or "",
+            each.model_id[:SHOWN], "" if each.state == "ready" else each.state, each.dataset or "", each.tuning or "",
             *losses, f"{each.steps:,}", f"{each.date:%Y-%m-%d}", decimal(each.bytes),
         )  # fmt: skip
     return table
@@ -296,22 +215,6 @@ def _record(folder: Path) -> FitRecord | None:
 
 def _bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _one(ids: Sequence[str], start: str) -> int:
-    """Return the place of the one id that begins so. Raises `InputError` if there is none, or several."""
-    places = [place for place, each in enumerate(ids) if each.startswith(start)]
-    if not places or not start:
-        raise InputError(f"there is no estimator {start!r}; odds models lists them")
-    if len(places) > 1:
-        raise InputError(f"{len(places)} estimators begin with {start!r}; give more of the id, as odds models lists it")
-    return places[0]
-
-
-def _with_files(warehouse: Warehouse, model: Model) -> Model:
-    if not (folder := warehouse.place(model.path)).is_dir():
-        raise InputError(f"{folder}: the estimator's files are gone; run odds train")
-    return model
 
 
 def _remove(folder: Path) -> None:

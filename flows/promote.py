@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flows.estimators import label_of, model_of, required_model
 from flows.evaluate_suites import SHOWN, Subjects, SuiteResult, evaluate_suites
-from flows.models import label_of, model_of, models_use, required_model
+from flows.models import models_use
 from flows.services import reading
 from flows.settings.settings import Config, load_settings
 from warehouse.errors import InputError

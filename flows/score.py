@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.models import ELSEWHERE, estimator_for, required_model
+from flows.estimators import ELSEWHERE, estimator_for, required_model
 from flows.outcome import Outcome
 from flows.research.query import check_apart
 from flows.services import load_estimator, writing

@@ -8,7 +8,7 @@ from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from flows.models import estimator_for
+from flows.estimators import estimator_for
 from flows.services import load_estimator
 from flows.settings.settings import Config, load_settings
 from flows.terminal.activity import activity

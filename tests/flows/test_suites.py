@@ -79,7 +79,9 @@ def test_every_subject_is_in_one_table(settings: Settings, tmp_path: Path) -> No
     file = judged(tmp_path / "j.jsonl", NEW)
     outcome = import_suite(file, "boats", config=settings, family="correlation", license_="CC0")
     assert outcome.counts == {"items": 12, "propositions": 12, "new": 12, "dropped": 0}
-    theirs = [{"premise": p, "hypothesis": f"h {n}", "score": n / 20} for n, p in enumerate(NEW[:10])]
+    theirs: list[dict[str, Any]] = [
+        {"premise": p, "hypothesis": f"h {n}", "score": n / 20} for n, p in enumerate(NEW[:10])
+    ]
     other = models(config=settings)[1].model_id
     subjects = Subjects([other], {"theirs": written(tmp_path / "s.jsonl", theirs)})
     (found,) = evaluate_suites(["boats"], config=settings, subjects=subjects)
@@ -89,7 +91,6 @@ def test_every_subject_is_in_one_table(settings: Settings, tmp_path: Path) -> No
     names = ["estimator", f"estimator {other[:8]}", "theirs", "constant", "one-annotator"]
     assert list(dict.fromkeys(each.subject for each in found.figures)) == names
     assert by_name["theirs", "mse"].n == 10
-    labels = {row["hypothesis"]: 0.0 for row in theirs}
     with open_warehouse(settings.catalog) as warehouse:
         assert read(warehouse, Suite)[0].license == "CC0"
         stored = read(warehouse, Evaluation, "suite = ?", ["boats"])

@@ -1,0 +1,111 @@
+"""Estimators by name: the one in use, one of the warehouse, the pretrained one, or that of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from flows.services import has_warehouse, reading
+from flows.settings.settings import Settings
+from training.embedded import PRETRAINED, pretrained_path
+from training.identity import base_hash
+from warehouse.catalog.connect import Warehouse
+from warehouse.errors import InputError
+from warehouse.queries.models import all_models, model_in_use
+from warehouse.records import Model, content_id
+
+SHOWN = 8  # characters of an id in a table
+ELSEWHERE = "elsewhere"
+"""The dataset of an estimator that was not fitted in this warehouse: nobody here knows what it learned from."""
+
+
+def required_model(warehouse: Warehouse, name: str) -> Model:
+    """Return the estimator in use of a name. Raises `InputError` if there is none, or its files are gone."""
+    model = model_in_use(warehouse, name)
+    if model is None:
+        raise InputError(f"no estimator {name!r} is trained yet; run odds train")
+    return _with_files(warehouse, model)
+
+
+def model_of(warehouse: Warehouse, model: str, *, missing: bool = False) -> Model:
+    """Return the estimator that an id or its start names; its files may be `missing`.
+
+    Raises:
+        InputError: there is no such estimator, or its files are gone.
+    """
+    known = [row for row in all_models(warehouse) if row.deleted_at is None]
+    found = known[one_of([row.model_id for row in known], model)]
+    return found if missing else _with_files(warehouse, found)
+
+
+def any_model(warehouse: Warehouse, name: str) -> Model:
+    """Return the estimator of a name: "pretrained", a folder, or the id of one in the warehouse or the start of it.
+
+    That of the first two is not in the warehouse.
+
+    Raises:
+        InputError: there is no such estimator, or its files are gone.
+    """
+    if name == PRETRAINED:
+        return pretrained_model()
+    if Path(name).is_dir():
+        return _foreign(Path(name).resolve(), Path(name).resolve().name)
+    return model_of(warehouse, name)
+
+
+def pretrained_model() -> Model:
+    """Return the estimator that Odds carries. Raises `InputError` if the package of its base is missing."""
+    return _foreign(pretrained_path(), PRETRAINED)
+
+
+def estimator_for(settings: Settings, name: str | None) -> Model:
+    """Return the estimator to answer with outside the warehouse: the one of a name, by default the one in use.
+
+    If none was trained, or there is no warehouse yet, that is the pretrained one.
+
+    Raises:
+        InputError: there is no such estimator, or its files are gone.
+    """
+    if not has_warehouse(settings) and name in (None, PRETRAINED):
+        return pretrained_model()
+    with reading(settings) as warehouse:
+        if name is not None:
+            return any_model(warehouse, name)
+        used = model_in_use(warehouse, settings.publish.name)
+        return pretrained_model() if used is None else _with_files(warehouse, used)
+
+
+def label_of(model: Model) -> str:
+    """Return what an estimator is called in a table: by the start of its id, or by its name if it is from elsewhere."""
+    return model.name if model.dataset_id == ELSEWHERE else f"estimator {model.model_id[:SHOWN]}"
+
+
+def _foreign(folder: Path, name: str) -> Model:
+    return Model(
+        model_id=content_id("folder", base_hash(folder)),
+        name=name,
+        dataset_id=ELSEWHERE,
+        base_model=name,
+        settings="{}",
+        code_version=ELSEWHERE,
+        path=str(folder),
+        dev_loss=None,
+        steps=0,
+        duration_s=0.0,
+    )
+
+
+def one_of(ids: Sequence[str], start: str) -> int:
+    """Return the place of the one id that begins so. Raises `InputError` if there is none, or several."""
+    places = [place for place, each in enumerate(ids) if each.startswith(start)]
+    if not places or not start:
+        raise InputError(f"there is no estimator {start!r}; odds models lists them")
+    if len(places) > 1:
+        raise InputError(f"{len(places)} estimators begin with {start!r}; give more of the id, as odds models lists it")
+    return places[0]
+
+
+def _with_files(warehouse: Warehouse, model: Model) -> Model:
+    if not (folder := warehouse.place(model.path)).is_dir():
+        raise InputError(f"{folder}: the estimator's files are gone; run odds train")
+    return model
