@@ -44,8 +44,8 @@ class SuiteResult:
         figures: One row per subject and metric.
         differences: The estimator against every other subject.
         n_items: The items that were measured.
-        n_seen: The items whose premise, or one much like it, the estimator was trained on; `left_out` tells whether
-            they were left out.
+        n_seen: The items whose premise, or one much like it, an estimator among the subjects was trained on;
+            `left_out` tells whether they were left out.
     """
 
     suite: Suite
@@ -79,7 +79,7 @@ def evaluate_suites(
 ) -> list[SuiteResult]:
     """Measure an estimator on suites beside other estimators, labelers, files of scores and baselines.
 
-    Items whose premise the estimator was trained on, or one much like it, are left out unless `keep_seen`.
+    Items whose premise one of the estimators was trained on, or one much like it, are left out unless `keep_seen`.
 
     Args:
         names: The suites; by default all.
@@ -114,14 +114,13 @@ def _evaluated(
     from training.evaluation.table import measure
 
     rows = read(warehouse, SuiteItem, "suite_id = ?", [suite.suite_id])
-    seen = seen_in_training(warehouse, suite, model)
+    others = [any_model(warehouse, name) for name in subjects.models]
+    seen = set().union(*(seen_in_training(warehouse, suite, each) for each in (model, *others)))
     kept = rows if keep_seen else [row for row in rows if row.item not in seen]
     items = Items.of(suite.family, kept)
     ids = [row.proposition_id for row in kept]
     found: dict[str, Mapping[str, Answer]] = {"estimator": _scores(settings, warehouse, suite, model, ids)}
-    for name in subjects.models:
-        other = any_model(warehouse, name)
-        found[label_of(other)] = _scores(settings, warehouse, suite, other, ids)
+    found |= {label_of(each): _scores(settings, warehouse, suite, each, ids) for each in others}
     found |= {name: _from_file(path) for name, path in subjects.files.items()}
     found |= dict(_panel(warehouse, ids))
     found["constant"] = dict.fromkeys(ids, Answer(training_mean(warehouse, model)))
