@@ -173,11 +173,14 @@ def _base_of(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> 
         return info.base  # a name on the Hub
     known = [folder / info.base_from_here] if info.base_from_here else []
     others = []
-    for place in (*known, Path(info.base), *map(Path, bases), *installed_bases()):
+    for place in (*known, Path(info.base), *map(Path, bases)):
         if place.exists():
             if info.base_sha256 in (None, base_hash(place)):
                 return os.path.normpath(place.absolute())
             others.append(place)
+    for place in installed_bases():
+        if place.exists() and info.base_sha256 == base_hash(place):
+            return str(place)
     if others:
         raise InputError(f"{others[0]} is not the base that the estimator {folder.name} was fitted on; put that back")
     name = Path(info.base).name
