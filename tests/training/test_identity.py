@@ -122,3 +122,18 @@ def test_the_right_base_is_taken_among_wrong_ones(home: Path, untied_base: Base,
     Estimator.load(home / "models" / "m", "cpu", "fp32", bases=[untied_base.path, right])
     with pytest.raises(InputError, match="is not the base"):
         Estimator.load(home / "models" / "m", "cpu", "fp32", bases=[untied_base.path])
+
+
+def test_the_card_of_an_estimator_may_change_but_nothing_else(tmp_path: Path) -> None:
+    for name in ("README.md", "model.safetensors"):
+        (tmp_path / name).write_text("first")
+    as_model = base_hash(tmp_path)
+    (tmp_path / "estimator.json").write_text("{}")
+    as_estimator = base_hash(tmp_path)
+    (tmp_path / "README.md").write_text("second")
+    assert base_hash(tmp_path) == as_estimator
+    (tmp_path / "model.safetensors").write_text("second")
+    assert base_hash(tmp_path) != as_estimator
+    (tmp_path / "estimator.json").unlink()
+    (tmp_path / "model.safetensors").write_text("first")
+    assert base_hash(tmp_path) != as_model  # the card of a model counts
