@@ -99,7 +99,8 @@ def exported(model: Path, folder: Path) -> None:
     weights = load_file(model / "adapter_model.safetensors")
     save_file({name: each.half() for name, each in weights.items()}, folder / "adapter_model.safetensors")
     for name in ("adapter_config.json", "levels.safetensors", "calibration.json"):
-        shutil.copy(model / name, folder / name)
+        if (model / name).exists():  # a fit with few dev propositions has no calibration
+            shutil.copy(model / name, folder / name)
     told = json.loads((model / "estimator.json").read_text(encoding="utf-8"))
     kept = {key: value for key, value in told.items() if not key.endswith("_from_here")}
     (folder / "estimator.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
