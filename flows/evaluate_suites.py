@@ -127,9 +127,9 @@ def _evaluated(
     with activity("evaluate") as shown:
         shown.doing(f"measuring {len(found)} subjects on the suite {suite.name}")
         measured = measure(items, found, annotators=ANNOTATORS, seed=settings.agreement.seed)
-    result = _result(suite, model, measured, SuiteResult(suite, [], [], len(items.items), len(seen), not keep_seen))
-    merge_all(warehouse, [result.figures, result.differences])
-    return result
+    figures, differences = list(_figures(suite, model, measured)), list(_differences(suite, model, measured))
+    merge_all(warehouse, [figures, differences])
+    return SuiteResult(suite, figures, differences, len(items.items), len(seen), left_out=not keep_seen)
 
 
 def _scores(
@@ -175,32 +175,19 @@ def _panel(warehouse: Warehouse, ids: Iterable[str]) -> Iterator[tuple[str, dict
         yield "panel-mean", {key: Answer(sum(values) / len(values)) for key, values in together.items()}
 
 
-def _result(suite: Suite, model: Model, measured: Measured, empty: SuiteResult) -> SuiteResult:
-    figures = [
-        Evaluation(
-            evaluation_id=content_id("evaluation", model.model_id, model.dataset_id, suite.name, subject, metric),
-            model_id=model.model_id,
-            dataset_id=model.dataset_id,
-            suite=suite.name,
-            subject=subject,
-            metric=metric,
-            value=figure.value,
-            low=figure.low,
-            high=figure.high,
-            n=figure.n,
-        )
-        for (subject, metric), figure in measured.figures.items()
-    ]
-    differences = [
-        Difference(
-            difference_id=content_id("difference", model.model_id, suite.name, each.subject, each.against, each.metric),
-            model_id=model.model_id,
-            suite=suite.name,
-            **each._asdict(),
-        )
-        for each in measured.differences
-    ]
-    return SuiteResult(suite, figures, differences, empty.n_items, empty.n_seen, empty.left_out)
+def _figures(suite: Suite, model: Model, measured: Measured) -> Iterator[Evaluation]:
+    from training.evaluation.suites import Naming, recorder
+
+    naming = Naming(model.model_id, model.dataset_id, suite.name)
+    for (subject, metric), (value, low, high, n) in measured.figures.items():
+        bounds = None if low is None or high is None else (low, high)
+        yield recorder(subject, naming, n, n_simulated=0)(metric, value, bounds)
+
+
+def _differences(suite: Suite, model: Model, measured: Measured) -> Iterator[Difference]:
+    for each in measured.differences:
+        key = content_id("difference", model.model_id, suite.name, each.subject, each.against, each.metric)
+        yield Difference(difference_id=key, model_id=model.model_id, suite=suite.name, **each._asdict())
 
 
 def result_table(result: SuiteResult) -> tuple[str, Table]:

@@ -18,9 +18,6 @@ LEVELS = 10
 """The levels on which an answer that is a single number is compared with people's judgments."""
 DRAWS = 20  # of the judgments that stand for a single annotator
 _ENOUGH = 3  # judgments, to speak of their spread
-LOWER_IS_BETTER = frozenset(
-    ("mse", "mae", "crps_judgments", "wasserstein", "calibration_error", "miscalibration", "uncertainty")
-)
 
 
 class Answer(NamedTuple):
@@ -119,7 +116,7 @@ class Items:
 
     def _drawn(self, k: int, rows: Rows, rng: np.random.Generator) -> dict[str, Statistic]:
         shuffled = [rng.permutation(self.items[row].judgments) for row in rows]
-        scores, labels = (np.array([part.mean() for part in some]) for some in zip(*_parted(shuffled, k), strict=True))
+        scores, labels = (np.array([each[part].mean() for each in shuffled]) for part in (slice(k), slice(k, None)))
         distances = [np.abs(each[k:] - score).mean() for each, score in zip(shuffled, scores, strict=True)]
         return _of_points(scores, labels) | {"crps_judgments": Mean(np.array(distances))}
 
@@ -211,7 +208,3 @@ def _choice(item: Item, answers: Answers) -> float:
     right = np.array(item.labels) == 1.0
     best = scores == scores.max()
     return float((best & right).sum() / best.sum())
-
-
-def _parted(judgments: Sequence[Floats], k: int) -> list[tuple[Floats, Floats]]:
-    return [(each[:k], each[k:]) for each in judgments]
