@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 from rich.table import Table
 
 from flows.estimators import any_model, label_of, required_model
@@ -18,7 +19,14 @@ from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge, merge_all, read
 from warehouse.files.scores import read_scores
 from warehouse.queries.stages import current_estimates
-from warehouse.queries.suites import seen_in_training, suite_of_name, suite_scores, training_mean, unscored_items
+from warehouse.queries.suites import (
+    seen_in_training,
+    suite_of_name,
+    suite_scores,
+    trained_premises,
+    training_mean,
+    unscored_items,
+)
 from warehouse.records import Difference, Evaluation, Family, Model, Suite, SuiteItem, content_id
 
 if TYPE_CHECKING:
@@ -94,11 +102,27 @@ def evaluate_suites(
     settings = load_settings(config)
     with writing(settings) as warehouse:
         chosen = required_model(warehouse, settings.publish.name) if model is None else any_model(warehouse, model)
+        others = [any_model(warehouse, name) for name in (subjects or Subjects()).models]
+        given = _Given(
+            model=chosen,
+            others=others,
+            answers={name: _from_file(path) for name, path in (subjects or Subjects()).files.items()},
+            trained=trained_premises(warehouse, [chosen, *others]),
+            mean=training_mean(warehouse, chosen),
+        )
         suites = _suites(warehouse, names)
-        return [
-            _evaluated(settings, warehouse, suite, chosen, subjects or Subjects(), keep_seen=keep_seen)
-            for suite in suites
-        ]
+        return [_evaluated(settings, warehouse, suite, given, keep_seen=keep_seen) for suite in suites]
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What is the same for all suites: the estimators, the answers from files, and what was trained on."""
+
+    model: Model
+    others: Sequence[Model]
+    answers: Mapping[str, Mapping[str, Answer]]
+    trained: pa.Array
+    mean: float
 
 
 def _suites(warehouse: Warehouse, names: Sequence[str]) -> list[Suite]:
@@ -108,22 +132,22 @@ def _suites(warehouse: Warehouse, names: Sequence[str]) -> list[Suite]:
 
 
 def _evaluated(
-    settings: Settings, warehouse: Warehouse, suite: Suite, model: Model, subjects: Subjects, *, keep_seen: bool
+    settings: Settings, warehouse: Warehouse, suite: Suite, given: _Given, *, keep_seen: bool
 ) -> SuiteResult:
     from training.evaluation.families import Answer, Items
     from training.evaluation.table import measure
 
+    model = given.model
     rows = read(warehouse, SuiteItem, "suite_id = ?", [suite.suite_id])
-    others = [any_model(warehouse, name) for name in subjects.models]
-    seen = set().union(*(seen_in_training(warehouse, suite, each) for each in (model, *others)))
+    seen = seen_in_training(warehouse, suite, given.trained)
     kept = rows if keep_seen else [row for row in rows if row.item not in seen]
     items = Items.of(suite.family, kept)
     ids = [row.proposition_id for row in kept]
     found: dict[str, Mapping[str, Answer]] = {"estimator": _scores(settings, warehouse, suite, model, ids)}
-    found |= {label_of(each): _scores(settings, warehouse, suite, each, ids) for each in others}
-    found |= {name: _from_file(path) for name, path in subjects.files.items()}
+    found |= {label_of(each): _scores(settings, warehouse, suite, each, ids) for each in given.others}
+    found |= given.answers
     found |= dict(_panel(warehouse, ids))
-    found["constant"] = dict.fromkeys(ids, Answer(training_mean(warehouse, model)))
+    found["constant"] = dict.fromkeys(ids, Answer(given.mean))
     with activity("evaluate") as shown:
         shown.doing(f"measuring {len(found)} subjects on the suite {suite.name}")
         measured = measure(items, found, annotators=ANNOTATORS, seed=settings.agreement.seed)

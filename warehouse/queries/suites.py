@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -55,18 +55,21 @@ def suite_scores(warehouse: Warehouse, suite_id: str, model_id: str) -> Iterator
     return zip(*(column.to_pylist() for column in columns), strict=True)
 
 
-def seen_in_training(warehouse: Warehouse, suite: Suite, model: Model) -> set[str]:
-    """Return the items of a suite with a premise that a model was trained on, or one of the same group."""
-    found = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
-    if not found:
-        return set()
-    folder = warehouse.place(found[0].path)
-    trained = [batch["premise_id"] for batch in read_batches(folder, "train")]
-    for batch in read_batches(folder, "train", part="pairs"):
-        trained += [batch["premise_id"], batch["lower_premise_id"]]
-    warehouse.connection.register(
-        "incoming", pa.table({"premise_id": pc.unique(pa.chunked_array(trained, pa.string()))})
-    )
+def trained_premises(warehouse: Warehouse, models: Iterable[Model]) -> pa.Array:
+    """Return the ids of the premises that some models were trained on, those of order pairs too."""
+    found = [pa.array([], pa.string())]
+    for dataset_id in {model.dataset_id for model in models}:
+        for dataset in read(warehouse, Dataset, "dataset_id = ?", [dataset_id]):
+            folder = warehouse.place(dataset.path)
+            found += [batch["premise_id"] for batch in read_batches(folder, "train")]
+            for batch in read_batches(folder, "train", part="pairs"):
+                found += [batch["premise_id"], batch["lower_premise_id"]]
+    return pc.unique(pa.chunked_array(found, pa.string()))
+
+
+def seen_in_training(warehouse: Warehouse, suite: Suite, trained: pa.Array) -> set[str]:
+    """Return the items of a suite with one of the premises that were trained on, or one of the same group."""
+    warehouse.connection.register("incoming", pa.table({"premise_id": trained}))
     try:
         rows = warehouse.sql(
             "WITH grouped AS (SELECT premise_id, group_id FROM premise_groups), trained AS ("
