@@ -35,6 +35,8 @@ class FitSettings(BaseModel):
             an encoder).
         upper_layers: How many layers are the upper ones.
         learning_rate: The peak rate of everything but the level rows.
+        max_steps: End after this many steps; the learning rate is 0 by then.
+        max_minutes: The same for the time of the whole fit.
         dev_rows: The maximum number of dev propositions used to select the epoch; by default all that people judged.
         patience: Stop after this many epochs without improvement on dev; by default never.
         batch_size: Propositions and order pairs per step, over all processes.
@@ -70,6 +72,7 @@ class FitSettings(BaseModel):
     level_learning_rate: Annotated[float, Field(gt=0)] = 5e-3
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     max_length: Annotated[int, Field(ge=16)] = 256
+    max_steps: Positive | None = None
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     dev_rows: Positive | None = None
     patience: Positive | None = None

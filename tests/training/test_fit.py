@@ -170,6 +170,23 @@ def test_time_can_be_bounded(tiny_base: Base, tmp_path: Path) -> None:
     assert fitted.history[-1].dev_loss is not None
 
 
+def test_steps_can_be_bounded(tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+    real = Stepper.step
+
+    def noting(stepper: Stepper, indices: Indices, rate: float, step: int) -> torch.Tensor:
+        rates.append(rate)
+        return real(stepper, indices, rate, step)
+
+    monkeypatch.setattr(Stepper, "step", noting)
+    chosen = settings(tiny_base, epochs=1000, batch_size=8, max_steps=11)  # two epochs of 4 steps, and 3 more
+    fitted = fit(shard_table(32), shard_table(4, start=50), chosen, tiny_base.cache, tmp_path / "model")
+    assert fitted.steps == len(rates) == 11
+    assert [each.step for each in fitted.history if each.dev_loss is not None] == [4, 8, 11]
+    assert fitted.history[-1].steps == 11
+    assert rates[-1] < 0.15 < max(rates)
+
+
 def test_a_fit_ends_within_its_minutes_with_the_learning_rate_at_its_end(
     tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

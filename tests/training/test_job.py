@@ -122,3 +122,6 @@ def test_a_plan_has_the_steps_and_tokens_of_the_fit(dataset: Path, tiny_base: Ba
     assert single.steps == 3
     assert plan.tokens % 3 == 0
     assert plan.tokens == pytest.approx(3 * single.tokens)
+    short = job(dataset, how.model_copy(update={"max_steps": 2}), tiny_base.cache, tmp_path / "o").plan(Watch())
+    assert short.steps == 2
+    assert short.tokens == pytest.approx(2 / 3 * single.tokens, abs=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import tempfile
 import time
@@ -78,11 +79,12 @@ def _planned(run: Run) -> Plan:
         began = time.monotonic()
         stepper.step(order[step * settings.batch_size : (step + 1) * settings.batch_size], 0.0, step).item()
         seconds = (time.monotonic() - began) / costs[step]
-    tokens = settings.epochs * int(costs.sum())
-    evaluated = settings.epochs * int(run.dev.costs.sum()) * FORWARD_SHARE
+    share = run.steps / run.steps_per_epoch  # of an epoch
+    tokens = round(share * costs.sum())
+    evaluated = math.ceil(share) * int(run.dev.costs.sum()) * FORWARD_SHARE
     on_device = torch.cuda.max_memory_allocated() if run.estimator.device.type == "cuda" else 0
     return Plan(
-        steps=settings.epochs * run.steps_per_epoch,
+        steps=run.steps,
         tokens=tokens,
         seconds=float(seconds * (tokens + evaluated)),
         memory=on_device or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

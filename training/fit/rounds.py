@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -50,6 +51,11 @@ class Run:
         """The number of steps of an epoch."""
         return steps_of(*self.sizes, self.settings.batch_size)
 
+    @property
+    def steps(self) -> int:
+        """The number of steps of the fit."""
+        return min(self.steps_per_epoch * self.settings.epochs, self.settings.max_steps or sys.maxsize)
+
 
 def train(run: Run, work: Path, started: float) -> Progress:
     """Train, keeping the estimator of the epoch with the lowest dev loss in `work/best`.
@@ -68,7 +74,7 @@ def train(run: Run, work: Path, started: float) -> Progress:
     objective = Objective(run.estimator, run.accelerator.prepare(network), settings)
     stepper = Stepper(objective, run.train, optimizer, run.accelerator, run.watch.note)
     pace = _pace(run, progress.step, started)
-    total, losses, saved_at = run.steps_per_epoch * settings.epochs, Losses(stepper, progress), time.monotonic()
+    total, losses, saved_at = run.steps, Losses(stepper, progress), time.monotonic()
     run.watch.doing("making the first step")
     for step, indices in _steps(run, progress.step):
         if settings.patience is not None and progress.worse >= settings.patience:
@@ -81,7 +87,7 @@ def train(run: Run, work: Path, started: float) -> Progress:
         if pace.is_first:
             _say_cost(pace, total, settings, run.watch)
         late, on_dev = bool(_agreed(run, float(pace.is_over()))), None
-        if late or (step + 1) % run.steps_per_epoch == 0:
+        if late or step + 1 == total or (step + 1) % run.steps_per_epoch == 0:
             losses.wait()
             on_dev, answers = _evaluate(run, objective, stepper.tokens_at_once, pace)
             _keep_best(run, work, progress, on_dev, answers)
@@ -131,7 +137,7 @@ def _steps(run: Run, done: int) -> Iterator[tuple[int, Indices]]:
     """Yield the number of each step that is left, and the examples of its batch."""
     size = run.settings.batch_size
     order: Indices = np.empty(0, dtype=np.int64)
-    for step in range(done, run.steps_per_epoch * run.settings.epochs):
+    for step in range(done, run.steps):
         epoch, place = divmod(step, run.steps_per_epoch)
         if place == 0 or step == done:
             order = epoch_order(*run.sizes, run.settings.seed, epoch)
@@ -197,15 +203,15 @@ def _agreed(run: Run, value: float) -> float:
 
 def _pace(run: Run, done: int, started: float) -> Pace:
     """Return the clock of the fit, which knows how many tokens each step and each evaluation reads."""
-    settings = run.settings
+    settings, epochs = run.settings, -(-run.steps // run.steps_per_epoch)
     costs = [
         step_costs(run.train.costs, epoch_order(*run.sizes, settings.seed, epoch), settings.batch_size)
-        for epoch in range(settings.epochs)
+        for epoch in range(epochs)
     ]
     return Pace(
-        np.concatenate(costs),
+        np.concatenate(costs)[: run.steps],
         int(run.dev.costs.sum()),
-        settings.epochs - done // run.steps_per_epoch,
+        epochs - done // run.steps_per_epoch,
         limit_s=None if settings.max_minutes is None else 60 * settings.max_minutes,
         began=started,
         done=done,
