@@ -39,6 +39,7 @@ SHOWN: Mapping[Family, tuple[str, ...]] = {
     "correlation": ("pearson", "spearman", "mse", "crps_judgments"),
     "update": ("accuracy",),
     "choice": ("accuracy",),
+    "structure": ("accuracy",),
 }
 """The figures in the table of a terminal, the most important one first."""
 

@@ -14,20 +14,24 @@ from warehouse.catalog.store import merge_all, read
 from warehouse.datasets.groups import renew_groups
 from warehouse.errors import InputError
 from warehouse.files.choices import FIELDS as CHOICE_FIELDS
-from warehouse.files.choices import ChoiceBatch, read_choices
-from warehouse.files.imports import JudgmentBatch, read_judgments
-from warehouse.files.known import ChoiceFormat, JudgmentFormat, PropositionFormat
+from warehouse.files.choices import read_choices
+from warehouse.files.imports import read_judgments
+from warehouse.files.known import ChoiceFormat, JudgmentFormat, PropositionFormat, StructureFormat
 from warehouse.files.reading import AS_FOUND, Reading
-from warehouse.files.suites import suite_of
-from warehouse.files.texts import PROPOSITION_FIELDS, PropositionBatch, read_propositions
+from warehouse.files.structures import STRUCTURE_FIELDS, read_structures
+from warehouse.files.suites import Batch, suite_of
+from warehouse.files.texts import PROPOSITION_FIELDS, read_propositions
 from warehouse.records import Family, Suite
 
-SuiteFormat = JudgmentFormat | PropositionFormat | ChoiceFormat
+SuiteFormat = JudgmentFormat | PropositionFormat | ChoiceFormat | StructureFormat
 FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(get_args(JudgmentFormat), "correlation"),
     **dict.fromkeys(get_args(PropositionFormat), "update"),
     **dict.fromkeys(get_args(ChoiceFormat), "choice"),
+    **dict.fromkeys(get_args(StructureFormat), "structure"),
 }
+PLAIN = ("correlation", "update", "choice")
+"""The families that a plain file can have."""
 
 
 def import_suite(
@@ -68,7 +72,7 @@ def import_suite(
     """
     settings, file = load_settings(config), Path(file)
     family = _family(format_, family)
-    batch: JudgmentBatch | PropositionBatch | ChoiceBatch
+    batch: Batch
     if family == "correlation":
         mapping = mapping_of(columns, scale, ordinal=ordinal, values=values, counts=counts, format=format_)
         batch = read_judgments(file, mapping, reading=reading)
@@ -77,6 +81,9 @@ def import_suite(
         batch = read_propositions(
             file, columns=given, scale=ends_of(scale or "0:1"), format_=format_, reading=reading  # type: ignore[arg-type]
         )  # fmt: skip
+    elif family == "structure":
+        given = pairs(columns, STRUCTURE_FIELDS[format_])  # type: ignore[index]
+        batch = read_structures(file, columns=given, format_=format_, reading=reading)  # type: ignore[arg-type]
     else:
         given = pairs(columns, CHOICE_FIELDS)
         batch = read_choices(file, columns=given, first=first, format_=format_, reading=reading)  # type: ignore[arg-type]
@@ -101,6 +108,6 @@ def _family(format_: SuiteFormat, family: Family | None) -> Family:
         if family not in (None, known):
             raise InputError(f"--family {family} does not fit --format {format_}, which makes a suite of {known}")
         return known
-    if family is None:
+    if family not in PLAIN:
         raise InputError("a plain file needs --family correlation, update or choice")
     return family

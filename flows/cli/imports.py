@@ -254,8 +254,12 @@ def import_suite(
             "copa",
             "ecare",
             "hellaswag",
+            "bird",
+            "maieutic",
         ],
-        typer.Option("--format", help="The columns of a public data set."),
+        typer.Option(
+            "--format", help="The columns of a public data set; bird has decisions by factors, maieutic trees."
+        ),
     ] = "plain",
     family: Annotated[
         Literal["correlation", "update", "choice"] | None,

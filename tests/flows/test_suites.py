@@ -229,3 +229,39 @@ def test_only_a_better_estimator_is_promoted(settings: Settings, tmp_path: Path)
     )
     assert found.output.splitlines()[-1].startswith(f"{present} is in use: better on boats (pearson +")
     assert models(config=settings)[0].state == "in use"
+
+
+def test_structures_are_answered_from_all_their_probabilities(settings: Settings, tmp_path: Path) -> None:
+    stories = [
+        {
+            "story": f"Number {n} goes to work.",
+            "outcomes": ["They walk.", "They drive."],
+            "factors": {"weather": ["It rains.", "It is dry."]},
+            "answer": n % 2,
+        }
+        for n in range(6)
+    ]
+    trees = [
+        {
+            "premise": f"Number {n} plays.",
+            "propositions": {"root": "They win.", "a": "They lose."},
+            "relations": [["a", "contradicts", "root"]],
+            "answer": n < 4,
+        }
+        for n in range(6)
+    ]
+    config = ["--config", str(settings.home_path.parent / "odds.toml")]
+    for name, rows in (("bird", stories), ("maieutic", trees)):
+        file = written(tmp_path / f"{name}.jsonl", rows)
+        found = CliRunner().invoke(app, [*config, "import", "suite", str(file), "--name", name, "--format", name])
+        assert "family structure" in found.output, found.output
+    sure = [{"premise": row["premise"], "hypothesis": "They win.", "score": 0.4} for row in trees]
+    sure += [{"premise": row["premise"], "hypothesis": "They lose.", "score": 0.1} for row in trees]
+    decisions, played = evaluate_suites(
+        config=settings, subjects=Subjects(files={"sure": written(tmp_path / "s.jsonl", sure)})
+    )
+    figures = {(each.subject, each.metric): each for each in (*decisions.figures, *played.figures)}
+    assert figures["constant", "accuracy"].value is not None
+    assert figures["sure", "accuracy"].value == pytest.approx(2 / 6)
+    assert decisions.n_items == played.n_items == 6
+    assert {each.subject: each.n for each in decisions.figures}["estimator"] == 6

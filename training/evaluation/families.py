@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 
 from training.evaluation.metrics import calibration_error, decompose
 from training.evaluation.paired import Mean, Pearson, Rows, Spearman, Statistic
+from training.evaluation.structure import Relation, structure_accuracy
 from training.levels import Floats, entropy, exact_crps, one_hot, wasserstein
 from warehouse.records import Family, SuiteItem
 
@@ -33,12 +35,14 @@ Answers = Mapping[str, Answer]
 
 @dataclass(frozen=True)
 class Item:
-    """One item: its propositions in order, their labels, and the judgments of the first one."""
+    """One item: its propositions in order, their labels and roles, and the judgments and relations of the first one."""
 
     group: str
     propositions: tuple[str, ...]
     labels: tuple[float | None, ...]
     judgments: Floats
+    roles: tuple[str | None, ...]
+    relations: tuple[Relation, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Items:
                     propositions=tuple(each.proposition_id for each in some),
                     labels=tuple(each.label for each in some),
                     judgments=np.array(some[0].judgments, dtype=np.float64),
+                    roles=tuple(each.role for each in some),
+                    relations=_relations(some[0].relations),
                 )
                 for some in found.values()
             ),
@@ -82,14 +88,16 @@ class Items:
 
         correlation: Pearson's and Spearman's correlation with the labels, mse and mae; against people's judgments, if
         every item has some, crps_judgments (every judgment; `training.levels.exact_crps`) and wasserstein (their
-        distribution over levels); and spread_correlation, that of the entropies of both distributions. update and
-        choice: the accuracy, in which a tie counts as a guess.
+        distribution over levels); and spread_correlation, that of the entropies of both distributions. update, choice
+        and structure: the accuracy, in which a tie counts as a guess.
         """
         items = [self.items[row] for row in rows]
         if self.family == "update":
             return {"accuracy": Mean(np.array([_update(item, answers) for item in items]))}
         if self.family == "choice":
             return {"accuracy": Mean(np.array([_choice(item, answers) for item in items]))}
+        if self.family == "structure":
+            return {"accuracy": Mean(np.array([_structure(item, answers) for item in items]))}
         return _correlation(_Answered(items, [answers[item.propositions[0]] for item in items]))
 
     def describe(self, answers: Answers, rows: Rows) -> dict[str, float | None]:
@@ -208,3 +216,13 @@ def _choice(item: Item, answers: Answers) -> float:
     right = np.array(item.labels) == 1.0
     best = scores == scores.max()
     return float((best & right).sum() / best.sum())
+
+
+def _structure(item: Item, answers: Answers) -> float:
+    """Whether the answer that follows from all propositions of a decision or a tree is right."""
+    scores = [answers[each].score for each in item.propositions]
+    return structure_accuracy(item.roles, item.labels, item.relations, scores)
+
+
+def _relations(text: str | None) -> tuple[Relation, ...] | None:
+    return None if text is None else tuple((start, kind, end, weight) for start, kind, end, weight in json.loads(text))

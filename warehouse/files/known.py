@@ -11,6 +11,7 @@ from warehouse.records import AnnotatorKind
 JudgmentFormat = Literal["plain", "mturk", "unli", "joci", "chaosnli", "nli-variation", "commitment-bank"]
 PropositionFormat = Literal["plain", "defeasible"]
 ChoiceFormat = Literal["plain", "copa", "ecare", "hellaswag"]
+StructureFormat = Literal["bird", "maieutic"]
 
 SLIDER = (0.0, 10_000.0)
 """The scale of the slider of UNLI, which is not linear in the probability (`warehouse.scales`)."""

@@ -1,4 +1,4 @@
-"""Evaluation sets from files: those of judgments, of updates and of choices, read as for the import of each."""
+"""Evaluation sets from what was read of a file: judgments, updates, choices, structures or checks of coherence."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from warehouse import records
 from warehouse.errors import InputError
 from warehouse.files.choices import ChoiceBatch
 from warehouse.files.imports import JudgmentBatch
+from warehouse.files.structures import Item, ItemBatch, ItemProposition
 from warehouse.files.texts import PropositionBatch
 from warehouse.records import Drop, Family, StatedSplit, Suite, SuiteItem
 
 _REJECTED = "rejected"
+_LATER = ("role", "relations")  # fields that the digests of older suites don't have
 
 
 @dataclass(frozen=True)
@@ -34,27 +36,15 @@ class SuiteBatch:
     said: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Proposition:
-    """One proposition of an item: its texts, its label, and the judgments that the label is the mean of."""
-
-    premise: str
-    hypothesis: str
-    label: float | None
-    judgments: Sequence[float] = ()
+Batch = JudgmentBatch | PropositionBatch | ChoiceBatch | ItemBatch
+"""What a file of a suite is read as."""
 
 
-_Item = tuple[str, str, list[_Proposition]]
-"""The item's name, the premise that it is about, and its propositions."""
-
-
-def suite_of(
-    batch: JudgmentBatch | PropositionBatch | ChoiceBatch, name: str, file: str, licence: str | None = None
-) -> SuiteBatch:
+def suite_of(batch: Batch, name: str, file: str, licence: str | None = None) -> SuiteBatch:
     """Return what was read from a file as a suite.
 
     Judgments make a suite of the family correlation, whose labels are the means of the valid ones; propositions with
-    updates one of the family update; choices one of the family choice.
+    updates one of the family update; choices one of the family choice. Items have their family.
 
     Raises:
         InputError: there is no item in it.
@@ -64,6 +54,8 @@ def suite_of(
         family, found = "correlation", _judged(batch)
     elif isinstance(batch, ChoiceBatch):
         family, found = "choice", _chosen(batch)
+    elif isinstance(batch, ItemBatch):
+        family, found = batch.family, iter(batch.items)
     else:
         family, found = "update", _updated(batch)
     items = list(_items(records.content_id("suite", name), found))
@@ -74,7 +66,7 @@ def suite_of(
     return SuiteBatch(_suite(name, family, file, licence, items), items, stated, batch.drops, batch.said)
 
 
-def _judged(batch: JudgmentBatch) -> Iterator[_Item]:
+def _judged(batch: JudgmentBatch) -> Iterator[Item]:
     rows = batch.judgments
     # as the view valid_judgments has it
     valid = pc.and_(pc.is_valid(rows["probability"]), pc.not_equal(rows["status"], _REJECTED))
@@ -84,11 +76,11 @@ def _judged(batch: JudgmentBatch) -> Iterator[_Item]:
         values.setdefault(key, []).append(value)
     for row in _texts(batch.premises, batch.propositions).values():
         if judgments := values.get(row["proposition_id"]):
-            one = _Proposition(row["premise"], row["hypothesis"], float(np.mean(judgments)), judgments)
+            one = ItemProposition(row["premise"], row["hypothesis"], float(np.mean(judgments)), judgments)
             yield row["proposition_id"], row["premise"], [one]
 
 
-def _updated(batch: PropositionBatch) -> Iterator[_Item]:
+def _updated(batch: PropositionBatch) -> Iterator[Item]:
     texts = _texts(batch.premises, batch.propositions)
     for row in texts.values():
         if row["kind"] in ("strengthened", "weakened"):
@@ -97,13 +89,13 @@ def _updated(batch: PropositionBatch) -> Iterator[_Item]:
                 row["proposition_id"],
                 without["premise"],
                 [
-                    _Proposition(without["premise"], without["hypothesis"], None),
-                    _Proposition(row["premise"], row["hypothesis"], float(row["kind"] == "strengthened")),
+                    ItemProposition(without["premise"], without["hypothesis"], None),
+                    ItemProposition(row["premise"], row["hypothesis"], float(row["kind"] == "strengthened")),
                 ],
             )
 
 
-def _chosen(batch: ChoiceBatch) -> Iterator[_Item]:
+def _chosen(batch: ChoiceBatch) -> Iterator[Item]:
     texts = _texts(batch.premises, batch.propositions)
     wrong: dict[tuple[str, str], list[str]] = {}
     for choice in batch.choices.to_pylist():
@@ -112,7 +104,7 @@ def _chosen(batch: ChoiceBatch) -> Iterator[_Item]:
         rows = [texts[right], *(texts[other] for other in others)]
         labels = [1.0] + [0.0] * len(others)
         found = [
-            _Proposition(row["premise"], row["hypothesis"], label) for row, label in zip(rows, labels, strict=True)
+            ItemProposition(row["premise"], row["hypothesis"], label) for row, label in zip(rows, labels, strict=True)
         ]
         # The question's own text is the premise of all alternatives, or their hypothesis where a cause is asked for.
         about = rows[0]["premise"] if rows[0]["premise"] == rows[1]["premise"] else rows[0]["hypothesis"]
@@ -126,7 +118,7 @@ def _texts(premises: pa.Table, propositions: pa.Table) -> dict[str, dict[str, st
     return {row["proposition_id"]: {**row, "premise": texts[row["premise_id"]]} for row in rows}
 
 
-def _items(suite_id: str, found: Iterable[_Item]) -> Iterator[SuiteItem]:
+def _items(suite_id: str, found: Iterable[Item]) -> Iterator[SuiteItem]:
     for item, about, propositions in found:
         for place, each in enumerate(propositions):
             yield SuiteItem(
@@ -141,13 +133,16 @@ def _items(suite_id: str, found: Iterable[_Item]) -> Iterator[SuiteItem]:
                 premise_group=records.premise_id(about),
                 label=each.label,
                 judgments=list(each.judgments),
+                role=each.role,
+                relations=each.relations,
             )
 
 
 def _suite(name: str, family: Family, file: str, licence: str | None, items: Sequence[SuiteItem]) -> Suite:
     digest = hashlib.sha256()
     for each in sorted(items, key=lambda item: item.suite_item_id):
-        digest.update(each.model_dump_json(exclude={"created_at"}).encode())
+        later = {name for name in _LATER if getattr(each, name) is None}
+        digest.update(each.model_dump_json(exclude={"created_at", *later}).encode())
     return Suite(
         suite_id=records.content_id("suite", name),
         name=name,

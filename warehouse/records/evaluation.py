@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field
 
 from warehouse.records.base import Count, Probability, Record, Share, Text, now
 
-Family = Literal["correlation", "update", "choice"]
+Family = Literal["correlation", "update", "choice", "structure", "coherence"]
 
 
 class Suite(Record):
@@ -31,8 +31,15 @@ class SuiteItem(Record):
     """One proposition of an item of a suite.
 
     An item of the family correlation has one, of update two (without and with the update), of choice one for each
-    alternative. `label` is a probability; for update 1 where the update must raise it and 0 where it must lower it,
-    None without the update; for choice 1 for the right alternative and 0 for others.
+    alternative, of structure those of a decision or a tree, of coherence those that one check compares.
+
+    Attributes:
+        label: A probability; for update 1 where the update must raise it and 0 where it must lower it, None without
+            the update; for choice 1 for the right alternative and 0 for others; for structure the same for outcomes,
+            or whether the root of a tree is true.
+        role: What the proposition is in its item, for structure and coherence.
+        relations: How the propositions of a tree are related, on its root, as a JSON list of [place, "entails" or
+            "contradicts", place, weight].
     """
 
     table: ClassVar[str] = "suite_items"
@@ -50,6 +57,8 @@ class SuiteItem(Record):
     label: Probability | None
     judgments: list[Probability]
     created_at: AwareDatetime = Field(default_factory=now)
+    role: str | None = None
+    relations: str | None = None
 
 
 class Evaluation(Record):
