@@ -4,8 +4,8 @@
 
 DATA has the public sets as parquet files, in the folders and with the columns that `SETS` names. A premise is held out
 by its hash, a fifth of them; JOCI's own dev set is held out whole. Held-out items become suites, which are imported
-first, so that near-duplicates of their premises are not trained on either. `--settings` is a file with a section
-`[training]`; without it, that of the pretrained estimator. What each run gave stands in benchmarks/README.md.
+first, so that near-duplicates of their premises are not trained on either. `--settings` is a file of settings;
+without it, those of the pretrained estimator. What each run gave stands in benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ from flows.train import train
 from warehouse.records import premise_id, split_of
 
 RECIPE = """
+[publish]
+pairs_weight = 0.5
+source_weights = {{nli-variation = 8.0, commitment-bank = 4.0}}
+
 [training]
 kind = "encoder"
 base = "embedded"
@@ -122,7 +126,7 @@ def main() -> None:
         recipe = (
             chosen.settings.read_text(encoding="utf-8") if chosen.settings else RECIPE.format(minutes=chosen.minutes)
         )
-        config.write_text(f"[publish]\npairs_weight = 0.5\n{recipe}", encoding="utf-8")
+        config.write_text(recipe, encoding="utf-8")
         settings = load_settings(config)
         prepare(chosen.data, settings, chosen.work)
         print(train.fn(settings).line(), flush=True)

@@ -12,7 +12,7 @@ from flows.stage import stage
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all, read
 from warehouse.consensus.calibration import renew_splits
-from warehouse.datasets.publish import dataset_fingerprint, licences, publish_rows, queries
+from warehouse.datasets.publish import dataset_fingerprint, licences, publish_rows, queries, unknown_sources
 from warehouse.datasets.verify import moved_between, verify
 from warehouse.datasets.write import ShardLimits, write_dataset
 from warehouse.errors import InputError
@@ -27,13 +27,15 @@ def publish(config: Config = None) -> Outcome:
     """Publish the current consensus as the next version of the dataset. The same content is never published twice.
 
     Raises:
-        InputError: There is no consensus yet.
+        InputError: There is no consensus yet, or the settings weigh a source that the warehouse does not have.
     """
     settings = load_settings(config)
     recipe = recipe_of(settings)
     with writing(settings) as warehouse:
         renew_splits(warehouse, recipe.near_duplicates)
     with reading(settings) as warehouse:  # everything comes from one snapshot, even if others write meanwhile
+        if unknown := unknown_sources(warehouse, recipe):
+            raise InputError(f"publish.source_weights: no propositions come from {unknown[0]!r}; correct its name")
         dataset_id = content_id("dataset", settings.publish.name, dataset_fingerprint(warehouse, recipe))
         known = next(iter(read(warehouse, Dataset, "dataset_id = ?", [dataset_id])), None)
         if known is not None and warehouse.place(known.path).exists():

@@ -108,6 +108,7 @@ class Recipe(_Frozen):
 
     Attributes:
         consensus: The method of the consensus.
+        source_weights: Factors on the weights of the rows of a source, by its name.
         near_duplicates: The Jaccard similarity from which two premises share a split; 0 for derived premises only.
     """
 
@@ -115,6 +116,7 @@ class Recipe(_Frozen):
     human_weight: Weight = 1.0
     synthetic_weight: Weight = 0.0
     pairs_weight: Weight = 0.0
+    source_weights: dict[Text, Annotated[float, Field(gt=0.0, le=1000.0)]] = {}
     near_duplicates: Annotated[float, Field(ge=0.0, le=1.0)] = 0.8
 
 

@@ -115,7 +115,8 @@ class PublishSettings(Section):
     """The name and the parts of training sets, and the maximal rows per shard.
 
     The weights multiply the loss of a part: propositions with judgments (human), propositions with only estimates
-    (synthetic), order pairs (pairs). 0 leaves a part out. Premises whose sets of words have a Jaccard similarity of
+    (synthetic), order pairs (pairs). 0 leaves a part out. `source_weights` multiply the weights of the rows of a
+    source. Premises whose sets of words have a Jaccard similarity of
     `near_duplicates` or more stay in one split; 0 turns that off.
     """
 
@@ -123,6 +124,7 @@ class PublishSettings(Section):
     human_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     synthetic_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     pairs_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    source_weights: dict[str, Annotated[float, Field(gt=0, le=1000)]] = {}
     near_duplicates: Annotated[float, Field(ge=0, le=1)] = 0.8
     max_rows_per_shard: Annotated[int, Field(ge=1)] = 100_000
 

@@ -13,7 +13,7 @@ from warehouse import Warehouse
 from warehouse.catalog.store import merge, merge_all
 from warehouse.consensus.renew import renew_consensus
 from warehouse.datasets.groups import renew_groups
-from warehouse.datasets.publish import dataset_fingerprint, licences, publish_rows, queries
+from warehouse.datasets.publish import dataset_fingerprint, licences, publish_rows, queries, unknown_sources
 from warehouse.datasets.verify import verify
 from warehouse.datasets.write import write_dataset
 from warehouse.errors import InputError
@@ -284,6 +284,27 @@ def test_the_fingerprint_knows_weights_parts_and_groups(warehouse: Warehouse, tm
         for weight in (0.5, 0.25):
             fingerprints[f"{name} {weight}"] = dataset_fingerprint(warehouse, EM.model_copy(update={name: weight}))
     assert len(set(fingerprints.values())) == 8
+
+
+def test_the_rows_of_a_source_weigh_what_the_recipe_says(warehouse: Warehouse, tmp_path: Path) -> None:
+    twins(warehouse)
+    sources = {row["source"] for batch in publish_rows(warehouse, EM) for row in batch.to_pylist()}
+    weighed = EM.model_copy(update={"human_weight": 0.5, "source_weights": {next(iter(sources)): 4.0, "it's": 2.0}})
+    rows = [row for batch in publish_rows(warehouse, weighed) for row in batch.to_pylist()]
+    assert {row["weight"] for row in rows if row["source"] == next(iter(sources))} == {2.0}
+    assert {row["weight"] for row in rows if row["source"] != next(iter(sources))} <= {0.5}
+    assert unknown_sources(warehouse, weighed) == ["it's"]
+
+
+def test_a_factor_of_a_source_applies_to_its_pairs(warehouse: Warehouse, tmp_path: Path) -> None:
+    twins(warehouse)
+    batch = read_propositions(updates(tmp_path))
+    merge_all(warehouse, [batch.premises, batch.propositions])
+    source = {row["source"] for each in publish_rows(warehouse, ALL, "pairs") for row in each.to_pylist()}
+    weighed = ALL.model_copy(update={"source_weights": dict.fromkeys(source, 3.0)})
+    pairs = [row for each in publish_rows(warehouse, weighed, "pairs") for row in each.to_pylist()]
+    assert pairs
+    assert {row["weight"] for row in pairs} == {1.5}
 
 
 def test_streams_have_their_schemas_and_a_part_left_out_has_no_rows(warehouse: Warehouse, tmp_path: Path) -> None:

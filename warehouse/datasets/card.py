@@ -87,6 +87,11 @@ def _counts(manifest: Manifest) -> str:
     lines = ["## Rows", "", "| part | train | dev | test | weight in training |", "|---|---|---|---|---|"]
     for name, counts, weight in rows:
         lines.append(f"| {name} | " + " | ".join(f"{counts[split]:,}" for split in SPLITS) + f" | {weight:g} |")
+    if weights := manifest.recipe.source_weights:
+        lines += [
+            "",
+            "Weights are multiplied by source: " + ", ".join(f"{plain(n)} {w:g}" for n, w in weights.items()) + ".",
+        ]
     kept = "No premise is in two splits, and premises share a split if one was derived from the other"
     if manifest.recipe.near_duplicates:
         kept += f" or if they share {manifest.recipe.near_duplicates:.0%} of their words (Jaccard similarity)"

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.extensions import quoted
 from warehouse.records import content_id
 from warehouse.shards import FORMAT_VERSION, SCHEMAS, Licence, Part, Recipe
 
 HUMAN = """
 SELECT
   p.proposition_id, p.premise_id, m.text AS premise, p.hypothesis, p.kind, p.source,
-  g.split, 'human' AS origin, {weight!r}::DOUBLE AS weight,
+  g.split, 'human' AS origin, {weight}::DOUBLE AS weight,
   c.mean, c.sd, c.values, c.weights,
   coalesce(c.widths, list_transform(c.values, lambda v: 0.0::DOUBLE)) AS widths,
   c.n_judgments::INTEGER AS n_judgments, c.n_estimates::INTEGER AS n_estimates,
@@ -28,7 +29,7 @@ WHERE c.method = '{method}' AND c.n_judgments > 0
 SYNTHETIC = """
 SELECT
   p.proposition_id, p.premise_id, m.text AS premise, p.hypothesis, p.kind, p.source,
-  g.split, 'synthetic' AS origin, {weight!r}::DOUBLE AS weight,
+  g.split, 'synthetic' AS origin, {weight}::DOUBLE AS weight,
   e.mean, e.sd * sqrt(list_sum(list_transform(e.weights, lambda w: w * w))) AS sd, e.values,
   e.weights, list_transform(e.values, lambda v: 0.0::DOUBLE) AS widths,
   0 AS n_judgments, len(e.values)::INTEGER AS n_estimates, e.n_simulated::INTEGER AS n_simulated
@@ -43,7 +44,7 @@ WHERE len(e.values) > 0
 PAIRS = """
 SELECT
   c.proposition_id AS pair_id, h.premise_id, g.split, c.kind, c.source,
-  {weight!r}::DOUBLE AS weight,
+  {weight}::DOUBLE AS weight,
   h.proposition_id AS higher_proposition_id, hm.text AS higher_premise, h.hypothesis AS higher_hypothesis,
   l.proposition_id AS lower_proposition_id, l.premise_id AS lower_premise_id, lm.text AS lower_premise,
   l.hypothesis AS lower_hypothesis
@@ -61,7 +62,7 @@ WHERE c.kind IN ('strengthened', 'weakened') AND c.parent_id IS NOT NULL
 COMPARED = """
 SELECT
   c.first_id || '-' || c.second_id AS pair_id, h.premise_id, gh.split, 'compared' AS kind,
-  c.labelers AS source, {weight!r}::DOUBLE AS weight,
+  c.labelers AS source, {weight}::DOUBLE AS weight,
   h.proposition_id AS higher_proposition_id, hm.text AS higher_premise, h.hypothesis AS higher_hypothesis,
   l.proposition_id AS lower_proposition_id, l.premise_id AS lower_premise_id, lm.text AS lower_premise,
   l.hypothesis AS lower_hypothesis
@@ -92,7 +93,7 @@ WHERE list_contains([gh.split], gl.split)
 # if they contradict.
 CHOSEN = """
 SELECT
-  c.choice_id AS pair_id, h.premise_id, g.split, 'chosen' AS kind, c.source, {weight!r}::DOUBLE AS weight,
+  c.choice_id AS pair_id, h.premise_id, g.split, 'chosen' AS kind, c.source, {weight}::DOUBLE AS weight,
   h.proposition_id AS higher_proposition_id, hm.text AS higher_premise, h.hypothesis AS higher_hypothesis,
   l.proposition_id AS lower_proposition_id, l.premise_id AS lower_premise_id, lm.text AS lower_premise,
   l.hypothesis AS lower_hypothesis
@@ -114,16 +115,40 @@ ORDER: dict[Part, str] = {"propositions": "premise_id, proposition_id", "pairs":
 
 def queries(recipe: Recipe) -> dict[Part, str]:
     """Return the query of each part in the recipe, without ORDER BY."""
-    human = HUMAN.format(method=recipe.consensus, weight=recipe.human_weight)
-    synthetic = SYNTHETIC.format(method=recipe.consensus, weight=recipe.synthetic_weight)
-    weighed = ((recipe.human_weight, human), (recipe.synthetic_weight, synthetic))
+    weighed = ((recipe.human_weight, HUMAN), (recipe.synthetic_weight, SYNTHETIC))
+    rows = [
+        query.format(method=recipe.consensus, weight=_weight(recipe, weight, "p.source"))
+        for weight, query in weighed
+        if weight
+    ]
     found: dict[Part, str] = {}
-    if rows := [query.strip() for weight, query in weighed if weight]:
-        found["propositions"] = "\nUNION ALL\n".join(rows)
+    if rows:
+        found["propositions"] = "\nUNION ALL\n".join(each.strip() for each in rows)
     if recipe.pairs_weight:
-        pairs = [query.format(weight=recipe.pairs_weight).strip() for query in (PAIRS, COMPARED, CHOSEN)]
-        found["pairs"] = "\nUNION ALL\n".join(pairs)
+        weight = _weight(recipe, recipe.pairs_weight, "c.source")
+        # Labelers compared a pair, no file did: it has the plain weight.
+        pairs = (
+            PAIRS.format(weight=weight),
+            COMPARED.format(weight=repr(recipe.pairs_weight)),
+            CHOSEN.format(weight=weight),
+        )
+        found["pairs"] = "\nUNION ALL\n".join(each.strip() for each in pairs)
     return found
+
+
+def _weight(recipe: Recipe, weight: float, source: str) -> str:
+    """Return the SQL of a row's weight: that of its part times that of its source."""
+    if not recipe.source_weights:
+        return repr(weight)
+    factors = sorted(recipe.source_weights.items())
+    named = " ".join(f"WHEN {quoted(name)} THEN {weight * factor!r}" for name, factor in factors)
+    return f"CASE {source} {named} ELSE {weight!r} END"
+
+
+def unknown_sources(warehouse: Warehouse, recipe: Recipe) -> list[str]:
+    """Return the sources that the recipe weighs and the warehouse has nothing of."""
+    rows = warehouse.sql("SELECT DISTINCT source FROM propositions UNION SELECT DISTINCT source FROM choices")
+    return sorted(set(recipe.source_weights) - set(rows["source"].to_pylist()))
 
 
 def publish_rows(warehouse: Warehouse, recipe: Recipe, part: Part = "propositions") -> Iterator[pa.RecordBatch]:
