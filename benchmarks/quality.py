@@ -34,7 +34,6 @@ from warehouse.records import premise_id, split_of
 RECIPE = """
 [publish]
 pairs_weight = 0.5
-source_weights = {{nli-variation = 8.0, commitment-bank = 4.0}}
 
 [training]
 kind = "encoder"

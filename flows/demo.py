@@ -35,11 +35,11 @@ CHANGED = {
     'base = "embedded"': 'base = "pretrained"',
     'kind = "causal"': 'kind = "encoder"',
     '# tuning = "lora"': 'tuning = "lora"',
-    "epochs = 3": "epochs = 6",
+    "epochs = 3": "epochs = 4",
     "batch_size = 16": "batch_size = 8",
     "# max_minutes = 30": "max_minutes = 1.2",
     'prompt = "verbalised_short"': 'prompt = "verbalised_brief"',
-    "threshold = 0.5": "threshold = 0.8",
+    "threshold = 0.5": "threshold = 0.9",
 }
 """Where the demo differs from the defaults, to finish within minutes on two slow cores."""
 QUERIES = (
