@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pyarrow.compute as pc
-
 from flows.estimators import required_model
 from flows.outcome import Outcome
 from flows.reporting import report_data
@@ -11,12 +9,13 @@ from flows.score import score_test_split
 from flows.services import writing
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
+from flows.subjects import ANNOTATORS, ESTIMATOR, beside, calibration_of, stored_scores
 from flows.terminal.activity import activity
 from warehouse.catalog.connect import Warehouse
-from warehouse.catalog.store import merge, read
+from warehouse.catalog.store import merge_all, read
 from warehouse.errors import InputError
-from warehouse.queries.stages import current_estimates
-from warehouse.records import Dataset, Evaluation, Model, Score
+from warehouse.queries.suites import training_mean
+from warehouse.records import Dataset, Difference, Evaluation, Model
 from warehouse.shards import read_split
 
 
@@ -36,8 +35,8 @@ def evaluate(config: Config = None) -> Outcome:
         path = settings.home_path / "reports" / f"{model.model_id}.html"
         with activity("evaluate") as shown:
             shown.doing("measuring the estimator, the labelers and the baselines")
-            figures = _figures(settings, warehouse, model)
-            merged = merge(warehouse, figures)
+            figures, differences = _measured(settings, warehouse, model)
+            merged = merge_all(warehouse, [figures, differences])["evaluations"]
             if merged.changed or new_scores or not path.exists():
                 shown.doing("writing the report")
                 from training.evaluation.report import write_report
@@ -47,10 +46,10 @@ def evaluate(config: Config = None) -> Outcome:
     return Outcome(stage="evaluate", counts=counts, note=f"report: {path}")
 
 
-def _figures(settings: Settings, warehouse: Warehouse, model: Model) -> list[Evaluation]:
-    from training.evaluation.intervals import interval_figures
-    from training.evaluation.suites import Naming, consensus_suite
-    from training.model.calibration import read_calibration
+def _measured(settings: Settings, warehouse: Warehouse, model: Model) -> tuple[list[Evaluation], list[Difference]]:
+    from training.evaluation.recording import Naming, differences, evaluations
+    from training.evaluation.split import SUITE, split_items
+    from training.evaluation.table import measure
 
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
     test = read_split(warehouse.place(dataset.path), "test", "human")
@@ -59,17 +58,14 @@ def _figures(settings: Settings, warehouse: Warehouse, model: Model) -> list[Eva
             f"{dataset.name} v{dataset.version}: no proposition of its test split has judgments to measure the "
             "estimator against; have some judged, then run odds agree, odds publish and odds train"
         )
-    train = read_split(warehouse.place(dataset.path), "train")
-    judged = train.filter(pc.equal(train["origin"], "human"))
-    train_mean = pc.mean((judged if judged.num_rows else train)["mean"]).as_py()
-    scores = {
-        row.proposition_id: (row.score, row.level_probabilities)
-        for row in read(warehouse, Score, "model_id = ?", [model.model_id])
-    }
-    naming, seed = Naming(model_id=model.model_id, dataset_id=dataset.dataset_id), settings.agreement.seed
-    estimates = current_estimates(warehouse, test["proposition_id"].to_pylist())
-    calibration = read_calibration(warehouse.place(model.path))
-    return [
-        *consensus_suite(test, scores, estimates, train_mean, naming, seed=seed),
-        *interval_figures(test, scores, calibration, naming, seed=seed),
-    ]
+    scores = stored_scores(warehouse, model)
+    subjects = beside(warehouse, test["proposition_id"].to_pylist(), training_mean(warehouse, model))
+    measured = measure(
+        split_items(test),
+        {ESTIMATOR: scores, **subjects},
+        calibrations={ESTIMATOR: calibration_of(warehouse, model)},
+        annotators=ANNOTATORS,
+        seed=settings.agreement.seed,
+    )
+    naming = Naming(model.model_id, model.dataset_id, SUITE)
+    return list(evaluations(measured, naming)), list(differences(measured, naming))

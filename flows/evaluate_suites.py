@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +14,11 @@ from flows.estimators import any_model, label_of, required_model
 from flows.score import scored
 from flows.services import writing
 from flows.settings.settings import Config, Settings, load_settings
+from flows.subjects import ANNOTATORS, ESTIMATOR, beside, calibration_of
 from flows.terminal.activity import activity
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge, merge_all, read
 from warehouse.files.scores import read_scores
-from warehouse.queries.stages import current_estimates
 from warehouse.queries.suites import (
     seen_in_training,
     suite_of_name,
@@ -27,14 +27,11 @@ from warehouse.queries.suites import (
     training_mean,
     unscored_items,
 )
-from warehouse.records import Difference, Evaluation, Family, Model, Suite, SuiteItem, content_id
+from warehouse.records import Difference, Evaluation, Family, Model, Suite, SuiteItem
 
 if TYPE_CHECKING:
     from training.evaluation.families import Answer
-    from training.evaluation.table import Measured
 
-ANNOTATORS = (1, 3)
-"""How many annotators' mean is measured against the others."""
 SHOWN: Mapping[Family, tuple[str, ...]] = {
     "correlation": ("pearson", "spearman", "mse", "crps_judgments"),
     "update": ("accuracy",),
@@ -50,7 +47,7 @@ class SuiteResult:
 
     Attributes:
         suite: The suite.
-        figures: One row per subject and metric.
+        figures: One row per subject, metric and slice; the slice of all items is None.
         differences: The estimator against every other subject.
         n_items: The items that were measured.
         n_seen: The items whose premise, or one much like it, an estimator among the subjects was trained on;
@@ -135,26 +132,29 @@ def _suites(warehouse: Warehouse, names: Sequence[str]) -> list[Suite]:
 def _evaluated(
     settings: Settings, warehouse: Warehouse, suite: Suite, given: _Given, *, keep_seen: bool
 ) -> SuiteResult:
-    from training.evaluation.families import Answer, Items
+    from training.evaluation.families import Items
+    from training.evaluation.recording import Naming, differences, evaluations
     from training.evaluation.table import measure
 
     model = given.model
     rows = read(warehouse, SuiteItem, "suite_id = ?", [suite.suite_id])
     seen = seen_in_training(warehouse, suite, given.trained)
     kept = rows if keep_seen else [row for row in rows if row.item not in seen]
-    items = Items.of(suite.family, kept)
+    items = Items.of(suite.family, kept, slider=suite.format == "unli")
     ids = [row.proposition_id for row in kept]
-    found: dict[str, Mapping[str, Answer]] = {"estimator": _scores(settings, warehouse, suite, model, ids)}
-    found |= {label_of(each): _scores(settings, warehouse, suite, each, ids) for each in given.others}
-    found |= given.answers
-    found |= dict(_panel(warehouse, ids))
-    found["constant"] = dict.fromkeys(ids, Answer(given.mean))
+    estimators = {ESTIMATOR: model, **{label_of(each): each for each in given.others}}
+    found: dict[str, Mapping[str, Answer]] = {
+        name: _scores(settings, warehouse, suite, each, ids) for name, each in estimators.items()
+    }
+    found |= {**given.answers, **beside(warehouse, ids, given.mean)}
     with activity("evaluate") as shown:
         shown.doing(f"measuring {len(found)} subjects on the suite {suite.name}")
-        measured = measure(items, found, annotators=ANNOTATORS, seed=settings.agreement.seed)
-    figures, differences = list(_figures(suite, model, measured)), list(_differences(suite, model, measured))
-    merge_all(warehouse, [figures, differences])
-    return SuiteResult(suite, figures, differences, len(items.items), len(seen), left_out=not keep_seen)
+        calibrations = {name: calibration_of(warehouse, each) for name, each in estimators.items()}
+        measured = measure(items, found, calibrations=calibrations, annotators=ANNOTATORS, seed=settings.agreement.seed)
+    naming = Naming(model.model_id, model.dataset_id, suite.name)
+    figures, apart = list(evaluations(measured, naming)), list(differences(measured, naming))
+    merge_all(warehouse, [figures, apart])
+    return SuiteResult(suite, figures, apart, len(items.items), len(seen), left_out=not keep_seen)
 
 
 def _scores(
@@ -182,39 +182,6 @@ def _from_file(path: Path) -> dict[str, Answer]:
     return {key: Answer(score) for key, score in read_scores(path).items()}
 
 
-def _panel(warehouse: Warehouse, ids: Iterable[str]) -> Iterator[tuple[str, dict[str, Answer]]]:
-    """Yield the answers of each labeler of the panel, and their mean."""
-    from training.evaluation.families import Answer
-
-    by_labeler: dict[str, dict[str, float]] = {}
-    for each in current_estimates(warehouse, list(ids)):
-        if each.probability is not None:
-            by_labeler.setdefault(each.labeler, {})[each.proposition_id] = each.probability
-    for name, answers in sorted(by_labeler.items()):
-        yield f"labeler:{name}", {key: Answer(value) for key, value in answers.items()}
-    if len(by_labeler) > 1:
-        together: dict[str, list[float]] = {}
-        for answers in by_labeler.values():
-            for key, value in answers.items():
-                together.setdefault(key, []).append(value)
-        yield "panel-mean", {key: Answer(sum(values) / len(values)) for key, values in together.items()}
-
-
-def _figures(suite: Suite, model: Model, measured: Measured) -> Iterator[Evaluation]:
-    from training.evaluation.suites import Naming, recorder
-
-    naming = Naming(model.model_id, model.dataset_id, suite.name)
-    for (subject, metric), (value, low, high, n) in measured.figures.items():
-        bounds = None if low is None or high is None else (low, high)
-        yield recorder(subject, naming, n, n_simulated=0)(metric, value, bounds)
-
-
-def _differences(suite: Suite, model: Model, measured: Measured) -> Iterator[Difference]:
-    for each in measured.differences:
-        key = content_id("difference", model.model_id, suite.name, each.subject, each.against, each.metric)
-        yield Difference(difference_id=key, model_id=model.model_id, suite=suite.name, **each._asdict())
-
-
 def result_table(result: SuiteResult) -> tuple[str, Table]:
     """Return a line about a suite, and the figures on it as a table of 80 columns.
 
@@ -222,7 +189,8 @@ def result_table(result: SuiteResult) -> tuple[str, Table]:
     main figure, as a constant has no correlation.
     """
     main, *others = SHOWN[result.suite.family]
-    found = {(each.subject, each.metric): each for each in result.figures}
+    whole = [each for each in result.figures if each.slice is None]
+    found = {(each.subject, each.metric): each for each in whole}
     apart = {(each.against, each.metric): each.p_holm for each in result.differences}
     line = f"{result.suite.name}: {result.n_items:,} items"
     if result.n_seen:
@@ -231,7 +199,7 @@ def result_table(result: SuiteResult) -> tuple[str, Table]:
     table.add_column("subject")
     for name in ("n", main, "95% interval", *(name.removesuffix("_judgments") for name in others), "p"):
         table.add_column(name, justify="right", no_wrap=True)
-    for subject in dict.fromkeys(each.subject for each in result.figures):
+    for subject in dict.fromkeys(each.subject for each in whole):
         first = found.get((subject, main))
         if first is None:
             continue

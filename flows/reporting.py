@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 import pyarrow as pa
@@ -20,13 +19,15 @@ from training.evaluation.report_data import (
     ScoredProposition,
     StageCount,
 )
+from training.evaluation.subjects import PANEL
+from training.evaluation.subjects import panel as panel_answers
 from training.levels import quantile
 from warehouse.agreement.selection import Selection
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
 from warehouse.queries.labelers import panel_versions
 from warehouse.queries.stages import counts, current_agreement, current_estimates, labeler_answers, valid_judgments
-from warehouse.records import Agreement, Dataset, Estimate, Evaluation, Model, Score, now
+from warehouse.records import Agreement, Dataset, Evaluation, Model, Score, now
 from warehouse.shards import read_split
 
 INTERVAL = (0.1, 0.9)
@@ -114,7 +115,8 @@ def _curve(folder: Path) -> list[CurvePoint]:
 def _test(warehouse: Warehouse, model: Model, dataset: Dataset) -> list[ScoredProposition]:
     scores = {row.proposition_id: row for row in read(warehouse, Score, "model_id = ?", [model.model_id])}
     test = read_split(warehouse.place(dataset.path), "test", "human").to_pylist()
-    panel = _panel_means(current_estimates(warehouse, [row["proposition_id"] for row in test]))
+    panel = dict(panel_answers(current_estimates(warehouse, [row["proposition_id"] for row in test])))
+    asked = panel.get(PANEL, next(iter(panel.values()), {}))
     shown = []
     for row in test:
         if (score := scores.get(row["proposition_id"])) is None:
@@ -128,20 +130,11 @@ def _test(warehouse: Warehouse, model: Model, dataset: Dataset) -> list[ScoredPr
                 low=low,
                 high=high,
                 mean=row["mean"],
-                panel_mean=panel.get(row["proposition_id"]),
+                panel_mean=asked[row["proposition_id"]].score if row["proposition_id"] in asked else None,
                 n_judgments=row["n_judgments"],
             )
         )
     return shown
-
-
-def _panel_means(estimates: list[Estimate]) -> dict[str, float]:
-    """The mean of the labelers that answered, by proposition."""
-    answers: dict[str, list[float]] = {}
-    for each in estimates:
-        if each.probability is not None:
-            answers.setdefault(each.proposition_id, []).append(each.probability)
-    return {proposition_id: fmean(values) for proposition_id, values in answers.items()}
 
 
 def _provenance(settings: Settings, model: Model, dataset: Dataset) -> list[tuple[str, str]]:

@@ -88,6 +88,7 @@ def import_suite(
         given = pairs(columns, CHOICE_FIELDS)
         batch = read_choices(file, columns=given, first=first, format_=format_, reading=reading)  # type: ignore[arg-type]
     made = suite_of(batch, name, file.name, license_)
+    suite = made.suite.model_copy(update={"format": format_})
     with writing(settings) as warehouse:
         before = read(warehouse, Suite, "name = ?", [name])
         if before and before[0].content != made.suite.content:
@@ -95,7 +96,7 @@ def import_suite(
                 f"suite {name} exists with other items, from {before[0].file}; give this one another name, since "
                 "figures on both could not be told apart"
             )
-        merged = merge_all(warehouse, [[made.suite], made.items, made.stated, made.drops])
+        merged = merge_all(warehouse, [[suite], made.items, made.stated, made.drops])
         renew_groups(warehouse, settings.publish.near_duplicates)
     counts_ = {"items": made.suite.n_items, "propositions": len(made.items), "new": merged["suite_items"].inserted}
     said = [f"suite {name}, family {family}", *made.said]

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from training.evaluation.metrics import calibration_error, decompose
-from training.evaluation.paired import Mean, Pearson, Rows, Spearman, Statistic
+from training.evaluation.correlation import Answered
+from training.evaluation.paired import Mean, Rows, Statistic
 from training.evaluation.structure import Relation, structure_accuracy
-from training.levels import Floats, entropy, exact_crps, one_hot, wasserstein
+from training.levels import Floats
+from training.model.calibration import Calibration
 from warehouse.records import Family, SuiteItem
-
-LEVELS = 10
-"""The levels on which an answer that is a single number is compared with people's judgments."""
-DRAWS = 20  # of the judgments that stand for a single annotator
-_ENOUGH = 3  # judgments, to speak of their spread
 
 
 class Answer(NamedTuple):
@@ -35,25 +30,37 @@ Answers = Mapping[str, Answer]
 
 @dataclass(frozen=True)
 class Item:
-    """One item: its propositions in order, their labels and roles, and the judgments and relations of the first one."""
+    """One item: its propositions in order, their labels and roles, and the judgments and relations of the first one.
+
+    `n_simulated` of the judgments come from simulated annotators. What else is known of the first proposition tells
+    the slices that it belongs to: the words of premise and hypothesis, and its source and kind.
+    """
 
     group: str
     propositions: tuple[str, ...]
     labels: tuple[float | None, ...]
     judgments: Floats
-    roles: tuple[str | None, ...]
+    roles: tuple[str | None, ...] = ()
     relations: tuple[Relation, ...] | None = None
+    n_simulated: int = 0
+    words: int = 0
+    source: str | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True)
 class Items:
-    """The items of a suite."""
+    """The items of a suite, or of the test split of a training set.
+
+    `slider` says that the labels were given on the slider of UNLI.
+    """
 
     family: Family
     items: tuple[Item, ...]
+    slider: bool = False
 
     @classmethod
-    def of(cls, family: Family, rows: Iterable[SuiteItem]) -> Items:
+    def of(cls, family: Family, rows: Iterable[SuiteItem], *, slider: bool = False) -> Items:
         """Put the rows of each item together."""
         found: dict[str, list[SuiteItem]] = {}
         for row in sorted(rows, key=lambda each: (each.item, each.place)):
@@ -68,9 +75,11 @@ class Items:
                     judgments=np.array(some[0].judgments, dtype=np.float64),
                     roles=tuple(each.role for each in some),
                     relations=_relations(some[0].relations),
+                    words=len(some[0].premise.split()) + len(some[0].hypothesis.split()),
                 )
                 for some in found.values()
             ),
+            slider,
         )
 
     @property
@@ -83,13 +92,15 @@ class Items:
         found = [place for place, item in enumerate(self.items) if all(each in answers for each in item.propositions)]
         return np.array(found, dtype=np.int64)
 
+    def simulated(self, rows: Rows) -> int:
+        """Return how many judgments of the items at some places come from simulated annotators."""
+        return sum(self.items[row].n_simulated for row in rows)
+
     def measure(self, answers: Answers, rows: Rows) -> dict[str, Statistic]:
         """Return what is measured of a subject's answers to the items at some places, by name.
 
-        correlation: Pearson's and Spearman's correlation with the labels, mse and mae; against people's judgments, if
-        every item has some, crps_judgments (every judgment; `training.levels.exact_crps`) and wasserstein (their
-        distribution over levels); and spread_correlation, that of the entropies of both distributions. update, choice
-        and structure: the accuracy, in which a tie counts as a guess.
+        correlation: see `training.evaluation.correlation`. update, choice and structure: the accuracy, in which a
+        tie counts as a guess.
         """
         items = [self.items[row] for row in rows]
         if self.family == "update":
@@ -98,108 +109,27 @@ class Items:
             return {"accuracy": Mean(np.array([_choice(item, answers) for item in items]))}
         if self.family == "structure":
             return {"accuracy": Mean(np.array([_structure(item, answers) for item in items]))}
-        return _correlation(_Answered(items, [answers[item.propositions[0]] for item in items]))
+        return self._correlation(answers, rows).measure()
 
     def describe(self, answers: Answers, rows: Rows) -> dict[str, float | None]:
-        """Return figures without an interval, since resampling biases a binned gap upwards: those of calibration."""
-        if self.family != "correlation":
-            return {}
+        """Return figures without an interval: those of calibration."""
+        return self._correlation(answers, rows).describe() if self.family == "correlation" else {}
+
+    def coverage(self, answers: Answers, rows: Rows, calibration: Calibration) -> dict[str, Statistic]:
+        """Return how many truths the intervals of an estimator hold, and how wide these are."""
+        return self._correlation(answers, rows).coverage(calibration) if self.family == "correlation" else {}
+
+    def _correlation(self, answers: Answers, rows: Rows) -> Answered:
         items = [self.items[row] for row in rows]
-        scores = np.array([answers[item.propositions[0]].score for item in items])
-        labels = np.array([item.labels[0] for item in items], dtype=np.float64)
-        parts = decompose(scores, labels)
-        found: dict[str, float | None] = {"calibration_error": calibration_error(scores, labels)}
-        return found | (parts._asdict() if parts else {})
-
-    def annotators(self, k: int, seed: int = 0) -> tuple[Rows, dict[str, Statistic]]:
-        """Return what the mean of k annotators reaches against the mean of the others, where more than k judged.
-
-        Each figure is the mean over many draws of the k. The others' mean is noisier than a consensus.
-        """
-        rows = np.array([row for row, item in enumerate(self.items) if len(item.judgments) > k], dtype=np.int64)
-        if self.family != "correlation" or not len(rows):
-            return rows, {}
-        draws = [self._drawn(k, rows, np.random.default_rng([seed, draw])) for draw in range(DRAWS)]
-        return rows, {name: Averaged(tuple(each[name] for each in draws)) for name in draws[0]}
-
-    def _drawn(self, k: int, rows: Rows, rng: np.random.Generator) -> dict[str, Statistic]:
-        shuffled = [rng.permutation(self.items[row].judgments) for row in rows]
-        scores, labels = (np.array([each[part].mean() for each in shuffled]) for part in (slice(k), slice(k, None)))
-        distances = [np.abs(each[k:] - score).mean() for each, score in zip(shuffled, scores, strict=True)]
-        return _of_points(scores, labels) | {"crps_judgments": Mean(np.array(distances))}
-
-
-@dataclass(frozen=True)
-class Averaged:
-    """The mean of statistics of the same rows."""
-
-    statistics: tuple[Statistic, ...]
-
-    def over(self, counts: Floats) -> Floats:
-        """Return the mean for each resample."""
-        result: Floats = np.mean([each.over(counts) for each in self.statistics], axis=0)
-        return result
-
-
-@dataclass(frozen=True)
-class _Answered:
-    """Items of the family correlation with a subject's answers."""
-
-    items: list[Item]
-    answers: list[Answer]
-
-    @cached_property
-    def scores(self) -> Floats:
-        return np.array([each.score for each in self.answers])
-
-    @cached_property
-    def labels(self) -> Floats:
-        return np.array([item.labels[0] for item in self.items], dtype=np.float64)
-
-    def each(self, measure: Callable[[Answer, Floats], float]) -> Floats:
-        return np.array([measure(*each) for each in zip(self.answers, (i.judgments for i in self.items), strict=True)])
-
-    @property
-    def fewest_judgments(self) -> int:
-        return min((len(item.judgments) for item in self.items), default=0)
-
-
-def _correlation(found: _Answered) -> dict[str, Statistic]:
-    measured = _of_points(found.scores, found.labels)
-    if found.fewest_judgments:
-        measured["crps_judgments"] = Mean(found.each(_crps))
-        measured["wasserstein"] = Mean(found.each(_wasserstein))
-    if found.fewest_judgments >= _ENOUGH and all(each.distribution is not None for each in found.answers):
-        measured["spread_correlation"] = Pearson(found.each(_entropy), found.each(_entropy_of_judgments))
-    return measured
-
-
-def _of_points(scores: Floats, labels: Floats) -> dict[str, Statistic]:
-    return {
-        "pearson": Pearson(scores, labels),
-        "spearman": Spearman(scores, labels),
-        "mse": Mean((scores - labels) ** 2),
-        "mae": Mean(np.abs(scores - labels)),
-    }
-
-
-def _crps(answer: Answer, judgments: Floats) -> float:
-    if answer.distribution is None:
-        return float(np.abs(answer.score - judgments).mean())
-    return float(exact_crps(np.asarray(answer.distribution), judgments).mean())
-
-
-def _wasserstein(answer: Answer, judgments: Floats) -> float:
-    ours = one_hot(answer.score, LEVELS) if answer.distribution is None else np.asarray(answer.distribution)
-    return float(wasserstein(ours, one_hot(judgments, ours.shape[-1]).mean(axis=0)))
-
-
-def _entropy(answer: Answer, _: Floats) -> float:
-    return float(entropy(np.asarray(answer.distribution)))
-
-
-def _entropy_of_judgments(_: Answer, judgments: Floats) -> float:
-    return float(entropy(one_hot(judgments, LEVELS).mean(axis=0)))
+        given = [answers[item.propositions[0]] for item in items]
+        levels = [each.distribution for each in given if each.distribution is not None]
+        return Answered(
+            scores=np.array([each.score for each in given], dtype=np.float64),
+            levels=np.array(levels) if levels and len(levels) == len(given) else None,
+            labels=np.array([item.labels[0] for item in items], dtype=np.float64),
+            judgments=[item.judgments for item in items],
+            slider=self.slider,
+        )
 
 
 def _update(item: Item, answers: Answers) -> float:

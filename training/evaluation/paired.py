@@ -6,7 +6,7 @@ how often each row is drawn, and a statistic is computed for many resamples at o
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -20,6 +20,7 @@ Rows = npt.NDArray[np.int64]
 RESAMPLES = 2000
 _AT_ONCE = 4_000_000  # counts, to bound memory
 _SAME = 1e-12
+_ROUNDING = 1e-10  # a variance that is a smaller share of the mean square is that of a constant
 
 
 class Statistic(Protocol):
@@ -51,8 +52,18 @@ class Pearson:
 
     def over(self, counts: Floats) -> Floats:
         """Return the correlation of each resample."""
-        first, second = (each - each.mean() if len(each) else each for each in (self.first, self.second))
-        return _correlation(counts, *(np.broadcast_to(each, counts.shape) for each in (first, second)))
+        if not len(self.first):
+            return np.full(len(counts), np.nan)
+        x, y = (each - each.mean() for each in (self.first, self.second))
+        total, sum_x, sum_y, squares_x, squares_y, products = (
+            counts @ np.column_stack([np.ones(len(x)), x, y, x * x, y * y, x * y])
+        ).T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            spread_x, spread_y = squares_x - sum_x**2 / total, squares_y - sum_y**2 / total
+            varies = (spread_x > _ROUNDING * squares_x) & (spread_y > _ROUNDING * squares_y)
+            covariance = products - sum_x * sum_y / total
+            result: Floats = np.where(varies, covariance / np.sqrt(spread_x * spread_y), np.nan)
+        return result
 
 
 @dataclass(frozen=True)
@@ -68,12 +79,16 @@ class Spearman:
 
 
 class Figure(NamedTuple):
-    """A figure with its interval; the interval is None if the figure is undefined in a tenth of the resamples."""
+    """A figure of n rows with its interval, which is None if the figure is undefined in a tenth of the resamples.
+
+    `n_simulated` of the judgments behind it come from simulated annotators.
+    """
 
     value: float | None
     low: float | None
     high: float | None
     n: int
+    n_simulated: int = 0
 
 
 class Difference(NamedTuple):
@@ -113,37 +128,77 @@ class Draws:
 
     def apply(self, statistic: Statistic, rows: Rows) -> Floats:
         """Return a statistic of some rows for every resample."""
+        return self.apply_all({"": statistic}, rows)[""]
+
+    def apply_all(self, statistics: Mapping[str, Statistic], rows: Rows) -> dict[str, Floats]:
+        """Return statistics of the same rows for every resample."""
         groups, at_once = self.groups[rows], max(_AT_ONCE // max(len(rows), 1), 1)
-        parts = [
-            statistic.over(self.taken[start : start + at_once][:, groups].astype(np.float64))
-            for start in range(0, len(self.taken), at_once)
-        ]
-        return np.concatenate(parts) if parts else np.empty(0)
+        parts: dict[str, list[Floats]] = {name: [np.empty(0)] for name in statistics}
+        for start in range(0, len(self.taken), at_once):
+            counts = self.taken[start : start + at_once][:, groups].astype(np.float64)
+            for name, statistic in statistics.items():
+                parts[name].append(statistic.over(counts))
+        return {name: np.concatenate(each) for name, each in parts.items()}
 
 
 def figure(statistic: Statistic, rows: Rows, draws: Draws) -> Figure:
     """Return a statistic of some rows with its 95% interval."""
-    value = _number(statistic.over(np.ones((1, len(rows))))[0]) if len(rows) else None
-    bounds = None if value is None else _interval(draws.apply(statistic, rows))
-    low, high = bounds or (None, None)
-    return Figure(value, low, high, len(rows))
+    return figures({"": statistic}, rows, draws)[""]
+
+
+def figures(statistics: Mapping[str, Statistic], rows: Rows, draws: Draws) -> dict[str, Figure]:
+    """Return statistics of the same rows with their 95% intervals."""
+    if not len(rows):
+        return {name: Figure(None, None, None, 0) for name in statistics}
+    values = {name: _observed(each, len(rows)) for name, each in statistics.items()}
+    drawn = draws.apply_all({name: each for name, each in statistics.items() if np.isfinite(values[name])}, rows)
+    return {name: bounded(value, drawn.get(name, np.empty(0)), len(rows)) for name, value in values.items()}
+
+
+def bounded(value: float, drawn: Floats, n: int) -> Figure:
+    """Return a figure of n rows with the 95% interval of its resamples."""
+    low, high = _interval(drawn) or (None, None)
+    return Figure(_number(value), low, high, n)
 
 
 def difference(
     names: tuple[str, str], metric: str, statistics: tuple[Statistic, Statistic], rows: Rows, draws: Draws
 ) -> Difference | None:
     """Return how much the first statistic exceeds the second on the same rows; None if that is undefined."""
+    first, second = statistics
+    return next(iter(differences(names, {metric: first}, {metric: second}, rows, draws)), None)
+
+
+def differences(
+    names: tuple[str, str], ours: Mapping[str, Statistic], theirs: Mapping[str, Statistic], rows: Rows, draws: Draws
+) -> list[Difference]:
+    """Return how much each statistic of one subject exceeds that of another on the same rows, where that is defined."""
+    metrics = [metric for metric in ours if metric in theirs]
     if not len(rows):
-        return None
-    one, other = (each.over(np.ones((1, len(rows))))[0] for each in statistics)
-    drawn = draws.apply(statistics[0], rows) - draws.apply(statistics[1], rows)
-    value, bounds = _number(one - other), _interval(drawn)
-    if value is None or bounds is None:
+        return []
+    one, other = (draws.apply_all({each: some[each] for each in metrics}, rows) for some in (ours, theirs))
+    found = [
+        apart(
+            names,
+            metric,
+            _observed(ours[metric], len(rows)) - _observed(theirs[metric], len(rows)),
+            one[metric] - other[metric],
+            len(rows),
+        )
+        for metric in metrics
+    ]
+    return [each for each in found if each is not None]
+
+
+def apart(names: tuple[str, str], metric: str, value: float, drawn: Floats, n: int) -> Difference | None:
+    """Return a difference on n rows with what its resamples say of it; None if it is undefined."""
+    bounds = _interval(drawn)
+    if not np.isfinite(value) or bounds is None:
         return None
     found = drawn[np.isfinite(drawn)]
     # The observed sample counts as one more resample, so that p is never 0 (Davison and Hinkley 1997, section 4.2).
     tail = min((found <= 0).sum(), (found >= 0).sum()) + 1
-    return Difference(*names, metric, value, *bounds, len(rows), min(2 * float(tail) / (len(found) + 1), 1.0))
+    return Difference(*names, metric, float(value), *bounds, n, min(2 * float(tail) / (len(found) + 1), 1.0))
 
 
 def holm(differences: Sequence[Difference]) -> list[Difference]:
@@ -183,6 +238,10 @@ def _interval(drawn: Floats) -> tuple[float, float] | None:
         return None
     low, high = np.quantile(found, [0.025, 0.975])
     return float(low), float(high)
+
+
+def _observed(statistic: Statistic, n: int) -> float:
+    return float(statistic.over(np.ones((1, n)))[0])
 
 
 def _number(value: float) -> float | None:

@@ -93,13 +93,14 @@ def render(data: ReportData) -> str:
     environment = Environment(
         loader=PackageLoader("training.evaluation", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    whole = [each for each in data.evaluations if each.slice is None]
     ranked = sorted(data.test, key=lambda each: abs(each.score - each.mean))
     return environment.get_template("report.html").render(
         data=data,
-        finding=finding(data.evaluations),
+        finding=finding(whole),
         columns=list(_TABLE.values()),
-        rows=table(data.evaluations),
-        parts=parts(data.evaluations),
+        rows=table(whole),
+        parts=parts(whole),
         part_names=list(_PARTS.values()),
         agreement=[
             (each, _figure_name(each.metric), _number(each.value), _interval(each.low, each.high))
@@ -142,7 +143,8 @@ def parts(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]:
 def pictures_of(data: ReportData) -> dict[str, Picture]:
     """Return the pictures that have data, by name."""
     found: dict[str, Picture] = {}
-    if standing := _standings(data.evaluations):
+    whole = [each for each in data.evaluations if each.slice is None]
+    if standing := _standings(whole):
         found["standings"] = standing
     spread = [(each.mean, each.sd) for each in data.consensus if each.sd is not None]
     if spread:
@@ -155,7 +157,7 @@ def pictures_of(data: ReportData) -> dict[str, Picture]:
     if data.curve:
         found["curve"] = _curve(data.curve)
     if data.test:
-        found |= _test_pictures(data.test)
+        found |= _test_pictures(data.test, whole)
     return found
 
 
@@ -221,7 +223,7 @@ def _curve(curve: Sequence[CurvePoint]) -> Picture:
     )
 
 
-def _test_pictures(test: Sequence[ScoredProposition]) -> dict[str, Picture]:
+def _test_pictures(test: Sequence[ScoredProposition], whole: Sequence[Evaluation]) -> dict[str, Picture]:
     scores, means = np.array([each.score for each in test]), np.array([each.mean for each in test])
     bins = max(2, min(10, len(test) // _PER_BIN))
     curves = {"estimator": metrics.reliability(scores, means, bins)}
@@ -229,19 +231,19 @@ def _test_pictures(test: Sequence[ScoredProposition]) -> dict[str, Picture]:
     if asked:
         panel, labels = np.array(asked).T
         curves["mean of the labelers"] = metrics.reliability(panel, labels, bins)
-    gap = metrics.calibration_error(scores, means) or 0.0
-    r = metrics.pearson(scores, means)
+    ours = {each.metric: each.value for each in whole if each.subject == "estimator"}
+    gap, r = _number(ours.get("calibration_error")), _number(ours.get("pearson"))
     return {
         "reliability": Picture(
             pictures.reliability(curves),
-            f"Reliability diagram; the estimator's mean distance from the diagonal is {gap:.2f}.",
+            f"Reliability diagram; the estimator's mean distance from the diagonal is {gap}.",
             f"{bins} bins of about equal size. Above the diagonal the answers are too low, below it too high; "
-            f"in ten bins the estimator is off by {gap:.2f} on average.",
+            f"in ten bins the estimator is off by {gap} on average.",
         ),
         "scatter": Picture(
             pictures.scatter(scores, means),
             f"Scatter of the score over the consensus mean for {len(test)} test propositions.",
-            f"Each dot is a test proposition (n = {len(test)}, Pearson r {_number(r)}). "
+            f"Each dot is a test proposition (n = {len(test)}, Pearson r {r}). "
             "On the dashed line the estimator agrees with the annotators.",
         ),
     }

@@ -84,9 +84,14 @@ def seen_in_training(warehouse: Warehouse, suite: Suite, trained: pa.Array) -> s
 
 
 def training_mean(warehouse: Warehouse, model: Model) -> float:
-    """Return the mean of the consensus of the propositions that a model was trained on; 0.5 if there are none."""
+    """Return the mean of the consensus of the propositions that a model was trained on.
+
+    Where nobody judged any of them it is the mean of the panel's answers, and 0.5 without any propositions.
+    """
     found = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
-    total, n = 0.0, 0
+    sums = {"human": (0.0, 0), "synthetic": (0.0, 0)}
     for batch in read_batches(warehouse.place(found[0].path), "train") if found else ():
-        total, n = total + (pc.sum(batch["mean"]).as_py() or 0.0), n + batch.num_rows
-    return total / n if n else _MIDDLE
+        for origin, (total, n) in sums.items():
+            means = batch["mean"].filter(pc.equal(batch["origin"], origin))
+            sums[origin] = total + (pc.sum(means).as_py() or 0.0), n + len(means)
+    return next((total / n for total, n in sums.values() if n), _MIDDLE)

@@ -25,6 +25,7 @@ class Suite(Record):
     n_items: Count
     content: Text
     created_at: AwareDatetime = Field(default_factory=now)
+    format: Text | None = None
 
 
 class SuiteItem(Record):
@@ -62,7 +63,10 @@ class SuiteItem(Record):
 
 
 class Evaluation(Record):
-    """One figure on one suite for one subject: an estimator, a labeler, a baseline or an annotator."""
+    """One figure on one suite for one subject: an estimator, a labeler, a baseline or an annotator.
+
+    `slice` is None for a figure of all items, else the items it is of, such as length=short.
+    """
 
     table: ClassVar[str] = "evaluations"
     key: ClassVar[str] = "evaluation_id"
@@ -79,6 +83,7 @@ class Evaluation(Record):
     n: Count
     n_simulated: Count = 0
     created_at: AwareDatetime = Field(default_factory=now)
+    slice: Text | None = None
 
 
 class Difference(Record):

@@ -10,6 +10,7 @@ from training.evaluation.families import Answer, Items
 from training.evaluation.table import measure
 from training.levels import exact_crps
 from warehouse.records import Family, SuiteItem
+from warehouse.scales import slider_to_probability
 
 RNG = np.random.default_rng(7)
 
@@ -120,6 +121,21 @@ def test_subjects_are_compared_on_what_both_answered_and_every_p_value_is_correc
     assert by_name["half", "pearson"].p_holm < 0.1
     assert by_name["same", "pearson"].p_holm == 1
     assert all(each.p_holm >= each.p for each in found.differences)
+
+
+def test_labels_from_the_slider_of_unli_are_also_compared_on_it() -> None:
+    """The published positions of METHOD section 2 give the positions back; ranks are the same on both scales."""
+    positions = np.array([0.0, 1000, 2500, 4000, 5000, 6000, 7500, 9000, 10000])
+    ours = RNG.uniform(0, 10000, 9)
+    labels, scores = (slider_to_probability(each).tolist() for each in (positions, ours))
+    items = Items.of("correlation", [row(f"{i}", label) for i, label in enumerate(labels)], slider=True)
+    answers = {f"{i}:0": Answer(each) for i, each in enumerate(scores)}
+    found = measure(items, {"one": answers}, annotators=(), resamples=50).figures
+    assert found["one", "pearson_slider"].value == pytest.approx(stats.pearsonr(ours, positions).statistic)
+    assert found["one", "pearson"].value == pytest.approx(stats.pearsonr(scores, labels).statistic)
+    assert found["one", "spearman_slider"].value == pytest.approx(stats.spearmanr(ours, positions).statistic)
+    plain = measure(Items.of("correlation", [row("0", 0.5)]), {"one": answers}, annotators=(), resamples=50)
+    assert ("one", "pearson_slider") not in plain.figures
 
 
 @pytest.mark.parametrize("family", ["correlation", "update", "choice"])

@@ -5,13 +5,13 @@ import pyarrow as pa
 import pytest
 
 from tests.fixtures.estimator import shard_table, with_column
-from training.evaluation.intervals import interval_figures
-from training.evaluation.suites import Naming
+from training.evaluation.families import Answer
+from training.evaluation.paired import Figure
+from training.evaluation.split import split_items
+from training.evaluation.table import measure
 from training.levels import sd
 from training.model.calibration import Calibration
-from warehouse.records import Evaluation
 
-NAMING = Naming("model", "dataset")
 LEVELS = [0.0, 0.5, 0.5, 0.0]
 UNIT = float(sd(LEVELS))
 
@@ -29,9 +29,12 @@ def calibration(judgment: float, consensus: float) -> Calibration:
     )
 
 
-def figures(table: pa.Table, of: Calibration | None, answered: int) -> dict[str, Evaluation]:
-    scores = dict.fromkeys(table["proposition_id"].to_pylist()[:answered], (0.5, LEVELS))
-    return {each.metric: each for each in interval_figures(table, scores, of, NAMING, resamples=50)}
+def figures(table: pa.Table, of: Calibration | None, answered: int) -> dict[str, Figure]:
+    answers = dict.fromkeys(table["proposition_id"].to_pylist()[:answered], Answer(0.5, LEVELS))
+    found = measure(
+        split_items(table), {"estimator": answers}, calibrations={"estimator": of}, annotators=(), resamples=50
+    ).figures
+    return {metric: each for (_, metric), each in found.items() if metric.startswith(("coverage_", "interval_width_"))}
 
 
 def test_coverage_and_width_by_hand() -> None:
@@ -43,7 +46,7 @@ def test_coverage_and_width_by_hand() -> None:
     assert found["interval_width_judgment"].value == pytest.approx(0.4)
     assert found["coverage_consensus"].value == 1
     assert found["interval_width_consensus"].value == pytest.approx(1)  # -.1 to 1.1, within [0, 1]
-    assert {(each.subject, each.n, each.n_simulated) for each in found.values()} == {("estimator", 3, 9)}
+    assert {(each.n, each.n_simulated) for each in found.values()} == {(3, 9)}
     low, high = found["coverage_judgment"].low, found["coverage_judgment"].high
     assert low is not None
     assert high is not None

@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from training.evaluation.paired import Difference, Draws, Mean, Pearson, Spearman, Statistic, difference, figure, holm
+from training.evaluation.paired import (
+    Difference,
+    Draws,
+    Figure,
+    Mean,
+    Pearson,
+    Spearman,
+    Statistic,
+    difference,
+    figure,
+    holm,
+)
 from training.levels import Floats
 
 RNG = np.random.default_rng(5)
@@ -98,10 +109,10 @@ def test_under_no_difference_p_values_are_uniform() -> None:
 def test_what_is_undefined_has_no_figure() -> None:
     flat = np.full(N, 0.5)
     for statistic in (Pearson(flat, Y), Spearman(flat, Y)):
-        assert figure(statistic, ALL, Draws.of(GROUPS, 50)) == (None, None, None, N)
+        assert figure(statistic, ALL, Draws.of(GROUPS, 50)) == Figure(None, None, None, N)
         assert difference(("a", "b"), "r", (statistic, Pearson(X, Y)), ALL, Draws.of(GROUPS, 50)) is None
     none = np.arange(0)
-    assert figure(Mean(np.empty(0)), none, Draws.of([], 50)) == (None, None, None, 0)
+    assert figure(Mean(np.empty(0)), none, Draws.of([], 50)) == Figure(None, None, None, 0)
     one = figure(Mean(X[:3]), np.arange(3), Draws.of(GROUPS[:3], 50))  # one premise
     assert one.value == pytest.approx(X[:3].mean())
     assert one.low is None

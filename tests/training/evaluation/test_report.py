@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.training.evaluation.test_suites import estimate, judged_table
+from tests.training.evaluation.test_split import estimate, evaluated, judged_table
 from training.evaluation.report import render, write_report
 from training.evaluation.report_data import (
     ConsensusSpread,
@@ -19,7 +19,6 @@ from training.evaluation.report_data import (
     ScoredProposition,
     StageCount,
 )
-from training.evaluation.suites import Naming, consensus_suite
 from training.levels import one_hot
 from warehouse.records import Agreement
 
@@ -97,7 +96,7 @@ def synthetic(*, simulated: bool = True) -> ReportData:
             CurvePoint(step=5 * i + 5, loss=loss, dev_loss=loss + 0.1 if i % 4 == 3 else None)
             for i, loss in enumerate(decay)
         ],
-        evaluations=consensus_suite(table, distributions, estimates, 0.5, Naming("m", "d"), resamples=50),
+        evaluations=evaluated(table, distributions, estimates, 0.5, resamples=50),
         test=[
             ScoredProposition(
                 premise=NASTY if i == 0 else f"A woman in a red coat walks two dogs along the river at dawn ({i}).",

@@ -1,3 +1,5 @@
+"""The figures of the test split: everyone on the consensus of what people judged."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -5,12 +7,17 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from tests.fixtures.estimator import shard_table
-from training.evaluation.suites import Naming, consensus_suite
+from tests.fixtures.estimator import shard_table, with_column
+from training.evaluation.families import Answer
+from training.evaluation.recording import Naming, evaluations
+from training.evaluation.split import split_items
+from training.evaluation.subjects import constant, panel
+from training.evaluation.table import measure
 from training.levels import one_hot
 from warehouse.records import Estimate, Evaluation
 
-NAMING = Naming("model", "dataset")
+NAMING = Naming("model", "dataset", "consensus")
+Scores = dict[str, tuple[float, list[float]]]
 
 
 def judged_table(n: int = 40, annotators: int = 6, noise: float = 0.1) -> pa.Table:
@@ -18,10 +25,9 @@ def judged_table(n: int = 40, annotators: int = 6, noise: float = 0.1) -> pa.Tab
     rng = np.random.default_rng(7)
     truth = rng.uniform(0.2, 0.8, size=n)
     values = [(each + noise * rng.choice([-1, 1], size=annotators)).tolist() for each in truth]
-    table = shard_table(n, simulated=False)
-    for name, column in (("values", values), ("mean", [float(np.mean(each)) for each in values])):
-        table = table.set_column(table.column_names.index(name), name, pa.array(column))
-    return table
+    table = with_column(shard_table(n, simulated=False), "values", values)
+    table = with_column(table, "n_judgments", [annotators] * n)
+    return with_column(table, "mean", [float(np.mean(each)) for each in values])
 
 
 def estimate(proposition: str, labeler: str, probability: float | None) -> Estimate:
@@ -36,15 +42,34 @@ def estimate(proposition: str, labeler: str, probability: float | None) -> Estim
     )
 
 
-def run(table: pa.Table, **changes: object) -> dict[tuple[str, str], Evaluation]:
+def evaluated(
+    table: pa.Table,
+    scores: Scores,
+    estimates: list[Estimate],
+    train_mean: float = 0.45,
+    *,
+    annotators: tuple[int, ...] = (1,),
+    resamples: int = 60,
+) -> list[Evaluation]:
+    items = split_items(table)
+    ids = [item.propositions[0] for item in items.items]
+    subjects = {
+        "estimator": {key: Answer(*each) for key, each in scores.items()},
+        **dict(panel(estimates)),
+        "constant": constant(ids, train_mean),
+    }
+    measured = measure(items, subjects, annotators=annotators, resamples=resamples)
+    return list(evaluations(measured, NAMING))
+
+
+def run(table: pa.Table, annotators: tuple[int, ...] = (1,), resamples: int = 60) -> dict[tuple[str, str], Evaluation]:
     ids, means = table["proposition_id"].to_pylist(), table["mean"].to_numpy()
     scores = {key: (float(0.5 * mean + 0.2), one_hot(mean, 10).tolist()) for key, mean in zip(ids, means, strict=True)}
     estimates = [estimate(key, "coarse", round(mean)) for key, mean in zip(ids, means, strict=True)]
     estimates += [estimate(key, "gaps", 0.3 if i % 4 else None) for i, key in enumerate(ids)]
-    options: dict[str, object] = {"resamples": 60} | changes
-    found = consensus_suite(table, scores, estimates, 0.45, NAMING, **options)  # type: ignore[arg-type]
+    found = evaluated(table, scores, estimates, annotators=annotators, resamples=resamples)
     assert len({each.evaluation_id for each in found}) == len(found)
-    return {(each.subject, each.metric): each for each in found}
+    return {(each.subject, each.metric): each for each in found if each.slice is None}
 
 
 def test_every_subject_is_there_with_its_own_n() -> None:
@@ -111,13 +136,21 @@ def test_one_annotator_is_measured_against_the_others() -> None:
 
 def test_more_annotators_come_closer_and_single_judgments_are_left_out() -> None:
     table = judged_table(40)
-    values = table["values"].to_pylist()
-    values[0], values[1] = values[0][:1], values[1][:3]
-    table = table.set_column(table.column_names.index("values"), "values", pa.array(values))
+    table = with_column(table, "n_judgments", [1, 3] + [6] * 38)
     found = run(table, annotators=(1, 3))
     assert found["one-annotator", "mse"].n == 39
     assert found["3-annotators", "mse"].n == 38
     assert found["3-annotators", "mse"].value < found["one-annotator", "mse"].value  # type: ignore[operator]
+
+
+def test_an_estimate_that_counts_in_the_consensus_is_not_a_judgment() -> None:
+    """Values are judgments, then estimates: of the latter none may stand for an annotator."""
+    table = judged_table(40)
+    more = [[*each, 0.99] for each in table["values"].to_pylist()]
+    pooled = with_column(with_column(table, "values", more), "n_estimates", [1] * 40)
+    for metric in ("crps_judgments", "mse"):
+        for subject in ("estimator", "one-annotator"):
+            assert run(pooled)[subject, metric].value == run(table)[subject, metric].value
 
 
 def test_simulated_judgments_are_counted_where_they_matter() -> None:
@@ -128,8 +161,7 @@ def test_simulated_judgments_are_counted_where_they_matter() -> None:
 
 
 def test_without_any_score_or_estimate_the_figures_are_empty_and_counted() -> None:
-    table = judged_table(5)
-    found = {(each.subject, each.metric): each for each in consensus_suite(table, {}, [], 0.5, NAMING, resamples=10)}
+    found = {(each.subject, each.metric): each for each in evaluated(judged_table(5), {}, [])}
     assert (found["estimator", "mse"].value, found["estimator", "mse"].n) == (None, 0)
     assert found["constant", "mse"].n == 5
 
@@ -145,8 +177,9 @@ def test_crps_against_judgments_rewards_the_spread_of_people() -> None:
     }
     found = {}
     for name, scores in (("narrow", narrow), ("wide", wide)):
-        for each in consensus_suite(table, scores, [], 0.45, NAMING, resamples=20):
-            found[name, each.subject, each.metric] = each.value
+        for each in evaluated(table, scores, [], resamples=20):
+            if each.slice is None:
+                found[name, each.subject, each.metric] = each.value
     assert found["narrow", "estimator", "crps"] < found["wide", "estimator", "crps"]  # type: ignore[operator]
     judged = "crps_judgments"
     assert found["wide", "estimator", judged] < found["narrow", "estimator", judged]  # type: ignore[operator]
@@ -157,11 +190,19 @@ def test_crps_against_judgments_rewards_the_spread_of_people() -> None:
     assert found["wide", "one-annotator", judged] == pytest.approx(np.mean(pairs), rel=0.05)
 
 
-def test_propositions_without_judgments_have_no_crps_against_them() -> None:
-    table = judged_table(40)
-    values = table["values"].to_pylist()
-    values[0] = []
-    table = table.set_column(table.column_names.index("values"), "values", pa.array(values))
+def test_rows_that_nobody_judged_are_left_out() -> None:
+    table = with_column(judged_table(40), "n_judgments", [0] + [6] * 39)
     found = run(table)
-    assert found["estimator", "crps_judgments"].n == 39
-    assert found["estimator", "crps"].n == 40
+    assert found["estimator", "crps_judgments"].n == found["constant", "mse"].n == 39
+
+
+def test_slices_have_ids_of_their_own_and_the_figures_of_their_items() -> None:
+    table = judged_table(40)
+    table = with_column(table, "source", ["a"] * 15 + ["b"] * 25)
+    means = table["mean"].to_numpy()
+    found = evaluated(table, {}, [])
+    assert len({each.evaluation_id for each in found}) == len(found)
+    by_slice = {(each.slice, each.subject, each.metric): each for each in found}
+    assert by_slice["source=a", "constant", "mse"].value == pytest.approx(np.mean((means[:15] - 0.45) ** 2))
+    assert by_slice["source=b", "constant", "mse"].n == 25
+    assert by_slice["source=a", "one-annotator", "mse"].n == 15

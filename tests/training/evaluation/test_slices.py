@@ -1,0 +1,54 @@
+"""Slices: which items belong to which."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from training.evaluation.families import Item, Items
+from training.evaluation.slices import range_of, slices
+
+ITEM = Item(group="g", propositions=("p",), labels=(0.5,), judgments=np.array([0.5]))
+
+
+def items(n: int) -> Items:
+    """Item i has i + 2 words, and judgments that are i / n apart."""
+    return Items(
+        "correlation",
+        tuple(
+            replace(ITEM, propositions=(f"p{i}",), words=i + 2, judgments=np.array([0, i / n]), source="ab"[i % 2])
+            for i in range(n)
+        ),
+    )
+
+
+def test_bins_have_equal_mass_and_are_ordered() -> None:
+    some = items(45)
+    found = slices(some)
+    names = ["source=a", "source=b"]
+    names += [f"length={name}" for name in ("short", "middle", "long")]
+    names += [f"spread={name}" for name in ("low", "middle", "high")]
+    assert list(found) == names
+    assert found["source=b"].tolist() == list(range(1, 45, 2))
+    assert [found[f"length={name}"].tolist() for name in ("short", "middle", "long")] == [
+        list(range(15)),
+        list(range(15, 30)),
+        list(range(30, 45)),
+    ]
+    assert range_of(some, "length=middle", found["length=middle"]) == (17, 31)
+    low, high = range_of(some, "spread=high", found["spread=high"]) or (0, 0)
+    # the SD of two numbers is their distance over the root of two
+    np.testing.assert_allclose((low, high), (30 / 45 / np.sqrt(2), 44 / 45 / np.sqrt(2)))
+    assert range_of(some, "source=a", found["source=a"]) is None
+
+
+def test_equal_values_share_a_slice_and_one_of_everything_is_left_out() -> None:
+    some = Items("correlation", tuple(replace(each, words=9, source="a") for each in items(45).items))
+    assert [name for name in slices(some) if not name.startswith("spread")] == []
+
+
+def test_a_single_judgment_has_no_spread_and_small_slices_are_left_out() -> None:
+    some = [replace(each, judgments=np.array([0.5])) if i % 3 else each for i, each in enumerate(items(45).items)]
+    assert sum(name.startswith("spread") for name in slices(Items("correlation", tuple(some)))) == 0
+    assert slices(Items("update", items(45).items)) == {}
