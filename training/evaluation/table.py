@@ -65,8 +65,9 @@ def measure(
             measured[name, metric] = Figure(value, None, None, len(subject.rows), simulated)
         for metric, found in _figures(items, subject, subject.rows, draws):
             measured[name, metric] = found
-        for part, rows in parts.items():
-            for metric, found in _figures(items, subject, np.intersect1d(subject.rows, rows), draws, SLICED):
+        for part, inside in parts.items():
+            rows = np.intersect1d(subject.rows, inside)
+            for metric, found in _figures(items, subject, rows, draws, SLICED) if len(rows) else ():
                 sliced[part, name, metric] = found
     return Measured(measured, holm(_differences(items, subjects, draws)), sliced)
 
