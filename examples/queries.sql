@@ -45,4 +45,4 @@ FROM agreement_history WHERE metric = 'interval_alpha' AND slice = 'all' ORDER B
 SELECT stage, reason, count(*) AS n FROM drops GROUP BY stage, reason ORDER BY n DESC;
 
 -- How good is each estimator, compared with labelers and baselines?
-SELECT model_id, subject, metric, value, low, high, n FROM evaluations WHERE metric IN ('pearson', 'mse') ORDER BY ALL;
+SELECT model_id, subject, metric, value, low, high, n FROM evaluations WHERE metric IN ('pearson', 'mse') AND slice IS NULL ORDER BY ALL;
