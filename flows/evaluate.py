@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flows.coherence import coherence_figures, score_items
 from flows.estimators import required_model
 from flows.outcome import Outcome
 from flows.reporting import report_data
@@ -14,6 +15,7 @@ from flows.terminal.activity import activity
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all, read
 from warehouse.errors import InputError
+from warehouse.queries.derived import coherence_items
 from warehouse.queries.suites import training_mean
 from warehouse.records import Dataset, Difference, Evaluation, Model
 from warehouse.shards import read_split
@@ -31,12 +33,14 @@ def evaluate(config: Config = None) -> Outcome:
     settings = load_settings(config)
     with writing(settings) as warehouse:
         model = required_model(warehouse, settings.publish.name)
-        new_scores = score_test_split(settings, warehouse, model)
+        related = coherence_items(warehouse)
+        new_scores = score_test_split(settings, warehouse, model) + score_items(settings, warehouse, model, related)
         path = settings.home_path / "reports" / f"{model.model_id}.html"
         with activity("evaluate") as shown:
             shown.doing("measuring the estimator, the labelers and the baselines")
             figures, differences = _measured(settings, warehouse, model)
-            merged = merge_all(warehouse, [figures, differences])["evaluations"]
+            more, apart = coherence_figures(settings, warehouse, model, related)
+            merged = merge_all(warehouse, [[*figures, *more], [*differences, *apart]])["evaluations"]
             if merged.changed or new_scores or not path.exists():
                 shown.doing("writing the report")
                 from training.evaluation.report import write_report

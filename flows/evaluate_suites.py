@@ -37,6 +37,7 @@ SHOWN: Mapping[Family, tuple[str, ...]] = {
     "update": ("accuracy",),
     "choice": ("accuracy",),
     "structure": ("accuracy",),
+    "coherence": ("signed_update_rate", "negation_gap", "conjunction_excess", "paraphrase_sd"),
 }
 """The figures in the table of a terminal, the most important one first."""
 
@@ -188,8 +189,9 @@ def result_table(result: SuiteResult) -> tuple[str, Table]:
     p is that of no difference to the estimator (Holm) in the main figure, or in the squared error if the subject has no
     main figure, as a constant has no correlation.
     """
-    main, *others = SHOWN[result.suite.family]
     whole = [each for each in result.figures if each.slice is None]
+    measured = {each.metric for each in whole}
+    main, *others = [name for name in SHOWN[result.suite.family] if name in measured] or SHOWN[result.suite.family]
     found = {(each.subject, each.metric): each for each in whole}
     apart = {(each.against, each.metric): each.p_holm for each in result.differences}
     line = f"{result.suite.name}: {result.n_items:,} items"

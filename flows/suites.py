@@ -15,23 +15,27 @@ from warehouse.datasets.groups import renew_groups
 from warehouse.errors import InputError
 from warehouse.files.choices import FIELDS as CHOICE_FIELDS
 from warehouse.files.choices import read_choices
+from warehouse.files.coherence import COHERENCE_FIELDS, read_coherence
 from warehouse.files.imports import read_judgments
-from warehouse.files.known import ChoiceFormat, JudgmentFormat, PropositionFormat, StructureFormat
+from warehouse.files.known import ChoiceFormat, CoherenceFormat, JudgmentFormat, PropositionFormat, StructureFormat
 from warehouse.files.reading import AS_FOUND, Reading
 from warehouse.files.structures import STRUCTURE_FIELDS, read_structures
 from warehouse.files.suites import Batch, suite_of
 from warehouse.files.texts import PROPOSITION_FIELDS, read_propositions
 from warehouse.records import Family, Suite
 
-SuiteFormat = JudgmentFormat | PropositionFormat | ChoiceFormat | StructureFormat
+SuiteFormat = JudgmentFormat | PropositionFormat | ChoiceFormat | StructureFormat | CoherenceFormat
 FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(get_args(JudgmentFormat), "correlation"),
     **dict.fromkeys(get_args(PropositionFormat), "update"),
     **dict.fromkeys(get_args(ChoiceFormat), "choice"),
     **dict.fromkeys(get_args(StructureFormat), "structure"),
+    **dict.fromkeys(get_args(CoherenceFormat), "coherence"),
 }
 PLAIN = ("correlation", "update", "choice")
 """The families that a plain file can have."""
+TAKEN = ("consensus", "coherence")
+"""The names of what is measured on the test split."""
 
 
 def import_suite(
@@ -68,9 +72,12 @@ def import_suite(
         reading: How to read the file where that should not be detected.
 
     Raises:
-        InputError: the file cannot be read as such a suite, or another suite has the name.
+        InputError: the file cannot be read as such a suite, or another suite has the name,
+            or the name is taken.
     """
     settings, file = load_settings(config), Path(file)
+    if name in TAKEN:
+        raise InputError(f"--name {name} is taken by the figures on the test split; choose another one")
     family = _family(format_, family)
     batch: Batch
     if family == "correlation":
@@ -84,6 +91,8 @@ def import_suite(
     elif family == "structure":
         given = pairs(columns, STRUCTURE_FIELDS[format_])  # type: ignore[index]
         batch = read_structures(file, columns=given, format_=format_, reading=reading)  # type: ignore[arg-type]
+    elif family == "coherence":
+        batch = read_coherence(file, columns=pairs(columns, COHERENCE_FIELDS), reading=reading)
     else:
         given = pairs(columns, CHOICE_FIELDS)
         batch = read_choices(file, columns=given, first=first, format_=format_, reading=reading)  # type: ignore[arg-type]

@@ -256,9 +256,12 @@ def import_suite(
             "hellaswag",
             "bird",
             "maieutic",
+            "coherence",
         ],
         typer.Option(
-            "--format", help="The columns of a public data set; bird has decisions by factors, maieutic trees."
+            "--format",
+            help="The columns of a public data set; bird has decisions by factors, maieutic trees, coherence groups of "
+            "related propositions.",
         ),
     ] = "plain",
     family: Annotated[

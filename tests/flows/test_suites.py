@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.elicit import elicit
+from flows.evaluate import evaluate
 from flows.evaluate_suites import Subjects, evaluate_suites
 from flows.models import models, models_use
 from flows.promote import models_promote
@@ -28,7 +29,17 @@ from warehouse import open_warehouse
 from warehouse.catalog.store import merge_all, read
 from warehouse.consensus.renew import renew_consensus
 from warehouse.errors import InputError
-from warehouse.records import Difference, Evaluation, Premise, Score, Suite, SuiteItem
+from warehouse.records import (
+    Difference,
+    Evaluation,
+    Premise,
+    Proposition,
+    Score,
+    Suite,
+    SuiteItem,
+    premise_id,
+    proposition_id,
+)
 from warehouse.shards import read_split
 
 TRAINING = 'kind = "encoder"\nmax_length = 64\nepochs = 1\nbatch_size = 40\ndevice = "cpu"\n'
@@ -265,3 +276,55 @@ def test_structures_are_answered_from_all_their_probabilities(settings: Settings
     assert figures["sure", "accuracy"].value == pytest.approx(2 / 6)
     assert decisions.n_items == played.n_items == 6
     assert {each.subject: each.n for each in decisions.figures}["estimator"] == 6
+
+
+def test_coherence_is_measured_on_the_test_split_and_on_suites(settings: Settings, tmp_path: Path) -> None:
+    with open_warehouse(settings.catalog, read_only=False) as warehouse:
+        rows = warehouse.sql(
+            "SELECT p.proposition_id, p.hypothesis, m.text FROM propositions p JOIN premises m USING (premise_id) "
+            "JOIN splits s USING (proposition_id) WHERE s.split = 'test' ORDER BY ALL LIMIT 4"
+        ).to_pylist()
+        negations = [
+            Proposition(
+                proposition_id=proposition_id(row["text"], f"not {row['hypothesis']}"),
+                premise_id=premise_id(row["text"]),
+                hypothesis=f"not {row['hypothesis']}",
+                kind="negation",
+                source="s",
+                split="test",
+                parent_id=row["proposition_id"],
+            )
+            for row in rows
+        ]
+        merge_all(warehouse, [negations])
+    evaluate.fn(settings)
+    with open_warehouse(settings.catalog) as warehouse:
+        stored = read(warehouse, Evaluation, "suite = 'coherence' AND metric = 'negation_gap'")
+        scores = {each.proposition_id: each.score for each in read(warehouse, Score)}
+    gaps = [abs(scores[each.proposition_id] + scores[each.parent_id or ""] - 1) for each in negations]
+    assert len(gaps) == 4
+    found = {each.subject: each.value for each in stored}
+    assert set(found) == {"estimator", "constant"}
+    assert found["estimator"] == pytest.approx(sum(gaps) / 4)
+    assert evaluate.fn(settings).counts == {"new scores": 0, "new figures": 0, "changed figures": 0}
+
+    groups = [
+        {"premise": p, "hypothesis": "It floats.", "negation": "It sinks.", "weakeners": ["It leaks."]} for p in NEW
+    ]
+    config = ["--config", str(settings.home_path.parent / "odds.toml")]
+    command = [
+        *config,
+        "import",
+        "suite",
+        str(written(tmp_path / "g.jsonl", groups)),
+        "--format",
+        "coherence",
+        "--name",
+    ]
+    taken = CliRunner().invoke(app, [*command, "coherence"]).exception
+    assert str(taken) == "--name coherence is taken by the figures on the test split; choose another one"
+    assert CliRunner().invoke(app, [*command, "related"]).exit_code == 0
+    shown = CliRunner().invoke(app, [*config, "evaluate", "--suite", "related"], env={"COLUMNS": "80"}).output
+    assert "related: 24 items" in shown
+    assert "signed_update_rate" in shown
+    assert max(map(len, shown.splitlines())) <= 80

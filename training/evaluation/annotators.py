@@ -25,6 +25,11 @@ class Averaged:
 
     statistics: tuple[Statistic, ...]
 
+    @property
+    def n(self) -> int:
+        """How many rows they are of."""
+        return self.statistics[0].n
+
     def over(self, counts: Floats) -> Floats:
         """Return the mean for each resample."""
         result: Floats = np.mean([each.over(counts) for each in self.statistics], axis=0)

@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
-from training.evaluation.metrics import calibration_error, decompose
+from training.evaluation.metrics import calibration_error, coarse_figures, decompose
 from training.evaluation.paired import Mean, Pearson, Spearman, Statistic
 from training.levels import Floats, crps, entropy, exact_crps, level_of, one_hot, sd, wasserstein
 from training.model.calibration import Calibration
@@ -68,10 +68,13 @@ class Answered:
         return found
 
     def describe(self) -> dict[str, float | None]:
-        """Return the figures of calibration, which have no interval: resampling biases a binned gap upwards."""
+        """Return the figures of calibration and coarseness without intervals.
+
+        Resampling biases a binned gap upwards, and repeats answers.
+        """
         parts = decompose(self.scores, self.labels)
         found: dict[str, float | None] = {"calibration_error": calibration_error(self.scores, self.labels)}
-        return found | (parts._asdict() if parts else {})
+        return found | (parts._asdict() if parts else {}) | coarse_figures(self.scores)
 
     def coverage(self, calibration: Calibration) -> dict[str, Statistic]:
         """Return how many truths the conformal intervals hold, and how wide these are, for each kind of truth.

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from training.evaluation.coherence import coherence_values
 from training.evaluation.correlation import Answered
 from training.evaluation.paired import Mean, Rows, Statistic
 from training.evaluation.structure import Relation, structure_accuracy
@@ -100,7 +101,7 @@ class Items:
         """Return what is measured of a subject's answers to the items at some places, by name.
 
         correlation: see `training.evaluation.correlation`. update, choice and structure: the accuracy, in which a
-        tie counts as a guess.
+        tie counts as a guess. coherence: those of `training.evaluation.coherence` for which there are items.
         """
         items = [self.items[row] for row in rows]
         if self.family == "update":
@@ -109,10 +110,13 @@ class Items:
             return {"accuracy": Mean(np.array([_choice(item, answers) for item in items]))}
         if self.family == "structure":
             return {"accuracy": Mean(np.array([_structure(item, answers) for item in items]))}
+        if self.family == "coherence":
+            scored = [(item.roles, [answers[each].score for each in item.propositions]) for item in items]
+            return {name: Mean(values) for name, values in coherence_values(scored).items()}
         return self._correlation(answers, rows).measure()
 
     def describe(self, answers: Answers, rows: Rows) -> dict[str, float | None]:
-        """Return figures without an interval: those of calibration."""
+        """Return figures without an interval: those of calibration and coarseness."""
         return self._correlation(answers, rows).describe() if self.family == "correlation" else {}
 
     def coverage(self, answers: Answers, rows: Rows, calibration: Calibration) -> dict[str, Statistic]:

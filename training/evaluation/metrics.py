@@ -33,6 +33,10 @@ class Coarseness(NamedTuple):
     multiples_of_5: float
 
 
+COARSE_FIGURES = ("distinct_share", "top3_mass", "entropy_share", "excess_multiples_of_5")
+"""The parts of `Coarseness` by the names that they have as figures, as in the view labeler_quality."""
+
+
 class Bin(NamedTuple):
     """One bin of a reliability diagram: the mean score and the mean label of its n propositions."""
 
@@ -81,6 +85,15 @@ def coarseness(values: Floats) -> Coarseness | None:
         return None
     _, counts = np.unique(np.round(values, 6), return_counts=True)
     entropy = float(stats.entropy(counts)) / np.log(n) if n > 1 else None
-    percent = values * 100
-    on_five = np.abs(percent - 5 * np.round(percent / 5)) < 1e-6
+    on_five = np.abs(values * 20 - np.round(values * 20)) < 20e-9
     return Coarseness(len(counts) / n, float(np.sort(counts)[-3:].sum()) / n, entropy, float(on_five.mean()) - 21 / 101)
+
+
+def coarse_figures(values: Floats) -> dict[str, float]:
+    """Return how coarse the answers [n] are, as figures by name; those that are undefined are left out."""
+    found = coarseness(values)
+    return (
+        {}
+        if found is None
+        else {name: each for name, each in zip(COARSE_FIGURES, found, strict=True) if each is not None}
+    )

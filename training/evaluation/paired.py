@@ -26,20 +26,32 @@ _ROUNDING = 1e-10  # a variance that is a smaller share of the mean square is th
 class Statistic(Protocol):
     """A figure of n rows that can be computed for resamples of them."""
 
+    @property
+    def n(self) -> int:
+        """How many rows have a value."""
+
     def over(self, counts: Floats) -> Floats:
         """Return the figure [r] for each of r resamples, given how often [r, n] each row is drawn; NaN if undefined."""
 
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of values [n]."""
+    """The mean of values; NaN stands for a row without one."""
 
     values: Floats
 
+    @property
+    def n(self) -> int:
+        """How many rows have a value."""
+        return int(np.isfinite(self.values).sum())
+
     def over(self, counts: Floats) -> Floats:
         """Return the mean of each resample."""
+        known = np.isfinite(self.values)
+        if not known.all():
+            counts = counts[:, known]
         with np.errstate(invalid="ignore"):
-            result: Floats = counts @ self.values / counts.sum(axis=1)
+            result: Floats = counts @ self.values[known] / counts.sum(axis=1)
         return result
 
 
@@ -49,6 +61,11 @@ class Pearson:
 
     first: Floats
     second: Floats
+
+    @property
+    def n(self) -> int:
+        """How many rows there are."""
+        return len(self.first)
 
     def over(self, counts: Floats) -> Floats:
         """Return the correlation of each resample."""
@@ -72,6 +89,11 @@ class Spearman:
 
     first: Floats
     second: Floats
+
+    @property
+    def n(self) -> int:
+        """How many rows there are."""
+        return len(self.first)
 
     def over(self, counts: Floats) -> Floats:
         """Return the correlation of each resample."""
@@ -152,7 +174,7 @@ def figures(statistics: Mapping[str, Statistic], rows: Rows, draws: Draws) -> di
         return {name: Figure(None, None, None, 0) for name in statistics}
     values = {name: _observed(each, len(rows)) for name, each in statistics.items()}
     drawn = draws.apply_all({name: each for name, each in statistics.items() if np.isfinite(values[name])}, rows)
-    return {name: bounded(value, drawn.get(name, np.empty(0)), len(rows)) for name, value in values.items()}
+    return {name: bounded(value, drawn.get(name, np.empty(0)), statistics[name].n) for name, value in values.items()}
 
 
 def bounded(value: float, drawn: Floats, n: int) -> Figure:
@@ -183,7 +205,7 @@ def differences(
             metric,
             _observed(ours[metric], len(rows)) - _observed(theirs[metric], len(rows)),
             one[metric] - other[metric],
-            len(rows),
+            ours[metric].n,
         )
         for metric in metrics
     ]

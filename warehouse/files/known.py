@@ -12,6 +12,7 @@ JudgmentFormat = Literal["plain", "mturk", "unli", "joci", "chaosnli", "nli-vari
 PropositionFormat = Literal["plain", "defeasible"]
 ChoiceFormat = Literal["plain", "copa", "ecare", "hellaswag"]
 StructureFormat = Literal["bird", "maieutic"]
+CoherenceFormat = Literal["coherence"]
 
 SLIDER = (0.0, 10_000.0)
 """The scale of the slider of UNLI, which is not linear in the probability (`warehouse.scales`)."""

@@ -84,3 +84,12 @@ def test_multiples_of_five_percent_survive_rounding() -> None:
     whole = metrics.coarseness(np.array([k / 100 for k in range(101)]))
     assert whole is not None
     assert whole.multiples_of_5 == pytest.approx(0)
+
+
+def test_the_figures_of_coarseness_are_named_and_leave_out_what_is_undefined() -> None:
+    found = metrics.coarse_figures(np.array([0.5, 0.5, 0.33, 0.33]))
+    assert found == pytest.approx(
+        {"distinct_share": 0.5, "top3_mass": 1, "entropy_share": 0.5, "excess_multiples_of_5": 0.5 - 21 / 101}
+    )
+    assert set(metrics.coarse_figures(np.array([0.5]))) == {"distinct_share", "top3_mass", "excess_multiples_of_5"}
+    assert metrics.coarse_figures(np.array([])) == {}

@@ -206,3 +206,16 @@ def test_slices_have_ids_of_their_own_and_the_figures_of_their_items() -> None:
     assert by_slice["source=a", "constant", "mse"].value == pytest.approx(np.mean((means[:15] - 0.45) ** 2))
     assert by_slice["source=b", "constant", "mse"].n == 25
     assert by_slice["source=a", "one-annotator", "mse"].n == 15
+
+
+def test_coarseness_is_measured_for_every_subject_and_for_one_annotator() -> None:
+    table = judged_table(noise=0.0)
+    found = run(table, annotators=(1, 3))
+    distinct = len(np.unique(np.round(table["mean"].to_numpy(), 6))) / 40
+    assert found["estimator", "distinct_share"].value == pytest.approx(distinct)
+    assert found["one-annotator", "distinct_share"].value == pytest.approx(distinct)
+    assert found["one-annotator", "distinct_share"].n == 40
+    assert found["labeler:coarse", "distinct_share"].value == pytest.approx(2 / 40)
+    assert found["constant", "entropy_share"].value == 0
+    assert found["labeler:gaps", "excess_multiples_of_5"].value == pytest.approx(1 - 21 / 101)
+    assert found["labeler:gaps", "top3_mass"].n == 30
