@@ -25,6 +25,7 @@ from warehouse.shards import read_split
 def evaluate(config: Config = None) -> Outcome:
     """Evaluate the estimator in use on the test split of its dataset, and write the report.
 
+    Whether answers on derived propositions of the test split fit those on what they were derived from is measured too.
     An estimator is not evaluated again unless there are new estimates of labelers.
 
     Raises:

@@ -27,8 +27,8 @@ class Promotion:
 def models_promote(model: str, *, suites: Sequence[str] = (), config: Config = None) -> Promotion:
     """Use an estimator from now on if it is better than the one in use.
 
-    It is better if the main figure of some suite (Pearson's correlation or the accuracy) is higher with a 95% interval
-    above 0, and that of no suite lower with an interval below 0.
+    It is better if the main figure of some suite (Pearson's correlation, the accuracy or the signed update rate) is
+    higher with a 95% interval above 0, and that of no suite lower with an interval below 0.
 
     Args:
         model: The id of the candidate or the start of it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.warehouse.test_suites import told, written
 from warehouse.errors import InputError
+from warehouse.files.coherence import read_coherence
 from warehouse.files.known import StructureFormat
 from warehouse.files.structures import read_structures
 from warehouse.files.suites import suite_of
@@ -97,3 +99,18 @@ def test_the_same_row_twice_counts_once_and_a_contradiction_is_refused(tmp_path:
         read_structures(written(tmp_path / "c.jsonl", STORY, STORY | {"answer": 0}), format_="bird")
     with pytest.raises(InputError, match="every row was left out: no answer"):
         read_structures(written(tmp_path / "d.jsonl", STORY | {"answer": None}), format_="bird")
+
+
+def test_the_examples_in_the_documentation_can_be_imported(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    decision, tree, group = re.findall(r"^```json\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "example.jsonl"
+    for text, family, n in ((decision, "structure", 12), (tree, "structure", 3), (group, "coherence", 11)):
+        file.write_text(text, encoding="utf-8")
+        if text == group:
+            read = read_coherence(file)
+        else:
+            read = read_structures(file, format_="bird" if text == decision else "maieutic")
+        assert read.said == []  # every key is read
+        found = suite_of(read, "example", file.name)
+        assert (found.suite.family, len(found.items)) == (family, n)
