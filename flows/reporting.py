@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from flows.research.figures import over_time, shown_figures, telling_slices
@@ -17,8 +19,12 @@ from training.evaluation.report_data import (
     LabelerAnswers,
     ReportData,
     ScoredProposition,
+    Slice,
+    Spent,
     StageCount,
 )
+from training.evaluation.slices import range_of, slices
+from training.evaluation.split import split_items
 from training.evaluation.subjects import PANEL
 from training.evaluation.subjects import panel as panel_answers
 from training.levels import quantile
@@ -28,7 +34,7 @@ from warehouse.catalog.store import read
 from warehouse.queries.labelers import panel_versions
 from warehouse.queries.stages import counts, current_agreement, current_estimates, labeler_answers, valid_judgments
 from warehouse.records import Agreement, Dataset, Evaluation, Model, Score, now
-from warehouse.shards import read_split
+from warehouse.shards import SPLITS, Manifest, read_manifest, read_split
 
 INTERVAL = (0.1, 0.9)
 STAGES_SHOWN = (
@@ -49,6 +55,8 @@ STAGES_SHOWN = (
 def report_data(settings: Settings, warehouse: Warehouse, model: Model, evaluations: list[Evaluation]) -> ReportData:
     """Return all data of the report on `model`. Only summaries are computed here."""
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
+    folder = warehouse.place(dataset.path)
+    manifest, test = read_manifest(folder), read_split(folder, "test", "human")
     judgments = valid_judgments(warehouse)
     measured, weeks = over_time(warehouse, Selection().scope)
     return ReportData(
@@ -67,8 +75,11 @@ def report_data(settings: Settings, warehouse: Warehouse, model: Model, evaluati
         labelers=[LabelerAnswers.model_validate(row) for row in labeler_answers(warehouse).to_pylist()],
         curve=_curve(warehouse.place(model.path)),
         evaluations=evaluations,
-        test=_test(warehouse, model, dataset),
-        provenance=_provenance(settings, model, dataset),
+        test=_test(warehouse, model, test),
+        slices=_slices(test),
+        spent=spent(warehouse, model),
+        sources=list(manifest.licences),
+        provenance=_provenance(settings, model, dataset, manifest),
     )
 
 
@@ -112,39 +123,96 @@ def _curve(folder: Path) -> list[CurvePoint]:
     return [CurvePoint(step=each["step"], loss=each["loss"], dev_loss=each["dev_loss"]) for each in history]
 
 
-def _test(warehouse: Warehouse, model: Model, dataset: Dataset) -> list[ScoredProposition]:
+def _test(warehouse: Warehouse, model: Model, test: pa.Table) -> list[ScoredProposition]:
     scores = {row.proposition_id: row for row in read(warehouse, Score, "model_id = ?", [model.model_id])}
-    test = read_split(warehouse.place(dataset.path), "test", "human").to_pylist()
-    panel = dict(panel_answers(current_estimates(warehouse, [row["proposition_id"] for row in test])))
+    ids = test["proposition_id"].to_pylist()
+    panel = dict(panel_answers(current_estimates(warehouse, ids)))
     asked = panel.get(PANEL, next(iter(panel.values()), {}))
-    shown = []
-    for row in test:
-        if (score := scores.get(row["proposition_id"])) is None:
-            continue
-        low, high = (float(quantile(score.level_probabilities, q)) for q in INTERVAL)
-        shown.append(
-            ScoredProposition(
-                premise=row["premise"],
-                hypothesis=row["hypothesis"],
-                score=score.score,
-                low=low,
-                high=high,
-                mean=row["mean"],
-                panel_mean=asked[row["proposition_id"]].score if row["proposition_id"] in asked else None,
-                n_judgments=row["n_judgments"],
-            )
-        )
-    return shown
-
-
-def _provenance(settings: Settings, model: Model, dataset: Dataset) -> list[tuple[str, str]]:
+    judged = {item.propositions[0]: item.judgments for item in split_items(test).items}
+    rows = test.select(["proposition_id", "premise", "hypothesis", "mean"]).to_pylist()
     return [
-        ("Dataset", f"{dataset.name} v{dataset.version}, {dataset.dataset_id}"),
-        ("Dataset folder", dataset.path),
+        _scored(row, scores[key], judged.get(key), asked[key].score if key in asked else None)
+        for key, row in zip(ids, rows, strict=True)
+        if key in scores
+    ]
+
+
+def _scored(
+    row: dict[str, Any], score: Score, judgments: npt.NDArray[np.float64] | None, panel_mean: float | None
+) -> ScoredProposition:
+    low, high = (float(quantile(score.level_probabilities, q)) for q in INTERVAL)
+    return ScoredProposition(
+        premise=row["premise"],
+        hypothesis=row["hypothesis"],
+        score=score.score,
+        levels=score.level_probabilities,
+        low=low,
+        high=high,
+        mean=row["mean"],
+        judgments=[] if judgments is None else sorted(judgments.tolist()),
+        panel_mean=panel_mean,
+    )
+
+
+def _slices(test: pa.Table) -> list[Slice]:
+    items = split_items(test)
+    ranges = {name: range_of(items, name, rows) or (None, None) for name, rows in slices(items).items()}
+    return [Slice(name=name, low=low, high=high) for name, (low, high) in ranges.items()]
+
+
+def spent(warehouse: Warehouse, model: Model) -> list[Spent]:
+    """Return what the models, annotators and the fit of an estimator took."""
+    asked = warehouse.sql(
+        "SELECT labeler, purpose, sum(n_requests)::BIGINT AS n, sum(tokens_in + tokens_out)::BIGINT AS tokens, "
+        "sum(cost) AS cost, sum(mean_latency_s * (n_requests - n_cached)) AS seconds "
+        "FROM labeler_cost GROUP BY ALL ORDER BY ALL"
+    ).to_pylist()
+    rows = [
+        Spent(
+            name=f"{row['labeler']}, {row['purpose']}",
+            amount=f"{row['n']:,} requests, {row['tokens']:,} tokens",
+            time=duration(row["seconds"] or 0.0),
+            cost="" if row["cost"] is None else f"{row['cost']:.2f}",
+        )
+        for row in asked
+    ]
+    (lead,) = warehouse.sql(
+        "SELECT count(lead_time_s) AS n, count(*) AS judged, sum(lead_time_s) AS total, median(lead_time_s) AS middle "
+        "FROM valid_judgments"
+    ).to_pylist()
+    known = f", time known of {lead['n']:,}, median {lead['middle']:.0f} s" if lead["n"] else ""
+    rows.append(
+        Spent(name="annotators", amount=f"{lead['judged']:,} judgments{known}", time=duration(lead["total"] or 0.0))
+    )
+    rows.append(Spent(name="fit of the estimator", amount=f"{model.steps:,} steps", time=duration(model.duration_s)))
+    return rows
+
+
+def duration(seconds: float) -> str:
+    """Return a time as text, in seconds, minutes or hours; empty for 0."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.0f} s" if seconds else ""
+
+
+def _provenance(settings: Settings, model: Model, dataset: Dataset, manifest: Manifest) -> list[tuple[str, str]]:
+    splits = ", ".join(f"{manifest.counts[split]:,} {split}" for split in SPLITS)
+    pairs = f"; {sum(manifest.pairs.values()):,} order pairs" if any(manifest.pairs.values()) else ""
+    return [
         ("Warehouse", f"{shown_catalog(settings)}, snapshot {dataset.snapshot_id}"),
-        ("Estimator", model.model_id),
+        ("Training set", f"{dataset.name} v{dataset.version}, {dataset.dataset_id}"),
+        ("Its folder", dataset.path),
+        ("Its propositions", f"{splits}{pairs}"),
+        ("They rest on", f"{manifest.n_judgments:,} judgments and {manifest.n_estimates:,} estimates"),
         ("Base model", model.base_model),
-        ("Training settings", model.settings),
-        ("Steps", f"{model.steps} in {model.duration_s:.0f} s"),
+        ("Estimator", f"{model.model_id}, {model.steps:,} steps in {duration(model.duration_s)}"),
+        ("Training settings", _settings(model.settings)),
         ("Code version", model.code_version),
     ]
+
+
+def _settings(text: str) -> str:
+    """Return settings in JSON as a line that can be read."""
+    found: dict[str, Any] = json.loads(text)
+    return ", ".join(f"{name} = {json.dumps(value)}" for name, value in sorted(found.items()) if value is not None)

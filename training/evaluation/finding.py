@@ -37,4 +37,5 @@ def _correlations(found: dict[tuple[str, str], Evaluation]) -> str:
     said = f"Its scores correlate with the consensus at r = {ours.value:.2f}"
     if human is not None and human.value is not None:
         said += f"; those of one annotator with the others' mean at {human.value:.2f}"
+        said += "" if human.n == ours.n else f" (on the {human.n:,} propositions that several annotators judged)"
     return said.replace("-", "\N{MINUS SIGN}") + "."

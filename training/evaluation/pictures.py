@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from training.evaluation.metrics import Bin
 from training.levels import Floats, level_of
 from warehouse.atomic import write_atomically
 
@@ -58,9 +57,9 @@ def answers(subjects: Mapping[str, Floats]) -> str:
             axis.set_ylim(0, top)
             axis.set_xlim(0, 1)
         rows[-1].set_xlabel("probability")
-        rows[len(rows) // 2].set_ylabel("share of answers (%)")
+        rows[0].figure.supylabel("share of answers (%)", fontsize=10, color=INK)
 
-    return _svg(draw, (7.2, 0.5 + 1.05 * len(subjects)), rows=len(subjects))
+    return svg(draw, (6.0, 0.9 + 1.05 * len(subjects)), rows=len(subjects))
 
 
 class Standing(NamedTuple):
@@ -86,7 +85,7 @@ def standings(subjects: Sequence[Standing], label: str) -> str:
         axis.set(xlabel=label, ylim=(-0.6, len(subjects) - 0.4))
         axis.set_xlim(left=0)
 
-    return _svg(draw, (7.2, 0.7 + 0.32 * len(subjects)))
+    return svg(draw, (6.0, 0.7 + 0.32 * len(subjects)))
 
 
 def spread(means: Floats, deviations: Floats) -> str:
@@ -99,7 +98,7 @@ def spread(means: Floats, deviations: Floats) -> str:
         axis.scatter(means, deviations, s=14, color=FIRST, alpha=0.55, linewidths=0)
         axis.set(xlabel="mean judgment", ylabel="SD of the judgments", xlim=(0, 1), ylim=(0, 0.56))
 
-    return _svg(draw, (7.2, 3.6))
+    return svg(draw, (6.0, 3.6))
 
 
 class Measurement(NamedTuple):
@@ -169,7 +168,7 @@ def _agreement_document(measured: Sequence[Measurement], weeks: Sequence[Measure
             axis.set_title(title + (", some simulated" if simulated else ""), loc="left", fontsize=10)
             axis.set(xlabel=f"{label}; below it the number of judgments", ylabel="interval alpha")
 
-    return _document(draw, (7.2, 0.3 + 2.6 * len(panels)), rows=len(panels), share_x=False)
+    return _document(draw, (6.0, 0.3 + 2.6 * len(panels)), rows=len(panels), share_x=False)
 
 
 def _timeline(axis: Any, points: Sequence[Measurement]) -> None:
@@ -210,44 +209,10 @@ def training_curve(steps: Sequence[int], losses: Sequence[float], dev: Sequence[
             axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
         axis.legend(loc="best")
 
-    return _svg(draw, (7.2, 3.2))
+    return svg(draw, (6.0, 3.2))
 
 
-def reliability(curves: Mapping[str, Sequence[Bin]]) -> str:
-    """Draw the mean label over the mean score of each bin; the diagonal is perfect calibration."""
-
-    def draw(axis: Any) -> None:
-        axis.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 3)))
-        looks = [(FIRST, "o"), (SECOND, "s")]
-        for (name, bins), (colour, marker) in zip(curves.items(), looks, strict=False):
-            axis.plot(
-                [each.score for each in bins],
-                [each.label for each in bins],
-                color=colour,
-                marker=marker,
-                markersize=6,
-                label=name,
-            )
-        axis.set(xlabel="mean answer in the bin", ylabel="mean consensus in the bin", xlim=(0, 1), ylim=(0, 1))
-        axis.set_aspect("equal")
-        axis.legend(loc="upper left")
-
-    return _svg(draw, (4.4, 4.2))
-
-
-def scatter(scores: Floats, means: Floats) -> str:
-    """Draw each test proposition's score over its consensus mean; the diagonal is agreement."""
-
-    def draw(axis: Any) -> None:
-        axis.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 3)))
-        axis.scatter(means, scores, s=18, color=FIRST, alpha=0.6, linewidths=0)
-        axis.set(xlabel="consensus mean", ylabel="estimator's score", xlim=(0, 1), ylim=(0, 1))
-        axis.set_aspect("equal")
-
-    return _svg(draw, (4.4, 4.2))
-
-
-def _svg(draw: Callable[[Any], None], size: tuple[float, float], rows: int = 1) -> str:
+def svg(draw: Callable[[Any], None], size: tuple[float, float], rows: int = 1) -> str:
     """Draw on the axes (an array of them for several rows) and return the SVG element."""
     return _inline(_document(draw, size, rows))
 

@@ -6,6 +6,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from training.evaluation.pictures import Measurement
 from warehouse.records import Agreement, Count, Evaluation, Probability, Text
+from warehouse.shards import Licence
 
 
 class _Part(BaseModel):
@@ -36,16 +37,34 @@ class LabelerAnswers(_Part):
 
 
 class ScoredProposition(_Part):
-    """A test proposition with its score, the middle 80% of its level distribution, and its consensus."""
+    """A test proposition: its score, level distribution and the middle 80% of it; its consensus and judgments."""
 
     premise: Text
     hypothesis: Text
     score: Probability
+    levels: list[float]
     low: Probability
     high: Probability
     mean: Probability
+    judgments: list[Probability]
     panel_mean: Probability | None = None
-    n_judgments: Count
+
+
+class Slice(_Part):
+    """A slice of the test propositions, and the range of what it is a bin of."""
+
+    name: Text
+    low: float | None = None
+    high: float | None = None
+
+
+class Spent(_Part):
+    """What something took, in time and money, such as 1,204 calls and 3 min; empty where it is unknown."""
+
+    name: Text
+    amount: Text
+    time: str = ""
+    cost: str = ""
 
 
 class CurvePoint(_Part):
@@ -57,7 +76,10 @@ class CurvePoint(_Part):
 
 
 class ReportData(_Part):
-    """Everything that a report shows, as plain values. `provenance` has pairs of a name and a value."""
+    """Everything that a report shows, as plain values. `provenance` has pairs of a name and a value.
+
+    `sources` are those of the premises of the training set, with their licences.
+    """
 
     title: Text
     created_at: AwareDatetime
@@ -75,4 +97,7 @@ class ReportData(_Part):
     curve: list[CurvePoint]
     evaluations: list[Evaluation]
     test: list[ScoredProposition]
+    slices: list[Slice] = []
+    spent: list[Spent] = []
+    sources: list[Licence] = []
     provenance: list[tuple[str, str]]

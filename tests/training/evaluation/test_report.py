@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,10 +18,16 @@ from training.evaluation.report_data import (
     LabelerAnswers,
     ReportData,
     ScoredProposition,
+    Slice,
+    Spent,
     StageCount,
 )
+from training.evaluation.report_pictures import singles
+from training.evaluation.slices import slices
+from training.evaluation.split import split_items
 from training.levels import one_hot
 from warehouse.records import Agreement
+from warehouse.shards import Licence
 
 SCREENSHOT = Path(__file__).parents[3] / "build" / "screenshots" / "report.png"
 ARGUMENTS = [
@@ -101,15 +108,22 @@ def synthetic(*, simulated: bool = True) -> ReportData:
             ScoredProposition(
                 premise=NASTY if i == 0 else f"A woman in a red coat walks two dogs along the river at dawn ({i}).",
                 hypothesis=f"Someone is outside, and it is early in the day ({i}).",
-                score=float(scores[i] if i else means[i]),
+                score=float(scores[i] if i else means[i] < 0.5),  # the nasty one is the worst
                 low=max(float(scores[i]) - 0.2, 0.0),
                 high=min(float(scores[i]) + 0.2, 1.0),
                 mean=float(means[i]),
                 panel_mean=float(np.mean([values[i] for values in panel.values()])),
-                n_judgments=5,
+                levels=distributions[ids[i]][1],
+                judgments=sorted(table["values"][i].as_py()),
             )
             for i in range(40)
         ],
+        slices=[Slice(name=name, low=3, high=20 + place) for place, name in enumerate(slices(split_items(table)))],
+        spent=[
+            Spent(name="smollm2-135m token, elicit", amount="744 requests, 9 tokens", time="6.2 min", cost="0.42"),
+            Spent(name="fit of the estimator", amount="60 steps", time="41 s"),
+        ],
+        sources=[Licence(source="news", licence="CC-BY-4.0", premises=41)],
         provenance=[
             ("Dataset", "demo, version 1 (3f2a9c41d07be65518aa20c4)"),
             ("Warehouse snapshot", "57"),
@@ -153,13 +167,16 @@ def test_the_page_fits_and_loads_nothing(browser: Any, report: Path, width: int)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.requests_seen == [report.as_uri()]
     assert page.evaluate("document.scripts.length") == 0
+    boxes = "[...document.querySelectorAll('.scroll')].filter(each => each.scrollWidth > each.clientWidth).length"
+    assert page.evaluate(boxes) == 0, "a table is wider than the page"
     pictures = page.locator("[role=img]")
-    assert pictures.count() == 6
-    for index in range(6):
+    # standings, reliability, histogram, six propositions, slices, curve, spread, answers
+    assert pictures.count() == 13
+    for index in range(13):
         picture = pictures.nth(index)
         box = picture.locator("svg").bounding_box()
         assert box["width"] > 250
-        assert box["height"] > 150
+        assert box["height"] > 100
         assert len(picture.get_attribute("aria-label")) > 40
     page.close()
 
@@ -213,7 +230,19 @@ def test_a_report_of_nothing_still_reads(tmp_path: Path) -> None:
     empty = synthetic().model_copy(
         update={
             name: []
-            for name in ("stages", "agreement", "consensus", "judgments", "labelers", "curve", "evaluations", "test")
+            for name in (
+                "stages",
+                "agreement",
+                "consensus",
+                "judgments",
+                "labelers",
+                "curve",
+                "evaluations",
+                "test",
+                "slices",
+                "spent",
+                "sources",
+            )
         }
     )
     write_report(empty, tmp_path / "report.html")
@@ -234,3 +263,40 @@ def test_a_failed_write_keeps_the_old_report(tmp_path: Path, monkeypatch: pytest
         write_report(synthetic(), path)
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_sections_come_in_the_order_of_a_readers_questions() -> None:
+    found = re.findall(r'<h2 id="(\w+)"', render(synthetic()))
+    assert found == [
+        *("finding", "evaluation", "distributions", "slices", "propositions", "training", "cost", "counts"),
+        *("agreement", "labelers", "provenance"),
+    ]
+
+
+def test_single_propositions_are_those_that_people_tell_apart() -> None:
+    def proposition(judgments: list[float], levels: list[float]) -> ScoredProposition:
+        mean = float(np.mean(judgments))
+        return ScoredProposition(
+            premise="p", hypothesis="h", score=0.5, levels=levels, low=0, high=1, mean=mean, judgments=judgments
+        )
+
+    even, low = [0.5, 0.5], [1.0, 0.0]
+    likely, unlikely = proposition([0.9] * 5, even), proposition([0.1] * 6, low)
+    split, middle = proposition([0.0, 0.0, 1.0, 1.0, 0.5], even), proposition([0.5, 0.5, 0.5, 0.4, 0.6], low)
+    few = proposition([0.0] * 4, [0.0, 1.0])
+    found = {each.why: each.proposition for each in singles([few, likely, unlikely, split, middle])}
+    assert found == {
+        "People agree that it is likely": likely,
+        "People agree that it is unlikely": unlikely,
+        "People agree that it is open": middle,
+        "People are split": split,
+    }
+
+
+def test_the_worst_are_shown_with_their_judgments() -> None:
+    data = synthetic()
+    html = render(data)
+    assert html.count('<div class="item">') == 20
+    worst = max(data.test, key=lambda each: abs(each.score - each.mean))
+    assert html.index(worst.hypothesis, html.index('id="propositions"')) < html.index('class="item"') + 1000
+    assert " ".join(f"{value * 100:.0f}%" for value in worst.judgments) in html

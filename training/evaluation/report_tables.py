@@ -1,0 +1,181 @@
+"""The tables of a report: the figures of every subject, of slices, and of agreement, as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from training.evaluation.report_data import Slice
+from warehouse.records import Agreement, Evaluation
+
+NONE, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+TABLE = {
+    "pearson": ("Pearson r", "higher is better"),
+    "spearman": ("Spearman rho", "higher is better"),
+    "mse": ("MSE", "lower is better"),
+    "mae": ("MAE", "lower is better"),
+    "crps_judgments": ("CRPS, each judgment", "lower is better"),
+    "crps": ("CRPS, mean", "lower is better"),
+    "calibration_error": ("Calibration error", "lower is better"),
+}
+PARTS = {"miscalibration": "Miscalibration", "discrimination": "Discrimination", "uncertainty": "Uncertainty"}
+_SUBJECTS = {
+    "estimator": "Estimator",
+    "panel-mean": "Mean of the labelers",
+    "one-annotator": "One annotator",
+    "constant": "Constant: the training mean",
+}
+_AGREEMENT = {
+    "interval_alpha": "Interval alpha",
+    "ordinal_alpha": "Ordinal alpha",
+    "nominal_alpha": "Nominal alpha",
+    "icc_1": "ICC(1)",
+    "reliability_of_mean": "Reliability of the mean",
+    "leave_one_out_r_mean": "Leave-one-out r, mean",
+    "judgments_for_reliability_0.7": "Judgments needed for reliability 0.7",
+    "judgments_for_reliability_0.8": "Judgments needed for reliability 0.8",
+    "judgments_for_reliability_0.9": "Judgments needed for reliability 0.9",
+    "leave_one_out_r_median": "Leave-one-out r, median",
+    "leave_one_out_r_negative": "Annotators with a negative leave-one-out r",
+    "median_judgments": "Judgments, median",
+    "share_at_0": "Share at 0%",
+    "share_at_half": "Share at 50%",
+    "share_at_1": "Share at 100%",
+    "share_at_twentieths": "Share at multiples of 5%",
+    "within_proposition_sd": "SD within a proposition",
+    "pearson_with_mean_judgment": "Pearson r with the mean judgment",
+}
+_WHOLE = (
+    "median_judgments",
+    "judgments_for_reliability_0.7",
+    "judgments_for_reliability_0.8",
+    "judgments_for_reliability_0.9",
+    "leave_one_out_r_negative",
+)
+
+
+class Cell(NamedTuple):
+    """A figure with its interval as text, and whether it is the best in its column."""
+
+    value: str
+    interval: str
+    best: bool
+
+
+class Row(NamedTuple):
+    """One subject's row of the evaluation table."""
+
+    subject: str
+    n: int
+    cells: list[Cell]
+
+
+def table(evaluations: Sequence[Evaluation]) -> list[Row]:
+    """Return the evaluation table: one row per subject, the estimator first, and one cell per metric."""
+    found = {(each.subject, each.metric): each for each in evaluations}
+    subjects = list(dict.fromkeys(each.subject for each in evaluations))
+    best = {metric: _best(metric, evaluations) for metric in TABLE}
+    return [
+        Row(
+            subject_name(subject),
+            max(each.n for each in evaluations if each.subject == subject),
+            [_cell(found.get((subject, metric)), best[metric]) for metric in TABLE],
+        )
+        for subject in sorted(subjects, key=lambda each: each != "estimator")
+    ]
+
+
+def subject_name(name: str) -> str:
+    """Return what a subject is called."""
+    return _SUBJECTS.get(name, name.replace("labeler:", "Labeler ").replace("-annotators", " annotators"))
+
+
+def parts(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]:
+    """Return the decomposition of the MSE, one row per subject that has it."""
+    found = {(each.subject, each.metric): each.value for each in evaluations}
+    subjects = dict.fromkeys(each.subject for each in evaluations if each.metric in PARTS)
+    return [(subject_name(each), [number(found.get((each, m))) for m in PARTS]) for each in subjects]
+
+
+def _best(metric: str, evaluations: Sequence[Evaluation]) -> float | None:
+    """Return the best figure of the estimator and labelers; the constant and annotators don't compete."""
+    rivals = [each for each in evaluations if each.subject != "constant" and "annotator" not in each.subject]
+    values = [each.value for each in rivals if each.metric == metric and each.value is not None]
+    if not values:
+        return None
+    return max(values) if TABLE[metric][1].startswith("higher") else min(values)
+
+
+def _cell(record: Evaluation | None, best: float | None) -> Cell:
+    if record is None or record.value is None:
+        return Cell(NONE, "", best=False)
+    return Cell(number(record.value), interval(record.low, record.high), best=record.value == best)
+
+
+def figure_name(metric: str) -> str:
+    """Return what a figure of agreement is called."""
+    return _AGREEMENT.get(metric, metric.replace("_", " "))
+
+
+def number(value: Any) -> str:
+    """Return a number with three decimals, or a dash."""
+    return NONE if value is None or not math.isfinite(value) else f"{value:.3f}".replace("-", MINUS)
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Return an interval as text; empty if there is none."""
+    return "" if low is None or high is None else f"{number(low)} to {number(high)}"
+
+
+class SliceRow(NamedTuple):
+    """The mean squared errors of the estimator and baselines on a slice."""
+
+    name: str
+    n: int
+    cell: Cell
+    baselines: list[str]
+
+
+BASELINES = {"one-annotator": "one annotator", "constant": "constant"}
+_BIN_UNITS = {"length": ("words", ".0f"), "spread": ("SD", ".2f")}
+
+
+def slice_rows(evaluations: Sequence[Evaluation], slices: Sequence[Slice]) -> list[SliceRow]:
+    """Return a row for each slice that the estimator was measured on."""
+    found = {(each.slice, each.subject): each for each in evaluations if each.metric == "mse" and each.slice}
+    return [
+        SliceRow(
+            slice_name(each),
+            ours.n,
+            _cell(ours, None),
+            [number(None if (one := found.get((each.name, name))) is None else one.value) for name in BASELINES],
+        )
+        for each in slices
+        if (ours := found.get((each.name, "estimator"))) is not None
+    ]
+
+
+def slice_name(each: Slice) -> str:
+    """Return the name of a slice as text, such as "length short, 3 to 14 words"."""
+    dimension, _, value = each.name.partition("=")
+    if each.low is None or each.high is None or dimension not in _BIN_UNITS:
+        return f"{dimension} {value}"
+    unit, decimals = _BIN_UNITS[dimension]
+    return f"{dimension} {value}: {each.low:{decimals}} to {each.high:{decimals}} {unit}"
+
+
+def agreement_rows(agreement: Sequence[Agreement]) -> list[tuple[Agreement, str, str, str]]:
+    """Return each figure of agreement with its name, value and interval."""
+    return [(each, figure_name(each.metric), _shown(each, each.value), _between(each)) for each in agreement]
+
+
+def _shown(each: Agreement, value: float | None) -> str:
+    whole = each.metric in _WHOLE and value is not None
+    return f"{value:,g}" if whole else number(value)
+
+
+def _between(each: Agreement) -> str:
+    if each.low is None or each.high is None:
+        return ""
+    return f"{_shown(each, each.low)} to {_shown(each, each.high)}"
