@@ -24,6 +24,8 @@ import pyarrow as pa
 from benchmarks.measure import measured
 
 LEVELS = 10
+SCORED = 100_000
+"""Scoring reads propositions as a stream, and a million would take too long."""
 EXAMPLES = Path(__file__).parents[1] / "examples" / "propositions.jsonl"
 
 
@@ -45,6 +47,7 @@ def table(rows: list[tuple[str, str]]) -> pa.Table:
     return pa.table(
         {
             "proposition_id": [f"{number:024d}" for number in range(n)],
+            "premise_id": [f"{number:024d}" for number in range(n)],
             "premise": [premise for premise, _ in rows],
             "hypothesis": [hypothesis for _, hypothesis in rows],
             "origin": ["human"] * n,
@@ -52,6 +55,7 @@ def table(rows: list[tuple[str, str]]) -> pa.Table:
             "weight": [1.0] * n,
             "values": [[0.3, 0.7]] * n,
             "weights": [[0.5, 0.5]] * n,
+            "n_judgments": pa.array([2] * n, pa.int32()),
             "n_simulated": pa.array([0] * n, pa.int32()),
         }
     )
@@ -193,51 +197,67 @@ def estimator_folder(base: str, folder: Path) -> str:
     return str(out)
 
 
-class MadeUp:
-    """Made-up propositions that are never in memory together."""
+def published(folder: Path, n: int) -> Path:
+    """Publish n made-up propositions on short premises of their own, and 50 for dev, and return the folder."""
+    from tests.fixtures.shards import HEAD, made_row
+    from warehouse.datasets.write import write_dataset
+    from warehouse.shards import SHARD_SCHEMA
 
-    def __init__(self, n: int) -> None:
-        self.n = n
+    rows: pa.Table = pa.Table.from_pylist([made_row("train", 0)], SHARD_SCHEMA)
+    texts = propositions(1000)
 
-    def to_batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield them."""
-        texts = propositions(4096)
-        for start in range(0, self.n, len(texts)):
-            few = [(f"{start} {premise}", hypothesis) for premise, hypothesis in texts[: self.n - start]]
-            yield from table(few).to_batches()
+    def batches() -> Iterator[pa.RecordBatch]:
+        for split, size in (("train", n), ("dev", 50)):
+            for start in range(0, size, len(texts)):
+                numbers = range(start, min(start + len(texts), size))
+                few = rows.take(pa.array([0] * len(numbers))).to_pydict() | {
+                    "proposition_id": [f"{split}-{number:024d}" for number in numbers],
+                    "premise_id": [f"{number:024d}-{split}" for number in numbers],
+                    "premise": [f"On day {number} it rains." for number in numbers],
+                    "hypothesis": [texts[number - start][1] for number in numbers],
+                    "split": [split] * len(numbers),
+                }
+                yield pa.RecordBatch.from_pydict(few, SHARD_SCHEMA)
+
+    write_dataset(batches(), folder, HEAD)
+    return folder
 
 
-def fit_memory(base: str, n: int) -> tuple[object, float]:
-    """Fit for a few steps on n propositions; the peak of memory is what counts."""
-    from training.fit.loop import fit
+def fit_memory(base: str, dataset: Path) -> tuple[object, float]:
+    """Fit for a few steps on a training set; the peak of memory is what counts."""
+    from training.fit.job import Job
+    from training.fit.watch import Watch
     from training.settings import FitSettings
 
-    settings = FitSettings(base=base, epochs=1, batch_size=16, device="cpu", max_minutes=0.01)
+    settings = FitSettings(base=base, epochs=1, device="cpu", max_minutes=0.01)
     with tempfile.TemporaryDirectory() as folder:
-        fit(MadeUp(n), MadeUp(50), settings, Path(folder, "cache"), Path(folder, "model"))
-    return n, 0.0
+        Job(dataset=dataset, settings=settings, cache=Path(folder, "cache"), folder=Path(folder, "model")).run(Watch())
+    return 0, 0.0
 
 
-def score_memory(folder: str, n: int) -> tuple[object, float]:
-    """Score n propositions; the peak of memory is what counts."""
+def score_memory(model: str, dataset: Path, n: int) -> tuple[object, float]:
+    """Score the first n propositions of a training set; the peak of memory is what counts."""
     from training import Estimator
     from training.model.texts import texts
+    from warehouse.shards import ShardRows
 
-    scored = sum(len(batch.scores) for batch in Estimator.load(folder, "cpu").score_stream(texts(MadeUp(n))))
-    return scored, 0.0
+    rows = islice(texts(ShardRows(dataset, "train")), n)
+    return sum(len(batch.scores) for batch in Estimator.load(model, "cpu").score_stream(rows)), 0.0
 
 
 def memory_figures(sizes: list[int]) -> None:
     """Print the peak of memory of a fit and of scoring, by the number of propositions."""
-    from tests.fixtures.estimator import build_tiny
+    from tests.fixtures.estimator import CORPUS, build_tiny
 
-    print("| propositions | odds train, peak GiB | scoring, peak GiB |\n|---|---|---|")
+    print("| propositions | odds train, peak GiB | scored | scoring, peak GiB |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
-        base = str(build_tiny(Path(scratch, "base"), tied=True, chat=True))
+        words = [text for proposition in propositions(100) for text in proposition]
+        base = str(build_tiny(Path(scratch, "base"), tied=True, chat=True, corpus=[*CORPUS, *words], vocabulary=2000))
         model = estimator_folder(base, Path(scratch))
         for n in sizes:
-            fitted, scored = measured(fit_memory, base, n), measured(score_memory, model, min(n, 100_000))
-            print(f"| {n:,} | {fitted.peak_gib:.2f} | {scored.peak_gib:.2f} (of {min(n, 100_000):,}) |", flush=True)
+            dataset = published(Path(scratch, str(n)), n)
+            fitted, scored = measured(fit_memory, base, dataset), measured(score_memory, model, dataset, SCORED)
+            print(f"| {n:,} | {fitted.peak_gib:.3f} | {scored.result:,} | {scored.peak_gib:.3f} |", flush=True)
 
 
 def main() -> None:

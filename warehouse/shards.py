@@ -228,7 +228,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def read_batches(
-    folder: Path, split: Split, rows: int = 65_536, part: Part = "propositions"
+    folder: Path, split: Split, rows: int = 16_384, part: Part = "propositions"
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a part of a split batch by batch, in order."""
     for file in read_manifest(folder).files:

@@ -22,11 +22,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from tests.fixtures.estimator import CORPUS, Base, shard_table
+from tests.fixtures.estimator import CORPUS, Base, merge_estimator, shard_table
 from tests.training.test_estimator import assert_same, estimator, scores_of
 from training.fit.loop import fit
 from training.model.base import load_base
-from training.model.estimator import Estimator, merge_estimator
+from training.model.estimator import Estimator
 from training.model.prompt import question, render
 from training.model.texts import texts
 from training.settings import FitSettings

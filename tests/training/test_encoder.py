@@ -12,14 +12,14 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from tests.fixtures.estimator import Base, build_tiny_encoder, shard_table
+from tests.fixtures.estimator import Base, build_tiny_encoder, merge_estimator, shard_table
 from tests.fixtures.shards import made_pair, pairs_of
 from training.embedded import encoder_path
 from training.fit.loop import fit
 from training.fit.watch import FitProgress, Watch
 from training.model.device import Place
 from training.model.encoder import PairEncoder, load_encoder
-from training.model.estimator import Estimator, merge_estimator
+from training.model.estimator import Estimator
 from training.model.saved import EstimatorInfo
 from training.model.start import start
 from training.settings import FitSettings

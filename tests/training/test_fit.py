@@ -14,14 +14,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import training.fit.loop
 import training.fit.rounds
-from tests.fixtures.estimator import Base, pair_table, shard_table, with_column
+from tests.fixtures.estimator import Base, merge_estimator, pair_table, shard_table, with_column
 from tests.training.test_estimator import logits_of
 from training.fit.examples import judged
 from training.fit.loop import fit
 from training.fit.step import Stepper
 from training.fit.watch import FitProgress, Watch
 from training.levels import expectation, level_token
-from training.model.estimator import Estimator, merge_estimator
+from training.model.estimator import Estimator
 from training.model.packing import Indices
 from training.model.prompt import render
 from training.model.texts import texts

@@ -77,7 +77,7 @@ def examples_of(
     """
     prompts, values = tokens_in(folder / f"{split}.tokens"), Table(folder / f"{split}.values", settings.levels + 2)
     counts = Counts()
-    kept: list[Indices] = [np.empty(0, dtype=np.int64)]
+    kept: list[Indices] = [np.empty(0, dtype=np.int32)]
     for part in _parts(rows):
         propositions = list(texts(pa.Table.from_batches([part])))
         encoded = estimator.encode(propositions)
@@ -86,7 +86,7 @@ def examples_of(
         target = targets(settings.target, judged(part), means, settings.spread, prior)
         prompts.add(encoded.prompts())
         values.add(np.column_stack([target, means, weights])[encoded.rows])
-        kept.append(encoded.rows + counts.rows)
+        kept.append((encoded.rows + counts.rows).astype(np.int32))
         _count(counts, part, too_long(propositions, encoded, settings.max_length, "train"), encoded.truncated)
     prompts.done()
     values.done()

@@ -15,9 +15,11 @@ def epoch_order(propositions: int, pairs: int, pair_rate: float, seed: int, epoc
     """
     rng = np.random.default_rng([seed, epoch])
     draws = round(pairs * pair_rate)
-    rounds = [rng.permutation(pairs) for _ in range(-(-draws // pairs) if pairs else 0)]
-    drawn = np.concatenate([np.empty(0, np.int64), *rounds])[:draws].astype(np.int64)
-    return rng.permutation(np.concatenate([np.arange(propositions), propositions + drawn]))
+    rounds = [rng.permutation(pairs).astype(np.int32) for _ in range(-(-draws // pairs) if pairs else 0)]
+    drawn = np.concatenate([np.empty(0, np.int32), *rounds])[:draws]
+    order: Indices = np.concatenate([np.arange(propositions, dtype=np.int32), np.int32(propositions) + drawn])
+    rng.shuffle(order)
+    return order
 
 
 def steps_of(propositions: int, pairs: int, pair_rate: float, batch_size: int) -> int:
@@ -27,4 +29,4 @@ def steps_of(propositions: int, pairs: int, pair_rate: float, batch_size: int) -
 
 def step_costs(costs: Indices, order: Indices, batch_size: int) -> Indices:
     """Return the cost of each step of an epoch from the costs of the examples."""
-    return np.add.reduceat(costs[order], np.arange(0, len(order), batch_size))
+    return np.add.reduceat(costs[order], np.arange(0, len(order), batch_size), dtype=np.int64)

@@ -35,12 +35,12 @@ class Ragged(Generic[Kind]):
     def done(self) -> None:
         """End writing."""
         self._file.flush()
-        sizes = np.concatenate([np.zeros(1, np.int64), *self._sizes])
-        self._starts, self._sizes = np.cumsum(sizes, dtype=np.int64), []
+        self._place(np.concatenate([np.empty(0, np.int32), *self._sizes]))
+        self._sizes = []
 
     def reserve(self, lengths: Indices) -> None:
         """Make room for arrays of these lengths, to be put in any order."""
-        self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        self._place(lengths)
         self._file.truncate(int(self._starts[-1]) * self._bytes)
 
     def put(self, index: int, array: npt.NDArray[Any]) -> None:
@@ -50,12 +50,17 @@ class Ragged(Generic[Kind]):
             written = os.pwrite(self._file.fileno(), raw, place)
             raw, place = raw[written:], place + written
 
+    def _place(self, lengths: Indices) -> None:
+        self._starts = np.zeros(len(lengths) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=self._starts[1:])
+
     def __len__(self) -> int:
         return len(self._starts) - 1
 
     def lengths(self) -> Indices:
-        """Return the length of each array."""
-        return np.diff(self._starts)
+        """Return the length of each array, as int32."""
+        found = np.empty(len(self), dtype=np.int32)
+        return np.subtract(self._starts[1:], self._starts[:-1], out=found, casting="same_kind")
 
     def __getitem__(self, index: int) -> npt.NDArray[Kind]:
         start, end = self._starts[index : index + 2].tolist()

@@ -22,7 +22,6 @@ from training.model.saved import EstimatorInfo, as_whole, read_saved, write_save
 from training.model.scores import ScoredBatch, Scores, scores_of
 from training.model.texts import too_long
 from training.settings import Device, Precision
-from warehouse.atomic import atomic_folder
 from warehouse.records import Drop, PropositionText
 
 TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 65_536}
@@ -167,18 +166,15 @@ class Estimator:
             yield np.array(order[part], dtype=np.int64)
 
 
-def merge_estimator(folder: Path, out_dir: Path, bases: Sequence[str | Path] = ()) -> None:
-    """Write the estimator in `folder` as whole weights into `out_dir`, a model in plain Hugging Face format.
-
-    `AutoModelForCausalLM.from_pretrained(out_dir)` loads it, any server can serve it; it answers with a level token. An
-    encoder is copied; `AutoModel.from_pretrained(out_dir)` loads it without its head.
-    """
-    with atomic_folder(out_dir) as scratch:
-        write_merged(folder, scratch, bases)
-
-
 def write_merged(folder: Path, existing: Path, bases: Sequence[str | Path] = ()) -> tuple[Any, EstimatorInfo]:
-    """Do the same into an existing folder. Returns the tokenizer and the description of the estimator."""
+    """Write the estimator in `folder` as whole weights into an existing folder, a model in plain Hugging Face format.
+
+    `AutoModelForCausalLM.from_pretrained(existing)` loads it, any server can serve it; it answers with a level token.
+    An encoder is copied; `AutoModel.from_pretrained(existing)` loads it without its head.
+
+    Returns:
+        The tokenizer and the description of the estimator.
+    """
     network, tokenizer, info = read_saved(folder, bases)
     whole = as_whole(info)
     write_saved(network, tokenizer, whole, existing)

@@ -17,7 +17,8 @@ import numpy.typing as npt
 import torch
 
 Tokens = npt.NDArray[np.int32]
-Indices = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.signedinteger[Any]]
+"""Where there is one for each proposition of a training set, they are int32, to be few bytes."""
 
 ROW_TOKENS = {"cpu": 384, "cuda": 1024}
 """The most tokens of a row of several prompts. Attention costs the square; but each row repeats the common start."""
