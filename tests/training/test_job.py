@@ -13,7 +13,7 @@ import pytest
 from tests.fixtures.estimator import Base, pair_table, shard_table, with_column
 from tests.fixtures.shards import HEAD, made_pair
 from tests.training.test_fit import settings, weights_in
-from training.fit.job import Job, _pass_on
+from training.fit.job import Job, _check_launch, _pass_on
 from training.fit.record import workplace_of
 from training.fit.watch import FitProgress, Watch
 from training.settings import FitSettings
@@ -91,6 +91,34 @@ def test_a_missing_configuration_is_one_line(dataset: Path, tiny_base: Base, tmp
     how = settings(tiny_base, launch=str(tmp_path / "missing.yaml"))
     with pytest.raises(InputError, match=r"missing\.yaml: no such file; training\.launch"):
         job(dataset, how, tiny_base.cache, tmp_path / "m").run(Watch())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("distributed_type: FSDP\nnum_processes: 2\n", "distributed_type: FSDP splits the model over processes"),
+        (
+            "distributed_type: MULTI_GPU\nuse_cpu: true\nfsdp_config: {fsdp_version: 2}\n",
+            "fsdp_config splits the model",
+        ),
+        ("distributed_type: DEEPSPEED\n", "distributed_type: DEEPSPEED splits"),
+        ("- a list\n", "not a configuration of accelerate"),
+        ("a: [\n", "not a YAML file"),
+    ],
+)
+def test_a_configuration_that_splits_the_model_is_refused_in_one_line(
+    text: str, said: str, dataset: Path, tiny_base: Base, tmp_path: Path
+) -> None:
+    (tmp_path / "launch.yaml").write_text(text)
+    how = settings(tiny_base, launch=str(tmp_path / "launch.yaml"))
+    with pytest.raises(InputError, match=f"launch.yaml: {said}"):
+        job(dataset, how, tiny_base.cache, tmp_path / "m").run(Watch())
+    assert [path.name for path in tmp_path.iterdir()] == ["launch.yaml"]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in TWO.parent.iterdir()))
+def test_the_carried_configurations_are_accepted(name: str) -> None:
+    _check_launch(TWO.parent / name)
 
 
 def test_what_a_process_prints_reaches_the_watch() -> None:

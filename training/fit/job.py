@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from pydantic import BaseModel, ConfigDict
 
 from training.fit.record import discard_workplace
@@ -22,6 +23,9 @@ from warehouse.shards import ShardRows
 
 if TYPE_CHECKING:
     from training.fit.plan import Plan
+
+_SPLITTING_TYPES = {"FSDP", "DEEPSPEED", "MEGATRON_LM", "TP"}
+_SPLITTING = {"fsdp_config", "deepspeed_config", "megatron_lm_config", "parallelism_config"}
 
 
 class Job(BaseModel):
@@ -73,8 +77,7 @@ class Job(BaseModel):
 
     def _launch(self, configuration: Path, watch: Watch) -> None:
         """Run this job under `accelerate launch`, and pass on what the first process tells."""
-        if not configuration.is_file():
-            raise InputError(f"{configuration}: no such file; training.launch is a configuration of accelerate")
+        _check_launch(configuration)
         with tempfile.TemporaryDirectory() as scratch:
             job = Path(scratch, "job.json")
             job.write_text(self.model_dump_json(), encoding="utf-8")
@@ -97,6 +100,31 @@ class Job(BaseModel):
                 said = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
                 ended = f"accelerate launch ended with status {running.returncode}: {' '.join(said)}"
                 raise OddsError(failure or ended)
+
+
+def _check_launch(configuration: Path) -> None:
+    """Raise `InputError` unless a file is a configuration of `accelerate launch` that a fit can run under.
+
+    Every process has the whole model: nothing here is split over processes, as FSDP would. On CPUs, accelerate itself
+    would run such a configuration without splitting anything, and without a word.
+    """
+    if not configuration.is_file():
+        raise InputError(f"{configuration}: no such file; training.launch is a configuration of accelerate")
+    try:
+        chosen = yaml.safe_load(configuration.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{configuration}: not a YAML file; training.launch is a configuration of accelerate"
+        ) from error
+    if not isinstance(chosen, dict):
+        raise InputError(f"{configuration}: not a configuration of accelerate; see examples/accelerate")
+    sections = [name for name in chosen if chosen[name] and name in _SPLITTING]
+    if (kind := str(chosen.get("distributed_type", "NO")).upper()) in _SPLITTING_TYPES or sections:
+        said = sections[0] if sections else f"distributed_type: {kind}"
+        raise InputError(
+            f"{configuration}: {said} splits the model over processes, which a fit does not support; use "
+            'distributed_type: MULTI_GPU, and gradient_checkpointing = true or tuning = "lora" to need less memory'
+        )
 
 
 def _pass_on(lines: Any, watch: Watch) -> str | None:
