@@ -64,6 +64,32 @@ def test_a_table_in_parts_encodes_as_a_whole(tiny_base: Base, tmp_path: Path, mo
     assert 0 < counts.truncated < 20
 
 
+def test_a_shard_without_rows_changes_nothing(tiny_base: Base, tmp_path: Path) -> None:
+    subject, chosen, table = estimator(tiny_base), settings(tiny_base), shard_table(6)
+    empty = table.slice(0, 0).to_batches() or [pa.RecordBatch.from_pylist([], table.schema)]
+    with_empty = _Batches([*empty, *table.to_batches(), *empty])
+    found = []
+    for name, rows in (("all", table), ("with-empty", with_empty)):
+        (tmp_path / name).mkdir()
+        prior = prior_for(rows, chosen)
+        found.append(examples_of(rows, subject, chosen, prior=prior, folder=tmp_path / name, split="train")[0])
+    whole, other = found
+    np.testing.assert_array_equal(other.prompts.lengths(), whole.prompts.lengths())
+    np.testing.assert_array_equal(other.values.of(np.arange(6)), whole.values.of(np.arange(6)))
+    np.testing.assert_array_equal(other.judgments.values, whole.judgments.values)
+    assert [other.id_of(5), len(other.rows)] == [table["proposition_id"][5].as_py(), 6]
+
+
+class _Batches:
+    """Rows as these batches."""
+
+    def __init__(self, batches: list[pa.RecordBatch]) -> None:
+        self._batches = batches
+
+    def to_batches(self) -> list[pa.RecordBatch]:
+        return self._batches
+
+
 def test_a_proposition_that_does_not_fit_becomes_a_drop(tiny_base: Base, tmp_path: Path) -> None:
     table, chosen = shard_table(3), settings(tiny_base, max_length=200)
     table = with_column(table, "hypothesis", ["ok", "word " * 300, "ok"])

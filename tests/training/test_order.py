@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,3 +48,15 @@ def test_both_streams_are_mixed_over_the_whole_epoch() -> None:
 def test_the_cost_of_a_step_is_that_of_its_examples() -> None:
     costs = np.array([5, 1, 2, 40, 7])
     assert step_costs(costs, np.array([3, 0, 4, 1, 1]), 2).tolist() == [45, 8, 1]
+
+
+def test_an_order_takes_few_bytes_an_example() -> None:
+    epoch_order(10, 10, 1.0, 0, 0)
+    tracemalloc.start()
+    try:
+        order = epoch_order(100_000, 50_000, 1.0, 0, 0)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept / len(order) < 5
+    assert peak / len(order) < 16
