@@ -9,6 +9,7 @@ from typing import Any
 from flows.agree import agree
 from flows.elicit import elicit
 from flows.evaluate import evaluate
+from flows.evaluate_suites import evaluate_all
 from flows.judge import judge
 from flows.outcome import Outcome
 from flows.propose import propose
@@ -20,6 +21,7 @@ from flows.services import judged_splits
 from flows.settings.settings import Config, Settings, load_settings
 from flows.simulate import simulate
 from flows.stage import stage
+from flows.suites import import_named
 from flows.terminal.activity import activity
 from flows.terminal.console import harmless, note
 from flows.train import train
@@ -29,6 +31,8 @@ from warehouse.errors import OddsError
 @stage("cycle", hours=240)
 def cycle(config: Config = None, max_cost: float | None = None, batch: bool = False) -> list[Outcome]:
     """Run propose, elicit, judge, push, (simulate,) pull, recalibrate, agree, publish, train and evaluate.
+
+    Suites of the settings are imported first and measured last.
 
     The settings are read once: an edit during the run affects the next one. Without enough judgments to train on, it
     stops after `agree` and says so. If a stage fails, those that don't need it still run, and its error is raised last.
@@ -43,7 +47,8 @@ def cycle(config: Config = None, max_cost: float | None = None, batch: bool = Fa
     """
     settings = load_settings(config)
     _ = settings.panel
-    return announced(llm_stages(settings, max_cost, batch), pushing(settings), judging(settings), learning(settings))
+    llms = llm_stages(settings, max_cost, batch)
+    return announced(importing(settings), llms, pushing(settings), judging(settings), learning(settings))
 
 
 def announced(*groups: Iterator[Outcome]) -> list[Outcome]:
@@ -70,6 +75,12 @@ def announced(*groups: Iterator[Outcome]) -> list[Outcome]:
         return outcomes
     said = dict.fromkeys(str(error) for error in errors)
     raise errors[0] if len(said) == 1 else type(errors[0])("; ".join(said)) from errors[0]
+
+
+def importing(settings: Settings) -> Iterator[Outcome]:
+    """Import the suites of the settings that are missing, before anything is published."""
+    with activity("import suite"):
+        yield from (each for each in import_named(settings) if each.counts["new"])
 
 
 def llm_stages(settings: Settings, max_cost: float | None = None, batch: bool = False) -> Iterator[Outcome]:
@@ -105,6 +116,9 @@ def learning(settings: Settings) -> Iterator[Outcome]:
     yield _run(publish, settings)
     yield _run(train, settings)
     yield _run(evaluate, settings)
+    if settings.suites:
+        with activity("evaluate suites"):
+            yield evaluate_all(settings)
 
 
 def _run(run: Callable[..., Outcome], settings: Settings, **arguments: Any) -> Outcome:

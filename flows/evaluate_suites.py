@@ -11,10 +11,12 @@ import pyarrow as pa
 from rich.table import Table
 
 from flows.estimators import any_model, label_of, required_model
+from flows.outcome import Outcome
 from flows.score import scored
 from flows.services import writing
 from flows.settings.settings import Config, Settings, load_settings
 from flows.subjects import ANNOTATORS, ESTIMATOR, beside, calibration_of
+from flows.suites import import_named
 from flows.terminal.activity import activity
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge, merge_all, read
@@ -89,7 +91,7 @@ def evaluate_suites(
     Items whose premise one of the estimators was trained on, or one much like it, are left out unless `keep_seen`.
 
     Args:
-        names: The suites; by default all.
+        names: The suites; by default all, after importing those of the settings that are missing.
         config: The settings, or the file to read them from.
         model: The estimator: its id or the start of it, a folder or "pretrained"; by default the one in use.
         subjects: Who else is measured.
@@ -99,6 +101,8 @@ def evaluate_suites(
         InputError: there is no such suite or estimator, or a file cannot be read.
     """
     settings = load_settings(config)
+    if not names:
+        import_named(settings)
     with writing(settings) as warehouse:
         chosen = required_model(warehouse, settings.publish.name) if model is None else any_model(warehouse, model)
         others = [any_model(warehouse, name) for name in (subjects or Subjects()).models]
@@ -111,6 +115,20 @@ def evaluate_suites(
         )
         suites = _suites(warehouse, names)
         return [_evaluated(settings, warehouse, suite, given, keep_seen=keep_seen) for suite in suites]
+
+
+def evaluate_all(settings: Settings) -> Outcome:
+    """Measure the estimator in use on all suites, as a stage of a cycle."""
+    results = evaluate_suites(config=settings)
+    told = [
+        f"{result.suite.name} {metric} {figure.value:.3f}"
+        for result in results
+        for metric in SHOWN[result.suite.family][:1]
+        for figure in result.figures
+        if (figure.subject, figure.metric, figure.slice) == (ESTIMATOR, metric, None) and figure.value is not None
+    ]
+    counts = {"suites": len(results), "items": sum(result.n_items for result in results)}
+    return Outcome(stage="evaluate suites", counts=counts, note=", ".join(told))
 
 
 @dataclass(frozen=True)

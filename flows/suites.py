@@ -8,8 +8,8 @@ from typing import get_args
 
 from flows.imports import ends_of, mapping_of, pairs
 from flows.outcome import Outcome
-from flows.services import writing
-from flows.settings.settings import Config, load_settings
+from flows.services import has_warehouse, reading, writing
+from flows.settings.settings import Config, Settings, load_settings
 from warehouse.catalog.store import merge_all, read
 from warehouse.datasets.groups import renew_groups
 from warehouse.errors import InputError
@@ -17,14 +17,20 @@ from warehouse.files.choices import FIELDS as CHOICE_FIELDS
 from warehouse.files.choices import read_choices
 from warehouse.files.coherence import COHERENCE_FIELDS, read_coherence
 from warehouse.files.imports import read_judgments
-from warehouse.files.known import ChoiceFormat, CoherenceFormat, JudgmentFormat, PropositionFormat, StructureFormat
+from warehouse.files.known import (
+    ChoiceFormat,
+    CoherenceFormat,
+    JudgmentFormat,
+    PropositionFormat,
+    StructureFormat,
+    SuiteFormat,
+)
 from warehouse.files.reading import AS_FOUND, Reading
 from warehouse.files.structures import STRUCTURE_FIELDS, read_structures
 from warehouse.files.suites import Batch, suite_of
 from warehouse.files.texts import PROPOSITION_FIELDS, read_propositions
 from warehouse.records import Family, Suite
 
-SuiteFormat = JudgmentFormat | PropositionFormat | ChoiceFormat | StructureFormat | CoherenceFormat
 FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(get_args(JudgmentFormat), "correlation"),
     **dict.fromkeys(get_args(PropositionFormat), "update"),
@@ -110,6 +116,30 @@ def import_suite(
     counts_ = {"items": made.suite.n_items, "propositions": len(made.items), "new": merged["suite_items"].inserted}
     said = [f"suite {name}, family {family}", *made.said]
     return Outcome(stage="import suite", counts=counts_ | {"dropped": len(made.drops)}, note="; ".join(said))
+
+
+def import_named(settings: Settings) -> list[Outcome]:
+    """Import the suites that the settings name. One that is there stays as it is, and does not need its file any more.
+
+    Raises:
+        InputError: a file is missing or cannot be read, or it has changed since its suite was imported.
+    """
+    there = set()
+    if settings.suites and has_warehouse(settings):
+        with reading(settings) as warehouse:
+            there = {suite.name for suite in read(warehouse, Suite)}
+    return [
+        import_suite(
+            settings.path(each.file),
+            each.name,
+            config=settings,
+            format_=each.format,
+            family=each.family,
+            license_=each.license,
+        )
+        for each in settings.suites
+        if each.name not in there or settings.path(each.file).exists()
+    ]
 
 
 def _family(format_: SuiteFormat, family: Family | None) -> Family:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from synthesis.panel.settings import EMBEDDED
 from training.settings import FitSettings
 from warehouse.catalog.address import address_of, data_place
+from warehouse.files.known import SuiteFormat
 from warehouse.records import ConsensusMethod
 
 
@@ -25,6 +26,27 @@ def readable(value: str, read: Callable[[str], object]) -> str:
     """Return the value if it can be read. Raises `ValueError` otherwise."""
     read(value)
     return value
+
+
+class SuiteSettings(Section):
+    """An evaluation set that is imported once and measured with all others.
+
+    A format tells the family of a suite, except `plain`.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    file: Path
+    format: SuiteFormat = "plain"
+    family: Literal["correlation", "update", "choice"] | None = None
+    license: str | None = None
+
+    @model_validator(mode="after")
+    def _family_fits(self) -> SuiteSettings:
+        if self.format == "plain" and self.family is None:
+            raise ValueError(f"suite {self.name}: a plain file needs a family: correlation, update or choice")
+        if self.format != "plain" and self.family is not None:
+            raise ValueError(f"suite {self.name}: the format {self.format} tells the family; remove family")
+        return self
 
 
 class WarehouseSettings(Section):

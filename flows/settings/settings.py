@@ -20,6 +20,7 @@ from flows.settings.sections import (
     AnnotationSettings,
     PublishSettings,
     SplitSettings,
+    SuiteSettings,
     TrainingSettings,
     WarehouseSettings,
     readable,
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     agreement: AgreementSettings = AgreementSettings()
     publish: PublishSettings = PublishSettings()
     training: TrainingSettings = TrainingSettings()
+    suites: tuple[SuiteSettings, ...] = ()
 
     @classmethod
     def settings_customise_sources(
@@ -95,6 +97,9 @@ class Settings(BaseSettings):
         for config in self.configs:
             if config.endpoint not in names:
                 raise ValueError(f"{config.name}: endpoint {config.endpoint!r} is not among {names}")
+        suites = [suite.name for suite in self.suites]
+        if twice := sorted({name for name in suites if suites.count(name) > 1}):
+            raise ValueError(f"suites: two have the same name, {twice[0]}")
         if unknown := set(self.agreement.labeler_weights) - set(labelers):
             raise ValueError(f"agreement.labeler_weights: {sorted(unknown)[0]!r} is not among {labelers}")
         return self

@@ -307,3 +307,26 @@ def test_a_full_disk_leaves_no_settings_file(tmp_path: Path, monkeypatch: pytest
     assert [path.name for path in tmp_path.rglob("*")] == ["there"]
     monkeypatch.undo()
     assert init(tmp_path / "there").read_text() == template_text()
+
+
+SUITE = '[[suites]]\nname = "a"\nfile = "a.jsonl"\n'
+
+
+def test_a_suite_of_the_settings_has_a_file_beside_them(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, SUITE + 'format = "unli"\n')
+    assert settings.path(settings.suites[0].file) == tmp_path / "a.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("", "suite a: a plain file needs a family: correlation, update or choice"),
+        ('format = "copa"\nfamily = "choice"\n', "suite a: the format copa tells the family; remove family"),
+        ('format = "unli"\n' + SUITE + 'format = "joci"\n', "suites: two have the same name, a"),
+    ],
+)
+def test_a_suite_that_cannot_be_is_refused(tmp_path: Path, more: str, said: str) -> None:
+    with pytest.raises(InputError) as refused:
+        loaded(tmp_path, SUITE + more)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)

@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 from flows.cli.app import app
 from flows.elicit import elicit
 from flows.evaluate import evaluate
-from flows.evaluate_suites import Subjects, evaluate_suites
+from flows.evaluate_suites import Subjects, evaluate_all, evaluate_suites
 from flows.models import models, models_use
 from flows.promote import models_promote
 from flows.publish import publish
 from flows.settings.settings import Settings, load_settings
-from flows.suites import import_suite
+from flows.suites import import_named, import_suite
 from flows.train import train
 from tests.fixtures.estimator import Base
 from tests.fixtures.llm_runs import endpoint, install, labeler, others
@@ -186,6 +186,25 @@ def test_a_suite_never_changes_under_its_name(settings: Settings, tmp_path: Path
     assert again.counts["new"] == 0
     with pytest.raises(InputError, match=r"suite boats exists with other items, from a\.jsonl"):
         import_suite(judged(tmp_path / "b.jsonl", NEW[:4]), "boats", config=settings, family="correlation")
+
+
+def test_suites_of_the_settings_are_imported_once_and_measured(settings: Settings, tmp_path: Path) -> None:
+    root = settings.home_path.parent
+    file = judged(root / "boats.jsonl", NEW)
+    with (root / "odds.toml").open("a") as toml:
+        toml.write('[[suites]]\nname = "boats"\nfile = "boats.jsonl"\nfamily = "correlation"\n')
+    named = load_settings(root / "odds.toml")
+    (found,) = evaluate_suites(config=named)
+    assert (found.suite.name, found.suite.format, found.n_items) == ("boats", "plain", 12)
+    assert [each.counts["new"] for each in import_named(named)] == [0]
+    outcome = evaluate_all(named)
+    assert outcome.counts == {"suites": 1, "items": 12}
+    assert outcome.note.startswith("boats pearson ")
+    judged(file, NEW[:4])
+    with pytest.raises(InputError, match=r"suite boats exists with other items, from boats\.jsonl"):
+        evaluate_suites(config=named)
+    file.unlink()
+    assert len(evaluate_suites(config=named)) == 1
 
 
 def test_the_panel_is_asked_about_a_suite_only_if_it_is_named(tmp_path: Path) -> None:
