@@ -15,6 +15,7 @@ from training.fit import rounds
 from training.fit.calibrate import remark
 from training.fit.examples import Choosing, Counts, examples_of, pairs_of, prior_for
 from training.fit.kept import keep
+from training.fit.memory import return_large_tensors
 from training.fit.objective import Evidence, constant_loss
 from training.fit.processes import TENSORBOARD, processes
 from training.fit.record import SUMMARY, summary_of, workplace_of
@@ -90,6 +91,8 @@ def fit(
     place = place_of(settings.device, settings.precision)
     if place.warning:
         watch.note(place.warning)
+    if place.device.type == "cpu":
+        return_large_tensors()
     with (
         _workplace(out_dir) as (work, rows),
         torch.random.fork_rng(),
