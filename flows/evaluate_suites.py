@@ -13,7 +13,7 @@ from rich.table import Table
 from flows.estimators import any_model, label_of, required_model
 from flows.outcome import Outcome
 from flows.score import scored
-from flows.services import writing
+from flows.services import known_bases, writing
 from flows.settings.settings import Config, Settings, load_settings
 from flows.subjects import ANNOTATORS, ESTIMATOR, beside, calibration_of
 from flows.suites import import_named
@@ -29,10 +29,11 @@ from warehouse.queries.suites import (
     training_mean,
     unscored_items,
 )
-from warehouse.records import Difference, Evaluation, Family, Model, Suite, SuiteItem
+from warehouse.records import Difference, Evaluation, Family, Model, PropositionText, Suite, SuiteItem
 
 if TYPE_CHECKING:
     from training.evaluation.families import Answer
+    from training.model.yes_no import YesNo
 
 SHOWN: Mapping[Family, tuple[str, ...]] = {
     "correlation": ("pearson", "spearman", "mse", "crps_judgments"),
@@ -42,6 +43,7 @@ SHOWN: Mapping[Family, tuple[str, ...]] = {
     "coherence": ("signed_update_rate", "negation_gap", "conjunction_excess", "paraphrase_sd"),
 }
 """The figures in the table of a terminal, the most important one first."""
+BASE = "base-yes-no"
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,13 @@ class Subjects:
     Attributes:
         models: Other estimators: ids or the starts of them, folders, or "pretrained".
         files: Files of scores by the name of their subject.
+        base_yes_no: The base of the estimator without its adapter, by the probability of Yes against No. It is asked
+            each time.
     """
 
     models: Sequence[str] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
+    base_yes_no: bool = False
 
 
 def evaluate_suites(
@@ -112,6 +117,7 @@ def evaluate_suites(
             answers={name: _from_file(path) for name, path in (subjects or Subjects()).files.items()},
             trained=trained_premises(warehouse, [chosen, *others]),
             mean=training_mean(warehouse, chosen),
+            base=_base(settings, warehouse, chosen) if subjects and subjects.base_yes_no else None,
         )
         suites = _suites(warehouse, names)
         return [_evaluated(settings, warehouse, suite, given, keep_seen=keep_seen) for suite in suites]
@@ -140,6 +146,7 @@ class _Given:
     answers: Mapping[str, Mapping[str, Answer]]
     trained: pa.Array
     mean: float
+    base: YesNo | None = None
 
 
 def _suites(warehouse: Warehouse, names: Sequence[str]) -> list[Suite]:
@@ -165,6 +172,8 @@ def _evaluated(
     found: dict[str, Mapping[str, Answer]] = {
         name: _scores(settings, warehouse, suite, each, ids) for name, each in estimators.items()
     }
+    if given.base is not None:
+        found[BASE] = _asked(given.base, kept, suite)
     found |= {**given.answers, **beside(warehouse, ids, given.mean)}
     with activity("evaluate") as shown:
         shown.doing(f"measuring {len(found)} subjects on the suite {suite.name}")
@@ -193,6 +202,28 @@ def _scores(
         for key, score, levels in suite_scores(warehouse, suite.suite_id, model.model_id)
         if key in wanted
     }
+
+
+def _base(settings: Settings, warehouse: Warehouse, model: Model) -> YesNo:
+    from training.model.yes_no import YesNo
+
+    fit = settings.training
+    return YesNo.load(warehouse.place(model.path), fit.device, fit.precision, bases=known_bases(settings))
+
+
+def _asked(base: YesNo, rows: Sequence[SuiteItem], suite: Suite) -> dict[str, Answer]:
+    """Return the answers of a base that was not fitted; propositions that are too long have none."""
+    from training.evaluation.families import Answer
+
+    texts = {
+        row.proposition_id: PropositionText(
+            proposition_id=row.proposition_id, premise=row.premise, hypothesis=row.hypothesis
+        )
+        for row in rows
+    }
+    with activity("evaluate") as shown:
+        shown.doing(f"asking the base about the suite {suite.name}")
+        return {key: Answer(probability) for key, probability in base.answers(texts.values())}
 
 
 def _from_file(path: Path) -> dict[str, Answer]:

@@ -220,6 +220,7 @@ def score(
 
 @stages.command()
 def evaluate(
+    *,
     suite: Annotated[
         list[str] | None, typer.Option(help="Only measure on this imported suite. Repeat for several, or: all.")
     ] = None,
@@ -231,20 +232,25 @@ def evaluate(
         list[str] | None,
         typer.Option(metavar="NAME=FILE", help="With --suite: the scores of another model. Repeatable."),
     ] = None,
+    base_yes_no: Annotated[
+        bool, typer.Option("--base-yes-no", help="With --suite: measure the base without its adapter too.")
+    ] = False,
     keep_seen: Annotated[
         bool, typer.Option("--keep-seen", help="With --suite: keep items like those of the training set.")
     ] = False,
 ) -> None:
     """Compare the estimator with labelers and baselines on the test split or on suites, and write the report."""
     if not suite:
-        if model or against or scores or keep_seen:
-            raise InputError("--model, --against, --scores and --keep-seen need --suite NAME, or --suite all")
+        if model or against or scores or base_yes_no or keep_seen:
+            raise InputError(
+                "--model, --against, --scores, --base-yes-no and --keep-seen need --suite NAME, or --suite all"
+            )
         _run("evaluate")
         return
     _ready()
     from flows.evaluate_suites import Subjects, evaluate_suites, result_table
 
-    subjects = Subjects(against or [], dict(map(_named_file, scores or [])))
+    subjects = Subjects(against or [], dict(map(_named_file, scores or [])), base_yes_no)
     with activity("evaluate"):
         found = evaluate_suites(
             [] if suite == ["all"] else suite, config=settings(), model=model, subjects=subjects, keep_seen=keep_seen

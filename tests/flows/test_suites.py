@@ -159,7 +159,7 @@ def test_the_commands_print_tables_of_80_columns(settings: Settings, tmp_path: P
         (["evaluate", "--suite", "boats"], "no suite boats; there are: none; odds import suite makes one"),
         (
             ["evaluate", "--model", "x"],
-            "--model, --against, --scores and --keep-seen need --suite NAME, or --suite all",
+            "--model, --against, --scores, --base-yes-no and --keep-seen need --suite NAME, or --suite all",
         ),
         (
             ["evaluate", "--suite", "all", "--scores", "x"],

@@ -6,7 +6,7 @@ The texts are those of Wang et al. 2025 (arXiv 2505.01595), so that their publis
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
@@ -18,6 +18,8 @@ from warehouse.errors import InputError
 from warehouse.records import PropositionText
 
 ANSWER = "### Answer:"
+Ask = Callable[[str, str], str]
+"""Writes the user's turn from a premise and a hypothesis."""
 
 
 class Encoded(NamedTuple):
@@ -60,13 +62,18 @@ def question(premise: str, hypothesis: str) -> str:
     )
 
 
-def render(tokenizer: Any, premise: str, hypothesis: str) -> str:
+def yes_no_question(premise: str, hypothesis: str) -> str:
+    """Return the user's turn of a question that a base answers with Yes or No without being fitted."""
+    return f'### Question: Given the premise "{premise}", is the hypothesis "{hypothesis}" true? Answer Yes or No.\n\n'
+
+
+def render(tokenizer: Any, premise: str, hypothesis: str, ask: Ask = question) -> str:
     """Return the prompt up to the answer, through the tokenizer's chat template if it has one.
 
     The answer starts the assistant's turn. If a template has no assistant, or changes its words, the answer follows the
     user's turn.
     """
-    user = question(premise, hypothesis)
+    user = ask(premise, hypothesis)
     if not tokenizer.chat_template:
         return user + ANSWER
     turns = [{"role": "user", "content": user}, {"role": "assistant", "content": ANSWER}]
@@ -91,13 +98,13 @@ def check_template(tokenizer: Any, base: str) -> None:
         raise InputError(f"{base}: its chat template omits or changes the question; use another base")
 
 
-def encode(tokenizer: Any, propositions: Sequence[PropositionText], max_length: int) -> Encoded:
+def encode(tokenizer: Any, propositions: Sequence[PropositionText], max_length: int, ask: Ask = question) -> Encoded:
     """Return the prompts as at most `max_length` tokens each.
 
     The start of a long premise is cut, never its end, where updates stand, and never the question. Control tokens in a
     text are text: they are read character by character, not as tokens.
     """
-    writer = _Writer(tokenizer)
+    writer = _Writer(tokenizer, ask)
     texts = [(each.premise, each.hypothesis) for each in propositions]
     return Encoded.of(
         (tokens, False) if len(tokens) <= max_length else _cut(writer, proposition, max_length)
@@ -108,10 +115,11 @@ def encode(tokenizer: Any, propositions: Sequence[PropositionText], max_length: 
 class _Writer:
     """Writes prompts as tokens. The chat template is rendered once, since what surrounds the texts never changes."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, ask: Ask) -> None:
         self._tokenizer = tokenizer
+        self._ask = ask
         self._controls = _controls(tokenizer)
-        self._frame = _frame(tokenizer)
+        self._frame = _frame(tokenizer, ask)
         self._special = not tokenizer.chat_template  # a chat template writes its special tokens itself
 
     def tokens(self, texts: Sequence[tuple[str, str]]) -> list[list[int]]:
@@ -138,25 +146,25 @@ class _Writer:
     def _pieces(self, premise: str, hypothesis: str) -> list[str]:
         """Return the prompt, cut inside of every control token that its texts contain."""
         if self._frame is None:
-            prompt = render(self._tokenizer, premise, hypothesis)
+            prompt = render(self._tokenizer, premise, hypothesis, self._ask)
         else:
             before, between, after = self._frame
             prompt = f"{before}{premise}{between}{hypothesis}{after}"
         if not self._controls.search(premise) and not self._controls.search(hypothesis):
             return [prompt]
-        asked = question(premise, hypothesis).strip()
+        asked = self._ask(premise, hypothesis).strip()
         start = prompt.find(asked)
         cuts = [start + match.start() + 1 for match in self._controls.finditer(asked)]
         return [prompt[low:high] for low, high in pairwise([0, *cuts, len(prompt)])]
 
 
-def _frame(tokenizer: Any) -> tuple[str, str, str] | None:
+def _frame(tokenizer: Any, ask: Ask) -> tuple[str, str, str] | None:
     """Return what stands before the premise, between the texts and after them; None if it depends on the texts."""
     texts = ("\ue000", "\ue001")
-    before, _, rest = render(tokenizer, *texts).partition(texts[0])
+    before, _, rest = render(tokenizer, *texts, ask).partition(texts[0])
     between, _, after = rest.partition(texts[1])
     for premise, hypothesis in (("A dog barks.", "It is awake."), ("  X\n", "Y  ")):
-        if render(tokenizer, premise, hypothesis) != f"{before}{premise}{between}{hypothesis}{after}":
+        if render(tokenizer, premise, hypothesis, ask) != f"{before}{premise}{between}{hypothesis}{after}":
             return None
     return before, between, after
 

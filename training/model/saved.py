@@ -125,7 +125,7 @@ def encoder_of(base: str | Path, levels: int) -> tuple[PairEncoder, Any]:
 
 def _read_encoder(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> tuple[PairEncoder, Any]:
     if info.weights in _MERGED:
-        network, tokenizer = encoder_of(_base_of(folder, info, bases), info.levels)
+        network, tokenizer = encoder_of(base_of(folder, info, bases), info.levels)
         network.model = _with_adapter(network.model, folder, info)
     else:
         model, tokenizer = load_encoder(folder)
@@ -139,7 +139,7 @@ def _read_encoder(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]
 
 def _merged(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> tuple[Any, Any]:
     """Return the base with the adapter of a folder merged into its weights, and with its level rows."""
-    model, tokenizer = load_base(_base_of(folder, info, bases), _cache_of(folder, info))
+    model, tokenizer = load_base(base_of(folder, info, bases), cache_of(folder, info))
     add_levels(model, tokenizer, info.levels, seed=0)
     merged = _with_adapter(model, folder, info)
     try:
@@ -167,7 +167,7 @@ def _does_not_fit(folder: Path, info: EstimatorInfo, error: Exception) -> InputE
     return InputError(f"{folder}: its adapter does not fit the base {info.base}: {line_of(error)}")
 
 
-def _base_of(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> str:
+def base_of(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> str:
     """Return where the base of a saved adapter is now. Raises `InputError` if it is gone, or is another model now."""
     if info.base_from_here is None and info.base_sha256 is None and not Path(info.base).is_absolute():
         return info.base  # a name on the Hub
@@ -187,7 +187,7 @@ def _base_of(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> 
     raise InputError(f"{name}: the base of the estimator {folder.name} is gone; put it back, or run odds train")
 
 
-def _cache_of(folder: Path, info: EstimatorInfo) -> Path:
+def cache_of(folder: Path, info: EstimatorInfo) -> Path:
     """Return where a converted base is kept: where the fit kept it, or in the user's cache."""
     found = [folder / info.cache_from_here] if info.cache_from_here else []
     places = [*found, *([Path(info.cache)] if info.cache else [])]
