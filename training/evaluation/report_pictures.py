@@ -137,7 +137,7 @@ def _histogram(test: Sequence[ScoredProposition]) -> Picture:
     return Picture(
         estimator_pictures.histogram(scores, means),
         f"Histogram of the scores beside the consensus means of {len(test):,} test propositions. {said}",
-        f"{said} Scores in a narrower range than the consensus mean that the estimator avoids the ends.",
+        f"{said} If the scores spread less than the consensus, the estimator avoids the ends.",
     )
 
 
