@@ -11,6 +11,8 @@ names, or `odds.toml` in the working directory.
 
 from __future__ import annotations
 
+from flows.ablate import ablate, ablate_figures, ablate_plan
+from flows.ablation.cells import PlannedFit
 from flows.agree import agree
 from flows.cycle import cycle
 from flows.demo import demo
@@ -47,10 +49,11 @@ from flows.suites import import_suite
 from flows.train import train
 
 __all__ = [
-    "Finding", "ModelState", "Outcome", "Settings", "agree", "attach", "cycle", "demo", "doctor", "elicit",
-    "evaluate", "evaluate_suites", "export", "import_choices", "import_groups", "import_judgments",
-    "import_premises", "import_propositions", "import_suite", "init", "judge", "labelers", "load_settings",
-    "maintain", "merge", "models", "models_delete", "models_promote", "models_use", "propose", "publish",
-    "pull", "push", "recalibrate", "score", "serve", "simulate", "snapshots", "sql", "status", "studio_merge",
-    "studio_start", "studio_stop", "tables", "trace", "train",
+    "Finding", "ModelState", "Outcome", "PlannedFit", "Settings", "ablate", "ablate_figures", "ablate_plan",
+    "agree", "attach", "cycle", "demo", "doctor", "elicit", "evaluate", "evaluate_suites", "export",
+    "import_choices", "import_groups", "import_judgments", "import_premises", "import_propositions",
+    "import_suite", "init", "judge", "labelers", "load_settings", "maintain", "merge", "models",
+    "models_delete", "models_promote", "models_use", "propose", "publish", "pull", "push", "recalibrate",
+    "score", "serve", "simulate", "snapshots", "sql", "status", "studio_merge", "studio_start", "studio_stop",
+    "tables", "trace", "train",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flows import ablate as _ablate
 from flows import agree as _agree
 from flows import cycle as _cycle
 from flows import elicit as _elicit
@@ -16,6 +17,7 @@ from flows import recalibrate as _recalibrate
 from flows import score as _score
 from flows import train as _train
 
+ablate = _ablate.ablate.flow
 agree = _agree.agree.flow
 cycle = _cycle.cycle.flow
 elicit = _elicit.elicit.flow

@@ -23,7 +23,7 @@ from warehouse.places import placed
 from warehouse.queries.models import all_models, dataset_labels, models_in_use
 from warehouse.records import Model, now
 
-State = Literal["in use", "ready", "unfinished", "files gone", "deleted"]
+State = Literal["in use", "ready", "ablation", "unfinished", "files gone", "deleted"]
 NEWEST = "newest"
 
 
@@ -158,7 +158,7 @@ def models_table(listed: Sequence[ModelState]) -> Table:
 def _state(row: Model, settings: Settings, labels: dict[str, str], *, in_use: bool) -> ModelState:
     folder = placed(row.path, settings.home_path)
     record, how = _record(folder), json.loads(row.settings)
-    state: State = "in use" if in_use else "ready"
+    state: State = "in use" if in_use else "ready" if row.ablation is None else "ablation"
     if row.deleted_at is not None:
         state = "deleted"
     elif not folder.is_dir():

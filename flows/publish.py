@@ -41,11 +41,12 @@ def publish(config: Config = None) -> Outcome:
         if known is not None and warehouse.place(known.path).exists():
             read_manifest(warehouse.place(known.path))
             return Outcome(stage="publish", counts={"new shards": 0}, note="nothing new to publish")
-        manifest, folder = _write(settings, warehouse, recipe, dataset_id, known)
+        manifest, folder = write_version(settings, warehouse, recipe, dataset_id, known)
         moved = _moved(warehouse, newest_dataset(warehouse, settings.publish.name), folder)
         moved += _held_out(more_held_out(warehouse))
     with writing(settings) as warehouse:
-        merge_all(warehouse, [[_dataset(manifest, named(folder, settings.home_path))], _shards(manifest)])
+        dataset, shards = rows_of(manifest, folder, settings)
+        merge_all(warehouse, [[dataset], shards])
     counts = {"new shards": len(manifest.files)} | {str(split): rows for split, rows in manifest.counts.items()}
     if pairs := sum(manifest.pairs.values()):
         counts["order pairs"] = pairs
@@ -71,7 +72,7 @@ def recipe_of(settings: Settings) -> Recipe:
     return Recipe(consensus=settings.agreement.consensus, **mixed)
 
 
-def _write(
+def write_version(
     settings: Settings, warehouse: Warehouse, recipe: Recipe, dataset_id: str, known: Dataset | None
 ) -> tuple[Manifest, Path]:
     """Write the folder of the next version, or of a known version whose folder is gone.
@@ -102,6 +103,11 @@ def _write(
         limits=ShardLimits(rows=settings.publish.max_rows_per_shard),
     )
     return manifest, folder
+
+
+def rows_of(manifest: Manifest, folder: Path, settings: Settings) -> tuple[Dataset, list[Shard]]:
+    """Return the rows of the warehouse about a version and its shards."""
+    return _dataset(manifest, named(folder, settings.home_path)), _shards(manifest)
 
 
 def _dataset(manifest: Manifest, path: str) -> Dataset:

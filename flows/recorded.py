@@ -30,6 +30,8 @@ PREFECT_PATIENCE_S = 10.0
 PARAMETERS = {
     "config": "The absolute path of the settings file on the worker's machine; by default the one in ODDS_CONFIG.",
     "max_cost": "Stop before the run costs more than this, in the currency of the prices. Empty: no limit.",
+    "plan": "The file of the plan on the worker's machine.",
+    "suites": "Measure on these evaluation sets, or on all. Empty: the dev split.",
     "suite": "Estimate this evaluation set instead of the pipeline's propositions.",
     "model": "The estimator for a file: the start of its id, a folder or pretrained. Empty: the one in use.",
     "batch": "Use the endpoints' batch interface: cheaper, takes up to a day.",

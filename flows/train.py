@@ -17,7 +17,7 @@ from training.fit.watch import FitProgress, Watch
 from training.identity import base_hash, base_name, code_hash
 from training.settings import FitSettings
 from warehouse.catalog.connect import Warehouse
-from warehouse.catalog.store import merge_all, read
+from warehouse.catalog.store import merge, merge_all, read
 from warehouse.datasets.verify import verify
 from warehouse.errors import InputError
 from warehouse.places import named
@@ -28,6 +28,7 @@ from warehouse.shards import read_manifest
 
 if TYPE_CHECKING:
     from training.fit.job import Job
+    from training.fit.plan import Plan
 
 
 @stage("train", hours=168)
@@ -45,42 +46,68 @@ def train(config: Config = None, fresh: bool = False, dry_run: bool = False) -> 
         InputError: nothing is published, or a split is empty.
     """
     settings = load_settings(config)
-    base = estimator_base(settings)
+    estimator_base(settings)  # before anything slow, since a mistake in it is a person's
     if dry_run:
         with reading(settings) as warehouse:
             dataset = required_dataset(warehouse, settings.publish.name)
-            return _planned(settings, base, warehouse.place(dataset.path))
+            plan = planned(settings, warehouse.place(dataset.path))
+        counts = {"steps": plan.steps, "tokens": plan.tokens, "minutes": round(plan.seconds / 60)}
+        takes = f"about {duration(plan.seconds)} without a time limit and {plan.memory / 2**30:.1f} GiB of memory"
+        return Outcome(stage="train", counts=counts, note=f"dry run: {takes}")
     with writing(settings) as warehouse:
         dataset = required_dataset(warehouse, settings.publish.name)
-        model_id = model_id_of(dataset, settings.training, base)
-        folder = settings.home_path / "models" / model_id
-        record = read_record(folder) if folder.exists() else None
-        known = read(warehouse, Model, "model_id = ? AND deleted_at IS NULL", [model_id])
-        if record is not None and known:
-            return Outcome(stage="train", counts={"steps": 0}, note=f"model {model_id} exists already")
-        if record is None:
-            record = _fitted(settings, base, warehouse.place(dataset.path), folder, fresh=fresh)
-        else:
-            note(f"train: model {model_id} was fitted by a run that ended before it was recorded; recording it")
-            discard_workplace(folder)
-        model = Model(
-            model_id=model_id,
-            name=settings.publish.name,
-            dataset_id=dataset.dataset_id,
-            base_model=base_name(base),
-            settings=settings.training.model_dump_json(),
-            code_version=f"{code_version()}+{code_hash()[:12]}",
-            path=named(folder, settings.home_path),
-            dev_loss=record.dev_loss,
-            steps=record.steps,
-            duration_s=record.duration_s,
-        )
-        merge_all(warehouse, [[model], record.drops])
+        model, record = trained(settings, warehouse, dataset, fresh=fresh)
         used = model_in_use(warehouse, model.name)
-    if used is not None and used.model_id != model_id:
-        note(f"train: {used.model_id} stays in use; odds models use {model_id} changes that")
+    if record is None:
+        return Outcome(stage="train", counts={"steps": 0}, note=f"model {model.model_id} exists already")
+    if used is not None and used.model_id != model.model_id:
+        note(f"train: {used.model_id} stays in use; odds models use {model.model_id} changes that")
     counts = {"steps": record.steps, "seconds": round(record.duration_s), "dropped": len(record.drops)}
-    return Outcome(stage="train", counts=counts, note=f"model {model_id}, dev loss {record.dev_loss:.4f}")
+    return Outcome(stage="train", counts=counts, note=f"model {model.model_id}, dev loss {record.dev_loss:.4f}")
+
+
+def trained(
+    settings: Settings, warehouse: Warehouse, dataset: Dataset, *, fresh: bool = False, ablation: str | None = None
+) -> tuple[Model, FitRecord | None]:
+    """Return the estimator of a dataset and the settings, and the record of its fit unless it was there already.
+
+    Args:
+        settings: How to fit.
+        warehouse: The warehouse, open for writing.
+        dataset: What to fit it on.
+        fresh: Start an interrupted fit anew.
+        ablation: The ablation that it is for. An estimator that was fitted without one stays as it is.
+    """
+    base = estimator_base(settings)
+    model_id = model_id_of(dataset, settings.training, base)
+    folder = settings.home_path / "models" / model_id
+    record = read_record(folder) if folder.exists() else None
+    known = next(iter(read(warehouse, Model, "model_id = ? AND deleted_at IS NULL", [model_id])), None)
+    if record is not None and known is not None:
+        if known.ablation is not None and ablation is None:
+            known = known.model_copy(update={"ablation": None})
+            merge(warehouse, [known])
+        return known, None
+    if record is None:
+        record = _fitted(settings, base, warehouse.place(dataset.path), folder, fresh=fresh)
+    else:
+        note(f"train: model {model_id} was fitted by a run that ended before it was recorded; recording it")
+        discard_workplace(folder)
+    model = Model(
+        model_id=model_id,
+        name=settings.publish.name,
+        dataset_id=dataset.dataset_id,
+        base_model=base_name(base),
+        settings=settings.training.model_dump_json(),
+        code_version=f"{code_version()}+{code_hash()[:12]}",
+        path=named(folder, settings.home_path),
+        dev_loss=record.dev_loss,
+        steps=record.steps,
+        duration_s=record.duration_s,
+        ablation=ablation,
+    )
+    merge_all(warehouse, [[model], record.drops])
+    return model, record
 
 
 def _fitted(settings: Settings, base: str, dataset: Path, folder: Path, *, fresh: bool) -> FitRecord:
@@ -93,17 +120,12 @@ def _fitted(settings: Settings, base: str, dataset: Path, folder: Path, *, fresh
     return read_record(folder)
 
 
-def _planned(settings: Settings, base: str, dataset: Path) -> Outcome:
-    """Return what a fit would take."""
+def planned(settings: Settings, dataset: Path) -> Plan:
+    """Return what a fit on the dataset in a folder would take."""
     with activity("train") as shown:
         shown.doing("loading the training library")
-        plan = _job(settings, base, dataset, settings.home_path / "models" / "planned").plan(_watch(shown))
-    counts = {"steps": plan.steps, "tokens": plan.tokens, "minutes": round(plan.seconds / 60)}
-    return Outcome(
-        stage="train",
-        counts=counts,
-        note=f"dry run: about {duration(plan.seconds)} without limits and {plan.memory / 2**30:.1f} GiB of memory",
-    )
+        job = _job(settings, estimator_base(settings), dataset, settings.home_path / "models" / "planned")
+        return job.plan(_watch(shown))
 
 
 def _job(settings: Settings, base: str, dataset: Path, folder: Path) -> Job:

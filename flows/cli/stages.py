@@ -201,6 +201,31 @@ def train(
 
 
 @stages.command()
+def ablate(
+    plan: Annotated[Path, typer.Argument(help="The plan: variants of the training settings, and seeds (TOML).")],
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure on this imported suite instead of the dev split. Repeat for several, or: all."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the fits with the time that each may take, from two steps of it.")
+    ] = False,
+) -> None:
+    """Fit variants of an estimator with several seeds, and compare them in one table. None of them will be in use."""
+    _ready()
+    from flows.ablate import ablate_figures, ablate_plan
+    from flows.ablation.tables import ablation_tables, planned_table
+
+    if dry_run:
+        with activity("ablate"):
+            fits = ablate_plan(plan, config=settings())
+        _print(planned_table(fits))
+        return
+    _run("ablate", plan=plan, suites=suite)
+    _print(list(ablation_tables(ablate_figures(plan, config=settings(), suites=suite))))
+
+
+@stages.command()
 def score(
     file: Annotated[Path | None, typer.Argument(help="Propositions to score: JSONL, CSV or parquet.")] = None,
     output: Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +11,7 @@ from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.schema import arrow_schema, to_records
 from warehouse.records import Model
 
+_USABLE = "deleted_at IS NULL AND (ablation IS NULL OR promoted_at IS NOT NULL)"
 _IN_USE = "PARTITION BY name ORDER BY promoted_at DESC NULLS LAST, created_at DESC, model_id"
 
 
@@ -20,13 +21,16 @@ def all_models(warehouse: Warehouse) -> list[Model]:
 
 
 def models_in_use(warehouse: Warehouse) -> list[Model]:
-    """Return the estimator in use of each name: the one that was promoted last, or else the newest."""
-    return _models(warehouse, f"WHERE deleted_at IS NULL QUALIFY row_number() OVER ({_IN_USE}) = 1")
+    """Return the estimator in use of each name: the one that was promoted last, or else the newest.
+
+    That of an ablation is in use only if it was promoted.
+    """
+    return _models(warehouse, f"WHERE {_USABLE} QUALIFY row_number() OVER ({_IN_USE}) = 1")
 
 
 def model_in_use(warehouse: Warehouse, name: str) -> Model | None:
     """Return the estimator in use of a name; None if there is none."""
-    where = f"WHERE deleted_at IS NULL AND name = ? QUALIFY row_number() OVER ({_IN_USE}) = 1"
+    where = f"WHERE {_USABLE} AND name = ? QUALIFY row_number() OVER ({_IN_USE}) = 1"
     return next(iter(_models(warehouse, where, [name])), None)
 
 
@@ -48,6 +52,22 @@ def unscored(warehouse: Warehouse, model_id: str, rows: pa.RecordBatch) -> pa.Re
     finally:
         warehouse.connection.unregister("incoming")
     return rows.filter(pc.invert(pc.is_in(rows["proposition_id"], value_set=done["proposition_id"])))
+
+
+def scores_by(
+    warehouse: Warehouse, model_id: str, propositions: Sequence[str]
+) -> Iterator[tuple[str, float, list[float]]]:
+    """Yield the id, score and level distribution of each of some propositions that an estimator has scored."""
+    warehouse.connection.register("incoming", pa.table({"proposition_id": pa.array(propositions, pa.string())}))
+    try:
+        rows = warehouse.sql(
+            "SELECT proposition_id, score, level_probabilities FROM scores SEMI JOIN incoming USING (proposition_id) "
+            "WHERE model_id = ?",
+            [model_id],
+        )
+    finally:
+        warehouse.connection.unregister("incoming")
+    yield from zip(*(column.to_pylist() for column in rows.columns), strict=True)
 
 
 def _models(warehouse: Warehouse, rest: str, params: Sequence[object] = ()) -> list[Model]:

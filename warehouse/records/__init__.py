@@ -24,7 +24,7 @@ from warehouse.records.base import (
     proposition_id,
     split_of,
 )
-from warehouse.records.evaluation import Difference, Evaluation, Family, Suite, SuiteItem
+from warehouse.records.evaluation import Ablation, Difference, Evaluation, Family, Suite, SuiteItem
 from warehouse.records.figures import (
     Agreement,
     AnnotatorPrecision,
@@ -102,17 +102,16 @@ TABLES: tuple[type[Record], ...] = (
     SuiteItem,
     Evaluation,
     Difference,
+    Ablation,
 )
 
 __all__ = [
-    "LEAD_TIME_LIMIT_S", "NOBODY", "TABLES", "Agreement", "Annotator", "AnnotatorKind", "AnnotatorPrecision",
-    "Check", "Choice", "Comparison", "Consensus", "ConsensusFit", "ConsensusMethod", "Count", "Dataset",
-    "Difference", "Disagreement", "Drop", "Estimate", "Evaluation", "Family", "FitMode", "JudgeMode", "Judgment",
-    "LabelerVersion",
-    "Method", "Model", "Pair", "PanelAnswer", "Parent", "Premise", "PremiseGroup", "PremiseToPropose",
-    "Probability", "Proposition", "PropositionKind", "PropositionText", "Recalibration", "Record", "Request",
-    "RequestStatus", "Score", "Shard", "Share", "Split", "StatedSplit", "StudioProject", "StudioTask", "Suite",
-    "SuiteItem", "Task",
-    "Text", "Verdict", "annotator_id", "content_id", "judgment_id", "labeler_id", "normalise", "now", "premise_id",
-    "proposition_id", "split_of",
+    "LEAD_TIME_LIMIT_S", "NOBODY", "TABLES", "Ablation", "Agreement", "Annotator", "AnnotatorKind",
+    "AnnotatorPrecision", "Check", "Choice", "Comparison", "Consensus", "ConsensusFit", "ConsensusMethod",
+    "Count", "Dataset", "Difference", "Disagreement", "Drop", "Estimate", "Evaluation", "Family", "FitMode",
+    "JudgeMode", "Judgment", "LabelerVersion", "Method", "Model", "Pair", "PanelAnswer", "Parent", "Premise",
+    "PremiseGroup", "PremiseToPropose", "Probability", "Proposition", "PropositionKind", "PropositionText",
+    "Recalibration", "Record", "Request", "RequestStatus", "Score", "Shard", "Share", "Split", "StatedSplit",
+    "StudioProject", "StudioTask", "Suite", "SuiteItem", "Task", "Text", "Verdict", "annotator_id", "content_id",
+    "judgment_id", "labeler_id", "normalise", "now", "premise_id", "proposition_id", "split_of",
 ]  # fmt: skip

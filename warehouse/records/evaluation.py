@@ -105,3 +105,35 @@ class Difference(Record):
     p_holm: Share
     n: Count
     created_at: AwareDatetime = Field(default_factory=now)
+
+
+class Ablation(Record):
+    """One figure of a variant of an ablation on one set of items, beside the variant that it is compared with.
+
+    `plan` tells apart what was run under one name: the estimators and the items. The differences are None for the
+    variant that others are compared with.
+    """
+
+    table: ClassVar[str] = "ablations"
+    key: ClassVar[str] = "ablation_id"
+
+    ablation_id: Text
+    name: Text
+    plan: Text
+    variant: Text
+    changes: str
+    models: list[str]
+    suite: Text
+    metric: Text
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    seed_sd: float | None = None
+    n: Count
+    against: Text
+    difference: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+    p: Share | None = None
+    p_holm: Share | None = None
+    created_at: AwareDatetime = Field(default_factory=now)

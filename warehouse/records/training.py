@@ -65,7 +65,10 @@ class Shard(Record):
 
 
 class Model(Record):
-    """One training run and the folder of its weights. `path` is relative to the home folder if inside it."""
+    """One training run and the folder of its weights. `path` is relative to the home folder if inside it.
+
+    One with an `ablation` is in use only if a person chose it.
+    """
 
     table: ClassVar[str] = "models"
     key: ClassVar[str] = "model_id"
@@ -83,6 +86,7 @@ class Model(Record):
     created_at: AwareDatetime = Field(default_factory=now)
     promoted_at: AwareDatetime | None = None
     deleted_at: AwareDatetime | None = None
+    ablation: str | None = None
 
 
 class Score(Record):

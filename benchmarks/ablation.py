@@ -1,0 +1,57 @@
+"""Which settings of a fit matter, on a sample of public data: an ablation with a budget for a CPU.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.ablation DATA [--work FOLDER] [--plan FILE] [--joci 1500]
+
+DATA is as `benchmarks.quality` takes it; of JOCI, which is nearly all of it, only the first rows are used. The same
+held-out premises become suites. It prints the tables of the dev split, by which settings may be chosen, and then those
+of the suites. Without `OMP_NUM_THREADS`, two threads on two busy cores wait for each other most of the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from benchmarks.quality import SETS, prepare
+from flows.ablate import ablate, ablate_figures
+from flows.ablation.tables import ablation_tables
+from flows.settings.settings import load_settings
+from flows.terminal.console import out
+
+PLAN = Path(__file__).with_name("ablation.toml")
+
+
+def sample(data: Path, folder: Path, rows: int) -> Path:
+    """Copy the public sets into a folder, of JOCI only the first rows."""
+    for each in SETS.values():
+        for file in filter(None, (each.file, each.held_out)):
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(data / file, folder / file)
+    pq.write_table(pq.read_table(data / SETS["joci"].file).slice(0, rows), folder / SETS["joci"].file)
+    return folder
+
+
+def main() -> None:
+    """Print the tables of an ablation on dev and on the suites."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--work", type=Path, default=Path("ablation"))
+    parser.add_argument("--plan", type=Path, default=PLAN)
+    parser.add_argument("--joci", type=int, default=1500, help="The rows of JOCI to use.")
+    chosen = parser.parse_args()
+    config = chosen.work / "odds.toml"
+    if not config.exists():
+        chosen.work.mkdir(parents=True, exist_ok=True)
+        config.write_text("[publish]\npairs_weight = 0.5\n", encoding="utf-8")
+        prepare(sample(chosen.data, chosen.work / "data", chosen.joci), load_settings(config), chosen.work)
+    for suites in (None, ["all"]):
+        print(ablate.fn(chosen.plan, config, suites).line(), flush=True)
+        for part in ablation_tables(ablate_figures(chosen.plan, config=config, suites=suites)):
+            out.print(part, highlight=False, soft_wrap=isinstance(part, str))
+
+
+if __name__ == "__main__":
+    main()
