@@ -159,7 +159,8 @@ def _slices(errors: Sequence[SliceError]) -> Picture:
     return Picture(
         estimator_pictures.error_by_slice(errors, "mean squared error (lower is better)"),
         f"Mean squared error of the estimator on {len(errors)} slices; the highest is that of {worst.name}.",
-        "Bars are 95% intervals. Where people's judgments are far apart, one annotator is far from the others too.",
+        "Bars are 95% intervals. One annotator is measured only where several judged: the farther these are apart, the "
+        "farther is one of them from the others.",
     )
 
 

@@ -129,12 +129,12 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 class SliceRow(NamedTuple):
-    """The mean squared errors of the estimator and baselines on a slice."""
+    """The mean squared errors of the estimator and baselines on a slice, each baseline with its n if it differs."""
 
     name: str
     n: int
     cell: Cell
-    baselines: list[str]
+    baselines: list[tuple[str, str]]
 
 
 BASELINES = {"one-annotator": "one annotator", "constant": "constant"}
@@ -149,11 +149,17 @@ def slice_rows(evaluations: Sequence[Evaluation], slices: Sequence[Slice]) -> li
             slice_name(each),
             ours.n,
             _cell(ours, None),
-            [number(None if (one := found.get((each.name, name))) is None else one.value) for name in BASELINES],
+            [_baseline(found.get((each.name, name)), ours.n) for name in BASELINES],
         )
         for each in slices
         if (ours := found.get((each.name, "estimator"))) is not None
     ]
+
+
+def _baseline(record: Evaluation | None, n: int) -> tuple[str, str]:
+    if record is None:
+        return NONE, ""
+    return number(record.value), "" if record.n == n else f"n = {record.n:,}"
 
 
 def slice_name(each: Slice) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.fixtures.estimator import with_column
 from tests.training.evaluation.test_split import estimate, evaluated, judged_table
 from training.evaluation.report import render, write_report
 from training.evaluation.report_data import (
@@ -23,6 +24,7 @@ from training.evaluation.report_data import (
     StageCount,
 )
 from training.evaluation.report_pictures import singles
+from training.evaluation.report_tables import slice_rows
 from training.evaluation.slices import slices
 from training.evaluation.split import split_items
 from training.levels import one_hot
@@ -300,3 +302,16 @@ def test_the_worst_are_shown_with_their_judgments() -> None:
     worst = max(data.test, key=lambda each: abs(each.score - each.mean))
     assert html.index(worst.hypothesis, html.index('id="propositions"')) < html.index('class="item"') + 1000
     assert " ".join(f"{value * 100:.0f}%" for value in worst.judgments) in html
+
+
+def test_a_baseline_that_was_measured_on_fewer_propositions_says_so() -> None:
+    table = with_column(judged_table(40), "n_judgments", [1] * 20 + [6] * 20)
+    table = with_column(table, "source", ["a"] * 30 + ["b"] * 10)
+    rows = slice_rows(
+        evaluated(table, dict.fromkeys(table["proposition_id"].to_pylist(), (0.5, [0.5, 0.5])), []),
+        [Slice(name="source=a"), Slice(name="source=b")],
+    )
+    assert [(row.name, row.n, [n for _, n in row.baselines]) for row in rows] == [
+        ("source a", 30, ["n = 10", ""]),
+        ("source b", 10, ["", ""]),
+    ]
