@@ -39,6 +39,7 @@ from flows.research.labelers import labelers
 from flows.research.query import sql, tables
 from flows.research.trace import trace
 from flows.score import score
+from flows.select import select, selected
 from flows.serve import serve
 from flows.settings.settings import Settings, load_settings
 from flows.settings.template import init
@@ -54,6 +55,6 @@ __all__ = [
     "import_choices", "import_groups", "import_judgments", "import_premises", "import_propositions",
     "import_suite", "init", "judge", "labelers", "load_settings", "maintain", "merge", "models",
     "models_delete", "models_promote", "models_use", "propose", "publish", "pull", "push", "recalibrate",
-    "score", "serve", "simulate", "snapshots", "sql", "status", "studio_merge", "studio_start", "studio_stop",
-    "tables", "trace", "train",
+    "score", "select", "selected", "serve", "simulate", "snapshots", "sql", "status", "studio_merge",
+    "studio_start", "studio_stop", "tables", "trace", "train",
 ]  # fmt: skip

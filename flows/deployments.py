@@ -15,6 +15,7 @@ from flows import pull as _pull
 from flows import push as _push
 from flows import recalibrate as _recalibrate
 from flows import score as _score
+from flows import select as _select
 from flows import train as _train
 
 ablate = _ablate.ablate.flow
@@ -30,4 +31,5 @@ pull = _pull.pull.flow
 push = _push.push.flow
 recalibrate = _recalibrate.recalibrate.flow
 score = _score.score.flow
+select = _select.select.flow
 train = _train.train.flow

@@ -33,10 +33,10 @@ PARAMETERS = {
     "plan": "The file of the plan on the worker's machine.",
     "suites": "Measure on these evaluation sets, or on all. Empty: the dev split.",
     "suite": "Estimate this evaluation set instead of the pipeline's propositions.",
-    "model": "The estimator for a file: the start of its id, a folder or pretrained. Empty: the one in use.",
+    "model": "The estimator: the start of its id, a folder or pretrained. Empty: the one in use.",
     "batch": "Use the endpoints' batch interface: cheaper, takes up to a day.",
     "file": "A file of propositions to score; by default the test split of the newest dataset.",
-    "output": "Where to write the scores of the file: .jsonl, .csv or .parquet.",
+    "output": "The .jsonl, .csv or .parquet file to write.",
     "with_cannot_judge": "Also count the slider where 'cannot judge' is ticked.",
     "with_rejected": "Also count rejected judgments.",
     "with_repeats": "Count all judgments of an annotator on a proposition, not only the first.",
@@ -46,6 +46,10 @@ PARAMETERS = {
     "fresh": "Start an interrupted fit anew instead of going on from its checkpoint.",
     "again": "Also restore tasks that were deleted in Label Studio.",
     "new_project": "Create a new project to replace one that has vanished.",
+    "selected": "Only push chosen propositions, and have each judged once more.",
+    "by": "The rule: consensus, disagreement, panel or uncertainty.",
+    "limit": "How many propositions to choose.",
+    "with_test": "Also choose from the test split.",
 }
 """What Prefect's page shows next to the parameters of a run."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

@@ -47,6 +47,14 @@ class TaskStamp(NamedTuple):
     annotations: int
 
 
+class TaskOverlap(NamedTuple):
+    """How many annotations a task has, not counting skipped ones, and how many it should get."""
+
+    id: int
+    annotations: int
+    overlap: int
+
+
 class RemoteProject(NamedTuple):
     """A project and its number of tasks. `key` identifies it on any address: its id and when it was created."""
 
@@ -183,6 +191,17 @@ class Studio:
             TaskStamp(item["id"], datetime.fromisoformat(item["updated_at"]), item["total_annotations"] or 0)
             for item in listed
         )
+
+    def overlaps(self, project_id: int) -> Iterator[TaskOverlap]:
+        """Yield how many annotations each task of a project has and should get."""
+        listed = self._listed(project_id, (), "id,overlap,total_annotations")
+        return (TaskOverlap(item["id"], item["total_annotations"] or 0, item["overlap"]) for item in listed)
+
+    def set_overlap(self, task_id: int, overlap: int, *, done: bool) -> None:
+        """Set how many annotations a task should get; it is shown to annotators until it is `done`."""
+        body = json.dumps({"overlap": overlap, "is_labeled": done}).encode()
+        doing = f"changing task {task_id}"
+        self._call(doing, lambda: answer(self._sdk, "PATCH", f"api/tasks/{task_id}/", {}, body))
 
     def delete_task(self, task_id: int) -> None:
         """Delete a task with its annotations."""

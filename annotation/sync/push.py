@@ -6,7 +6,7 @@ A push looks at the tasks that exist, so after a crash it can simply be run agai
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
@@ -129,6 +129,20 @@ def push(
             done += len(made)
             on_progress(done, len(missing))
     return Pushed([tasks[name] for name in wanted], created=len(missing), already=len(wanted) - len(missing))
+
+
+def ask_for_more(studio: Studio, project_id: int, wanted: Mapping[int, int]) -> int:
+    """Raise how many annotations tasks should get, by their numbers; nothing is lowered.
+
+    Returns:
+        How many tasks were raised. Label Studio shows them again, though not to those who annotated them.
+    """
+    raised = 0
+    for task in studio.overlaps(project_id) if wanted else ():
+        if (overlap := wanted.get(task.id, 0)) > task.overlap:
+            studio.set_overlap(task.id, overlap, done=task.annotations >= overlap)
+            raised += 1
+    return raised
 
 
 def _imported(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -116,9 +116,36 @@ def push(
     new_project: Annotated[
         bool, typer.Option("--new-project", help="Create a new project to replace one that has vanished.")
     ] = False,
+    selected: Annotated[
+        bool, typer.Option("--selected", help="Only those that odds select chose; each is judged once more.")
+    ] = False,
 ) -> None:
     """Create Label Studio tasks for propositions that have none."""
-    _run("push", again=again, new_project=new_project)
+    _run("push", again=again, new_project=new_project, selected=selected)
+
+
+@stages.command()
+def select(
+    by: Annotated[
+        Literal["consensus", "disagreement", "panel", "uncertainty"],
+        typer.Option(help="The SD of the consensus; estimator against consensus or panel; the estimator's own spread."),
+    ] = "consensus",
+    limit: Annotated[int, typer.Option(min=1, help="How many to choose.")] = 100,
+    with_test: Annotated[bool, typer.Option("--with-test", help="Also choose from the test split.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Also write them to a .jsonl, .csv or .parquet file.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="ID", help="Another estimator than the one in use, a folder, or pretrained.")
+    ] = None,
+) -> None:
+    """Choose the propositions that most need another judgment; odds push --selected asks for it."""
+    if model is not None and by == "consensus":
+        raise InputError("odds select: --model needs --by disagreement, panel or uncertainty")
+    _run("select", by=by, limit=limit, with_test=with_test, output=output, model=model)
+    from flows.select import selected, selected_parts
+
+    _print(selected_parts(selected(by, config=settings()), by))
 
 
 @stages.command()

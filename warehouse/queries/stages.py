@@ -57,10 +57,11 @@ def proposition_texts(warehouse: Warehouse, where: str = "", params: Sequence[ob
     return to_records(PropositionText, warehouse.sql(f"{TEXTS} {condition} {order}", params))
 
 
-def unpushed_propositions(warehouse: Warehouse, project: str) -> list[PropositionText]:
-    """Return the propositions without a task in a Label Studio project."""
-    done = "SELECT proposition_id FROM tasks WHERE project = ?"
-    return proposition_texts(warehouse, f"p.proposition_id NOT IN ({done})", [project])
+def unpushed_propositions(warehouse: Warehouse, project: str, *, chosen: bool = False) -> list[PropositionText]:
+    """Return the propositions without a task in a Label Studio project, of all or only of the chosen ones."""
+    done = "p.proposition_id NOT IN (SELECT proposition_id FROM tasks WHERE project = ?)"
+    only = " AND p.proposition_id IN (SELECT proposition_id FROM chosen)" if chosen else ""
+    return proposition_texts(warehouse, done + only, [project])
 
 
 def simulation_truths(warehouse: Warehouse) -> dict[str, float]:

@@ -105,6 +105,21 @@ class Task(Record):
     created_at: AwareDatetime = Field(default_factory=now)
 
 
+class Selection(Record):
+    """A proposition that was chosen for another judgment. It waits until it has more than `n_judgments`."""
+
+    table: ClassVar[str] = "selections"
+    key: ClassVar[str] = "selection_id"
+
+    selection_id: Text
+    proposition_id: Text
+    rule: Text
+    value: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    n_judgments: Count
+    model_id: Text | None = None
+    created_at: AwareDatetime = Field(default_factory=now)
+
+
 class StudioProject(Record):
     """A Label Studio project that receives propositions. Of those with one title, only one is not retired."""
 
