@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from flows.llm_runs.jobs import Job, RunOptions, check_prices
 from flows.llm_runs.run import run_jobs
 from flows.outcome import Outcome
+from flows.own_estimates import estimate_own, own_labelers
 from flows.services import writing_for_llm_run
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
@@ -31,7 +33,8 @@ def elicit(
 ) -> Outcome:
     """Elicit the missing estimates. A reply without a probability is refused with a reason, never guessed.
 
-    From now on, the labelers of the settings are the panel; see the table `labelers`.
+    From now on, the labelers of the settings are the panel; see the table `labelers`. Those that are estimators come
+    first: they are scored at no cost.
 
     Args:
         config: the settings.
@@ -44,28 +47,31 @@ def elicit(
         ServiceError: an endpoint does not answer; what was estimated until then is kept.
     """
     settings = load_settings(config)
-    panel = settings.panel
+    _ = settings.panel
     with writing_for_llm_run(settings) as warehouse:
-        pending = jobs(settings, warehouse) if suite is None else _suite_jobs(settings, warehouse, suite)
+        found = None if suite is None else suite_of_name(warehouse, suite).suite_id
+        pending = jobs(settings, warehouse) if found is None else _suite_jobs(settings, warehouse, found)
         options = RunOptions(max_cost, batch)
         check_prices(settings, [each for each in pending if each.count], options)
-        renew_panel(warehouse, [labeler_row(labeler) for labeler in panel])
+        own = own_labelers(settings, warehouse)
+        renew_panel(warehouse, [*(labeler_row(each) for each in settings.llms), *(each.row for each in own)])
+        if own:
+            options = replace(options, before=estimate_own(settings, warehouse, own, found))
         return run_jobs(settings, warehouse, STAGE, pending, options)
 
 
 def jobs(settings: Settings, warehouse: Warehouse) -> list[Job]:
-    """What is left to ask each labeler. Raises `InputError` for a prompt that does not fit, even if nothing is left."""
-    return [_job(labeler, warehouse) for labeler in settings.panel]
+    """What is left to ask each LLM. Raises `InputError` for a prompt that does not fit, even if nothing is left."""
+    return [_job(labeler, warehouse) for labeler in settings.llms]
 
 
-def _suite_jobs(settings: Settings, warehouse: Warehouse, name: str) -> list[Job]:
-    """What is left to ask each labeler about a suite; those that compare are not asked."""
-    found = suite_of_name(warehouse, name)
+def _suite_jobs(settings: Settings, warehouse: Warehouse, suite_id: str) -> list[Job]:
+    """What is left to ask each LLM about a suite; those that compare are not asked."""
     made = []
-    for labeler in settings.panel:
+    for labeler in settings.llms:
         if labeler.method != "pairwise":
             version = labeler_version(labeler, labeler_prompt(labeler))
-            pending = unestimated_items(warehouse, found.suite_id, labeler.name, version)
+            pending = unestimated_items(warehouse, suite_id, labeler.name, version)
             made.append(Job(labeler, len(pending), partial(_of_suite, labeler, pending)))
     return made
 

@@ -42,7 +42,7 @@ def jobs(settings: Settings, warehouse: Warehouse) -> list[Job]:
     """What is left to ask the judge. Raises `InputError` for a prompt that does not fit, even if nothing is left."""
     judge_config = settings.judge
     version = judge_version(judge_config, *judge_prompts(judge_config))
-    labelers = [labeler.name for labeler in settings.panel]
+    labelers = [labeler.name for labeler in settings.llms]  # estimators give no reasons
     which = (judge_config.name, version, judge_config.threshold, labelers)
 
     def questions() -> Iterator[Question]:

@@ -43,7 +43,7 @@ def publish(config: Config = None) -> Outcome:
             return Outcome(stage="publish", counts={"new shards": 0}, note="nothing new to publish")
         manifest, folder = write_version(settings, warehouse, recipe, dataset_id, known)
         moved = _moved(warehouse, newest_dataset(warehouse, settings.publish.name), folder)
-        moved += _held_out(more_held_out(warehouse))
+        moved += _held_out(more_held_out(warehouse)) + _circular(settings)
     with writing(settings) as warehouse:
         dataset, shards = rows_of(manifest, folder, settings)
         merge_all(warehouse, [[dataset], shards])
@@ -64,6 +64,17 @@ def _moved(warehouse: Warehouse, before: Dataset | None, folder: Path) -> str:
 def _held_out(moved: int) -> str:
     """What became of the splits that files state, where one group of premises has several."""
     return f"; {moved:,} propositions are more held out than a file states, as their group is" if moved else ""
+
+
+def _circular(settings: Settings) -> str:
+    """A warning if an estimator learns from the answers of an estimator, through the consensus."""
+    weights = settings.agreement.labeler_weights
+    names = [each.name for each in settings.estimators if weights.get(each.name)]
+    if not names:
+        return ""
+    return (
+        f"; the consensus counts the estimates of {', '.join(names)}, so estimators learn from an estimator's answers"
+    )
 
 
 def recipe_of(settings: Settings) -> Recipe:

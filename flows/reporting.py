@@ -33,7 +33,7 @@ from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
 from warehouse.queries.labelers import panel_versions
 from warehouse.queries.stages import counts, current_agreement, current_estimates, labeler_answers, valid_judgments
-from warehouse.records import Agreement, Dataset, Evaluation, Model, Score, now
+from warehouse.records import ESTIMATOR, Agreement, Dataset, Evaluation, Model, Score, now
 from warehouse.shards import SPLITS, Manifest, read_manifest, read_split
 
 INTERVAL = (0.1, 0.9)
@@ -126,7 +126,8 @@ def _curve(folder: Path) -> list[CurvePoint]:
 def _test(warehouse: Warehouse, model: Model, test: pa.Table) -> list[ScoredProposition]:
     scores = {row.proposition_id: row for row in read(warehouse, Score, "model_id = ?", [model.model_id])}
     ids = test["proposition_id"].to_pylist()
-    panel = dict(panel_answers(current_estimates(warehouse, ids)))
+    llms = (each for each in current_estimates(warehouse, ids) if each.method != ESTIMATOR)
+    panel = dict(panel_answers(llms))
     asked = panel.get(PANEL, next(iter(panel.values()), {}))
     judged = {item.propositions[0]: item.judgments for item in split_items(test).items}
     rows = test.select(["proposition_id", "premise", "hypothesis", "mean"]).to_pylist()

@@ -75,7 +75,7 @@ def test_the_settings_on_the_page_on_synthesis_can_be_used(tmp_path: Path) -> No
         )
         path.write_text(text + others)
         settings = load_settings(path)
-        assert all(load_prompt(labeler.prompt) for labeler in settings.labelers)
+        assert all(load_prompt(labeler.prompt) for labeler in settings.llms)
 
 
 def test_the_queries_on_the_page_on_synthesis_run(tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ def test_one_annotator_is_careless_and_the_others_are_not() -> None:
 def test_the_settings_can_be_used(name: str) -> None:
     settings = load_settings(EXAMPLES / f"{name}.toml")
     assert settings.home_path == EXAMPLES.parent / name  # beside the folder, never in it
-    for labeler in settings.labelers:
+    for labeler in settings.llms:
         assert load_prompt(labeler.prompt).answer in ANSWERS_OF_METHOD[labeler.method]
     prompts = [*map(settings.proposer.prompt_of, settings.proposer.kinds), settings.judge.prompt_name]
     assert all(load_prompt(prompt) for prompt in prompts)

@@ -58,7 +58,7 @@ def _ask(stage: str, dry_run: bool, max_cost: float | None, batch: bool) -> None
     _ready()
     from flows.llm_runs.dry_run import plan_table
 
-    out.print(plan_table(settings(), import_module(f"flows.{stage}").work, batch=batch))
+    out.print(plan_table(settings(), import_module(f"flows.{stage}").jobs, batch=batch))
 
 
 @stages.command()

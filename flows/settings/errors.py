@@ -40,6 +40,8 @@ def first_problem(path: Path, error: ValidationError) -> str:
     """Return the first problem on one line: the variable or the file, the setting, and what is wrong."""
     problem = error.errors(include_url=False, include_input=True)[0]
     place = [str(part) for part in problem["loc"]]
+    if place[:1] == ["labelers"] and len(place) > 2:
+        del place[2]  # the kind of labeler, which is no setting
     variable, inside = _variable(place)
     where = ": ".join(part for part in (variable or str(path), ".".join(inside)) if part)
     more = f"; {error.error_count() - 1} more problem(s)" if error.error_count() > 1 else ""

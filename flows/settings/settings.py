@@ -26,7 +26,7 @@ from flows.settings.sections import (
     readable,
 )
 from synthesis.panel.defaults import DEFAULT_ENDPOINT, DEFAULT_JUDGE, DEFAULT_PANEL, DEFAULT_PROPOSER
-from synthesis.panel.settings import Endpoint, Judge, Labeler, ModelConfig, Proposer
+from synthesis.panel.settings import AnyLabeler, Endpoint, EstimatorLabeler, Judge, Labeler, ModelConfig, Proposer
 from warehouse.catalog.address import address_of, data_place
 from warehouse.errors import InputError
 
@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     splits: SplitSettings = SplitSettings()
     endpoints: tuple[Endpoint, ...] = (DEFAULT_ENDPOINT,)
     proposer: Proposer = DEFAULT_PROPOSER
-    labelers: tuple[Labeler, ...] = DEFAULT_PANEL
+    labelers: tuple[AnyLabeler, ...] = DEFAULT_PANEL
     judge: Judge = DEFAULT_JUDGE
     annotation: AnnotationSettings = AnnotationSettings()
     agreement: AgreementSettings = AgreementSettings()
@@ -91,8 +91,8 @@ class Settings(BaseSettings):
         if len(set(names)) < len(names):
             raise ValueError(f"endpoints: two have the same name, out of {names}")
         labelers = [labeler.name for labeler in self.labelers]
-        configs = [config.name for config in self.configs]
-        if twice := sorted({name for name in configs if configs.count(name) > 1}):
+        every = [*labelers, self.proposer.name, self.judge.name]
+        if twice := sorted({name for name in every if every.count(name) > 1}):
             raise ValueError(f"labelers, proposer and judge: two have the same name, {twice[0]}")
         for config in self.configs:
             if config.endpoint not in names:
@@ -109,7 +109,9 @@ class Settings(BaseSettings):
         def place(prompt: str) -> str:
             return str(self.path(prompt)) if prompt.endswith(".toml") else prompt
 
-        self.labelers = tuple(labeler.with_prompts(place) for labeler in self.labelers)
+        self.labelers = tuple(
+            labeler.with_prompts(place) if isinstance(labeler, Labeler) else labeler for labeler in self.labelers
+        )
         self.proposer = self.proposer.with_prompts(place)
         self.judge = self.judge.with_prompts(place)
         return self
@@ -117,10 +119,20 @@ class Settings(BaseSettings):
     @property
     def configs(self) -> tuple[ModelConfig, ...]:
         """Everything that asks a model."""
-        return (*self.labelers, self.proposer, self.judge)
+        return (*self.llms, self.proposer, self.judge)
 
     @property
-    def panel(self) -> tuple[Labeler, ...]:
+    def llms(self) -> tuple[Labeler, ...]:
+        """The labelers that are LLMs."""
+        return tuple(each for each in self.labelers if isinstance(each, Labeler))
+
+    @property
+    def estimators(self) -> tuple[EstimatorLabeler, ...]:
+        """The labelers that are estimators."""
+        return tuple(each for each in self.labelers if isinstance(each, EstimatorLabeler))
+
+    @property
+    def panel(self) -> tuple[AnyLabeler, ...]:
         """The labelers. Raises `InputError` if there are none, so that a stage that needs them does not start."""
         if not self.labelers:
             raise InputError("labelers is empty: name at least one labeler in odds.toml")

@@ -6,12 +6,14 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
-from warehouse.records import Count, JudgeMode, Method, Probability, Share, Text
+from warehouse.records import ESTIMATOR, Count, JudgeMode, LLMMethod, Probability, Share, Text
 
 EMBEDDED: Literal["embedded"] = "embedded"
 LOCAL_MODEL = "SmolLM2-135M-Instruct"
+PRODUCTION = "production"
+"""The model of a labeler that is the estimator in use."""
 
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -133,7 +135,7 @@ class Labeler(ModelConfig):
     """
 
     prompt: Text
-    method: Method
+    method: LLMMethod
     samples: Positive = 1
     compared_with: Positive = NEIGHBOURS
     top_logprobs: Annotated[int, Field(ge=2)] = TOP_LOGPROBS
@@ -161,6 +163,28 @@ class Labeler(ModelConfig):
     def with_prompts(self, place: Callable[[str], str]) -> Labeler:
         """The same labeler, with `place` applied to the name of its prompt."""
         return self.model_copy(update={"prompt": place(self.prompt)})
+
+
+class EstimatorLabeler(_Settings):
+    """An estimator as a labeler: it is scored, so it has no endpoint, prompt or price.
+
+    `model` is "production" (the estimator in use), "pretrained", the id of one or the start of it, or a folder.
+    """
+
+    name: Text
+    method: Literal["estimator"]
+    model: Text = PRODUCTION
+
+
+def _kind_of_labeler(value: object) -> str:
+    method = value.get("method") if isinstance(value, Mapping) else getattr(value, "method", None)
+    return ESTIMATOR if method == ESTIMATOR else "llm"
+
+
+AnyLabeler: TypeAlias = Annotated[
+    Annotated[Labeler, Tag("llm")] | Annotated[EstimatorLabeler, Tag(ESTIMATOR)], Discriminator(_kind_of_labeler)
+]
+"""A labeler of the panel: an LLM, or an estimator."""
 
 
 class Proposer(ModelConfig):

@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from synthesis.panel.settings import Judge, Labeler, MadeKind, Proposer
 from synthesis.prompts.render import ANSWERS_OF_METHOD, AnswerKind, Prompt, prompt_for
-from warehouse.records import JudgeMode, LabelerVersion, content_id, labeler_id
+from warehouse.records import ESTIMATOR, JudgeMode, LabelerVersion, content_id, labeler_id
 
 ANSWER_OF_KIND: Mapping[MadeKind, AnswerKind] = {
     "proposed": "hypotheses",
@@ -63,6 +63,28 @@ def labeler_row(labeler: Labeler) -> LabelerVersion:
         prompt_version=prompt.revision,
         method=labeler.method,
         parameters=_as_text({**labeler.sampling, **own.get(labeler.method, {}), **labeler.further}),
+        in_use=True,
+    )
+
+
+def estimator_version(model_id: str) -> str:
+    """The version of an estimator as a labeler: a hash of its id."""
+    return content_id("labeler", "estimator", model_id)
+
+
+def estimator_row(name: str, model_id: str) -> LabelerVersion:
+    """The row of an estimator's version as a labeler, marked as in use."""
+    version = estimator_version(model_id)
+    return LabelerVersion(
+        labeler_id=labeler_id(name, version),
+        labeler=name,
+        labeler_version=version,
+        endpoint=ESTIMATOR,
+        model=model_id,
+        prompt=ESTIMATOR,
+        prompt_version=version,
+        method=ESTIMATOR,
+        parameters="{}",
         in_use=True,
     )
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from warehouse.errors import InputError
-from warehouse.records import Method, Text, content_id, normalise
+from warehouse.records import LLMMethod, Text, content_id, normalise
 
 AnswerKind = Literal[
     "hypotheses",
@@ -31,7 +31,7 @@ AnswerKind = Literal[
     "summary",
 ]
 
-ANSWERS_OF_METHOD: Mapping[Method, tuple[AnswerKind, ...]] = {
+ANSWERS_OF_METHOD: Mapping[LLMMethod, tuple[AnswerKind, ...]] = {
     "verbalised": ("probability",),
     "scale20": ("scale20",),
     "token": ("yes_no",),

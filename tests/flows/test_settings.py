@@ -60,7 +60,7 @@ def test_prompt_files_lie_beside_the_settings_wherever_the_command_is_run(
         summary_prompt = "short/summary.toml"
         """,
     )
-    assert load_prompt(settings.labelers[0].prompt).name == "verbalised"
+    assert load_prompt(settings.llms[0].prompt).name == "verbalised"
     assert settings.proposer.prompt == "propose"
     assert settings.proposer.prompts == {"negation": str(tmp_path / "negate.toml"), "paraphrase": "paraphrase"}
     assert settings.judge.summary_prompt == str(tmp_path / "short/summary.toml")
@@ -103,7 +103,7 @@ def test_who_is_asked_is_set_in_the_file(tmp_path: Path) -> None:
         threshold = 0.3
         """,
     )
-    (endpoint,), (labeler,) = settings.endpoints, settings.labelers
+    (endpoint,), (labeler,) = settings.endpoints, settings.llms
     assert settings.ledger_path == tmp_path / "shared/ledger.sqlite"
     assert (endpoint.base_url, endpoint.requests_per_minute, endpoint.batch_price) == ("https://host/v1", 600, 0.25)
     assert prices_of(endpoint, labeler) == (0.4, 3.2)

@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from training.evaluation.families import Answer, Answers
-from warehouse.records import Estimate
+from warehouse.records import ESTIMATOR, Estimate
 
 PANEL = "panel-mean"
 CONSTANT = "constant"
 
 
 def panel(estimates: Iterable[Estimate]) -> Iterator[tuple[str, Answers]]:
-    """Yield the answers of each labeler, then the mean of those that answered if there are several labelers."""
+    """Yield the answers of each labeler, then the mean of the LLMs that answered if there are several.
+
+    Estimators in the panel are left out of the mean, which estimators are compared with.
+    """
     by_labeler: dict[str, dict[str, float]] = {}
+    by_proposition: dict[str, list[float]] = {}
+    llms: set[str] = set()
     for each in estimates:
         if each.probability is not None:
             by_labeler.setdefault(each.labeler, {})[each.proposition_id] = each.probability
-    by_proposition: dict[str, list[float]] = {}
+            if each.method != ESTIMATOR:
+                llms.add(each.labeler)
+                by_proposition.setdefault(each.proposition_id, []).append(each.probability)
     for name, answers in sorted(by_labeler.items()):
         yield f"labeler:{name}", {key: Answer(value) for key, value in answers.items()}
-        for key, value in answers.items():
-            by_proposition.setdefault(key, []).append(value)
-    if len(by_labeler) > 1:
+    if len(llms) > 1:
         yield PANEL, {key: Answer(sum(values) / len(values)) for key, values in by_proposition.items()}
 
 

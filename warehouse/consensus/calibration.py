@@ -25,7 +25,7 @@ SELECT e.labeler, e.labeler_version, e.proposition_id, s.split,
 FROM current_estimates e
 JOIN judged j ON j.proposition_id = e.proposition_id
 JOIN splits s ON s.proposition_id = e.proposition_id
-WHERE e.probability IS NOT NULL AND s.split <> 'test'
+WHERE e.probability IS NOT NULL AND s.split <> 'test' AND (e.method <> 'estimator' OR s.split = 'dev')
 ORDER BY e.labeler, e.labeler_version, e.proposition_id
 """
 # A fit can have seen only what had an estimate and a judgment and was not held out at its snapshot.
@@ -46,6 +46,8 @@ WHERE p.split <> 'test' AND since.split = 'test'
 
 def calibration_pairs(warehouse: Warehouse) -> pa.Table:
     """Return the estimates of train and dev propositions with judgments, never those of the test split.
+
+    Of estimators only those of dev propositions, since they were trained on the others.
 
     Which split a proposition is in says the view `splits`; call `renew_splits` first to bring it up to date.
 

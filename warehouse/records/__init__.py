@@ -35,11 +35,13 @@ from warehouse.records.figures import (
     Recalibration,
 )
 from warehouse.records.labelers import (
+    ESTIMATOR,
     Comparison,
     Disagreement,
     Estimate,
     JudgeMode,
     LabelerVersion,
+    LLMMethod,
     Method,
     PanelAnswer,
     Request,
@@ -108,13 +110,13 @@ TABLES: tuple[type[Record], ...] = (
 )
 
 __all__ = [
-    "LEAD_TIME_LIMIT_S", "NOBODY", "TABLES", "Ablation", "Agreement", "Annotator", "AnnotatorKind",
+    "ESTIMATOR", "LEAD_TIME_LIMIT_S", "NOBODY", "TABLES", "Ablation", "Agreement", "Annotator", "AnnotatorKind",
     "AnnotatorPrecision", "Check", "Choice", "Comparison", "Consensus", "ConsensusFit", "ConsensusMethod",
     "Count", "Dataset", "Difference", "Disagreement", "Drop", "Estimate", "Evaluation", "Family", "FitMode",
-    "JudgeMode", "Judgment", "LabelerVersion", "Method", "Model", "Pair", "PanelAnswer", "Parent", "Premise",
-    "PremiseGroup", "PremiseToPropose", "Probability", "Proposition", "PropositionKind", "PropositionText",
-    "Recalibration", "Record", "Request", "RequestStatus", "Score", "Selection", "Shard", "Share", "Split",
-    "StatedSplit", "StudioProject", "StudioTask", "Suite", "SuiteItem", "Task", "Text", "Verdict",
-    "annotator_id", "content_id", "judgment_id", "labeler_id", "normalise", "now", "premise_id",
+    "JudgeMode", "Judgment", "LLMMethod", "LabelerVersion", "Method", "Model", "Pair", "PanelAnswer", "Parent",
+    "Premise", "PremiseGroup", "PremiseToPropose", "Probability", "Proposition", "PropositionKind",
+    "PropositionText", "Recalibration", "Record", "Request", "RequestStatus", "Score", "Selection", "Shard",
+    "Share", "Split", "StatedSplit", "StudioProject", "StudioTask", "Suite", "SuiteItem", "Task", "Text",
+    "Verdict", "annotator_id", "content_id", "judgment_id", "labeler_id", "normalise", "now", "premise_id",
     "proposition_id", "split_of",
 ]  # fmt: skip

@@ -10,7 +10,10 @@ from warehouse.records.base import Count, Probability, Record, Share, Text, now
 from warehouse.records.texts import PropositionText
 
 RequestStatus = Literal["answered", "refused", "failed"]
-Method = Literal["verbalised", "scale20", "token", "mean_of_samples", "pairwise"]
+LLMMethod = Literal["verbalised", "scale20", "token", "mean_of_samples", "pairwise"]
+Method = Literal[LLMMethod, "estimator"]
+ESTIMATOR: Literal["estimator"] = "estimator"
+"""The method of a labeler that is an estimator: it is scored, no LLM is asked."""
 JudgeMode = Literal["confidence", "keep_drop"]
 
 

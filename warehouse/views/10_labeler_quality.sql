@@ -129,8 +129,8 @@ SELECT
   CASE WHEN k.n_held_out >= 10 THEN k.recalibrated END AS calibration_error_recalibrated,
   f.is_simulated AS is_recalibration_simulated, o.share AS share_in_order, coalesce(p.n, 0) AS n_requests,
   coalesce(p.cached, 0) AS n_cached, p.tokens / nullif(v.n_estimates + v.n_comparisons, 0) AS tokens_per_estimate,
-  p.cost, coalesce(p.unpriced, 0) AS n_unpriced,
-  CASE WHEN p.unpriced = 0 THEN p.cost / nullif(v.n_estimates + v.n_comparisons, 0) END AS cost_per_estimate,
+  CASE WHEN v.method = 'estimator' THEN 0 ELSE p.cost END AS cost, coalesce(p.unpriced, 0) AS n_unpriced,
+  CASE WHEN v.method = 'estimator' THEN 0 WHEN p.unpriced = 0 THEN p.cost / nullif(v.n_estimates + v.n_comparisons, 0) END AS cost_per_estimate,
   coalesce(l.in_use, v.labeler NOT IN (SELECT labeler FROM labelers)) AS in_panel
 FROM versions v
 LEFT JOIN labelers l ON l.labeler = v.labeler AND l.labeler_version = v.labeler_version

@@ -1,5 +1,6 @@
 -- The panel's estimates for a proposition together: each labeler's value with its weight, and the missing share.
 -- The panel: the labelers in the settings when odds elicit last ran, in their versions then, and labelers unknown to the table labelers.
+-- Estimators in the panel are left out: synthetic rows of training sets come from here, and no estimator should learn from its own answers.
 -- proposition_id: The proposition, by its id in propositions.
 -- labelers: The labelers of the panel that gave a probability, by name.
 -- values: The value of each, recalibrated if its version has a recalibration, in [0, 1].
@@ -30,7 +31,7 @@ WITH trusted AS (
   FROM current_estimates e
   LEFT JOIN recalibrated_estimates r ON r.estimate_id = e.estimate_id
   LEFT JOIN trusted v ON v.estimate_id = e.estimate_id
-  WHERE e.in_panel
+  WHERE e.in_panel AND e.method <> 'estimator'
 ), panel AS (
   SELECT
     proposition_id, count(*) AS n_labelers, 1 - count(probability) / count(*) AS missing,

@@ -1,4 +1,4 @@
--- Propositions that were chosen for more judgments.
+-- Propositions that were chosen for more judgments, and estimators as labelers.
 
 CREATE TABLE selections (
   selection_id VARCHAR NOT NULL,
@@ -17,3 +17,8 @@ COMMENT ON COLUMN selections.value IS 'How much it was in doubt: consensus, the 
 COMMENT ON COLUMN selections.n_judgments IS 'The valid judgments that it had then (count).';
 COMMENT ON COLUMN selections.model_id IS 'The estimator that the rule used: its id in models, or a hash of its files if it is not from this warehouse; null without one.';
 COMMENT ON COLUMN selections.created_at IS 'When the row was first written (UTC).';
+
+COMMENT ON COLUMN estimates.method IS 'The elicitation method: verbalised, scale20, token, mean_of_samples or pairwise; estimator for the score of an estimator.';
+COMMENT ON COLUMN labelers.method IS 'The elicitation method: verbalised, scale20, token, mean_of_samples or pairwise; estimator for an estimator.';
+COMMENT ON COLUMN labelers.endpoint IS 'The endpoint, by its name in the settings; estimator for an estimator, which has none.';
+COMMENT ON COLUMN labelers.model IS 'The model, as the endpoint calls it; the id of an estimator.';
