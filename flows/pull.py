@@ -6,7 +6,7 @@ from collections import Counter
 from functools import cache
 from itertools import starmap
 
-from annotation.studio.client import TaskStamp
+from annotation.studio.remote import TaskStamp
 from annotation.sync.mapping import SOURCE
 from annotation.sync.pull import Former
 from annotation.sync.pull import pull as pull_from

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from threading import Thread
 
 from annotation.studio import server
-from annotation.studio.client import RemoteProject, Studio, connect
+from annotation.studio.client import Studio, connect
+from annotation.studio.remote import RemoteProject
 from annotation.sync.push import make_project, project_called, update_settings
 from flows.settings.settings import Config, Settings, load_settings
 from flows.terminal.activity import activity

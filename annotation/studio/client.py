@@ -6,7 +6,7 @@ import hmac
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,61 +15,13 @@ from label_studio_sdk.core.api_error import ApiError
 
 from annotation.studio.calls import answer, is_loopback, repeated, translated
 from annotation.studio.listing import Condition
+from annotation.studio.remote import ProjectCounts, RemoteProject, RemoteTask, RemoteUser, TaskOverlap, TaskStamp
 from warehouse.errors import InputError, ServiceError
 
 TIMEOUT_S = 120.0
 PAGE = 1000
 
 T = TypeVar("T")
-
-
-class RemoteTask(NamedTuple):
-    """A task in a list. `proposition_id` is None if it was not pushed from here; annotators are user ids."""
-
-    id: int
-    proposition_id: str | None
-    annotators: frozenset[int]
-
-
-class RemoteUser(NamedTuple):
-    """A member of the organisation."""
-
-    id: int
-    email: str
-    name: str
-
-
-class TaskStamp(NamedTuple):
-    """When a task last changed, and how many annotations it has, not counting skipped ones."""
-
-    id: int
-    changed_at: datetime
-    annotations: int
-
-
-class TaskOverlap(NamedTuple):
-    """How many annotations a task has, not counting skipped ones, and how many it should get."""
-
-    id: int
-    annotations: int
-    overlap: int
-
-
-class RemoteProject(NamedTuple):
-    """A project and its number of tasks. `key` identifies it on any address: its id and when it was created."""
-
-    id: int
-    key: str
-    title: str
-    tasks: int
-
-
-class ProjectCounts(NamedTuple):
-    """How many tasks a project has, how many are annotated, and all annotations, including skipped ones."""
-
-    tasks: int
-    annotated: int
-    annotations: int
 
 
 class Studio:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from annotation.studio.client import RemoteUser, Studio, TaskStamp
+from annotation.studio.client import Studio
 from annotation.studio.listing import (
     Condition,
     annotated,
@@ -22,6 +22,7 @@ from annotation.studio.listing import (
     skipped,
     unannotated,
 )
+from annotation.studio.remote import RemoteUser, TaskStamp
 from annotation.sync.mapping import annotator_of, bounded, judgment_of
 from warehouse.records import Annotator, Drop, Judgment, StudioTask, content_id
 

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 from annotation.interface.page import INSTRUCTION, interface_xml
-from annotation.studio.client import RemoteProject, RemoteTask, Studio
+from annotation.studio.client import Studio
 from annotation.studio.listing import numbered_from
+from annotation.studio.remote import RemoteProject, RemoteTask
 from annotation.sync.mapping import task_of
 from warehouse.errors import InputError
 from warehouse.records import PropositionText, Task, content_id

@@ -11,7 +11,8 @@ import pytest
 
 from annotation.interface.page import interface_xml
 from annotation.people.users import add_annotator
-from annotation.studio.client import RemoteTask, Studio, connect
+from annotation.studio.client import Studio, connect
+from annotation.studio.remote import RemoteTask
 from annotation.sync import push as sync
 from annotation.sync.push import ensure_project, push, spread
 from tests.fixtures.studio import StudioServer

@@ -13,6 +13,7 @@ from flows.recalibrate import recalibrate
 from flows.research.labelers import labelers
 from flows.score import score
 from flows.settings.settings import load_settings
+from tests.fixtures.commands import Run, ended_well
 from tests.fixtures.llm_runs import rows, settings_file, value
 from tests.fixtures.store import made_rows
 from training.embedded import pretrained_path
@@ -141,6 +142,10 @@ def test_before_the_first_fit_the_one_in_use_gives_no_estimates(
     assert "labeler ours: no estimator is trained yet" in capsys.readouterr().err
     with open_warehouse(load_settings(config).catalog) as warehouse:
         assert jobs(load_settings(config), warehouse) == []  # a dry run plans nothing
+
+
+def test_a_dry_run_plans_no_request_for_it(elicited: Path, odds: Run) -> None:
+    assert "requests" in ended_well(odds("--config", str(elicited), "elicit", "--dry-run"))
 
 
 def test_a_folder_and_its_name_are_the_same_estimator(elicited: Path) -> None:

@@ -24,7 +24,7 @@ from tests.synthesis.driving import drive_rounds, gives, says
 from warehouse.records import (
     Disagreement,
     JudgeMode,
-    Method,
+    LLMMethod,
     Pair,
     PanelAnswer,
     Parent,
@@ -61,7 +61,7 @@ USERS: dict[AnswerKind, str] = {
     "keep_drop": "{premise} {hypothesis} {answers} {count}",
     "summary": "{premise} {hypothesis} {reasoning}",
 }
-ANSWER_OF_METHOD: dict[Method, AnswerKind] = {
+ANSWER_OF_METHOD: dict[LLMMethod, AnswerKind] = {
     "verbalised": "probability",
     "scale20": "scale20",
     "token": "yes_no",
@@ -97,7 +97,7 @@ def prompt(folder: Path, answer: AnswerKind) -> str:
     return str(path)
 
 
-def labeled(method: Method, folder: Path) -> Iterator[Question]:
+def labeled(method: LLMMethod, folder: Path) -> Iterator[Question]:
     samples, temperature = (4, 0.3) if method == "mean_of_samples" else (1, 0.0)
     labeler = Labeler(
         name="l",
@@ -187,7 +187,7 @@ PINNED: dict[str, list[str]] = {
 # Another sample of a mean in place of one that cannot be read came later: only its first round is old.
 FIRST_ROUND = ("method mean_of_samples", "method token")
 QUESTIONS: dict[str, Ask] = {
-    **{f"method {each}": partial(labeled, each) for each in get_args(Method)},
+    **{f"method {each}": partial(labeled, each) for each in get_args(LLMMethod)},
     "kind proposed": proposed,
     **{f"kind {each}": partial(derived, each) for each in get_args(DerivedKind)},
     **{f"mode {each}": partial(judged, each) for each in get_args(JudgeMode)},
