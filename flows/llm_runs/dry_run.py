@@ -25,6 +25,7 @@ REMARK = (
     "depend on other replies. --max-cost bounds these as well."
 )
 UNBOUNDED = "no bound: a reply may have any length, because neither max_tokens nor max_completion_tokens is sent."
+NO_LLM = "No LLM would be asked: 0 requests."
 HELD = "Requests in batches are paid for: a run with --batch collects them, one without leaves them out."
 
 
@@ -32,6 +33,8 @@ def plan_table(settings: Settings, jobs: JobsOf, *, batch: bool) -> Group:
     """One row per job that would send something, and their sum."""
     with reading(settings) as warehouse:
         found = plan_jobs(settings, warehouse, jobs(settings, warehouse), batch=batch)
+    if not found:
+        return Group(Text(NO_LLM))
     rows = [*found.items(), *([("all", total(found.values()))] if len(found) > 1 else [])]
     return Group(_table(rows), Text("\n".join(["", *_remarks(found.values())])))
 

@@ -50,7 +50,8 @@ def installed(folder: Path, more: str) -> Path:
 
 
 def chosen(config: Path) -> list[str]:
-    return selected(config=config)["hypothesis"].to_pylist()
+    found: list[str] = selected(config=config)["hypothesis"].to_pylist()
+    return found
 
 
 def judge_again(config: Path, name: str) -> None:
@@ -199,7 +200,7 @@ def test_chosen_propositions_are_judged_once_more(
     assert push(config, selected=True).counts == again
     assert push(config, selected=True).counts == again | {"to be judged again": 0}
     assert sorted(task.overlap for task in studio.overlaps(project)) == [1, 1, 2, 2]
-    task = other._get("asking for a task", path, {})
-    assert task["data"]["proposition_id"] in selected(config=config)["proposition_id"].to_pylist()
+    shown = other._get("asking for a task", path, {})
+    assert shown["data"]["proposition_id"] in selected(config=config)["proposition_id"].to_pylist()
     assert push(config).counts == {"new tasks": 0, "found there": 0}  # leaves it so
     assert sorted(task.overlap for task in studio.overlaps(project)) == [1, 1, 2, 2]
