@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 
 from flows.llm_runs.jobs import Job, RunOptions, check_prices
 from flows.llm_runs.run import run_jobs
 from flows.outcome import Outcome
 from flows.own_estimates import estimate_own, own_labelers
-from flows.services import writing_for_llm_run
+from flows.services import writing, writing_for_llm_run
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from synthesis.panel.settings import Labeler
@@ -22,7 +21,7 @@ from warehouse.catalog.connect import Warehouse
 from warehouse.queries.labelers import renew_panel
 from warehouse.queries.pending import count_comparisons, count_estimates, pending_comparisons, pending_estimates
 from warehouse.queries.suites import suite_of_name, unestimated_items
-from warehouse.records import PropositionText
+from warehouse.records import LabelerVersion, PropositionText
 
 STAGE = "elicit"
 
@@ -48,16 +47,23 @@ def elicit(
     """
     settings = load_settings(config)
     _ = settings.panel
+    rows, before = _estimators(settings, suite)
     with writing_for_llm_run(settings) as warehouse:
-        found = None if suite is None else suite_of_name(warehouse, suite).suite_id
-        pending = jobs(settings, warehouse) if found is None else _suite_jobs(settings, warehouse, found)
-        options = RunOptions(max_cost, batch)
+        pending = jobs(settings, warehouse) if suite is None else _suite_jobs(settings, warehouse, suite)
+        options = RunOptions(max_cost, batch, before)
         check_prices(settings, [each for each in pending if each.count], options)
-        own = own_labelers(settings, warehouse)
-        renew_panel(warehouse, [*(labeler_row(each) for each in settings.llms), *(each.row for each in own)])
-        if own:
-            options = replace(options, before=estimate_own(settings, warehouse, own, found))
+        renew_panel(warehouse, [*map(labeler_row, settings.llms), *rows])
         return run_jobs(settings, warehouse, STAGE, pending, options)
+
+
+def _estimators(settings: Settings, suite: str | None) -> tuple[list[LabelerVersion], Outcome | None]:
+    """Have the labelers that are estimators estimate. Returns their rows and what they did; None without any."""
+    if not settings.estimators:
+        return [], None
+    with writing(settings) as warehouse:  # before the run with little memory, where no estimator can be loaded
+        suite_id = None if suite is None else suite_of_name(warehouse, suite).suite_id
+        own = own_labelers(settings, warehouse)
+        return [each.row for each in own], estimate_own(settings, warehouse, own, suite_id) if own else None
 
 
 def jobs(settings: Settings, warehouse: Warehouse) -> list[Job]:
@@ -65,13 +71,14 @@ def jobs(settings: Settings, warehouse: Warehouse) -> list[Job]:
     return [_job(labeler, warehouse) for labeler in settings.llms]
 
 
-def _suite_jobs(settings: Settings, warehouse: Warehouse, suite_id: str) -> list[Job]:
+def _suite_jobs(settings: Settings, warehouse: Warehouse, name: str) -> list[Job]:
     """What is left to ask each LLM about a suite; those that compare are not asked."""
+    found = suite_of_name(warehouse, name)
     made = []
     for labeler in settings.llms:
         if labeler.method != "pairwise":
             version = labeler_version(labeler, labeler_prompt(labeler))
-            pending = unestimated_items(warehouse, suite_id, labeler.name, version)
+            pending = unestimated_items(warehouse, found.suite_id, labeler.name, version)
             made.append(Job(labeler, len(pending), partial(_of_suite, labeler, pending)))
     return made
 

@@ -106,12 +106,13 @@ def selected(rule: Rule | None = None, *, config: Config = None) -> pa.Table:
 
 def selected_parts(rows: pa.Table, by: Rule) -> list[Table | str]:
     """Return a table of the first rows of `selected` for a terminal, below its title."""
-    table = Table("doubt", "judgments", "split", "proposition", box=SIMPLE_HEAD)
+    table = Table("doubt", "judgments", "split", box=SIMPLE_HEAD, expand=True)
+    for column in table.columns:
+        column.no_wrap = True
+    table.add_column("hypothesis, premise", ratio=1, no_wrap=True, overflow="ellipsis")
     for row in rows.slice(0, SHOWN).to_pylist():
-        table.add_row(
-            f"{row['value']:.3f}", f"{row['n_judgments']:,}", row["split"], f"{row['premise']} → {row['hypothesis']}"
-        )
-    table.columns[-1].no_wrap, table.columns[-1].overflow = True, "ellipsis"
+        text = f"{row['hypothesis']}  ({row['premise']})"
+        table.add_row(f"{row['value']:.3f}", f"{row['n_judgments']:,}", row["split"], text)
     title = f"waiting for a judgment: {rows.num_rows:,}" + (
         f", the first {SHOWN} of them" if rows.num_rows > SHOWN else ""
     )

@@ -144,6 +144,11 @@ def test_before_the_first_fit_the_one_in_use_gives_no_estimates(
         assert jobs(load_settings(config), warehouse) == []  # a dry run plans nothing
 
 
+def test_the_command_loads_it_in_a_run_of_its_own(tmp_path: Path, odds: Run) -> None:
+    said = ended_well(odds("--config", str(installed(tmp_path, "pretrained")), "elicit"))
+    assert said.splitlines()[-1] == "elicit: 3 scored"
+
+
 def test_a_dry_run_plans_no_request_for_it(elicited: Path, odds: Run) -> None:
     assert "requests" in ended_well(odds("--config", str(elicited), "elicit", "--dry-run"))
 
