@@ -7,7 +7,6 @@ from collections.abc import Collection
 import pyarrow as pa
 
 from warehouse.catalog.connect import Warehouse
-from warehouse.consensus.doubt import Rule
 from warehouse.records import ConsensusMethod, Split
 
 
@@ -37,7 +36,7 @@ def candidates(warehouse: Warehouse, method: ConsensusMethod, splits: Collection
     )
 
 
-def chosen(warehouse: Warehouse, rule: Rule | None = None, limit: int | None = None) -> pa.Table:
+def chosen(warehouse: Warehouse, rule: str | None = None, limit: int | None = None) -> pa.Table:
     """Return the rows of the view chosen, those in most doubt first: of one rule, and at most `limit`, if given."""
     where = "WHERE rule = ?" if rule else ""
     query = f"SELECT * FROM chosen {where} ORDER BY rule, value DESC, proposition_id"
