@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
+import platform
 
 _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
-_LARGE = 4 * 2**20  # bytes
+_LARGE = 2 * 2**20  # bytes
+_MENDED = (2, 38)
 
 
 def return_large_tensors() -> None:
-    """Let glibc return tensors of 4 MiB and more to the system as soon as they are freed.
+    """Let an old glibc return tensors of 2 MiB and more to the system as soon as they are freed.
 
-    By default, once a larger one was freed, it keeps all up to 32 MiB on its heap. Batches differ in length, so tensors
-    of ever other sizes leave gaps there that later ones do not fit into, and the heap grows with each step. Smaller
-    tensors stay on the heap, since new pages cost time. Other systems, and a MALLOC_MMAP_THRESHOLD_ of the user, are
-    left alone.
+    Before 2.38, its `posix_memalign`, which torch calls, leaves small pieces around each tensor, that a cache for small
+    blocks keeps. So the space of a freed tensor is too small for another of the same size, and the heap grows with each
+    step. Returned tensors leave no gaps. Smaller ones stay on the heap, since new pages cost time. A
+    MALLOC_MMAP_THRESHOLD_ of the user is left alone.
     """
-    if sys.platform == "linux" and "MALLOC_MMAP_THRESHOLD_" not in os.environ:
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-        if mallopt is not None:
-            mallopt(_MMAP_THRESHOLD, _LARGE)
+    if _keeps_pieces() and "MALLOC_MMAP_THRESHOLD_" not in os.environ:
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE)
+
+
+def _keeps_pieces() -> bool:
+    name, version = platform.libc_ver()
+    return name == "glibc" and tuple(map(int, version.split(".")[:2])) < _MENDED
