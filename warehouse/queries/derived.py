@@ -9,7 +9,7 @@ from typing import Any
 from warehouse.catalog.connect import Warehouse
 from warehouse.records import SuiteItem, content_id
 
-MOST = 500
+MOST = 200
 """How many propositions of a split each kind of derivation is checked for: those with the lowest ids."""
 
 _QUERY = """
