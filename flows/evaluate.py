@@ -46,7 +46,7 @@ def evaluate(config: Config = None) -> Outcome:
                 shown.doing("writing the report")
                 from training.evaluation.report import write_report
 
-                write_report(report_data(settings, warehouse, model, figures), path)
+                write_report(report_data(settings, warehouse, model, figures, differences), path)
     counts = {"new scores": new_scores, "new figures": merged.inserted, "changed figures": merged.updated}
     return Outcome(stage="evaluate", counts=counts, note=f"report: {path}")
 

@@ -33,7 +33,7 @@ from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
 from warehouse.queries.labelers import panel_versions
 from warehouse.queries.stages import counts, current_agreement, current_estimates, labeler_answers, valid_judgments
-from warehouse.records import ESTIMATOR, Agreement, Dataset, Evaluation, Model, Score, now
+from warehouse.records import ESTIMATOR, Agreement, Dataset, Difference, Evaluation, Model, Score, now
 from warehouse.shards import SPLITS, Manifest, read_manifest, read_split
 
 INTERVAL = (0.1, 0.9)
@@ -52,7 +52,13 @@ STAGES_SHOWN = (
 )
 
 
-def report_data(settings: Settings, warehouse: Warehouse, model: Model, evaluations: list[Evaluation]) -> ReportData:
+def report_data(
+    settings: Settings,
+    warehouse: Warehouse,
+    model: Model,
+    evaluations: list[Evaluation],
+    differences: list[Difference],
+) -> ReportData:
     """Return all data of the report on `model`. Only summaries are computed here."""
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
     folder = warehouse.place(dataset.path)
@@ -75,6 +81,7 @@ def report_data(settings: Settings, warehouse: Warehouse, model: Model, evaluati
         labelers=[LabelerAnswers.model_validate(row) for row in labeler_answers(warehouse).to_pylist()],
         curve=_curve(warehouse.place(model.path)),
         evaluations=evaluations,
+        differences=differences,
         test=_test(warehouse, model, test),
         slices=_slices(test),
         spent=spent(warehouse, model),

@@ -4,30 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from warehouse.records import Evaluation
+from warehouse.records import Difference, Evaluation
+
+MINUS = "\N{MINUS SIGN}"
 
 
-def finding(evaluations: Sequence[Evaluation]) -> str:
-    """Return what the figures of a test split say about the estimator. Empty if it was not measured."""
+def finding(evaluations: Sequence[Evaluation], differences: Sequence[Difference]) -> str:
+    """Return what the figures of a test split say about the estimator. Empty if it was not measured.
+
+    Args:
+        evaluations: The figures of all subjects.
+        differences: How much the estimator's figures exceed those of others; that of the constant's squared error
+            decides whether the estimator beats it.
+    """
     found = {(each.subject, each.metric): each for each in evaluations}
     ours, constant = found.get(("estimator", "mse")), found.get(("constant", "mse"))
     if ours is None or ours.value is None or constant is None or constant.value is None:
         return ""
-    between = "" if ours.low is None else f" (95% interval {ours.low:.3f} to {ours.high:.3f})"
+    apart = next((each for each in differences if (each.against, each.metric) == ("constant", "mse")), None)
+    gain = constant.value - ours.value
+    verdict = ("is not clearly better than" if gain > 0 else "does not beat") if apart is None else _verdict(apart)
+    between = "" if apart is None else f" (95% interval {-apart.high:.3f} to {-apart.low:.3f})"
     first = (
-        f"On {ours.n:,} propositions with unseen premises the estimator {_verdict(ours, constant.value)} a constant "
-        f"answer: its mean squared error is {ours.value:.3f}{between}, that of the constant {constant.value:.3f}."
+        f"On {ours.n:,} propositions with unseen premises the estimator {verdict} a constant answer: its mean squared "
+        f"error is {ours.value:.3f}, that of the constant {constant.value:.3f}, a difference of {gain:.3f}{between}."
     )
-    return " ".join(each for each in (first, _correlations(found)) if each)
+    return " ".join(each.replace("-", MINUS) for each in (first, _correlations(found)) if each)
 
 
-def _verdict(ours: Evaluation, constant: float) -> str:
-    assert ours.value is not None
-    if ours.high is not None and ours.high < constant:
+def _verdict(apart: Difference) -> str:
+    if apart.high < 0:
         return "beats"
-    if ours.low is not None and ours.low > constant:
+    if apart.low > 0:
         return "is worse than"
-    return "is not clearly better than" if ours.value < constant else "does not beat"
+    return "is not clearly better than" if apart.value < 0 else "does not beat"
 
 
 def _correlations(found: dict[tuple[str, str], Evaluation]) -> str:
@@ -38,4 +48,4 @@ def _correlations(found: dict[tuple[str, str], Evaluation]) -> str:
     if human is not None and human.value is not None:
         said += f"; those of one annotator with the others' mean at {human.value:.2f}"
         said += "" if human.n == ours.n else f" (on the {human.n:,} propositions that several annotators judged)"
-    return said.replace("-", "\N{MINUS SIGN}") + "."
+    return f"{said}."

@@ -31,7 +31,7 @@ def render(data: ReportData) -> str:
     whole = [each for each in data.evaluations if each.slice is None]
     return environment.get_template("report.html").render(
         data=data,
-        finding=finding(whole),
+        finding=finding(whole, data.differences),
         columns=list(TABLE.values()),
         rows=table(whole),
         parts=parts(whole),

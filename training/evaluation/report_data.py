@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from training.evaluation.pictures import Measurement
-from warehouse.records import Agreement, Count, Evaluation, Probability, Text
+from warehouse.records import Agreement, Count, Difference, Evaluation, Probability, Text
 from warehouse.shards import Licence
 
 
@@ -96,6 +96,7 @@ class ReportData(_Part):
     labelers: list[LabelerAnswers]
     curve: list[CurvePoint]
     evaluations: list[Evaluation]
+    differences: list[Difference] = []
     test: list[ScoredProposition]
     slices: list[Slice] = []
     spent: list[Spent] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from training.evaluation.finding import finding
-from warehouse.records import Evaluation
+from warehouse.records import Difference, Evaluation
 
 
 def figure(
@@ -17,30 +17,51 @@ def figure(
     )  # fmt: skip
 
 
+def apart(value: float, low: float, high: float, against: str = "constant") -> Difference:
+    return Difference(
+        difference_id=against, model_id="m", suite="consensus", subject="estimator", against=against, metric="mse",
+        value=value, low=low, high=high, n=1200, p=0.1, p_holm=0.2,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("low", "value", "high", "verdict"),
+    ("ours", "low", "high", "verdict", "said"),
     [
-        (0.04, 0.05, 0.06, "beats a constant answer"),
-        (0.06, 0.07, 0.09, "is not clearly better than a constant answer"),
-        (0.07, 0.09, 0.11, "does not beat a constant answer"),
-        (0.09, 0.10, 0.11, "is worse than a constant answer"),
+        (0.05, -0.04, -0.01, "beats", "0.030 (95% interval 0.010 to 0.040)"),
+        (0.07, -0.03, 0.01, "is not clearly better than", "0.010 (95% interval \N{MINUS SIGN}0.010 to 0.030)"),
+        (0.09, -0.01, 0.03, "does not beat", "\N{MINUS SIGN}0.010 (95% interval \N{MINUS SIGN}0.030 to 0.010)"),
+        (
+            0.10,
+            0.01,
+            0.03,
+            "is worse than",
+            "\N{MINUS SIGN}0.020 (95% interval \N{MINUS SIGN}0.030 to \N{MINUS SIGN}0.010)",
+        ),
     ],
 )
-def test_the_verdict_follows_the_interval(low: float, value: float, high: float, verdict: str) -> None:
-    said = finding([figure("estimator", "mse", value, low, high), figure("constant", "mse", 0.08)])
-    assert said == (
-        f"On 1,200 propositions with unseen premises the estimator {verdict}: its mean squared error is {value:.3f} "
-        f"(95% interval {low:.3f} to {high:.3f}), that of the constant 0.080."
+def test_the_verdict_follows_the_interval_of_the_difference(
+    ours: float, low: float, high: float, verdict: str, said: str
+) -> None:
+    figures = [figure("estimator", "mse", ours), figure("constant", "mse", 0.08)]
+    others = [apart(-1, -2, -0.5, against="labeler:x"), apart(ours - 0.08, low, high)]
+    assert finding(figures, others) == (
+        f"On 1,200 propositions with unseen premises the estimator {verdict} a constant answer: its mean squared error "
+        f"is {ours:.3f}, that of the constant 0.080, a difference of {said}."
     )
+
+
+def test_without_an_interval_nothing_is_clear() -> None:
+    figures = [figure("estimator", "mse", 0.05), figure("constant", "mse", 0.08)]
+    assert "is not clearly better than" in finding(figures, [])
 
 
 def test_it_names_the_correlation_and_that_of_an_annotator() -> None:
     figures = [figure("estimator", "mse", 0.05), figure("constant", "mse", 0.08), figure("estimator", "pearson", -0.12)]
-    assert finding(figures).endswith("Its scores correlate with the consensus at r = \N{MINUS SIGN}0.12.")
+    assert finding(figures, []).endswith("Its scores correlate with the consensus at r = \N{MINUS SIGN}0.12.")
     human = figure("one-annotator", "pearson", 0.7)
-    assert finding([*figures, human]).endswith("; those of one annotator with the others' mean at 0.70.")
+    assert finding([*figures, human], []).endswith("; those of one annotator with the others' mean at 0.70.")
 
 
 def test_without_figures_nothing_is_found() -> None:
-    assert finding([]) == ""
-    assert finding([figure("estimator", "mse", None), figure("constant", "mse", 0.1)]) == ""
+    assert finding([], []) == ""
+    assert finding([figure("estimator", "mse", None), figure("constant", "mse", 0.1)], []) == ""
