@@ -49,7 +49,8 @@ def coherence_figures(
     if not rows:
         return [], []
     ids = list(dict.fromkeys(row.proposition_id for row in rows))
-    subjects = {ESTIMATOR: stored_scores(warehouse, model), **beside(warehouse, ids, training_mean(warehouse, model))}
+    others = beside(warehouse, ids, model, training_mean(warehouse, model))
+    subjects = {ESTIMATOR: stored_scores(warehouse, model), **others}
     measured = measure(Items.of("coherence", rows), subjects, annotators=(), seed=settings.agreement.seed)
     naming = Naming(model.model_id, model.dataset_id, SUITE)
     return list(evaluations(measured, naming)), list(differences(measured, naming))

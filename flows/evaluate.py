@@ -16,7 +16,7 @@ from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all, read
 from warehouse.errors import InputError
 from warehouse.queries.derived import coherence_items
-from warehouse.queries.suites import training_mean
+from warehouse.queries.suites import trained_premises, training_mean
 from warehouse.records import Dataset, Difference, Evaluation, Model
 from warehouse.shards import read_split
 
@@ -26,7 +26,7 @@ def evaluate(config: Config = None) -> Outcome:
     """Evaluate the estimator in use on the test split of its dataset, and write the report.
 
     Whether answers on derived propositions of the test split fit those on what they were derived from is measured too.
-    An estimator is not evaluated again unless there are new estimates of labelers.
+    The report is written again only if a figure has changed.
 
     Raises:
         InputError: no estimator is trained yet, or nobody judged the test split.
@@ -34,7 +34,7 @@ def evaluate(config: Config = None) -> Outcome:
     settings = load_settings(config)
     with writing(settings) as warehouse:
         model = required_model(warehouse, settings.publish.name)
-        related = coherence_items(warehouse)
+        related = coherence_items(warehouse, trained_premises(warehouse, [model]))
         new_scores = score_test_split(settings, warehouse, model) + score_items(settings, warehouse, model, related)
         path = settings.home_path / "reports" / f"{model.model_id}.html"
         with activity("evaluate") as shown:
@@ -64,7 +64,7 @@ def _measured(settings: Settings, warehouse: Warehouse, model: Model) -> tuple[l
             "estimator against; have some judged, then run odds agree, odds publish and odds train"
         )
     scores = stored_scores(warehouse, model)
-    subjects = beside(warehouse, test["proposition_id"].to_pylist(), training_mean(warehouse, model))
+    subjects = beside(warehouse, test["proposition_id"].to_pylist(), model, training_mean(warehouse, model))
     measured = measure(
         split_items(test),
         {ESTIMATOR: scores, **subjects},

@@ -14,6 +14,7 @@ from synthesis.panel.settings import PRODUCTION, EstimatorLabeler
 from synthesis.panel.versions import estimator_row, estimator_version
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge
+from warehouse.errors import InputError
 from warehouse.queries.models import model_in_use
 from warehouse.queries.pending import count_estimates, pending_estimates
 from warehouse.queries.suites import unestimated_items
@@ -80,7 +81,10 @@ def _model(settings: Settings, warehouse: Warehouse, labeler: EstimatorLabeler) 
         name = settings.publish.name
         return required_model(warehouse, name) if model_in_use(warehouse, name) else None
     folder = settings.path(labeler.model)
-    return any_model(warehouse, str(folder) if folder.is_dir() else labeler.model)
+    try:
+        return any_model(warehouse, str(folder) if folder.is_dir() else labeler.model)
+    except InputError as error:
+        raise InputError(f"labeler {labeler.name}: {error}") from error
 
 
 def _pending(warehouse: Warehouse, labeler: OwnLabeler, suite_id: str | None) -> tuple[int, Iterator[PropositionText]]:

@@ -35,8 +35,8 @@ SHOWN = 20
 """How many of the chosen propositions a terminal shows."""
 MEANING: dict[Rule, str] = {
     "consensus": "the SD of the consensus",
-    "disagreement": "estimator and consensus differ by so many SDs of the consensus",
-    "panel": "estimator and panel differ by this much",
+    "disagreement": "how many SDs of the consensus the estimator is from it",
+    "panel": "how far the estimator is from the mean of the panel",
     "uncertainty": "the SD of the estimator's level distribution",
 }
 

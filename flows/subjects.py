@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from synthesis.panel.versions import estimator_version
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
 from warehouse.queries.stages import current_estimates
@@ -19,11 +20,13 @@ ANNOTATORS = (1, 3)
 """How many annotators' mean is measured against the others."""
 
 
-def beside(warehouse: Warehouse, ids: Sequence[str], mean: float) -> dict[str, Answers]:
-    """Return the answers of the panel to some propositions, and those of a constant."""
+def beside(warehouse: Warehouse, ids: Sequence[str], model: Model, mean: float) -> dict[str, Answers]:
+    """Return the answers of the panel, without the estimator itself if it sits there, and those of a constant."""
     from training.evaluation.subjects import CONSTANT, constant, panel
 
-    return {**dict(panel(current_estimates(warehouse, list(ids)))), CONSTANT: constant(ids, mean)}
+    itself = estimator_version(model.model_id)
+    estimates = (each for each in current_estimates(warehouse, list(ids)) if each.labeler_version != itself)
+    return {**dict(panel(estimates)), CONSTANT: constant(ids, mean)}
 
 
 def stored_scores(warehouse: Warehouse, model: Model) -> dict[str, Answer]:

@@ -8,7 +8,7 @@ from typing import get_args
 
 from flows.imports import ends_of, mapping_of, pairs
 from flows.outcome import Outcome
-from flows.services import has_warehouse, reading, writing
+from flows.services import writing
 from flows.settings.settings import Config, Settings, load_settings
 from warehouse.catalog.store import merge_all, read
 from warehouse.datasets.groups import renew_groups
@@ -40,8 +40,8 @@ FAMILIES: Mapping[str, Family] = {
 }
 PLAIN = ("correlation", "update", "choice")
 """The families that a plain file can have."""
-TAKEN = ("consensus", "coherence")
-"""The names of what is measured on the test split."""
+TAKEN = ("consensus", "coherence", "dev", "all")
+"""Names with a meaning of their own: what is measured on the test split or the dev split, and all suites."""
 
 
 def import_suite(
@@ -66,7 +66,7 @@ def import_suite(
         file: The file.
         name: The name of the suite. A suite never changes under its name.
         config: The settings, or the file to read them from.
-        format_: A named format, which tells the family.
+        format_: A named format, which implies the family.
         family: The family of a plain file: correlation, update or choice.
         columns: Pairs of `FIELD=COLUMN`, as for the import of judgments, propositions or choices.
         scale: As for judgments.
@@ -83,7 +83,7 @@ def import_suite(
     """
     settings, file = load_settings(config), Path(file)
     if name in TAKEN:
-        raise InputError(f"--name {name} is taken by the figures on the test split; choose another one")
+        raise InputError(f"a suite cannot be called {name}, which stands for something else; choose another name")
     family = _family(format_, family)
     batch: Batch
     if family == "correlation":
@@ -112,7 +112,8 @@ def import_suite(
                 "figures on both could not be told apart"
             )
         merged = merge_all(warehouse, [[suite], made.items, made.stated, made.drops])
-        renew_groups(warehouse, settings.publish.near_duplicates)
+        if merged["suite_items"].changed:
+            renew_groups(warehouse, settings.publish.near_duplicates)
     counts_ = {"items": made.suite.n_items, "propositions": len(made.items), "new": merged["suite_items"].inserted}
     said = [f"suite {name}, family {family}", *made.said]
     return Outcome(stage="import suite", counts=counts_ | {"dropped": len(made.drops)}, note="; ".join(said))
@@ -124,10 +125,10 @@ def import_named(settings: Settings) -> list[Outcome]:
     Raises:
         InputError: a file is missing or cannot be read, or it has changed since its suite was imported.
     """
-    there = set()
-    if settings.suites and has_warehouse(settings):
-        with reading(settings) as warehouse:
-            there = {suite.name for suite in read(warehouse, Suite)}
+    if not settings.suites:
+        return []
+    with writing(settings) as warehouse:  # also updates an older catalog
+        there = {suite.name for suite in read(warehouse, Suite)}
     return [
         import_suite(
             settings.path(each.file),

@@ -58,10 +58,10 @@ def train(config: Config = None, fresh: bool = False, dry_run: bool = False) -> 
         dataset = required_dataset(warehouse, settings.publish.name)
         model, record = trained(settings, warehouse, dataset, fresh=fresh)
         used = model_in_use(warehouse, model.name)
-    if record is None:
-        return Outcome(stage="train", counts={"steps": 0}, note=f"model {model.model_id} exists already")
     if used is not None and used.model_id != model.model_id:
         note(f"train: {used.model_id} stays in use; odds models use {model.model_id} changes that")
+    if record is None:
+        return Outcome(stage="train", counts={"steps": 0}, note=f"model {model.model_id} exists already")
     counts = {"steps": record.steps, "seconds": round(record.duration_s), "dropped": len(record.drops)}
     return Outcome(stage="train", counts=counts, note=f"model {model.model_id}, dev loss {record.dev_loss:.4f}")
 

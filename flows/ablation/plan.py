@@ -24,6 +24,7 @@ NOT_VARIED: Mapping[str, str] = {
     "training.epochs": "all variants have one budget; set it in [base]",
     "training.max_steps": "all variants have one budget; set it in [base]",
     "training.max_minutes": "all variants have one budget; set it in [base]",
+    "training.recalibrate": "its map is fitted on the dev split, which an ablation measures on",
 }
 """Settings that a variant cannot change, and why."""
 WEIGHTS = ("human_weight", "synthetic_weight", "pairs_weight", "source_weights")
@@ -145,14 +146,17 @@ class _Start:
     def variant(self, where: str, name: str, changes: Changes) -> Variant:
         """Return a variant. Raises `InputError` if a setting cannot be changed, or not to this value."""
         whole = {**self.base, **changes}
-        for setting in (*changes, *(whole.keys() & {"training.seed"})):
+        for setting in (*changes, *(whole.keys() & {"training.seed", "training.recalibrate"})):
             if setting in NOT_VARIED:
                 raise InputError(f"{self.path}: {where}: {setting} cannot vary: {NOT_VARIED[setting]}")
         own, weights = _section(whole, "training"), _section(whole, "publish")
         if others := sorted(weights.keys() - set(WEIGHTS)):
             can = ", ".join(WEIGHTS)
             raise InputError(f"{self.path}: {where}: publish.{others[0]} cannot vary; of publish, {can} can")
-        training, publish = self.settings.training.model_dump() | own, self.settings.publish.model_dump() | weights
+        training = self.settings.training.model_dump() | own | {"recalibrate": "none"}
+        publish = self.settings.publish.model_dump()
+        weights = {name: value for name, value in weights.items() if value != publish[name]}
+        publish |= weights
         try:
             found = _Checked.model_validate({"training": training, "publish": publish})
         except ValidationError as error:

@@ -314,6 +314,8 @@ def _named_file(option: str) -> tuple[str, Path]:
     name, equals, path = option.partition("=")
     if not (name and equals and path):
         raise InputError(f"--scores {option} must be NAME=FILE, such as deberta=deberta.jsonl")
+    if name in ("estimator", "constant", "panel-mean", "base-yes-no"):
+        raise InputError(f"--scores {option}: {name} is the name of another subject; choose a different one")
     return name, Path(path)
 
 

@@ -31,7 +31,7 @@ def readable(value: str, read: Callable[[str], object]) -> str:
 class SuiteSettings(Section):
     """An evaluation set that is imported once and measured with all others.
 
-    A format tells the family of a suite, except `plain`.
+    A format implies the family of a suite, except `plain`.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -45,7 +45,7 @@ class SuiteSettings(Section):
         if self.format == "plain" and self.family is None:
             raise ValueError(f"suite {self.name}: a plain file needs a family: correlation, update or choice")
         if self.format != "plain" and self.family is not None:
-            raise ValueError(f"suite {self.name}: the format {self.format} tells the family; remove family")
+            raise ValueError(f"suite {self.name}: the format {self.format} implies the family; remove family")
         return self
 
 

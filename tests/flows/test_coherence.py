@@ -8,7 +8,7 @@ import pytest
 
 from flows.coherence import coherence_figures, score_items
 from flows.settings.settings import load_settings
-from tests.warehouse.test_coherence import made
+from tests.warehouse.test_coherence import NOTHING, made
 from warehouse import open_warehouse
 from warehouse.catalog.store import merge_all
 from warehouse.queries.derived import coherence_items
@@ -40,9 +40,9 @@ def test_who_answered_both_is_measured(tmp_path: Path) -> None:
         for key in (first[0].proposition_id, negated[0].proposition_id, first[1].proposition_id)
     ]  # fmt: skip
     with open_warehouse(settings.catalog, read_only=False) as warehouse:
-        assert coherence_figures(settings, warehouse, MODEL, coherence_items(warehouse)) == ([], [])
+        assert coherence_figures(settings, warehouse, MODEL, coherence_items(warehouse, NOTHING)) == ([], [])
         merge_all(warehouse, [premises, [*first, *negated], scores, estimates])
-        rows = coherence_items(warehouse)
+        rows = coherence_items(warehouse, NOTHING)
         assert score_items(settings, warehouse, MODEL, rows) == 0
         found = {
             each.subject: each

@@ -321,7 +321,7 @@ def test_a_suite_of_the_settings_has_a_file_beside_them(tmp_path: Path) -> None:
     ("more", "said"),
     [
         ("", "suite a: a plain file needs a family: correlation, update or choice"),
-        ('format = "copa"\nfamily = "choice"\n', "suite a: the format copa tells the family; remove family"),
+        ('format = "copa"\nfamily = "choice"\n', "suite a: the format copa implies the family; remove family"),
         ('format = "unli"\n' + SUITE + 'format = "joci"\n', "suites: two have the same name, a"),
     ],
 )

@@ -341,7 +341,7 @@ def test_coherence_is_measured_on_the_test_split_and_on_suites(settings: Setting
         "--name",
     ]
     taken = CliRunner().invoke(app, [*command, "coherence"]).exception
-    assert str(taken) == "--name coherence is taken by the figures on the test split; choose another one"
+    assert str(taken) == "a suite cannot be called coherence, which stands for something else; choose another name"
     assert CliRunner().invoke(app, [*command, "related"]).exit_code == 0
     shown = CliRunner().invoke(app, [*config, "evaluate", "--suite", "related"], env={"COLUMNS": "80"}).output
     assert "related: 24 items" in shown

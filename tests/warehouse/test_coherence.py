@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from tests.warehouse.test_suites import written
@@ -16,6 +17,8 @@ from warehouse.files.suites import suite_of
 from warehouse.queries.derived import coherence_items
 from warehouse.records import Premise, Proposition, PropositionKind, Split, SuiteItem, premise_id, proposition_id
 
+NOTHING = pa.array([], pa.string())
+"""The premises that an estimator was trained on: none."""
 GROUP: dict[str, Any] = {
     "premise": "It rains.",
     "hypothesis": "Ann is wet.",
@@ -52,7 +55,7 @@ def test_each_check_of_a_group_is_an_item(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"other": None}, "a conjunction needs the other hypothesis, and the other way round"),
+        ({"other": None}, "give both other and conjunction, or neither"),
         ({"weakeners": [1]}, "column 'weakeners': not a list of texts"),
         ({"hypothesis": ""}, "column 'hypothesis': empty"),
     ],
@@ -96,7 +99,7 @@ def test_derived_propositions_of_the_test_split_stand_beside_their_parents(wareh
     premises = [Premise(premise_id=premise_id(text), text=text, source="s") for text in ("P", "P u", "T", "T u")]
     merge_all(warehouse, [premises, rows])
     found: dict[str, list[SuiteItem]] = {}
-    for each in coherence_items(warehouse):
+    for each in coherence_items(warehouse, NOTHING):
         found.setdefault(each.item, []).append(each)
     told = {tuple(roles(sorted(some, key=lambda each: each.place))) for some in found.values()}
     paraphrases = sorted(["a!", "a?"], key=lambda text: proposition_id("P", text))
@@ -106,4 +109,6 @@ def test_derived_propositions_of_the_test_split_stand_beside_their_parents(wareh
         (("hypothesis", "P", "a"), ("hypothesis", "P", "b"), ("conjunction", "P", "a, b")),
         (("hypothesis", "P", "a"), ("weakened", "P u", "a")),
     }
-    assert coherence_items(warehouse, most=0) == []
+    assert coherence_items(warehouse, NOTHING, most=0) == []
+    seen = coherence_items(warehouse, pa.array([premise_id("P u")]))
+    assert not {each.premise for each in seen} & {"P", "P u"}

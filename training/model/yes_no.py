@@ -73,7 +73,7 @@ def answer_ids(tokenizer: Any, base: str) -> list[int]:
     """Return the tokens that No and Yes begin with after the start of the answer."""
     before: list[int] = tokenizer(ANSWER, add_special_tokens=False)["input_ids"]
     ids = [tokenizer(ANSWER + word, add_special_tokens=False)["input_ids"] for word in (NO, YES)]
-    first = [each[len(before)] for each in ids]
-    if first[0] == first[1] or any(each[: len(before)] != before for each in ids):
+    first = [each[len(before)] for each in ids if each[: len(before)] == before and len(each) > len(before)]
+    if len(set(first)) < len(ids):
         raise InputError(f"{base}: its tokens do not tell Yes from No; leave --base-yes-no out")
     return first

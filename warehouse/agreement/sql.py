@@ -17,6 +17,7 @@ FROM estimates e
 JOIN unit_codes c ON c.proposition_id = e.proposition_id
 JOIN units u ON u.unit = c.unit AND u.slice = 0
 WHERE e.probability IS NOT NULL
+  AND (e.method <> 'estimator' OR e.proposition_id IN (SELECT proposition_id FROM splits WHERE split = 'test'))
 """
 
 

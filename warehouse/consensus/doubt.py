@@ -9,8 +9,8 @@ import numpy as np
 from warehouse.consensus.random_effects import Floats
 
 Rule = Literal["consensus", "disagreement", "panel", "uncertainty"]
-"""consensus: its SD is largest; disagreement: estimator and consensus part most, in SDs of the consensus; panel:
-estimator and panel part most; uncertainty: the estimator's level distribution is widest."""
+"""consensus: its SD is largest; disagreement: estimator and consensus differ most, in SDs of the consensus; panel:
+estimator and panel differ most; uncertainty: the estimator's level distribution is widest."""
 
 
 class Known(NamedTuple):

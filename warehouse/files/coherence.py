@@ -56,7 +56,7 @@ def _checks(read: TextColumns, index: int) -> Iterator[tuple[str, list[ItemPropo
         yield premise, [first, *(one(text, "paraphrase") for text in paraphrases)]
     other, both = value(read, "other", index), value(read, "conjunction", index)
     if (other is None) != (both is None):
-        raise read.error(index, "other", "a conjunction needs the other hypothesis, and the other way round")
+        raise read.error(index, "other", "give both other and conjunction, or neither")
     if other and both:
         yield premise, [first, one(other), one(both, "conjunction")]
     for field, role in UPDATES.items():

@@ -225,7 +225,7 @@ def _relation(read: TextColumns, index: int, found: object, names: Sequence[str]
         if name not in names:
             raise wrong(f"there is no proposition {name!r}")
     if kind not in RELATIONS or start == end:
-        raise wrong("one proposition entails or contradicts another")
+        raise wrong("write entails or contradicts between two different propositions")
     weight = weights[0] if weights else 1.0
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf"):
         raise wrong("the weight must be a number above 0")

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
+import pyarrow as pa
+
 from warehouse.catalog.connect import Warehouse
 from warehouse.records import SuiteItem, content_id
 
@@ -28,20 +30,29 @@ SELECT
 FROM text c
 JOIN text p ON p.proposition_id = c.parent_id
 LEFT JOIN text o ON o.proposition_id = c.other_parent_id
-WHERE c.split = ? AND c.kind IN ('negation', 'paraphrase', 'conjunction', 'strengthened', 'weakened')
+WHERE c.split = ? AND c.group_id NOT IN (
+  SELECT coalesce(g.group_id, i.premise_id) FROM incoming i LEFT JOIN premise_groups g ON g.premise_id = i.premise_id
+) AND c.kind IN ('negation', 'paraphrase', 'conjunction', 'strengthened', 'weakened')
   AND (c.kind <> 'conjunction' OR o.proposition_id IS NOT NULL)
 QUALIFY dense_rank() OVER (PARTITION BY c.kind ORDER BY c.parent_id) <= ?
 ORDER BY c.kind, c.parent_id, c.proposition_id
 """
 
 
-def coherence_items(warehouse: Warehouse, split: str = "test", most: int = MOST) -> list[SuiteItem]:
+def coherence_items(warehouse: Warehouse, trained: pa.Array, split: str = "test", most: int = MOST) -> list[SuiteItem]:
     """Return the derived propositions of a split with their parents, in the form of suite items. Nothing is stored.
+
+    Groups of premises with one of those that an estimator was `trained` on (their ids) are left out: a group may have
+    moved into the split later.
 
     An item is a proposition with its negation, with all its paraphrases, with the other part of a conjunction and the
     conjunction, or with one update. For each kind there are those of `most` propositions.
     """
-    rows = warehouse.sql(_QUERY, [split, most]).to_pylist()
+    warehouse.connection.register("incoming", pa.table({"premise_id": trained}))
+    try:
+        rows = warehouse.sql(_QUERY, [split, most]).to_pylist()
+    finally:
+        warehouse.connection.unregister("incoming")
     return [item for made in _checks(rows) for item in _items(*made)]
 
 

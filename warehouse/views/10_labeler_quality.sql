@@ -1,7 +1,7 @@
 -- The granularity, accuracy and cost of each labeler version.
 -- labeler: The labeler, by name.
 -- labeler_version: Its version, which changes with its prompt or settings.
--- method: The elicitation method: verbalised, scale20, token, mean_of_samples or pairwise.
+-- method: The elicitation method: verbalised, scale20, token, mean_of_samples or pairwise; estimator for an estimator in the panel.
 -- n_estimates: Propositions with a probability from it (count); 0 for the method pairwise.
 -- n_comparisons: Pairs that it ordered consistently in both orders (count); 0 for every other method.
 -- n_without: Propositions or pairs without a usable answer (count); see estimates and comparisons for the reasons.
@@ -12,7 +12,7 @@
 -- entropy_share: The entropy of its values divided by log n_estimates: 1 if all differ, 0 if all are equal; null below two.
 -- share_multiples_of_5: The share of the estimates on multiples of 0.05 (to 1e-9), in [0, 1]; null without estimates.
 -- excess_multiples_of_5: share_multiples_of_5 minus 21/101, its value for answers spread evenly over 0.00, 0.01 ... 1.00.
--- n_judged: Estimates on propositions with a valid judgment, or ordered pairs whose mean judgments differ (count); the basis of the figures below.
+-- n_judged: Estimates on propositions with a valid judgment (of an estimator, which was trained on others, only those of the test split), or ordered pairs whose mean judgments differ (count); the basis of the figures below.
 -- n_judgments: Valid judgments on those (count).
 -- n_simulated: How many of those judgments come from simulated annotators (count).
 -- pearson: Correlation with the mean judgment (Pearson, -1 to 1); null below three or without variance.
@@ -62,7 +62,9 @@ WITH judged AS (
   WHERE e.recalibration_id IS NOT NULL AND s.split = 'test'
 ), pairs AS (
   SELECT 'all' AS part, e.labeler, e.labeler_version, e.probability AS x, j.mean AS y, j.n, j.simulated
-  FROM estimates e JOIN judged j ON j.proposition_id = e.proposition_id WHERE e.probability IS NOT NULL
+  FROM estimates e JOIN judged j ON j.proposition_id = e.proposition_id
+  WHERE e.probability IS NOT NULL
+    AND (e.method <> 'estimator' OR e.proposition_id IN (SELECT proposition_id FROM splits WHERE split = 'test'))
   UNION ALL SELECT 'held out', labeler, labeler_version, probability, mean, 0, 0 FROM held_out
   UNION ALL SELECT 'recalibrated', labeler, labeler_version, recalibrated, mean, 0, 0 FROM held_out
 ), ranked AS (
