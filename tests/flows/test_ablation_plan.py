@@ -72,6 +72,11 @@ def test_a_grid_has_all_combinations_without_the_default(tmp_path: Path) -> None
         ("", "there is nothing to compare; add"),
         ("[[variants]]\ntraining.loss = 'crps'", "variants.0.name: Field required"),
         ("[[variants]]\nname = 'a'", "a is the same as default; remove it"),
+        ("[[variants]]\nname = 'a'\npublish.pairs_weight = 0.0", "a is the same as default; remove it"),
+        (
+            "[grid]\ntraining.recalibrate = ['none', 'beta']",
+            "grid: training.recalibrate cannot vary: its map is fitted",
+        ),
         ("[[variants]]\nname = 'a'\nlabelers.x = 1", "variants.0.labelers is not a setting"),
         ("[[variants]]\nname = 'a'\ntraining.los = 'crps'", "variants.0: training.los is not a setting"),
         (

@@ -19,6 +19,7 @@ from tests.fixtures.store import made_rows
 from training.embedded import pretrained_path
 from training.evaluation.subjects import PANEL, panel
 from warehouse import open_warehouse
+from warehouse.agreement.measure import measure_agreement
 from warehouse.catalog.store import merge, merge_all
 from warehouse.consensus.calibration import calibration_pairs
 from warehouse.consensus.renew import renew_consensus
@@ -107,7 +108,7 @@ def test_no_estimator_learns_from_it(elicited: Path) -> None:
     assert {answer.score for answer in dict(panel([*estimates, *another]))[PANEL].values()} == {0.25}
 
 
-def test_its_map_is_fitted_on_dev_only(tmp_path: Path) -> None:
+def test_its_map_is_fitted_on_dev_and_it_is_measured_on_test_only(tmp_path: Path) -> None:
     config = settings_file(tmp_path, OWN.format("pretrained"))
     names = [f"proposition {n}" for n in range(60)]
     with open_warehouse(load_settings(config).catalog, read_only=False) as warehouse:
@@ -121,6 +122,15 @@ def test_its_map_is_fitted_on_dev_only(tmp_path: Path) -> None:
             ]
             merge(warehouse, estimates)
         pairs = calibration_pairs(warehouse).to_pylist()
+        held_out = warehouse.sql("SELECT count(*) AS n FROM splits WHERE split = 'test'")["n"][0].as_py()
+        judged = warehouse.sql("SELECT labeler, n_judged FROM labeler_quality ORDER BY labeler").to_pylist()
+        beside = {
+            each.scope: each.n_propositions
+            for each in measure_agreement(warehouse, draws=0)
+            if each.scope.startswith("labeler")
+        }
+    assert judged == [{"labeler": "llm", "n_judged": 60}, {"labeler": "ours", "n_judged": held_out}]
+    assert {name.split(",")[0]: n for name, n in beside.items()} == {"labeler llm": 60, "labeler ours": held_out}
     assert {row["split"] for row in pairs if row["labeler"] == "llm"} == {"train", "dev"}
     assert {row["split"] for row in pairs if row["labeler"] == "ours"} == {"dev"}
     assert "ours" in recalibrate(config).note

@@ -74,7 +74,11 @@ def test_a_tree_has_its_answer_and_its_relations_on_the_root(tmp_path: Path) -> 
         ("bird", {"answer": 2}, "column 'answer': '2' is not the number of an outcome, from 0 to 1"),
         ("maieutic", {"propositions": {"root": " "}}, "column 'propositions': not an object of texts"),
         ("maieutic", {"relations": [["c", "entails", "root"]]}, "there is no proposition 'c'"),
-        ("maieutic", {"relations": [["a", "implies", "root"]]}, "write entails or contradicts between two different propositions"),
+        (
+            "maieutic",
+            {"relations": [["a", "implies", "root"]]},
+            "write entails or contradicts between two different propositions",
+        ),
         ("maieutic", {"relations": [["a", "entails", "root", 0]]}, "the weight must be a number above 0"),
         ("maieutic", {"relations": [["a", "root"]]}, 'a relation is a list such as ["a", "entails", "root", 0.8]'),
         ("maieutic", {"answer": "maybe"}, "column 'answer': 'maybe' is neither true nor false"),
