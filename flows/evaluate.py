@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flows.coherence import SUITE as COHERENCE
 from flows.coherence import coherence_figures, score_items
 from flows.estimators import required_model
 from flows.outcome import Outcome
@@ -10,10 +11,10 @@ from flows.score import score_test_split
 from flows.services import writing
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
-from flows.subjects import ANNOTATORS, ESTIMATOR, beside, calibration_of, stored_scores
+from flows.subjects import ANNOTATORS, ESTIMATOR, beside, calibration_of, record_figures, stored_scores
 from flows.terminal.activity import activity
 from warehouse.catalog.connect import Warehouse
-from warehouse.catalog.store import merge_all, read
+from warehouse.catalog.store import read
 from warehouse.errors import InputError
 from warehouse.queries.derived import coherence_items
 from warehouse.queries.suites import trained_premises, training_mean
@@ -41,7 +42,8 @@ def evaluate(config: Config = None) -> Outcome:
             shown.doing("measuring the estimator, the labelers and the baselines")
             figures, differences = _measured(settings, warehouse, model)
             more, apart = coherence_figures(settings, warehouse, model, related)
-            merged = merge_all(warehouse, [[*figures, *more], [*differences, *apart]])["evaluations"]
+            suites = (*{each.suite for each in figures}, COHERENCE)
+            merged = record_figures(warehouse, model, suites, [*figures, *more], [*differences, *apart])
             if merged.changed or new_scores or not path.exists():
                 shown.doing("writing the report")
                 from training.evaluation.report import write_report

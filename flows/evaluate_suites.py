@@ -15,11 +15,11 @@ from flows.outcome import Outcome
 from flows.score import scored
 from flows.services import known_bases, writing
 from flows.settings.settings import Config, Settings, load_settings
-from flows.subjects import ANNOTATORS, ESTIMATOR, beside, calibration_of
+from flows.subjects import ANNOTATORS, ESTIMATOR, beside, calibration_of, record_figures
 from flows.suites import import_named
 from flows.terminal.activity import activity
 from warehouse.catalog.connect import Warehouse
-from warehouse.catalog.store import merge, merge_all, read
+from warehouse.catalog.store import merge, read
 from warehouse.files.scores import read_scores
 from warehouse.queries.suites import (
     seen_in_training,
@@ -181,7 +181,8 @@ def _evaluated(
         measured = measure(items, found, calibrations=calibrations, annotators=ANNOTATORS, seed=settings.agreement.seed)
     naming = Naming(model.model_id, model.dataset_id, suite.name)
     figures, apart = list(evaluations(measured, naming)), list(differences(measured, naming))
-    merge_all(warehouse, [figures, apart])
+    measured_subjects = list({each.subject for each in figures} | set(found))
+    record_figures(warehouse, model, [suite.name], figures, apart, subjects=measured_subjects)
     return SuiteResult(suite, figures, apart, len(items.items), len(seen), left_out=not keep_seen)
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from synthesis.panel.versions import estimator_version
 from warehouse.catalog.connect import Warehouse
-from warehouse.catalog.store import read
+from warehouse.catalog.schema import to_table
+from warehouse.catalog.store import Merged, read, replace
 from warehouse.queries.stages import current_estimates
-from warehouse.records import Model, Score
+from warehouse.records import Difference, Evaluation, Model, Score
 
 if TYPE_CHECKING:
     from training.evaluation.families import Answer, Answers
@@ -35,6 +36,37 @@ def stored_scores(warehouse: Warehouse, model: Model) -> dict[str, Answer]:
 
     rows = read(warehouse, Score, "model_id = ?", [model.model_id])
     return {row.proposition_id: Answer(row.score, row.level_probabilities) for row in rows}
+
+
+def record_figures(
+    warehouse: Warehouse,
+    model: Model,
+    suites: Sequence[str],
+    figures: Sequence[Evaluation],
+    differences: Sequence[Difference],
+    *,
+    subjects: Sequence[str] | None = None,
+) -> Merged:
+    """Record the figures of an estimator on some suites. Earlier ones that were not measured again are removed.
+
+    Args:
+        warehouse: The warehouse.
+        model: The estimator.
+        suites: The suites that were measured.
+        figures: All figures, of everyone.
+        differences: How much they differ from those of the estimator.
+        subjects: Who was measured; the figures of others stay. By default everyone.
+
+    Returns:
+        How many figures are new, changed or removed.
+    """
+    where, params = "model_id = ? AND list_contains(?::VARCHAR[], suite)", [model.model_id, list(suites)]
+    own, others = "", ""
+    if subjects is not None:
+        own, others = (f" AND list_contains(?::VARCHAR[], {column})" for column in ("subject", "against"))
+        params = [*params, list(subjects)]
+    replace(warehouse, to_table(Difference, differences), where + others, params)
+    return replace(warehouse, to_table(Evaluation, figures), where + own, params)
 
 
 def calibration_of(warehouse: Warehouse, model: Model) -> Calibration | None:

@@ -116,6 +116,14 @@ def test_every_subject_is_in_one_table(settings: Settings, tmp_path: Path) -> No
     assert {each.evaluation_id for each in stored} == {each.evaluation_id for each in found.figures}
     (again,) = evaluate_suites(["boats"], config=settings, subjects=subjects)
     assert [each.value for each in again.figures] == [each.value for each in found.figures]
+    # A figure that a subject no longer has goes; those of a subject that is not measured now stay.
+    with open_warehouse(settings.catalog, read_only=False) as warehouse:
+        stale = by_name["estimator", "mse"].model_copy(update={"evaluation_id": "stale", "slice": "length=short"})
+        merge_all(warehouse, [[stale]])
+    evaluate_suites(["boats"], config=settings)
+    with open_warehouse(settings.catalog) as warehouse:
+        left = {each.evaluation_id for each in read(warehouse, Evaluation, "suite = ?", ["boats"])}
+    assert left == {each.evaluation_id for each in found.figures}
 
 
 def test_its_premises_and_those_like_them_are_never_trained_on(settings: Settings, tmp_path: Path) -> None:
