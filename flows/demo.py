@@ -39,7 +39,7 @@ CHANGED = {
     "batch_size = 16": "batch_size = 8",
     "# max_minutes = 30": "max_minutes = 1.2",
     'prompt = "verbalised_short"': 'prompt = "verbalised_brief"',
-    "threshold = 0.5": "threshold = 0.9",
+    "threshold = 0.5": "threshold = 0.95",
 }
 """Where the demo differs from the defaults, to finish within minutes on two slow cores."""
 QUERIES = (
