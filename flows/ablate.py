@@ -14,13 +14,14 @@ from flows.score import scored
 from flows.services import reading, writing
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
+from flows.subjects import stored_scores
 from flows.terminal.activity import activity, duration
 from flows.terminal.console import note
 from flows.train import planned, required_dataset, trained
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.schema import to_table
 from warehouse.catalog.store import merge, read, replace
-from warehouse.queries.models import all_models, scores_by
+from warehouse.queries.models import all_models
 from warehouse.records import Ablation, Dataset, Model, content_id
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _answers(warehouse: Warehouse, settings: Settings, model: Model, sets: Seque
     from training.evaluation.families import Answer
 
     texts = {key: text for each in sets for key, text in each.texts.items()}
-    there = {key: Answer(score, levels) for key, score, levels in scores_by(warehouse, model.model_id, list(texts))}
+    there = stored_scores(warehouse, model, list(texts))
     waiting = [text for key, text in texts.items() if key not in there]
     if waiting:
         with scored(settings, model, waiting, len(waiting)) as parts:

@@ -8,12 +8,12 @@ import pyarrow as pa
 
 from flows.score import scored
 from flows.settings.settings import Settings
-from flows.subjects import ESTIMATOR, beside, stored_scores
+from flows.subjects import ESTIMATOR, beside, stored_scores, texts_of
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all
 from warehouse.queries.models import unscored
 from warehouse.queries.suites import training_mean
-from warehouse.records import Difference, Evaluation, Model, PropositionText, SuiteItem
+from warehouse.records import Difference, Evaluation, Model, SuiteItem
 
 SUITE = "coherence"
 """The suite that the figures on derived propositions of the test split belong to in `evaluations`."""
@@ -21,12 +21,7 @@ SUITE = "coherence"
 
 def score_items(settings: Settings, warehouse: Warehouse, model: Model, rows: Sequence[SuiteItem]) -> int:
     """Score the propositions of items that the estimator has not scored. Returns the number of new scores."""
-    texts = {
-        row.proposition_id: PropositionText(
-            proposition_id=row.proposition_id, premise=row.premise, hypothesis=row.hypothesis
-        )
-        for row in rows
-    }
+    texts = texts_of(rows)
     ids = pa.RecordBatch.from_pydict({"proposition_id": pa.array(list(texts), pa.string())})
     waiting = [texts[key] for key in unscored(warehouse, model.model_id, ids)["proposition_id"].to_pylist()]
     made = 0
@@ -50,7 +45,7 @@ def coherence_figures(
         return [], []
     ids = list(dict.fromkeys(row.proposition_id for row in rows))
     others = beside(warehouse, ids, model, training_mean(warehouse, model))
-    subjects = {ESTIMATOR: stored_scores(warehouse, model), **others}
+    subjects = {ESTIMATOR: stored_scores(warehouse, model, ids), **others}
     measured = measure(Items.of("coherence", rows), subjects, annotators=(), seed=settings.agreement.seed)
     naming = Naming(model.model_id, model.dataset_id, SUITE)
     return list(evaluations(measured, naming)), list(differences(measured, naming))

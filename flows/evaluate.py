@@ -65,8 +65,9 @@ def _measured(settings: Settings, warehouse: Warehouse, model: Model) -> tuple[l
             f"{dataset.name} v{dataset.version}: no proposition of its test split has judgments to measure the "
             "estimator against; have some judged, then run odds agree, odds publish and odds train"
         )
-    scores = stored_scores(warehouse, model)
-    subjects = beside(warehouse, test["proposition_id"].to_pylist(), model, training_mean(warehouse, model))
+    ids = test["proposition_id"].to_pylist()
+    scores = stored_scores(warehouse, model, ids)
+    subjects = beside(warehouse, ids, model, training_mean(warehouse, model))
     measured = measure(
         split_items(test),
         {ESTIMATOR: scores, **subjects},

@@ -15,7 +15,7 @@ from flows.outcome import Outcome
 from flows.score import scored
 from flows.services import known_bases, writing
 from flows.settings.settings import Config, Settings, load_settings
-from flows.subjects import ANNOTATORS, ESTIMATOR, beside, calibration_of, record_figures
+from flows.subjects import ANNOTATORS, ESTIMATOR, beside, calibration_of, record_figures, stored_scores, texts_of
 from flows.suites import import_named
 from flows.terminal.activity import activity
 from warehouse.catalog.connect import Warehouse
@@ -24,12 +24,11 @@ from warehouse.files.scores import read_scores
 from warehouse.queries.suites import (
     seen_in_training,
     suite_of_name,
-    suite_scores,
     trained_premises,
     training_mean,
     unscored_items,
 )
-from warehouse.records import Difference, Evaluation, Family, Model, PropositionText, Suite, SuiteItem
+from warehouse.records import Difference, Evaluation, Family, Model, Suite, SuiteItem
 
 if TYPE_CHECKING:
     from training.evaluation.families import Answer
@@ -190,19 +189,12 @@ def _scores(
     settings: Settings, warehouse: Warehouse, suite: Suite, model: Model, ids: Sequence[str]
 ) -> dict[str, Answer]:
     """Return an estimator's answers to a suite; those that are missing are computed and stored."""
-    from training.evaluation.families import Answer
-
     waiting = unscored_items(warehouse, suite.suite_id, model.model_id)
     if waiting:
         with scored(settings, model, waiting, len(waiting)) as parts:
             for part in parts:
                 merge(warehouse, part.scores.values())
-    wanted = set(ids)
-    return {
-        key: Answer(score, levels)
-        for key, score, levels in suite_scores(warehouse, suite.suite_id, model.model_id)
-        if key in wanted
-    }
+    return stored_scores(warehouse, model, ids)
 
 
 def _base(settings: Settings, warehouse: Warehouse, model: Model) -> YesNo:
@@ -216,15 +208,9 @@ def _asked(base: YesNo, rows: Sequence[SuiteItem], suite: Suite) -> dict[str, An
     """Return the answers of a base that was not fitted; propositions that are too long have none."""
     from training.evaluation.families import Answer
 
-    texts = {
-        row.proposition_id: PropositionText(
-            proposition_id=row.proposition_id, premise=row.premise, hypothesis=row.hypothesis
-        )
-        for row in rows
-    }
     with activity("evaluate") as shown:
         shown.doing(f"asking the base about the suite {suite.name}")
-        return {key: Answer(probability) for key, probability in base.answers(texts.values())}
+        return {key: Answer(probability) for key, probability in base.answers(texts_of(rows).values())}
 
 
 def _from_file(path: Path) -> dict[str, Answer]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from synthesis.panel.versions import estimator_version
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.schema import to_table
-from warehouse.catalog.store import Merged, read, replace
+from warehouse.catalog.store import Merged, replace
+from warehouse.queries.models import scores_by
 from warehouse.queries.stages import current_estimates
-from warehouse.records import Difference, Evaluation, Model, Score
+from warehouse.records import Difference, Evaluation, Model, PropositionText, SuiteItem
 
 if TYPE_CHECKING:
     from training.evaluation.families import Answer, Answers
@@ -30,12 +31,21 @@ def beside(warehouse: Warehouse, ids: Sequence[str], model: Model, mean: float) 
     return {**dict(panel(estimates)), CONSTANT: constant(ids, mean)}
 
 
-def stored_scores(warehouse: Warehouse, model: Model) -> dict[str, Answer]:
-    """Return an estimator's stored answers."""
+def stored_scores(warehouse: Warehouse, model: Model, ids: Sequence[str]) -> dict[str, Answer]:
+    """Return an estimator's stored answers to some propositions."""
     from training.evaluation.families import Answer
 
-    rows = read(warehouse, Score, "model_id = ?", [model.model_id])
-    return {row.proposition_id: Answer(row.score, row.level_probabilities) for row in rows}
+    return {key: Answer(score, levels) for key, score, levels in scores_by(warehouse, model.model_id, ids)}
+
+
+def texts_of(rows: Iterable[SuiteItem]) -> dict[str, PropositionText]:
+    """Return the propositions of items by their ids."""
+    return {
+        row.proposition_id: PropositionText(
+            proposition_id=row.proposition_id, premise=row.premise, hypothesis=row.hypothesis
+        )
+        for row in rows
+    }
 
 
 def record_figures(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.evaluate_suites import SHOWN
+from flows.subjects import texts_of
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
 from warehouse.errors import InputError
@@ -48,12 +49,7 @@ class ItemSet:
     @property
     def texts(self) -> dict[str, PropositionText]:
         """The propositions by their ids."""
-        return {
-            row.proposition_id: PropositionText(
-                proposition_id=row.proposition_id, premise=row.premise, hypothesis=row.hypothesis
-            )
-            for row in self.rows
-        }
+        return texts_of(self.rows)
 
 
 def sets_of(

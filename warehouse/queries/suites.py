@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -43,16 +43,6 @@ def _lacking(warehouse: Warehouse, suite_id: str, rows: str, params: list[object
         "WHERE i.suite_id = ? ORDER BY ALL"
     )
     return to_records(PropositionText, warehouse.sql(query, [*params, suite_id]))
-
-
-def suite_scores(warehouse: Warehouse, suite_id: str, model_id: str) -> Iterator[tuple[str, float, list[float]]]:
-    """Yield the id, score and level distribution of each proposition of a suite that an estimator has scored."""
-    query = (
-        "SELECT proposition_id, score, level_probabilities FROM scores SEMI JOIN "
-        "(SELECT proposition_id FROM suite_items WHERE suite_id = ?) i USING (proposition_id) WHERE model_id = ?"
-    )
-    columns = warehouse.sql(query, [suite_id, model_id]).columns
-    return zip(*(column.to_pylist() for column in columns), strict=True)
 
 
 def trained_premises(warehouse: Warehouse, models: Iterable[Model]) -> pa.Array:
