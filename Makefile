@@ -33,7 +33,7 @@ types: $(VENV)/.ready  ## strict mypy
 
 bench: setup $(PEER)/.ready  ## the figures of benchmarks/README.md, each next to its peer
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --constraint requirements/odds.txt --editable '.[bench]'
-	@for figure in agreement consensus merge publish serve sync synthesis training; do \
+	@for figure in agreement consensus listen merge publish serve sync synthesis training; do \
 	  echo "== benchmarks/$$figure.py"; PYTHONPATH=. $(BIN)/python -m benchmarks.$$figure || exit 1; done
 
 clean:  ## stop the demo's Label Studio; remove the environments, the demo's data and the caches

@@ -5,7 +5,7 @@
 DATA has the public sets as parquet files, in the folders and with the columns that `SETS` names. A premise is held out
 by its hash, a fifth of them; JOCI's own dev set is held out whole. Held-out items become suites, which are imported
 first, so that near-duplicates of their premises are not trained on either. `--settings` is a file of settings;
-without it, those of the pretrained estimator. What each run gave stands in benchmarks/README.md.
+without it, those of the small pretrained estimator. What each run gave stands in benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ margin_weight = 5.0
 dev_rows = 600
 max_minutes = {minutes}
 """
-"""The recipe of the pretrained estimator."""
+"""The recipe of the small pretrained estimator."""
 
 
 class PublicSet(NamedTuple):
@@ -78,6 +78,15 @@ def parted(table: pa.Table) -> tuple[pa.Table, pa.Table]:
     return table.filter(pc.invert(held_out)), table.filter(held_out)
 
 
+def with_split(table: pa.Table) -> pa.Table:
+    """Return rows to train on with the split of their premise: what would be its test split trains too.
+
+    Nothing is measured on that split here, since the suites are held out already.
+    """
+    splits = ["dev" if split_of(premise_id(one)) == "dev" else "train" for one in table["premise"].to_pylist()]
+    return table.append_column("split", pa.array(splits))
+
+
 def prepare(data: Path, settings: Settings, folder: Path) -> None:
     """Import the suites and what is trained on, and publish it."""
     trained: dict[str, Path] = {}
@@ -86,7 +95,7 @@ def prepare(data: Path, settings: Settings, folder: Path) -> None:
         if each.held_out:
             rows, held_out = pq.read_table(data / each.file), pq.read_table(data / each.held_out)
         trained[name], suite = folder / f"{name}.parquet", folder / f"{name}-test.parquet"
-        pq.write_table(rows, trained[name])
+        pq.write_table(with_split(rows), trained[name])
         pq.write_table(held_out, suite)
         print(import_suite(suite, name, config=settings, format_=each.format).line(), flush=True)  # type: ignore[arg-type]
     for name, file in trained.items():
@@ -98,15 +107,24 @@ def exported(model: Path, folder: Path) -> None:
     """Write the adapter of an encoder as the pretrained estimator is kept: in half precision, with no path of here."""
     from safetensors.torch import load_file, save_file
 
+    from training.model.seen import copy_seen
+
+    weights, told = load_file(model / "adapter_model.safetensors"), _json(model / "estimator.json")
+    config = _json(model / "adapter_config.json")
     folder.mkdir(parents=True, exist_ok=True)
-    weights = load_file(model / "adapter_model.safetensors")
-    save_file({name: each.half() for name, each in weights.items()}, folder / "adapter_model.safetensors")
-    for name in ("adapter_config.json", "levels.safetensors", "calibration.json"):
+    save_file({name: each.half().contiguous() for name, each in weights.items()}, folder / "adapter_model.safetensors")
+    for name in ("levels.safetensors", "calibration.json"):
         if (model / name).exists():  # a fit with few dev propositions has no calibration
             shutil.copy(model / name, folder / name)
-    told = json.loads((model / "estimator.json").read_text(encoding="utf-8"))
     kept = {key: value for key, value in told.items() if not key.endswith("_from_here")}
-    (folder / "estimator.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    copy_seen(model, folder)
+    for name, content in (("adapter_config.json", config), ("estimator.json", kept)):
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _json(file: Path) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return told
 
 
 def main() -> None:

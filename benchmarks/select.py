@@ -208,6 +208,15 @@ def saved(curves: dict[str, Floats], weights: Floats, against: str, name: str) -
     return [1 - (needed(count, error, each) - start) / (at - start) for at, each in zip(AT, reached, strict=True)]
 
 
+def premise_weights(real: Real) -> list[Floats]:
+    """The weights of the propositions, each [n] with sum 1: equal ones, then those of bootstrap draws of premises."""
+    groups = np.unique([premise for premise, _ in real.texts], return_inverse=True)[1]
+    many = int(groups.max()) + 1
+    rng = np.random.default_rng(0)
+    drawn = [np.bincount(each, minlength=many)[groups] for each in rng.integers(many, size=(DRAWS, many))]
+    return [np.full(len(groups), 1 / len(groups)), *(each / each.sum() for each in drawn)]
+
+
 def _shown(values: list[list[float]]) -> list[str]:
     """The first of the values with the interval of the others, for each place; a dash if the error is never reached."""
     shown = []
@@ -234,13 +243,7 @@ def main() -> None:
         f"{len(full)} propositions; the estimator's Pearson with all judgments: {np.corrcoef(fitted, full)[0, 1]:.3f}\n"
     )
     curves = errors(real, levels, chosen.start, chosen.replicates)
-    groups = np.unique([premise for premise, _ in real.texts], return_inverse=True)[1]
-    rng = np.random.default_rng(0)
-    drawn = [
-        np.bincount(each, minlength=groups.max() + 1)
-        for each in rng.integers(groups.max() + 1, size=(DRAWS, groups.max() + 1))
-    ]
-    weights = [np.full(len(full), 1 / len(full)), *(each[groups] / each[groups].sum() for each in drawn)]
+    weights = premise_weights(real)
     heads = [f"{at} judgments" for at in (chosen.start, *AT, LAST)]
     print(f"| rule | {' | '.join(heads)} | estimator at {LAST} |", "|---" * (len(heads) + 2) + "|", sep="\n")
     for name, curve in curves.items():

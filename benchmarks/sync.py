@@ -182,15 +182,20 @@ def annotate(project: Project, tasks: Sequence[int], positions: Sequence[int]) -
         client.annotations.create(task, **answer(position))
 
 
-def delete(project: Project) -> list[int]:
-    """Delete `DELETIONS` judgments all over the project, half of them with their tasks; gives these tasks."""
+def delete(project: Project) -> tuple[list[int], list[int]]:
+    """Delete `DELETIONS` annotations all over the project, half of them with their tasks.
+
+    Returns:
+        The deleted tasks, whose judgments still count, and those that only lost their annotation.
+    """
     client, judged = sdk(project.url), usable(range(len(project.done)))
     chosen = [project.done[at] for at in judged[:: -(-len(judged) // DELETIONS)]]
-    for task in chosen[::2]:
+    tasks, annotated = chosen[::2], chosen[1::2]
+    for task in tasks:
         client.tasks.delete(str(task))
-    for task in chosen[1::2]:
+    for task in annotated:
         client.annotations.delete(client.annotations.list(task)[0].id)
-    return chosen
+    return tasks, annotated
 
 
 def row(name: str, ours: Measured, bare: Measured | None, found: int | tuple[int, int]) -> None:
@@ -218,10 +223,11 @@ def pull_figures(home: Path, url: str, tasks: int, new: int) -> None:
         return new, 0
 
     def mixed() -> tuple[int, int]:
-        left = sorted(set(project.done) - set(gone := delete(project)))
+        tasks, annotated = delete(project)
+        left = sorted(set(project.done).difference(tasks, annotated))
         chosen = left[:: max(1, len(left) // new)][:new]
         annotate(project, chosen, range(len(chosen)))
-        return len(usable(range(len(chosen)))), len(gone)
+        return len(usable(range(len(chosen)))), len(annotated)
 
     mixture = f"{new} with junk and skips, {DELETIONS} deletions"
     for name, change in {"nothing new": lambda: (0, 0), f"{new} new": fresh, mixture: mixed}.items():

@@ -4,7 +4,7 @@
 
 SmolLM2-135M, LoRA, the propositions of examples/propositions.jsonl, on the GPU if there is one. Each side runs in a
 process of its own, in turns; a figure is the median of its steps. `--memory` measures instead how the memory of a fit
-and of scoring grows from 10 thousand to a million propositions, with a tiny random base.
+and of scoring a file grows from 10 thousand to a million propositions, with a tiny random base.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ import pyarrow as pa
 from benchmarks.measure import measured
 
 LEVELS = 10
-SCORED = 100_000
-"""Scoring reads propositions as a stream, and a million would take too long."""
 EXAMPLES = Path(__file__).parents[1] / "examples" / "propositions.jsonl"
 
 
@@ -229,35 +227,49 @@ def fit_memory(base: str, dataset: Path) -> tuple[object, float]:
     from training.fit.watch import Watch
     from training.settings import FitSettings
 
-    settings = FitSettings(base=base, epochs=1, device="cpu", max_minutes=0.01)
+    settings, began = FitSettings(base=base, epochs=1, device="cpu", max_minutes=0.01), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         Job(dataset=dataset, settings=settings, cache=Path(folder, "cache"), folder=Path(folder, "model")).run(Watch())
-    return 0, 0.0
+    return 0, time.monotonic() - began
 
 
-def score_memory(model: str, dataset: Path, n: int) -> tuple[object, float]:
-    """Score the first n propositions of a training set; the peak of memory is what counts."""
-    from training import Estimator
-    from training.model.texts import texts
-    from warehouse.shards import ShardRows
+def file_of(folder: Path, n: int) -> Path:
+    """Write n made-up propositions, those of `published`, as JSON Lines, and return the file."""
+    hypotheses = [hypothesis for _, hypothesis in propositions(1000)]
+    path = folder / f"{n}.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(n):
+            row = {"premise": f"On day {number} it rains.", "hypothesis": hypotheses[number % len(hypotheses)]}
+            file.write(json.dumps(row) + "\n")
+    return path
 
-    rows = islice(texts(ShardRows(dataset, "train")), n)
-    return sum(len(batch.scores) for batch in Estimator.load(model, "cpu").score_stream(rows)), 0.0
+
+def score_memory(config: Path, file: Path) -> tuple[object, float]:
+    """Score a file as `odds score` does; the peak of memory is what counts."""
+    from flows.score import score
+
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        counts = score.fn(config, file, Path(folder, "scores.parquet")).counts
+    return counts, time.monotonic() - began
 
 
 def memory_figures(sizes: list[int]) -> None:
-    """Print the peak of memory of a fit and of scoring, by the number of propositions."""
-    from tests.fixtures.estimator import CORPUS, build_tiny
+    """Print the peak of memory of a fit and of scoring a file, by the number of propositions."""
+    from tests.fixtures.estimator import CORPUS, build_tiny, in_use
 
-    print("| propositions | odds train, peak GiB | scored | scoring, peak GiB |\n|---|---|---|---|")
+    print("| propositions | `odds train`, peak GiB | s | `odds score FILE`, peak GiB | s |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         words = [text for proposition in propositions(100) for text in proposition]
         base = str(build_tiny(Path(scratch, "base"), tied=True, chat=True, corpus=[*CORPUS, *words], vocabulary=2000))
-        model = estimator_folder(base, Path(scratch))
+        config = in_use(Path(scratch, "home"), Path(estimator_folder(base, Path(scratch))))
+        config.write_text('[training]\ndevice = "cpu"\n', encoding="utf-8")
         for n in sizes:
-            dataset = published(Path(scratch, str(n)), n)
-            fitted, scored = measured(fit_memory, base, dataset), measured(score_memory, model, dataset, SCORED)
-            print(f"| {n:,} | {fitted.peak_gib:.3f} | {scored.result:,} | {scored.peak_gib:.3f} |", flush=True)
+            fitted = measured(fit_memory, base, published(Path(scratch, str(n)), n))
+            scored = measured(score_memory, config, file_of(Path(scratch), n))
+            assert scored.result == {"scores": n, "too long": 0}
+            figures = (fitted.peak_gib, fitted.seconds, scored.peak_gib, scored.seconds)
+            print(f"| {n:,} | {' | '.join(f'{each:.3f}' for each in figures)} |", flush=True)
 
 
 def main() -> None:

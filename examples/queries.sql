@@ -34,7 +34,7 @@ FROM labeler_cost ORDER BY cost DESC NULLS LAST;
 SELECT labeler, reason, count(*) AS n FROM estimates WHERE probability IS NULL GROUP BY ALL ORDER BY n DESC;
 
 -- Which annotators differ most from the others?
-SELECT coalesce(a.name, a.source_id) AS annotator, a.kind, q.n_judgments, q.pearson_with_rest, q.mean_difference
+SELECT a.pseudonym AS annotator, a.kind, q.n_judgments, q.pearson_with_rest, q.mean_difference
 FROM annotator_quality q JOIN annotators a ON a.annotator_id = q.annotator_id ORDER BY q.pearson_with_rest;
 
 -- How has agreement changed over time?

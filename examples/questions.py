@@ -163,7 +163,7 @@ def _(blue, grey, orange, ask, mo, nothing, picture):
         rows, text = ask(
             "3. How does each annotator compare with the others?",
             """
-SELECT coalesce(a.name, a.source_id) AS annotator, coalesce(a.annotator_group, 'no group') AS annotator_group,
+SELECT a.pseudonym AS annotator, coalesce(a.annotator_group, 'no group') AS annotator_group,
   q.n_compared, q.pearson_with_rest, q.mean_difference
 FROM annotator_quality q JOIN annotators a ON a.annotator_id = q.annotator_id
 WHERE q.pearson_with_rest IS NOT NULL

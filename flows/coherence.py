@@ -12,7 +12,6 @@ from flows.subjects import ESTIMATOR, beside, stored_scores, texts_of
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all
 from warehouse.queries.models import unscored
-from warehouse.queries.suites import training_mean
 from warehouse.records import Difference, Evaluation, Model, SuiteItem
 
 SUITE = "coherence"
@@ -34,9 +33,9 @@ def score_items(settings: Settings, warehouse: Warehouse, model: Model, rows: Se
 
 
 def coherence_figures(
-    settings: Settings, warehouse: Warehouse, model: Model, rows: Sequence[SuiteItem]
+    settings: Settings, warehouse: Warehouse, model: Model, rows: Sequence[SuiteItem], mean: float
 ) -> tuple[list[Evaluation], list[Difference]]:
-    """Return the figures of coherence of the estimator, the labelers and the constant; none without items."""
+    """Return the figures of coherence of the estimator, the labelers and the constant `mean`; none without items."""
     from training.evaluation.families import Items
     from training.evaluation.recording import Naming, differences, evaluations
     from training.evaluation.table import measure
@@ -44,7 +43,7 @@ def coherence_figures(
     if not rows:
         return [], []
     ids = list(dict.fromkeys(row.proposition_id for row in rows))
-    others = beside(warehouse, ids, model, training_mean(warehouse, model))
+    others = beside(warehouse, ids, model, mean)
     subjects = {ESTIMATOR: stored_scores(warehouse, model, ids), **others}
     measured = measure(Items.of("coherence", rows), subjects, annotators=(), seed=settings.agreement.seed)
     naming = Naming(model.model_id, model.dataset_id, SUITE)

@@ -67,7 +67,8 @@ def _checked(what: str, examine_one: Callable[[], str], *, needed: bool = True) 
     try:
         return Finding(what=what, fine=True, detail=examine_one(), needed=needed)
     except OddsError as error:
-        return Finding(what=what, fine=False, detail=str(error), needed=needed)
+        detail = str(error).removesuffix(" (see `odds doctor`)")  # this is what it shows
+        return Finding(what=what, fine=False, detail=detail, needed=needed)
 
 
 def _packages() -> str:

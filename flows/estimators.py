@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from flows.services import has_warehouse, reading
 from flows.settings.settings import Settings
-from training.embedded import PRETRAINED, pretrained_path
+from training.embedded import CARRIED, PRETRAINED, pretrained_path
 from training.identity import base_hash
+from training.model.seen import read_seen
 from warehouse.catalog.connect import Warehouse
 from warehouse.errors import InputError
 from warehouse.queries.models import all_models, model_in_use
+from warehouse.queries.suites import trained_premises
 from warehouse.records import Model, content_id
 
 SHOWN = 8  # characters of an id in a table
@@ -39,23 +44,34 @@ def model_of(warehouse: Warehouse, model: str, *, missing: bool = False) -> Mode
 
 
 def any_model(warehouse: Warehouse, name: str) -> Model:
-    """Return the estimator of a name: "pretrained", a folder, or the id of one in the warehouse or the start of it.
+    """Return the estimator of a name: one that Odds carries, a folder, or the id of one in the warehouse or its start.
 
-    That of the first two is not in the warehouse.
+    The first two are not in the warehouse.
 
     Raises:
         InputError: there is no such estimator, or its files are gone.
     """
-    if name == PRETRAINED:
-        return pretrained_model()
-    if Path(name).is_dir():
-        return _foreign(Path(name).resolve(), Path(name).resolve().name)
-    return model_of(warehouse, name)
+    return _elsewhere(name) or model_of(warehouse, name)
 
 
-def pretrained_model() -> Model:
-    """Return the estimator that Odds carries. Raises `InputError` if the package of its base is missing."""
-    return _foreign(pretrained_path(), PRETRAINED)
+def pretrained_model(name: str = PRETRAINED) -> Model:
+    """Return an estimator that Odds carries. Raises `InputError` if the package of its base is missing."""
+    return _foreign(pretrained_path(name), name)
+
+
+def learned_from(warehouse: Warehouse, models: Iterable[Model]) -> pa.Array:
+    """Return the ids of the premises that some estimators, or what they were fitted from, learned from.
+
+    Of an estimator whose folder does not tell, they are those of its dataset; of a foreign one, none.
+
+    Raises:
+        InputError: the file that tells cannot be read.
+    """
+    found = [pa.array([], pa.string())]
+    for model in models:
+        told = read_seen(warehouse.place(model.path))
+        found.append(trained_premises(warehouse, [model]) if told is None else told)
+    return pc.unique(pa.chunked_array(found, pa.string()))
 
 
 def estimator_for(settings: Settings, name: str | None) -> Model:
@@ -66,8 +82,8 @@ def estimator_for(settings: Settings, name: str | None) -> Model:
     Raises:
         InputError: there is no such estimator, or its files are gone.
     """
-    if not has_warehouse(settings) and name in (None, PRETRAINED):
-        return pretrained_model()
+    if not has_warehouse(settings) and (found := _elsewhere(PRETRAINED if name is None else name)):
+        return found
     with reading(settings) as warehouse:
         if name is not None:
             return any_model(warehouse, name)
@@ -78,6 +94,16 @@ def estimator_for(settings: Settings, name: str | None) -> Model:
 def label_of(model: Model) -> str:
     """Return what an estimator is called in a table: by the start of its id, or by its name if it is from elsewhere."""
     return model.name if model.dataset_id == ELSEWHERE else f"estimator {model.model_id[:SHOWN]}"
+
+
+def _elsewhere(name: str) -> Model | None:
+    """Return the estimator of a name that needs no warehouse: one that Odds carries, or a folder."""
+    if name in CARRIED:
+        return pretrained_model(name)
+    if not (name and Path(name).is_dir()):
+        return None
+    folder = Path(name).resolve()
+    return _foreign(folder, folder.name)
 
 
 def _foreign(folder: Path, name: str) -> Model:

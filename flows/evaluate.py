@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+
 from flows.coherence import SUITE as COHERENCE
 from flows.coherence import coherence_figures, score_items
-from flows.estimators import required_model
+from flows.estimators import learned_from, required_model
 from flows.outcome import Outcome
 from flows.reporting import report_data
-from flows.score import score_test_split
+from flows.score import held_out, score_test_split
 from flows.services import writing
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
@@ -17,9 +19,9 @@ from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
 from warehouse.errors import InputError
 from warehouse.queries.derived import coherence_items
-from warehouse.queries.suites import trained_premises, training_mean
+from warehouse.queries.suites import training_mean
 from warehouse.records import Dataset, Difference, Evaluation, Model
-from warehouse.shards import read_split
+from warehouse.shards import SHARD_SCHEMA, read_manifest
 
 
 @stage("evaluate", hours=24)
@@ -35,39 +37,58 @@ def evaluate(config: Config = None) -> Outcome:
     settings = load_settings(config)
     with writing(settings) as warehouse:
         model = required_model(warehouse, settings.publish.name)
-        related = coherence_items(warehouse, trained_premises(warehouse, [model]))
+        learned = learned_from(warehouse, [model])
+        related = coherence_items(warehouse, learned)
+        test, n_seen = _test_split(warehouse, model, learned)
         new_scores = score_test_split(settings, warehouse, model) + score_items(settings, warehouse, model, related)
         path = settings.home_path / "reports" / f"{model.model_id}.html"
         with activity("evaluate") as shown:
             shown.doing("measuring the estimator, the labelers and the baselines")
-            figures, differences = _measured(settings, warehouse, model)
-            more, apart = coherence_figures(settings, warehouse, model, related)
+            mean = training_mean(warehouse, model)
+            figures, differences = _measured(settings, warehouse, model, test, mean)
+            more, apart = coherence_figures(settings, warehouse, model, related, mean)
             suites = (*{each.suite for each in figures}, COHERENCE)
             merged = record_figures(warehouse, model, suites, [*figures, *more], [*differences, *apart])
             if merged.changed or new_scores or not path.exists():
                 shown.doing("writing the report")
                 from training.evaluation.report import write_report
 
-                write_report(report_data(settings, warehouse, model, figures, differences), path)
+                shown_data = report_data(settings, warehouse, model, test, evaluations=figures, differences=differences)
+                write_report(shown_data, path)
     counts = {"new scores": new_scores, "new figures": merged.inserted, "changed figures": merged.updated}
-    return Outcome(stage="evaluate", counts=counts, note=f"report: {path}")
+    seen = f"; {n_seen:,} propositions of the test split left out: their premises were in the training of its base"
+    return Outcome(stage="evaluate", counts=counts, note=f"report: {path}{seen if n_seen else ''}")
 
 
-def _measured(settings: Settings, warehouse: Warehouse, model: Model) -> tuple[list[Evaluation], list[Difference]]:
+def _test_split(warehouse: Warehouse, model: Model, learned: pa.Array) -> tuple[pa.Table, int]:
+    """Return what the model is measured on, and how many propositions were left out. Raises `InputError` if nothing."""
+    test = pa.Table.from_batches(held_out(warehouse, model, learned), SHARD_SCHEMA)
+    (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
+    n_seen = read_manifest(warehouse.place(dataset.path)).origins["human"]["test"] - test.num_rows
+    if test.num_rows:
+        return test, n_seen
+    name = f"{dataset.name} v{dataset.version}"
+    if n_seen:
+        raise InputError(
+            f"{name}: every premise of its test split that has judgments was in the training of the estimator's base; "
+            "fit another base, or have more judged"
+        )
+    raise InputError(
+        f"{name}: no proposition of its test split has judgments to measure the estimator against; have some judged, "
+        "then run odds agree, odds publish and odds train"
+    )
+
+
+def _measured(
+    settings: Settings, warehouse: Warehouse, model: Model, test: pa.Table, mean: float
+) -> tuple[list[Evaluation], list[Difference]]:
     from training.evaluation.recording import Naming, differences, evaluations
     from training.evaluation.split import SUITE, split_items
     from training.evaluation.table import measure
 
-    (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
-    test = read_split(warehouse.place(dataset.path), "test", "human")
-    if not test.num_rows:
-        raise InputError(
-            f"{dataset.name} v{dataset.version}: no proposition of its test split has judgments to measure the "
-            "estimator against; have some judged, then run odds agree, odds publish and odds train"
-        )
     ids = test["proposition_id"].to_pylist()
     scores = stored_scores(warehouse, model, ids)
-    subjects = beside(warehouse, ids, model, training_mean(warehouse, model))
+    subjects = beside(warehouse, ids, model, mean)
     measured = measure(
         split_items(test),
         {ESTIMATOR: scores, **subjects},

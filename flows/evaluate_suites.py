@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from rich.table import Table
 
-from flows.estimators import any_model, label_of, required_model
+from flows.estimators import any_model, label_of, learned_from, required_model
 from flows.outcome import Outcome
 from flows.score import scored
 from flows.services import known_bases, writing
@@ -20,11 +20,11 @@ from flows.suites import import_named
 from flows.terminal.activity import activity
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge, read
+from warehouse.errors import InputError
 from warehouse.files.scores import read_scores
 from warehouse.queries.suites import (
     seen_in_training,
     suite_of_name,
-    trained_premises,
     training_mean,
     unscored_items,
 )
@@ -81,6 +81,20 @@ class Subjects:
     files: Mapping[str, Path] = field(default_factory=dict)
     base_yes_no: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse a name that another subject has.
+
+        Raises:
+            InputError: a file of scores is called so.
+        """
+        from training.evaluation.annotators import name_of
+        from training.evaluation.subjects import CONSTANT, PANEL
+
+        taken = {ESTIMATOR, CONSTANT, PANEL, BASE, *map(name_of, ANNOTATORS)}
+        for name in self.files:
+            if name in taken or name.startswith("labeler:"):
+                raise InputError(f"the scores {name}: that is the name of another subject; choose a different one")
+
 
 def evaluate_suites(
     names: Sequence[str] = (),
@@ -107,24 +121,30 @@ def evaluate_suites(
     settings = load_settings(config)
     if not names:
         import_named(settings)
+    return _evaluate(settings, names, model, subjects or Subjects(), keep_seen=keep_seen)
+
+
+def _evaluate(
+    settings: Settings, names: Sequence[str], model: str | None, subjects: Subjects, *, keep_seen: bool
+) -> list[SuiteResult]:
     with writing(settings) as warehouse:
         chosen = required_model(warehouse, settings.publish.name) if model is None else any_model(warehouse, model)
-        others = [any_model(warehouse, name) for name in (subjects or Subjects()).models]
+        others = [any_model(warehouse, name) for name in subjects.models]
         given = _Given(
             model=chosen,
             others=others,
-            answers={name: _from_file(path) for name, path in (subjects or Subjects()).files.items()},
-            trained=trained_premises(warehouse, [chosen, *others]),
+            answers={name: _from_file(path) for name, path in subjects.files.items()},
+            trained=learned_from(warehouse, [chosen, *others]),
             mean=training_mean(warehouse, chosen),
-            base=_base(settings, warehouse, chosen) if subjects and subjects.base_yes_no else None,
+            base=_base(settings, warehouse, chosen) if subjects.base_yes_no else None,
         )
         suites = _suites(warehouse, names)
         return [_evaluated(settings, warehouse, suite, given, keep_seen=keep_seen) for suite in suites]
 
 
 def evaluate_all(settings: Settings) -> Outcome:
-    """Measure the estimator in use on all suites, as a stage of a cycle."""
-    results = evaluate_suites(config=settings)
+    """Measure the estimator in use on all suites, as a stage of a cycle, which has imported them."""
+    results = _evaluate(settings, (), None, Subjects(), keep_seen=False)
     told = [
         f"{result.suite.name} {metric} {figure.value:.3f}"
         for result in results

@@ -220,6 +220,8 @@ def mapping_of(
     if scale is not None:
         given["scale"] = ends_of(scale)
     if ordinal is not None:
+        if scale is not None:
+            raise InputError(f"--ordinal {ordinal} and --scale {scale} contradict each other: use one of them")
         given["ordinal"] = _labels(ordinal)
     if ((values or counts) and "responses" in given) or (values and counts):
         raise InputError("--values, --counts and --column responses= name the same column: use one of them")

@@ -115,14 +115,18 @@ def deletable(model: str, *, config: Config = None) -> ModelState:
     """Return the one estimator or unfinished fit that an id or its start names.
 
     Raises:
-        InputError: there is no such estimator, or it is in use.
+        InputError: there is no such estimator, it is in use, or a labeler of the settings is this estimator.
     """
-    known = [each for each in models(config=config) if each.state != "deleted"]
+    settings = load_settings(config)
+    known = [each for each in models(config=settings) if each.state != "deleted"]
     finished = [each.model_id for each in known if each.state != "unfinished"]
     known = [each for each in known if each.state != "unfinished" or each.model_id not in finished]
     found = known[one_of([each.model_id for each in known], model)]
     if found.state == "in use":
         raise InputError(f"{found.model_id} is in use; choose another one with odds models use, then delete it")
+    for labeler in settings.estimators:
+        if found.model_id.startswith(labeler.model) or settings.path(labeler.model) == found.path:
+            raise InputError(f"{found.model_id} is the labeler {labeler.name}; change its model in the settings first")
     return found
 
 

@@ -2,58 +2,140 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+from annotation.interface.feedback import answer_of
+from annotation.studio.client import Studio
 from annotation.sync.push import ask_for_more
 from annotation.sync.push import push as push_to
+from flows.mixing import repeat_some, show_to_everyone, with_checks
 from flows.outcome import Outcome
+from flows.projects import in_each, page_for, place_of, project_for_push, projects, remember
+from flows.redundancy import with_more
 from flows.services import writing
-from flows.settings.settings import Config, load_settings
+from flows.settings.sections import Project
+from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
-from flows.studio import connecting, project_for_push, remember
+from flows.studio import connecting
 from flows.terminal.console import note
 from flows.terminal.progress import progress
+from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.patience import turn
-from warehouse.catalog.store import merge, remove
+from warehouse.catalog.store import merge, read, remove
+from warehouse.errors import InputError
+from warehouse.queries.mixing import task_purposes
+from warehouse.queries.routes import check_purposes, unpushed_propositions
 from warehouse.queries.selections import wanted_annotations
-from warehouse.queries.stages import pushed_tasks, unpushed_propositions
-from warehouse.records import Task
+from warehouse.queries.stages import pushed_tasks
+from warehouse.records import Check, Purpose, Task
 
 
 @stage("push")
-def push(config: Config = None, again: bool = False, new_project: bool = False, selected: bool = False) -> Outcome:
-    """Create a task for each proposition that never had one in the project. Running it again adds nothing.
+def push(
+    config: Config = None,
+    *,
+    restore: bool = False,
+    new_project: bool = False,
+    selected: bool = False,
+    project: str | None = None,
+    new_version: bool = False,
+) -> Outcome:
+    """Create a task for each proposition that never had one in its project. Running it again adds nothing.
 
-    One process pushes at a time.
+    Each proposition goes to one project of the settings. If redundancy is adaptive, propositions that are not settled
+    get one more judgment once all projects have their tasks. One process pushes at a time.
 
     Args:
         config: The settings, or the file to read them from.
-        again: Also restore tasks that were deleted in Label Studio.
+        restore: Also create the tasks again that were deleted in Label Studio.
         new_project: Create a new project to replace one that has vanished.
         selected: Only push the propositions that `odds select` chose, and have each judged once more.
+        project: The title of the only project to push to; by default all.
+        new_version: Show the present page and instruction in projects whose annotations were made on older ones.
 
     Raises:
-        InputError: the project has vanished.
+        InputError: a project has vanished, or the settings have no project of this title.
         ServiceError: Label Studio cannot be reached, or fails.
     """
     settings = load_settings(config)
+    wanted = projects(settings, project)
+    if new_project and len(wanted) > 1:
+        raise InputError("odds push --new-project: say with --project which of the projects has vanished")
     connected = connecting(settings)
     with writing(settings) as warehouse, turn(warehouse.push_lock, "pushing", note):
         client = connected()
-        project = project_for_push(settings, warehouse, client, new=new_project)
-        known, highest = pushed_tasks(warehouse, project.key)
-        if again:
-            there = {str(stamp.id) for stamp in client.stamps(project.id)}
-            remove(warehouse, Task, "project = ?", [project.key], keeping=("source_id", there))
+        outcome = in_each(
+            wanted,
+            lambda one: _push(
+                warehouse,
+                client,
+                settings,
+                one,
+                restore=restore,
+                new=new_project,
+                selected=selected,
+                new_version=new_version,
+            ),
+        )
+        more = not selected and len(wanted) == len(projects(settings))
+        return with_more(outcome, settings.annotation, warehouse, client) if more else outcome
 
-        def keep(tasks: list[Task]) -> None:
-            remember(warehouse, project, client.url, settings.annotation.project)
-            merge(warehouse, tasks)
 
-        waiting = unpushed_propositions(warehouse, project.key, chosen=selected)
-        with progress("push") as tick:
-            pushed = push_to(client, project.id, waiting, tick, key=project.key, after=highest, on_tasks=keep)
-        raised = ask_for_more(client, project.id, wanted_annotations(warehouse, project.key)) if selected else 0
-    gone = max(0, known + pushed.already - project.tasks)
-    left = f"tasks deleted in Label Studio: {gone:,}; odds push --again restores them"
+def _push(
+    warehouse: Warehouse,
+    client: Studio,
+    settings: Settings,
+    project: Project,
+    *,
+    restore: bool,
+    new: bool,
+    selected: bool,
+    new_version: bool,
+) -> Outcome:
+    """Push to one project."""
+    found, shown = project_for_push(warehouse, client, project, new=new, new_version=new_version)
+    known, highest = pushed_tasks(warehouse, found.key)
+    if restore:
+        there = {str(stamp.id) for stamp in client.stamps(found.id)}
+        remove(warehouse, Task, "project = ?", [found.key], keeping=("source_id", there))
+    purposes = check_purposes(warehouse, project.purpose)
+
+    remembered = cache(lambda: remember(warehouse, found, client.url, project, shown))
+
+    def keep(tasks: list[Task]) -> None:
+        remembered()  # here rather than before, so that the first tasks are imported meanwhile
+        merge(warehouse, [_with_purpose(task, purposes.get(task.proposition_id, "judge")) for task in tasks])
+
+    answers = _answers(warehouse) if project.feedback else {}
+    annotation = settings.annotation
+    waiting = unpushed_propositions(warehouse, place_of(warehouse, settings, project, found.key), chosen=selected)
+    if project.purpose == "study":
+        present = {} if annotation.check_rate is None else task_purposes(warehouse, found.key)
+        waiting = with_checks(waiting, purposes, present, annotation.check_rate)
+    with progress("push") as tick:
+        pushed = push_to(client, found.id, waiting, tick, key=found.key, after=highest, on_tasks=keep, answers=answers)
+    repeated = project.purpose == "study" and annotation.repeat_rate > 0
+    repeats = repeat_some(warehouse, client, found, annotation.repeat_rate) if repeated else 0
+    show_to_everyone(warehouse, client, found)
+    raised = ask_for_more(client, found.id, wanted_annotations(warehouse, found.key)) if selected else 0
+    gone = max(0, known + pushed.already - found.tasks)
+    notes = [f"tasks deleted in Label Studio: {gone:,}; odds push --restore creates them again"] * bool(
+        gone and not restore
+    )
+    if shown != page_for(project).mark:
+        notes.append(
+            "annotators see an older page, on which they have judged; odds push --new-version shows the new one"
+        )
     counts = {"new tasks": pushed.created, "found there": pushed.already}
+    counts |= {"repeats": repeats} if repeated else {}
     counts |= {"to be judged again": raised} if selected else {}
-    return Outcome(stage="push", counts=counts, note=left if gone and not again else "")
+    return Outcome(stage="push", counts=counts, note="; ".join(notes))
+
+
+def _answers(warehouse: Warehouse) -> dict[str, str]:
+    """Return what the page of a qualification project tells of each check."""
+    return {each.proposition_id: answer_of(each) for each in read(warehouse, Check, "purpose <> 'attention'")}
+
+
+def _with_purpose(task: Task, purpose: Purpose) -> Task:
+    return task if task.purpose == purpose else task.model_copy(update={"purpose": purpose})

@@ -34,7 +34,7 @@ from warehouse.catalog.store import read
 from warehouse.queries.labelers import panel_versions
 from warehouse.queries.stages import counts, current_agreement, current_estimates, labeler_answers, valid_judgments
 from warehouse.records import ESTIMATOR, Agreement, Dataset, Difference, Evaluation, Model, Score, now
-from warehouse.shards import SPLITS, Manifest, read_manifest, read_split
+from warehouse.shards import SPLITS, Manifest, read_manifest
 
 INTERVAL = (0.1, 0.9)
 STAGES_SHOWN = (
@@ -56,13 +56,15 @@ def report_data(
     settings: Settings,
     warehouse: Warehouse,
     model: Model,
+    test: pa.Table,
+    *,
     evaluations: list[Evaluation],
     differences: list[Difference],
 ) -> ReportData:
-    """Return all data of the report on `model`. Only summaries are computed here."""
+    """Return all data of the report on `model`, which was measured on `test`. Only summaries are computed here."""
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
     folder = warehouse.place(dataset.path)
-    manifest, test = read_manifest(folder), read_split(folder, "test", "human")
+    manifest = read_manifest(folder)
     judgments = valid_judgments(warehouse)
     measured, weeks = over_time(warehouse, Selection().scope)
     return ReportData(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.estimators import ELSEWHERE, estimator_for, required_model
+from flows.estimators import ELSEWHERE, estimator_for, learned_from, required_model
+from flows.imports import pairs
 from flows.outcome import Outcome
 from flows.research.query import check_apart
 from flows.services import load_estimator, writing
@@ -22,10 +23,12 @@ from flows.stage import stage
 from flows.terminal.activity import activity
 from training.model.calibration import Calibration, read_calibration
 from training.model.scores import QUANTILES, scores_of
+from training.model.seen import unseen
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all, read
 from warehouse.files.formats import check_output, write_batches
-from warehouse.files.texts import PropositionBatch, read_propositions
+from warehouse.files.reading import AS_FOUND, Reading
+from warehouse.files.stream import FIELDS, PropositionStream, proposition_stream
 from warehouse.places import placed
 from warehouse.queries.models import unscored
 from warehouse.records import Dataset, Drop, Model, PropositionText, Score, content_id
@@ -42,7 +45,13 @@ TEXTS = ("proposition_id", "premise", "hypothesis")
 
 @stage("score", hours=24)
 def score(
-    config: Config = None, file: Path | None = None, output: Path | None = None, model: str | None = None
+    config: Config = None,
+    file: Path | None = None,
+    output: Path | None = None,
+    model: str | None = None,
+    *,
+    columns: Sequence[str] = (),
+    reading: Reading = AS_FOUND,
 ) -> Outcome:
     """Score the test split of the dataset of the estimator in use, or the propositions of a file.
 
@@ -54,13 +63,21 @@ def score(
         output: Where to write the scores of the file: .jsonl, .csv or .parquet.
         model: The estimator for a file: its id or the start of it, a folder or "pretrained"; by default the one in use,
             or the pretrained one if none was trained.
+        columns: Pairs of `FIELD=COLUMN` for the file.
+        reading: How to read the file where that should not be detected.
 
     Raises:
         InputError: there is no such estimator, or the file cannot be read.
     """
     settings = load_settings(config)
     if file is not None and output is not None:
-        return _score_file(settings, Path(file), Path(output), model)
+        output = Path(output)
+        check_output(output)
+        check_apart(settings, output, [Path(file)])
+        with activity("score") as shown:
+            shown.doing(f"reading {Path(file).name}")
+            propositions = proposition_stream(Path(file), pairs(columns, FIELDS), reading)
+        return _score_file(settings, propositions, output, model)
     with writing(settings) as warehouse:
         used = required_model(warehouse, settings.publish.name)
         made = score_test_split(settings, warehouse, used)
@@ -78,56 +95,53 @@ class Scored:
 
 def score_test_split(settings: Settings, warehouse: Warehouse, model: Model) -> int:
     """Score what is not scored yet of the test split of the model's dataset. Returns the number of new scores."""
-    (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
-    folder = warehouse.place(dataset.path)
-    total = sum(rows.num_rows for rows in _unscored(warehouse, model, folder))
+    seen = learned_from(warehouse, [model])
+    total = sum(rows.num_rows for rows in _unscored(warehouse, model, seen))
     if not total:
         return 0
     made = 0
-    with scored(settings, model, _waiting(warehouse, model, folder), total) as parts:
+    with scored(settings, model, _waiting(warehouse, model, seen), total) as parts:
         for part in parts:
             merge_all(warehouse, [part.scores.values(), part.drops])
             made += len(part.scores)
     return made
 
 
-def _unscored(warehouse: Warehouse, model: Model, folder: Path) -> Iterator[pa.RecordBatch]:
-    """The human propositions of the test split that the model has no score for."""
-    for batch in read_batches(folder, "test"):
-        yield unscored(warehouse, model.model_id, batch.filter(pc.equal(batch["origin"], "human")))
+def held_out(warehouse: Warehouse, model: Model, seen: pa.Array) -> Iterator[pa.RecordBatch]:
+    """Yield the propositions that people judged of the test split of a model's dataset, with a shard's columns.
+
+    Those with a premise that was `seen` are left out: the model's base may have learned from it.
+    """
+    (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
+    for batch in read_batches(warehouse.place(dataset.path), "test"):
+        yield unseen(batch.filter(pc.equal(batch["origin"], "human")), seen)
 
 
-def _waiting(warehouse: Warehouse, model: Model, folder: Path) -> Iterator[PropositionText]:
+def _unscored(warehouse: Warehouse, model: Model, seen: pa.Array) -> Iterator[pa.RecordBatch]:
+    for batch in held_out(warehouse, model, seen):
+        yield unscored(warehouse, model.model_id, batch)
+
+
+def _waiting(warehouse: Warehouse, model: Model, seen: pa.Array) -> Iterator[PropositionText]:
     from training.model.texts import texts
 
-    for rows in _unscored(warehouse, model, folder):
+    for rows in _unscored(warehouse, model, seen):
         yield from texts(pa.Table.from_batches([rows]))
 
 
-def _score_file(settings: Settings, file: Path, output: Path, name: str | None) -> Outcome:
-    """Score a file. Nothing goes into the warehouse."""
-    check_output(output)
-    check_apart(settings, output, [file])
-    read_batch = read_propositions(file)
-    total = read_batch.propositions.num_rows
+def _score_file(settings: Settings, propositions: PropositionStream, output: Path, name: str | None) -> Outcome:
+    """Score the propositions of a file. Nothing goes into the warehouse."""
     model = estimator_for(settings, name)
     calibration = read_calibration(placed(model.path, settings.home_path))
     schema = scored_schema(calibration)
-    with scored(settings, model, _texts(read_batch), total) as parts:
-        batches = (_output_rows(part, calibration, schema) for part in parts)
-        written = write_batches(pa.RecordBatchReader.from_batches(schema, batches), output)
+    with scored(settings, model, propositions, propositions.total) as parts:
+        counts = {"scores": 0, "too long": 0}
+        batches = _output_batches(parts, calibration, schema, counts)
+        write_batches(pa.RecordBatchReader.from_batches(schema, batches), output)
     intervals = [] if calibration is None else [f"low and high are {calibration.told}"]
     by = f"by the {model.name} estimator" if model.dataset_id == ELSEWHERE else f"by model {model.model_id}"
-    said = "; ".join([f"{output}, {by}", *intervals, *read_batch.said])
-    return Outcome(stage="score", counts={"scores": written, "too long": total - written}, note=said)
-
-
-def _texts(read_batch: PropositionBatch) -> Iterator[PropositionText]:
-    """The propositions of a file with both texts, in its order."""
-    premises = dict(zip(*(read_batch.premises[name].to_pylist() for name in ("premise_id", "text")), strict=True))
-    for rows in read_batch.propositions.to_batches(max_chunksize=ROWS_AT_ONCE):
-        for row in rows.select(["proposition_id", "premise_id", "hypothesis"]).to_pylist():
-            yield PropositionText(premise=premises[row.pop("premise_id")], **row)
+    said = "; ".join([f"{output}, {by}", *intervals, *propositions.said])
+    return Outcome(stage="score", counts=counts, note=said)
 
 
 def scored_schema(calibration: Calibration | None) -> pa.Schema:
@@ -136,6 +150,15 @@ def scored_schema(calibration: Calibration | None) -> pa.Schema:
     numbers = ["score", *raw, "sd", *QUANTILES, "low", "high"]
     columns = [(name, pa.string()) for name in TEXTS] + [(name, pa.float64()) for name in numbers]
     return pa.schema([*columns, ("level_probabilities", pa.list_(pa.float64()))])
+
+
+def _output_batches(
+    parts: Iterable[Scored], calibration: Calibration | None, schema: pa.Schema, counts: dict[str, int]
+) -> Iterator[pa.RecordBatch]:
+    for part in parts:
+        counts["scores"] += len(part.scores)
+        counts["too long"] += len(part.drops)
+        yield _output_rows(part, calibration, schema)
 
 
 def _output_rows(part: Scored, calibration: Calibration | None, schema: pa.Schema) -> pa.RecordBatch:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from flows.estimators import estimator_for
@@ -51,18 +50,18 @@ def serve(
     """
     # imported here, so that flows.api loads fast
     from flows.serving.app import application
-    from flows.serving.server import bound, run
+    from flows.serving.server import address_of, bound, run
     from flows.serving.worker import Worker
 
     settings = load_settings(config)
     token = _token(host)
-    with bound(host, port) as listener:
+    with bound("serve", host, port) as listener:
         used = estimator_for(settings, model)
         with activity("serve") as shown:
             shown.doing("loading the estimator")
             estimator = load_estimator(settings, used, "serve")
             answers_of(estimator, [WARM_UP])
-        address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+        address = address_of(host, listener)
         worker = Worker(partial(answers_of, estimator))
         about = {"model": used.model_id}
         if estimator.calibration is not None:
@@ -74,19 +73,14 @@ def serve(
 def _token(host: str) -> str | None:
     """Return the token that clients must send. Raises `InputError` if others can reach the host and there is none."""
     token = os.environ.get(TOKEN_VARIABLE, "").strip() or None
-    if token is None and not _is_loopback(host):
+    from flows.serving.server import is_loopback
+
+    if token is None and not is_loopback(host):
         raise InputError(
             f"odds serve: other machines can reach {host}, so clients need a token: set {TOKEN_VARIABLE}, "
             f"or use --host {HOST}"
         )
     return token
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:  # the name of another machine, or of this one
-        return False
 
 
 def answers_of(estimator: Estimator, pairs: Sequence[Pair]) -> list[Answer]:

@@ -15,7 +15,7 @@ from flows.terminal.console import note
 from synthesis.ledger.ledger import Ledger
 from synthesis.llm.embedded import serve, weights_path
 from synthesis.panel.settings import EMBEDDED, Endpoint
-from training.embedded import PRETRAINED, encoder_path, pretrained_path
+from training.embedded import CARRIED, encoder_path, pretrained_path
 from warehouse.catalog.connect import At, Warehouse, open_warehouse
 from warehouse.catalog.low_memory import seldom_collected, sparing, without_pandas
 from warehouse.errors import InputError
@@ -83,16 +83,16 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
 
 
 def estimator_base(settings: Settings) -> str:
-    """Return the base of the estimator: an embedded model, the pretrained estimator, or what the settings name.
+    """Return the base of the estimator: an embedded model, an estimator that Odds carries, or what the settings name.
 
     Raises:
         InputError: the package with the embedded weights is not installed, or the base does not fit training.kind.
     """
     base = settings.training.base
-    if base == PRETRAINED:
+    if base in CARRIED:
         if settings.training.kind != "encoder":
-            raise InputError('training.base = "pretrained" is an encoder: set training.kind to "encoder"')
-        return str(pretrained_path())
+            raise InputError(f'training.base = "{base}" is an encoder: set training.kind to "encoder"')
+        return str(pretrained_path(base))
     if base == EMBEDDED:
         return str(encoder_path() if settings.training.kind == "encoder" else weights_path())
     local = settings.path(base)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from annotation.people.simulate import default_annotators
 from annotation.people.simulate import simulate as simulate_in
 from flows.outcome import Outcome
+from flows.projects import project_of, projects
 from flows.services import reading
 from flows.settings.settings import Config, load_settings
 from flows.stage import stage
-from flows.studio import project_of
+from flows.studio import connecting
 from flows.terminal.progress import progress
 from warehouse.errors import InputError
 from warehouse.queries.stages import simulation_truths
@@ -25,17 +26,20 @@ def simulate(config: Config = None) -> Outcome:
     wanted = settings.annotation.simulated_annotators
     if not wanted:
         raise InputError("annotation.simulated_annotators is 0: set it to 1 or more, only in a demonstration")
-    per_proposition = settings.annotation.judgments_per_proposition
+    connected = connecting(settings)
     with reading(settings) as warehouse:
-        client, project = project_of(settings, warehouse)
+        client = connected()
         truths = simulation_truths(warehouse)
-    with progress("simulate") as tick:
-        made = simulate_in(
-            client,
-            project.id,
-            default_annotators(wanted),
-            truths,
-            per_proposition=per_proposition,
-            on_progress=tick,
-        )
+        found = [(one, project_of(warehouse, client, one)) for one in projects(settings, purpose="study")]
+    made = 0
+    for one, remote in found:
+        with progress("simulate") as tick:
+            made += simulate_in(
+                client,
+                remote.id,
+                default_annotators(wanted),
+                truths,
+                per_proposition=one.judgments_per_proposition,
+                on_progress=tick,
+            )
     return Outcome(stage="simulate", counts={"simulated annotators": wanted, "simulated judgments": made})

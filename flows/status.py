@@ -62,6 +62,10 @@ def as_table(found: Status, *, with_empty: bool = True) -> Group:
 
 def _studio(settings: Settings) -> Status:
     if settings.annotation.url != EMBEDDED:
-        return {"url": settings.annotation.url, "project": settings.annotation.project}
+        return {"url": settings.annotation.url, "projects": _titles(settings)}
     address = server.running(settings.home_path)
-    return {"url": address.url if address else None, "project": settings.annotation.project}
+    return {"url": address.url if address else None, "projects": _titles(settings)}
+
+
+def _titles(settings: Settings) -> list[str]:
+    return [one.title for one in settings.annotation.every_project]

@@ -6,22 +6,15 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from threading import Thread
 
 from annotation.studio import server
 from annotation.studio.client import Studio, connect
-from annotation.studio.remote import RemoteProject
-from annotation.sync.push import make_project, project_called, update_settings
 from flows.settings.settings import Config, Settings, load_settings
 from flows.terminal.activity import activity
 from flows.terminal.console import note
 from synthesis.panel.settings import EMBEDDED
-from warehouse.catalog.connect import Warehouse
-from warehouse.catalog.store import merge
 from warehouse.errors import InputError, OddsError
-from warehouse.queries.stages import studio_project
-from warehouse.records import StudioProject
 
 
 def studio_address(settings: Settings) -> tuple[str, str]:
@@ -94,67 +87,6 @@ def connecting(settings: Settings) -> Callable[[], Studio]:
 
     Thread(target=work, daemon=True, name="connecting").start()
     return connected.result
-
-
-def project_of(
-    settings: Settings, warehouse: Warehouse, connected: Studio | None = None
-) -> tuple[Studio, RemoteProject]:
-    """Return a client of Label Studio, and the project of the settings, which must exist.
-
-    Raises:
-        InputError: there is no project yet, or the one that the warehouse knows has vanished.
-    """
-    client = connected or connect(*studio_address(settings))
-    found = _found(client, settings, warehouse)
-    if found is None:
-        raise InputError(f'there is no project "{settings.annotation.project}" at {client.url}: odds push creates it')
-    return client, found
-
-
-def project_for_push(settings: Settings, warehouse: Warehouse, client: Studio, *, new: bool = False) -> RemoteProject:
-    """Return the project of the settings, which is created or updated if needed.
-
-    With `new`, a project that has vanished is retired and another one is created.
-    """
-    annotation = settings.annotation
-    if new:
-        known = studio_project(warehouse, annotation.project)
-        if known is None or _found_again(client, known) is not None:
-            raise InputError("odds push --new-project is for a project that has vanished, and this one has not")
-        merge(warehouse, [known.model_copy(update={"retired_at": datetime.now(UTC)})])
-    found = _found(client, settings, warehouse)
-    if found is None:
-        found = make_project(client, annotation.project, overlap=annotation.judgments_per_proposition)
-    else:
-        update_settings(client, found.id, overlap=annotation.judgments_per_proposition)
-    return found
-
-
-def remember(warehouse: Warehouse, project: RemoteProject, url: str, title: str) -> None:
-    """Record in the warehouse which project a title in the settings means."""
-    row = StudioProject(project=project.key, number=project.id, url=url, title=title)
-    known = studio_project(warehouse, title)
-    if known is None or known.model_copy(update={"created_at": row.created_at}) != row:
-        merge(warehouse, [row])
-
-
-def _found(client: Studio, settings: Settings, warehouse: Warehouse) -> RemoteProject | None:
-    """Return the project that the warehouse knows, whatever its title is now, else the one with this title."""
-    known = studio_project(warehouse, settings.annotation.project)
-    if known is None:
-        return project_called(client, settings.annotation.project)
-    found = _found_again(client, known)
-    if found is None:
-        raise InputError(
-            f'project {known.number} ("{known.title}") has vanished from {client.url}, last seen at {known.url}: '
-            "restore it, correct annotation.url, or create another with odds push --new-project; its judgments are kept"
-        )
-    return found
-
-
-def _found_again(client: Studio, known: StudioProject) -> RemoteProject | None:
-    found = client.project(known.number)
-    return found if found is not None and found.key == known.project else None
 
 
 def studio_login(settings: Settings) -> str:

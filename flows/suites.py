@@ -38,6 +38,12 @@ FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(get_args(StructureFormat), "structure"),
     **dict.fromkeys(get_args(CoherenceFormat), "coherence"),
 }
+USED: Mapping[Family, tuple[str, ...]] = {
+    "correlation": ("scale", "ordinal", "values", "counts"),
+    "update": ("scale",),
+    "choice": ("first",),
+}
+"""The options of `import_suite` about numbers that a family uses."""
 PLAIN = ("correlation", "update", "choice")
 """The families that a plain file can have."""
 TAKEN = ("consensus", "coherence", "dev", "all")
@@ -85,6 +91,9 @@ def import_suite(
     if name in TAKEN:
         raise InputError(f"a suite cannot be called {name}, which stands for something else; choose another name")
     family = _family(format_, family)
+    numeric = {"scale": scale, "ordinal": ordinal, "values": values, "counts": counts, "first": first or None}
+    if unused := sorted({each for each, value in numeric.items() if value is not None} - {*USED.get(family, ())}):
+        raise InputError(f"--{unused[0]} means nothing for a suite of {family}; leave it out")
     batch: Batch
     if family == "correlation":
         mapping = mapping_of(columns, scale, ordinal=ordinal, values=values, counts=counts, format=format_)

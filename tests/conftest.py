@@ -26,7 +26,8 @@ pytest_plugins = [
 
 # Servers that take long to start, by what a test file says that uses one.
 SERVERS = {"studio_server": "servers", "studio: Studio": "servers", "prefect_api": "servers", "llm_url": "llm"}
-# What the SQL computes is the same on both catalogs: these run on PostgreSQL only where the long tests do.
+# What the SQL computes is the same on both catalogs: these run on PostgreSQL only where the long tests do,
+# and the others where the slow ones do.
 COMPUTED = {
     "agreement",
     "annotators",
@@ -45,9 +46,9 @@ COMPUTED = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what the short selection leaves out besides."""
     for item in items:
-        computed = item.path.stem.removeprefix("test_") in COMPUTED
-        if computed and isinstance(item, pytest.Function) and _second_catalog(item):
-            item.add_marker(pytest.mark.long)
+        if isinstance(item, pytest.Function) and _second_catalog(item):
+            computed = item.path.stem.removeprefix("test_") in COMPUTED
+            item.add_marker(pytest.mark.long if computed else pytest.mark.slow)
 
 
 @pytest.hookimpl(optionalhook=True)

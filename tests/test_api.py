@@ -35,6 +35,7 @@ def test_the_page_has_a_line_for_every_public_name(module: str) -> None:
     assert set(listed) == set(importlib.import_module(module).__all__)
 
 
+@pytest.mark.slow
 def test_functions_take_plain_arguments_and_return_data(tmp_path: Path) -> None:
     config = api.init(tmp_path)
     file = tmp_path / "propositions.jsonl"

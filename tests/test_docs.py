@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from itertools import groupby, takewhile
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
+import typer
 from pydantic import ValidationError
 
+from flows.cli.app import app
 from flows.settings.settings import load_settings
 from synthesis.prompts.render import AnswerKind, Prompt, load_prompt, prompt_names
 from synthesis.questions.compare import ORDERS_DISAGREE
@@ -24,6 +29,11 @@ from warehouse.catalog.connect import open_warehouse
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "researchers.md"
 SYNTHESIS = ROOT / "docs" / "synthesis.md"
+PAGES = (
+    *(page.name for page in ROOT.glob("*.md")),
+    *(f"docs/{page.name}" for page in PAGE.parent.glob("*.md")),
+    *(f"{folder}/README.md" for folder in ("benchmarks", "examples", "training/pretrained")),
+)
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\\?\.\d+\\?\+00:00)?")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -100,9 +110,22 @@ def test_every_kind_of_block_is_known() -> None:
     assert kinds.count("sh") >= 10
 
 
-def test_every_link_leads_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", PAGE.read_text(encoding="utf-8")):
-        assert target.startswith("https://") or (PAGE.parent / target).exists(), target
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    path = ROOT / page
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        if not target.startswith("https://"):
+            file, _, anchor = target.partition("#")
+            there = path.parent / file if file else path
+            assert there.exists(), target
+            assert not anchor or anchor in anchors(there), target
 
 
 @pytest.mark.long
@@ -160,3 +183,45 @@ def test_the_tree_in_the_readme_names_every_folder_and_only_files_that_exist() -
         assert named[room_name] == {path.parent.name for path in (ROOT / room_name).glob("*/__init__.py")} | (
             {"views"} if room_name == "warehouse" else set()
         )
+
+
+def test_the_settings_on_the_page_for_studies_can_be_used(tmp_path: Path) -> None:
+    texts = [text for kind, text in blocks(ROOT / "docs" / "studies.md") if kind == "toml"]
+    assert texts
+    for text in texts:
+        (tmp_path / "odds.toml").write_text(text)
+        load_settings(tmp_path / "odds.toml")
+
+
+def commands_of(page: Path) -> Iterator[list[str]]:
+    """Yield the words of every `odds` command in the blocks of a page that a shell would run."""
+    shell = re.compile(r"^ *```(?:sh|console)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+    for text in shell.findall(page.read_text(encoding="utf-8")):
+        given = ""
+        for line in text.splitlines():
+            line = re.sub(r'"\$\(.*\)"', "SUBSTITUTED", line)  # noqa: PLW2901 - quotes inside quotes
+            given = f"{given}\n{line}" if given else line
+            words = shlex.shlex(given, posix=True, punctuation_chars="&|;()")
+            words.whitespace_split = True
+            try:
+                found = list(words)
+            except ValueError:  # a quote that a later line closes
+                continue
+            given = ""
+            for _, command in groupby(found, lambda word: set(word) <= set("&|;()")):
+                first, *others = takewhile(lambda word: word not in ("<", ">"), command)
+                if first == "odds":
+                    yield others
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_on_a_page_is_understood(page: str) -> None:
+    for words in commands_of(ROOT / page):
+        found: Any = typer.main.get_command(app)
+        while words and words[0] in getattr(found, "commands", {}):
+            found = found.commands[words.pop(0)]
+        found.make_context("odds", words)  # refuses an unknown option or argument
+
+
+def test_the_pages_have_commands() -> None:
+    assert sum(1 for page in PAGES for _ in commands_of(ROOT / page)) >= 80

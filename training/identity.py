@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 
 _MIB = 2**20
+SEEN = "premises.parquet"
+"""The file of an estimator with the premises that it learned from."""
 
 
 def base_name(base: str) -> str:
@@ -20,13 +22,14 @@ def base_name(base: str) -> str:
 def base_hash(base: Path) -> str:
     """Return a hash of the names, sizes, first and last MiB of the files of a base (hexadecimal SHA-256).
 
-    It tells whether two bases are the same model without reading gigabytes. The card of an estimator may change.
+    It tells whether two bases are the same model without reading gigabytes. What is told about an estimator, its card
+    and the premises that it learned from, may change.
     """
     digest = hashlib.sha256()
     root = base if base.is_dir() else base.parent
-    left_out = base / "README.md" if (base / "estimator.json").is_file() else None
+    left_out = {base / "README.md", base / SEEN} if (base / "estimator.json").is_file() else set()
     for path in sorted(each for each in base.rglob("*") if each.is_file()) if base.is_dir() else [base]:
-        if path == left_out:
+        if path in left_out:
             continue
         size = path.stat().st_size
         digest.update(f"{path.relative_to(root)}:{size}:".encode())

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "bf16", "fp32"]
 TargetKind = Literal["gaussian", "mixture", "mixture+dirichlet", "beta"]
+Ordinal = Literal["interval", "cut-points"]
 Loss = Literal["forward", "reverse", "crps", "wasserstein"]
 Kind = Literal["causal", "encoder"]
 Tuning = Literal["lora", "upper", "full"]
@@ -27,6 +28,8 @@ class FitSettings(BaseModel):
         kind: A causal language model that is asked a question, or an encoder of pairs with a level head: a baseline.
         loss: `training.fit.loss` defines them: a divergence of the whole answer (forward, reverse), or a distance
             between the distributions over the levels (crps, wasserstein).
+        ordinal: What a label r of R means: the interval [(r - 1)/R, r/R], or what lies between two cut points that are
+            learned for each source (`training.model.cut_points`).
         mean_weight: How much (score - mean)^2 counts beside the loss.
         margin_weight: How much the margin loss of an order pair counts, besides the pair's own weight.
         batch_margin_weight: The same for the propositions that go through the model together, ordered by their means.
@@ -35,6 +38,7 @@ class FitSettings(BaseModel):
             an encoder).
         upper_layers: How many layers are the upper ones.
         learning_rate: The peak rate of everything but the level rows.
+        cut_learning_rate: The peak rate of cut points.
         max_steps: End after this many steps; the learning rate is 0 by then.
         max_minutes: The same for the time of the whole fit.
         dev_rows: The maximum number of dev propositions used to select the epoch; by default all that people judged.
@@ -54,6 +58,7 @@ class FitSettings(BaseModel):
     levels: Annotated[int, Field(ge=2, le=100)] = 10
     target: TargetKind = "mixture"
     spread: Annotated[float, Field(gt=0, le=1)] = 0.1
+    ordinal: Ordinal = "interval"
     loss: Loss = "forward"
     temperature: Annotated[float, Field(gt=0)] = 1.0
     mean_weight: Share = 0.0
@@ -70,6 +75,7 @@ class FitSettings(BaseModel):
     batch_size: Positive = 16
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     level_learning_rate: Annotated[float, Field(gt=0)] = 5e-3
+    cut_learning_rate: Annotated[float, Field(gt=0)] = 1e-2
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     max_length: Annotated[int, Field(ge=16)] = 256
     max_steps: Positive | None = None

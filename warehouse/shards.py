@@ -63,6 +63,11 @@ SHARD_SCHEMA = pa.schema(
             pa.list_(pa.float64()),
             "The width of the interval around each value that it stands for, such as a label of five; 0 for a point.",
         ),
+        _field(
+            "sources",
+            pa.list_(pa.string()),
+            "The source of each value that is an ordinal label, since each uses labels differently; empty for a point.",
+        ),
         _field("n_judgments", pa.int32(), "How many judgments it rests on (count)."),
         _field("n_estimates", pa.int32(), "How many estimates of labelers it rests on (count)."),
         _field("n_simulated", pa.int32(), "How many of these rest on simulated annotators (count)."),
@@ -97,6 +102,7 @@ PAIR_SCHEMA = pa.schema(
 SCHEMAS: dict[Part, pa.Schema] = {"propositions": SHARD_SCHEMA, "pairs": PAIR_SCHEMA}
 KEYS: dict[Part, str] = {"propositions": "proposition_id", "pairs": "pair_id"}
 _ADDED: dict[str, Any] = {"origin": "human", "weight": 1.0, "n_estimates": 0}
+_ADDED_LISTS: dict[str, Any] = {"widths": 0.0, "sources": ""}
 
 
 class _Frozen(BaseModel):
@@ -263,16 +269,16 @@ def read_pairs(folder: Path, split: Split) -> pa.Table:
 
 
 def _in_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The rows with the columns that versions 1 and 2 lack: without origin all are human, without widths all points."""
+    """The rows with the columns that older sets lack: without origin all are human, without widths all points."""
     there = batch.schema.names
-    if lacking := set(schema.names) - {*there, *_ADDED, "widths"}:
+    if lacking := set(schema.names) - {*there, *_ADDED, *_ADDED_LISTS}:
         raise InputError(f"a shard has no column {min(lacking)!r}; publish the training set again")
-    if "widths" in schema.names and "widths" not in there:
+    for name in (name for name in _ADDED_LISTS if name in schema.names and name not in there):
         values = batch["values"]
-        points = pa.array(np.zeros(len(values.flatten())))
+        same = pa.repeat(_ADDED_LISTS[name], len(values.flatten()))
         offsets = np.concatenate([[0], np.cumsum(pc.list_value_length(values).to_numpy(zero_copy_only=False))])
-        batch = batch.append_column("widths", pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), points))
-        there = batch.schema.names
+        batch = batch.append_column(name, pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), same))
+    there = batch.schema.names
     columns = [
         batch[each.name] if each.name in there else pa.repeat(pa.scalar(_ADDED[each.name], each.type), len(batch))
         for each in schema

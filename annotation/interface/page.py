@@ -1,47 +1,122 @@
-"""The page that annotators see: its XML, and the names of its controls, by which judgments are read."""
+"""The pages that annotators see, one for each interface, and the names of their controls, by which they are read."""
 
 from __future__ import annotations
 
+import re
+from functools import cache
+from hashlib import sha256
 from importlib.resources import files
+from typing import NamedTuple
 from xml.etree import ElementTree
+from xml.sax.saxutils import quoteattr
 
+from annotation.interface.feedback import PANEL
+from annotation.interface.instruction import instruction
+from annotation.interface.readout import marks_css, values_css
+from annotation.interface.scales import PROBABILITY, SCALES, UNLI_POSITION, marks, said
 from warehouse.errors import InputError
+from warehouse.records import Interface
 
 PREMISE = "premise"
 HYPOTHESIS = "hypothesis"
-PROBABILITY = "probability"
 CANNOT_JUDGE = "cannot_judge"
 COMMENT = "comment"
-SCALE = 100.0
-"""The slider's upper end: a judgment is the slider's number divided by it."""
+PAGE = "page"
+"""A hidden field that has the interface and the version of the page on which an annotation was made."""
 
-CONTROLS = {PROBABILITY: "Number", CANNOT_JUDGE: "Choices", COMMENT: "TextArea"}
+CONTROLS = {CANNOT_JUDGE: "Choices", COMMENT: "TextArea", PAGE: "TextArea"}
+NUMBERS = (PROBABILITY, UNLI_POSITION)
 OBJECTS = {PREMISE: "Text", HYPOTHESIS: "Text"}
 
-INSTRUCTION = """
-Assume that the <b>premise</b> is true. How likely is the <b>hypothesis</b>, given the premise?<br><br>
-Use the whole scale and be as precise as you can: 0% is impossible, 50% an even chance, 100% certain; 2% and 0.2% are
-different answers. Click or drag the slider, or go to it with Tab and use the arrow keys (steps of 0.1) or Page Up and
-Page Down (steps of 10).<br><br>
-There is no right answer; give your own estimate. Use common knowledge, but don't look anything up. Tick <b>I cannot
-judge this</b> (key n) if a text makes no sense, not if you are just unsure.<br><br>
-Ctrl+Enter submits, except while you are typing a comment or have gone to the slider with Tab; then press Tab to go to
-Submit.
-""".strip()
+_PLACES = ("<Style/>", '<View className="odds-scale" visibleWhen="choice-unselected" whenTagName="cannot_judge"/>')
+_MISSING: dict[Interface, str] = {
+    "slider": 'Move the slider, or tick "I cannot judge this".',
+    "number": 'Type a number, or tick "I cannot judge this".',
+    "unli": 'Move the slider, or tick "I cannot judge this".',
+}
+_KEYS: dict[Interface, str] = {
+    "slider": "Keys: Tab to the slider, arrows move it by 0.1, Page Up and Page Down by 10. n: cannot judge.",
+    "number": "From 0 to 100, with decimals if you want. Keys: Tab to the field, then Tab to Submit. n: cannot judge.",
+    "unli": "Keys: Tab to the slider, arrows move it a little, Page Up and Page Down a lot. n: cannot judge.",
+}
 
 
-def interface_xml() -> str:
-    """Return the labeling configuration of the project for Label Studio."""
-    xml = files("annotation.interface").joinpath("page.xml").read_text(encoding="utf-8").strip()
-    validate_interface(xml)
-    return xml
+class Page(NamedTuple):
+    """A page: its labeling configuration for Label Studio, its instruction, and the version of both, a hash."""
+
+    interface: Interface
+    version: str
+    xml: str
+    instruction: str
+
+    @property
+    def mark(self) -> str:
+        """What its annotations say of it: the interface and the version."""
+        return f"{self.interface} {self.version}"
 
 
-def validate_interface(xml: str) -> None:
+@cache
+def page_of(interface: Interface, *, feedback: bool = False) -> Page:
+    """Return the page of an interface; with `feedback`, that of a qualification project, which tells answers."""
+    unversioned, text = _xml(interface), instruction(interface)
+    if feedback:
+        unversioned = f"{unversioned.removesuffix('</View>')}{PANEL}</View>"
+    version = sha256(f"{unversioned}\n{text}".encode()).hexdigest()[:8]
+    unmarked = f'name="{PAGE}" toName="{HYPOTHESIS}" value=""'
+    xml = unversioned.replace(unmarked, f'{unmarked[:-1]}{interface} {version}"')
+    validate_interface(xml, interface)
+    return Page(interface, version, xml, text)
+
+
+def mark_in(xml: str) -> str | None:
+    """Return what a page in Label Studio writes into its annotations about itself; None if nothing."""
+    try:
+        found = ElementTree.fromstring(xml).find(f".//TextArea[@name='{PAGE}']")
+    except ElementTree.ParseError:
+        return None
+    return None if found is None else found.get("value")
+
+
+def read_mark(mark: str | None) -> tuple[Interface, str] | None:
+    """Return the interface and the version that a mark tells, or None if it is no mark."""
+    interface, _, version = (mark or "").partition(" ")
+    for known in SCALES:
+        if known == interface and re.fullmatch("[0-9a-f]{8}", version):
+            return known, version
+    return None
+
+
+def _xml(interface: Interface) -> str:
+    folder = files("annotation.interface")
+    xml = folder.joinpath("page.xml").read_text(encoding="utf-8").strip()
+    css = folder.joinpath("page.css").read_text(encoding="utf-8").strip()
+    styles = "\n".join(part for part in (css, marks_css(marks(interface)), values_css(said(interface))) if part)
+    style, scale = _PLACES
+    xml = xml.replace(style, f"<Style>\n{styles}\n  </Style>")
+    return xml.replace(scale, f"{scale.removesuffix('/>')}>\n{_scale(interface)}\n    </View>")
+
+
+def _scale(interface: Interface) -> str:
+    """Return the control for the probability, and what stands under it."""
+    scale = SCALES[interface]
+    number = (
+        f'<Number name="{scale.control}" toName="{HYPOTHESIS}" min="0" max="{scale.most:g}" step="{scale.step:g}" '
+        f'required="true" requiredMessage={quoteattr(_MISSING[interface])}'
+    )
+    lines = [f"{number}/>" if interface == "number" else f'{number} slider="true"/>']
+    if words := [f'<Header value={quoteattr(mark.words)} size="5"/>' for mark in marks(interface)]:
+        lines.append(f'<View className="odds-marks">{"".join(words)}</View>')
+    lines.append(f'<View className="odds-keys"><Header value={quoteattr(_KEYS[interface])} size="5"/></View>')
+    kind = {"slider": "odds-percent", "number": "odds-typed", "unli": "odds-unli"}[interface]
+    inner = "\n".join(f"        {line}" for line in lines)
+    return f'      <View className="{kind}">\n{inner}\n      </View>'
+
+
+def validate_interface(xml: str, interface: Interface = "slider") -> None:
     """Check that judgments can be read from annotations made on this page.
 
-    Every control must be there with its tag, and refer to a text on the page. The slider must run from 0 to 100, be
-    required and have no default, since an untouched slider would be saved as its default.
+    Every control must be there with its tag, and refer to a text on the page. The number must have the bounds and the
+    step of its scale, be required and have no default, since an untouched slider would be saved as its default.
 
     Raises:
         InputError: the page is not like this.
@@ -51,23 +126,27 @@ def validate_interface(xml: str) -> None:
     except ElementTree.ParseError as error:
         raise InputError(f"the interface is not XML: {error}") from error
     named = {element.attrib["name"]: element for element in root.iter() if "name" in element.attrib}
-    for name, tag in (OBJECTS | CONTROLS).items():
+    controls = CONTROLS | {SCALES[interface].control: "Number"}
+    for name, tag in (OBJECTS | controls).items():
         if name not in named or named[name].tag != tag:
             raise InputError(f'the interface lacks <{tag} name="{name}">')
     for name in OBJECTS:
         if named[name].get("value") != f"${name}":
             raise InputError(f'the interface does not show ${name} in <{named[name].tag} name="{name}">')
-    for name, tag in CONTROLS.items():
+    for name, tag in controls.items():
         if named[name].get("toName") not in OBJECTS:
             raise InputError(f'the interface binds <{tag} name="{name}"> to a text that it does not show')
-    _validate_slider(named[PROBABILITY])
+    _validate_number(named[SCALES[interface].control], interface)
     choices = {choice.get("alias", choice.get("value")) for choice in named[CANNOT_JUDGE].iter("Choice")}
     if choices != {CANNOT_JUDGE}:
         raise InputError(f'the interface must offer exactly the choice "{CANNOT_JUDGE}" in "{CANNOT_JUDGE}"')
 
 
-def _validate_slider(slider: ElementTree.Element) -> None:
-    if (slider.get("min"), slider.get("max")) != ("0", f"{SCALE:.0f}"):
-        raise InputError(f"the interface's slider must run from 0 to {SCALE:.0f}")
-    if slider.get("required") != "true" or "defaultValue" in slider.attrib:
-        raise InputError("the interface's slider must be required and have no default value")
+def _validate_number(number: ElementTree.Element, interface: Interface) -> None:
+    scale = SCALES[interface]
+    if (number.get("min"), number.get("max"), number.get("step")) != ("0", f"{scale.most:g}", f"{scale.step:g}"):
+        raise InputError(f"the interface's number must run from 0 to {scale.most:g} in steps of {scale.step:g}")
+    if (number.get("slider") == "true") != (interface != "number"):
+        raise InputError(f"the interface {interface} must {'not ' if interface == 'number' else ''}have a slider")
+    if number.get("required") != "true" or "defaultValue" in number.attrib:
+        raise InputError("the interface's number must be required and have no default value")

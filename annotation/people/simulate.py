@@ -14,7 +14,8 @@ from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from annotation.interface.page import CANNOT_JUDGE, HYPOTHESIS, PROBABILITY, SCALE
+from annotation.interface.page import CANNOT_JUDGE, HYPOTHESIS, PAGE, mark_in, read_mark
+from annotation.interface.scales import SCALES
 from annotation.people.users import add_annotator
 from annotation.studio.client import Studio, connect
 from annotation.sync.mapping import SIMULATED_DOMAIN
@@ -30,7 +31,7 @@ Share = Field(ge=0, le=1)
 
 
 class SimulatedAnswer(NamedTuple):
-    """The slider's number in [0, 100], or None for "cannot judge", and the seconds it took."""
+    """The answer in percent, or None for "cannot judge", and the seconds it took."""
 
     number: float | None
     lead_time_s: float
@@ -64,9 +65,9 @@ class SimulatedAnnotator(BaseModel):
             return SimulatedAnswer(None, lead_time_s)
         believed = min(max(truth, SURE), 1 - SURE)
         logit = math.log(believed / (1 - believed)) + self.bias + random.gauss(0, self.noise_sd)
-        number = SCALE / (1 + math.exp(-logit))
+        percent = 100 / (1 + math.exp(-logit))
         heaped = random.random() < self.heaping
-        return SimulatedAnswer(round(number / 5) * 5.0 if heaped else round(number, 1), lead_time_s)
+        return SimulatedAnswer(round(percent / 5) * 5.0 if heaped else round(percent, 1), lead_time_s)
 
 
 class _Job(NamedTuple):
@@ -140,12 +141,15 @@ def simulate(
     needed = {job.annotator.name: job.annotator for job in jobs}
     connections = {name: _connection(studio, annotator) for name, annotator in needed.items()}
     key = studio.project_key(project_id)
+    mark = mark_in(studio.project_settings(project_id, ["label_config"])["label_config"])
 
     def post(job: _Job) -> bool:
         answer = job.annotator.answer(job.proposition_id, truths[job.proposition_id])
         unique_id = str(uuid5(NAMESPACE_URL, f"{key}/{job.task_id}/{job.annotator.email}"))
         connection = connections[job.annotator.name]
-        return connection.annotate(job.task_id, _result(answer), unique_id=unique_id, lead_time_s=answer.lead_time_s)
+        return connection.annotate(
+            job.task_id, _result(answer, mark), unique_id=unique_id, lead_time_s=answer.lead_time_s
+        )
 
     return _in_threads(post, jobs, on_progress)
 
@@ -170,9 +174,16 @@ def _connection(studio: Studio, annotator: SimulatedAnnotator) -> Studio:
     return connect(studio.url, add_annotator(studio, annotator.email, password))
 
 
-def _result(answer: SimulatedAnswer) -> list[dict[str, Any]]:
+def _result(answer: SimulatedAnswer, mark: str | None) -> list[dict[str, Any]]:
+    """Return the answer as the page with this mark would send it."""
+    interface, _ = read_mark(mark) or ("slider", "")
+    scale = SCALES[interface]
     if answer.number is None:
-        name, kind, value = CANNOT_JUDGE, "choices", {"choices": [CANNOT_JUDGE]}
-        return [{"from_name": name, "to_name": HYPOTHESIS, "type": kind, "value": value}]
-    number = {"number": answer.number}
-    return [{"from_name": PROBABILITY, "to_name": HYPOTHESIS, "type": "number", "value": number}]
+        given = _item(CANNOT_JUDGE, "choices", {"choices": [CANNOT_JUDGE]})
+    else:
+        given = _item(scale.control, "number", {"number": scale.number(answer.number / 100)})
+    return [given, _item(PAGE, "textarea", {"text": [mark]})] if mark else [given]
+
+
+def _item(control: str, kind: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    return {"from_name": control, "to_name": HYPOTHESIS, "type": kind, "value": value}

@@ -14,8 +14,10 @@ from label_studio_sdk import LabelStudio
 from label_studio_sdk.core.api_error import ApiError
 
 from annotation.studio.calls import answer, is_loopback, repeated, translated
+from annotation.studio.clock import Moment, moment_of
 from annotation.studio.listing import Condition
 from annotation.studio.remote import ProjectCounts, RemoteProject, RemoteTask, RemoteUser, TaskOverlap, TaskStamp
+from annotation.studio.signing import Renewing
 from warehouse.errors import InputError, ServiceError
 
 TIMEOUT_S = 120.0
@@ -29,15 +31,27 @@ class Studio:
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url
+        self.moment: Moment | None = None
+        """When the last answer was given; None if the server does not tell its time."""
         self._token = token
         local = is_loopback(url)
         # The embedded server sends an answer in two packets; on a connection that is kept, the second one waits 40 ms
         # for the delayed acknowledgement of the first.
         limits = httpx.Limits(max_keepalive_connections=0 if local else 20)
         # A proxy would not find a server on this machine.
-        client = httpx.Client(timeout=TIMEOUT_S, follow_redirects=True, trust_env=not local, limits=limits)
+        client = httpx.Client(
+            timeout=TIMEOUT_S,
+            follow_redirects=True,
+            trust_env=not local,
+            limits=limits,
+            auth=Renewing(url, token),
+            event_hooks={"response": [self._heard]},
+        )
         arguments = {"base_url": url, "api_key": token, "timeout": TIMEOUT_S, "max_retries": 0, "httpx_client": client}
         self._sdk: LabelStudio = translated(url, "signing in", lambda: LabelStudio(**arguments))  # type: ignore[no-untyped-call]
+
+    def _heard(self, response: httpx.Response) -> None:
+        self.moment = moment_of(response)
 
     def derived_secret(self, purpose: str) -> str:
         """Derive a secret that only the holder of this connection's token can derive; it does not reveal the token."""
@@ -48,7 +62,7 @@ class Studio:
         try:
             user = self._call("signing in", self._sdk.users.whoami)
             if isinstance(user.id, int) and isinstance(user.email, str):
-                return RemoteUser(user.id, user.email, "")
+                return RemoteUser(user.id, user.email)
         except (AttributeError, TypeError):
             pass  # the SDK builds objects from any JSON; that of another server fails like this
         raise ServiceError(f"what answers at {self.url} is not Label Studio: check the URL")
@@ -56,10 +70,7 @@ class Studio:
     def users(self) -> dict[int, RemoteUser]:
         """Return the members of the organisation by id."""
         listed = self._call("listing the users", lambda: list(self._sdk.users.list()))
-        return {
-            user.id: RemoteUser(user.id, user.email or "", f"{user.first_name or ''} {user.last_name or ''}".strip())
-            for user in listed
-        }
+        return {user.id: RemoteUser(user.id, user.email or "") for user in listed}
 
     def invite_path(self) -> str:
         """Return the path of the sign-up form. It holds the organisation's invitation, which is a secret."""
@@ -231,6 +242,20 @@ class Studio:
                 return False
             raise
         return True
+
+    def webhooks(self, project_id: int) -> list[dict[str, Any]]:
+        """Return the webhooks of a project."""
+        doing = f"listing the webhooks of project {project_id}"
+        found = self._call(doing, lambda: answer(self._sdk, "GET", "api/webhooks/", {"project": project_id}))
+        return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+    def save_webhook(self, settings: Mapping[str, Any], webhook_id: int | None) -> None:
+        """Create a webhook, or change the one with this id."""
+        if webhook_id is None:
+            self._post("creating a webhook", "api/webhooks/", settings)
+            return
+        doing, content = f"changing webhook {webhook_id}", json.dumps(settings).encode()
+        self._call(doing, lambda: answer(self._sdk, "PATCH", f"api/webhooks/{webhook_id}/", {}, content))
 
     def _get(self, doing: str, path: str, params: Mapping[str, Any], keys: Collection[str] = ()) -> dict[str, Any]:
         """Return the object of an answer, which must have the keys."""

@@ -19,7 +19,6 @@ class RemoteUser(NamedTuple):
 
     id: int
     email: str
-    name: str
 
 
 class TaskStamp(NamedTuple):

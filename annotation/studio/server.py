@@ -2,7 +2,8 @@
 
 Label Studio needs an environment of its own, so it is a command that we start, never a module that we import. All its
 files are under `HOME/label-studio`: its data, its log, the credentials (a private file) and what is known of the
-running server. It is Django's development server with SQLite: good for one machine, not for a team.
+running server. It is Django's development server with SQLite: good for one machine, not for a team. It may call
+addresses of this machine, which Label Studio refuses by default, so that its webhooks reach `odds listen`.
 """
 
 from __future__ import annotations
@@ -227,6 +228,8 @@ def _environment(folder: Path, login: credentials.Credentials, inherited: Mappin
         "LABEL_STUDIO_USER_TOKEN": login.token.get_secret_value(),
         "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
         "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+        # It calls a webhook on this machine, such as that of odds listen, only without this guard.
+        "SSRF_PROTECTION_ENABLED": "false",
         "COLLECT_ANALYTICS": "false",
         "LATEST_VERSION_CHECK": "false",
         "SENTRY_DSN": "",

@@ -1,4 +1,4 @@
-"""Turn propositions into tasks and annotations into judgments: pure functions, and the only place with the scale.
+"""Turn propositions into tasks and annotations into judgments: pure functions.
 
 Label Studio does not validate annotations: they may hold any number and any name. So each becomes either a judgment or
 a `Drop` with the reason; none is repaired.
@@ -9,19 +9,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from annotation.interface.page import CANNOT_JUDGE, COMMENT, CONTROLS, HYPOTHESIS, PREMISE, PROBABILITY, SCALE
+from annotation.interface.feedback import ANSWER
+from annotation.interface.page import CANNOT_JUDGE, COMMENT, CONTROLS, HYPOTHESIS, NUMBERS, PAGE, PREMISE, read_mark
+from annotation.interface.scales import SCALES, UNLI_POSITION, Scale
 from warehouse import records
-from warehouse.records import LEAD_TIME_LIMIT_S, Annotator, Drop, Judgment, PropositionText
+from warehouse.records import LEAD_TIME_LIMIT_S, Annotator, Drop, Interface, Judgment, PropositionText
 
 SOURCE = "label-studio"
 STAGE = "pull"
 SIMULATED_DOMAIN = "simulated.invalid"
 """The e-mail domain of simulated annotators. RFC 2606 reserves `.invalid`: nobody can ever own an address there."""
 COMMENT_LIMIT = 10_000
-STEP = 0.1
-"""The slider moves in tenths."""
+
+
+class _Answer(NamedTuple):
+    """The number in an annotation with its scale, and the page that it was made on, as far as they are known."""
+
+    number: float | None
+    scale: Scale | None
+    interface: Interface | None
+    version: str | None
 
 
 class _UnusableError(ValueError):
@@ -33,15 +42,17 @@ class _UnusableError(ValueError):
         self.detail = detail
 
 
-def task_of(proposition: PropositionText) -> dict[str, Any]:
-    """Return the task of a proposition. Its texts need no escaping: the page shows markup as plain text."""
-    return {
-        "data": {
-            "proposition_id": proposition.proposition_id,
-            PREMISE: proposition.premise,
-            HYPOTHESIS: proposition.hypothesis,
-        }
+def task_of(proposition: PropositionText, answer: str | None = None) -> dict[str, Any]:
+    """Return the task of a proposition, and what a page with feedback tells about it.
+
+    Its texts need no escaping: the page shows markup as plain text.
+    """
+    data = {
+        "proposition_id": proposition.proposition_id,
+        PREMISE: proposition.premise,
+        HYPOTHESIS: proposition.hypothesis,
     }
+    return {"data": data if answer is None else data | {ANSWER: answer}}
 
 
 def is_simulated(email: str) -> bool:
@@ -49,16 +60,22 @@ def is_simulated(email: str) -> bool:
     return email.strip().lower().endswith("@" + SIMULATED_DOMAIN)
 
 
-def annotator_of(user_id: int, email: str, name: str = "") -> Annotator:
-    """Return the annotator of a user. Addresses of people are hashed into the id but never stored."""
+def annotator_id_of(email: str) -> str:
+    """Return the annotator id of whoever has an account with this address: a hash, whatever its case."""
+    return records.annotator_id(SOURCE, email.strip().lower())
+
+
+def annotator_of(user_id: int, email: str) -> Annotator:
+    """Return the annotator of a user. An address is hashed into the id; it and the name are never stored."""
     address = email.strip().lower()
     simulated = is_simulated(address)
+    annotator_id = annotator_id_of(address)
     return Annotator(
-        annotator_id=records.annotator_id(SOURCE, address),
+        annotator_id=annotator_id,
         kind="simulated" if simulated else "human",
         source=SOURCE,
         source_id=str(user_id),
-        name=address.partition("@")[0] if simulated else (name.strip() or None),
+        pseudonym=address.partition("@")[0] if simulated else records.pseudonym(annotator_id),
     )
 
 
@@ -68,8 +85,9 @@ def judgment_of(
     """Return the judgment in an exported annotation, or a drop with the reason why there is none.
 
     Reasons: `no_unique_id`, `skipped`, `no_proposition` (the task was not pushed from here), `no_annotator`,
-    `unknown_control`, `malformed`, `no_rating`, `out_of_range`. The slider's number in [0, 100] becomes a probability
-    in [0, 1]; if "cannot judge" is ticked, it is kept only as `raw_probability`.
+    `unknown_control`, `malformed`, `no_rating`, `out_of_range`. The number becomes a probability in [0, 1]; the name
+    of its control tells on which scale it is. If "cannot judge" is ticked, it is kept only as `raw_probability`. An
+    annotation that does not tell its page, such as one posted by a script, has no interface.
     """
     unique_id = annotation.get("unique_id")
     subject_id = str(unique_id or annotation.get("id"))
@@ -99,9 +117,11 @@ def bounded(annotation: Mapping[str, Any], source_id: str) -> list[Drop]:
     comment = _comment(values.get(COMMENT)) or ""
     if len(comment) > COMMENT_LIMIT:
         reasons["comment_too_long"] = f"{len(comment):,} characters, {COMMENT_LIMIT:,} kept"
-    number = values.get(PROBABILITY, {}).get("number", 0)
-    if abs(number - _on_step(number)) > 1e-9:
-        reasons["between_steps"] = f"{number}, rounded to {_on_step(number):g}"
+    answer = _answer(values)
+    if answer.number is not None and answer.scale is not None:
+        nearest = answer.scale.on_step(answer.number)
+        if abs(answer.number - nearest) > 1e-9:
+            reasons["between_steps"] = f"{answer.number}, rounded to {nearest:g}"
     return [_drop(source_id, reason, detail) for reason, detail in reasons.items()]
 
 
@@ -116,7 +136,10 @@ def _judgment(
         raise _UnusableError("no_annotator")
     values = _values(annotation.get("result"))
     cannot_judge = _choices(values.get(CANNOT_JUDGE)) == [CANNOT_JUDGE]
-    raw = _probability(values[PROBABILITY]) if PROBABILITY in values else None
+    answer = _answer(values)
+    raw = None
+    if answer.number is not None and answer.scale is not None:
+        raw = answer.scale.probability(answer.scale.on_step(answer.number))
     if raw is None and not cannot_judge:
         raise _UnusableError("no_rating")
     source_id = str(annotation["unique_id"])
@@ -136,6 +159,9 @@ def _judgment(
         batch=batch,
         submitted_at=_moment(annotation.get("created_at")),
         updated_at=_moment(annotation.get("updated_at")),
+        interface=answer.interface,
+        interface_version=answer.version,
+        scale=answer.scale.name if answer.scale else None,
     )
 
 
@@ -146,7 +172,7 @@ def _values(result: object) -> dict[str, Mapping[str, Any]]:
     values: dict[str, Mapping[str, Any]] = {}
     for item in result:
         name = item.get("from_name") if isinstance(item, Mapping) else None
-        if name not in CONTROLS:
+        if name not in CONTROLS and name not in NUMBERS:
             raise _UnusableError("unknown_control", f"{name}"[:200])
         if name in values or not isinstance(item.get("value"), Mapping):
             raise _UnusableError("malformed", name)
@@ -154,18 +180,28 @@ def _values(result: object) -> dict[str, Mapping[str, Any]]:
     return values
 
 
-def _probability(value: Mapping[str, Any]) -> float:
+def _answer(values: Mapping[str, Mapping[str, Any]]) -> _Answer:
+    """Return the number and the page. A mark of a page without this control is none."""
+    given = [name for name in NUMBERS if name in values]
+    if len(given) > 1:
+        raise _UnusableError("malformed", "numbers on two scales")
+    marked = read_mark(_comment(values.get(PAGE)))
+    if marked and given and SCALES[marked[0]].control != given[0]:
+        marked = None
+    interface, version = marked or (None, None)
+    if not given:
+        return _Answer(None, SCALES[interface] if interface else None, interface, version)
+    scale = SCALES[interface] if interface else SCALES["unli" if given[0] == UNLI_POSITION else "slider"]
+    return _Answer(_number(values[given[0]], given[0], scale), scale, interface, version)
+
+
+def _number(value: Mapping[str, Any], control: str, scale: Scale) -> float:
     number = value.get("number")
     if isinstance(number, bool) or not isinstance(number, int | float):
-        raise _UnusableError("malformed", PROBABILITY)
-    if not math.isfinite(number) or not 0 <= number <= SCALE:
+        raise _UnusableError("malformed", control)
+    if not math.isfinite(number) or not 0 <= number <= scale.most:
         raise _UnusableError("out_of_range", f"{number}")
-    # 0.7 / 100 is 0.006999999999999999; twelve digits give the number that the slider showed.
-    return round(_on_step(number) / SCALE, 12)
-
-
-def _on_step(number: float) -> float:
-    return round(round(number / STEP) * STEP, 9)
+    return float(number)
 
 
 def _choices(value: Mapping[str, Any] | None) -> list[str]:

@@ -8,15 +8,17 @@ is never exported as a whole, and a pull that was interrupted continues from wha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 from annotation.studio.client import Studio
+from annotation.studio.clock import Moment, was_set_back
 from annotation.studio.listing import (
     Condition,
     annotated,
     changed_after,
+    numbered_among,
     numbered_below,
     numbered_from,
     skipped,
@@ -26,8 +28,10 @@ from annotation.studio.remote import RemoteUser, TaskStamp
 from annotation.sync.mapping import annotator_of, bounded, judgment_of
 from warehouse.records import Annotator, Drop, Judgment, StudioTask, content_id
 
-EXPORT_CHUNK = 200
-"""Tasks per export: their ids are in the URL, which servers limit to about 8,000 characters."""
+URL_ROOM = 7_000
+"""Characters for the numbers of tasks in a URL, which servers limit to about 8,000. An export takes long to begin."""
+PER_NUMBER = 11
+"""Characters around each number."""
 PIECE = 1000
 """Tasks per piece to store."""
 LEAF = 150
@@ -49,16 +53,34 @@ class Pulled(NamedTuple):
     tasks: list[StudioTask]
 
 
+Held = Callable[[Sequence[int]], Mapping[int, list[str]]]
+"""Returns the `source_id` of the judgments of tasks, by the tasks' numbers, as they were last read."""
+
+
+def nothing(_numbers: Sequence[int]) -> Mapping[int, list[str]]:
+    """Know no judgments."""
+    return {}
+
+
 def nobody(_number: int | None, _source_id: str) -> None:
     """Know no former annotator."""
 
 
 def pull(
-    studio: Studio, project_id: int, key: str, seen: Iterable[TaskStamp] = (), former: Former = nobody
+    studio: Studio,
+    project_id: int,
+    key: str,
+    seen: Iterable[TaskStamp] = (),
+    former: Former = nobody,
+    *,
+    held: Held = nothing,
+    last: Moment | None = None,
 ) -> Iterator[Pulled]:
     """Yield what was judged in a project since the last pull, piece by piece.
 
-    A judgment is valid as long as a task of its project, as last read, lists it.
+    A judgment is valid as long as a task of its project, as last read, lists it. A task that was deleted still lists
+    the judgments that it had: anybody on the server can delete tasks, and nobody's work may get lost like that. A
+    judgment is deleted by deleting its annotation.
 
     Args:
         studio: The connection.
@@ -66,14 +88,29 @@ def pull(
         key: The key of the project.
         seen: The tasks as they were last read.
         former: Finds annotators whose accounts were removed; their judgments stay valid.
+        held: Finds the judgments of tasks that were deleted.
+        last: When the last pull began. Without it, all annotated tasks are listed.
     """
     known = {stamp.id: stamp for stamp in seen}
-    found = {stamp.id: stamp for stamp in _changed(studio, project_id, known)}
+    since = listed_from(known.values(), last, studio.moment)
+    found = {stamp.id: stamp for stamp in _changed(studio, project_id, known, since)}
     found.update((stamp.id, stamp) for stamp in _differing(studio, project_id, {**known, **found}))
     stamps = sorted(found.values(), key=lambda stamp: (stamp.changed_at, stamp.id))
-    reader = _Reader(studio, project_id, key, former)
+    reader = _Reader(studio, project_id, key, former, held)
     for start in range(0, len(stamps), PIECE):
         yield reader.read(stamps[start : start + PIECE])
+
+
+def listed_from(seen: Iterable[TaskStamp], last: Moment | None, now: Moment | None) -> datetime | None:
+    """Return the time on the server's clock from which on changes are listed; None: list all.
+
+    All are listed if that clock was set back since the last pull, since a change may then be dated before it.
+    """
+    newest = max((stamp.changed_at for stamp in seen), default=None)
+    if newest is None or last is None or now is None or was_set_back(last, now):
+        return None
+    # what was dated by a clock ahead of its present time tells nothing about what was read
+    return min(newest, last.theirs) - OVERLAP
 
 
 def read_tasks(
@@ -102,25 +139,30 @@ def read_tasks(
     return pulled, held
 
 
+def in_urls(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Yield the numbers of tasks in parts that fit into a URL."""
+    size = max(1, URL_ROOM // (len(str(max(numbers, default=0))) + PER_NUMBER))
+    return (numbers[start : start + size] for start in range(0, len(numbers), size))
+
+
 class _Reader:
     """Reads tasks by their stamps. The users are listed once, and only if there is something to read."""
 
-    def __init__(self, studio: Studio, project_id: int, key: str, former: Former) -> None:
-        self._studio, self._project_id, self._key, self._former = studio, project_id, key, former
+    def __init__(self, studio: Studio, project_id: int, key: str, former: Former, held: Held) -> None:
+        self._studio, self._project_id, self._key = studio, project_id, key
+        self._former, self._held = former, held
         self._users: dict[int, RemoteUser] | None = None
 
     def read(self, stamps: Sequence[TaskStamp]) -> Pulled:
         if self._users is None:
             self._users = self._studio.users()
         ids = [stamp.id for stamp in stamps]
-        exported = (
-            task
-            for start in range(0, len(ids), EXPORT_CHUNK)
-            for task in self._studio.export(self._project_id, ids[start : start + EXPORT_CHUNK])
-        )
+        exported = (task for some in in_urls(ids) for task in self._studio.export(self._project_id, some))
         pulled, held = read_tasks(exported, self._users, self._key, self._former)
+        gone = _gone(self._studio, self._project_id, [number for number in ids if number not in held])
+        kept = self._held(gone) if gone else {}
         for stamp in stamps:
-            count, judged = held.get(stamp.id, (0, []))
+            count, judged = held.get(stamp.id, (0, kept.get(stamp.id, [])))
             pulled.tasks.append(
                 StudioTask(
                     studio_task_id=content_id("studio task", self._key, str(stamp.id)),
@@ -134,9 +176,16 @@ class _Reader:
         return pulled
 
 
-def _changed(studio: Studio, project_id: int, known: Mapping[int, TaskStamp]) -> list[TaskStamp]:
+def _gone(studio: Studio, project_id: int, numbers: Sequence[int]) -> list[int]:
+    """Return which of these tasks do not exist; one without annotations may."""
+    there = {stamp.id for some in in_urls(numbers) for stamp in studio.stamps(project_id, numbered_among(some))}
+    return [number for number in numbers if number not in there]
+
+
+def _changed(
+    studio: Studio, project_id: int, known: Mapping[int, TaskStamp], since: datetime | None
+) -> list[TaskStamp]:
     """Return the annotated tasks that changed since they were last read, and those that lost their last annotation."""
-    since = max(stamp.changed_at for stamp in known.values()) - OVERLAP if known else None
     changed = [changed_after(since)] if since else []
     # A skipped task has no judgment but counts as a drop.
     listed = {

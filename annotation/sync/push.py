@@ -6,21 +6,25 @@ A push looks at the tasks that exist, so after a crash it can simply be run agai
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
-from annotation.interface.page import INSTRUCTION, interface_xml
+from annotation.interface.page import Page, mark_in, page_of, read_mark
+from annotation.interface.scales import SCALES
 from annotation.studio.client import Studio
 from annotation.studio.listing import numbered_from
 from annotation.studio.remote import RemoteProject, RemoteTask
 from annotation.sync.mapping import task_of
 from warehouse.errors import InputError
-from warehouse.records import PropositionText, Task, content_id
+from warehouse.records import Interface, PropositionText, Task, content_id
 
 T = TypeVar("T")
 
 IMPORT_CHUNK = 5_000
+NO_ANSWERS: Mapping[str, str] = {}
+EVERYONE = 1000
+"""The overlap of tasks that every annotator should meet; no study has so many."""
 
 
 class Pushed(NamedTuple):
@@ -31,12 +35,12 @@ class Pushed(NamedTuple):
     already: int
 
 
-def project_settings(title: str, overlap: int) -> dict[str, Any]:
+def project_settings(title: str, overlap: int, page: Page) -> dict[str, Any]:
     """Return our project settings: `overlap` judgments per task, random order, no predictions, no skipping."""
     return {
         "title": title,
-        "label_config": interface_xml(),
-        "expert_instruction": INSTRUCTION,
+        "label_config": page.xml,
+        "expert_instruction": page.instruction,
         "show_instruction": True,
         "maximum_annotations": overlap,
         "sampling": "Uniform sampling",
@@ -46,7 +50,7 @@ def project_settings(title: str, overlap: int) -> dict[str, Any]:
     }
 
 
-def ensure_project(studio: Studio, title: str, *, overlap: int) -> int:
+def ensure_project(studio: Studio, title: str, *, overlap: int, interface: Interface = "slider") -> int:
     """Return the id of the project with this title, which is created or updated if needed.
 
     Raises:
@@ -54,15 +58,15 @@ def ensure_project(studio: Studio, title: str, *, overlap: int) -> int:
     """
     found = project_called(studio, title)
     if found is None:
-        return make_project(studio, title, overlap=overlap).id
-    update_settings(studio, found.id, overlap=overlap)
+        return make_project(studio, title, overlap=overlap, page=page_of(interface)).id
+    update_settings(studio, found.id, overlap=overlap, page=page_of(interface))
     return found.id
 
 
-def make_project(studio: Studio, title: str, *, overlap: int) -> RemoteProject:
+def make_project(studio: Studio, title: str, *, overlap: int, page: Page) -> RemoteProject:
     """Create a project with this title. Raises `InputError` like `ensure_project`."""
     _check(title, overlap)
-    return studio.create_project(project_settings(title, overlap))
+    return studio.create_project(project_settings(title, overlap, page))
 
 
 def project_called(studio: Studio, title: str) -> RemoteProject | None:
@@ -73,13 +77,51 @@ def project_called(studio: Studio, title: str) -> RemoteProject | None:
     return studio.project(found[0]) if found else None
 
 
-def update_settings(studio: Studio, project_id: int, *, overlap: int) -> None:
-    """Give a project our settings, such as a newer instruction. Its title stays, since people may rename it."""
-    wanted = project_settings("", overlap)
+def update_settings(
+    studio: Studio,
+    project_id: int,
+    *,
+    overlap: int,
+    page: Page,
+    new_version: bool = False,
+) -> str | None:
+    """Give a project our settings. Its title stays, since people may rename it.
+
+    A page that has annotations stays as it is unless `new_version` is true: the annotations before and after would be
+    taken for answers to the same page.
+
+    Returns:
+        The mark of the page that annotators see; None if that page has none.
+
+    Raises:
+        InputError: annotations were made on another interface.
+    """
+    wanted = project_settings("", overlap, page)
     del wanted["title"]
     present = studio.project_settings(project_id, list(wanted))
+    shown = mark_in(present["label_config"])
+    if shown != page.mark and (annotations := studio.counts(project_id).annotations):
+        _check_interface(read_mark(shown), page, f"project {project_id} has {annotations:,} annotations", new_version)
+        if not new_version:
+            del wanted["label_config"], wanted["expert_instruction"]
     if changed := {name: value for name, value in wanted.items() if present[name] != value}:
         studio.update_project(project_id, changed)
+    return page.mark if "label_config" in wanted else shown
+
+
+def _check_interface(shown: tuple[Interface, str] | None, page: Page, has: str, new_version: bool) -> None:
+    """Check that a page may take the place of the one that annotations were made on."""
+    before: Interface = shown[0] if shown else "slider"  # the only one before pages had marks
+    if SCALES[before].control != SCALES[page.interface].control:
+        raise InputError(
+            f"{has} on the interface {before}, whose scale is not that of {page.interface}: set it back, or name "
+            "another project for it"
+        )
+    if before != page.interface and not new_version:
+        raise InputError(
+            f"{has} on the interface {before}: set it back, or change it to {page.interface} with odds push "
+            "--new-version; each judgment keeps the interface and version on which it was made"
+        )
 
 
 def _check(title: str, overlap: int) -> None:
@@ -98,6 +140,7 @@ def push(
     key: str | None = None,
     after: int = 0,
     on_tasks: Callable[[list[Task]], object] = lambda _tasks: None,
+    answers: Mapping[str, str] = NO_ANSWERS,
 ) -> Pushed:
     """Create a task for each proposition that has none in the project.
 
@@ -112,6 +155,7 @@ def push(
         after: The highest task number that was reported; only later tasks are listed.
         on_tasks: Called with tasks as soon as they exist, while more are imported: first those that were found, even
             if there are none.
+        answers: What a page with feedback tells, by proposition id; then all propositions need one.
     """
     key = key or studio.project_key(project_id)
     source_ids: dict[str, int] = {}
@@ -122,7 +166,7 @@ def push(
     missing = spread([proposition for name, proposition in wanted.items() if name not in source_ids])
     tasks = {name: _task(key, name, source_ids[name]) for name in wanted if name in source_ids}
     done = 0
-    for chunk, ids in _imported(studio, project_id, missing):
+    for chunk, ids in _imported(studio, project_id, missing, answers):
         made = [_task(key, one.proposition_id, number) for one, number in zip(chunk, ids, strict=True)]
         on_tasks(made or list(tasks.values()))
         tasks.update((task.proposition_id, task) for task in made)
@@ -130,6 +174,21 @@ def push(
             done += len(made)
             on_progress(done, len(missing))
     return Pushed([tasks[name] for name in wanted], created=len(missing), already=len(wanted) - len(missing))
+
+
+def push_repeats(studio: Studio, project_id: int, propositions: Sequence[PropositionText], key: str) -> list[Task]:
+    """Create a second task of propositions, which shows what the first one shows."""
+    numbers = studio.import_tasks(project_id, [task_of(one) for one in propositions])
+    return [
+        Task(
+            task_id=content_id("task", key, one.proposition_id, "repeat"),
+            proposition_id=one.proposition_id,
+            project=key,
+            source_id=str(number),
+            purpose="repeat",
+        )
+        for one, number in zip(propositions, numbers, strict=True)
+    ]
 
 
 def ask_for_more(studio: Studio, project_id: int, wanted: Mapping[int, int]) -> int:
@@ -147,7 +206,7 @@ def ask_for_more(studio: Studio, project_id: int, wanted: Mapping[int, int]) -> 
 
 
 def _imported(
-    studio: Studio, project_id: int, propositions: Sequence[PropositionText]
+    studio: Studio, project_id: int, propositions: Sequence[PropositionText], answers: Mapping[str, str]
 ) -> Iterator[tuple[Sequence[PropositionText], list[int]]]:
     """Import the propositions chunk by chunk; yield each, and first nothing, while the next is imported.
 
@@ -156,7 +215,7 @@ def _imported(
     """
 
     def post(chunk: Sequence[PropositionText]) -> list[int]:
-        return studio.import_tasks(project_id, [task_of(proposition) for proposition in chunk])
+        return studio.import_tasks(project_id, [task_of(one, answers.get(one.proposition_id)) for one in chunk])
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as thread:
         before: tuple[Sequence[PropositionText], list[int]] = ((), [])
@@ -206,11 +265,14 @@ class Duplicates(NamedTuple):
     judged: int
 
 
-def duplicates(studio: Studio, project_id: int, key: str) -> Duplicates:
-    """Find the duplicate tasks of a project. A judged one is never in `unjudged`, since its judgments count."""
+def duplicates(studio: Studio, project_id: int, key: str, repeats: Collection[int] = ()) -> Duplicates:
+    """Find the duplicate tasks of a project. A judged one is never in `unjudged`, since its judgments count.
+
+    `repeats` are the numbers of tasks that repeat another one on purpose.
+    """
     tasks: dict[str, list[RemoteTask]] = {}
     for task in studio.tasks(project_id):
-        if task.proposition_id is not None:
+        if task.proposition_id is not None and task.id not in repeats:
             tasks.setdefault(task.proposition_id, []).append(task)
     found = Duplicates([], [], 0)
     judged = 0

@@ -8,12 +8,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.estimators import learned_from
 from flows.evaluate_suites import SHOWN
 from flows.subjects import texts_of
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
 from warehouse.errors import InputError
-from warehouse.queries.suites import seen_in_training, suite_of_name, trained_premises
+from warehouse.queries.suites import seen_in_training, suite_of_name
 from warehouse.records import Family, Model, PropositionText, Suite, SuiteItem
 from warehouse.shards import read_pairs, read_split
 
@@ -81,7 +82,7 @@ def sets_of(
 def _of_suites(warehouse: Warehouse, names: Sequence[str], models: Sequence[Model]) -> Iterator[ItemSet]:
     known = sorted(read(warehouse, Suite), key=lambda each: each.name)
     suites = known if list(names) == ["all"] else [suite_of_name(warehouse, name) for name in names]
-    trained = trained_premises(warehouse, models)
+    trained = learned_from(warehouse, models)
     for suite in suites:
         seen = seen_in_training(warehouse, suite, trained)
         rows = [row for row in read(warehouse, SuiteItem, "suite_id = ?", [suite.suite_id]) if row.item not in seen]

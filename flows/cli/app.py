@@ -10,8 +10,10 @@ import typer
 from flows.cli.data import data, studio
 from flows.cli.imports import importing
 from flows.cli.models import estimators, models
+from flows.cli.people import people
 from flows.cli.stages import stages
-from flows.settings.settings import CONFIG_NAME
+from flows.cli.studies import studies
+from flows.settings.settings import CONFIG_NAME, CONFIG_VARIABLE
 from flows.terminal.activity import activity
 from flows.terminal.console import Chosen, out, quiet_prefect, say, settings
 
@@ -27,7 +29,10 @@ app = typer.Typer(
 @app.callback()
 def options(
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help=f"The settings file; ./{CONFIG_NAME} by default.")
+        Path | None,
+        typer.Option(
+            "--config", "-c", help=f"The settings file; by default that of {CONFIG_VARIABLE}, or else ./{CONFIG_NAME}."
+        ),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks and Prefect's log.")] = False,
 ) -> None:
@@ -36,7 +41,7 @@ def options(
 
 
 @app.command()
-def init(folder: Annotated[Path, typer.Argument(help="Where to write the settings file.")] = Path()) -> None:
+def init(folder: Annotated[Path, typer.Argument(help="Where to write the settings file, odds.toml.")] = Path()) -> None:
     """Write a settings file with every default explained."""
     from flows.settings.template import init as write
 
@@ -45,6 +50,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write the setting
 
 app.add_typer(importing, name="import")
 app.add_typer(stages)
+app.add_typer(studies)
 
 
 @app.command()
@@ -53,7 +59,9 @@ def demo(
     wait_for_people: Annotated[
         bool, typer.Option("--wait-for-people", help="Wait at the annotation step until people have judged.")
     ] = False,
-    enough: Annotated[int, typer.Option(min=12, help="With --wait-for-people: wait for this many propositions.")] = 30,
+    enough: Annotated[
+        int, typer.Option(min=12, help="With --wait-for-people: until so many propositions are judged.")
+    ] = 30,
     open_report: Annotated[bool, typer.Option("--open", help="Open the report in a browser at the end.")] = False,
 ) -> None:
     """Run the whole pipeline on embedded defaults: no account, no key, no GPU."""
@@ -92,5 +100,6 @@ def doctor() -> None:
 
 app.add_typer(data)
 app.add_typer(estimators)
+app.add_typer(people, name="annotators")
 app.add_typer(models, name="models")
 app.add_typer(studio, name="studio")

@@ -12,7 +12,7 @@ from flows.terminal.console import out, say, settings
 from warehouse.errors import InputError
 
 data = typer.Typer()
-studio = typer.Typer(no_args_is_help=True, help="Start and stop the embedded Label Studio.")
+studio = typer.Typer(no_args_is_help=True, help="Start and stop the embedded Label Studio; delete duplicate tasks.")
 
 AtOption = Annotated[
     str | None,

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from warehouse.files.reading import Reading
 
 importing = typer.Typer(
-    no_args_is_help=True, help="Import premises, propositions, judgments, choices, suites or groups from a file."
+    no_args_is_help=True, help="Import premises, propositions, judgments, choices, suites, groups or checks."
 )
 
 File = Annotated[Path, typer.Argument(help="A CSV (also TSV), JSON Lines or parquet file.")]
 SourceOption = Annotated[
-    str | None, typer.Option("--source", help="A name for the source of the rows; the file's name by default.")
+    str | None,
+    typer.Option("--source", help="A name for the source of the rows; by default the file's name without its ending."),
 ]
 ColumnOption = Annotated[
     list[str] | None,
@@ -87,7 +88,7 @@ def import_premises(
     """
     from flows.imports import import_premises as run
 
-    how = _reading(separator, encoding, missing, entities)
+    how = reading_of(separator, encoding, missing, entities)
     say(run(file, config=settings(), source=source, columns=column or [], split=split, reading=how).line())
 
 
@@ -110,12 +111,12 @@ def import_propositions(
 ) -> None:
     """Import propositions with their premises.
 
-    Fields: premise and hypothesis; optional: probability, update and update_type (strengthener or weakener), source,
-    license, language and split (train, dev or test).
+    Fields: premise and hypothesis; optional: probability (what the writer meant; it is no judgment), update and
+    update_type (strengthener or weakener), source, license, language and split (train, dev or test).
     """
     from flows.imports import import_propositions as run
 
-    how = _reading(separator, encoding, missing, entities, decimal=decimal)
+    how = reading_of(separator, encoding, missing, entities, decimal=decimal)
     outcome = run(
         file,
         config=settings(),
@@ -161,8 +162,8 @@ def import_judgments(
     annotators: Annotated[
         AnnotatorKind | None,
         typer.Option(
-            help="The kind of annotators. Simulated ones are marked everywhere; aggregate (as --aggregated) and "
-            "anonymous (each rating from an unknown person) have no column.",
+            help="The kind of annotators; by default that of the format, mostly imported. Simulated ones are marked "
+            "everywhere; aggregate (as --aggregated) and anonymous (each from an unknown person) have no column.",
             show_default=False,
         ),
     ] = None,
@@ -195,7 +196,7 @@ def import_judgments(
         annotators="aggregate" if aggregated else annotators,
         format_=format_,
         split=split,
-        reading=_reading(separator, encoding, missing, entities, decimal=decimal, dates=dates),
+        reading=reading_of(separator, encoding, missing, entities, decimal=decimal, dates=dates),
     )
     say(outcome.line())
 
@@ -232,7 +233,7 @@ def import_choices(
         first=first,
         format_=format_,
         split=split,
-        reading=_reading(separator, encoding, missing, entities),
+        reading=reading_of(separator, encoding, missing, entities),
     )
     say(outcome.line())
 
@@ -245,6 +246,7 @@ def import_suite(
     format_: Annotated[
         Literal[
             "plain",
+            "mturk",
             "unli",
             "joci",
             "chaosnli",
@@ -269,10 +271,10 @@ def import_suite(
         typer.Option(help="What a plain file has: judgments, updates or choices, with the fields of their imports."),
     ] = None,
     column: ColumnOption = None,
-    scale: Annotated[str | None, typer.Option(help="The scale of ratings, LOW:HIGH.")] = None,
-    ordinal: Annotated[str | None, typer.Option(help="Ratings are labels from LOW:HIGH, such as 1:5.")] = None,
+    scale: Annotated[str | None, typer.Option(help="The scale of ratings, LOW:HIGH, as for judgments.")] = None,
+    ordinal: Annotated[str | None, typer.Option(help="Ratings are labels from LOW:HIGH, as for judgments.")] = None,
     values: Annotated[str | None, typer.Option(help="The column with a list of ratings in each row.")] = None,
-    counts: Annotated[str | None, typer.Option(help="The column with counts of ratings in each row.")] = None,
+    counts: Annotated[str | None, typer.Option(help="The column with counts of ratings, as for judgments.")] = None,
     first: Annotated[int, typer.Option(help="The number of the first alternative in the column answer.")] = 0,
     license_: Annotated[str | None, typer.Option("--license", help="The licence of the texts.")] = None,
     separator: SeparatorOption = None,
@@ -297,7 +299,7 @@ def import_suite(
         counts=counts,
         first=first,
         license_=license_,
-        reading=_reading(separator, encoding, missing, entities, decimal=decimal),
+        reading=reading_of(separator, encoding, missing, entities, decimal=decimal),
     )
     say(outcome.line())
 
@@ -316,17 +318,18 @@ def import_groups(
     """
     from flows.imports import import_groups as run
 
-    how = _reading(separator, encoding, missing, None)
+    how = reading_of(separator, encoding, missing, None)
     say(run(file, config=settings(), columns=column or [], reading=how).line())
 
 
-def _reading(
+def reading_of(
     separator: str | None,
     encoding: str | None,
-    missing: list[str] | None,
-    entities: bool | None,
+    missing: list[str] | None = None,
+    entities: bool | None = None,
     **others: str | None,
 ) -> Reading:
+    """Return how a file is to be read."""
     from warehouse.files.reading import Reading
 
     given = {"separator": separator, "encoding": encoding, "missing": missing or (), "entities": entities}

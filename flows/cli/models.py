@@ -39,7 +39,7 @@ def list_models(
 def models_use(
     model: Annotated[str, typer.Argument(metavar="ID", help="The id of an estimator, or the start of it; or newest.")],
 ) -> None:
-    """Score and evaluate with this estimator instead of the newest."""
+    """Score and evaluate with this estimator instead of the newest, also after further fits; newest undoes it."""
     from flows.models import models_use as use
 
     say(f"{use(model, config=settings()).model_id} is in use")
@@ -103,7 +103,7 @@ def serve(
         str | None,
         typer.Option(
             metavar="ID",
-            help="The id of an estimator or its start, pretrained, or a folder; by default the one in use.",
+            help="An id or its start, pretrained, pretrained-large, or a folder; by default the one in use.",
         ),
     ] = None,
     *,

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from flows.cli.imports import ColumnOption, EncodingOption, SeparatorOption, reading_of
 from flows.terminal.activity import activity
-from flows.terminal.console import out, quiet_prefect, say, settings
+from flows.terminal.console import out, print_parts, quiet_prefect, say, settings
 from warehouse.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from rich.table import Table
+    from collections.abc import Callable
 
 stages = typer.Typer()
 
@@ -27,6 +26,10 @@ MaxCost = Annotated[
 ]
 Batch = Annotated[
     bool, typer.Option("--batch", help="Use the endpoint's batch interface: cheaper, takes up to a day; resumable.")
+]
+
+OnlyProject = Annotated[
+    str | None, typer.Option("--project", metavar="TITLE", help="Only this project of the settings; by default all.")
 ]
 
 
@@ -43,11 +46,6 @@ def _run(stage: str, **arguments: Any) -> None:
     with activity(stage):
         outcome = run(config=settings(), **arguments)
     say(outcome.line())
-
-
-def _print(parts: Sequence[Table | str]) -> None:
-    for part in parts:
-        out.print(part, highlight=False, soft_wrap=isinstance(part, str))
 
 
 def _ask(stage: str, dry_run: bool, max_cost: float | None, batch: bool) -> None:
@@ -72,7 +70,7 @@ def elicit(
     dry_run: DryRun = False,
     max_cost: MaxCost = None,
     batch: Batch = False,
-    suite: Annotated[str | None, typer.Option(help="Estimate this evaluation set instead.")] = None,
+    suite: Annotated[str | None, typer.Option(help="Estimate this evaluation set instead; not with --dry-run.")] = None,
 ) -> None:
     """Have each labeler of the panel estimate the propositions it has not seen yet."""
     if suite is None:
@@ -95,14 +93,14 @@ def labelers(
         Path | None, typer.Option("--picture", help="Draw each labeler's values and calibration to this .svg file.")
     ] = None,
 ) -> None:
-    """Show the granularity, accuracy, calibration and cost of each labeler."""
+    """Show the granularity, accuracy, calibration, refusals and cost of each labeler."""
     from flows.research.figures import check_picture
     from flows.research.labelers import labeler_tables, write_labeler_picture
     from flows.research.labelers import labelers as rows
 
     if picture is not None:
         check_picture(picture)
-    _print(labeler_tables(rows(config=settings())))
+    print_parts(labeler_tables(rows(config=settings())))
     if picture is not None:
         write_labeler_picture(settings(), picture)
         say(f"the labelers are drawn in {picture}")
@@ -110,8 +108,8 @@ def labelers(
 
 @stages.command()
 def push(
-    again: Annotated[
-        bool, typer.Option("--again", help="Also restore tasks that were deleted in Label Studio.")
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Also create the tasks again that were deleted in Label Studio.")
     ] = False,
     new_project: Annotated[
         bool, typer.Option("--new-project", help="Create a new project to replace one that has vanished.")
@@ -119,16 +117,26 @@ def push(
     selected: Annotated[
         bool, typer.Option("--selected", help="Only those that odds select chose; each is judged once more.")
     ] = False,
+    project: OnlyProject = None,
+    new_version: Annotated[
+        bool, typer.Option("--new-version", help="Show the newest page and instruction even where people have judged.")
+    ] = False,
 ) -> None:
-    """Create Label Studio tasks for propositions that have none."""
-    _run("push", again=again, new_project=new_project, selected=selected)
+    """Create Label Studio tasks for propositions that have none.
+
+    With annotation.redundancy = "adaptive" it also asks for more judgments where they help.
+    """
+    _run("push", restore=restore, new_project=new_project, selected=selected, project=project, new_version=new_version)
 
 
 @stages.command()
 def select(
     by: Annotated[
         Literal["consensus", "disagreement", "panel", "uncertainty"],
-        typer.Option(help="The SD of the consensus; estimator against consensus or panel; the estimator's own spread."),
+        typer.Option(
+            help="Where the SD of the consensus (consensus) or of the estimator (uncertainty) is largest, or where the "
+            "estimator is far from the consensus (disagreement) or the panel (panel)."
+        ),
     ] = "consensus",
     limit: Annotated[int, typer.Option(min=1, help="How many to choose.")] = 100,
     with_test: Annotated[bool, typer.Option("--with-test", help="Also choose from the test split.")] = False,
@@ -136,7 +144,11 @@ def select(
         Path | None, typer.Option("--output", "-o", help="Also write them to a .jsonl, .csv or .parquet file.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="ID", help="Another estimator than the one in use, a folder, or pretrained.")
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="Another estimator than the one in use: an id, pretrained, pretrained-large, or a folder.",
+        ),
     ] = None,
 ) -> None:
     """Choose the propositions that most need another judgment; odds push --selected asks for it."""
@@ -145,19 +157,22 @@ def select(
     _run("select", by=by, limit=limit, with_test=with_test, output=output, model=model)
     from flows.select import selected, selected_parts
 
-    _print(selected_parts(selected(by, config=settings()), by))
+    print_parts(selected_parts(selected(by, config=settings()), by))
 
 
 @stages.command()
 def simulate() -> None:
-    """Have simulated annotators judge (for demonstrations; marked as simulated everywhere)."""
+    """Have simulated annotators judge (for demonstrations; marked as simulated everywhere).
+
+    annotation.simulated_annotators says how many.
+    """
     _run("simulate")
 
 
 @stages.command()
-def pull() -> None:
+def pull(project: OnlyProject = None) -> None:
     """Fetch new, changed and deleted judgments from Label Studio."""
-    _run("pull")
+    _run("pull", project=project)
 
 
 @stages.command()
@@ -184,7 +199,7 @@ def agree(
     selected = {"with_cannot_judge": with_cannot_judge, "with_rejected": with_rejected, "with_repeats": with_repeats}
     _run("agree", **selected, full=full)
     selection = selection_of(**selected)
-    _print(figure_tables(settings(), selection))
+    print_parts(figure_tables(settings(), selection))
     if picture is not None:
         write_picture(settings(), selection, picture)
         say(f"agreement over time is drawn in {picture}")
@@ -229,7 +244,7 @@ def train(
 
 @stages.command()
 def ablate(
-    plan: Annotated[Path, typer.Argument(help="The plan: variants of the training settings, and seeds (TOML).")],
+    plan: Annotated[Path, typer.Argument(help="The plan (TOML): variants of the settings, and seeds.")],
     suite: Annotated[
         list[str] | None,
         typer.Option(help="Measure on this imported suite instead of the dev split. Repeat for several, or: all."),
@@ -246,28 +261,42 @@ def ablate(
     if dry_run:
         with activity("ablate"):
             fits = ablate_plan(plan, config=settings())
-        _print(planned_table(fits))
+        print_parts(planned_table(fits))
         return
     _run("ablate", plan=plan, suites=suite)
-    _print(list(ablation_tables(ablate_figures(plan, config=settings(), suites=suite))))
+    print_parts(list(ablation_tables(ablate_figures(plan, config=settings(), suites=suite))))
 
 
 @stages.command()
 def score(
-    file: Annotated[Path | None, typer.Argument(help="Propositions to score: JSONL, CSV or parquet.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="A CSV, JSON Lines or parquet file.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to write the scores: .jsonl, .csv or .parquet.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="ID", help="For a file: another estimator, a folder, or pretrained.")
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="For a file: an id or its start, pretrained, pretrained-large, a folder; by default the one in use.",
+        ),
     ] = None,
+    *,
+    column: ColumnOption = None,
+    separator: SeparatorOption = None,
+    encoding: EncodingOption = None,
 ) -> None:
-    """Score the test split of the newest dataset, or the propositions of a file."""
+    """Score the test split of the newest dataset, or the propositions of a file.
+
+    Fields of a file: premise and hypothesis; optional: update and update_type (strengthener or weakener).
+    """
     if (file is None) != (output is None):
         raise InputError("odds score: give both a file to score and --output, or neither")
     if model is not None and file is None:
         raise InputError("odds score: --model needs a file; odds models use changes the estimator in use")
-    _run("score", file=file, output=output, model=model)
+    if file is None and (column or separator or encoding):
+        raise InputError("odds score: --column, --separator and --encoding need a file")
+    how = reading_of(separator, encoding)
+    _run("score", file=file, output=output, model=model, columns=column or [], reading=how)
 
 
 @stages.command()
@@ -276,13 +305,22 @@ def evaluate(
     suite: Annotated[
         list[str] | None, typer.Option(help="Only measure on this imported suite. Repeat for several, or: all.")
     ] = None,
-    model: Annotated[str | None, typer.Option(metavar="ID", help="With --suite: another estimator.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="ID", help="With --suite: measure this estimator instead of the one in use.")
+    ] = None,
     against: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="With --suite: measure this estimator too. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help="With --suite: measure this one too: an id, pretrained, pretrained-large, a folder. Repeatable.",
+        ),
     ] = None,
     scores: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=FILE", help="With --suite: the scores of another model. Repeatable."),
+        typer.Option(
+            metavar="NAME=FILE",
+            help="With --suite: another model's scores: premise, hypothesis and score (0 to 1). Repeatable.",
+        ),
     ] = None,
     base_yes_no: Annotated[
         bool, typer.Option("--base-yes-no", help="With --suite: measure the base without its adapter too.")
@@ -307,21 +345,22 @@ def evaluate(
         found = evaluate_suites(
             [] if suite == ["all"] else suite, config=settings(), model=model, subjects=subjects, keep_seen=keep_seen
         )
-    _print([part for each in found for part in result_table(each)])
+    print_parts([part for each in found for part in result_table(each)])
 
 
 def _named_file(option: str) -> tuple[str, Path]:
     name, equals, path = option.partition("=")
     if not (name and equals and path):
         raise InputError(f"--scores {option} must be NAME=FILE, such as deberta=deberta.jsonl")
-    if name in ("estimator", "constant", "panel-mean", "base-yes-no"):
-        raise InputError(f"--scores {option}: {name} is the name of another subject; choose a different one")
     return name, Path(path)
 
 
 @stages.command()
 def cycle(max_cost: MaxCost = None, batch: Batch = False) -> None:
-    """Run every stage in turn, within one cost limit. With nothing new, it changes nothing."""
+    """Run every stage in turn, within one cost limit. With nothing new, it changes nothing.
+
+    These are propose, elicit, judge, push, pull, recalibrate, agree, publish, train and evaluate.
+    """
     _ready()
     from flows.cycle import cycle as run
 

@@ -85,6 +85,8 @@ def figure_tables(settings: Settings, selection: Selection) -> list[Table | str]
     by_slice.add_column("95% interval")
     for name in ("judgments", "annotators", "propositions"):
         by_slice.add_column(name, justify="right")
+    for column in by_slice.columns:
+        column.overflow = "fold"  # a name that is cut short cannot be told from others
     for each in slices:
         counts = (each.n_judgments, each.n_annotators, each.n_propositions)
         by_slice.add_row(each.slice, _value(each, each.value), _interval(each), *(f"{count:,}" for count in counts))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from flows.serving.answers import body_of, handlers, is_secret
 from flows.serving.requests import MOST_BYTES, MOST_PROPOSITIONS, RefusedError, pairs_of
 from flows.serving.worker import Answer, Worker
 
@@ -39,7 +38,7 @@ def application(
 
     async def score(request: Request) -> Response:
         _check_token(request, token)
-        pairs = pairs_of(await _body(request))
+        pairs = pairs_of(await body_of(request))
         answers = await _unless_gone(request, worker, pairs)
         return JSONResponse({**about, "scores": answers})
 
@@ -49,42 +48,15 @@ def application(
     async def usage(_: Request) -> Response:
         return PlainTextResponse(HELP)
 
-    def failed(request: Request, error: Exception) -> Response:
-        # The message of an error may hold a text.
-        report(f"{request.method} {request.url.path}: {type(error).__name__}")
-        return _error(500, f"failed with {type(error).__name__}; the server goes on")
-
     return Starlette(
         routes=[Route("/", usage), Route("/health", health), Route("/score", score, methods=["POST"])],
-        exception_handlers={
-            RefusedError: _refused,
-            HTTPException: _refused,
-            ClientDisconnect: lambda *_: Response(status_code=400),
-            Exception: failed,
-        },
+        exception_handlers=handlers(report),
     )
 
 
 def _check_token(request: Request, token: str | None) -> None:
-    given = request.headers.get("authorization", "").encode("latin-1")
-    if token is not None and not hmac.compare_digest(given, f"Bearer {token}".encode()):
+    if token is not None and not is_secret(request.headers.get("authorization", ""), f"Bearer {token}"):
         raise RefusedError(401, "the token is missing or wrong: send Authorization: Bearer and the server's token")
-
-
-async def _body(request: Request) -> bytes:
-    """Return the body, in bounded memory."""
-    # A page in a browser cannot send this type to another site without asking first.
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise RefusedError(415, "send JSON with Content-Type: application/json")
-    too_long = RefusedError(413, f"the body is longer than {MOST_BYTES // 2**20} MiB; send several requests")
-    if int(request.headers.get("content-length", 0)) > MOST_BYTES:
-        raise too_long
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
-            raise too_long
-    return bytes(body)
 
 
 async def _unless_gone(request: Request, worker: Worker, pairs: list[tuple[str, str]]) -> list[Answer]:
@@ -100,15 +72,3 @@ async def _unless_gone(request: Request, worker: Worker, pairs: list[tuple[str, 
     finally:
         answers.cancel()
         gone.cancel()
-
-
-def _refused(_: Request, error: Exception) -> Response:
-    if isinstance(error, HTTPException):
-        return _error(error.status_code, error.detail, error.headers)
-    assert isinstance(error, RefusedError)
-    wanted = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
-    return _error(error.status, error.line, wanted)
-
-
-def _error(status: int, line: str, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse({"error": line}, status, headers=headers)

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 
 import uvicorn
 from starlette.applications import Starlette
@@ -71,8 +72,8 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def bound(host: str, port: int) -> Iterator[socket.socket]:
-    """Yield a socket that has an address but does not listen yet. Port 0 is one that the system chooses.
+def bound(command: str, host: str, port: int) -> Iterator[socket.socket]:
+    """Yield a socket of a command that has an address but does not listen yet. The system chooses if the port is 0.
 
     Raises:
         InputError: the address is not one of this machine, or in use.
@@ -81,13 +82,27 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
         family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise InputError(f"odds serve: {host} is not an address of this machine: {error.strerror}") from error
+        raise InputError(f"odds {command}: {host} is not an address of this machine: {error.strerror}") from error
     with listener:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(place)
         except OSError as error:
             raise InputError(
-                f"odds serve: cannot listen on {host}, port {port}: {error.strerror}; choose another --port or --host"
+                f"odds {command}: cannot listen on {host}, port {port}: {error.strerror}; "
+                "choose another --port or --host"
             ) from error
         yield listener
+
+
+def address_of(host: str, listener: socket.socket) -> str:
+    """Return the address of a bound socket, such as http://127.0.0.1:8710."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach a server that listens on this host."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # the name of another machine, or of this one
+        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,14 @@ def _holds_password(address: str) -> bool:
         return not set(SECRETS).isdisjoint(parameters_of(address) or {})
     except ValueError:
         return True
+
+
+def refuse_unknown_variables(known: Collection[str]) -> None:
+    """Raise `InputError` for a variable `ODDS_SECTION__NAME` of the environment whose section is not among `known`."""
+    for variable in os.environ:
+        section, nested, _ = variable.upper().removeprefix(PREFIX).partition("__")
+        if variable.upper().startswith(PREFIX) and nested and section.lower() not in known:
+            raise InputError(f"{variable} is not a setting; remove it or correct its name")
 
 
 def first_problem(path: Path, error: ValidationError) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from synthesis.panel.settings import EMBEDDED
+from flows.settings.people import PeopleSettings
+from flows.settings.redundancy import RedundancySettings
+from synthesis.panel.settings import EMBEDDED, VariableName
 from training.settings import FitSettings
 from warehouse.catalog.address import address_of, data_place
 from warehouse.files.known import SuiteFormat
-from warehouse.records import ConsensusMethod
+from warehouse.queries.routes import Route
+from warehouse.records import ConsensusMethod, Interface, ProjectPurpose
 
 
 class Section(BaseModel):
@@ -85,19 +88,81 @@ class SplitSettings(Section):
         return self
 
 
-class AnnotationSettings(Section):
-    """The Label Studio project. `url = "embedded"` starts a server on loopback.
+Title = Annotated[str, Field(min_length=3, max_length=50)]
+JudgmentsEach = Annotated[int, Field(ge=1, le=100)]
 
+
+class ProjectSettings(Section):
+    """A Label Studio project and the propositions that go there.
+
+    A study project takes the propositions whose premises have one of these sources and one of these languages, as far
+    as no earlier project takes them; an empty list means all. A qualification project takes those of the table checks
+    with the purpose practice or qualification, in the same way.
+    """
+
+    title: Title
+    purpose: ProjectPurpose = "study"
+    interface: Interface | None = None
+    judgments_per_proposition: JudgmentsEach | None = None
+    sources: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+
+
+class Project(NamedTuple):
+    """A Label Studio project of the settings; `route` is which propositions go there."""
+
+    title: str
+    purpose: ProjectPurpose
+    interface: Interface
+    judgments_per_proposition: int
+    route: Route
+
+    @property
+    def feedback(self) -> bool:
+        """Whether its page tells the answers of practice tasks."""
+        return self.purpose == "qualification"
+
+
+class AnnotationSettings(RedundancySettings, PeopleSettings, Section):
+    """The Label Studio projects. `url = "embedded"` starts a server on loopback.
+
+    `project` takes the propositions that no project of `projects` takes. `interface` and `judgments_per_proposition`
+    hold for all projects that don't set their own.
     `simulated_annotators` is for demonstrations: this many simulated annotators judge too, always marked as such.
     """
 
     url: str = EMBEDDED
-    token_env: str = "LABEL_STUDIO_TOKEN"  # noqa: S105 - the name of a variable, not a token
+    token_env: VariableName = "LABEL_STUDIO_TOKEN"  # noqa: S105 - the name of a variable, not a token
     command: Path | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    project: Annotated[str, Field(min_length=3, max_length=50)] = "Odds"
-    judgments_per_proposition: Annotated[int, Field(ge=1, le=100)] = 3
+    project: Title = "Odds"
+    interface: Interface = "slider"
+    judgments_per_proposition: JudgmentsEach = 3
     simulated_annotators: Annotated[int, Field(ge=0, le=6)] = 0
+    projects: tuple[ProjectSettings, ...] = ()
+
+    @property
+    def every_project(self) -> tuple[Project, ...]:
+        """All projects, each with its own settings; the one that takes the rest is the last."""
+        each, rest = self.judgments_per_proposition, Route()
+        others = [
+            Project(
+                one.title,
+                one.purpose,
+                one.interface or self.interface,
+                one.judgments_per_proposition or each,
+                Route(one.sources, one.languages),
+            )
+            for one in self.projects
+        ]
+        return (*others, Project(self.project, "study", self.interface, each, rest))
+
+    @model_validator(mode="after")
+    def _titles_differ(self) -> AnnotationSettings:
+        titles = [one.title for one in self.every_project]
+        if twice := sorted({title for title in titles if titles.count(title) > 1}):
+            raise ValueError(f'two projects have the same title, "{twice[0]}": rename one')
+        return self
 
     @field_validator("url")
     @classmethod
@@ -119,7 +184,7 @@ class AgreementSettings(Section):
     """
 
     draws: Annotated[int, Field(ge=100, le=100_000)] = 2000
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     consensus: ConsensusMethod = "em"
     precision_tolerance: Annotated[float, Field(ge=0)] = 0.05
     labeler_weights: dict[str, Annotated[float, Field(ge=0, le=100)]] = {}

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from flows.settings.errors import PREFIX, first_problem, no_json, refuse_passwords
+from flows.settings.errors import PREFIX, first_problem, no_json, refuse_passwords, refuse_unknown_variables
 from flows.settings.sections import (
     AgreementSettings,
     AnnotationSettings,
@@ -195,6 +195,7 @@ def load_settings(config: Config = None) -> Settings:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: not valid TOML: {error}") from error
     refuse_passwords(path, table)
+    refuse_unknown_variables(Settings.model_fields)
     if "root" in table:
         raise InputError(f"{path}: root cannot be set: paths are relative to the folder of the file")
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from math import floor, log10
@@ -115,6 +115,12 @@ def settings() -> Settings:
 def say(line: object) -> None:
     """Print a line, which a terminal wraps and a file keeps whole."""
     out.print(line, highlight=False, soft_wrap=True)
+
+
+def print_parts(parts: Sequence[Table | str]) -> None:
+    """Print tables and lines one below the other."""
+    for part in parts:
+        out.print(part, highlight=False, soft_wrap=isinstance(part, str))
 
 
 def note(text: str) -> None:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from warehouse.records import ESTIMATOR, Count, JudgeMode, LLMMethod, Probability, Share, Text
 
@@ -41,6 +52,19 @@ _SAMPLING = ("max_tokens", "temperature", "seed", "logprobs", "top_logprobs")
 SENT_BY_US = frozenset({"model", "messages", *_SAMPLING, "response_format", "n", "stream"})
 
 
+def _names_a_variable(value: str) -> str:
+    """Return the name of an environment variable. The message does not repeat the value, which may be a secret."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError(
+            "name an environment variable: letters, digits and underscores, no digit first; the secret itself goes "
+            "into that variable"
+        )
+    return value
+
+
+VariableName = Annotated[str, AfterValidator(_names_a_variable)]
+
+
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -58,7 +82,7 @@ class Endpoint(_Settings):
 
     name: Text
     base_url: Text
-    api_key_env: Text | None = None
+    api_key_env: VariableName | None = None
     max_in_flight: Positive = 8
     timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     max_attempts: Positive = 4

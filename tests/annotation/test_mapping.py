@@ -79,7 +79,36 @@ def test_a_rating_with_a_comment() -> None:
         "updated_at": datetime(2026, 11, 23, 14, 53, 0, 1, UTC),
         "deleted_at": None,
         "width": None,
+        "interface": None,
+        "interface_version": None,
+        "scale": "0:100",
     }
+
+
+def made_on(mark: str) -> dict[str, Any]:
+    return {"from_name": "page", "to_name": "hypothesis", "type": "textarea", "value": {"text": [mark]}}
+
+
+def test_a_judgment_knows_the_page_it_was_made_on() -> None:
+    def told(judgment: Judgment | Drop) -> tuple[object, ...]:
+        assert isinstance(judgment, Judgment)
+        return judgment.probability, judgment.interface, judgment.interface_version, judgment.scale
+
+    unli = number(4000) | {"from_name": "unli_position"}
+    assert told(read(number(37.1), made_on("slider 0123abcd"))) == (0.371, "slider", "0123abcd", "0:100")
+    assert told(read(number(0.005), made_on("number 0123abcd"))) == (0.00005, "number", "0123abcd", "0:100")
+    assert told(read(unli, made_on("unli 0123abcd"))) == (
+        pytest.approx(0.0474256, rel=1e-5),
+        "unli",
+        "0123abcd",
+        "unli",
+    )
+    assert told(read(cannot_judge(), made_on("unli 0123abcd"))) == (None, "unli", "0123abcd", "unli")
+    assert told(read(unli)) == (pytest.approx(0.0474256, rel=1e-5), None, None, "unli"), "the control tells the scale"
+    assert told(read(unli, made_on("slider 0123abcd")))[1:] == (None, None, "unli"), "a page without this control"
+    assert told(read(number(50), made_on("made up")))[1:] == (None, None, "0:100")
+    assert reason(number(50), unli) == "malformed"
+    assert reason(unli | {"value": {"number": 10_001}}) == "out_of_range"
 
 
 @given(st.integers(min_value=0, max_value=1000))
@@ -159,11 +188,10 @@ def test_an_unusable_lead_time_is_left_out(lead_time: object) -> None:
 
 
 def test_people_are_known_by_a_hash_and_never_by_their_address() -> None:
-    person = annotator_of(7, "Ada@Example.org ", "Ada L.")
+    person = annotator_of(7, "Ada@Example.org ")
     assert person.annotator_id == annotator_id("label-studio", "ada@example.org")
-    assert (person.kind, person.name, person.source_id) == ("human", "Ada L.", "7")
+    assert (person.kind, person.pseudonym, person.source_id) == ("human", f"A-{person.annotator_id[:8]}", "7")
     assert "example.org" not in person.model_dump_json().lower()
-    assert annotator_of(8, "bob@example.org").name is None
 
 
 @pytest.mark.parametrize(

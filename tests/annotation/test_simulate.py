@@ -91,17 +91,31 @@ def test_simulated_annotators_judge_as_users_of_their_own_and_only_once(studio: 
     pulled = Home(studio, project).pull()
     by_id = {annotator_id("label-studio", member.email): member for member in panel}
     assert {a.kind for a in pulled.annotators} == {"simulated"}
-    assert {a.name for a in pulled.annotators} <= {member.name for member in panel}
+    assert {a.pseudonym for a in pulled.annotators} <= {member.name for member in panel}
     assert Counter(j.proposition_id for j in pulled.judgments) == dict.fromkeys(truths, 3)
     for judgment in pulled.judgments:
         answer = by_id[judgment.annotator_id].answer(judgment.proposition_id, truths[judgment.proposition_id])
         assert judgment.cannot_judge == (answer.number is None)
         assert judgment.lead_time_s == answer.lead_time_s
+        assert (judgment.interface, judgment.scale) == ("slider", "0:100")
         if answer.number is not None:
             assert judgment.probability == pytest.approx(answer.number / 100, abs=1e-12)
     assert simulate(studio, project, panel, truths, per_proposition=3) == 0
     more = simulate(studio, project, panel, truths | {propositions[4].proposition_id: 0.5}, per_proposition=3)
     assert more == 3
+
+
+def test_simulated_annotators_answer_on_the_scale_of_the_page(studio: Studio) -> None:
+    project = ensure_project(studio, f"test {uuid4().hex[:12]}", overlap=3, interface="unli")
+    proposition = PropositionText(proposition_id=proposition_id("p", "h"), premise="p", hypothesis="h")
+    push(studio, project, [proposition])
+    (annotator,) = default_annotators(1)
+    simulate(studio, project, [annotator], {proposition.proposition_id: 0.02}, per_proposition=1)
+    (judgment,) = Home(studio, project).pull().judgments
+    number = annotator.answer(proposition.proposition_id, 0.02).number
+    assert number is not None
+    assert judgment.probability == pytest.approx(number / 100, rel=0.1)
+    assert (judgment.interface, judgment.scale) == ("unli", "unli")
 
 
 def test_too_few_annotators_are_refused(studio: Studio) -> None:

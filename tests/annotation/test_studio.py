@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from annotation.studio import calls
 from annotation.studio.client import Studio, connect
+from tests.fixtures.http import serving
 from tests.fixtures.studio import StudioServer
 from warehouse.errors import InputError, ServiceError
 
@@ -36,13 +36,8 @@ def stub(*answers: tuple[int, bytes]) -> Iterator[tuple[str, list[str]]]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Stub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Stub) as url:
+        yield url, asked
 
 
 def test_a_wrong_token_is_one_line_that_does_not_show_it(studio_server: StudioServer) -> None:

@@ -9,12 +9,14 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from annotation.interface.page import interface_xml
+from annotation.interface import page as pages
+from annotation.interface.instruction import instruction
+from annotation.interface.page import page_of
 from annotation.people.users import add_annotator
 from annotation.studio.client import Studio, connect
 from annotation.studio.remote import RemoteTask
 from annotation.sync import push as sync
-from annotation.sync.push import ensure_project, push, spread
+from annotation.sync.push import ensure_project, push, spread, update_settings
 from tests.fixtures.studio import StudioServer
 from warehouse.errors import InputError, ServiceError
 from warehouse.records import PropositionText, Task, proposition_id
@@ -173,7 +175,7 @@ def test_a_project_is_found_by_its_title_and_set_right(studio: Studio) -> None:
     assert settings == {
         "maximum_annotations": 3,
         "show_collab_predictions": False,
-        "label_config": interface_xml(),
+        "label_config": page_of("slider").xml,
     }
     studio.create_project({"title": title})
     with pytest.raises(InputError, match="2 projects"):
@@ -185,6 +187,40 @@ def test_a_project_that_is_right_is_not_touched(studio: Studio, monkeypatch: pyt
     made = ensure_project(studio, title, overlap=2)
     monkeypatch.setattr(studio, "update_project", lambda *given: pytest.fail(f"changed {given[1].keys()}"))
     assert ensure_project(studio, title, overlap=2) == made
+
+
+def test_a_page_that_was_judged_on_changes_only_when_told(
+    studio: Studio, people: tuple[Judge, Judge], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = ensure_project(studio, f"test {uuid4().hex[:12]}", overlap=2)
+    old = page_of("slider")
+    monkeypatch.setattr(pages, "instruction", lambda interface: instruction(interface) + "<br>Thank you.")
+    page_of.cache_clear()
+    try:
+        new = page_of("slider")
+        assert update_settings(studio, made, overlap=2, page=new) == new.mark, "nobody has judged yet"
+        assert studio.project_settings(made, ["expert_instruction"])["expert_instruction"].endswith("Thank you.")
+        (task,) = (task.source_id for task in push(studio, made, propositions()[:1]).tasks)
+        people[0].judge(task, 20)
+        monkeypatch.setattr(pages, "instruction", instruction)
+        page_of.cache_clear()
+        assert page_of("slider") == old != new
+        kept_page = update_settings(studio, made, overlap=5, page=old)
+        assert kept_page == new.mark, "the page stays, with the rest of the settings new"
+        kept = studio.project_settings(made, ["label_config", "expert_instruction", "maximum_annotations"])
+        assert kept == {
+            "label_config": new.xml,
+            "expert_instruction": new.instruction,
+            "maximum_annotations": 5,
+        }
+        with pytest.raises(InputError, match=r"1 annotations on the interface slider: .* --new-version"):
+            update_settings(studio, made, overlap=5, page=page_of("number"))
+        number = page_of("number")
+        assert update_settings(studio, made, overlap=5, page=number, new_version=True) == number.mark
+        with pytest.raises(InputError, match=r"whose scale is not that of unli: .* another project"):
+            update_settings(studio, made, overlap=5, page=page_of("unli"), new_version=True)
+    finally:
+        page_of.cache_clear()
 
 
 def test_titles_and_overlaps_that_make_no_project_are_refused(studio: Studio) -> None:

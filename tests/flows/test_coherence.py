@@ -40,13 +40,13 @@ def test_who_answered_both_is_measured(tmp_path: Path) -> None:
         for key in (first[0].proposition_id, negated[0].proposition_id, first[1].proposition_id)
     ]  # fmt: skip
     with open_warehouse(settings.catalog, read_only=False) as warehouse:
-        assert coherence_figures(settings, warehouse, MODEL, coherence_items(warehouse, NOTHING)) == ([], [])
+        assert coherence_figures(settings, warehouse, MODEL, coherence_items(warehouse, NOTHING), 0.5) == ([], [])
         merge_all(warehouse, [premises, [*first, *negated], scores, estimates])
         rows = coherence_items(warehouse, NOTHING)
         assert score_items(settings, warehouse, MODEL, rows) == 0
         found = {
             each.subject: each
-            for each in coherence_figures(settings, warehouse, MODEL, rows)[0]
+            for each in coherence_figures(settings, warehouse, MODEL, rows, 0.5)[0]
             if each.metric == "negation_gap"
         }
     assert {each.suite for each in found.values()} == {"coherence"}

@@ -61,8 +61,8 @@ def settings_with(tmp_path: Path, figures: list[Agreement]) -> Settings:
     return settings
 
 
-def shown(settings: Settings) -> str:
-    console = Console(width=120, record=True, file=(Path(settings.root) / "shown.txt").open("w"))
+def shown(settings: Settings, width: int = 120) -> str:
+    console = Console(width=width, record=True, file=(Path(settings.root) / "shown.txt").open("w"))
     for part in figure_tables(settings, Selection()):
         console.print(part)
     return console.export_text()
@@ -119,6 +119,13 @@ def test_of_many_slices_those_with_the_most_judgments_are_shown(tmp_path: Path) 
     assert "12 of 15" in text
     assert "batch=2" in text
     assert "week=2026-01-01" not in text
+
+
+def test_the_name_of_a_slice_is_whole_in_a_narrow_terminal(tmp_path: Path) -> None:
+    names = [f"annotator_group=simulated-{name}" for name in ("crowd", "staff")]
+    text = shown(settings_with(tmp_path, [figure("interval_alpha", name) for name in ("all", *names)]), 80)
+    first = "".join(line.split("\u2502")[1].strip() for line in text.splitlines() if line.startswith("\u2502"))
+    assert all(name in first for name in names)
 
 
 def test_agreement_over_time_is_drawn(tmp_path: Path) -> None:

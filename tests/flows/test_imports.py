@@ -138,6 +138,7 @@ def test_options_that_contradict_each_other_are_refused() -> None:
         ({"counts": "a=x"}, "--counts a=x must be COLUMN=RATING"),
         ({"ordinal": "5:1"}, "--ordinal 5:1: LOW must be below HIGH"),
         ({"ordinal": "1:4.5"}, "whole numbers such as 1:5"),
+        ({"ordinal": "1:5", "scale": "1:5"}, "--ordinal 1:5 and --scale 1:5 contradict each other"),
         ({"ordinal": "five"}, "--ordinal five must be LOW:HIGH, such as 1:5"),
     ):
         with pytest.raises(InputError, match=said):

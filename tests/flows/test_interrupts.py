@@ -24,6 +24,7 @@ from tests.fixtures.llm_runs import COST, PRICED, endpoint, install, labeler, ot
 from tests.synthesis.faulty_endpoint import FaultyEndpoint, answers, faulty
 
 SLOW = answers('{"reasoning": "r", "probability": 0.25}', after_s=0.1)
+UNDER_WAY = 12
 HYPOTHESES = [f"The hypothesis is number {number} of many." for number in range(120)]
 ESTIMATES = "SELECT count(*) FROM estimates WHERE probability = 0.25"
 
@@ -42,7 +43,7 @@ def started(config: Path, server: FaultyEndpoint) -> subprocess.Popen[str]:
         text=True,
     )
     deadline = time.monotonic() + 120
-    while server.requests < 12:
+    while server.requests < UNDER_WAY:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -144,7 +145,7 @@ def test_a_killed_run_is_taken_up_where_it_was(tmp_path: Path) -> None:
         outcome = elicit.fn(config)
         # Four were on the way, and as many replies had come but were not kept yet.
         assert len(HYPOTHESES) <= server.requests <= len(HYPOTHESES) + 8
-    assert outcome.counts["from the ledger"] >= 8
+    assert outcome.counts["from the ledger"] >= UNDER_WAY - 8
     assert value(config, ESTIMATES) == len(HYPOTHESES)
     assert value(config, "SELECT sum(cost) FROM labeler_cost") == pytest.approx(len(HYPOTHESES) * COST)
 

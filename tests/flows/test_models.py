@@ -23,6 +23,7 @@ from flows.services import estimator_base
 from flows.settings.settings import Settings, load_settings
 from flows.status import status
 from flows.train import train
+from synthesis.panel.settings import EstimatorLabeler
 from tests.fixtures.estimator import Base
 from tests.fixtures.store import made_rows
 from tests.flows.test_score import CALIBRATION
@@ -71,6 +72,7 @@ def ids(settings: Settings) -> tuple[str, str]:
     return newest.model_id, older.model_id
 
 
+@pytest.mark.slow
 def test_all_are_listed_and_the_newest_is_in_use(settings: Settings) -> None:
     newest, older = models(config=settings)
     assert (newest.state, newest.tuning, newest.base, newest.dataset) == ("in use", "encoder", "bert", "odds v1")
@@ -105,6 +107,7 @@ def test_a_fit_says_when_another_estimator_stays_in_use(settings: Settings, caps
     assert [each.state for each in models(config=settings)].count("in use") == 1
 
 
+@pytest.mark.slow
 def test_a_deleted_one_loses_its_files_and_keeps_its_scores(settings: Settings) -> None:
     newest, older = ids(settings)
     with pytest.raises(InputError, match=f"{newest} is in use; choose another one with odds models use"):
@@ -120,6 +123,14 @@ def test_a_deleted_one_loses_its_files_and_keeps_its_scores(settings: Settings) 
     for refused in (older, "zzz", ""):
         with pytest.raises(InputError, match=r"there is no estimator .*; odds models lists them"):
             models_use(refused, config=settings)
+
+
+def test_one_that_sits_in_the_panel_is_not_deleted(settings: Settings) -> None:
+    _, older = ids(settings)
+    own = EstimatorLabeler(name="own", method="estimator", model=older[:10])
+    seated = settings.model_copy(update={"labelers": (own,)})
+    with pytest.raises(InputError, match=f"{older} is the labeler own; change its model in the settings first"):
+        models_delete(older, config=seated)
 
 
 def test_a_deleted_one_can_be_fitted_again(settings: Settings, tiny_base: Base) -> None:
@@ -138,6 +149,7 @@ def test_the_start_of_several_ids_is_refused(settings: Settings) -> None:
         models_use(row.model_id[:20], config=settings)
 
 
+@pytest.mark.slow
 def test_unfinished_fits_are_listed_deleted_and_swept(settings: Settings) -> None:
     newest, older = ids(settings)
     places = settings.home_path / "models"

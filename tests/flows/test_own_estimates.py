@@ -69,6 +69,7 @@ def elicited(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return config
 
 
+@pytest.mark.slow
 def test_its_estimates_are_its_scores(elicited: Path, tmp_path: Path) -> None:
     asked = rows(elicited, "SELECT premise, hypothesis FROM proposition_overview")
     file, scores = tmp_path / "asked.jsonl", tmp_path / "scores.jsonl"
@@ -154,6 +155,7 @@ def test_before_the_first_fit_the_one_in_use_gives_no_estimates(
         assert jobs(load_settings(config), warehouse) == []  # a dry run plans nothing
 
 
+@pytest.mark.slow
 def test_the_command_loads_it_in_a_run_of_its_own(tmp_path: Path, odds: Run) -> None:
     said = ended_well(odds("--config", str(installed(tmp_path, "pretrained")), "elicit"))
     assert said.splitlines()[-1] == "elicit: 3 scored"

@@ -47,6 +47,7 @@ def panel(config: Path) -> dict[str, float]:
     return dict(zip(row["labelers"], row["values"], strict=True))
 
 
+@pytest.mark.slow
 def test_labelers_come_and_go_with_the_settings(tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text(PROMPT.format(system="First text."))

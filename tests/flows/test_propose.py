@@ -109,6 +109,7 @@ def test_a_conjunction_joins_two_hypotheses_of_a_premise_once(tmp_path: Path) ->
     assert sorted(made["joined"]) == [FIRST, SECOND]
 
 
+@pytest.mark.slow
 def test_every_kind_is_made_of_what_was_proposed_and_the_plan_names_each(tmp_path: Path) -> None:
     with faulty(writes) as server:
         parts = (endpoint("e", server, PRICED), labeler("a", "e"), others("e", made_of(["proposed", *KINDS])))

@@ -44,6 +44,7 @@ def judged_again(settings: Settings) -> None:
         renew_consensus(warehouse, "em")
 
 
+@pytest.mark.slow
 def test_what_is_recorded_is_what_was_published(installed: Settings) -> None:
     assert "odds v1" in run(installed)
     (dataset,) = recorded(installed, Dataset)
@@ -60,6 +61,7 @@ def test_what_is_recorded_is_what_was_published(installed: Settings) -> None:
     assert f"odds v1: {len(shards)} shards match their manifest" == verify_dataset(installed)
 
 
+@pytest.mark.slow
 def test_an_older_version_is_verified_by_its_number(installed: Settings) -> None:
     run(installed)
     judged_again(installed)
@@ -71,6 +73,7 @@ def test_an_older_version_is_verified_by_its_number(installed: Settings) -> None
             verify_dataset(installed, name, version)
 
 
+@pytest.mark.slow
 def test_a_manifest_that_was_changed_with_its_shard_is_found(installed: Settings) -> None:
     run(installed)
     (dataset,) = recorded(installed, Dataset)
@@ -84,6 +87,7 @@ def test_a_manifest_that_was_changed_with_its_shard_is_found(installed: Settings
         verify_dataset(installed)
 
 
+@pytest.mark.slow
 def test_a_folder_that_an_interruption_kept_from_being_recorded_is_taken_up(installed: Settings) -> None:
     run(installed)
     (before,) = recorded(installed, Dataset)
@@ -96,6 +100,7 @@ def test_a_folder_that_an_interruption_kept_from_being_recorded_is_taken_up(inst
     verify_dataset(installed)
 
 
+@pytest.mark.slow
 def test_a_folder_of_other_content_is_left_alone(installed: Settings) -> None:
     run(installed)
     folder = installed.home_path / "datasets" / "odds"

@@ -101,6 +101,7 @@ def printed(settings: Settings, text: str, limit: int = 40, **more: object) -> s
     return console.export_text()
 
 
+@pytest.mark.slow
 def test_answers_are_those_of_then(asked: tuple[Settings, int, datetime], tmp_path: Path) -> None:
     settings, snapshot, time = asked
     query = "SELECT 'judgments: ' || count(*) AS said FROM judgments"

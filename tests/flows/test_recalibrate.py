@@ -195,6 +195,7 @@ def test_judgments_that_are_gone_leave_no_map_behind(settings: Settings) -> None
     assert len(recalibrated(settings)) == 40
 
 
+@pytest.mark.slow
 def test_a_withdrawn_map_can_be_traced(settings: Settings) -> None:
     fill(settings, range(15), "test", "far")
     fill(settings, range(42), "train")

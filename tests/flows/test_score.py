@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import flows.score
+from flows.estimators import ELSEWHERE, estimator_for
 from flows.publish import publish
 from flows.score import score
 from flows.settings.settings import Settings, load_settings
@@ -124,6 +125,7 @@ def interrupted_after(
     return asked
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_keeps_its_scores_and_the_next_one_scores_the_rest(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +146,7 @@ def test_an_interrupted_run_keeps_its_scores_and_the_next_one_scores_the_rest(
     assert found.keys() == set(wanted)
 
 
+@pytest.mark.slow
 def test_stored_scores_are_those_of_the_estimator(settings: Settings, subject: Estimator) -> None:
     table = held_out(settings)
     score.fn(settings)
@@ -260,3 +263,15 @@ def test_right_after_the_installation_the_pretrained_estimator_scores_a_file(tmp
     assert 0 <= likely["low"] < likely["score"] < likely["high"] <= 1
     with pytest.raises(InputError, match="There is no warehouse"):
         score.fn(tmp_path / "odds.toml", file, tmp_path / "scores.jsonl", model="3f2a")
+
+
+def test_the_estimator_of_a_folder_needs_no_warehouse(tmp_path: Path) -> None:
+    (tmp_path / "odds.toml").touch()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "estimator.json").write_text("{}")
+    settings = load_settings(tmp_path / "odds.toml")
+    found = estimator_for(settings, str(tmp_path / "mine"))
+    assert (found.path, found.name, found.dataset_id) == (str(tmp_path / "mine"), "mine", ELSEWHERE)
+    for name in ("", "theirs"):
+        with pytest.raises(InputError, match="There is no warehouse"):
+            estimator_for(settings, name)

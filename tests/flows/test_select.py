@@ -60,6 +60,7 @@ def judge_again(config: Path, name: str) -> None:
         renew_consensus(warehouse, "em")
 
 
+@pytest.mark.slow
 def test_the_least_sure_consensus_is_chosen_until_it_is_judged_again(config: Path, tmp_path: Path) -> None:
     file = tmp_path / "chosen.parquet"
     hypotheses = rows(config, "SELECT hypothesis FROM proposition_overview ORDER BY n_judgments")
@@ -77,6 +78,7 @@ def test_the_least_sure_consensus_is_chosen_until_it_is_judged_again(config: Pat
     assert value(config, "SELECT count(*) FROM selections WHERE n_judgments = 2") == 2
 
 
+@pytest.mark.slow
 def test_test_propositions_are_chosen_only_when_told(config: Path) -> None:
     with open_warehouse(load_settings(config).catalog, read_only=False) as warehouse:
         warehouse.connection.execute("UPDATE propositions SET split = 'test' WHERE hypothesis LIKE '%p0%'")
@@ -111,6 +113,7 @@ def estimator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flows.select, "scored", scored)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("estimator")
 def test_rules_that_use_the_estimator_choose_by_its_scores(config: Path) -> None:
     select(config, by="uncertainty", limit=1)
@@ -154,6 +157,7 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
         select(config, limit=0)
 
 
+@pytest.mark.slow
 def test_the_command_prints_what_waits_in_eighty_columns(config: Path, odds: Run) -> None:
     done = odds("--config", str(config), "select", "--limit", "3", env={"COLUMNS": "80"})
     assert done.returncode == 0, done.stderr

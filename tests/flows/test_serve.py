@@ -80,6 +80,7 @@ def answers(client: httpx.Client, pairs: list[Pair]) -> list[dict[str, Any]]:
     return list(answer["scores"])
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_the_estimator_and_what_is_too_long_has_a_reason(
     client: httpx.Client, subject: Estimator
 ) -> None:

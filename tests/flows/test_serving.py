@@ -240,7 +240,7 @@ from flows.serving.app import application
 from flows.serving.server import bound, run
 from flows.serving.worker import Worker
 def app():
-    with bound('127.0.0.1', 0) as listener:
+    with bound('serve', '127.0.0.1', 0) as listener:
         worker, port = Worker(lambda pairs: time.sleep(60)), listener.getsockname()[1]
         run(application(worker, {'model': 'm'}, None, print), listener, lambda: print(port, flush=True))
 """

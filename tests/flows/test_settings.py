@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import traceback
 from importlib import resources
 from pathlib import Path
@@ -20,6 +21,13 @@ def loaded(folder: Path, text: str) -> Settings:
 
 def test_the_template_says_the_defaults(tmp_path: Path) -> None:
     assert loaded(tmp_path, template_text()) == loaded(tmp_path, "")
+
+
+def test_the_template_names_every_setting() -> None:
+    schema = Settings.model_json_schema()
+    settings = {name for each in (schema, *schema["$defs"].values()) for name in each.get("properties", ())}
+    assert len(settings) > 100
+    assert settings - set(re.findall(r"\w+", template_text())) == {"root"}  # it is no setting: the file's own folder
 
 
 def test_the_template_is_never_written_over(tmp_path: Path) -> None:
@@ -128,6 +136,9 @@ def test_the_environment_stands_above_the_file(tmp_path: Path, monkeypatch: pyte
     [
         ("home = ", "not valid TOML"),
         ("nothing = 1", "nothing is not a setting"),
+        ('[[annotation.projects]]\ntitle = "Odds"', "two projects have the same title"),
+        ('[[annotation.projects]]\ntitle = "x"', "annotation.projects.0.title"),
+        ('[[annotation.projects]]\ntitle = "French"\nlanguage = "fr"', "annotation.projects.0.language is not"),
         ("[annotation]\nport = 0", "annotation.port"),
         ("[agreement]\nconsensus = 'mode'", "agreement.consensus"),
         ("[training]\nlearning_rate = -1", "training.learning_rate"),
@@ -249,6 +260,7 @@ def test_an_unknown_address_is_no_path(
         ("ODDS_AGREEMENT", '{"draws": "x"}', "^ODDS_AGREEMENT: draws: "),
         ("odds_agreement__draws", "x", "^odds_agreement__draws: "),
         ("ODDS_WAREHOUSE__CATALGO", "x", "^ODDS_WAREHOUSE__CATALGO is not a setting"),
+        ("ODDS_WAREHUOSE__CATALOG", "x", "^ODDS_WAREHUOSE__CATALOG is not a setting"),
         ("ODDS_HOME", "", "^ODDS_HOME: it is empty"),
     ],
 )
@@ -281,6 +293,10 @@ def test_a_wrong_variable_is_named(
         '[annotation]\nurl = "https://me:hunter2@labels.example.org"',
         "[[endpoints]]\nname = 'e'\nbase_url = 'https://host/v1'\nprice_in = inf",
         "[[endpoints]]\nname = 'e'\nbase_url = 'https://host/v1'\npatience_s = nan",
+        "[[endpoints]]\nname = 'e'\nbase_url = 'https://host/v1'\napi_key_env = 'sk-hunter2'",
+        "[annotation]\ntoken_env = 'hunter2 '",
+        "[annotation]\ntoken_env = ''",
+        "[agreement]\nseed = -1",
     ],
 )
 def test_nothing_and_no_end_are_refused(tmp_path: Path, text: str) -> None:

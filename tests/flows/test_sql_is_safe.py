@@ -145,6 +145,7 @@ def refusal(warehouse: Warehouse, text: str) -> str | None:
     return line
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_every_way_out_is_one_line_and_changes_nothing(odds: Inside, filled: Place, tmp_path: Path) -> None:
     victim = tmp_path / "victim.csv"
@@ -189,6 +190,7 @@ def test_a_catalog_on_a_server_is_as_safe(filled: Place, database: str) -> None:
         assert head(warehouse, "SELECT sum(probability) AS s FROM judgments", 1)[0]["s"].to_pylist() == [10.25]
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_what_is_allowed_is_read(odds: Inside, filled: Place, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
@@ -240,8 +242,8 @@ def test_a_sealed_connection_reads_by_a_link_and_sorts_more_than_its_memory(plac
     catalog = link / "new.sqlite"
     with open_warehouse(catalog, link / "new", read_only=False) as warehouse:
         merge_all(warehouse, made_rows([(f"p{n}", "a", 0.5) for n in range(20)]))
-    with open_warehouse(catalog, link / "new", memory_limit="30MB") as warehouse:
+    with open_warehouse(catalog, link / "new", memory_limit="40MB") as warehouse:
         assert warehouse.sql("SELECT sum(probability) AS s FROM judgments")["s"].to_pylist() == [10.0]
         texts = "md5(i::VARCHAR) || md5((i + 1)::VARCHAR) || md5((i + 2)::VARCHAR)"
-        sort = f"SELECT a FROM (SELECT {texts} AS a FROM range(300_000) t(i)) ORDER BY a OFFSET 299_999"
+        sort = f"SELECT a FROM (SELECT {texts} AS a FROM range(500_000) t(i)) ORDER BY a OFFSET 499_999"
         assert len(head(warehouse, sort, 1)[0]["a"][0].as_py()) == 96

@@ -68,6 +68,7 @@ def ended(process: subprocess.Popen[str], number: signal.Signals) -> None:
     assert process.returncode == 128 + number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", SIGNALS)
 def test_whatever_the_code_does_that_a_signal_meets(number: signal.Signals) -> None:
     with ExitStack() as running:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
@@ -25,6 +26,8 @@ from tests.fixtures.estimator import Base
 from tests.fixtures.llm_runs import endpoint, install, labeler, others
 from tests.fixtures.store import made_rows
 from tests.synthesis.faulty_endpoint import answers, faulty
+from training.identity import SEEN
+from training.model.seen import write_seen
 from warehouse import open_warehouse
 from warehouse.catalog.store import merge_all, read
 from warehouse.consensus.renew import renew_consensus
@@ -41,6 +44,8 @@ from warehouse.records import (
     proposition_id,
 )
 from warehouse.shards import read_split
+
+pytestmark = pytest.mark.slow
 
 TRAINING = 'kind = "encoder"\nmax_length = 64\nepochs = 1\nbatch_size = 40\ndevice = "cpu"\n'
 
@@ -142,6 +147,37 @@ def test_its_premises_and_those_like_them_are_never_trained_on(settings: Setting
     assert not set(trained[:3]) & set(read_split(newest, "train")["premise_id"].to_pylist())
 
 
+def test_what_an_estimator_and_its_base_learned_from_goes_with_its_folder(settings: Settings, tmp_path: Path) -> None:
+    data = next(iter((settings.home_path / "datasets" / "odds").iterdir()))
+    trained, held_out = read_split(data, "train"), read_split(data, "test")
+    alone = "Nobody in the village remembers who built the old lighthouse."
+    premises = [*trained["premise"].to_pylist()[:3], *NEW[:5], alone]
+    import_suite(judged(tmp_path / "j.jsonl", premises), "seen", config=settings, family="correlation")
+    used = next(each for each in models(config=settings) if each.state == "in use")
+    elsewhere = shutil.copytree(used.path, tmp_path / "theirs")
+    (found,) = evaluate_suites(["seen"], config=settings, model=str(elsewhere))
+    assert (found.n_items, found.n_seen) == (6, 3)
+    # as if it had been fitted from one that learned from a premise of the suite and from one of the test split
+    before = tmp_path / "before"
+    before.mkdir()
+    known = [premise_id(alone), held_out["premise_id"][0].as_py()]
+    write_seen(before, "nothing", pa.table({"premise_id": pa.array(known)}))
+    write_seen(used.path, str(before), trained)
+    (found,) = evaluate_suites(["seen"], config=settings)
+    assert (found.n_items, found.n_seen) == (5, 4)
+    note = evaluate.fn(settings).note
+    assert "1 propositions of the test split left out: their premises were in the training of its base" in note
+    with open_warehouse(settings.catalog) as warehouse:
+        (figure,) = read(warehouse, Evaluation, "subject = 'estimator' AND metric = 'mse' AND suite = 'consensus'")
+    assert figure.n == held_out.num_rows - 1
+    write_seen(used.path, str(before), held_out)
+    with pytest.raises(InputError, match="every premise of its test split that has judgments was in"):
+        evaluate.fn(settings)
+    (used.path / SEEN).write_bytes(b"no parquet")
+    with pytest.raises(InputError, match=r"premises\.parquet cannot be read; copy the estimator again"):
+        evaluate.fn(settings)
+
+
 def test_the_commands_print_tables_of_80_columns(settings: Settings, tmp_path: Path) -> None:
     config = ["--config", str(settings.home_path.parent / "odds.toml")]
     updates = [
@@ -173,10 +209,22 @@ def test_the_commands_print_tables_of_80_columns(settings: Settings, tmp_path: P
             ["evaluate", "--suite", "all", "--scores", "x"],
             "--scores x must be NAME=FILE, such as deberta=deberta.jsonl",
         ),
+        (
+            ["evaluate", "--suite", "all", "--scores", "constant=x.jsonl"],
+            "the scores constant: that is the name of another subject; choose a different one",
+        ),
         (["import", "suite", "{file}", "--name", "s"], "a plain file needs --family correlation, update or choice"),
         (
             ["import", "suite", "{file}", "--name", "s", "--format", "joci", "--family", "choice"],
             "--family choice does not fit --format joci, which makes a suite of correlation",
+        ),
+        (
+            ["import", "suite", "{file}", "--name", "s", "--format", "copa", "--scale", "0:10"],
+            "--scale means nothing for a suite of choice; leave it out",
+        ),
+        (
+            ["import", "suite", "{file}", "--name", "s", "--family", "correlation", "--first", "1"],
+            "--first means nothing for a suite of correlation; leave it out",
         ),
     ],
 )

@@ -43,6 +43,7 @@ def lines(home: Path, what: str, width: int, limit: int = 10) -> list[str]:
     return text.getvalue().splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [60, 100, 160])
 def test_a_line_a_node_within_the_width(home: Path, traced: Traced, width: int) -> None:
     shown = lines(home, traced.score, width)

@@ -22,6 +22,8 @@ from warehouse.consensus.renew import renew_consensus
 from warehouse.errors import InputError
 from warehouse.records import Dataset, Model
 
+pytestmark = pytest.mark.slow
+
 
 def config_of(folder: Path) -> Path:
     return folder / "odds.toml"

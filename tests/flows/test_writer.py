@@ -131,6 +131,7 @@ def test_what_is_not_written_is_not_counted(warehouse: Warehouse, monkeypatch: p
     assert one.changed == {"estimates": 2, "drops": 1}
 
 
+@pytest.mark.slow
 def test_rows_are_written_after_some_seconds_though_no_more_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

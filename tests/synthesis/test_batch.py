@@ -755,6 +755,7 @@ def test_on_postgres(database: str) -> None:
     assert not known_batches(database)
 
 
+@pytest.mark.slow
 def test_with_a_real_model_behind_it(ledger: Path, llm_url: str) -> None:
     def forward(body: Body) -> Answered:
         answer = httpx.post(f"{llm_url}/chat/completions", json=body, timeout=120, trust_env=False)

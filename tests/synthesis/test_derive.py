@@ -416,6 +416,7 @@ def test_a_prompt_that_asks_for_something_else_is_refused(kind: DerivedKind) -> 
         derivations([parent()], proposer, kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_the_embedded_model_writes_is_taken_or_has_a_reason(llm_url: str, kind: DerivedKind) -> None:
     with httpx.Client(timeout=180) as client:

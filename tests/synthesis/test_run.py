@@ -324,6 +324,7 @@ run(Endpoint(name="e", base_url=sys.argv[1], max_in_flight=8), Path(sys.argv[2])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_run_that_is_killed_repeats_no_request_whose_reply_was_kept(tmp_path: Path, seed: int) -> None:
     ledger = tmp_path / "l"

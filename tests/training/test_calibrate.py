@@ -66,6 +66,7 @@ def test_with_one_judgment_each_it_is_the_order_statistic(distances: list[float]
     assert conformal_quantile(np.array(distances), np.ones(len(distances)), coverage) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["judgment", "consensus"])
 @pytest.mark.parametrize("recalibrate", ["none", "isotonic", "beta"])
 def test_a_new_truth_is_inside_as_often_as_it_should(of: str, recalibrate: str) -> None:

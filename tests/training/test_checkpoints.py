@@ -265,6 +265,7 @@ def test_nothing_is_pickled(tiny_base: Base, tmp_path: Path, monkeypatch: pytest
     assert seen == {".safetensors", ".json"}
 
 
+@pytest.mark.slow
 def test_three_fits_that_are_killed_have_the_weights_of_one_that_is_not(
     tiny_base: Base, tmp_path: Path, expected: Any
 ) -> None:
@@ -272,7 +273,7 @@ def test_three_fits_that_are_killed_have_the_weights_of_one_that_is_not(
         kill_until_done(tiny_base, tmp_path / str(seed) / "model", seed, expected)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_twenty_fits_that_are_killed_have_the_weights_of_one_that_is_not(
     tiny_base: Base, tmp_path: Path, expected: Any
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, rmtree
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,12 @@ from tests.fixtures.shards import made_pair, pairs_of
 from training.embedded import encoder_path
 from training.fit.loop import fit
 from training.fit.watch import FitProgress, Watch
+from training.identity import base_name
 from training.model.device import Place
 from training.model.encoder import PairEncoder, load_encoder
 from training.model.estimator import Estimator
 from training.model.saved import EstimatorInfo
+from training.model.seen import read_seen
 from training.model.start import start
 from training.settings import FitSettings
 from warehouse.errors import InputError
@@ -42,6 +44,12 @@ def fitted(tiny_encoder: Base, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
+def seen_by(folder: Path) -> list[str]:
+    found = read_seen(folder)
+    assert found is not None
+    return sorted(found.to_pylist())
+
+
 def pairs(n: int, start: int = 200) -> list[tuple[str, str]]:
     rows = shard_table(n, start=start)
     return list(zip(rows["premise"].to_pylist(), rows["hypothesis"].to_pylist(), strict=True))
@@ -51,6 +59,7 @@ def proposition(premise: str, hypothesis: str = "There is light.") -> Propositio
     return PropositionText(proposition_id="p", premise=premise, hypothesis=hypothesis)
 
 
+@pytest.mark.slow
 def test_it_learns_what_the_judgments_say(fitted: Path) -> None:
     test = shard_table(20, start=200)
     found, means = Estimator.load(fitted, "cpu", "fp32").score(pairs(20)), test["mean"].to_numpy()
@@ -65,6 +74,7 @@ def test_a_moved_or_merged_folder_gives_the_same_scores(fitted: Path, tiny_encod
     again.mkdir(parents=True)
     subject.save(again)
     merge_estimator(fitted, tmp_path / "merged")
+    assert seen_by(tmp_path / "merged") == seen_by(fitted) == sorted(set(shard_table(64)["premise_id"].to_pylist()))
     expected = subject.score(pairs(9)).level_probabilities
     for folder in (again, tmp_path / "merged"):
         found = Estimator.load(folder, "cpu", "fp32").score(pairs(9)).level_probabilities
@@ -231,7 +241,10 @@ def test_a_fit_can_start_from_another_estimator(fitted: Path, tiny_encoder: Base
     begun = start(chosen, tiny_encoder.cache, shard_table(4), tmp_path / "model")
     expected = Estimator.load(fitted, "cpu", "fp32").score(pairs(9)).level_probabilities
     np.testing.assert_allclose(begun.score(pairs(9)).level_probabilities, expected, atol=1e-6)
-    fit(shard_table(64), shard_table(16, start=100), chosen, tiny_encoder.cache, tmp_path / "model")
+    train = shard_table(64, start=300)
+    fit(train, shard_table(16, start=100), chosen, tiny_encoder.cache, tmp_path / "model")
+    learned = {*shard_table(64)["premise_id"].to_pylist(), *train["premise_id"].to_pylist()}
+    assert set(seen_by(tmp_path / "model")) == learned
     later = Estimator.load(tmp_path / "model", "cpu", "fp32").score(pairs(9)).level_probabilities
     assert not np.allclose(later, expected, atol=1e-4)
     with pytest.raises(InputError, match=r"has 10 levels; set training\.levels to 10"):
@@ -247,6 +260,26 @@ def test_an_adapter_finds_its_base_where_it_was_put(fitted: Path, tiny_encoder: 
     np.testing.assert_array_equal(
         Estimator.load(tmp_path / "moved" / "second", "cpu", "fp32").score(pairs(5)).scores, expected
     )
+
+
+def test_an_adapter_on_an_adapter_needs_only_the_encoder(
+    tiny_encoder: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it stands alone it answers as the two on top of each other do."""
+    train, dev = shard_table(32), shard_table(8, start=100)
+    chosen = settings(tiny_encoder, tuning="lora", lora_rank=3, lora_alpha=12, epochs=2)
+    fit(train, dev, chosen, tiny_encoder.cache, tmp_path / "first")
+    later = chosen.model_copy(update={"base": str(tmp_path / "first"), "lora_rank": 2, "lora_alpha": 4})
+    fit(train, dev, later, tiny_encoder.cache, tmp_path / "alone")
+    monkeypatch.setattr("training.fit.rounds.stand_alone", lambda *_: None)
+    fit(train, dev, later, tiny_encoder.cache, tmp_path / "on-top")
+    expected = Estimator.load(tmp_path / "on-top", "cpu", "fp32").score(pairs(9)).level_probabilities
+    rmtree(tmp_path / "first")
+    alone = Estimator.load(tmp_path / "alone", "cpu", "fp32")
+    np.testing.assert_allclose(alone.score(pairs(9)).level_probabilities, expected, atol=1e-6)
+    assert alone.info.base == base_name(str(tiny_encoder.path))
+    with pytest.raises(InputError, match="first: the base of the estimator on-top is gone"):
+        Estimator.load(tmp_path / "on-top", "cpu", "fp32")
 
 
 def subject_parts(subject: Estimator) -> tuple[Any, EstimatorInfo, Place]:

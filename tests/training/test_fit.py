@@ -58,6 +58,7 @@ def scores_by_id(folder: Path, table: pa.Table) -> np.ndarray[tuple[int], np.dty
     return np.array([found[key] for key in table["proposition_id"].to_pylist()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuning", ["lora", "upper", "full"])
 def test_it_learns_what_the_judgments_say(tiny_base: Base, tmp_path: Path, tuning: str) -> None:
     test = shard_table(20, start=200)
@@ -317,8 +318,8 @@ def test_the_loss_is_weighted_divergence_plus_weighted_margin_by_hand(tiny_base:
 
 @pytest.mark.slow
 def test_order_pairs_alone_teach_the_order(tiny_base: Base, tmp_path: Path) -> None:
-    silent = with_column(shard_table(64), "values", [[0.2, 0.5, 0.8]] * 64)
-    test, chosen = shard_table(20, start=200), settings(tiny_base, margin=0.5, epochs=12, pair_rate=2)
+    silent = with_column(shard_table(16), "values", [[0.2, 0.5, 0.8]] * 16)
+    test, chosen = shard_table(20, start=200), settings(tiny_base, margin=0.5, epochs=8, pair_rate=2)
     is_on = test["mean"].to_numpy() > 0.5
     gaps = {}
     for name, pairs in (("with", pair_table(32, 60, weight=5.0)), ("without", None)):
@@ -329,6 +330,7 @@ def test_order_pairs_alone_teach_the_order(tiny_base: Base, tmp_path: Path) -> N
     assert gaps["with"] > 0.15
 
 
+@pytest.mark.slow
 def test_a_row_of_small_weight_does_not_outvote_the_others(tiny_base: Base, tmp_path: Path) -> None:
     right, wrong = shard_table(24), shard_table(48)
     flipped = [[1 - value for value in each] for each in wrong["values"].to_pylist()]
@@ -407,6 +409,15 @@ def test_a_fit_that_learned_less_than_a_constant_answer_says_so(tiny_base: Base,
     said, *others = notes["still"]
     assert notes["learned"] == others  # that dev has too few rows for intervals
     assert "never fell below that of a constant answer" in said
+    assert "with only 8 dev propositions that tells little" in said
+
+
+def test_many_dev_propositions_tell_that_nothing_was_learned(tiny_base: Base, tmp_path: Path) -> None:
+    notes: list[str] = []
+    still = settings(tiny_base, learning_rate=1e-30, level_learning_rate=1e-30, epochs=1)
+    dev = shard_table(30, start=50)
+    fit(shard_table(24), dev, still, tiny_base.cache, tmp_path / "still", watch=Watch(note=notes.append))
+    assert any("the estimator learned nothing that helps" in note for note in notes)
 
 
 def test_a_fit_is_calibrated_on_the_scores_of_the_kept_epoch(tiny_base: Base, tmp_path: Path) -> None:

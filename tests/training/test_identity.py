@@ -13,7 +13,7 @@ from tests.training.test_estimator import assert_same, scores_of
 from tests.training.test_fit import settings
 from training import identity
 from training.fit.loop import fit
-from training.identity import base_hash, code_hash
+from training.identity import SEEN, base_hash, code_hash
 from training.model.estimator import Estimator
 from warehouse.errors import InputError
 
@@ -131,6 +131,7 @@ def test_the_card_of_an_estimator_may_change_but_nothing_else(tmp_path: Path) ->
     (tmp_path / "estimator.json").write_text("{}")
     as_estimator = base_hash(tmp_path)
     (tmp_path / "README.md").write_text("second")
+    (tmp_path / SEEN).write_text("told later")
     assert base_hash(tmp_path) == as_estimator
     (tmp_path / "model.safetensors").write_text("second")
     assert base_hash(tmp_path) != as_estimator

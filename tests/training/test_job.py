@@ -26,14 +26,22 @@ TWO = Path(__file__).parents[2] / "examples" / "accelerate" / "two-processes.yam
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A training set of 20 and 7 propositions with 6 order pairs."""
+    """A training set of 20 and 7 propositions with 6 order pairs. Of every third proposition, two values are labels."""
     folder = tmp_path_factory.mktemp("sets") / "v1"
     train, dev = shard_table(20), with_column(shard_table(7, start=50), "split", ["dev"] * 7)
+    labels = {"widths": [0.0, 0.2, 0.2], "sources": ["", "five", "five"]}
     rows = [
-        pa.RecordBatch.from_pylist(sorted(table.to_pylist(), key=lambda row: row["premise_id"]), SHARD_SCHEMA)
+        pa.RecordBatch.from_pylist(
+            sorted(
+                (row | (labels if n % 3 == 0 else {}) for n, row in enumerate(table.to_pylist())),
+                key=lambda row: row["premise_id"],
+            ),
+            SHARD_SCHEMA,
+        )
         for table in (dev, train)
     ]
     pairs = [made_pair("train", n) | row for n, row in enumerate(pair_table(6, 60).to_pylist())]
+    pairs.sort(key=lambda row: str(row["premise_id"]))
     write_dataset(rows, folder, HEAD, pairs=[pa.RecordBatch.from_pylist(pairs, PAIR_SCHEMA)])
     return folder
 
@@ -58,7 +66,7 @@ def test_a_job_fits_on_the_shards(dataset: Path, tiny_base: Base, tmp_path: Path
 @pytest.mark.slow
 def test_two_processes_give_the_loss_curve_of_one(dataset: Path, tiny_base: Base, tmp_path: Path) -> None:
     # 26 examples in batches of 5: the last step has one, so that the second process has nothing to read.
-    how = settings(tiny_base, epochs=2, lora_dropout=0, batch_size=5)
+    how = settings(tiny_base, epochs=2, lora_dropout=0, batch_size=5, ordinal="cut-points")
     job(dataset, how, tiny_base.cache, tmp_path / "one").run(Watch())
     seen: list[FitProgress] = []
     notes: list[str] = []
@@ -76,6 +84,11 @@ def test_two_processes_give_the_loss_curve_of_one(dataset: Path, tiny_base: Base
     assert one.keys() == two.keys()
     for name, weights in one.items():
         np.testing.assert_allclose(two[name], weights, rtol=0.05, atol=2e-3)
+    cuts = [
+        json.loads((tmp_path / name / "estimator.json").read_text())["cut_points"]["five"]["5"]
+        for name in ("one", "two")
+    ]
+    assert cuts[1] == pytest.approx(cuts[0], abs=2e-3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 

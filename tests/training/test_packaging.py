@@ -9,6 +9,7 @@ import tomllib
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 
 from tests.fixtures.estimator import Base
@@ -46,6 +47,7 @@ def with_what_they_need(names: set[str]) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_training_scores_without_the_other_packages(tiny_base: Base, tmp_path: Path) -> None:
     subject = estimator(tiny_base, disturb=True)
     subject.save(tmp_path)

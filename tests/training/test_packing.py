@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.training.test_base import gpt2, llama
 from training.model.network import Network, read
-from training.model.packing import Packed, Tokens, one_per_row, pack, parts, shared, walk
+from training.model.packing import PART_COST, Packed, Tokens, one_per_row, pack, padded_parts, parts, shared, walk
 
 CPU = torch.device("cpu")
 TREES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=7), min_size=1, max_size=9)
@@ -181,3 +181,44 @@ def test_gradients_are_those_of_the_prompts_alone(model: Any) -> None:
     for name, gradient in sums[0].items():
         scale = gradient.abs().max().item()
         torch.testing.assert_close(gradient, sums[1][name], atol=1e-5 * scale + 1e-7, rtol=1e-3)
+
+
+def cost_of(members: list[tuple[int, int]], cuts: tuple[int, ...], most: int) -> float:
+    """What the parts between some cuts cost, from the definition; infinite if one is too large."""
+    total = 0.0
+    for start, end in pairwise([0, *cuts, len(members)]):
+        part = members[start:end]
+        padded = max(width for width, _ in part) * sum(rows for _, rows in part)
+        total += padded + PART_COST * most if padded <= most or len(part) == 1 else float("inf")
+    return total
+
+
+@given(st.lists(st.tuples(st.integers(1, 90), st.integers(1, 2)), min_size=1, max_size=8), st.integers(50, 400))
+def test_padded_parts_cost_the_least_of_all_ways_to_cut(members: list[tuple[int, int]], most: int) -> None:
+    members.sort()
+    widths, rows = (list(each) for each in zip(*members, strict=True))
+    found = padded_parts(widths, rows, most)
+    assert [place for part in found for place in range(part.start, part.stop)] == list(range(len(members)))
+    inner = range(1, len(members))
+    ways = [cuts for count in range(len(members)) for cuts in combinations(inner, count)]
+    cost = cost_of(members, tuple(part.start for part in found[1:]), most)
+    assert cost == pytest.approx(min(cost_of(members, cuts, most) for cuts in ways))
+
+
+def test_short_prompts_are_not_padded_to_the_length_of_pairs() -> None:
+    widths, rows = [25] * 24 + [45] * 8, [1] * 24 + [2] * 8  # propositions, then pairs
+    assert padded_parts(widths, rows, 1024) == [slice(0, 24), slice(24, 32)]
+
+
+def test_a_device_that_reads_much_at_once_gets_a_step_in_one_part() -> None:
+    widths = list(range(30, 94))
+    assert padded_parts(widths, [1] * 64, 65_536) == [slice(0, 64)]
+    assert len(padded_parts(widths, [1] * 64, 1024)) > 4
+    assert padded_parts([], [], 1024) == []
+
+
+def test_many_members_are_cut_into_parts_that_hold_all_of_them() -> None:
+    widths = sorted(20 + number % 180 for number in range(20_000))
+    found = padded_parts(widths, [1] * len(widths), 1024)
+    assert sum(part.stop - part.start for part in found) == len(widths)
+    assert all((part.stop - part.start) * widths[part.stop - 1] <= 1024 for part in found)

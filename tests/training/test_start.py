@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.fixtures.estimator import Base, shard_table
 from tests.training.test_estimator import logits_of
@@ -15,7 +16,7 @@ from training.fit.step import Stepper, optimizer_of
 from training.model.base import embeddings, load_base
 from training.model.estimator import Estimator
 from training.model.level_tokens import add_levels
-from training.model.start import start
+from training.model.start import start, without_dropout
 from training.settings import FitSettings
 
 
@@ -93,3 +94,32 @@ def test_each_tuning_has_a_rate_of_its_own(base: Base) -> None:
     assert settings(base.path, tuning="upper").peak == 5e-4
     assert settings(base.path, tuning="full").peak == 1e-4
     assert settings(base.path, tuning="full", learning_rate=2e-5).peak == 2e-5
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("gpt2", {"resid_pdrop": 0.5, "attn_pdrop": 0.5, "embd_pdrop": 0.5}),
+        ("opt", {"dropout": 0.5, "attention_dropout": 0.5, "word_embed_proj_dim": 16, "ffn_dim": 16}),
+        ("bloom", {"hidden_dropout": 0.5, "attention_dropout": 0.5}),
+        ("gpt_neox", {"hidden_dropout": 0.5, "attention_dropout": 0.5, "intermediate_size": 16}),
+    ],
+)
+def test_a_base_without_its_dropout_answers_twice_alike(kind: str, changes: dict[str, Any]) -> None:
+    sizes = {"vocab_size": 32, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1}
+    config = AutoConfig.for_model(kind, **sizes, **special, **changes)
+    model = AutoModelForCausalLM.from_config(config).train()  # type: ignore[no-untyped-call]
+    tokens = torch.arange(2, 12)[None]
+    assert not model(input_ids=tokens).logits.equal(model(input_ids=tokens).logits)
+    without_dropout(model)
+    assert model(input_ids=tokens).logits.equal(model(input_ids=tokens).logits)
+
+
+def test_only_a_frozen_base_loses_its_dropout(tiny_encoder: Base) -> None:
+    found = {}
+    for tuning in ("lora", "full"):
+        chosen = settings(tiny_encoder.path, kind="encoder", tuning=tuning, lora_dropout=0.25, max_length=64)
+        network = start(chosen, tiny_encoder.cache, shard_table(4), tiny_encoder.cache).network
+        found[tuning] = {each.p for each in network.modules() if isinstance(each, torch.nn.Dropout)}
+    assert found == {"lora": {0.0, 0.25}, "full": {0.1}}

@@ -25,7 +25,7 @@ def test_a_file_puts_annotators_into_groups_and_a_later_pull_leaves_them_there(
     assert merge(warehouse, read_groups(warehouse, tmp_path / "groups.csv")) == Merged(updated=1)
     assert groups(warehouse) == {"a": "experts", "b": None}
     assert merge(warehouse, [made_annotator("a"), made_annotator("b")]) == Merged(unchanged=2)
-    renamed = made_annotator("a").model_copy(update={"name": "Ada"})
+    renamed = made_annotator("a").model_copy(update={"pseudonym": "Ada"})
     assert merge(warehouse, [renamed]) == Merged(updated=1)
     assert groups(warehouse) == {"a": "experts", "b": None}
     (tmp_path / "groups.csv").write_text("annotator,group\nAda,novices\n")

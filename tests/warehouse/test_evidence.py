@@ -131,14 +131,15 @@ def test_widths_reach_the_shards_and_points_have_none(warehouse: Warehouse, tmp_
     renew_consensus(warehouse, "em")
     found = of(warehouse, "x")
     assert dict(zip(found.values, found.widths or (), strict=True)) == {0.9: 0.2, 0.3: 0.0}
+    assert dict(zip(found.values, found.sources or (), strict=True)) == {0.9: SOURCE, 0.3: ""}
     merge(warehouse, [made_judgment("x", "label", 0.9, width=0.5)])
     assert renew_consensus(warehouse, "em").updated == 1  # the width alone is a change
-    merge(warehouse, [of(warehouse, "y").model_copy(update={"widths": None})])  # as before the column
+    merge(warehouse, [of(warehouse, "y").model_copy(update={"widths": None, "sources": None})])  # as before the columns
     write_dataset(publish_rows(warehouse, Recipe(consensus="em")), tmp_path / "v1", HEAD)
     rows = [row for split in ("train", "dev", "test") for row in read_split(tmp_path / "v1", split).to_pylist()]
-    assert sorted((row["values"], row["widths"]) for row in rows) == [
-        ([0.1], [0.0]),
-        *[(list(one.values), list(one.widths or ())) for one in [of(warehouse, "x")]],
+    assert sorted((row["values"], row["widths"], row["sources"]) for row in rows) == [
+        ([0.1], [0.0], [""]),
+        *[(list(one.values), list(one.widths or ()), list(one.sources or ())) for one in [of(warehouse, "x")]],
     ]
 
 

@@ -142,6 +142,7 @@ def test_a_table_has_its_own_comments_and_splits_are_parted(filled: Warehouse, t
     assert f"| `test` | {expected['test']} |" in card
 
 
+@pytest.mark.slow
 def test_rows_of_no_split_go_apart(filled: Warehouse, tmp_path: Path) -> None:
     export(filled, "SELECT unnest(['train', 'holdout', NULL]) AS split, 1 AS x", tmp_path / "odd")
     found = loaded(tmp_path / "odd", tmp_path / "cache")

@@ -79,6 +79,7 @@ def test_a_full_disk_is_said_and_the_warehouse_works_on_when_there_is_room(
     ended_well(odds("agree", env=env))
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, odds: Run, small_disk: Path) -> None:
     env = on_disk(small_disk)
     write_judgments(tmp_path / "one.csv", "one", 60)
@@ -118,6 +119,7 @@ def test_a_damaged_or_missing_file_is_named_by_the_commands(tmp_path: Path, odds
     ended_well(odds("agree", env=place.settings))
 
 
+@pytest.mark.slow
 def test_a_damaged_catalog_or_another_version_is_said_by_the_commands(tmp_path: Path, odds: Run) -> None:
     path = tmp_path / "warehouse" / "catalog.sqlite"
     env = on_disk(tmp_path)
@@ -202,6 +204,7 @@ def flush(place: Place) -> None:
         maintain(warehouse, timedelta(0), timedelta(0))
 
 
+@pytest.mark.slow
 @on_sqlite
 @pytest.mark.parametrize(
     ("happens", "read_only", "said"),

@@ -82,6 +82,7 @@ def test_any_frame_will_do_in_any_order(make: Any) -> None:
     )
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_the_catalog_gives_the_same(warehouse: Warehouse) -> None:
     merge_all(warehouse, made_rows(JUDGED))

@@ -261,7 +261,7 @@ def test_times_are_read_with_their_zone(text: str, expected: datetime | None) ->
 
 
 def test_a_bad_date_says_where(tmp_path: Path) -> None:
-    path = write_file(tmp_path / "file.csv", [["p", "h", "a", "1", "soon"]], [*HEADER[:4], "submitted_at"])
+    path = write_file(tmp_path / "file.csv", [["p", "h", "a", "60", "soon"]], [*HEADER[:4], "submitted_at"])
     with pytest.raises(InputError, match=r"line 2, column 'submitted_at': 'soon' is not a date"):
         read_judgments(path)
 

@@ -132,6 +132,7 @@ def test_the_view_and_the_evaluation_measure_alike(warehouse: Warehouse, digits:
     assert (row["n_judged"], row["n_judgments"], row["n_simulated"]) == (57, 114, 57)
 
 
+@pytest.mark.slow
 def test_calibration_by_hand(warehouse: Warehouse) -> None:
     # Twenty propositions, ten bins of two: of each bin one estimate is right and one 0.1 too high, 0.05 in the mean.
     estimates = [(i // 2) / 12 + 0.1 + (i % 2) / 100 for i in range(20)]
@@ -186,6 +187,7 @@ def test_the_recalibrated_are_judged_on_what_the_fit_never_saw(warehouse: Wareho
     assert row["calibration_error"] == pytest.approx(np.mean(list(truth.values())) / 2)
 
 
+@pytest.mark.slow
 def test_what_an_estimate_cost_with_refused_tries_and_samples(warehouse: Warehouse) -> None:
     requests = [
         made_request(1, pid("p"), 0.5, status="refused"),
@@ -205,6 +207,7 @@ def test_what_an_estimate_cost_with_refused_tries_and_samples(warehouse: Warehou
     assert row["cost_per_estimate"] == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_a_cost_is_counted_once(warehouse: Warehouse) -> None:
     names = "pqr"
     paid = [made_request(name, pid(name), 0.5, key=name) for name in names]
@@ -241,6 +244,7 @@ def test_each_prompt_version_has_a_cost_of_its_own(warehouse: Warehouse) -> None
     assert [tuple(row.values()) for row in found.to_pylist()] == [("0", 1, 2.0, 1.0), ("1", 0, 1.5, 0.75)]
 
 
+@pytest.mark.slow
 def test_of_several_versions_each_gets_its_own_requests(warehouse: Warehouse) -> None:
     merge(
         warehouse,

@@ -28,7 +28,9 @@ from warehouse.lineage.trace import Node, trace
 from warehouse.records import (
     TABLES,
     Ablation,
+    AnnotatorStatus,
     Difference,
+    Payment,
     Proposition,
     PropositionKind,
     Selection,
@@ -40,6 +42,8 @@ from warehouse.records import (
     proposition_id,
 )
 from warehouse.shards import Recipe
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -84,8 +88,9 @@ def path_to(nodes: tuple[Node, ...], kind: str) -> list[str]:
 def test_every_table_with_an_id_of_its_own_has_a_kind(standing: tuple[Warehouse, Traced]) -> None:
     warehouse, _ = standing
     # What was chosen for more judgments, and what a pull remembers of Label Studio, are bookkeeping: nothing rests on
-    # it. Nor on an evaluation set, which the figures on it name, or on a fit of an ablation.
-    aside = (Ablation, Selection, StudioProject, StudioTask, Suite, SuiteItem, Difference)
+    # it. Nor on an evaluation set, which the figures on it name, on a fit of an ablation, or on what was decided about
+    # or paid to an annotator.
+    aside = (Ablation, AnnotatorStatus, Payment, Selection, StudioProject, StudioTask, Suite, SuiteItem, Difference)
     keys = {record.key for record in TABLES if record not in aside}
     tables = {name: kind for name, kind in KINDS.items() if kind.table}
     assert {kind.key for kind in tables.values()} == keys

@@ -98,6 +98,7 @@ def test_merging_changes_no_snapshot(
             assert then.sql(STATE).to_pylist() == state
 
 
+@pytest.mark.slow
 def test_a_dry_run_changes_nothing(warehouse: Warehouse, history: dict[int, list[dict[str, object]]]) -> None:
     before = snapshots(warehouse)
     foreseen = maintain(warehouse, NONE, NONE, dry_run=True)
@@ -146,6 +147,7 @@ def test_orphan_files_are_removed_and_fresh_ones_stay(place: Place, warehouse: W
     assert warehouse.sql(STATE).to_pylist() == state
 
 
+@pytest.mark.slow
 @on_sqlite  # the same code on every catalog
 def test_files_of_somebody_else_are_named_and_left(place: Place, warehouse: Warehouse) -> None:
     theirs = orphan(place, "thesis.parquet", 2 * HOUR)

@@ -14,7 +14,7 @@ from warehouse.catalog.store import merge, read
 from warehouse.errors import InputError
 from warehouse.queries.pending import count_premises
 from warehouse.queries.stages import describe_tables
-from warehouse.records import TABLES, Premise, Request
+from warehouse.records import TABLES, Annotator, Premise, Request
 
 
 def test_the_columns_of_a_table_are_the_fields_of_its_record(warehouse: Warehouse) -> None:
@@ -35,6 +35,11 @@ def test_every_table_view_and_column_says_what_it_means(warehouse: Warehouse) ->
     described = describe_tables(warehouse)
     assert {one.name for one in described} >= {record.table for record in TABLES} | {
         "valid_judgments",
+        "first_judgments",
+        "current_statuses",
+        "check_results",
+        "repeated_judgments",
+        "annotator_habits",
         "proposition_overview",
         "disagreement",
         "annotator_quality",
@@ -62,6 +67,7 @@ def test_a_changed_view_is_made_anew_once(warehouse: Warehouse, monkeypatch: pyt
     assert warehouse.snapshot_id() == before
 
 
+@pytest.mark.slow
 def test_a_catalog_from_before_versions_of_proposers_is_brought_up_to_date(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +88,7 @@ def test_a_catalog_from_before_versions_of_proposers_is_brought_up_to_date(
         assert count_premises(opened, **which) == 0
 
 
+@pytest.mark.slow
 def test_a_broken_migration_leaves_neither_table_nor_record(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,3 +107,22 @@ def test_an_older_program_refuses_a_newer_catalog(place: Place, read_only: bool)
         opened.connection.execute("INSERT INTO migrations VALUES (99, 'later', 'x', now())")
     with pytest.raises(InputError, match=r"version 99.*upgrade"):
         place.open(read_only=read_only)
+
+
+@pytest.mark.slow
+def test_names_of_people_leave_the_warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, before = tmp_path / "catalog.sqlite", migrate.migrations()[:13]
+    with monkeypatch.context() as older:
+        older.setattr(migrate, "migrations", lambda: before)
+        older.setattr(migrate, "views", tuple)
+        with open_warehouse(path, read_only=False) as opened:
+            opened.connection.execute("""
+                INSERT INTO annotators (annotator_id, kind, source, source_id, name, status, created_at) VALUES
+                ('0123456789abcdef', 'human', 'label-studio', '7', 'Ada Lovelace', 'active', now()),
+                ('1123456789abcdef', 'simulated', 'label-studio', '8', 'simulated-fine', 'active', now()),
+                ('2123456789abcdef', 'imported', 'survey', 'P17', NULL, 'active', now())
+            """)
+    with open_warehouse(path, read_only=False) as opened:
+        known = {each.source_id: each.pseudonym for each in read(opened, Annotator)}
+        assert known == {"7": "A-01234567", "8": "simulated-fine", "P17": "P17"}
+        assert "name" not in opened.sql("SELECT * FROM annotators").column_names

@@ -206,6 +206,7 @@ def test_comparisons_of_a_labeler_that_was_given_up_are_no_pairs(warehouse: Ware
     assert sorted(found) == [("a", "b", "l"), ("b", "c", "unknown")]
 
 
+@pytest.mark.slow
 def test_the_panel_is_the_labelers_in_use_in_their_versions(warehouse: Warehouse) -> None:
     merge_all(warehouse, made_rows([("p", "x", 0.5), ("q", "x", 0.5)]))
     first = made_estimate("p", "a", 0.25, labeler_version="1")

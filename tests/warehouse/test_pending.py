@@ -87,6 +87,7 @@ def asked(subject: str, status: RequestStatus, **more: object) -> Request:
     return made_request("propose", subject, "proposer", str(more), status=status, reason=reason, **more)
 
 
+@pytest.mark.slow
 def test_a_premise_is_pending_until_it_was_answered_or_refused(filled: Warehouse) -> None:
     def pending(**other: str) -> set[str]:
         found = {one.premise.text for one in pending_premises(filled, **PROPOSER | other)}
@@ -196,6 +197,7 @@ def test_a_stream_shows_its_first_moment_while_others_write(
     assert {one.hypothesis[:5] for one in pending_estimates(filled, "l", "1")} == {"later", seen[0].hypothesis}
 
 
+@pytest.mark.slow
 def test_many_batches_give_the_same_as_one(filled: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     streams: list[Callable[[], Iterator[Any]]] = [
         lambda: pending_premises(filled, **PROPOSER),
@@ -281,6 +283,7 @@ def verdict(estimate: Estimate, version: str = "1", confidence: float | None = 0
     )
 
 
+@pytest.mark.slow
 def test_a_panel_that_disagrees_is_judged_until_every_answer_has_a_verdict(filled: Warehouse) -> None:
     apart, close, old = (proposition_id("four", f"h{n}") for n in range(3))
     panel = ["a", "b", "c"]

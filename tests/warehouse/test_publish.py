@@ -76,6 +76,7 @@ def test_what_is_published_is_the_consensus_with_its_texts(warehouse: Warehouse,
     assert published(warehouse, tmp_path / "v2").files == manifest.files
 
 
+@pytest.mark.slow
 def test_where_nobody_judged_the_newest_estimates_of_the_labelers_stand(warehouse: Warehouse, tmp_path: Path) -> None:
     merge_all(warehouse, made_rows([("judged", "a", 0.25), ("asked", "a", 0.5), ("silent", "a", 0.5)]))
     merge(warehouse, [made_judgment("asked", "a", None), made_judgment("silent", "a", None)])
@@ -228,6 +229,7 @@ def twins(warehouse: Warehouse) -> None:
     agree(warehouse)
 
 
+@pytest.mark.slow
 def test_near_duplicates_are_published_in_one_split(warehouse: Warehouse, tmp_path: Path) -> None:
     twins(warehouse)
     assert published(warehouse, tmp_path / "v1").counts == {"train": 0, "dev": 0, "test": 2}
@@ -316,6 +318,7 @@ def test_streams_have_their_schemas_and_a_part_left_out_has_no_rows(warehouse: W
     assert list(publish_rows(warehouse, EM, "pairs")) == []
 
 
+@pytest.mark.slow
 def test_the_queries_of_the_manifest_run_as_they_stand(warehouse: Warehouse, tmp_path: Path) -> None:
     twins(warehouse)
     manifest = published(warehouse, tmp_path / "v1", ALL)

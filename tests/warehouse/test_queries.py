@@ -23,7 +23,6 @@ from warehouse.queries.stages import (
     proposition_texts,
     simulation_truths,
     studio_project,
-    unpushed_propositions,
 )
 from warehouse.records import (
     Dataset,
@@ -35,7 +34,6 @@ from warehouse.records import (
     Score,
     StudioProject,
     StudioTask,
-    Task,
 )
 
 RATINGS = [("p", "a", 0.25), ("p", "s", 0.5), ("q", "a", 1.0)]
@@ -74,13 +72,6 @@ def test_texts_come_with_their_premises(filled: Warehouse) -> None:
     assert found == {("premise p", "hypothesis p"), ("premise q", "hypothesis q")}
     (one,) = proposition_texts(filled, "p.hypothesis = ?", ["hypothesis q"])
     assert one.proposition_id == made_proposition("q").proposition_id
-
-
-def test_a_proposition_is_pushed_once_a_project(filled: Warehouse) -> None:
-    p, q = (made_proposition(name).proposition_id for name in "pq")
-    merge(filled, [Task(task_id="1", proposition_id=p, project="Odds", source_id="17")])
-    assert [one.proposition_id for one in unpushed_propositions(filled, "Odds")] == [q]
-    assert len(unpushed_propositions(filled, "Other")) == 2
 
 
 def test_judgments_that_no_task_names_are_orphans(warehouse: Warehouse) -> None:
@@ -209,6 +200,7 @@ def test_of_a_labelers_estimates_the_newest_counts(filled: Warehouse) -> None:
     assert sorted(one.estimate_id for one in found) == ["p 2", "q 1"]
 
 
+@pytest.mark.slow
 def test_of_figures_and_models_the_newest_is_current(filled: Warehouse) -> None:
     first = measure_agreement(filled, draws=100)
     merge(filled, first)

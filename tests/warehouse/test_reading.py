@@ -284,8 +284,8 @@ def test_python_and_polars_write_nan(tmp_path: Path) -> None:
 def test_half_a_character_is_replaced_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "file.jsonl"
     texts = '"premise": "He posted \\ud83d and \\ud83d\\ude00.", "hypothesis": "He \\udcb2"'
-    row = f'{{{texts}, "annotator": "a", "rating": 9}}\n'
-    batch = read(path, '{"premise": "P", "hypothesis": "H", "annotator": "a", "rating": 9}\n' + row)
+    row = f'{{{texts}, "annotator": "a", "rating": 90}}\n'
+    batch = read(path, '{"premise": "P", "hypothesis": "H", "annotator": "a", "rating": 90}\n' + row)
     assert batch.premises["text"].to_pylist() == ["P", "He posted \ufffd and \U0001f600."]
     assert batch.said == ["invalid characters in 2 values replaced by U+FFFD, first in file.jsonl, line 2"]
     csv = f"{HEADER}\nHe \ud83d,It is wet.,a,90\n".encode("utf-8", "surrogatepass")

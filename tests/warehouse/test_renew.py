@@ -38,6 +38,7 @@ def one(warehouse: Warehouse, name: str) -> Consensus:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_renewing_again_writes_nothing_and_a_lost_proposition_goes(
     warehouse: Warehouse, method: ConsensusMethod

@@ -229,7 +229,7 @@ def test_nothing_to_publish_and_nothing_published_are_said(tmp_path: Path) -> No
 def version_1(folder: Path) -> None:
     """A training set as format 1 wrote it: no parts, no weights, sorted by proposition."""
     folder.mkdir()
-    new = ("origin", "weight", "n_estimates", "widths")
+    new = ("origin", "weight", "n_estimates", "widths", "sources")
     files = []
     for split, numbers in (("train", (3, 1, 2)), ("test", (9,))):
         table = pa.Table.from_pylist(
@@ -265,11 +265,12 @@ def test_a_set_of_version_2_is_still_read_with_all_values_as_points(dataset: Pat
     manifest = json.loads((dataset / "manifest.json").read_text())
     (dataset / "manifest.json").write_text(json.dumps(manifest | {"format_version": 2}))
     for path in dataset.glob("train-*.parquet"):
-        pq.write_table(pq.read_table(path).drop_columns(["widths"]), path)
+        pq.write_table(pq.read_table(path).drop_columns(["widths", "sources"]), path)
     assert read_manifest(dataset).origins["human"]["train"] == 11
     train = read_split(dataset, "train")
     assert train.schema.equals(SHARD_SCHEMA)
     assert train["widths"].to_pylist() == [[0.0, 0.0]] * 12
+    assert train["sources"].to_pylist() == [["", ""]] * 12
 
 
 def test_everybody_reads_it_without_our_code(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

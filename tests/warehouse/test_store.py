@@ -208,6 +208,7 @@ def test_the_lock_keeps_a_second_writer_out(warehouse: Warehouse) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_three_writers_all_arrive_and_a_shared_key_stays_one_row(place: Place, warehouse: Warehouse) -> None:
     writers = [start_writer(place, f"w{number}", 20) for number in range(3)]
     assert [writer.wait(timeout=240) for writer in writers] == [0, 0, 0]

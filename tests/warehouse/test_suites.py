@@ -96,7 +96,7 @@ def test_a_choice_has_all_alternatives_and_the_question_as_its_group(tmp_path: P
 
 
 def test_premises_are_stated_as_test_and_the_content_hash_sees_a_change(tmp_path: Path) -> None:
-    rows = [{"premise": f"p {n}", "hypothesis": "h", "annotator": "a", "rating": n} for n in range(3)]
+    rows = [{"premise": f"p {n}", "hypothesis": "h", "annotator": "a", "rating": 30 * n} for n in range(3)]
     one = suite_of(read_judgments(written(tmp_path / "a.jsonl", *rows)), "s", "a.jsonl")
     again = suite_of(read_judgments(written(tmp_path / "b.jsonl", *reversed(rows))), "s", "b.jsonl")
     other = suite_of(read_judgments(written(tmp_path / "c.jsonl", *rows[:2])), "s", "c.jsonl")

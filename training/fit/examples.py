@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from training.fit.labels import Labels, parted, sources_in
 from training.fit.store import Ragged, Table, tokens_in
 from training.judgments import Judgments, judgments_of
 from training.levels import Floats
+from training.model.cut_points import Scale
 from training.model.estimator import Estimator
 from training.model.packing import Indices
 from training.model.texts import Rows, pair_sides, texts, too_long
@@ -29,13 +32,30 @@ _ROWS_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class Examples:
-    """Propositions: their prompts, and a table with the target [K], the consensus mean and the weight of each."""
+    """Propositions: their prompts, and a table with the target [K], the consensus mean and the weight of each.
+
+    If cut points are learned, `ordinal` has the ordinal labels of each as rows of `Labels`, `scales` the index of each
+    scale, and targets are those of the other judgments.
+    """
 
     prompts: Ragged[np.int32]
     values: Table
     rows: Indices
     """The row of each among the propositions that were given."""
     source: Rows
+    ordinal: Ragged[np.float32] | None = None
+    scales: Mapping[Scale, int] = field(default_factory=dict)
+
+    def labels(self, indices: Indices) -> Labels | None:
+        """Return the ordinal labels at some indices, if cut points are learned; owners are places among the indices."""
+        return None if self.ordinal is None else Labels.of(self.ordinal.of(indices))
+
+    def batches(self) -> Iterator[tuple[npt.NDArray[np.float32], Labels | None]]:
+        """Yield the table and the labels of all, some at once."""
+        start = 0
+        for values in self.values.batches():
+            yield values, self.labels(np.arange(start, start + len(values)))
+            start += len(values)
 
     def id_of(self, index: int) -> str:
         """Return the proposition id of one, which is read again, since ids are only needed for messages."""
@@ -67,15 +87,25 @@ class Counts:
 
 
 def examples_of(
-    rows: Rows, estimator: Estimator, settings: FitSettings, *, prior: Prior, folder: Path, split: str
+    rows: Rows,
+    estimator: Estimator,
+    settings: FitSettings,
+    *,
+    prior: Prior,
+    folder: Path,
+    split: str,
+    scales: dict[Scale, int] | None = None,
 ) -> tuple[Examples, Counts]:
     """Write the prompts and targets of propositions into a folder.
+
+    With `scales`, ordinal labels are kept apart, and theirs are added.
 
     Raises:
         InputError: all are too long.
         OddsError: a weight or a mean is not a number.
     """
     prompts, values = tokens_in(folder / f"{split}.tokens"), Table(folder / f"{split}.values", settings.levels + 2)
+    ordinal = None if scales is None else Ragged(folder / f"{split}.labels", np.float32, (3,))
     counts = Counts()
     kept: list[Indices] = [np.empty(0, dtype=np.int32)]
     for part in _parts(rows):
@@ -83,16 +113,22 @@ def examples_of(
         encoded = estimator.encode(propositions)
         means, weights = (part[name].to_numpy(zero_copy_only=False) for name in ("mean", "weight"))
         _check(part, means, weights)
-        target = targets(settings.target, judged(part), means, settings.spread, prior)
+        found = judged(part)
+        if scales is not None and ordinal is not None:
+            found, labels = parted(found, sources_in(part, found), scales)
+            ordinal.add([labels[row] for row in encoded.rows])
+        target = targets(settings.target, found, means, settings.spread, prior)
         prompts.add(encoded.prompts())
         values.add(np.column_stack([target, means, weights])[encoded.rows])
         kept.append((encoded.rows + counts.rows).astype(np.int32))
         _count(counts, part, too_long(propositions, encoded, settings.max_length, "train"), encoded.truncated)
     prompts.done()
     values.done()
+    if ordinal is not None:
+        ordinal.done()
     if counts.rows and not len(prompts):
         raise InputError(f"no {split} proposition fits into {settings.max_length} tokens; raise max_length")
-    return Examples(prompts, values, np.concatenate(kept), rows), counts
+    return Examples(prompts, values, np.concatenate(kept), rows, ordinal, {} if scales is None else scales), counts
 
 
 def pairs_of(

@@ -23,8 +23,11 @@ from training.fit.rounds import Run
 from training.fit.store import opening
 from training.fit.watch import FitProgress, Watch
 from training.model.calibration import read_calibration
+from training.model.cut_points import CutPoints, Scale
 from training.model.device import place_of
 from training.model.estimator import Estimator
+from training.model.saved import read_info
+from training.model.seen import read_seen, write_seen
 from training.model.start import lower_layers, start
 from training.model.texts import Rows
 from training.settings import FitSettings
@@ -33,6 +36,8 @@ from warehouse.errors import InputError
 from warehouse.records import Drop
 
 NOBODY = Watch()
+TELLING = 30
+"""From so many dev propositions on, a dev loss above that of a constant answer says that nothing was learned."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,7 @@ def fit(
     started = time.monotonic()
     if out_dir.exists():
         raise InputError(f"{out_dir} already exists; move it away to fit this estimator again")
+    read_seen(Path(settings.base))  # it is written at the end, and hours of work should not end with its error
     place = place_of(settings.device, settings.precision)
     if place.warning:
         watch.note(place.warning)
@@ -107,7 +113,8 @@ def fit(
             estimator, settings, rows, (train, pairs), (Choosing(dev, settings.dev_rows), dev_pairs)
         )
         run = Run(estimator, settings, *splits, accelerator, watch)
-        return _fitted(run, work, out_dir, started, counts)
+        learned_from = train, pairs if settings.pair_rate else None
+        return _fitted(run, work, out_dir, started, counts, learned_from=learned_from)
 
 
 @contextmanager
@@ -133,15 +140,22 @@ def read_splits(
     train: tuple[Rows, Rows | None],
     dev: tuple[Rows, Rows | None],
 ) -> tuple[tuple[Evidence, Evidence], list[Counts]]:
-    """Tokenise both splits. Dev has order pairs only if it has no propositions."""
-    prior = prior_for(train[0], settings)
+    """Tokenise both splits. Dev has order pairs only if it has no propositions.
+
+    If cut points are learned, the network gets those of the ordinal labels.
+    """
+    prior, scales = prior_for(train[0], settings), None if settings.ordinal == "interval" else dict[Scale, int]()
     found, counts = [], []
     for split, (rows, pairs) in (("train", train), ("dev", dev)):
-        examples, of_rows = examples_of(rows, estimator, settings, prior=prior, folder=folder, split=split)
+        examples, of_rows = examples_of(
+            rows, estimator, settings, prior=prior, folder=folder, split=split, scales=scales
+        )
         use_pairs = settings.pair_rate if split == "train" else not len(examples.prompts)
         ordered, of_pairs = pairs_of(pairs if use_pairs else None, estimator, settings, folder=folder, split=split)
         stores = (examples.prompts, ordered.higher, ordered.lower) if estimator.network.trees else ()
-        evidence = Evidence(examples, ordered, opening(*stores))
+        # Smaller parts would leave fewer propositions to compare within one.
+        padded = not estimator.network.trees and not settings.batch_margin_weight
+        evidence = Evidence(examples, ordered, opening(*stores), padded=padded)
         if not len(evidence):
             raise InputError(f"the {split} split has no propositions or order pairs; publish a dataset with more")
         if lower := lower_layers(estimator.network.model, settings):
@@ -149,22 +163,33 @@ def read_splits(
             evidence = replace(evidence, states=states)
         found.append(evidence)
         counts += [of_rows, of_pairs]
+    if scales:
+        estimator.network.cuts = CutPoints(list(scales), settings.levels, settings.spread).to(estimator.device)
     return (found[0], found[1]), counts
 
 
-def _fitted(run: Run, work: Path, out_dir: Path, started: float, counts: list[Counts]) -> Fitted:
+def _fitted(
+    run: Run,
+    work: Path,
+    out_dir: Path,
+    started: float,
+    counts: list[Counts],
+    *,
+    learned_from: tuple[Rows, Rows | None],
+) -> Fitted:
     """Train, write the record of the fit, and move the best estimator into its place."""
     progress = rounds.train(run, work, started)
     constant = constant_loss(run.train, run.dev, run.settings)
     if constant is not None and progress.best >= constant:
+        n = len(run.dev.propositions.prompts)
+        nothing = "the estimator learned nothing that helps; add data or train longer"
+        few = f"with only {n} dev propositions that tells little; odds evaluate measures on the test split"
         run.watch.note(
             f"the dev loss never fell below that of a constant answer ({progress.best:.4f}, constant {constant:.4f}): "
-            "the estimator learned nothing that helps; add data or train longer"
+            + (nothing if n >= TELLING else few)
         )
     if run.accelerator.is_main_process:
-        calibration, truth = read_calibration(work / "best"), run.dev.propositions.judgments
-        if said := remark(calibration, truth, run.settings.coverage):
-            run.watch.note(said)
+        _say_found(run, work / "best")
     fitted = Fitted(
         path=out_dir,
         dev_loss=progress.best,
@@ -184,9 +209,20 @@ def _fitted(run: Run, work: Path, out_dir: Path, started: float, counts: list[Co
             tracker.finish()
         if (logs := work / TENSORBOARD).is_dir():
             shutil.move(logs, best / TENSORBOARD)
+        write_seen(best, run.settings.base, *learned_from)
         (best / SUMMARY).write_text(summary_of(asdict(fitted), run.settings, told), encoding="utf-8")
         best.rename(out_dir)
         for path in work.glob("step-*"):
             path.unlink(missing_ok=True)
     run.accelerator.wait_for_everyone()
     return fitted
+
+
+def _say_found(run: Run, best: Path) -> None:
+    """Tell what the calibration of the best estimator is worth, and its cut points."""
+    if said := remark(read_calibration(best), run.dev.propositions.judgments, run.settings.coverage):
+        run.watch.note(said)
+    info = read_info(best)
+    for source, scales in (info.cut_points or {} if info else {}).items():
+        for size, cuts in scales.items():
+            run.watch.note(f"cut points of {source}, 1 to {size}: {', '.join(f'{cut:.3f}' for cut in cuts)}")

@@ -55,7 +55,7 @@ def crps(logits: torch.Tensor, level_ids: torch.Tensor, target: torch.Tensor, te
     """
     below, wanted = _cumulative(logits, level_ids, temperature), target.cumsum(dim=-1)[:, :-1]
     terms = (below - wanted) ** 2 + wanted * (1 - wanted)
-    return terms.sum(dim=-1) / target.shape[1] + _REST * _other_mass(logits, level_ids, temperature)
+    return terms.sum(dim=-1) / target.shape[1] + _REST * other_mass(logits, level_ids, temperature)
 
 
 def wasserstein(
@@ -64,7 +64,7 @@ def wasserstein(
     """Return the Wasserstein-1 distance on the levels, (1/K) sum_k |F_p(k) - F_q(k)|, plus that term."""
     below, wanted = _cumulative(logits, level_ids, temperature), target.cumsum(dim=-1)[:, :-1]
     distance = (below - wanted).abs().sum(dim=-1) / target.shape[1]
-    return distance + _REST * _other_mass(logits, level_ids, temperature)
+    return distance + _REST * other_mass(logits, level_ids, temperature)
 
 
 def expected_score(
@@ -99,7 +99,7 @@ def _cumulative(logits: torch.Tensor, level_ids: torch.Tensor, temperature: floa
     return functional.softmax(logits.float()[:, level_ids] / temperature, dim=-1).cumsum(dim=-1)[:, :-1]
 
 
-def _other_mass(logits: torch.Tensor, level_ids: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return the negative log of the probability [batch] that the answer is a level."""
+def other_mass(logits: torch.Tensor, level_ids: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return the negative log of the probability [batch] that the answer is a level, in nats."""
     scaled = logits.float() / temperature
     return scaled.logsumexp(dim=-1) - scaled[:, level_ids].logsumexp(dim=-1)

@@ -13,10 +13,12 @@ import torch
 from training.fit import loss as losses
 from training.fit.examples import Examples, OrderPairs
 from training.fit.kept import States
+from training.fit.labels import Labels
 from training.fit.store import Ragged
 from training.levels import Floats, centres, expectation, sd
+from training.model.cut_points import CutPoints
 from training.model.estimator import Estimator
-from training.model.packing import Indices, Tokens, on_device, parts
+from training.model.packing import Indices, Tokens, on_device, padded_parts, parts
 from training.settings import FitSettings
 from warehouse.errors import OddsError
 
@@ -30,12 +32,14 @@ class Evidence:
         pairs: The order pairs.
         opening: The tokens that all prompts share at their start.
         states: The kept states of the lower layers, if only the upper ones are fitted.
+        padded: Whether parts are cut for prompts that are padded to the longest of a part.
     """
 
     propositions: Examples
     pairs: OrderPairs
     opening: Tokens
     states: States | None = None
+    padded: bool = False
 
     def __len__(self) -> int:
         return len(self.propositions.prompts) + len(self.pairs.weights)
@@ -51,6 +55,12 @@ class Evidence:
         own, higher, lower = (store.lengths() - len(self.opening) for store in self.stores)
         return np.concatenate([own, higher + lower])
 
+    @cached_property
+    def widths(self) -> Indices:
+        """The length of the longest prompt of each example."""
+        own, higher, lower = (store.lengths() for store in self.stores)
+        return np.concatenate([own, np.maximum(higher, lower)])
+
 
 @dataclass(frozen=True)
 class Part:
@@ -64,10 +74,14 @@ class Part:
 
 
 def split_batch(evidence: Evidence, indices: Indices, tokens_at_once: int) -> Iterator[Part]:
-    """Yield the examples at `indices` in parts, those of similar length together: less padding, if there is any."""
-    n = len(evidence.propositions.prompts)
-    ordered = indices[np.argsort(evidence.costs[indices], kind="stable")]
-    for part in parts(evidence.costs[ordered].tolist(), tokens_at_once):
+    """Yield the examples at `indices` in parts, those of similar length together, so that little is padded."""
+    n, sizes = len(evidence.propositions.prompts), evidence.widths if evidence.padded else evidence.costs
+    ordered = indices[np.argsort(sizes[indices], kind="stable")]
+    if evidence.padded:
+        found = padded_parts(sizes[ordered].tolist(), np.where(ordered < n, 1, 2).tolist(), tokens_at_once)
+    else:
+        found = parts(sizes[ordered].tolist(), tokens_at_once)
+    for part in found:
         some = ordered[part]
         yield Part(some[some < n], some[some >= n] - n)
 
@@ -99,8 +113,9 @@ class Objective:
     def loss(self, evidence: Evidence, part: Part, answers: Answers | None = None) -> torch.Tensor:
         """Return the sum over the examples of a part of weight times loss.
 
-        That of a proposition is the divergence of its target, plus `mean_weight` times (score - mean)^2; that of an
-        order pair is `margin_weight` times its margin loss. `answers` takes what propositions were answered with.
+        That of a proposition is the divergence of its target, plus `mean_weight` times (score - mean)^2, or, for the
+        share of its weight that is on ordinal labels with cut points, -log of their probability; that of an order pair
+        is `margin_weight` times its margin loss. `answers` takes what propositions were answered with.
         """
         logits = self._logits(evidence, (part.propositions, part.pairs, part.pairs))
         n, settings = len(part.propositions), self.settings
@@ -109,6 +124,8 @@ class Objective:
             answers.take(part.propositions, torch.softmax(levels, dim=-1).cpu().numpy())
         scores = self._scores(logits)
         terms = []
+        if (cuts := self.estimator.network.cuts) is not None:
+            terms.append(0.0 * cuts.steps.sum())  # a gradient in every step, which several processes wait for
         if n:
             terms.append(self._of_propositions(evidence.propositions, part.propositions, logits[:n], scores[:n]))
         if len(part.pairs):
@@ -126,11 +143,29 @@ class Objective:
         terms = losses.LOSSES[settings.loss](logits, self.estimator.level_ids, target, settings.temperature)
         if settings.mean_weight:
             terms = terms + settings.mean_weight * (scores - means) ** 2
-        total = (weights * terms).sum()
+        cuts, labels = self.estimator.network.cuts, examples.labels(indices)
+        if cuts is not None and labels is not None:
+            points = self._tensor(labels.points(len(indices)))
+            terms, weights, whole = points * terms, points * weights, weights
+            total = (whole * (terms + self._of_labels(cuts, labels, logits))).sum()
+        else:
+            total = (weights * terms).sum()
         if settings.batch_margin_weight and self.network.training:
             between = losses.batch_margin(scores, means, settings.margin, weights)
             total = total + settings.batch_margin_weight * len(indices) * between
         return total
+
+    def _of_labels(self, cuts: CutPoints, labels: Labels, logits: torch.Tensor) -> torch.Tensor:
+        """Return -log P(r) of the propositions [n], averaged over their labels by weight, in nats.
+
+        P is over the levels; the negative log of the levels' mass is added, so that free generation answers with one.
+        """
+        owners, scales, names = (on_device(each, self.estimator.device) for each in labels[:3])
+        distribution = torch.softmax(logits[:, self.estimator.level_ids] / self.settings.temperature, dim=-1)
+        rest = losses.other_mass(logits, self.estimator.level_ids, self.settings.temperature)
+        terms = cuts.loss(distribution[owners], scales, names).float() + rest[owners]
+        weighted = self._tensor(labels.weights) * terms
+        return torch.zeros_like(rest).index_add(0, owners, weighted)
 
     def weight(self, evidence: Evidence, part: Part) -> float:
         """Return the sum of the weights of the examples of a part."""
@@ -189,22 +224,39 @@ def constant_loss(train: Evidence, dev: Evidence, settings: FitSettings) -> floa
     """Return the dev loss of an answer that is always the mean target of the training split; None without one.
 
     The answer is given as logits over the levels alone, so this is what an estimator that learned nothing else reaches.
+    Of a scale with cut points, each label has the share that it has in the training split.
     """
     if not (len(train.propositions.prompts) and len(dev.propositions.prompts)):
         return None
-    mean = np.zeros(settings.levels)
-    for values in train.propositions.values.batches():
-        mean += (values[:, :-2] * values[:, -1:]).sum(axis=0)
-    logits = torch.from_numpy(np.log(np.maximum(mean / mean.sum(), 1e-12)) * settings.temperature)
+    mean, told = _constant_answer(train.propositions, settings.levels)
+    logits = torch.from_numpy(np.log(np.maximum(mean, 1e-12)) * settings.temperature)
     ids, middle = torch.arange(settings.levels), torch.from_numpy(centres(settings.levels))
     score = losses.expected_score(logits[None].float(), ids, middle.float(), settings.temperature)
     total, weight = 0.0, 0.0
-    for values in dev.propositions.values.batches():
+    for values, labels in dev.propositions.batches():
         rows = torch.from_numpy(np.array(values))
         terms = losses.LOSSES[settings.loss](logits.expand(len(rows), -1), ids, rows[:, :-2], settings.temperature)
         terms = terms + settings.mean_weight * (score - rows[:, -2]) ** 2
+        if labels is not None:
+            each = labels.weights * told[labels.scales, labels.labels - 1]
+            points, own = labels.points(len(values)), np.bincount(labels.owners, each, len(values))
+            terms = torch.from_numpy(points) * terms + torch.from_numpy(own)
         total, weight = total + float((rows[:, -1] * terms).sum()), weight + float(rows[:, -1].sum())
     return total / weight if weight else None
+
+
+def _constant_answer(train: Examples, levels: int) -> tuple[Floats, Floats]:
+    """Return the mean target [K], and -log of the share of each label of each scale, after one more of each."""
+    sizes = np.array([size for _, size in train.scales] or [1])
+    mean, counts = np.zeros(levels), (np.arange(sizes.max()) < sizes[:, None]).astype(np.float64)
+    for values, labels in train.batches():
+        weights = values[:, -1].astype(np.float64)
+        if labels is not None:
+            np.add.at(counts, (labels.scales, labels.labels - 1), labels.weights * weights[labels.owners])
+            weights = weights * labels.points(len(values))
+        mean += weights @ values[:, :-2]
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    return (mean / mean.sum() if mean.any() else mean + 1 / levels), -np.log(np.where(shares > 0, shares, 1.0))
 
 
 def _not_finite(objective: Objective, dev: Evidence, part: Part) -> OddsError:

@@ -23,6 +23,8 @@ from training.fit.watch import FitProgress, Watch
 from training.model.base import line_of
 from training.model.estimator import Estimator
 from training.model.packing import Indices
+from training.model.saved import EstimatorInfo
+from training.model.stacking import stand_alone
 from training.settings import FitSettings
 from warehouse.atomic import atomic_folder
 from warehouse.errors import OddsError
@@ -176,9 +178,16 @@ def _keep_best(run: Run, work: Path, progress: Progress, on_dev: float, answers:
         calibration = calibrate(scores, sd, truth, run.settings)
         try:
             with atomic_folder(work / "best", replace=True) as scratch:
-                replace(run.estimator, calibration=calibration).save(scratch)
+                replace(run.estimator, calibration=calibration, info=_info(run.estimator)).save(scratch)
+                stand_alone(scratch, run.settings.base, work)  # `work` is beside the place of the estimator
         except SafetensorError as error:
             raise OddsError(f"{work} cannot be written: {line_of(error)}; odds train goes on from there") from error
+
+
+def _info(estimator: Estimator) -> EstimatorInfo:
+    """Return the description of an estimator, with the cut points that it has learned so far."""
+    cuts = estimator.network.cuts
+    return estimator.info if cuts is None else estimator.info.model_copy(update={"cut_points": cuts.found()})
 
 
 def _report(run: Run, progress: Progress, now: FitProgress) -> None:

@@ -104,7 +104,7 @@ def optimizer_of(network: Network | PairEncoder, settings: FitSettings) -> torch
 
 def parameter_groups(network: Network | PairEncoder, settings: FitSettings) -> list[dict[str, Any]]:
     """Return the trained parameters with their peak learning rates; new level rows need larger steps."""
-    rows = network.head.rows
-    rest = [p for p in network.parameters() if p.requires_grad and p is not rows]
-    groups = [(rest, settings.peak), ([rows], settings.level_learning_rate)]
+    rows, cuts = network.head.rows, [] if network.cuts is None else [network.cuts.steps]
+    rest = [p for p in network.parameters() if p.requires_grad and all(p is not each for each in (rows, *cuts))]
+    groups = [(rest, settings.peak), ([rows], settings.level_learning_rate), (cuts, settings.cut_learning_rate)]
     return [{"params": params, "lr": rate, "peak": rate} for params, rate in groups if params]

@@ -178,8 +178,13 @@ def _give_pad(model: Any, tokenizer: Any) -> None:
 
 
 def _not_loaded(place: str | Path, what: str, error: Exception) -> str:
-    where = f"{place}: " if Path(place).exists() else f"{place}: there is no such folder; as a name on the Hub, "
-    return f"{where}no {what} could be loaded: {line_of(error)}"
+    if Path(place).exists():
+        return f"{place}: no {what} could be loaded: {line_of(error)}"
+    said = line_of(error).rstrip(".")
+    return (
+        f"{place}: there is no such folder; as a name on the Hub, no {what} could be loaded: {said}; if a folder has "
+        "it, set training.base to that"
+    )
 
 
 @contextmanager

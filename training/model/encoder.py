@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from training.model.base import line_of, read_folder
+from training.model.cut_points import CutPoints
 from training.model.packing import Batch, one_per_row
 from training.model.prompt import Encoded
 from warehouse.errors import InputError
@@ -51,6 +52,7 @@ class PairEncoder(nn.Module):
         super().__init__()
         self.model = model
         self.head = LevelMap(model.config.hidden_size, levels)
+        self.cuts: CutPoints | None = None
 
     def forward(self, batch: Batch, *_: object, **__: object) -> torch.Tensor:
         """Return the logits [n, K] of a batch with one pair per row, in float32."""

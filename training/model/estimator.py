@@ -20,6 +20,7 @@ from training.model.packing import Batch, Indices, Packed, Tokens, one_per_row, 
 from training.model.prompt import Encoded
 from training.model.saved import EstimatorInfo, as_whole, read_saved, write_saved
 from training.model.scores import ScoredBatch, Scores, scores_of
+from training.model.seen import copy_seen
 from training.model.texts import too_long
 from training.settings import Device, Precision
 from warehouse.records import Drop, PropositionText
@@ -179,4 +180,5 @@ def write_merged(folder: Path, existing: Path, bases: Sequence[str | Path] = ())
     whole = as_whole(info)
     write_saved(network, tokenizer, whole, existing)
     write_calibration(read_calibration(folder), existing)
+    copy_seen(folder, existing)
     return tokenizer, whole

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from training.model.cut_points import CutPoints
 from training.model.packing import Batch
 from training.model.prompt import Encoded, encode
 from warehouse.records import PropositionText
@@ -58,7 +59,10 @@ class LevelHead(nn.Module):
 
 
 class Network(nn.Module):
-    """A causal language model with level rows. `trees` tells whether it can read several prompts in a row."""
+    """A causal language model with level rows. `trees` tells whether it can read several prompts in a row.
+
+    `cuts` are what a fit learns about ordinal labels; scoring does not need them.
+    """
 
     def __init__(self, model: Any, level_ids: Sequence[int], *, trees: bool = True) -> None:
         super().__init__()
@@ -67,6 +71,7 @@ class Network(nn.Module):
         self._output = [model.get_output_embeddings()]  # in a list, so that it is not a part of this module
         model.set_output_embeddings(self.head)
         self.model = model
+        self.cuts: CutPoints | None = None
 
     def forward(
         self, batch: Batch, states: torch.Tensor | None = None, *, lower: int = 0, levels_only: bool = False

@@ -33,7 +33,7 @@ class EstimatorInfo(BaseModel):
 
     Attributes:
         base: The name of the base: on the Hub, or of its file or folder. Older files have an absolute path.
-        base_sha256: `training.identity.base_hash` of a base on disk.
+        base_sha256: `training.identity.base_hash` of a base on disk; for one on the Hub, of its `model.safetensors`.
         base_from_here: Its path relative to the folder, so that both can be moved together.
         cache: Where a converted base is kept, as an absolute path; only in older files.
         cache_from_here: The same, relative to the folder.
@@ -41,6 +41,7 @@ class EstimatorInfo(BaseModel):
         max_length: Longer prompts are cut.
         weights: What the folder has: an adapter or all weights, of a language model or of an encoder.
         temperature: The T that it was fitted with.
+        cut_points: What it learned about ordinal labels: t_1 ... t_{R-1} by source and R. Scoring does not need them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +55,7 @@ class EstimatorInfo(BaseModel):
     max_length: int
     weights: Weights
     temperature: float = 1.0
+    cut_points: dict[str, dict[int, tuple[float, ...]]] | None = None
 
 
 def as_whole(info: EstimatorInfo) -> EstimatorInfo:
@@ -72,6 +74,11 @@ def write_saved(network: Network | PairEncoder, tokenizer: Any, info: EstimatorI
     if info.weights != "whole":
         save_file({"rows": network.head.rows.detach().cpu().contiguous()}, folder / _ROWS)
     tokenizer.save_pretrained(folder)
+    write_info(info, folder)
+
+
+def write_info(info: EstimatorInfo, folder: Path) -> None:
+    """Write the description of an estimator into its folder."""
     (folder / _INFO).write_text(info.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
 
 
@@ -169,8 +176,8 @@ def _does_not_fit(folder: Path, info: EstimatorInfo, error: Exception) -> InputE
 
 def base_of(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> str:
     """Return where the base of a saved adapter is now. Raises `InputError` if it is gone, or is another model now."""
-    if info.base_from_here is None and info.base_sha256 is None and not Path(info.base).is_absolute():
-        return info.base  # a name on the Hub
+    if _is_on_hub(info):
+        return next((str(place) for place in bases if _has_weights(Path(place), info.base_sha256)), info.base)
     known = [folder / info.base_from_here] if info.base_from_here else []
     others = []
     for place in (*known, Path(info.base), *map(Path, bases)):
@@ -185,6 +192,17 @@ def base_of(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> s
         raise InputError(f"{others[0]} is not the base that the estimator {folder.name} was fitted on; put that back")
     name = Path(info.base).name
     raise InputError(f"{name}: the base of the estimator {folder.name} is gone; put it back, or run odds train")
+
+
+def _is_on_hub(info: EstimatorInfo) -> bool:
+    """Return whether the base is a name on the Hub: one with an owner, or one that was never seen on a disk."""
+    unseen = info.base_from_here is None and info.base_sha256 is None
+    return not Path(info.base).is_absolute() and ("/" in info.base or unseen)
+
+
+def _has_weights(place: Path, hash_: str | None) -> bool:
+    weights = place / "model.safetensors"
+    return hash_ is not None and weights.is_file() and base_hash(weights) == hash_
 
 
 def cache_of(folder: Path, info: EstimatorInfo) -> Path:

@@ -30,7 +30,9 @@ SLICES = {
 
 
 class Selection(BaseModel):
-    """Which judgments count; by default the valid ones. Deleted ones never count.
+    """Which judgments count; by default the valid ones.
+
+    Deleted judgments, those on checks and those of excluded annotators never count.
 
     Attributes:
         include_cannot_judge: Whether a judgment without a probability counts, with its slider's position.
@@ -126,9 +128,11 @@ def live_sql(columns: str, value: str, condition: str, first_only: bool) -> str:
 def _codes_sql() -> str:
     return """
         CREATE OR REPLACE TEMPORARY TABLE unit_codes AS
-          SELECT proposition_id, (row_number() OVER ())::INTEGER AS unit, kind FROM propositions;
+          SELECT proposition_id, (row_number() OVER ())::INTEGER AS unit, kind FROM propositions
+          WHERE proposition_id NOT IN (SELECT proposition_id FROM checks);
         CREATE OR REPLACE TEMPORARY TABLE annotator_codes AS
-          SELECT annotator_id, (row_number() OVER ())::INTEGER AS annotator, kind, annotator_group FROM annotators;
+          SELECT annotator_id, (row_number() OVER ())::INTEGER AS annotator, kind, annotator_group FROM annotators
+          WHERE annotator_id NOT IN (SELECT annotator_id FROM current_statuses WHERE status = 'excluded');
     """
 
 

@@ -91,11 +91,18 @@ def attach(
                 once(moved)
             else:
                 raise
-        by_default = isinstance(target, Path) and data_path is None
-        if by_default and (moved := _moved(target, None, data_path_of(connection))):
-            connection.execute(f"DETACH {ALIAS}")
-            once(moved)
+        if isinstance(target, Path) and data_path is None:
+            stored_path = data_path_of(connection)
+            _refuse_copy(target, stored_path)
+            if moved := _moved(target, None, stored_path):
+                connection.execute(f"DETACH {ALIAS}")
+                once(moved)
         connection.execute(f"USE {ALIAS}")
+    except PermissionError as error:
+        raise InputError(
+            f"The catalog {shown(target)} has its data in {error.filename}, which you may not read; ask for "
+            "permission, or use a warehouse of your own"
+        ) from error
     except duckdb.Error as error:
         _raise_unless_readable(error, target)
         raise
@@ -115,6 +122,21 @@ def _moved(target: str | Path, data_path: str | Path | None, stored: str) -> Pat
     return given
 
 
+def _refuse_copy(target: Path, stored: str) -> None:
+    """Raise `InputError` if a catalog is a copy whose original is still there: it would read and write its data."""
+    beside, data = target.parent / "data", Path(stored)
+    if "://" in stored or not data.exists():
+        return
+    if data.resolve() in {beside.resolve(), target.resolve().parent / "data"}:  # a linked catalog is no copy
+        return
+    original = data.parent / target.name
+    if beside.is_dir() or (original.exists() and not original.samefile(target)):
+        raise InputError(
+            f"The catalog {shown(target)} has its data in {stored}, not beside it; if this is a copy of a warehouse, "
+            "move the original away first; else give data_path"
+        )
+
+
 def _raise_unless_readable(error: duckdb.Error, target: str | Path) -> None:
     """Raise an `InputError` if the error means that this is not a catalog, or not one for this version of Odds."""
     text = str(error)
@@ -124,8 +146,11 @@ def _raise_unless_readable(error: duckdb.Error, target: str | Path) -> None:
             f"The catalog {name} has another DuckLake version; use the `odds` that wrote it, or a new catalog"
         ) from error
     if "DATA_PATH" in text:
+        stored = STORED_PATH.search(text)
+        where = f"its data in {stored[1]}" if stored else f"its data elsewhere: {text.splitlines()[0]}"
         raise InputError(
-            f"The catalog {name} has its data elsewhere, not at the given data path: {text.splitlines()[0]}"
+            f"The catalog {name} has {where}, not at the given data path; correct warehouse.data_path, or, if this is "
+            "a copy of a warehouse, move the original away first"
         ) from error
     if "explicitly disabled" in text and isinstance(target, str):
         raise InputError("There is no warehouse on PostgreSQL yet; any command that writes creates it") from error

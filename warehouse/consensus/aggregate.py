@@ -27,6 +27,7 @@ class Evidence:
         weights: nan for a judgment of a known annotator; otherwise how many judgments of an average annotator it is
             worth: 1 for a judgment of nobody known, and for an estimate its weight.
         widths: The width of the interval that each value stands for, 0 for a point; None if all are points.
+        sources: The source of each value that stands for an interval, empty for a point; None if all are points.
     """
 
     unit_index: Ints
@@ -34,6 +35,7 @@ class Evidence:
     values: Floats
     weights: Floats
     widths: Floats | None = None
+    sources: pa.Array | None = None
 
     @property
     def is_weighed(self) -> npt.NDArray[np.bool_]:
@@ -129,6 +131,7 @@ def consensus_rows(
     counts = np.bincount(evidence.unit_index, minlength=n)
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
     widths = np.zeros(len(evidence.values)) if evidence.widths is None else evidence.widths
+    sources = pa.repeat("", len(evidence.values)) if evidence.sources is None else evidence.sources
     columns = {
         "consensus_id": pa.array([content_id(one, method) for one in units.proposition_ids.to_pylist()], pa.string()),
         "proposition_id": units.proposition_ids,
@@ -144,6 +147,7 @@ def consensus_rows(
         "created_at": pa.repeat(pa.scalar(now(), pa.timestamp("us", "UTC")), n),
         "fingerprint": units.fingerprints,
         "widths": pa.ListArray.from_arrays(offsets, pa.array(widths)),
+        "sources": pa.ListArray.from_arrays(offsets, sources),
     }
     return pa.table(columns, schema=arrow_schema(Consensus))
 

@@ -30,6 +30,13 @@ FROM (
   UNION ALL SELECT labeler, weight, true FROM pooled_weights
 )
 """
+# The judgments that count, read once: finding them takes longer than what is asked of them.
+COUNTED_SQL = """
+CREATE OR REPLACE TEMPORARY TABLE counted AS
+SELECT proposition_id, annotator_id, annotator_kind, probability, is_simulated, width,
+  CASE WHEN width > 0 THEN source END AS source
+FROM valid_judgments
+"""
 POOLED = """
 SELECT r.proposition_id, r.labeler, r.recalibrated, w.weight
 FROM recalibrated_estimates r JOIN pooled_weights w ON w.labeler = r.labeler
@@ -39,9 +46,9 @@ EVIDENT_SQL = f"""
 CREATE OR REPLACE TEMPORARY TABLE evident AS
 WITH judged AS (
   SELECT proposition_id, count(*) AS n_judgments, count(*) FILTER (is_simulated) AS n_simulated,
-    sum(md5_number_lower(concat_ws('|', annotator_id, probability, is_simulated, width))::HUGEINT) AS hash,
+    sum(md5_number_lower(concat_ws('|', annotator_id, probability, is_simulated, width, source))::HUGEINT) AS hash,
     bool_or(annotator_kind NOT IN ({NOBODY_SQL})) AS is_known
-  FROM valid_judgments GROUP BY proposition_id
+  FROM counted GROUP BY proposition_id
 ), pooled AS (
   SELECT proposition_id, count(*) AS n, sum(md5_number_lower(concat_ws('|', labeler, recalibrated))::HUGEINT) AS hash
   FROM ({POOLED}) GROUP BY proposition_id
@@ -99,17 +106,18 @@ def settings_of(weights: Mapping[str, float]) -> str:
 def gathered(
     warehouse: Warehouse, method: ConsensusMethod, weights: Mapping[str, float], settings: str
 ) -> Iterator[None]:
-    """Provide the temporary tables `evident` (one row per proposition, with its evidence in brief) and `judges`."""
+    """Provide the temporary tables `evident` (one row per proposition, with its evidence), `judges` and `counted`."""
     connection = warehouse.connection
     try:
         connection.execute("CREATE OR REPLACE TEMPORARY TABLE pooled_weights (labeler VARCHAR, weight DOUBLE)")
         if weights:
             connection.executemany("INSERT INTO pooled_weights VALUES (?, ?)", [list(item) for item in weights.items()])
         connection.execute(JUDGES_SQL)
+        connection.execute(COUNTED_SQL)
         connection.execute(EVIDENT_SQL, [settings, method])
         yield
     finally:
-        for table in ("evident", "judges", "pooled_weights"):
+        for table in ("evident", "counted", "judges", "pooled_weights"):
             connection.execute(f"DROP TABLE IF EXISTS temp.main.{table}")
 
 
@@ -122,7 +130,7 @@ def count_evidence(warehouse: Warehouse) -> EvidenceCounts:
           coalesce(sum(n_simulated), 0)::BIGINT AS n_simulated,
           coalesce(sum(n_values) FILTER (is_known), 0)::BIGINT AS n_values,
           coalesce(sum(n_values) FILTER (is_known AND n_values > 1), 0)::BIGINT AS n_shared,
-          (SELECT count(DISTINCT annotator_id) FROM valid_judgments WHERE annotator_kind NOT IN ({NOBODY_SQL}))
+          (SELECT count(DISTINCT annotator_id) FROM counted WHERE annotator_kind NOT IN ({NOBODY_SQL}))
             AS n_annotators
         FROM evident
         """
@@ -142,11 +150,12 @@ def load(warehouse: Warehouse, condition: str) -> tuple[Units, Evidence]:
         described = warehouse.sql("SELECT * FROM wanted ORDER BY unit")
         values = warehouse.sql(
             f"""
-            SELECT w.unit, j.code, v.value, v.weight, v.width FROM (
+            SELECT w.unit, j.code, v.value, v.weight, v.width, v.source FROM (
               SELECT proposition_id, annotator_id AS judge, probability AS value,
-                {WORTH.format(kind="annotator_kind")} AS weight, coalesce(width, 0.0) AS width
-              FROM valid_judgments
-              UNION ALL SELECT *, 0.0 FROM ({POOLED})
+                {WORTH.format(kind="annotator_kind")} AS weight, coalesce(width, 0.0) AS width,
+                coalesce(source, '') AS source
+              FROM counted
+              UNION ALL SELECT *, 0.0, '' FROM ({POOLED})
             ) v
             JOIN wanted w ON w.proposition_id = v.proposition_id
             JOIN judges j ON j.judge = v.judge AND j.weight IS NOT DISTINCT FROM v.weight
@@ -161,6 +170,7 @@ def load(warehouse: Warehouse, condition: str) -> tuple[Units, Evidence]:
         values["value"].to_numpy(),
         values["weight"].to_numpy(zero_copy_only=False).astype(np.float64),
         values["width"].to_numpy(),
+        values["source"].combine_chunks(),
     )
     return Units(
         described["proposition_id"].combine_chunks(),

@@ -53,7 +53,7 @@ def drift(warehouse: Warehouse, rows: pa.Table) -> Drift:
             f"""
             SELECT v.annotator_id, count(*)::DOUBLE AS n, any_value(coalesce(p.sd_of_full_fit, {PRIOR_SD})) AS known,
               sum((v.probability - c.mean) ** 2 + c.sd ** 2) AS squares
-            FROM valid_judgments v JOIN ({present}) c ON c.proposition_id = v.proposition_id
+            FROM counted v JOIN ({present}) c ON c.proposition_id = v.proposition_id
             LEFT JOIN annotator_precisions p ON p.annotator_id = v.annotator_id
             WHERE v.annotator_kind NOT IN ({NOBODY_SQL})
             GROUP BY v.annotator_id ORDER BY v.annotator_id

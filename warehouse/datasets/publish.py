@@ -17,6 +17,7 @@ SELECT
   g.split, 'human' AS origin, {weight}::DOUBLE AS weight,
   c.mean, c.sd, c.values, c.weights,
   coalesce(c.widths, list_transform(c.values, lambda v: 0.0::DOUBLE)) AS widths,
+  coalesce(c.sources, list_transform(c.values, lambda v: '')) AS sources,
   c.n_judgments::INTEGER AS n_judgments, c.n_estimates::INTEGER AS n_estimates,
   c.n_simulated::INTEGER AS n_simulated
 FROM consensus c
@@ -32,6 +33,7 @@ SELECT
   g.split, 'synthetic' AS origin, {weight}::DOUBLE AS weight,
   e.mean, e.sd * sqrt(list_sum(list_transform(e.weights, lambda w: w * w))) AS sd, e.values,
   e.weights, list_transform(e.values, lambda v: 0.0::DOUBLE) AS widths,
+  list_transform(e.values, lambda v: '') AS sources,
   0 AS n_judgments, len(e.values)::INTEGER AS n_estimates, e.n_simulated::INTEGER AS n_simulated
 FROM panel_distribution e
 JOIN propositions p ON p.proposition_id = e.proposition_id
@@ -40,6 +42,7 @@ JOIN splits g ON g.proposition_id = p.proposition_id
 WHERE len(e.values) > 0
   AND e.proposition_id NOT IN (SELECT proposition_id FROM consensus WHERE method = '{method}' AND n_judgments > 0)
   AND e.proposition_id NOT IN (SELECT proposition_id FROM valid_judgments)
+  AND e.proposition_id NOT IN (SELECT proposition_id FROM checks)
 """
 PAIRS = """
 SELECT

@@ -31,15 +31,15 @@ def read_groups(warehouse: Warehouse, path: Path) -> list[Annotator]:
 def groups_of(warehouse: Warehouse, read: TextColumns) -> list[Annotator]:
     """Return the annotators of a file with their new groups.
 
-    A row names an annotator by its id in its source (such as an e-mail address) or by its name.
+    A row names an annotator by its id in its source (such as an e-mail address) or by its pseudonym.
 
     Raises:
-        InputError: A row's annotator is not in the warehouse, or several have this name.
+        InputError: A row's annotator is not in the warehouse, or several are called so.
     """
     known: dict[str, list[Annotator]] = {}
     for each in read_rows(warehouse, Annotator):
-        for name in {each.source_id, each.name} - {None}:
-            known.setdefault(str(name), []).append(each)
+        for name in {each.source_id, each.pseudonym or each.source_id}:
+            known.setdefault(name, []).append(each)
     sources = read.columns.get("source")
     found = []
     for index in range(len(read)):

@@ -17,6 +17,8 @@ from warehouse.files.judgment_columns import JudgmentMapping
 from warehouse.files.reading import TextColumns
 from warehouse.scales import slider_to_probability
 
+DEFAULT_SCALE = (0.0, 100.0)
+LOW = 10  # the highest rating of a whole file is rarely this low on a scale to 100
 MOST_RESPONSES = 10_000  # of one row; more is a mistake, such as counts in a column of ratings
 
 
@@ -41,7 +43,7 @@ def answers_of(read: TextColumns, mapping: JudgmentMapping) -> Answers:
     A label r of an ordinal scale from 1 to R is the interval [(r - 1)/R, r/R], given by its centre and its width.
 
     Raises:
-        InputError: A rating is none, or not on the scale.
+        InputError: A rating is not a number or not on the scale, or all are up to 1 and no scale is given.
     """
     if "responses" in read.columns:
         rows, ratings = _responses(read, mapping)
@@ -49,6 +51,8 @@ def answers_of(read: TextColumns, mapping: JudgmentMapping) -> Answers:
     else:
         rows = np.arange(len(read))
         ratings = numbers(_worded(read, mapping.known.words), "rating", mapping.bounds(read))
+    if mapping.scale is None and mapping.bounds(read) == DEFAULT_SCALE:
+        _check_default_scale(read, rows, ratings)
     if mapping.labels is None:
         return Answers(rows, _on_unit(ratings, mapping.bounds(read), mapping.is_slider(read)))
     low, high = mapping.labels
@@ -58,6 +62,19 @@ def answers_of(read: TextColumns, mapping: JudgmentMapping) -> Answers:
         raise read.error(int(rows[index]), field, f"{ratings[index].as_py():g} is not a label from {low} to {high}")
     labels = high - low + 1
     return Answers(rows, pc.divide(pc.add(pc.subtract(ratings, low), 0.5), float(labels)), 1.0 / labels)
+
+
+def _check_default_scale(read: TextColumns, rows: npt.NDArray[np.int64], ratings: pa.Array) -> None:
+    """Refuse ratings that may be probabilities, and report labels, where nobody said that the scale goes to 100."""
+    distinct = pc.unique(ratings.drop_null())
+    highest = pc.max(distinct).as_py() or 0.0
+    labels = pc.all(pc.equal(distinct, pc.round(distinct))).as_py()
+    if 0 < highest <= 1 and (len(distinct) > 1 or not labels):
+        index = int(rows[pc.index(ratings, highest).as_py()])
+        field = "responses" if "responses" in read.columns else "rating"
+        raise read.error(index, field, f"{highest:g} is the highest; use --scale 0:1, or --scale 0:100 if 1 means 1%")
+    if labels and 0 < highest <= LOW:
+        read.said.append(f"the highest rating is {highest:g} on the scale 0:100; --scale or --ordinal name another")
 
 
 def _on_unit(ratings: pa.Array, scale: tuple[float, float], is_slider: bool) -> pa.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ NUMBERS: dict[DecimalMark, re.Pattern[str]] = {
     "point": re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+|(?=\.\d))(\.\d*)?([eE][+-]?\d+)?", re.ASCII),
     "comma": re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+|(?=,\d))(,\d*)?([eE][+-]?\d+)?", re.ASCII),
 }
+CODE = re.compile(r"-\d+|99+", re.ASCII)  # what survey tools write for a missing number
+LONGEST_CODE = 8
 MINUS = "\u2212"
 GROUPS: dict[DecimalMark, str] = {"point": ",", "comma": "."}
 
@@ -58,15 +61,21 @@ def numbers(read: TextColumns, field: str, scale: tuple[float, float]) -> pa.Arr
         hint = (
             f"; point to a value in it, such as --column {field}=COLUMN:/0/key"
             if text[0] in "[{" and len(text) > 2
-            else ""
+            else _if_missing(text)
         )
         raise read.error(broken, field, f"{shown(text)} is not a number{hint}")
     outside = read.first(pc.or_(pc.less(values, low), pc.greater(values, high)))
     if outside is not None:
         text = column[outside].as_py()
         told = text if len(text) < 20 else shown(text)
-        raise read.error(outside, field, f"{told} is outside the scale from {low:g} to {high:g}")
+        hint = _if_missing(text) if CODE.fullmatch(text) else ""
+        raise read.error(outside, field, f"{told} is outside the scale from {low:g} to {high:g}{hint}")
     return values
+
+
+def _if_missing(text: str) -> str:
+    """What to do if a text stands for a missing value."""
+    return f"; if it means that there is none, add --missing {shlex.quote(text)}" if len(text) <= LONGEST_CODE else ""
 
 
 def _plain(texts: pa.Array) -> pa.Array | None:
@@ -89,6 +98,12 @@ def _marked(read: TextColumns, field: str, texts: list[str], scale: tuple[float,
             index = read.first(pc.ends_with(read.columns[field], "%"))
             assert index is not None
             raise read.error(index, field, "percent signs only fit the scales 0:100 and 0:1")
+        others = values[~percent]
+        if high == 100 and len(others) and 0 < others.max() <= 1:
+            text = texts[int(np.flatnonzero(~percent)[others.argmax()])]
+            index = read.first(pc.equal(read.columns[field], text))
+            assert index is not None
+            raise read.error(index, field, f"{text} beside percent signs may be {text}% or a share; write all alike")
         values[percent] *= high / 100
         read.said.append(f"percent signs in {read.labels[field]!r}")
     return pa.array(values)

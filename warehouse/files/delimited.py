@@ -16,6 +16,8 @@ from warehouse.files.source import ROWS_AT_ONCE, Chunk, Source
 SEPARATORS = {",": "", ";": "separated by semicolons", "\t": "separated by tabs", "|": "separated by |"}
 SEPARATOR_NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|"}
 SEP_LINE = re.compile(r'"?sep=(.)"?\s*')
+HEADER_ROWS = 3
+IMPORT_ID = re.compile(r'\{"ImportId":')
 LONGEST_VALUE = 1 << 24
 
 Row = tuple[int, list[str]]
@@ -33,8 +35,11 @@ def delimited(path: Path, encoding: str, wanted: Mapping[str, Wanted], separator
     places = find(path, header, wanted)
     check_required(str(path), header, wanted, places)
     said = [SEPARATORS.get(chosen, f"separated by {chosen!r}")] if separator is None and chosen != "," else []
+    further = _further_headers(_rows(path, encoding, chosen))
+    if further:
+        said.append("Qualtrics' further header rows left out")
     source = Source(iter(()), places, header, said)
-    source.chunks = _chunks(path, _body(path, encoding, chosen, len(header)), places)
+    source.chunks = _chunks(path, islice(_body(path, encoding, chosen, len(header)), further, None), places)
     return source
 
 
@@ -115,6 +120,14 @@ def _problem(message: str) -> str:
     if "expected after" in message:
         return "a quotation mark within a quoted value must be written twice"
     return f"not readable ({message})"
+
+
+def _further_headers(rows: Iterator[Row]) -> int:
+    """How many rows after the first are headers too: Qualtrics adds the questions, and their ids as JSON."""
+    for number, (_, row) in enumerate(islice(rows, HEADER_ROWS)):
+        if all(IMPORT_ID.match(cell) for cell in row):
+            return number
+    return 0
 
 
 def _body(path: Path, encoding: str, separator: str, width: int) -> Iterator[Row]:

@@ -100,7 +100,7 @@ def write_csv(reader: pa.RecordBatchReader, file: Writable, *, formulas: bool = 
     """Write the rows as CSV, as described in `write_batches`. Returns their number."""
     rows = 0
     writer = csv.writer(file, lineterminator=line_end)
-    cell = _cell if formulas else _inert
+    cell = _cell if formulas else inert
     writer.writerow(map(cell, reader.schema.names))
     for batch in reader:
         rows += batch.num_rows
@@ -108,7 +108,7 @@ def write_csv(reader: pa.RecordBatchReader, file: Writable, *, formulas: bool = 
     return rows
 
 
-def _inert(value: object) -> object:
+def inert(value: object) -> object:
     """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
     cell = _cell(value)
     return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell

@@ -105,7 +105,7 @@ def check_required(where: str, header: Collection[str], wanted: Mapping[str, Wan
             hint = f"; {one.hint}" if one.hint and (not one.hint_for or one.hint_for in header) else ""
             raise InputError(
                 f"{where} has no column {names}, only {listed(header)}; "
-                f"name the right one with --column {field}=COLUMN{hint}"
+                f"name the right one with --column {field}=COLUMN, or rename it{hint}"
             )
 
 

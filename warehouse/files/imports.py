@@ -78,6 +78,7 @@ def read_judgments(
             kind=mapping.kind,
             source=origin,
             source_id=one,
+            pseudonym=one,
             annotator_group=groups.get(one),
         )
         for one in annotators.values
@@ -189,6 +190,7 @@ def _judgment_rows(
             "deleted_at": pa.nulls(n, pa.timestamp("us", "UTC")),
             "created_at": pa.repeat(pa.scalar(records.now(), pa.timestamp("us", "UTC")), n),
             "width": pc.if_else(flags, pa.scalar(None, pa.float64()), pa.repeat(width, n)),
+            **{name: pa.nulls(n, text) for name in ("interface", "interface_version", "scale")},
         }
     )
 

@@ -69,7 +69,8 @@ def _rows(path: Path, encoding: str) -> Iterator[Row]:
             try:
                 row = parsed(line)
             except CellError as error:
-                raise InputError(f"{path}, line {number}: {error}") from error
+                array = "; a JSON array is not read: write one object per line" if line.lstrip().startswith("[") else ""
+                raise InputError(f"{path}, line {number}: {error}{array}") from error
             if not isinstance(row, dict):
                 raise InputError(f"{path}, line {number}: every line must be a JSON object, such as {{...}}")
             yield number, row

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -18,13 +20,14 @@ from warehouse.files.delimited import delimited
 from warehouse.files.encodings import SHOWN, encoding_of
 from warehouse.files.header import Place, Wanted, check_required, find, listed
 from warehouse.files.json_lines import json_lines
-from warehouse.files.source import Source
+from warehouse.files.source import ROWS_AT_ONCE, Chunk, Source
 from warehouse.records import Drop, content_id
 
 Dates = Literal["day-first", "month-first", "epoch", "epoch-ms", "excel"]
 DecimalMark = Literal["point", "comma"]
 DELIMITED, JSON = (".csv", ".tsv", ".txt"), (".jsonl", ".ndjson")
 UNREAD_SHOWN = 8
+BYTES_AT_ONCE = 1 << 20
 EXACT = 2.0**53
 
 
@@ -99,10 +102,74 @@ def read_columns(path: Path, wanted: Mapping[str, Wanted], reading: Reading = AS
         InputError: The file does not exist or cannot be read, its extension is unknown, or a required column is
             missing.
     """
+    with _readable(path, reading):
+        file = _File(path, wanted, reading)
+        read = _parquet(file) if file.is_parquet else _text_file(file)
+    if len(read) == 0:
+        raise InputError(f"{path} has no rows")
+    return read
+
+
+def read_parts(
+    path: Path, wanted: Mapping[str, Wanted], reading: Reading = AS_FOUND, *, said: list[str] | None = None
+) -> Iterator[TextColumns]:
+    """Yield the rows of a file some thousand at a time, as `read_columns` reads all of them.
+
+    `said`, if given, gets what was detected in the file, once all parts are read.
+
+    Raises:
+        InputError: As `read_columns` does, for the first part that is at fault.
+    """
+    n = 0
+    with _readable(path, reading):
+        file = _File(path, wanted, reading)
+        for part in _parquet_parts(file) if file.is_parquet else _text_parts(file):
+            n += len(part)
+            yield part
+    if n == 0:
+        raise InputError(f"{path} has no rows")
+    if said is not None:
+        said += file.told()
+
+
+@dataclass
+class _File:
+    """A file, the fields wanted of it, and what is found out about it while it is read."""
+
+    path: Path
+    wanted: Mapping[str, Wanted]
+    reading: Reading
+    source: Source = field(default_factory=lambda: Source(iter(()), {}, ()))
+    halves: list[tuple[int, int]] = field(default_factory=list)
+    """How many values had lone surrogates, and the line of the first one, by chunk and field."""
+
+    @property
+    def is_parquet(self) -> bool:
+        return self.path.suffix.lower() == ".parquet"
+
+    def labels(self) -> dict[str, str]:
+        return {name: place.label for name, place in self.source.places.items()}
+
+    def told(self) -> list[str]:
+        """What was detected, once all rows are read."""
+        said = list(self.source.said)
+        if self.halves:
+            n, line = sum(n for n, _ in self.halves), min(line for _, line in self.halves)
+            some = "1 value" if n == 1 else f"{n:,} values"
+            said.append(f"invalid characters in {some} replaced by U+FFFD, first in {self.path.name}, line {line}")
+        used = {place.name for place in self.source.places.values()}
+        if unread := [name for name in self.source.header if name not in used and name.strip()]:
+            said.append(f"not read: {listed(unread, UNREAD_SHOWN)}")
+        return said
+
+
+@contextmanager
+def _readable(path: Path, reading: Reading) -> Iterator[None]:
+    """Check that a file may be read, and turn what fails while it is into an `InputError`."""
     kind = path.suffix.lower()
     _check_input(path, kind)
     try:
-        read = _parquet(path, wanted, reading) if kind == ".parquet" else _text_file(path, wanted, reading)
+        yield
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(f"{path} is not a readable {kind} file: {str(error).splitlines()[0]}") from error
     except UnicodeError as error:
@@ -111,9 +178,6 @@ def read_columns(path: Path, wanted: Mapping[str, Wanted], reading: Reading = AS
         ) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or str(error).splitlines()[0]}") from error
-    if len(read) == 0:
-        raise InputError(f"{path} has no rows")
-    return read
 
 
 def _check_input(path: Path, kind: str) -> None:
@@ -129,53 +193,83 @@ def _check_input(path: Path, kind: str) -> None:
         raise InputError(f"{path} is empty; it has no rows")
 
 
-def _text_file(path: Path, wanted: Mapping[str, Wanted], reading: Reading) -> TextColumns:
+def _open_text(file: _File) -> None:
+    path, reading = file.path, file.reading
     encoding = encoding_of(path, reading.encoding)
     if path.suffix.lower() in JSON:
-        source = json_lines(path, encoding, wanted)
+        file.source = json_lines(path, encoding, file.wanted)
     else:
-        source = delimited(path, encoding, wanted, reading.separator)
+        file.source = delimited(path, encoding, file.wanted, reading.separator)
     if reading.encoding is None and encoding in SHOWN:
-        source.said.append(SHOWN[encoding])
-    return _collected(path, source, wanted, reading)
+        file.source.said.append(SHOWN[encoding])
 
 
-def _collected(path: Path, source: Source, wanted: Mapping[str, Wanted], reading: Reading) -> TextColumns:
+def _text_file(file: _File) -> TextColumns:
+    _open_text(file)
+    read = _collected(file, file.source.chunks)
+    read.said += file.told()
+    return read
+
+
+def _text_parts(file: _File) -> Iterator[TextColumns]:
+    _open_text(file)
+    for chunk in file.source.chunks:
+        yield _collected(file, [chunk])
+
+
+def _collected(file: _File, chunks: Iterable[Chunk]) -> TextColumns:
     numbers: list[pa.Array] = []
-    parts: dict[str, list[pa.Array]] = {field: [] for field in wanted}
-    halves: list[int] = []
-    for lines, values in source.chunks:
+    parts: dict[str, list[pa.Array]] = {name: [] for name in file.wanted}
+    for lines, values in chunks:
         numbers.append(pa.array(lines, pa.int64()))
-        for field, chunks in parts.items():
-            if field in values:
-                array, broken = cells.as_array(values[field])
-                halves += [lines[index] for index in broken]
+        for name, arrays in parts.items():
+            if name in values:
+                array, broken = cells.as_array(values[name])
+                file.halves += [(len(broken), lines[broken[0]])] if broken else []
             else:
                 array = pa.nulls(len(lines), pa.string())
-            chunks.append(array)
+            arrays.append(array)
     rows = pa.concat_arrays(numbers) if numbers else pa.array([], pa.int64())
-    columns = {field: pa.concat_arrays(parts.pop(field)) for field in source.places if numbers}
-    if halves:
-        some = "1 value" if len(halves) == 1 else f"{len(halves):,} values"
-        source.said.append(f"invalid characters in {some} replaced by U+FFFD, first in {path.name}, line {min(halves)}")
-    read = TextColumns(path, "line", rows, {name: place.label for name, place in source.places.items()}, reading)
-    return _cleaned(read, columns, wanted, source)
+    columns = {name: pa.concat_arrays(parts.pop(name)) for name in file.source.places if numbers}
+    return _cleaned(TextColumns(file.path, "line", rows, file.labels(), file.reading), columns, file.wanted)
 
 
-def _parquet(path: Path, wanted: Mapping[str, Wanted], reading: Reading) -> TextColumns:
-    header = pq.read_schema(path).names
-    places = find(path, header, wanted)
-    check_required(str(path), header, wanted, places)
-    table = pq.read_table(path, columns=sorted({place.name for place in places.values()}))
-    rows = pa.array(range(1, table.num_rows + 1), pa.int64())
-    read = TextColumns(path, "row", rows, {name: place.label for name, place in places.items()}, reading)
+def _open_parquet(file: _File) -> list[str]:
+    """Find the columns of a parquet file, and return the names of those to read."""
+    header = pq.read_schema(file.path).names
+    places = find(file.path, header, file.wanted)
+    check_required(str(file.path), header, file.wanted, places)
+    file.source = Source(iter(()), places, header)
+    return sorted({place.name for place in places.values()})
+
+
+def _parquet(file: _File) -> TextColumns:
+    names = _open_parquet(file)
+    read = _of_table(file, pq.read_table(file.path, columns=names), 0)
+    read.said += file.told()
+    return read
+
+
+def _parquet_parts(file: _File) -> Iterator[TextColumns]:
+    names, done = _open_parquet(file), 0
+    # Without a buffer, the whole column of a row group is read, which may be the whole file.
+    with pq.ParquetFile(file.path, buffer_size=BYTES_AT_ONCE) as opened:
+        for batch in opened.iter_batches(batch_size=ROWS_AT_ONCE, columns=names):
+            yield _of_table(file, pa.Table.from_batches([batch]), done)
+            done += batch.num_rows
+
+
+def _of_table(file: _File, table: pa.Table, before: int) -> TextColumns:
+    """The fields in the rows of a table, of which the file has so many before."""
+    rows = pa.array(range(before + 1, before + table.num_rows + 1), pa.int64())
+    read = TextColumns(file.path, "row", rows, file.labels(), file.reading)
     columns = {
-        field: _as_json(table[place.name])
-        if wanted[field].kind == "json" and pa.types.is_nested(table[place.name].type) and not place.pointer
-        else _as_text(read, field, table[place.name], place)
-        for field, place in places.items()
+        name: _as_json(table[place.name])
+        if file.wanted[name].kind == "json" and pa.types.is_nested(table[place.name].type) and not place.pointer
+        else _as_text(read, name, table[place.name], place)
+        for name, place in file.source.places.items()
     }
-    return _cleaned(read, columns, wanted, Source(iter(()), places, header))
+    return _cleaned(read, columns, file.wanted)
 
 
 def _as_json(column: pa.ChunkedArray) -> pa.Array:
@@ -207,17 +301,10 @@ def _inside(read: TextColumns, field: str, values: pa.Array, pointer: Sequence[s
     return pa.array(found, pa.string())
 
 
-def _cleaned(
-    read: TextColumns, columns: Mapping[str, pa.Array], wanted: Mapping[str, Wanted], source: Source
-) -> TextColumns:
+def _cleaned(read: TextColumns, columns: Mapping[str, pa.Array], wanted: Mapping[str, Wanted]) -> TextColumns:
     """Strip white space and words for "missing", and check what the kinds forbid."""
-    for field, column in columns.items():
-        read.columns[field] = _clean(read, field, column, wanted[field].kind)
-    used = {place.name for place in source.places.values()}
-    unread = [name for name in source.header if name not in used and name.strip()]
-    read.said += source.said
-    if unread:
-        read.said.append(f"not read: {listed(unread, UNREAD_SHOWN)}")
+    for name, column in columns.items():
+        read.columns[name] = _clean(read, name, column, wanted[name].kind)
     return read
 
 

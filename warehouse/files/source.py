@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from warehouse.files.header import Place
 
-ROWS_AT_ONCE = 50_000
+ROWS_AT_ONCE = 10_000
 
 Chunk = tuple[list[int], Mapping[str, list[str | None]]]
 

@@ -51,7 +51,7 @@ class PropositionBatch:
 
 
 @dataclass(frozen=True)
-class _Update:
+class Update:
     """An update of a premise, and the kind of the proposition that results."""
 
     text: str
@@ -129,7 +129,7 @@ def read_propositions(
         )
         premise_rows.setdefault(premise.premise_id, premise)
         rows.setdefault(parent.proposition_id, parent)
-        if (update := _update(read, index)) is None:
+        if (update := update_of(read, index)) is None:
             continue
         longer = _premise(read, index, f"{premise.text} {update.text}", source)
         # Its split follows from its root, once the whole file is read.
@@ -202,8 +202,8 @@ def _proposition(
     )
 
 
-def _update(read: TextColumns, index: int) -> _Update | None:
-    """The update of a row; None if it has none."""
+def update_of(read: TextColumns, index: int) -> Update | None:
+    """Return the update of a row; None if it has none. Raises `InputError` for half of one."""
     text, kind = _value(read, "update", index), _value(read, "update_type", index)
     if text is None and kind is None:
         return None
@@ -212,7 +212,7 @@ def _update(read: TextColumns, index: int) -> _Update | None:
     if kind is None or kind.lower() not in UPDATES:
         shown = "empty" if kind is None else f"{kind!r} is unknown"
         raise read.error(index, "update_type", f"{shown}; use strengthener or weakener with an update")
-    return _Update(text, UPDATES[kind.lower()])
+    return Update(text, UPDATES[kind.lower()])
 
 
 def _contradiction(read: TextColumns, index: int, child: Proposition) -> Drop:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from warehouse.catalog.opened import ALIAS
 from warehouse.records import TABLES
 
 # The judgments that do not count say why, as in the view valid_judgments. `{scope}` limits the rows to number.
 JUDGMENTS = """
 SELECT
-  j.* EXCLUDE (_counted), a.kind AS annotator_kind, coalesce(a.name, a.source_id) AS annotator,
+  j.* EXCLUDE (_counted), a.kind AS annotator_kind, a.pseudonym AS annotator,
   a.kind = 'simulated' AS simulated,
   CASE
     WHEN j.deleted_at IS NOT NULL THEN 'deleted' WHEN j.status = 'rejected' THEN 'rejected'
     WHEN j.cannot_judge THEN 'cannot judge' WHEN j._place > 1 THEN 'a repeat'
+    WHEN j._is_check THEN 'a check' WHEN j._is_excluded THEN 'of an excluded annotator'
   END AS unused,
   CASE WHEN unused IS NULL THEN j.proposition_id END AS _counted
 FROM (
@@ -26,7 +28,16 @@ FROM (
     PARTITION BY annotator_id, proposition_id, deleted_at IS NULL AND status <> 'rejected' AND NOT cannot_judge
     ORDER BY sequence NULLS LAST, submitted_at NULLS LAST, judgment_id
   ) AS _place
-  FROM (SELECT *, proposition_id AS _counted, batch || ' ' || proposition_id AS _task FROM {judgments}) WHERE {scope}
+  FROM (
+    SELECT
+      *, proposition_id AS _counted, batch || ' ' || proposition_id AS _task,
+      proposition_id IN (SELECT proposition_id FROM {checks}) AS _is_check,
+      annotator_id IN (
+        SELECT annotator_id FROM {annotator_statuses}
+        GROUP BY annotator_id HAVING arg_max(status, (since, created_at)) = 'excluded'
+      ) AS _is_excluded
+    FROM {judgments}
+  ) WHERE {scope}
 ) j JOIN annotators a ON a.annotator_id = j.annotator_id
 """
 JUDGMENT_GROUPS = f"""
@@ -146,7 +157,7 @@ LINES = {
     "left(if(more_likely_id = second_id, first_id, second_id), 12), ' by ', labeler, ': none, ' || reason",
     "choice": "left(higher_id, 12), ' above ', left(lower_id, 12), ', ', source, ' ', source_id",
     "stated split": "split, ' by ', source",
-    "annotator": "coalesce(nullif(name, ''), source_id), ' (', kind, ', ', status, ') of ', source, "
+    "annotator": "pseudonym, ' (', kind, ') of ', source, "
     "', group ' || annotator_group, printf(', sd %.3f around the consensus', sd)",
     "judgment": f"if(cannot_judge, 'cannot judge', {number('probability')}), ' by ', annotator, ' (', annotator_kind, "
     "'), ', strftime(coalesce(submitted_at, created_at), '%Y-%m-%d %H:%M'), ', ', source, ' ', source_id, "
@@ -223,12 +234,18 @@ KINDS = {name: _kind(name) for name in LINES if name != "judgments"} | {
     "row": Kind("id"),
 }
 HISTORIC = ("judgments", "estimates", "verdicts", "comparisons", "recalibrations", "consensus")
+DATED = ("checks", "annotator_statuses")
+"""Tables that old snapshots may not have; their rows, which never change, say since when they are there."""
 
 
 def as_of(query: str, snapshot: int | None) -> str:
     """Return the query with its tables in braces as they were at a snapshot; None is now."""
     for table in (record.table for record in TABLES):
-        historic = snapshot is not None and table in HISTORIC
-        now_or_then = f"(SELECT * FROM {table} AT (VERSION => {snapshot}))" if historic else table
+        now_or_then = table
+        if snapshot is not None and table in HISTORIC:
+            now_or_then = f"(SELECT * FROM {table} AT (VERSION => {snapshot}))"
+        elif snapshot is not None and table in DATED:
+            time = f"(SELECT snapshot_time FROM ducklake_snapshots('{ALIAS}') WHERE snapshot_id = {snapshot})"
+            now_or_then = f"(SELECT * FROM {table} WHERE created_at <= {time})"
         query = query.replace(f"{{{table}}}", now_or_then)
     return query

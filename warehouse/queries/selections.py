@@ -11,7 +11,7 @@ from warehouse.records import ConsensusMethod, Split
 
 
 def candidates(warehouse: Warehouse, method: ConsensusMethod, splits: Collection[Split]) -> pa.Table:
-    """Return what is known of the propositions of some splits, without their texts, sorted by premise.
+    """Return what is known of the propositions of some splits, except checks, without their texts, sorted by premise.
 
     The columns are proposition_id, split, n_judgments, n_simulated, consensus_mean, consensus_sd and panel_mean; the
     last three are null where unknown.
@@ -29,7 +29,7 @@ def candidates(warehouse: Warehouse, method: ConsensusMethod, splits: Collection
         LEFT JOIN judged j ON j.proposition_id = p.proposition_id
         LEFT JOIN consensus c ON c.proposition_id = p.proposition_id AND c.method = ?
         LEFT JOIN panel_distribution d ON d.proposition_id = p.proposition_id
-        WHERE s.split IN (SELECT unnest(?::VARCHAR[]))
+        WHERE s.split IN (SELECT unnest(?::VARCHAR[])) AND p.proposition_id NOT IN (SELECT proposition_id FROM checks)
         ORDER BY p.premise_id, p.proposition_id
         """,
         [method, list(splits)],

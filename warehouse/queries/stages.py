@@ -57,13 +57,6 @@ def proposition_texts(warehouse: Warehouse, where: str = "", params: Sequence[ob
     return to_records(PropositionText, warehouse.sql(f"{TEXTS} {condition} {order}", params))
 
 
-def unpushed_propositions(warehouse: Warehouse, project: str, *, chosen: bool = False) -> list[PropositionText]:
-    """Return the propositions without a task in a Label Studio project, of all or only of the chosen ones."""
-    done = "p.proposition_id NOT IN (SELECT proposition_id FROM tasks WHERE project = ?)"
-    only = " AND p.proposition_id IN (SELECT proposition_id FROM chosen)" if chosen else ""
-    return proposition_texts(warehouse, done + only, [project])
-
-
 def simulation_truths(warehouse: Warehouse) -> dict[str, float]:
     """Return the value that simulated annotators scatter around: each proposition's target probability, else 0.5."""
     rows = warehouse.sql("SELECT proposition_id, coalesce(target_probability, 0.5) AS truth FROM propositions")
@@ -85,6 +78,13 @@ def orphaned_judgments(warehouse: Warehouse, source: str, project: str) -> list[
     )
     found: list[str] = warehouse.sql(query, [source, project, project])["source_id"].to_pylist()
     return found
+
+
+def held_judgments(warehouse: Warehouse, project: str, numbers: Sequence[int]) -> dict[int, list[str]]:
+    """Return the source ids of the judgments of a Label Studio project's tasks, by number, as last read."""
+    query = "SELECT number, judgments FROM studio_tasks WHERE project = ? AND number IN (SELECT unnest(?::BIGINT[]))"
+    rows = warehouse.sql(query, [project, list(numbers)]).to_pylist()
+    return {row["number"]: row["judgments"] for row in rows}
 
 
 def authors(warehouse: Warehouse, source: str, project: str) -> tuple[dict[int, str], dict[str, str]]:

@@ -50,6 +50,11 @@ def annotator_id(source: str, source_id: str) -> str:
     return content_id("annotator", source, source_id)
 
 
+def pseudonym(annotator: str) -> str:
+    """Return what to call the person with this annotator id, whose name stays in Label Studio."""
+    return f"A-{annotator[:8]}"
+
+
 def judgment_id(source: str, source_id: str) -> str:
     """Return the id of a judgment from its source and its id in that source."""
     return content_id("judgment", source, source_id)

@@ -39,7 +39,7 @@ class Consensus(Record):
     """The aggregate of one proposition: mean, SD, and the values and weights behind them.
 
     `values` holds `n_judgments` judgments, followed by `n_estimates` recalibrated estimates; `widths` has the width of
-    the interval that each stands for, 0 for a point.
+    the interval that each stands for, 0 for a point, and `sources` where it is from, if it stands for an interval.
     """
 
     table: ClassVar[str] = "consensus"
@@ -60,6 +60,7 @@ class Consensus(Record):
     created_at: AwareDatetime = Field(default_factory=now)
     fingerprint: str | None = None
     widths: list[Share] | None = None
+    sources: list[str] | None = None
 
 
 class ConsensusFit(Record):

@@ -14,28 +14,63 @@ LEAD_TIME_LIMIT_S = 24 * 3600.0
 AnnotatorKind = Literal["human", "simulated", "imported", "aggregate", "anonymous"]
 NOBODY: tuple[AnnotatorKind, ...] = ("aggregate", "anonymous")
 """Kinds that are no known person: one label for several people, and single responses of unknown people."""
+Status = Literal["invited", "qualified", "active", "watched", "excluded"]
+Interface = Literal["slider", "number", "unli"]
+ProjectPurpose = Literal["study", "qualification"]
+Purpose = Literal["judge", "check", "repeat", "practice", "qualification"]
 
 
 class Annotator(Record):
     """Someone who judges. `kind` is kept everywhere, so that simulated results are marked as such.
 
+    Names and e-mail addresses of people stay in Label Studio; `pseudonym` is what to call them.
     Of the kinds `aggregate` and `anonymous`, the annotator stands for the nth label or response on each proposition.
     """
 
     table: ClassVar[str] = "annotators"
     key: ClassVar[str] = "annotator_id"
-    kept: ClassVar[frozenset[str]] = frozenset({"qualified_at", "reliability", "annotator_group"})
+    kept: ClassVar[frozenset[str]] = frozenset({"annotator_group"})
 
     annotator_id: Text
     kind: AnnotatorKind
     source: Text
     source_id: Text
-    name: str | None = None
-    status: Literal["active", "paused"] = "active"
-    qualified_at: AwareDatetime | None = None
-    reliability: float | None = None
+    pseudonym: Text | None
     created_at: AwareDatetime = Field(default_factory=now)
     annotator_group: str | None = None
+
+
+class AnnotatorStatus(Record):
+    """What an annotator was from a time on, and why. The newest row holds."""
+
+    table: ClassVar[str] = "annotator_statuses"
+    key: ClassVar[str] = "status_id"
+
+    status_id: Text
+    annotator_id: Text
+    status: Status
+    reason: Text
+    decided_by: Literal["person", "rule"]
+    since: AwareDatetime
+    created_at: AwareDatetime = Field(default_factory=now)
+
+
+class Payment(Record):
+    """What an annotator is owed for the judgments submitted in a period, as exported."""
+
+    table: ClassVar[str] = "payments"
+    key: ClassVar[str] = "payment_id"
+
+    payment_id: Text
+    annotator_id: Text
+    period_start: AwareDatetime
+    period_end: AwareDatetime
+    n_judgments: Count
+    n_checks_passed: Count
+    n_checks: Count
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    amount: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    created_at: AwareDatetime = Field(default_factory=now)
 
 
 class Judgment(Record):
@@ -43,9 +78,10 @@ class Judgment(Record):
 
     Attributes:
         probability: The judgment; the only field that counts.
-        raw_probability: The slider's position, kept even where the annotator could not judge.
+        raw_probability: What was entered, kept even where the annotator could not judge.
         width: The width of the interval around `probability` that an ordinal label stands for; None for a point.
         sequence: The position in its source. Of an annotator's repeats on one proposition, the first counts.
+        interface: The page on which it was made, with the version and the scale of that page; None if unknown.
     """
 
     table: ClassVar[str] = "judgments"
@@ -70,6 +106,9 @@ class Judgment(Record):
     deleted_at: AwareDatetime | None = None
     created_at: AwareDatetime = Field(default_factory=now)
     width: Share | None = None
+    interface: Interface | None = None
+    interface_version: Text | None = None
+    scale: Text | None = None
 
     @model_validator(mode="after")
     def _probability_or_cannot_judge(self) -> Judgment:
@@ -88,7 +127,7 @@ class Check(Record):
     proposition_id: Text
     low: Probability
     high: Probability
-    purpose: Literal["qualification", "attention"]
+    purpose: Literal["practice", "qualification", "attention"]
     created_at: AwareDatetime = Field(default_factory=now)
 
 
@@ -103,6 +142,7 @@ class Task(Record):
     project: Text
     source_id: Text
     created_at: AwareDatetime = Field(default_factory=now)
+    purpose: Purpose | None = "judge"
 
 
 class Selection(Record):
@@ -121,10 +161,16 @@ class Selection(Record):
 
 
 class StudioProject(Record):
-    """A Label Studio project that receives propositions. Of those with one title, only one is not retired."""
+    """A Label Studio project that receives propositions. Of those with one title, only one is not retired.
+
+    Attributes:
+        read_at: When the last pull that read something, or saw the server's clock change, began; by our clock.
+        clock_ahead_s: How many seconds the server's clock was ahead of ours then.
+    """
 
     table: ClassVar[str] = "studio_projects"
     key: ClassVar[str] = "project"
+    kept: ClassVar[frozenset[str]] = frozenset({"read_at", "clock_ahead_s"})
 
     project: Text
     number: Count
@@ -132,6 +178,11 @@ class StudioProject(Record):
     title: Text
     retired_at: AwareDatetime | None = None
     created_at: AwareDatetime = Field(default_factory=now)
+    purpose: ProjectPurpose | None = "study"
+    interface: Interface | None = None
+    interface_version: Text | None = None
+    read_at: AwareDatetime | None = None
+    clock_ahead_s: float | None = None
 
 
 class StudioTask(Record):

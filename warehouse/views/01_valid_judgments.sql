@@ -1,4 +1,4 @@
--- The judgments that count: not deleted, not rejected, with a probability, and the first of an annotator on a proposition.
+-- The judgments that count: not deleted, not rejected, with a probability, the first of an annotator on a proposition, not on a check, and not of an excluded annotator.
 -- judgment_id: The judgment, by its id in judgments.
 -- proposition_id: The proposition, by its id in propositions.
 -- annotator_id: The annotator, by its id in annotators.
@@ -12,20 +12,4 @@
 -- submitted_at: When it was made (UTC); null if unknown.
 -- width: The width of the interval around the probability that the rating stands for, in [0, 1]; null for a point.
 CREATE VIEW valid_judgments AS
-WITH repeated AS (
-  SELECT annotator_id, proposition_id FROM judgments
-  WHERE deleted_at IS NULL AND status <> 'rejected' AND NOT cannot_judge GROUP BY ALL HAVING count(*) > 1
-), later AS (
-  -- Repeats are few, and sorting only them takes a third of the time of a window over all judgments.
-  SELECT judgment_id FROM judgments SEMI JOIN repeated USING (annotator_id, proposition_id)
-  WHERE deleted_at IS NULL AND status <> 'rejected' AND NOT cannot_judge
-  QUALIFY row_number() OVER (
-    PARTITION BY annotator_id, proposition_id ORDER BY sequence NULLS LAST, submitted_at NULLS LAST, judgment_id
-  ) > 1
-)
-SELECT
-  j.judgment_id, j.proposition_id, j.annotator_id, a.kind AS annotator_kind, a.annotator_group,
-  a.kind = 'simulated' AS is_simulated, j.probability, j.source, j.batch, j.lead_time_s, j.submitted_at, j.width
-FROM judgments j ANTI JOIN later USING (judgment_id)
-JOIN annotators a ON a.annotator_id = j.annotator_id
-WHERE j.deleted_at IS NULL AND j.status <> 'rejected' AND NOT j.cannot_judge;
+SELECT * EXCLUDE (is_check, is_excluded) FROM first_judgments WHERE NOT is_check AND NOT is_excluded;

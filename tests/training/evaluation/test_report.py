@@ -163,6 +163,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_fits_and_loads_nothing(browser: Any, report: Path, width: int) -> None:
     page = opened(browser, report, width)
@@ -217,6 +218,7 @@ def test_the_table_shows_every_subject_once(browser: Any, report: Path) -> None:
     page.close()
 
 
+@pytest.mark.slow
 def test_real_people_bring_no_banner() -> None:
     assert 'id="simulated"' not in render(synthetic(simulated=False))
     assert 'id="simulated"' in render(synthetic())

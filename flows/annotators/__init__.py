@@ -1,0 +1,1 @@
+"""Annotators: inviting, qualifying, watching and paying them."""

@@ -1,0 +1,183 @@
+"""Design: how many judgments a study needs, before anybody is paid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from flows.services import has_warehouse, reading
+from flows.settings.settings import Config, Settings, load_settings
+from flows.terminal.console import money
+from warehouse.agreement.design import LITERATURE, MOST, Plan, Prior, fewest_judgments, first, plans
+from warehouse.agreement.prior import measured_prior
+from warehouse.errors import InputError
+from warehouse.files.formats import check_output, write_table
+
+TEXTS = {
+    "precision": "95% interval of alpha within ±{}",
+    "reliability": "reliability of the mean of at least {}",
+    "consensus-sd": "SD of the consensus of at most {}",
+}
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A wanted figure, and the plan with the fewest judgments that reaches it; None if none does."""
+
+    text: str
+    plan: Plan | None
+
+
+@dataclass(frozen=True)
+class StudyDesign:
+    """What a study with so many propositions shows.
+
+    Attributes:
+        propositions: The number of propositions.
+        prior: What was expected of the judgments.
+        plans: What 2, 3, ... judgments of each proposition show.
+        goals: What each wanted figure needs.
+        fewest: For a wanted interval of alpha: the propositions, and the judgments of each, that reach it at the least
+            total.
+    """
+
+    propositions: int
+    prior: Prior
+    plans: list[Plan]
+    goals: list[Goal]
+    fewest: tuple[int, int] | None
+
+
+def design(
+    propositions: int,
+    *,
+    precision: float | None = None,
+    reliability: float | None = None,
+    consensus_sd: float | None = None,
+    cost_per_judgment: float | None = None,
+    alpha: float | None = None,
+    sd: float | None = None,
+    mean: float | None = None,
+    most: int = MOST,
+    output: Path | None = None,
+    config: Config = None,
+) -> StudyDesign:
+    """Return how many judgments each proposition of a study needs.
+
+    What is not stated is expected to be as in the warehouse, or, if that has too few judgments, as in the literature.
+
+    Args:
+        propositions: How many propositions the study has.
+        precision: The wanted half-width of the 95% interval of alpha.
+        reliability: The wanted reliability of the mean of a proposition's judgments.
+        consensus_sd: The wanted posterior SD of the consensus, a probability.
+        cost_per_judgment: The cost of a judgment; by default `annotation.cost_per_judgment`.
+        alpha: The expected interval alpha.
+        sd: The expected SD of the judgments of one proposition.
+        mean: The expected mean of all judgments.
+        most: The most judgments of a proposition to consider.
+        output: Also write the plans to this .jsonl, .csv or .parquet file.
+        config: The settings, or the file to read them from.
+
+    Raises:
+        InputError: a number is impossible, or the file cannot be written.
+    """
+    settings = load_settings(config)
+    if cost_per_judgment is None:
+        cost_per_judgment = settings.annotation.cost_per_judgment
+    wanted = {"precision": precision, "reliability": reliability, "consensus-sd": consensus_sd}
+    _check(propositions, wanted, cost_per_judgment, most)
+    if output is not None:
+        output = Path(output)
+        check_output(output)
+    prior = _prior(settings, alpha, sd, mean)
+    found = plans(prior, propositions, cost_per_judgment, most)
+    texts = [TEXTS[name].format(value) for name, value in wanted.items() if value is not None]
+    goals = list(map(Goal, texts, first(found, precision, reliability, consensus_sd)))
+    if output is not None:
+        write_table(pa.Table.from_pylist([plan._asdict() for plan in found], schema=_SCHEMA), output)
+    fewest = None if precision is None else fewest_judgments(found, propositions, precision)
+    return StudyDesign(propositions, prior, found, goals, fewest)
+
+
+_SCHEMA = pa.schema(
+    [
+        ("judgments_each", pa.int64()),
+        ("alpha_half_width", pa.float64()),
+        ("reliability", pa.float64()),
+        ("consensus_sd", pa.float64()),
+        ("judgments", pa.int64()),
+        ("cost", pa.float64()),
+    ]
+)
+
+
+def design_parts(study: StudyDesign) -> list[Table | str]:
+    """Return the answers and the table of a design for a terminal."""
+    prior = study.prior
+    parts: list[Table | str] = [
+        f"expected: alpha {prior.alpha:.2f}, SD within a proposition {prior.sd:.2f}, mean {prior.mean:.2f}",
+        f"(from {prior.source})",
+    ]
+    parts += [_answer(goal, study) for goal in study.goals]
+    if study.fewest is not None:
+        n, k = study.fewest
+        parts.append(f"for alpha alone, the fewest judgments: {n:,} propositions with {k} each, {n * k:,} judgments")
+    with_cost = study.plans[0].cost is not None
+    table = Table(
+        "judgments each", "alpha ±", "reliability", "consensus SD", "judgments", *(["cost"] if with_cost else []),
+        box=SIMPLE_HEAD,
+    )  # fmt: skip
+    for column in table.columns:
+        column.justify = "right"
+    for plan in _shown(study):
+        row = (f"{plan.alpha_half_width:.3f}", f"{plan.reliability:.3f}", f"{plan.consensus_sd:.3f}")
+        cost = [] if plan.cost is None else [money(plan.cost)]
+        table.add_row(f"{plan.judgments_each}", *row, f"{plan.judgments:,}", *cost)
+    return [*parts, table]
+
+
+def _answer(goal: Goal, study: StudyDesign) -> str:
+    if goal.plan is None:
+        return f"{goal.text}: not with up to {study.plans[-1].judgments_each} judgments each"
+    cost = "" if goal.plan.cost is None else f", cost {money(goal.plan.cost)}"
+    return f"{goal.text}: {goal.plan.judgments_each} judgments each, {goal.plan.judgments:,} in all{cost}"
+
+
+def _shown(study: StudyDesign) -> list[Plan]:
+    """The first plans, and around each answer."""
+    answers = {goal.plan.judgments_each for goal in study.goals if goal.plan}
+    near = {each + step for each in answers for step in (-1, 0, 1)}
+    return [plan for plan in study.plans if plan.judgments_each in {2, 3, 4, 5, 7, 10, 15, 20, 30} | near]
+
+
+def _check(propositions: int, wanted: Mapping[str, float | None], cost: float | None, most: int) -> None:
+    """Raise `InputError` unless the numbers are possible."""
+    if propositions < 2:
+        raise InputError(f"odds design: --propositions must be at least 2, not {propositions}")
+    if not 2 <= most <= 1000:
+        raise InputError(f"odds design: --most must be from 2 to 1000, not {most}")
+    for name, value in wanted.items():
+        if value is not None and not 0 < value < 1:
+            raise InputError(f"odds design: --{name} must be between 0 and 1, not {value:g}")
+    if cost is not None and not 0 <= cost < float("inf"):
+        raise InputError(f"odds design: --cost-per-judgment must not be negative, not {cost:g}")
+
+
+def _prior(settings: Settings, alpha: float | None, sd: float | None, mean: float | None) -> Prior:
+    """Return what to expect: what is stated, and the rest from the warehouse or the literature."""
+    stated = {name: value for name, value in (("alpha", alpha), ("sd", sd), ("mean", mean)) if value is not None}
+    known = LITERATURE
+    if len(stated) < len(("alpha", "sd", "mean")) and has_warehouse(settings):
+        with reading(settings) as warehouse:
+            known = measured_prior(warehouse) or LITERATURE
+    if not stated:
+        return known
+    if len(stated) == len(("alpha", "sd", "mean")):
+        return replace(known, **stated, source="the options")
+    return replace(known, **stated, source=f"the options, and {known.source}")

@@ -1,0 +1,145 @@
+"""Checks, repeats and qualification in a real Label Studio, from the invitation to the link of the study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from annotation.people.users import add_annotator
+from annotation.studio.client import Studio, connect
+from annotation.sync.push import EVERYONE
+from flows.api import (
+    annotators_invite,
+    annotators_list,
+    annotators_review,
+    doctor,
+    import_checks,
+    pull,
+    push,
+    sql,
+    studio_merge,
+)
+from flows.mixing import allowed, with_checks
+from flows.settings.settings import Settings, load_settings
+from tests.fixtures.llm_runs import install
+from tests.fixtures.studio import StudioServer
+from warehouse import records
+from warehouse.errors import InputError
+from warehouse.records import PropositionText, Purpose
+
+HYPOTHESES = ("The street is wet.", "It is Monday.", "A coat is wet.", "A dog barks.", "It is cold.", "It is night.")
+CHECKS = """premise,hypothesis,low,high,purpose
+It rains.,It rains.,90,100,attention
+It snows.,It is 30 degrees.,0,10,attention
+One is less than two.,Two is more than one.,95,100,qualification
+One is less than two.,One is more than two.,0,5,qualification
+"""
+
+
+def text(name: str) -> PropositionText:
+    return PropositionText(proposition_id=name, premise="P", hypothesis=name)
+
+
+def test_the_share_of_other_tasks_is_never_above_the_rate() -> None:
+    for n in range(40):
+        for rate in (0.0, 0.1, 0.25, 0.4):
+            most = allowed(n, rate)
+            assert most <= rate * (most + n) + 1e-9
+            assert most + 1 > rate * (most + 1 + n)
+    assert allowed(9, 0.1) == 1
+
+
+def test_checks_are_pushed_up_to_their_rate() -> None:
+    waiting = [text("a"), text("check 1"), text("b"), text("check 2"), text("c")]
+    purposes: dict[str, Purpose] = {"check 1": "check", "check 2": "check"}
+    assert with_checks(waiting, purposes, {}, None) == waiting
+    there: dict[int, Purpose] = dict.fromkeys(range(6), "judge")
+    names = [one.proposition_id for one in with_checks(waiting, purposes, there, 0.1)]
+    assert names == ["a", "b", "c", "check 1"]  # one check to nine
+    assert len(with_checks(waiting, purposes, there | {7: "check"}, 0.1)) == 3
+    assert len(with_checks(waiting, purposes, there, 0.0)) == 3
+
+
+@pytest.fixture
+def study(tmp_path: Path, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Six propositions, a third of the tasks repeats, two attention and two qualification checks."""
+    monkeypatch.setenv("LABEL_STUDIO_TOKEN", studio_server.token)
+    name = uuid4().hex[:12]
+    section = (
+        f'[annotation]\nurl = "{studio_server.url}"\nproject = "study {name}"\nrepeat_rate = 0.34\nqualify_checks = 2\n'
+        f'[[annotation.projects]]\ntitle = "qualify {name}"\npurpose = "qualification"'
+    )
+    settings = load_settings(install(tmp_path, section, hypotheses=HYPOTHESES))
+    (tmp_path / "checks.csv").write_text(CHECKS)
+    import_checks(tmp_path / "checks.csv", scale="0:100", config=settings)
+    return settings
+
+
+def judge(server: StudioServer, token: str, settings: Settings, purpose: str, answer: dict[str, float]) -> None:
+    """Judge the tasks of a purpose of project as somebody does, by hypothesis; 40 where none is given."""
+    person = connect(server.url, token)
+    query = (
+        "SELECT t.source_id, p.hypothesis FROM tasks t JOIN studio_projects s ON s.project = t.project "
+        f"JOIN propositions p USING (proposition_id) WHERE s.purpose = '{purpose}'"
+    )
+    for row in sql(query, config=settings).to_pylist():
+        value = {"number": answer.get(row["hypothesis"], 40.0)}
+        result = [{"from_name": "probability", "to_name": "hypothesis", "type": "number", "value": value}]
+        person.annotate(int(row["source_id"]), result, unique_id=str(uuid4()), lead_time_s=9.0)
+
+
+@pytest.mark.slow
+def test_people_sign_up_qualify_judge_and_are_seen(
+    study: Settings, studio_server: StudioServer, studio: Studio
+) -> None:
+    assert push(study).counts["repeats"] == 3
+    assert push(study).counts == {"new tasks": 0, "found there": 0, "repeats": 0}
+    purposes = dict(
+        sql("SELECT purpose, count(*)::INTEGER FROM tasks GROUP BY ALL", config=study).to_pandas().values.tolist()
+    )
+    assert purposes == {"judge": 6, "check": 2, "repeat": 3, "qualification": 2}
+
+    # everyone meets checks, and both tasks of what is repeated; their data tell nothing
+    numbers = sql("SELECT number FROM studio_projects ORDER BY purpose = 'study'", config=study)["number"].to_pylist()
+    overlaps = [sorted(task.overlap for task in studio.overlaps(number)) for number in numbers]
+    assert overlaps == [[EVERYONE] * 2, [3] * 3 + [EVERYONE] * 8]
+    # the same proposition twice on purpose is no duplicate
+    assert not [one for one in doctor(config=study) if one.what == "tasks"]
+    assert studio_merge(config=study).counts["duplicates deleted"] == 0
+
+    invitation = annotators_invite(config=study)
+    assert invitation.secret
+    assert "token=" in invitation.link
+    assert "a secret" in invitation.lines()[0]
+    good, bad = (f"{name}-{uuid4().hex[:8]}@example.org" for name in ("good", "bad"))
+    tokens = {email: add_annotator(studio, email, "a-long-password") for email in (good, bad)}
+    ids = {email: records.annotator_id("label-studio", email) for email in (good, bad)}
+    annotators_review(config=study)
+    with pytest.raises(InputError, match=r"is invited \(signed up\), not qualified"):
+        annotators_invite(study=ids[good], config=study)
+
+    judge(
+        studio_server, tokens[good], study, "qualification", {"Two is more than one.": 99, "One is more than two.": 1}
+    )
+    judge(studio_server, tokens[bad], study, "qualification", {"Two is more than one.": 99})
+    pull(study)
+    annotators_review(config=study)
+    rows = {row["annotator_id"]: row for row in annotators_list(emails=True, config=study)}
+    assert (rows[ids[good]]["status"], rows[ids[good]]["reason"]) == ("qualified", "2 of 2 qualification checks passed")
+    assert (rows[ids[bad]]["status"], rows[ids[bad]]["check_rate"]) == ("invited", 0.5)
+    assert rows[ids[good]]["email"] == good
+    assert not annotators_invite(study=ids[good], config=study).secret
+    with pytest.raises(InputError, match="1 of 2 qualification checks passed, and it takes 80%"):
+        annotators_invite(study=ids[bad], config=study)
+
+    judge(studio_server, tokens[good], study, "study", {"It rains.": 95})
+    pull(study)
+    annotators_review(config=study)
+    (found,) = [row for row in annotators_list(config=study) if row["annotator_id"] == ids[good]]
+    assert (found["status"], found["n_judgments"], found["n_repeats"]) == ("active", 6, 3)
+    assert (found["n_checks"], found["n_checks_passed"], found["repeat_difference"]) == (4, 3, 0.0)
+    assert sql("SELECT DISTINCT proposition_id FROM valid_judgments", config=study).num_rows == 6
+    # addresses are nowhere in the warehouse
+    assert good not in str(sql("SELECT * FROM annotators", config=study).to_pylist())

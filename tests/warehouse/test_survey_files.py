@@ -1,0 +1,96 @@
+"""What survey tools add to their files, and ratings on a scale that nobody named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from warehouse.errors import InputError
+from warehouse.files.imports import JudgmentBatch, read_judgments
+from warehouse.files.judgment_columns import JudgmentMapping
+from warehouse.files.reading import Reading
+from warehouse.files.texts import read_premises
+
+QUALTRICS = (
+    "ResponseId,premise,hypothesis,rating,annotator\n"
+    'Response ID,"The text\nthat was shown",The statement,How likely? - Probability,PROLIFIC_PID\n'
+    + ",".join(f'"{{""ImportId"":""QID{number}""}}"' for number in range(5))
+    + "\nR_1,It rains.,It is wet.,90,a\nR_2,It snows.,It is cold.,many,b\n"
+)
+
+
+def read(path: Path, ratings: list[object], mapping: JudgmentMapping | None = None, **how: Any) -> JudgmentBatch:
+    """The judgments of annotators with these ratings."""
+    rows = [{"premise": "P", "hypothesis": "H", "annotator": n, "rating": one} for n, one in enumerate(ratings)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return read_judgments(path, mapping, reading=Reading.model_validate(how))
+
+
+@pytest.mark.parametrize(
+    "ratings", [[0.9, 0.3, 1], [0, 1], [0.2], [None, "0.25"]], ids=["shares", "binary", "one", "texts"]
+)
+def test_ratings_up_to_1_are_not_taken_for_percentages(tmp_path: Path, ratings: list[object]) -> None:
+    file = tmp_path / "file.jsonl"
+    with pytest.raises(InputError, match=r"line \d, column 'rating': (1|0\.2|0\.25) is the highest; use --scale 0:1"):
+        read(file, ratings)
+    for scale in (1, 100):
+        found = read(file, ratings, JudgmentMapping(scale=(0, scale))).judgments["probability"].to_pylist()
+        assert found == [float(one) / scale for one in ratings if one is not None]  # type: ignore[arg-type]
+    assert read(file, [*ratings, 30]).said == []
+
+
+def test_counted_ratings_up_to_1_are_not_either(tmp_path: Path) -> None:
+    path = tmp_path / "file.jsonl"
+    path.write_text('{"premise": "P", "hypothesis": "H", "label_count": [2, 1, 1]}\n')
+    counted = JudgmentMapping(responses="label_count", counted=(1, 0.5, 0))
+    with pytest.raises(InputError, match=r"line 1, column 'label_count': 1 is the highest; use --scale 0:1"):
+        read_judgments(path, counted)
+    there = read_judgments(path, counted.model_copy(update={"scale": (0.0, 1.0)}))
+    assert sorted(there.judgments["probability"].to_pylist()) == [0.0, 0.5, 1.0, 1.0]
+
+
+def test_labels_on_the_default_scale_are_reported(tmp_path: Path) -> None:
+    said = ["the highest rating is 7 on the scale 0:100; --scale or --ordinal name another"]
+    assert read(tmp_path / "file.jsonl", [1, 5, 7]).said == said
+    assert read(tmp_path / "file.jsonl", [1, 5, 7], JudgmentMapping(scale=(1, 7))).said == []
+    assert read(tmp_path / "file.jsonl", [0, 0]).said == []
+
+
+def test_a_share_beside_percent_signs_is_ambiguous(tmp_path: Path) -> None:
+    file = tmp_path / "file.jsonl"
+    with pytest.raises(InputError, match=r"line 2, column 'rating': 0\.7 beside percent signs may be 0\.7% or a share"):
+        read(file, ["70%", 0.7])
+    for other, scale in (0.7, 1), (30, 100):
+        found = read(file, ["70%", other], JudgmentMapping(scale=(0, scale))).judgments["probability"].to_pylist()
+        assert found == pytest.approx([0.7, other / scale])
+
+
+@pytest.mark.parametrize("code", ["na", ".", "-99", "999"])
+def test_a_code_for_a_missing_rating_can_be_named(tmp_path: Path, code: str) -> None:
+    file = tmp_path / "file.jsonl"
+    with pytest.raises(InputError, match=f"if it means that there is none, add --missing {code}$"):
+        read(file, ["70", code])
+    batch = read(file, ["70", code], missing=(code,))
+    assert (batch.judgments["probability"].to_pylist(), [drop.reason for drop in batch.drops]) == ([0.7], ["no rating"])
+
+
+def test_further_header_rows_of_qualtrics_are_not_data(tmp_path: Path) -> None:
+    path = tmp_path / "survey.csv"
+    path.write_text(QUALTRICS)
+    assert [premise.text for premise in read_premises(path)] == ["It rains.", "It snows."]
+    with pytest.raises(InputError, match="line 6, column 'rating': 'many' is not a number"):
+        read_judgments(path)
+    path.write_text(QUALTRICS.replace("many", "80"))
+    batch = read_judgments(path)
+    assert batch.judgments["probability"].to_pylist() == [0.9, 0.8]
+    assert batch.said == ["Qualtrics' further header rows left out", "not read: ResponseId"]
+
+
+def test_a_json_array_is_said_to_be_one(tmp_path: Path) -> None:
+    path = tmp_path / "file.jsonl"
+    path.write_text(json.dumps([{"premise": "P"}], indent=1))
+    with pytest.raises(InputError, match=r"line 1: .*a JSON array is not read: write one object per line"):
+        read_premises(path)

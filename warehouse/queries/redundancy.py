@@ -1,0 +1,34 @@
+"""The tasks of the studies, with what their propositions' judgments tell, for adaptive redundancy."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from warehouse.catalog.connect import Warehouse
+
+
+def study_tasks(warehouse: Warehouse) -> pa.Table:
+    """Return one row per task of the studies' Label Studio projects, sorted by premise.
+
+    The columns are project (its number), number, proposition_id, is_judged (false for checks and repeats, which get no
+    further judgments), n_annotations (as of the last pull), and n, sum, squares of the valid judgments of the
+    proposition in all sources; n is 0 without one.
+    """
+    return warehouse.sql(
+        """
+        WITH judged AS (
+          SELECT proposition_id, count(*) AS n, sum(probability) AS s, sum(probability * probability) AS q
+          FROM valid_judgments GROUP BY proposition_id
+        )
+        SELECT o.number AS project, CAST(t.source_id AS BIGINT) AS number, t.proposition_id,
+          coalesce(t.purpose, 'judge') = 'judge' AS is_judged, coalesce(s.n_annotations, 0) AS n_annotations,
+          coalesce(j.n, 0)::DOUBLE AS n, coalesce(j.s, 0) AS sum, coalesce(j.q, 0) AS squares
+        FROM tasks t
+        JOIN studio_projects o
+          ON o.project = t.project AND o.retired_at IS NULL AND coalesce(o.purpose, 'study') = 'study'
+        JOIN propositions p ON p.proposition_id = t.proposition_id
+        LEFT JOIN studio_tasks s ON s.project = t.project AND s.number = CAST(t.source_id AS BIGINT)
+        LEFT JOIN judged j ON j.proposition_id = t.proposition_id
+        ORDER BY p.premise_id, t.proposition_id, o.number
+        """
+    )
