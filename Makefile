@@ -21,7 +21,7 @@ demo: setup  ## run the main job on embedded defaults: no account, no key, no GP
 	@$(BIN)/odds demo
 
 test: setup lint types  ## lint, types, the import contract and the tests; SELECT= takes the slow and long ones too
-	@$(BIN)/pytest --numprocesses $(WORKERS) --no-loadscope-reorder $(SELECT)
+	@$(BIN)/pytest --numprocesses $(WORKERS) --no-loadscope-reorder --max-worker-restart 0 $(SELECT)
 
 lint: $(VENV)/.ready  ## ruff and the import contract
 	@$(BIN)/ruff check .

@@ -1,7 +1,8 @@
-"""LoRA on the linear maps of a base, with fewer passes over the states in float32 than peft makes.
+"""LoRA on the linear maps of a base, with fewer passes over the states than peft makes.
 
-peft scales and adds what an adapter gives in passes of their own, over [tokens, features] each, forwards and backwards.
-Here the products scale and add themselves: a step of an encoder on a CPU takes a fifth less time.
+peft scales and adds what an adapter gives in passes of their own, over [tokens, features] each, forwards and backwards,
+and in bf16 casts the states to float32 and back. Here the products scale and add themselves, in the precision of the
+frozen weights: a step of an encoder on a CPU takes a fifth less time in float32, and a quarter less in bf16.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ def register(config: LoraConfig) -> None:
 class FusedLinear(lora.Linear):
     """A linear map with an adapter as peft has it: the same names, weights and results.
 
-    What is not plain LoRA in float32 (dropout, autocast, a merged or disabled adapter) goes peft's way.
+    What is not plain LoRA (dropout, a merged or disabled adapter) goes peft's way, and so does a base whose weights are
+    not in the precision that is computed in.
     """
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -42,12 +44,14 @@ class FusedLinear(lora.Linear):
         if self.disable_adapters or self.merged or others or self.lora_variant or name not in self.lora_A:
             return False
         base = self.get_base_layer()
-        weights = base.weight, self.lora_A[name].weight, x
+        casting = torch.is_autocast_enabled(x.device.type)
+        computed = torch.get_autocast_dtype(x.device.type) if casting else torch.float32
         return (
             isinstance(self.lora_dropout[name], torch.nn.Identity)
             and not any(each.requires_grad for each in base.parameters())
-            and all(each.dtype == torch.float32 for each in weights)
-            and not torch.is_autocast_enabled(x.device.type)
+            and all(each.dtype == computed for each in base.parameters())
+            and self.lora_A[name].weight.dtype == torch.float32
+            and (x.dtype == computed or (casting and x.dtype == torch.float32))
         )
 
 
@@ -58,15 +62,16 @@ class _Frozen(NamedTuple):
 
 
 class _Product(torch.autograd.Function):
-    """W x + b + scaling * B A x, with its gradients by x, A and B."""
+    """W x + b + scaling * B A x in the precision of W, with its gradients by x, A and B in theirs."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, down: torch.Tensor, up: torch.Tensor, frozen: _Frozen) -> torch.Tensor:
-        states = x.reshape(-1, x.shape[-1])
-        narrow = states @ down.T
         weight, bias = frozen.weight.T, frozen.bias
+        ctx.kinds = x.dtype, down.dtype, up.dtype
+        states, down, up = (each.to(weight.dtype) for each in (x.reshape(-1, x.shape[-1]), down, up))
+        narrow = states @ down.T
         # What is returned is no view, since a model may change it in place: OLMo clamps it.
-        result = x.new_empty(*x.shape[:-1], weight.shape[1])
+        result = states.new_empty(*x.shape[:-1], weight.shape[1])
         flat = result.view(-1, weight.shape[1])
         if bias is None:
             torch.mm(states, weight, out=flat)
@@ -81,9 +86,11 @@ class _Product(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         states, weight, down, up, narrow = ctx.saved_tensors
+        of_x, of_down, of_up = ctx.kinds
         above = gradient.reshape(-1, gradient.shape[-1])
         through = (above @ up).mul_(ctx.scaling)
         by_x = None
         if ctx.needs_input_grad[0]:
-            by_x = (above @ weight).addmm_(through, down).view(ctx.shape)
-        return by_x, through.T @ states, (above.T @ narrow).mul_(ctx.scaling), None
+            by_x = (above @ weight).addmm_(through, down).view(ctx.shape).to(of_x)
+        by_up = (above.T @ narrow).to(of_up).mul_(ctx.scaling)
+        return by_x, (through.T @ states).to(of_down), by_up, None
