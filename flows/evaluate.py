@@ -40,7 +40,8 @@ def evaluate(config: Config = None) -> Outcome:
         learned = learned_from(warehouse, [model])
         related = coherence_items(warehouse, learned)
         test, n_seen = _test_split(warehouse, model, learned)
-        new_scores = score_test_split(settings, warehouse, model) + score_items(settings, warehouse, model, related)
+        new_scores = score_test_split(settings, warehouse, model, learned)
+        new_scores += score_items(settings, warehouse, model, related)
         path = settings.home_path / "reports" / f"{model.model_id}.html"
         with activity("evaluate") as shown:
             shown.doing("measuring the estimator, the labelers and the baselines")

@@ -80,7 +80,7 @@ def score(
         return _score_file(settings, propositions, output, model)
     with writing(settings) as warehouse:
         used = required_model(warehouse, settings.publish.name)
-        made = score_test_split(settings, warehouse, used)
+        made = score_test_split(settings, warehouse, used, learned_from(warehouse, [used]))
     return Outcome(stage="score", counts={"new scores": made}, note=f"model {used.model_id}")
 
 
@@ -93,9 +93,11 @@ class Scored:
     drops: list[Drop]
 
 
-def score_test_split(settings: Settings, warehouse: Warehouse, model: Model) -> int:
-    """Score what is not scored yet of the test split of the model's dataset. Returns the number of new scores."""
-    seen = learned_from(warehouse, [model])
+def score_test_split(settings: Settings, warehouse: Warehouse, model: Model, seen: pa.Array) -> int:
+    """Score what is not scored yet of the test split of the model's dataset. Returns the number of new scores.
+
+    Premises that were `seen` are left out, as by `held_out`.
+    """
     total = sum(rows.num_rows for rows in _unscored(warehouse, model, seen))
     if not total:
         return 0

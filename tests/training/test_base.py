@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -23,6 +27,7 @@ from transformers import (
 )
 
 from tests.fixtures.estimator import CORPUS, Base, merge_estimator, shard_table
+from tests.fixtures.http import serving
 from tests.training.test_estimator import assert_same, estimator, scores_of
 from training.fit.loop import fit
 from training.model.base import load_base
@@ -204,3 +209,46 @@ def test_a_missing_base_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no such folder") as caught:
         load_base(tmp_path / "missing", tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_base_in_the_cache_of_the_hub_is_read_without_asking_the_hub(tiny_base: Base, tmp_path: Path) -> None:
+    place = tmp_path / "hub" / "models--made--up"
+    shutil.copytree(tiny_base.path, place / "snapshots" / "first")
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("first", encoding="utf-8")
+    asked: list[str] = []
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_GET = do_HEAD  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    script = (
+        "import sys; from training.model.base import pretrained as read; print(read(sys.argv[1])[0].num_parameters())"
+    )
+
+    def load(name: str, hub: str) -> subprocess.CompletedProcess[str]:
+        known = {"HF_HOME": str(tmp_path), "HF_ENDPOINT": hub, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")} | known
+        return subprocess.run(
+            [sys.executable, "-c", script, name],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    with serving(Hub) as hub:
+        found = load("made/up", hub)
+        assert found.returncode == 0, found.stderr
+        assert int(found.stdout) > 1000
+        assert not asked
+        other = load("made/other", hub)
+    assert "made/other: there is no such folder; as a name on the Hub, no language model" in other.stderr
+    assert asked

@@ -242,6 +242,31 @@ def test_an_id_that_lost_digits_is_a_line(tmp_path: Path, annotator: str) -> Non
     assert f"line 2, column 'annotator': '{annotator}'" in line
 
 
+def test_invisible_characters_round_a_value_are_none_of_it(tmp_path: Path) -> None:
+    found = read(
+        tmp_path / "f.csv", f"{HEADER}\nP,H,\u200ban\u00e9\ufeff ,100\nP,H, \u2060b,0\nP,H,\u06f1\u200c\u06f2,0\n"
+    )
+    assert found.annotators["source_id"].to_pylist() == ["an\u00e9", "b", "\u06f1\u200c\u06f2"]
+
+
+def test_texts_that_parquet_holds_as_bytes_and_durations_are_read(tmp_path: Path) -> None:
+    columns = {
+        "premise": pa.array([b"It rains.", "Es st\u00fcrmt.".encode()], pa.binary()),
+        "hypothesis": pa.array([b"H", b"H"], pa.large_binary()),
+        "annotator": ["a", "b"],
+        "rating": [25, 100],
+        "lead_time": pa.array([1500, None], pa.duration("ms")),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "f.parquet")
+    found = read_judgments(tmp_path / "f.parquet")
+    assert found.judgments["lead_time_s"].to_pylist() == [1.5, None]
+    assert sorted(found.premises["text"].to_pylist()) == ["Es st\u00fcrmt.", "It rains."]
+    columns["premise"] = pa.array([b"It rains.", b"Es st\xfcrmt."], pa.binary())
+    pq.write_table(pa.table(columns), tmp_path / "g.parquet")
+    with pytest.raises(InputError, match="row 2, column 'premise': these bytes are not text in UTF-8"):
+        read_judgments(tmp_path / "g.parquet")
+
+
 def test_ids_that_only_look_like_numbers_stay(tmp_path: Path) -> None:
     ids = ["007", "17.5", "1e10", "v1.0", "-0x1"]
     batch = read(tmp_path / "file.csv", HEADER + "\n" + "".join(f"P,H,{one},1\n" for one in ids))
@@ -401,9 +426,14 @@ def test_a_json_pointer_leads_into_a_cell(tmp_path: Path, extension: str) -> Non
         (
             "f.csv",
             f"{HEADER}\nP,H,a\x1b[31mb,1\n",
-            r"line 2, column 'annotator': 'a\x1b[31mb' contains a control character",
+            r"line 2, column 'annotator': 'a\x1b[31mb' contains a control or invisible character",
         ),
-        ("f.csv", f"{HEADER}\nP\x00,H,a,1\n", r"line 2, column 'premise': 'P\x00' contains a control character"),
+        (
+            "f.csv",
+            f"{HEADER}\nP\x00,H,a,1\n",
+            r"line 2, column 'premise': 'P\x00' contains a control or invisible character",
+        ),
+        ("f.csv", f"{HEADER}\nP,H,a\u200bb,1\n", r"'annotator': 'a\u200bb' contains a control or invisible character"),
         ("f.jsonl", "[" * 100_000 + "\n", "line 1: the JSON is nested too deep"),
         ("f.jsonl", '{"rating": ' + "9" * 5000 + "}\n", "line 1: a number of more than 4,300 digits"),
         ("f.jsonl", "", "is empty"),

@@ -65,7 +65,11 @@ def test_it_has_the_propositions_of_the_file_once_and_in_order(tmp_path: Path, k
         ("jsonl", plain(7, hypothesis=" "), r"line 8, column 'hypothesis': empty"),
         ("csv", plain(7, hypothesis="NA"), r"line 9, column 'hypothesis': empty"),
         ("parquet", plain(7, hypothesis=None), r"row 8, column 'hypothesis': empty"),
-        ("parquet", plain(7, premise="a\x00b"), r"row 8, column 'premise': 'a\\x00b' contains a control character"),
+        (
+            "parquet",
+            plain(7, premise="a\x00b"),
+            r"row 8, column 'premise': 'a\\x00b' contains a control or invisible character",
+        ),
         ("jsonl", plain(7, update="He waits."), r"line 8, column 'update_type': empty"),
         ("csv", plain(7, update="He waits.", update_type="more"), r"line 9, column 'update_type': 'more' is unknown"),
         ("jsonl", {"premise": PREMISE}, r"line 8 has no column 'hypothesis'"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,9 @@ def pretrained(place: str | Path) -> tuple[Any, Any]:
 def read_folder(place: str | Path, reader: Any, what: str) -> tuple[Any, Any, list[str]]:
     """Return a model in Hugging Face format, with float32 weights, its tokenizer, and the names of missing weights.
 
+    A model of the Hub that was loaded once is read from its cache: it stays the one that an estimator was fitted on,
+    and without a network nobody waits for the Hub.
+
     Args:
         place: A folder, or a name on the Hub.
         reader: The class of transformers that reads it, such as `AutoModel`.
@@ -71,15 +74,37 @@ def read_folder(place: str | Path, reader: Any, what: str) -> tuple[Any, Any, li
     Raises:
         InputError: it cannot be loaded.
     """
-    from transformers import AutoTokenizer
-
     with _quiet():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(str(place))
-            model, loaded = reader.from_pretrained(str(place), dtype=torch.float32, output_loading_info=True)
+            model, loaded, tokenizer = _loaded(place, reader)
         except Exception as error:  # a broken or foreign checkpoint may raise anything
             raise InputError(_not_loaded(place, what, error)) from error
     return model, tokenizer, sorted({*loaded["missing_keys"], *(key for key, *_ in loaded["mismatched_keys"])})
+
+
+def _loaded(place: str | Path, reader: Any) -> tuple[Any, Any, Any]:
+    from transformers import AutoTokenizer
+
+    if (cached := _in_cache(place)) is not None:
+        # What another program left in the cache may lack a file, which the Hub has.
+        with suppress(Exception):
+            return _loaded(cached, reader)
+    tokenizer = AutoTokenizer.from_pretrained(str(place))
+    model, loaded = reader.from_pretrained(str(place), dtype=torch.float32, output_loading_info=True)
+    return model, loaded, tokenizer
+
+
+def _in_cache(place: str | Path) -> Path | None:
+    """Return where the cache of the Hub has the model of a name, if it has one."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    if Path(place).exists():
+        return None
+    try:
+        return Path(snapshot_download(str(place), local_files_only=True))
+    except (HFValidationError, LocalEntryNotFoundError):
+        return None
 
 
 def embeddings(model: Any) -> dict[str, Any]:

@@ -15,7 +15,9 @@ SHOWN_CHARACTERS = 60
 
 WHOLE = r"^([+-]?\d{1,15})\.0*$"
 SHORTENED = r"^[+-]?(\d(\.\d+)?[eE]\+\d{2,}|\d{16,}\.0*)$"
-CONTROL = {"id": "[\\x00-\\x1f\\x7f-\\x{9f}]", "text": "[\\x00-\\x08\\x0e-\\x1b\\x7f]"}
+INVISIBLE = "\u200b\u2060\ufeff"
+"""What copying from a page or a file leaves. The joiners that scripts and emoji need are not here."""
+CONTROL = {"id": f"[\\x00-\\x1f\\x7f-\\x{{9f}}{INVISIBLE}]", "text": "[\\x00-\\x08\\x0e-\\x1b\\x7f]"}
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -39,8 +41,8 @@ def _whole(text: str) -> str:
 
 
 def trimmed(column: pa.Array, missing: Sequence[str] = ()) -> pa.Array:
-    """Strip white space; null where nothing is left, or only a word for "missing"."""
-    column = pc.utf8_trim_whitespace(column)
+    """Strip white space and invisible characters; null where nothing is left, or only a word for "missing"."""
+    column = pc.utf8_trim_whitespace(pc.utf8_trim(pc.utf8_trim_whitespace(column), INVISIBLE))
     absent = pc.is_in(column, pa.array(["", *MISSING, *missing]))
     return pc.if_else(absent, pa.scalar(None, pa.string()), column)
 

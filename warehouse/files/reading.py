@@ -281,13 +281,36 @@ def _as_text(read: TextColumns, field: str, column: pa.ChunkedArray, place: Plac
     values = column.combine_chunks()
     if place.pointer:
         return _inside(read, field, values, place.pointer)
-    if pa.types.is_nested(values.type) or pa.types.is_duration(values.type) or pa.types.is_binary(values.type):
-        raise InputError(f"{read.path}, column {place.name!r}: its type is {values.type}, not text or numbers")
+    if pa.types.is_nested(values.type):
+        raise InputError(
+            f"{read.path}, column {place.name!r}: its type is {values.type}, not text or numbers; name what is meant "
+            f"in it as {field}={place.name}:/KEY, or store it as a column of its own"
+        )
+    if pa.types.is_duration(values.type):
+        values = pc.divide(values.cast(pa.duration("ns")).cast(pa.int64()).cast(pa.float64()), 1e9)
+    if pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
+        values = _decoded(read, field, values)
     if pa.types.is_floating(values.type):
         values = pc.if_else(pc.is_nan(values), None, values)
         if pc.all(pc.and_(pc.equal(values, pc.trunc(values)), pc.less(pc.abs(values), EXACT))).as_py():
             values = values.cast(pa.int64())
     return values.cast(pa.string())
+
+
+def _decoded(read: TextColumns, field: str, values: pa.Array) -> pa.Array:
+    """Bytes as the texts in UTF-8 that they are: some writers of parquet do not mark texts as such."""
+    try:
+        return values.cast(pa.string())
+    except pa.ArrowInvalid:
+        index = next(index for index, value in enumerate(values.to_pylist()) if not _is_text(value))
+        raise read.error(index, field, "these bytes are not text in UTF-8; store the column as text") from None
+
+
+def _is_text(value: bytes | None) -> bool:
+    try:
+        return value is None or value.decode() is not None
+    except UnicodeDecodeError:
+        return False
 
 
 def _inside(read: TextColumns, field: str, values: pa.Array, pointer: Sequence[str]) -> pa.Array:
@@ -316,7 +339,9 @@ def _clean(read: TextColumns, field: str, column: pa.Array, kind: str) -> pa.Arr
         index = read.first(pc.match_substring_regex(column, cells.CONTROL[kind]))
         if index is not None:
             raise read.error(
-                index, field, f"{cells.shown(column[index].as_py())} contains a control character; remove it"
+                index,
+                field,
+                f"{cells.shown(column[index].as_py())} contains a control or invisible character; remove it",
             )
     if kind == "id":
         index = read.first(pc.match_substring_regex(column, cells.SHORTENED))
