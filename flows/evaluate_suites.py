@@ -130,6 +130,8 @@ def _evaluate(
     with writing(settings) as warehouse:
         chosen = required_model(warehouse, settings.publish.name) if model is None else any_model(warehouse, model)
         others = [any_model(warehouse, name) for name in subjects.models]
+        if taken := sorted({label_of(each) for each in others} & set(subjects.files)):
+            raise InputError(f"the scores {taken[0]}: that is the name of another subject; choose a different one")
         given = _Given(
             model=chosen,
             others=others,

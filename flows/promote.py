@@ -13,6 +13,9 @@ from flows.settings.settings import Config, load_settings
 from warehouse.errors import InputError
 from warehouse.records import Difference, Model
 
+_ERROR = "mse"
+_LEVEL = 0.05
+
 
 @dataclass(frozen=True)
 class Promotion:
@@ -28,7 +31,8 @@ def models_promote(model: str, *, suites: Sequence[str] = (), config: Config = N
     """Use an estimator from now on if it is better than the one in use.
 
     It is better if the main figure of some suite (Pearson's correlation, the accuracy or the signed update rate) is
-    higher with a 95% interval above 0, and that of no suite lower with an interval below 0.
+    higher, with a p-value below .05 after Holm's correction for the number of suites, and that of no suite lower, nor
+    its mean squared error higher, with a 95% interval that leaves 0 out.
 
     Args:
         model: The id of the candidate or the start of it.
@@ -54,18 +58,22 @@ def models_promote(model: str, *, suites: Sequence[str] = (), config: Config = N
 
 
 def _decisive(results: Sequence[SuiteResult], present: Model) -> list[Difference]:
-    """The difference from the estimator in use in the main figure of each suite."""
+    """The difference from the estimator in use in the main figure of each suite, and in its squared error."""
     return [
         each
         for result in results
         for each in result.differences
-        if each.against == label_of(present) and each.metric == SHOWN[result.suite.family][0]
+        if each.against == label_of(present) and each.metric in (SHOWN[result.suite.family][0], _ERROR)
     ]
 
 
-def _verdict(differences: Sequence[Difference]) -> tuple[bool, str]:
-    better = [each for each in differences if each.low > 0]
-    worse = [each for each in differences if each.high < 0]
+def _verdict(found: Sequence[Difference]) -> tuple[bool, str]:
+    from training.evaluation.paired import holm_values
+
+    differences = [each for each in found if each.metric != _ERROR]
+    corrected = holm_values([each.p for each in differences])
+    better = [each for each, p in zip(differences, corrected, strict=True) if each.value > 0 and p < _LEVEL]
+    worse = [each for each in found if (each.low > 0 if each.metric == _ERROR else each.high < 0)]
     if worse:
         return False, f"worse on {_told(worse)}"
     if not better:

@@ -66,13 +66,14 @@ def sets_of(
         dataset: The folder of the dataset that is published, whatever the variants were fitted on.
         suites: The names of suites, or "all".
         models: The estimators.
-        most: The maximum number of items of each set; those of the first premises by their hash.
+        most: The maximum number of items of each set: one of each premise, then a second one, and so on.
 
     Raises:
         InputError: there is no such suite, or nothing to measure on.
     """
     found = list(_of_suites(warehouse, suites, models) if suites else _of_dev(dataset))
-    kept = [_first(each, most) for each in found if len({row.premise_group for row in each.rows}) >= FEWEST]
+    first = [_first(each, most) for each in found]
+    kept = [each for each in first if len({row.premise_group for row in each.rows}) >= FEWEST]
     if not kept:
         what = "suite" if suites else "part of the dev split"
         raise InputError(f"no {what} has the {FEWEST} premises that a comparison needs")
@@ -128,7 +129,10 @@ def _item(item: str, place: int, row: dict[str, Any], *, label: float, judgments
 
 
 def _first(found: ItemSet, most: int | None) -> ItemSet:
-    """Return the first items of a set by the hash of their premises."""
-    order = sorted({(row.premise_group, row.item) for row in found.rows})[:most]
-    kept = {item for _, item in order}
+    """Return the first items of a set: one of each premise in the order of their hashes, then a second one of each."""
+    by_premise: dict[str, list[str]] = {}
+    for group, item in sorted({(row.premise_group, row.item) for row in found.rows}):
+        by_premise.setdefault(group, []).append(item)
+    order = sorted((turn, group, item) for group, items in by_premise.items() for turn, item in enumerate(items))
+    kept = {item for _, _, item in order[:most]}
     return replace(found, rows=[row for row in found.rows if row.item in kept])

@@ -161,8 +161,8 @@ def test_what_an_estimator_and_its_base_learned_from_goes_with_its_folder(settin
     before = tmp_path / "before"
     before.mkdir()
     known = [premise_id(alone), held_out["premise_id"][0].as_py()]
-    write_seen(before, "nothing", pa.table({"premise_id": pa.array(known)}))
-    write_seen(used.path, str(before), trained)
+    write_seen(before, "nothing", [pa.table({"premise_id": pa.array(known)})])
+    write_seen(used.path, str(before), [trained])
     (found,) = evaluate_suites(["seen"], config=settings)
     assert (found.n_items, found.n_seen) == (5, 4)
     note = evaluate.fn(settings).note
@@ -170,7 +170,7 @@ def test_what_an_estimator_and_its_base_learned_from_goes_with_its_folder(settin
     with open_warehouse(settings.catalog) as warehouse:
         (figure,) = read(warehouse, Evaluation, "subject = 'estimator' AND metric = 'mse' AND suite = 'consensus'")
     assert figure.n == held_out.num_rows - 1
-    write_seen(used.path, str(before), held_out)
+    write_seen(used.path, str(before), [held_out])
     with pytest.raises(InputError, match="every premise of its test split that has judgments was in"):
         evaluate.fn(settings)
     (used.path / SEEN).write_bytes(b"no parquet")

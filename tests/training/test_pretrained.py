@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,10 @@ def test_it_is_small_has_a_card_and_names_no_place(name: str, folder: Path) -> N
         assert heading in card
 
 
-def test_a_base_on_the_hub_is_also_found_in_a_folder_with_the_same_weights(tmp_path: Path) -> None:
+def test_a_base_on_the_hub_is_also_found_in_a_folder_with_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     same, other = tmp_path / "same", tmp_path / "other"
     for place in (same, other):
         place.mkdir()
@@ -95,3 +99,11 @@ def test_a_base_on_the_hub_is_also_found_in_a_folder_with_the_same_weights(tmp_p
     info = carried.model_copy(update={"base_sha256": base_hash(same / "model.safetensors")})
     assert base_of(tmp_path, info, [tmp_path, other, same]) == str(same)
     assert base_of(tmp_path, info, [other]) == carried.base == "sentence-transformers/all-mpnet-base-v2"
+    cached = tmp_path / "hub" / "models--sentence-transformers--all-mpnet-base-v2"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("newer", encoding="utf-8")
+    shutil.copytree(other, cached / "snapshots" / "newer")
+    with pytest.raises(InputError, match="the cache of the Hub has another version than the one that the estimator"):
+        base_of(tmp_path, info, [other])
+    older = shutil.copytree(same, cached / "snapshots" / "older")
+    assert base_of(tmp_path, info, [other]) == str(older)

@@ -24,21 +24,21 @@ def test_the_premises_of_rows_pairs_and_bases_are_told_once(tmp_path: Path) -> N
     first, second, third = (tmp_path / name for name in ("first", "second", "third=3"))
     for folder in (first, second, third):
         folder.mkdir()
-    write_seen(first, "a/name-on-the-hub", rows("a", "b", "a"))
+    write_seen(first, "a/name-on-the-hub", [rows("a", "b", "a"), rows("f")])
     pairs = rows("c", "c").append_column("lower_premise_id", pa.array(["b", "d"]))
-    write_seen(second, str(first), rows("e"), pairs)
-    write_seen(third, str(second), rows())
+    write_seen(second, str(first), [rows("e")], [pairs])
+    write_seen(third, str(second), [])
     seen = read_seen(third)
     assert seen is not None
-    assert sorted(seen.to_pylist()) == ["a", "b", "c", "d", "e"]
-    assert unseen(rows("a", "f", "e"), seen) == rows("f")
+    assert sorted(seen.to_pylist()) == ["a", "b", "c", "d", "e", "f"]
+    assert unseen(rows("a", "g", "e"), seen) == rows("g")
     copy_seen(third, tmp_path)
     assert read_seen(tmp_path) == seen
 
 
 def test_a_folder_that_does_not_tell_and_one_that_saw_nothing_differ(tmp_path: Path) -> None:
     assert read_seen(tmp_path) is None
-    write_seen(tmp_path, "base", rows())
+    write_seen(tmp_path, "base", [rows()])
     assert read_seen(tmp_path) == pa.array([], pa.string())
 
 

@@ -83,10 +83,17 @@ def ablated(
     """
     n_seeds = len(next(iter(answers.values())))
     shares = np.random.default_rng([seed, n_seeds]).multinomial(n_seeds, [1 / n_seeds] * n_seeds, size=resamples)
+    premises = {group: place for place, group in enumerate({each: 0 for some in sets.values() for each in some.groups})}
+    taken = Draws.of(list(premises), resamples, seed).taken
     found = {
         (name, metric): each
-        for place, (name, items) in enumerate(sets.items())
-        for metric, each in _of_set(items, answers, shares / n_seeds, seed + place)
+        for name, items in sets.items()
+        for metric, each in _of_set(
+            items,
+            answers,
+            shares / n_seeds,
+            Draws(np.array([premises[group] for group in items.groups], dtype=np.int64), taken),
+        )
     }
     found |= {(EVERYTHING, metric): each for metric, each in _means(found)}
     decisive = [key for name in sets for key in [(name, each) for each in main[name] if (name, each) in found][:1]]
@@ -95,14 +102,13 @@ def ablated(
 
 
 def _of_set(
-    items: Items, answers: Mapping[str, Sequence[Answers]], shares: Floats, seed: int
+    items: Items, answers: Mapping[str, Sequence[Answers]], shares: Floats, draws: Draws
 ) -> Iterator[tuple[str, _Drawn]]:
     """Yield the figures on a set of items. `shares` [resamples, seeds] is how much each seed counts."""
     cells = [each for by_seed in answers.values() for each in by_seed]
     rows: Rows = np.arange(len(items.items), dtype=np.int64)
     for each in cells:
         rows = np.intersect1d(rows, items.answered(each))
-    draws = Draws.of(items.groups, len(shares), seed)
     measured = [items.measure(each, rows) for each in cells]
     for metric in [name for name in measured[0] if all(name in each for each in measured)]:
         statistics = [each[metric] for each in measured]

@@ -22,7 +22,7 @@ def finding(evaluations: Sequence[Evaluation], differences: Sequence[Difference]
     if ours is None or ours.value is None or constant is None or constant.value is None:
         return ""
     apart = next((each for each in differences if (each.against, each.metric) == ("constant", "mse")), None)
-    gain = constant.value - ours.value
+    gain = constant.value - ours.value if apart is None else -apart.value  # on what both answered
     verdict = ("is not clearly better than" if gain > 0 else "does not beat") if apart is None else _verdict(apart)
     between = "" if apart is None else f" (95% interval {-apart.high:.3f} to {-apart.low:.3f})"
     first = (

@@ -225,11 +225,16 @@ def apart(names: tuple[str, str], metric: str, value: float, drawn: Floats, n: i
 
 def holm(differences: Sequence[Difference]) -> list[Difference]:
     """Return differences with their p-values corrected for their number (Holm 1979)."""
-    order = sorted(range(len(differences)), key=lambda place: differences[place].p)
-    found, highest = list(differences), 0.0
-    for rank, place in enumerate(order):
-        highest = max(highest, min(differences[place].p * (len(order) - rank), 1.0))
-        found[place] = differences[place]._replace(p_holm=highest)
+    corrected = holm_values([each.p for each in differences])
+    return [each._replace(p_holm=p) for each, p in zip(differences, corrected, strict=True)]
+
+
+def holm_values(values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number (Holm 1979)."""
+    found, highest = list(values), 0.0
+    for rank, place in enumerate(sorted(range(len(values)), key=lambda place: values[place])):
+        highest = max(highest, min(values[place] * (len(values) - rank), 1.0))
+        found[place] = highest
     return found
 
 

@@ -72,10 +72,28 @@ class Standing(NamedTuple):
     is_baseline: bool
 
 
-def standings(subjects: Sequence[Standing], label: str) -> str:
-    """Draw the figure of each subject with its interval, one below the other."""
+class Ceiling(NamedTuple):
+    """What people reach: a line across the standings."""
+
+    name: str
+    value: float
+
+
+def standings(subjects: Sequence[Standing], label: str, ceilings: Sequence[Ceiling] = ()) -> str:
+    """Draw the figure of each subject with its interval, one below the other, and lines at what people reach."""
 
     def draw(axis: Any) -> None:
+        for ceiling in ceilings:
+            axis.axvline(ceiling.value, color=SECOND, linewidth=1, linestyle=(0, (4, 3)))
+            axis.annotate(
+                ceiling.name,
+                (ceiling.value, 1),
+                (3, -2),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                va="top",
+                fontsize="small",
+            )
         for place, each in enumerate(reversed(subjects)):
             colour = SECOND if each.is_baseline else FIRST
             if each.low is not None and each.high is not None:

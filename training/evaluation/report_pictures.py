@@ -67,11 +67,21 @@ def _standings(evaluations: Sequence[Evaluation]) -> Picture | None:
     ]
     fewer = any(each.n != ours.n for each in figures)
     return Picture(
-        pictures.standings(rows, "mean squared error (lower is better)"),
+        pictures.standings(rows, "mean squared error (lower is better)", _ceilings(figures)),
         f"Mean squared error of {len(rows)} subjects with 95% intervals; the best is {rows[0].name}.",
-        "Bars are 95% intervals. Baselines are orange: a constant, and annotators against the others."
+        "Bars are 95% intervals. Baselines are orange: a constant, and annotators against the others; dashed lines are "
+        "what these reach."
         + (f" Where n is not {ours.n:,}, these are other propositions: compare with care." if fewer else ""),
     )
+
+
+def _ceilings(figures: Sequence[Evaluation]) -> list[pictures.Ceiling]:
+    """Return the lines of what one and several annotators reach."""
+    return [
+        pictures.Ceiling(subject_name(each.subject), each.value)
+        for each in figures
+        if "annotator" in each.subject and each.value is not None
+    ]
 
 
 def _spread(means: Floats, deviations: Floats) -> Picture:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -113,7 +113,7 @@ def fit(
             estimator, settings, rows, (train, pairs), (Choosing(dev, settings.dev_rows), dev_pairs)
         )
         run = Run(estimator, settings, *splits, accelerator, watch)
-        learned_from = train, pairs if settings.pair_rate else None
+        learned_from = (train, dev), (pairs if settings.pair_rate else None, dev_pairs)
         return _fitted(run, work, out_dir, started, counts, learned_from=learned_from)
 
 
@@ -175,7 +175,7 @@ def _fitted(
     started: float,
     counts: list[Counts],
     *,
-    learned_from: tuple[Rows, Rows | None],
+    learned_from: tuple[Sequence[Rows], Sequence[Rows | None]],
 ) -> Fitted:
     """Train, write the record of the fit, and move the best estimator into its place."""
     progress = rounds.train(run, work, started)
@@ -209,7 +209,8 @@ def _fitted(
             tracker.finish()
         if (logs := work / TENSORBOARD).is_dir():
             shutil.move(logs, best / TENSORBOARD)
-        write_seen(best, run.settings.base, *learned_from)
+        propositions, ordered = learned_from
+        write_seen(best, run.settings.base, propositions, [each for each in ordered if each is not None])
         (best / SUMMARY).write_text(summary_of(asdict(fitted), run.settings, told), encoding="utf-8")
         best.rename(out_dir)
         for path in work.glob("step-*"):

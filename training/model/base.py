@@ -18,6 +18,7 @@ from training.model.prompt import check_template
 from warehouse.atomic import atomic_folder
 from warehouse.errors import InputError
 
+WEIGHTS = "model.safetensors"
 _NOISE = 0.02
 _PAD = "<|pad|>"
 _SAMPLE = "Two children build a boat of red paper and wood, and a woman walks her dog along the river."
@@ -63,8 +64,7 @@ def pretrained(place: str | Path) -> tuple[Any, Any]:
 def read_folder(place: str | Path, reader: Any, what: str) -> tuple[Any, Any, list[str]]:
     """Return a model in Hugging Face format, with float32 weights, its tokenizer, and the names of missing weights.
 
-    A model of the Hub that was loaded once is read from its cache: it stays the one that an estimator was fitted on,
-    and without a network nobody waits for the Hub.
+    A model of the Hub that was loaded once is read from its cache, so that without a network nobody waits for the Hub.
 
     Args:
         place: A folder, or a name on the Hub.
@@ -85,17 +85,19 @@ def read_folder(place: str | Path, reader: Any, what: str) -> tuple[Any, Any, li
 def _loaded(place: str | Path, reader: Any) -> tuple[Any, Any, Any]:
     from transformers import AutoTokenizer
 
-    if (cached := _in_cache(place)) is not None:
-        # What another program left in the cache may lack a file, which the Hub has.
+    if (cached := cached_base(place)) is not None:
+        # What another program left in the cache may lack files that the Hub has, a chat template among them.
         with suppress(Exception):
-            return _loaded(cached, reader)
+            found = _loaded(cached, reader)
+            if found[-1].chat_template or not found[0].can_generate():
+                return found
     tokenizer = AutoTokenizer.from_pretrained(str(place))
     model, loaded = reader.from_pretrained(str(place), dtype=torch.float32, output_loading_info=True)
     return model, loaded, tokenizer
 
 
-def _in_cache(place: str | Path) -> Path | None:
-    """Return where the cache of the Hub has the model of a name, if it has one."""
+def cached_base(place: str | Path) -> Path | None:
+    """Return where the cache of the Hub has the newest version that it knows of the model of a name, if it has one."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 

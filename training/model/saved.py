@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from training.embedded import installed_bases
 from training.identity import base_hash
-from training.model.base import line_of, load_base, pretrained, reads_trees
+from training.model.base import WEIGHTS, cached_base, line_of, load_base, pretrained, reads_trees
 from training.model.encoder import PairEncoder, load_encoder
 from training.model.level_tokens import add_levels, count_levels, level_ids
 from training.model.network import Network
@@ -177,7 +177,16 @@ def _does_not_fit(folder: Path, info: EstimatorInfo, error: Exception) -> InputE
 def base_of(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> str:
     """Return where the base of a saved adapter is now. Raises `InputError` if it is gone, or is another model now."""
     if _is_on_hub(info):
-        return next((str(place) for place in bases if _has_weights(Path(place), info.base_sha256)), info.base)
+        cached = cached_base(info.base)
+        places = [*map(Path, bases), *(cached.parent.iterdir() if cached else ())]  # all versions in the cache
+        if found := next((place for place in places if _has_weights(place, info.base_sha256)), None):
+            return str(found)
+        if cached and info.base_sha256 and (cached / WEIGHTS).is_file():
+            raise InputError(
+                f"{info.base}: the cache of the Hub has another version than the one that the estimator {folder.name} "
+                "was fitted on; set training.base to a folder with that one"
+            )
+        return info.base
     known = [folder / info.base_from_here] if info.base_from_here else []
     others = []
     for place in (*known, Path(info.base), *map(Path, bases)):
@@ -201,7 +210,7 @@ def _is_on_hub(info: EstimatorInfo) -> bool:
 
 
 def _has_weights(place: Path, hash_: str | None) -> bool:
-    weights = place / "model.safetensors"
+    weights = place / WEIGHTS
     return hash_ is not None and weights.is_file() and base_hash(weights) == hash_
 
 

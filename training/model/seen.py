@@ -7,7 +7,7 @@ measures one that was fitted elsewhere, knows what to leave out. Imports nothing
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,17 +25,19 @@ _ID = "premise_id"
 _SCHEMA = pa.schema([pa.field(_ID, pa.string(), nullable=False)])
 
 
-def write_seen(folder: Path, base: str, train: Rows, pairs: Rows | None = None) -> None:
-    """Write the ids of the premises of a training split, and of those that its base learned from, in bounded memory.
+def write_seen(folder: Path, base: str, propositions: Iterable[Rows], pairs: Iterable[Rows] = ()) -> None:
+    """Write the ids of the premises of what an estimator and its base learned from, in bounded memory.
+
+    The dev split belongs to it: it selected the epoch, and the calibration was fitted on it.
 
     Args:
         folder: The folder of the estimator.
         base: What it was fitted from: a folder, or the name of a model.
-        train: The propositions, with a shard's columns.
-        pairs: The order pairs, with the columns of theirs.
+        propositions: Splits with a shard's columns.
+        pairs: Order pairs with the columns of theirs.
     """
     with pq.ParquetWriter(folder / SEEN, _SCHEMA, compression="zstd", use_dictionary=False) as file:
-        for ids in _learned_from(base, train, pairs):
+        for ids in _learned_from(base, propositions, pairs):
             file.write_batch(pa.RecordBatch.from_arrays([pc.unique(ids)], schema=_SCHEMA))
 
 
@@ -66,9 +68,8 @@ def unseen(rows: pa.Table | pa.RecordBatch, seen: pa.Array) -> pa.Table | pa.Rec
     return rows.filter(pc.invert(pc.is_in(rows[_ID], value_set=seen)))
 
 
-def _learned_from(base: str, train: Rows, pairs: Rows | None) -> Iterator[pa.Array]:
+def _learned_from(base: str, propositions: Iterable[Rows], pairs: Iterable[Rows]) -> Iterator[pa.Array]:
     if (before := read_seen(Path(base))) is not None:
         yield before
-    yield from (batch[_ID] for batch in train.to_batches())
-    if pairs is not None:
-        yield from (batch[name] for batch in pairs.to_batches() for name in (_ID, f"lower_{_ID}"))
+    yield from (batch[_ID] for rows in propositions for batch in rows.to_batches())
+    yield from (batch[name] for rows in pairs for batch in rows.to_batches() for name in (_ID, f"lower_{_ID}"))

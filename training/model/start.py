@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from training.identity import base_hash, base_name
-from training.model.base import check_length, load_base, reads_trees
+from training.model.base import WEIGHTS, cached_base, check_length, load_base, reads_trees
 from training.model.device import Place, place_of
 from training.model.encoder import PairEncoder
 from training.model.estimator import Estimator
@@ -46,6 +46,7 @@ def start(settings: FitSettings, cache: Path, train: Rows, out_dir: Path) -> Est
     """
     begin = _start_encoder if settings.kind == "encoder" else _start_causal
     estimator = begin(settings, cache, train, _info(settings, cache, out_dir))
+    estimator = replace(estimator, info=_with_version(estimator.info, settings.base))
     place = place_of(settings.device, settings.precision)
     if settings.gradient_checkpointing:
         with without_future_warnings():
@@ -87,6 +88,14 @@ def _choose_trained(network: Network | PairEncoder, settings: FitSettings, info:
         network.model = with_lora(network.model, settings)
         network.model.peft_config["default"].base_model_name_or_path = info.base  # not a path of this machine
     network.head.rows.requires_grad_(True)
+
+
+def _with_version(info: EstimatorInfo, base: str) -> EstimatorInfo:
+    """Return what is told of an estimator with the hash of its base, if that has just been loaded from the Hub."""
+    if Path(base).exists() or "/" not in base or (cached := cached_base(base)) is None:
+        return info
+    weights = cached / WEIGHTS
+    return info.model_copy(update={"base_sha256": base_hash(weights)}) if weights.is_file() else info
 
 
 def _info(settings: FitSettings, cache: Path, out_dir: Path) -> EstimatorInfo:

@@ -46,14 +46,15 @@ def _lacking(warehouse: Warehouse, suite_id: str, rows: str, params: list[object
 
 
 def trained_premises(warehouse: Warehouse, models: Iterable[Model]) -> pa.Array:
-    """Return the ids of the premises that some models were trained on, those of order pairs too."""
+    """Return the ids of the premises of the training and dev splits of some models, those of order pairs too."""
     found = [pa.array([], pa.string())]
     for dataset_id in {model.dataset_id for model in models}:
         for dataset in read(warehouse, Dataset, "dataset_id = ?", [dataset_id]):
             folder = warehouse.place(dataset.path)
-            found += [batch["premise_id"] for batch in read_batches(folder, "train")]
-            for batch in read_batches(folder, "train", part="pairs"):
-                found += [batch["premise_id"], batch["lower_premise_id"]]
+            for split in ("train", "dev"):
+                found += [batch["premise_id"] for batch in read_batches(folder, split)]
+                for batch in read_batches(folder, split, part="pairs"):
+                    found += [batch["premise_id"], batch["lower_premise_id"]]
     return pc.unique(pa.chunked_array(found, pa.string()))
 
 
@@ -76,9 +77,11 @@ def seen_in_training(warehouse: Warehouse, suite: Suite, trained: pa.Array) -> s
 def training_mean(warehouse: Warehouse, model: Model) -> float:
     """Return the mean of the consensus of the propositions that a model was trained on.
 
-    Where nobody judged any of them it is the mean of the panel's answers, and 0.5 without any propositions.
+    For a model from elsewhere it is that of the newest dataset here. Where nobody judged any of them it is the mean of
+    the panel's answers, and 0.5 without any propositions.
     """
     found = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
+    found = found or sorted(read(warehouse, Dataset), key=lambda each: each.created_at)[-1:]
     sums = {"human": (0.0, 0), "synthetic": (0.0, 0)}
     for batch in read_batches(warehouse.place(found[0].path), "train") if found else ():
         for origin, (total, n) in sums.items():

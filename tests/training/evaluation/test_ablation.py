@@ -101,6 +101,18 @@ def test_the_mean_rank_and_the_mean_figures_are_those_by_hand() -> None:
     )
 
 
+def test_sets_that_share_premises_tell_no_more_than_one_of_them() -> None:
+    by_variant = {"a": [answers(0.1, 0)], "b": [answers(0.3, 0)]}
+    found = found_of(
+        ablated({"one": JUDGED, "same": JUDGED}, by_variant, {"one": ["mse"], "same": ["mse"]}, resamples=200)
+    )
+    alone, both = (found["b", name, "mse"] for name in ("one", EVERYTHING))
+    assert alone.difference is not None
+    assert both.difference is not None
+    assert both.figure[:3] == pytest.approx(alone.figure[:3])
+    assert both.difference[3:6] == pytest.approx(alone.difference[3:6])
+
+
 def test_p_values_are_corrected_for_the_number_of_variants() -> None:
     given = {"a": [answers(0.3, 0)], "b": [answers(0.29, 1)], "c": [answers(0.32, 2)]}
     found = found_of(ablated({"set": JUDGED}, given, {"set": ["mse"]}, resamples=400))

@@ -50,6 +50,12 @@ def test_the_verdict_follows_the_interval_of_the_difference(
     )
 
 
+def test_the_difference_is_that_of_the_propositions_that_its_interval_is_of() -> None:
+    figures = [figure("estimator", "mse", 0.05), figure("constant", "mse", 0.08)]
+    said = finding(figures, [apart(-0.025, -0.03, -0.02)])
+    assert said.endswith("that of the constant 0.080, a difference of 0.025 (95% interval 0.020 to 0.030).")
+
+
 def test_without_an_interval_nothing_is_clear() -> None:
     figures = [figure("estimator", "mse", 0.05), figure("constant", "mse", 0.08)]
     assert "is not clearly better than" in finding(figures, [])
