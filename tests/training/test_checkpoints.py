@@ -232,7 +232,7 @@ def test_a_second_fit_of_the_same_estimator_is_refused_and_changes_nothing(
 
     def again(now: FitProgress) -> None:
         if now.step == 5:
-            for second in (lambda: fitted(tiny_base, out), lambda: discard_workplace(out), lambda: refuse_running(out)):
+            for second in (lambda: _enter(out), lambda: discard_workplace(out), lambda: refuse_running(out)):
                 with pytest.raises(InputError) as caught:
                     second()
                 said.append(str(caught.value))
@@ -240,10 +240,17 @@ def test_a_second_fit_of_the_same_estimator_is_refused_and_changes_nothing(
             with workplace(out, main=False) as (_, rows):  # another process of the same fit
                 assert rows.is_dir()
 
+    with workplace(out, main=True), pytest.raises(InputError, match="is fitting the estimator"):
+        fitted(tiny_base, out)
     fitted(tiny_base, out, Watch(step=again))
     who = f"process {os.getpid()} on {socket.gethostname()}"
     assert set(said) == {f"{who} is fitting the estimator {out} already; wait for it, or end it first"}
     assert_equal(out, expected)
+
+
+def _enter(out: Path) -> None:
+    with workplace(out, main=True):
+        pass
 
 
 def test_the_lock_of_a_killed_fit_is_gone(tmp_path: Path) -> None:

@@ -35,18 +35,27 @@ def workplace(folder: Path, *, main: bool) -> Iterator[tuple[Path, Path]]:
     """
     work = workplace_of(folder)
     with _alone(folder) if main else nullcontext():
-        if main:
-            refuse_existing(folder)
-            remove(left_behind(work))
-        work.mkdir(parents=True, exist_ok=True)
-        rows = scratch_path(work / "rows")
         try:
-            rows.mkdir()
-            yield work, rows
+            if main:
+                refuse_existing(folder)
+                remove(left_behind(work))
+            with _scratch(work) as rows:
+                yield work, rows
         finally:
-            shutil.rmtree(rows, ignore_errors=True)
             if main:
                 _remove_unless_begun(work)
+
+
+@contextmanager
+def _scratch(work: Path) -> Iterator[Path]:
+    """Give a temporary folder in a workplace."""
+    work.mkdir(parents=True, exist_ok=True)
+    rows = scratch_path(work / "rows")
+    try:
+        rows.mkdir()
+        yield rows
+    finally:
+        shutil.rmtree(rows, ignore_errors=True)
 
 
 def refuse_existing(folder: Path) -> None:
