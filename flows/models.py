@@ -17,6 +17,7 @@ from flows.estimators import SHOWN, model_of, one_of, required_model
 from flows.services import reading, writing
 from flows.settings.settings import Config, Settings, load_settings
 from training.fit.record import SUMMARY, UNFINISHED, FitRecord, read_record, workplace_of
+from training.fit.workplace import refuse_running
 from warehouse.catalog.store import merge
 from warehouse.errors import InputError
 from warehouse.places import placed
@@ -97,10 +98,11 @@ def models_delete(model: str, *, config: Config = None) -> ModelState:
         What was deleted.
 
     Raises:
-        InputError: there is no such estimator, or it is in use.
+        InputError: there is no such estimator, it is in use, or it is being fitted.
     """
     settings = load_settings(config)
     found = deletable(model, config=settings)
+    refuse_running(found.path.with_name(found.model_id))
     _remove(found.path)
     if found.state == "unfinished":
         return found

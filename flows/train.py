@@ -12,8 +12,9 @@ from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from flows.terminal.activity import Activity, activity, duration
 from flows.terminal.console import note
-from training.fit.record import FitRecord, discard_workplace, read_record
+from training.fit.record import FitRecord, read_record
 from training.fit.watch import FitProgress, Watch
+from training.fit.workplace import discard_workplace
 from training.identity import base_hash, base_name, code_hash
 from training.settings import FitSettings
 from warehouse.catalog.connect import Warehouse
@@ -116,7 +117,7 @@ def _fitted(settings: Settings, base: str, dataset: Path, folder: Path, *, fresh
         shown.doing("checking the dataset")
         verify(dataset)
         shown.doing("loading the training library")
-        _job(settings, base, dataset, folder).run(_watch(shown), fresh=fresh)
+        _job(settings, base, dataset, folder).run(watch_of(shown), fresh=fresh)
     return read_record(folder)
 
 
@@ -125,7 +126,7 @@ def planned(settings: Settings, dataset: Path) -> Plan:
     with activity("train") as shown:
         shown.doing("loading the training library")
         job = _job(settings, estimator_base(settings), dataset, settings.home_path / "models" / "planned")
-        return job.plan(_watch(shown))
+        return job.plan(watch_of(shown))
 
 
 def _job(settings: Settings, base: str, dataset: Path, folder: Path) -> Job:
@@ -141,12 +142,13 @@ def _job(settings: Settings, base: str, dataset: Path, folder: Path) -> Job:
     )
 
 
-def _watch(shown: Activity) -> Watch:
+def watch_of(shown: Activity) -> Watch:
     """Return callbacks that show how a fit goes."""
 
     def step(now: FitProgress) -> None:
         dev = "" if now.dev_loss is None else f", dev loss {now.dev_loss:.4f}"
-        detail = f"epoch {now.epoch}, loss {now.loss:.4f}{dev}"
+        rate = "" if now.examples_per_s is None else f", {_rounded(now.examples_per_s)} examples/s"
+        detail = f"epoch {now.epoch}, loss {now.loss:.4f}{dev}{rate}"
         shown.at(now.step, now.steps, unit="step", detail=detail, left_s=now.left_s)
 
     return Watch(
@@ -155,6 +157,11 @@ def _watch(shown: Activity) -> Watch:
         doing=shown.doing,
         note=lambda line: note(f"train: {line}"),
     )
+
+
+def _rounded(rate: float) -> str:
+    """Return a rate with the digits that matter: 0.42, 3.7, 1,250."""
+    return f"{rate:,.{0 if rate >= 10 else 1 if rate >= 1 else 2}f}"
 
 
 def required_dataset(warehouse: Warehouse, name: str) -> Dataset:

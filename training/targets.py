@@ -21,6 +21,7 @@ from training.settings import TargetKind
 
 _EDGE = 0.01  # a Beta needs a mean strictly inside (0, 1)
 _WEIGHT_SLACK = 1e-6
+_WEIGHT_ROUNDING = 0.5e-9  # the consensus has weights of 9 digits, so thousands of them may sum to more than 1
 _SOFTENING = 0.05  # the SD of the normal that softens the ends of an interval
 
 
@@ -90,11 +91,11 @@ def mixture(judged: Judged, spread: float, levels: int) -> Floats:
     present = ~np.isnan(judged.values)
     weights = np.where(present, judged.weights, 0.0)
     parts = weights[:, None] * _masses(np.where(present, judged.values, 0.5), judged.widths, spread, levels)
-    found = _sums(parts, judged.offsets)
-    missing = 1.0 - _sums(weights, judged.offsets)
-    if missing.size and missing.min() < -_WEIGHT_SLACK:
+    found, mass = _sums(parts, judged.offsets), _sums(weights, judged.offsets)
+    if (mass > 1 + _WEIGHT_SLACK + _WEIGHT_ROUNDING * np.diff(judged.offsets)).any():
         raise ValueError("the weights of a proposition sum to more than 1")
-    return found + np.maximum(missing, 0.0)[:, None] / levels
+    whole: Floats = (found + np.maximum(1.0 - mass, 0.0)[:, None] / levels) / np.maximum(mass, 1.0)[:, None]
+    return whole
 
 
 def shrunk_mixture(judged: Judged, spread: float, prior: Prior, strength: float = 2.0) -> Floats:

@@ -5,7 +5,9 @@ import time
 import pytest
 
 from flows.terminal.activity import Activity, activity, duration
+from flows.train import watch_of
 from tests.fixtures.terminal import lines_of, on_a_terminal
+from training.fit.watch import FitProgress
 
 
 class Clock:
@@ -92,6 +94,14 @@ def test_a_log_is_reminded_while_nothing_comes(
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "  score: loading the estimator"
     assert len(said) >= 2
+
+
+@pytest.mark.parametrize(("rate", "read"), [(0.417, "0.42"), (3.68, "3.7"), (1250.4, "1,250")])
+def test_a_fit_shows_its_loss_its_rate_and_the_time_left(rate: float, read: str) -> None:
+    clock = Clock()
+    stage, lines = shown(clock)
+    watch_of(stage).step(FitProgress(12, 300, 1, 0.4321, None, 60.0, 300.0, rate))
+    assert lines == [f"train: step 12 of 300, epoch 1, loss 0.4321, {read} examples/s, about 5 min left"]
 
 
 def test_a_terminal_shows_it_and_is_left_clean() -> None:

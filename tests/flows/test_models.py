@@ -28,6 +28,7 @@ from tests.fixtures.estimator import Base
 from tests.fixtures.store import made_rows
 from tests.flows.test_score import CALIBRATION
 from training import Estimator
+from training.fit.workplace import workplace
 from training.model.calibration import write_calibration
 from warehouse import open_warehouse
 from warehouse.catalog.store import merge_all, read
@@ -164,6 +165,8 @@ def test_unfinished_fits_are_listed_deleted_and_swept(settings: Settings) -> Non
     assert done.exists()
     maintain.fn(settings)
     assert (done.exists(), lost.exists()) == (False, True)
+    with workplace(lost.with_suffix(""), main=True), pytest.raises(InputError, match="is fitting the estimator"):
+        models_delete("000", config=settings)
     assert models_delete("000", config=settings).path == lost
     assert not lost.exists()
     assert [each.model_id for each in models(config=settings)] == [newest, older]

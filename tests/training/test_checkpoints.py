@@ -9,6 +9,7 @@ import os
 import pickle
 import random
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,9 +26,10 @@ from tests.training.test_fit import settings, weights_in
 from training.fit import checkpoints
 from training.fit.checkpoints import Checkpoints, Progress
 from training.fit.loop import Fitted, fit
-from training.fit.record import discard_workplace
 from training.fit.watch import FitProgress, Watch
+from training.fit.workplace import discard_workplace, refuse_running, sweep_workplace, workplace
 from training.settings import FitSettings
+from warehouse.errors import InputError
 
 STEPS = 9
 
@@ -162,6 +164,8 @@ def test_where_every_checkpoint_is_damaged_the_fit_starts_anew(tiny_base: Base, 
     "error",
     [
         OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        SafetensorError("Error while serializing: I/O error: Disk quota exceeded (os error 122)"),
         SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
     ],
 )
@@ -186,6 +190,97 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_the_fit_goes_on(
     assert notes[:-2] == ["the disk is full, so this checkpoint was not written; the fit goes on"] * (STEPS - 2)
     assert there[-1] == [f"step-0000000{n}.{end}" for n in (1, 2) for end in ("json", "safetensors")]
     assert_equal(tmp_path / "model", expected)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, ""), OSError(errno.EDQUOT, "", "some/file")])
+def test_a_full_disk_ends_a_fit_in_one_line_and_it_goes_on_later(
+    tiny_base: Base, tmp_path: Path, expected: Any, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    def full(*_: object) -> None:
+        raise error
+
+    out = tmp_path / "model"
+    with monkeypatch.context() as patch:
+        patch.setattr("training.fit.loop.write_seen", full)
+        with pytest.raises(InputError) as caught:
+            fitted(tiny_base, out)
+    where, what = error.filename or f"{out}.fit", os.strerror(error.errno or 0)
+    again = "make room there and run odds train again, which goes on from its last checkpoint"
+    assert str(caught.value) == f"{where} cannot be written: {what}; {again}"
+    notes: list[str] = []
+    fitted(tiny_base, out, Watch(note=notes.append))
+    assert notes[0] == f"going on after step {STEPS}"
+    assert_equal(out, expected)
+
+
+def test_a_disk_that_is_full_before_the_first_step_is_one_line_and_leaves_nothing(
+    tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("training.fit.store.Table.add", full)
+    with pytest.raises(InputError, match=r"No space left on device; make room there and run odds train again$"):
+        fitted(tiny_base, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_fit_of_the_same_estimator_is_refused_and_changes_nothing(
+    tiny_base: Base, tmp_path: Path, expected: Any
+) -> None:
+    out, said = tmp_path / "model", list[str]()
+
+    def again(now: FitProgress) -> None:
+        if now.step == 5:
+            for second in (lambda: _enter(out), lambda: discard_workplace(out), lambda: refuse_running(out)):
+                with pytest.raises(InputError) as caught:
+                    second()
+                said.append(str(caught.value))
+            sweep_workplace(out)
+            with workplace(out, main=False) as (_, rows):  # another process of the same fit
+                assert rows.is_dir()
+
+    with workplace(out, main=True), pytest.raises(InputError, match="is fitting the estimator"):
+        fitted(tiny_base, out)
+    fitted(tiny_base, out, Watch(step=again))
+    who = f"process {os.getpid()} on {socket.gethostname()}"
+    assert set(said) == {f"{who} is fitting the estimator {out} already; wait for it, or end it first"}
+    assert_equal(out, expected)
+
+
+def _enter(out: Path) -> None:
+    with workplace(out, main=True):
+        pass
+
+
+def test_the_lock_of_a_killed_fit_is_gone(tmp_path: Path) -> None:
+    out, forked = tmp_path / "model", multiprocessing.get_context("fork")
+    reader, writer = forked.Pipe(duplex=False)
+    running = forked.Process(target=_hold, args=(out, writer))
+    running.start()
+    assert _told(reader)
+    with pytest.raises(InputError, match=f"process {running.pid} on .* is fitting the estimator"):
+        refuse_running(out)
+    assert running.pid is not None
+    os.kill(running.pid, signal.SIGKILL)
+    running.join(60)
+    assert (tmp_path / "model.fit" / "lock").exists()
+    refuse_running(out)
+    sweep_workplace(out)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _hold(out: Path, writer: Any) -> None:
+    with workplace(out, main=True):
+        writer.send_bytes(b"held")
+        time.sleep(600)
+
+
+def test_a_fit_that_ended_while_another_began_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(InputError, match="already exists"), workplace(tmp_path / "model", main=True):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_another_error_while_writing_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,7 +357,7 @@ def test_nothing_is_pickled(tiny_base: Base, tmp_path: Path, monkeypatch: pytest
             assert not path.is_file() or path.suffix not in {".pt", ".bin", ".pkl", ".pth"}
 
     fitted(tiny_base, tmp_path / "model", Watch(step=look))
-    assert seen == {".safetensors", ".json"}
+    assert seen == {".safetensors", ".json", ""}  # the last is the lock
 
 
 @pytest.mark.slow

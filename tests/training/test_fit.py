@@ -213,6 +213,7 @@ def test_a_fit_ends_within_its_minutes_with_the_learning_rate_at_its_end(
     assert rates[-1] < 0.2 < max(rates)
     assert [each.step for each in seen] == list(range(1, fitted.steps + 1))
     assert all(0 <= each.left_s <= 6 for each in seen)
+    assert seen[-1].examples_per_s == pytest.approx(80)  # 8 in 0.1 s
     assert seen[-1].dev_loss is not None
     assert "leaves room for about" in notes[0]
     assert "of 8,000 steps" in notes[0]
@@ -282,6 +283,16 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     with pytest.raises(InputError, match=message) as caught:
         fit(train, dev, settings(tiny_base, **changes), tiny_base.cache, tmp_path / "model")
     assert "\n" not in str(caught.value)
+    assert _nothing_left(tmp_path)
+
+
+def test_order_pairs_that_an_epoch_never_reaches_are_one_line(tiny_base: Base, tmp_path: Path) -> None:
+    empty, chosen = shard_table(1).slice(0, 0), settings(tiny_base, pair_rate=0.01)
+    with pytest.raises(InputError, match=r"pair_rate = 0\.01 takes none of its 40 order pairs; set pair_rate = 1"):
+        fit(
+            empty, empty, chosen, tiny_base.cache, tmp_path / "model",
+            pairs=pair_table(40, 60), dev_pairs=pair_table(4, 160),
+        )  # fmt: skip
     assert _nothing_left(tmp_path)
 
 

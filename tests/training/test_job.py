@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.training.test_fit import settings, weights_in
 from training.fit.job import Job, _check_launch, _pass_on
 from training.fit.record import workplace_of
 from training.fit.watch import FitProgress, Watch
+from training.fit.workplace import workplace
 from training.settings import FitSettings
 from warehouse.datasets.write import write_dataset
 from warehouse.errors import InputError, OddsError
@@ -97,6 +99,17 @@ def test_a_failure_in_another_process_is_its_one_line(dataset: Path, tiny_base: 
     how = settings(tiny_base, max_length=20, launch=str(TWO))
     with pytest.raises(OddsError, match="no train proposition fits into 20 tokens"):
         job(dataset, how, tiny_base.cache, tmp_path / "m").run(Watch())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_second_launch_is_refused_while_the_first_one_runs(dataset: Path, tiny_base: Base, tmp_path: Path) -> None:
+    again = job(dataset, settings(tiny_base, launch=str(TWO)), tiny_base.cache, tmp_path / "m")
+    with workplace(tmp_path / "m", main=True):
+        for fresh in (False, True):
+            with pytest.raises(OddsError, match=f"process {os.getpid()} on .* is fitting the estimator"):
+                again.run(Watch(), fresh=fresh)
+        assert workplace_of(tmp_path / "m").is_dir()
     assert list(tmp_path.iterdir()) == []
 
 

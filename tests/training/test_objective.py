@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
+import re
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,16 +14,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from tests.fixtures.estimator import Base, pair_table, shard_table, with_column
 from tests.training.test_base import gpt2, saved
 from tests.training.test_estimator import logits_of
 from tests.training.test_examples import NAMES
 from training.fit.examples import judged
-from training.fit.loop import read_splits
-from training.fit.objective import Evidence, Objective, Part, constant_loss, dev_loss, split_batch
+from training.fit.loop import fit, read_splits
+from training.fit.objective import Answers, Evidence, Objective, Part, constant_loss, dev_loss, split_batch
 from training.fit.step import Stepper, optimizer_of
+from training.fit.watch import Watch
 from training.levels import centres
+from training.model.device import computes_in_bf16
 from training.model.estimator import TOKENS_AT_ONCE, Estimator
 from training.model.packing import Batch
 from training.model.start import start
@@ -34,6 +38,7 @@ WEIGHTS = [1.0, 0.5, 0.25, 2.0]
 TRAIN = with_column(shard_table(4), "weight", WEIGHTS)
 DEV = with_column(shard_table(6, start=50), "weight", [1.0, 0.5, 2.0, 1.0, 0.1, 1.0])
 PAIRS = pair_table(3, 20, weight=0.5)
+REAL_LOSS = Objective.loss
 ALONE = SimpleNamespace(
     num_processes=1, process_index=0, backward=torch.autograd.backward, no_sync=lambda _: nullcontext()
 )
@@ -180,7 +185,7 @@ def test_too_little_memory_halves_what_is_read_at_once(
         outcomes.append(gradients(subject))
     assert_close(outcomes[1], outcomes[0], 1e-4)
     half = int(train.costs[np.arange(7)].sum()) // 2  # of what the step reads, which fits into one part at first
-    assert stepper.tokens_at_once == half < 512
+    assert stepper.room.tokens == half < 512
     assert notes == [f"memory did not suffice: reading {half:,} tokens at once from now on"]
 
 
@@ -197,9 +202,38 @@ def test_too_little_memory_for_half_as_much_is_one_line(
         stepper.step(np.arange(7), 1.0, 1)
 
 
+def test_too_little_memory_for_dev_halves_what_is_read_of_it_at_once(
+    tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes, notes = list[float](), list[str]()
+    for name, most in (("enough", 10_000), ("little", 3), ("too little", 0)):
+        memory_for(monkeypatch, most)
+        watch, chosen = Watch(note=notes.append), settings(tiny_base, epochs=2, batch_size=2)
+        refused: AbstractContextManager[object] = pytest.raises(OddsError, match="too little memory")
+        with nullcontext() if most else refused:
+            found = fit(TRAIN, DEV, chosen, tiny_base.cache, tmp_path / name, watch=watch)
+            outcomes.append(found.dev_loss)
+    assert outcomes[1] == pytest.approx(outcomes[0], rel=1e-4)
+    said = [note for note in notes if "memory" in note]
+    assert len(said) == 2  # once in each fit that had too little
+    assert all(re.fullmatch(r"memory did not suffice: reading \d+ tokens of dev at once from now on", s) for s in said)
+
+
+def memory_for(monkeypatch: pytest.MonkeyPatch, examples: int) -> None:
+    """Let the loss need too much memory for more examples at once than this, without gradients."""
+    real = REAL_LOSS
+
+    def loss(self: Objective, evidence: Evidence, part: Part, answers: Answers | None = None) -> torch.Tensor:
+        if len(part) > examples and not torch.is_grad_enabled():
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, evidence, part, answers)
+
+    monkeypatch.setattr(Objective, "loss", loss)
+
+
 def fail(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     """Let the loss need too much memory for its first calls."""
-    real, left = Objective.loss, [times]
+    real, left = REAL_LOSS, [times]
 
     def loss(self: Objective, evidence: Evidence, part: Part) -> torch.Tensor:
         if left[0]:
@@ -231,6 +265,35 @@ def test_the_upper_layers_learn_from_kept_states_what_they_would_from_the_whole_
     assert kept_dev == pytest.approx(whole_dev, rel=1e-3)
 
 
+def neox(vocabulary: int) -> GPTNeoXForCausalLM:
+    return GPTNeoXForCausalLM(
+        GPTNeoXConfig(
+            vocab_size=vocabulary,
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=64,
+            initializer_range=0.2,
+        )
+    )
+
+
+@pytest.mark.skipif(not computes_in_bf16(torch.device("cpu")), reason="this CPU does not compute in bf16")
+def test_the_upper_layers_of_a_base_with_layer_norms_learn_in_bf16(tmp_path: Path) -> None:
+    base = saved(tmp_path / "neox", neox)
+    changes = {"tuning": "upper", "upper_layers": 1, "precision": "bf16"}
+    subject, train, _, objective = made(base, tmp_path, **changes)
+    part, outcomes = Part(np.arange(4), np.arange(3)), []
+    for evidence in (train, replace(train, states=None)):
+        subject.network.zero_grad()
+        loss = objective.loss(evidence, part)
+        torch.autograd.backward(loss)
+        outcomes.append((loss.item(), gradients(subject)))
+    (kept, found), (whole, expected) = outcomes
+    assert kept == pytest.approx(whole, rel=1e-2)
+    assert_close(found, expected, 0.1)
+
+
 def test_kept_states_are_computed_once(tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     subject, train, _, objective = made(tiny_base, tmp_path, tuning="upper", upper_layers=1)
     objective.loss(train, Part(np.array([0, 1]), np.array([2])))
@@ -257,6 +320,24 @@ def test_states_that_do_not_fit_on_the_disk_are_one_line(
     with pytest.raises(InputError, match='use tuning = "lora"') as caught:
         made(tiny_base, tmp_path, tuning="upper", upper_layers=1)
     assert "\n" not in str(caught.value)
+
+
+def test_the_states_of_both_splits_have_to_fit_on_the_disk(
+    tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = {"tuning": "upper", "upper_layers": 1}
+    _, train, dev, _ = made(tiny_base, tmp_path, **chosen)
+    assert train.states is not None
+    assert dev.states is not None
+    kept = train.states.bytes, dev.states.bytes
+    assert kept == tuple(sum(path.stat().st_size for path in tmp_path.glob(f"{s}-*.states")) for s in ("train", "dev"))
+    free = 0
+    monkeypatch.setattr("training.fit.kept.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    free = int(1.2 * sum(kept))
+    made(tiny_base, tmp_path, **chosen)
+    free = int(1.2 * max(kept))
+    with pytest.raises(InputError, match="make room"):
+        made(tiny_base, tmp_path, **chosen)
 
 
 def test_a_base_whose_upper_layers_cannot_run_alone_is_refused(tmp_path: Path) -> None:

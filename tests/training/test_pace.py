@@ -36,6 +36,16 @@ def test_what_is_left_follows_from_the_first_step() -> None:
     assert fit.share_done() == pytest.approx(0.1)
 
 
+def test_the_rate_is_that_of_the_steps_alone() -> None:
+    clock = Clock()
+    fit = pace(clock, None)
+    assert fit.examples_per_s() is None
+    fit.stepped(6.0, 8)
+    fit.looked(20.0)
+    fit.stepped(2.0, 4)
+    assert fit.examples_per_s() == pytest.approx(12 / 8)
+
+
 def test_the_evaluation_that_was_measured_counts() -> None:
     clock = Clock()
     fit = pace(clock, None)

@@ -58,6 +58,17 @@ def test_weights_above_one_are_refused() -> None:
         mixture(judged([0.1, 0.2], weights=[[0.9, 0.9]]), 0.1, 10)
 
 
+def test_thousands_of_rounded_weights_may_sum_to_a_little_more() -> None:
+    n = 6000
+    many = judged([0.0, 1.0] * (n // 2), [0.5], weights=[[round(1 / n, 9)] * n, [1.0]])
+    assert many.weights[:n].sum() > 1 + 1e-6
+    q = mixture(many, 0.1, 10)
+    np.testing.assert_allclose(q[0], (gaussian(0.0, 0.1, 10) + gaussian(1.0, 0.1, 10)) / 2, rtol=1e-9)
+    np.testing.assert_allclose(q.sum(axis=1), 1.0, rtol=1e-12)
+    with pytest.raises(ValueError, match="more than 1"):
+        mixture(many._replace(weights=many.weights * (1 + 1e-5)), 0.1, 10)
+
+
 def test_dirichlet_shrinkage_counts_the_prior_as_two_judgments() -> None:
     prior = Prior(one_hot(0.95, 10), 0.05)
     q = shrunk_mixture(judged([0.1, 0.1, 0.1]), 0.1, prior)

@@ -6,7 +6,6 @@ with the progress and the hash of the weights. The random state needs no place: 
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from training.fit.workplace import is_full
 from warehouse.shards import sha256
 
 _KEPT = 2
@@ -61,7 +61,7 @@ class Checkpoints:
             _replace(weights.with_suffix(".json"), lambda path: path.write_text(json.dumps(record), encoding="utf-8"))
         except (OSError, SafetensorError) as error:
             weights.unlink(missing_ok=True)
-            if getattr(error, "errno", None) != errno.ENOSPC and "No space left" not in str(error):
+            if not is_full(error):
                 raise
             self.note("the disk is full, so this checkpoint was not written; the fit goes on")
             return

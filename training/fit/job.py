@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from training.fit.record import discard_workplace
 from training.fit.watch import FitProgress, Watch
+from training.fit.workplace import discard_workplace, sweep_workplace
 from training.settings import FitSettings
 from warehouse.errors import InputError, OddsError
 from warehouse.shards import ShardRows
@@ -50,7 +50,10 @@ class Job(BaseModel):
         if fresh:  # here, since of several processes one would remove what another has just written
             discard_workplace(self.folder)
         if self.settings.launch:
-            self._launch(Path(self.settings.launch), watch)
+            try:
+                self._launch(Path(self.settings.launch), watch)
+            finally:
+                sweep_workplace(self.folder)  # the launcher kills processes, which then cannot tidy up
         else:
             self.fit(watch)
 

@@ -46,29 +46,43 @@ class KeptStates:
 
 @dataclass(frozen=True)
 class States:
-    """The kept states of the prompts of a split, and those of their common start, [shared, hidden]."""
+    """The kept states of the prompts of a split, and those of their common start, [shared, hidden].
+
+    `bytes` is how much room all of them take on the disk.
+    """
 
     lower: int
     opening: torch.Tensor
     stores: tuple[KeptStates, ...]
+    bytes: int
 
     def of(self, indices: Sequence[Indices]) -> list[torch.Tensor]:
         """Return the states of the prompts at some indices of each store."""
         return [states for store, some in zip(self.stores, indices, strict=True) for states in store.of(some)]
 
     def spread(self, packed: Packed, states: list[torch.Tensor]) -> torch.Tensor:
-        """Return the states [rows, width, hidden] of a batch from those of its prompts."""
-        n, device = len(self.opening), self.opening.device
-        found = torch.zeros(packed.batch.input_ids.numel(), self.opening.shape[1], device=device)
+        """Return the states [rows, width, hidden] of a batch from those of its prompts, of the type they were before.
+
+        The LayerNorm of a CPU does not take states of another type than its weights have, which may be bf16.
+        """
+        n, device, kind = len(self.opening), self.opening.device, self.opening.dtype
+        found = torch.zeros(packed.batch.input_ids.numel(), self.opening.shape[1], device=device, dtype=kind)
         starts, rest = (on_device(np.concatenate(each), device) for each in _parted(packed.paths, n))
         found[starts] = self.opening.repeat(len(packed.paths), 1)
-        found[rest] = torch.cat(states).to(device).float()
+        found[rest] = torch.cat(states).to(device, kind)
         return found.view(*packed.batch.input_ids.shape, -1)
 
 
 @torch.no_grad()
 def keep(
-    estimator: Estimator, lower: int, stores: Sequence[Ragged[np.int32]], shared: Tokens, *, folder: Path, split: str
+    estimator: Estimator,
+    lower: int,
+    stores: Sequence[Ragged[np.int32]],
+    shared: Tokens,
+    *,
+    folder: Path,
+    split: str,
+    promised: int = 0,
 ) -> States:
     """Return the states, none of which is known yet, after the lowest layers of the prompts in some stores.
 
@@ -79,24 +93,26 @@ def keep(
         shared: What all of them share at their start.
         folder: Where the states are kept.
         split: The name of the prompts.
+        promised: How many bytes the states of other splits will take there; most of them are not written yet.
 
     Raises:
         InputError: the disk has too little room.
     """
     hidden = estimator.network.head.rows.shape[1]
     needed = 2 * hidden * sum(int((store.lengths() - len(shared)).sum()) for store in stores)
-    if needed > 0.9 * (free := shutil.disk_usage(folder).free):
+    if needed + promised > 0.9 * (free := shutil.disk_usage(folder).free):
         raise InputError(
-            f'{folder} has {free / 1e9:.1f} GB of free space, and tuning = "upper" keeps states of {needed / 1e9:.1f} '
-            'GB there; use tuning = "lora"'
+            f'{folder} has {free / 1e9:.1f} GB of free space, and tuning = "upper" keeps states of '
+            f'{(needed + promised) / 1e9:.1f} GB there; make room, or use tuning = "lora"'
         )
     states = _below(estimator, estimator.batch([shared]), lower) if len(shared) else None
-    opening = torch.zeros(0, hidden, device=estimator.device) if states is None else states[0].float()
+    kind = next(estimator.network.model.parameters()).dtype
+    opening = torch.zeros(0, hidden, device=estimator.device, dtype=kind) if states is None else states[0]
     kept = tuple(
         KeptStates(estimator, lower, store, shared, folder / f"{split}-{number}.states")
         for number, store in enumerate(stores)
     )
-    return States(lower, opening, kept)
+    return States(lower, opening, kept, needed)
 
 
 def _below(estimator: Estimator, packed: Packed, lower: int) -> torch.Tensor:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -17,11 +16,13 @@ from training.fit.examples import Choosing, Counts, examples_of, pairs_of, prior
 from training.fit.kept import keep
 from training.fit.memory import return_large_tensors
 from training.fit.objective import Evidence, constant_loss
+from training.fit.order import steps_of
 from training.fit.processes import TENSORBOARD, processes
 from training.fit.record import SUMMARY, summary_of, workplace_of
 from training.fit.rounds import Run
 from training.fit.store import opening
 from training.fit.watch import FitProgress, Watch
+from training.fit.workplace import full_disk_in_one_line, refuse_existing, workplace
 from training.model.calibration import read_calibration
 from training.model.cut_points import CutPoints, Scale
 from training.model.device import place_of
@@ -31,7 +32,6 @@ from training.model.seen import read_seen, write_seen
 from training.model.start import lower_layers, start
 from training.model.texts import Rows
 from training.settings import FitSettings
-from warehouse.atomic import left_behind, remove, scratch_path
 from warehouse.errors import InputError
 from warehouse.records import Drop
 
@@ -87,12 +87,12 @@ def fit(
         watch: Told how the fit goes.
 
     Raises:
-        InputError: there is nothing to learn from or to select by, the base cannot be used, or `out_dir` exists.
+        InputError: there is nothing to learn from or to select by, the base cannot be used, `out_dir` exists, another
+            process fits the same estimator, or the disk is full.
         OddsError: the loss is no longer a number, or memory does not suffice.
     """
     started = time.monotonic()
-    if out_dir.exists():
-        raise InputError(f"{out_dir} already exists; move it away to fit this estimator again")
+    refuse_existing(out_dir)
     read_seen(Path(settings.base))  # it is written at the end, and hours of work should not end with its error
     place = place_of(settings.device, settings.precision)
     if place.warning:
@@ -100,10 +100,12 @@ def fit(
     if place.device.type == "cpu":
         return_large_tensors()
     with (
-        _workplace(out_dir) as (work, rows),
+        full_disk_in_one_line(workplace_of(out_dir)),
         torch.random.fork_rng(),
-        processes(place.device, work) as accelerator,
+        processes(place.device, workplace_of(out_dir)) as accelerator,
+        workplace(out_dir, main=accelerator.is_main_process) as (work, rows),
     ):
+        accelerator.init_trackers(TENSORBOARD)
         watch = watch if accelerator.is_main_process else NOBODY
         torch.manual_seed(settings.seed)
         watch.doing("loading the base model")
@@ -115,22 +117,6 @@ def fit(
         run = Run(estimator, settings, *splits, accelerator, watch)
         learned_from = (train, dev), (pairs if settings.pair_rate else None, dev_pairs)
         return _fitted(run, work, out_dir, started, counts, learned_from=learned_from)
-
-
-@contextmanager
-def _workplace(out_dir: Path) -> Iterator[tuple[Path, Path]]:
-    """Give the folder of a running fit, which stays if the fit stops after a checkpoint, and a temporary one in it."""
-    work = workplace_of(out_dir)
-    work.mkdir(parents=True, exist_ok=True)
-    remove(left_behind(work))
-    rows = scratch_path(work / "rows")
-    try:
-        rows.mkdir()
-        yield work, rows
-    finally:
-        shutil.rmtree(rows, ignore_errors=True)
-        if not any(work.glob("step-*.json")):
-            shutil.rmtree(work, ignore_errors=True)
 
 
 def read_splits(
@@ -145,7 +131,7 @@ def read_splits(
     If cut points are learned, the network gets those of the ordinal labels.
     """
     prior, scales = prior_for(train[0], settings), None if settings.ordinal == "interval" else dict[Scale, int]()
-    found, counts = [], []
+    found, counts, promised = list[Evidence](), list[Counts](), 0
     for split, (rows, pairs) in (("train", train), ("dev", dev)):
         examples, of_rows = examples_of(
             rows, estimator, settings, prior=prior, folder=folder, split=split, scales=scales
@@ -158,8 +144,16 @@ def read_splits(
         evidence = Evidence(examples, ordered, opening(*stores), padded=padded)
         if not len(evidence):
             raise InputError(f"the {split} split has no propositions or order pairs; publish a dataset with more")
+        if split == "train" and not steps_of(len(examples.prompts), len(ordered.weights), settings.pair_rate, 1):
+            raise InputError(
+                f"the train split has no propositions, and pair_rate = {settings.pair_rate:g} takes none of its "
+                f"{len(ordered.weights):,} order pairs; set pair_rate = 1 to read each once per epoch"
+            )
         if lower := lower_layers(estimator.network.model, settings):
-            states = keep(estimator, lower, evidence.stores, evidence.opening, folder=folder, split=split)
+            states = keep(
+                estimator, lower, evidence.stores, evidence.opening, folder=folder, split=split, promised=promised
+            )
+            promised += states.bytes
             evidence = replace(evidence, states=states)
         found.append(evidence)
         counts += [of_rows, of_pairs]
@@ -208,7 +202,8 @@ def _fitted(
         for tracker in run.accelerator.trackers:  # end_training would also end the group of processes
             tracker.finish()
         if (logs := work / TENSORBOARD).is_dir():
-            shutil.move(logs, best / TENSORBOARD)
+            shutil.copytree(logs, best / TENSORBOARD, dirs_exist_ok=True)  # a fit that stopped here left some there
+            shutil.rmtree(logs)
         propositions, ordered = learned_from
         write_seen(best, run.settings.base, propositions, [each for each in ordered if each is not None])
         (best / SUMMARY).write_text(summary_of(asdict(fitted), run.settings, told), encoding="utf-8")

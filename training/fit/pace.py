@@ -48,7 +48,7 @@ class Pace:
         self._clock = clock
         self._first_step = clock()
         self._done = self._steps = done
-        self._step_tokens, self._step_s = 0, 0.0
+        self._step_tokens, self._step_s, self._examples = 0, 0.0, 0
         self._look_s: float | None = None
 
     @property
@@ -61,17 +61,22 @@ class Pace:
         """Whether one step was made since the start."""
         return self._steps == self._done + 1
 
-    def stepped(self, seconds: float) -> None:
-        """Record how long a step took."""
+    def stepped(self, seconds: float, examples: int = 0) -> None:
+        """Record how long a step took, and how many examples it had."""
         self._step_tokens += int(self._tokens[self._steps])
         self._to_come -= int(self._tokens[self._steps])
         self._steps += 1
         self._step_s += seconds
+        self._examples += examples
 
     def looked(self, seconds: float) -> None:
         """Record how long an evaluation took."""
         self._look_s = seconds
         self._looks_left -= 1
+
+    def examples_per_s(self) -> float | None:
+        """Return how many examples a second of the steps made so far took; None before the first."""
+        return self._examples / self._step_s if self._step_s else None
 
     def share_done(self) -> float:
         """Return the share of the fit that is over, in [0, 1): of its steps, or of its time if that ends it sooner.

@@ -20,6 +20,7 @@ from training.fit.processes import processes
 from training.fit.rounds import Run
 from training.fit.step import Stepper, optimizer_of
 from training.fit.watch import Watch
+from training.fit.workplace import full_disk_in_one_line
 from training.model.device import place_of
 from training.model.start import start
 from training.model.texts import Rows
@@ -58,7 +59,7 @@ def plan(
     place = place_of(settings.device, settings.precision)
     with tempfile.TemporaryDirectory() as scratch, torch.random.fork_rng():
         folder = Path(scratch)
-        with processes(place.device, folder) as accelerator:
+        with full_disk_in_one_line(folder), processes(place.device, folder) as accelerator:
             watch.doing("loading the base model")
             estimator = start(settings, cache, train[0], folder / "estimator")
             watch.doing("tokenising the propositions for training and dev")

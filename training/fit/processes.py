@@ -18,14 +18,13 @@ TENSORBOARD = "tensorboard"
 def processes(device: torch.device, logs: Path) -> Iterator[Any]:
     """Give the accelerator of a fit, and end it afterwards.
 
-    Its trackers write TensorBoard files into `logs`, where TensorBoard is installed.
+    Its trackers, once started, write TensorBoard files into `logs`, where TensorBoard is installed.
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, GradientState, PartialState
 
     tracker = TENSORBOARD if importlib.util.find_spec(TENSORBOARD) else None
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no", log_with=tracker, project_dir=str(logs))
-    accelerator.init_trackers(TENSORBOARD)
     try:
         yield accelerator
         accelerator.end_training()

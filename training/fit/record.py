@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,11 +33,6 @@ class FitRecord(BaseModel):
 def workplace_of(folder: Path) -> Path:
     """Return where a fit of the estimator in a folder keeps what it needs to go on."""
     return folder.with_name(f"{folder.name}{UNFINISHED}")
-
-
-def discard_workplace(folder: Path) -> None:
-    """Remove what an earlier fit of the estimator in a folder left to go on with."""
-    shutil.rmtree(workplace_of(folder), ignore_errors=True)
 
 
 def read_record(folder: Path) -> FitRecord:

@@ -18,8 +18,10 @@ from training.fit.checkpoints import Checkpoints, Progress
 from training.fit.objective import Answers, Evidence, Objective, dev_loss
 from training.fit.order import epoch_order, step_costs, steps_of
 from training.fit.pace import Pace
+from training.fit.room import Room
 from training.fit.step import Stepper, optimizer_of
 from training.fit.watch import FitProgress, Watch
+from training.fit.workplace import is_full
 from training.model.base import line_of
 from training.model.estimator import Estimator
 from training.model.packing import Indices
@@ -76,6 +78,7 @@ def train(run: Run, work: Path, started: float) -> Progress:
     objective = Objective(run.estimator, run.accelerator.prepare(network), settings)
     stepper = Stepper(objective, run.train, optimizer, run.accelerator, run.watch.note)
     pace = _pace(run, progress.step, started)
+    room = Room(stepper.room.tokens, sys.maxsize, run.watch.note, " of dev")
     total, losses, saved_at = run.steps, Losses(stepper, progress), time.monotonic()
     run.watch.doing("making the first step")
     for step, indices in _steps(run, progress.step):
@@ -84,17 +87,18 @@ def train(run: Run, work: Path, started: float) -> Progress:
         began = time.monotonic()
         rate = _agreed(run, _rate(pace.share_done(), settings.warmup))
         losses.add(stepper.step(indices, rate, step), step)
-        pace.stepped(time.monotonic() - began)
+        pace.stepped(time.monotonic() - began, len(indices))
         progress.step = step + 1
         if pace.is_first:
             _say_cost(pace, total, settings, run.watch)
         late, on_dev = bool(_agreed(run, float(pace.is_over()))), None
         if late or step + 1 == total or (step + 1) % run.steps_per_epoch == 0:
             losses.wait()
-            on_dev, answers = _evaluate(run, objective, stepper.tokens_at_once, pace)
+            room.limit(stepper.room.tokens)
+            on_dev, answers = _evaluate(run, objective, room, pace)
             _keep_best(run, work, progress, on_dev, answers)
         epoch = step // run.steps_per_epoch + 1
-        times = (pace.elapsed_s, pace.left_s())
+        times = (pace.elapsed_s, pace.left_s(), pace.examples_per_s())
         _report(run, progress, FitProgress(step + 1, total, epoch, losses.mean, on_dev, *times))
         due = time.monotonic() - saved_at > 60 * settings.checkpoint_minutes
         if on_dev is not None or due:
@@ -146,12 +150,17 @@ def _steps(run: Run, done: int) -> Iterator[tuple[int, Indices]]:
         yield step, order[place * size : (place + 1) * size]
 
 
-def _evaluate(run: Run, objective: Objective, tokens_at_once: int, pace: Pace) -> tuple[float, Answers]:
+def _evaluate(run: Run, objective: Objective, room: Room, pace: Pace) -> tuple[float, Answers]:
     """Return the mean dev loss and the answers on dev, of which each process computes a share."""
     began, accelerator, answers = time.monotonic(), run.accelerator, Answers.of(run.dev)
     objective = replace(objective, network=run.estimator.network)  # without the wrapper, whose forward passes wait
     mine = np.argsort(run.dev.costs, kind="stable")[::-1][accelerator.process_index :: accelerator.num_processes]
-    total, weight = dev_loss(objective, run.dev, mine, tokens_at_once, run.watch.dev, answers=answers)
+    costs = run.dev.costs[mine]
+    total, weight = room.fit(
+        lambda at_once: dev_loss(objective, run.dev, mine, at_once, run.watch.dev, answers=answers),
+        int(costs.sum()),
+        least=int(costs.max(initial=1)),
+    )
     if accelerator.num_processes > 1:
         total, weight, *told = _summed(run, [total, weight, *answers.values.ravel()])
         answers = Answers(np.reshape(told, answers.values.shape))
@@ -181,6 +190,8 @@ def _keep_best(run: Run, work: Path, progress: Progress, on_dev: float, answers:
                 replace(run.estimator, calibration=calibration, info=_info(run.estimator)).save(scratch)
                 stand_alone(scratch, run.settings.base, work)  # `work` is beside the place of the estimator
         except SafetensorError as error:
+            if is_full(error):
+                raise
             raise OddsError(f"{work} cannot be written: {line_of(error)}; odds train goes on from there") from error
 
 

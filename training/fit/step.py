@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from training.fit.objective import Evidence, Objective, Part, split_batch
+from training.fit.room import Room
 from training.model.encoder import PairEncoder
 from training.model.estimator import TOKENS_AT_ONCE
 from training.model.network import Network
@@ -16,7 +17,6 @@ from training.model.packing import Indices
 from training.settings import FitSettings
 from warehouse.errors import OddsError
 
-TOO_LITTLE_MEMORY = "the device has too little memory; use a smaller base, or gradient_checkpointing = true"
 _GRADIENT_NORM = 1.0
 
 
@@ -32,8 +32,10 @@ class Stepper:
         note: Callable[[str], None],
     ) -> None:
         self._objective, self._train, self._optimizer = objective, train, optimizer
-        self._accelerator, self._note = accelerator, note
-        self.tokens_at_once, self._halved = TOKENS_AT_ONCE[objective.estimator.device.type], False
+        self._accelerator = accelerator
+        # Of several processes, the others wait for the gradients of the one whose memory does not suffice.
+        halvings = 1 if accelerator.num_processes == 1 else 0
+        self.room = Room(TOKENS_AT_ONCE[objective.estimator.device.type], halvings, note)
         self._finite = torch.ones((), dtype=torch.bool, device=objective.estimator.device)
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
@@ -46,7 +48,8 @@ class Stepper:
             OddsError: half of the tokens at once still need too much memory.
         """
         self._objective.network.train()
-        loss = self._fitting_gradients(indices, step)
+        reads = int(self._train.costs[indices].sum())
+        loss = self.room.fit(lambda at_once: self._gradients(indices, step, at_once), reads)
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, _GRADIENT_NORM)
         self._finite = self._finite & torch.isfinite(norm + loss)
         for group in self._optimizer.param_groups:
@@ -59,26 +62,13 @@ class Stepper:
         if not self._finite:
             raise OddsError("the loss is no longer a number; lower learning_rate and level_learning_rate")
 
-    def _fitting_gradients(self, indices: Indices, step: int) -> torch.Tensor:
-        """Compute the gradients of a batch, reading half as much at once if memory does not suffice."""
-        try:
-            return self._gradients(indices, step)
-        except torch.OutOfMemoryError as error:
-            if self._halved or self._accelerator.num_processes > 1:  # of several, others wait for this one's gradients
-                raise OddsError(TOO_LITTLE_MEMORY) from error
-        # Outside the block, since the error holds on to the tensors that are in the way.
-        reads = int(self._train.costs[indices].sum())
-        self.tokens_at_once, self._halved = max(min(self.tokens_at_once, reads) // 2, 1), True
-        self._note(f"memory did not suffice: reading {self.tokens_at_once:,} tokens at once from now on")
-        return self._fitting_gradients(indices, step)
-
-    def _gradients(self, indices: Indices, step: int) -> torch.Tensor:
+    def _gradients(self, indices: Indices, step: int, tokens_at_once: int) -> torch.Tensor:
         """Compute the gradients of the mean loss of a batch, of which each process reads a share."""
         processes, rank = self._accelerator.num_processes, self._accelerator.process_index
         # Seeded by its number, a step is the same after a restart; each process drops out other units.
         torch.manual_seed((self._objective.settings.seed * 1_000_003 + step) * processes + rank)
         self._optimizer.zero_grad()
-        parts = list(split_batch(self._train, indices[rank::processes], self.tokens_at_once))
+        parts = list(split_batch(self._train, indices[rank::processes], tokens_at_once))
         share = processes / len(indices)  # the gradients of the processes are averaged
         total = torch.zeros((), device=self._objective.estimator.device)
         for number, part in enumerate(parts or [self._nothing(indices)], start=1):
@@ -93,7 +83,7 @@ class Stepper:
 
     def _nothing(self, indices: Indices) -> Part:
         """Return an example for a process that has none in a last, short batch: its loss counts zero times."""
-        return next(split_batch(self._train, indices[:1], self.tokens_at_once))
+        return next(split_batch(self._train, indices[:1], self.room.tokens))
 
 
 def optimizer_of(network: Network | PairEncoder, settings: FitSettings) -> torch.optim.AdamW:

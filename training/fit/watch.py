@@ -12,7 +12,7 @@ class FitProgress:
     """The progress of a fit after a step.
 
     `loss` is the mean since the last record in `training.json`; `dev_loss` is None unless dev was evaluated; `left_s`
-    is an estimate.
+    is an estimate; `examples_per_s` is the mean over the steps since the fit started or went on, without evaluations.
     """
 
     step: int
@@ -22,6 +22,7 @@ class FitProgress:
     dev_loss: float | None
     elapsed_s: float
     left_s: float
+    examples_per_s: float | None = None
 
 
 def _ignore(*_: Any) -> None:
