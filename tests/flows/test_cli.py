@@ -108,8 +108,8 @@ def test_the_stages_of_a_cycle_share_one_limit_of_cost(tmp_path: Path, monkeypat
 def test_only_the_stages_that_need_a_failed_one_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str, left_out: tuple[str, ...]
 ) -> None:
-    stages = ("propose", "elicit", "judge", "push", "simulate", "pull", "recalibrate", "agree")
-    stages += ("publish", "train", "evaluate")
+    asking, judging = ("propose", "elicit", "judge"), ("push", "simulate", "pull")
+    stages = (*asking, *judging, "recalibrate", "agree", "publish", "train", "evaluate")
     ran: list[str] = []
 
     def stub(stage: str) -> None:
