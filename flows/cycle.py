@@ -28,14 +28,15 @@ from flows.train import train
 from warehouse.errors import OddsError
 
 
-@stage("cycle", hours=240)
+@stage("cycle", hours=240, retried=False)
 def cycle(config: Config = None, max_cost: float | None = None, batch: bool = False) -> list[Outcome]:
     """Run propose, elicit, judge, push, (simulate,) pull, recalibrate, agree, publish, train and evaluate.
 
     Suites of the settings are imported first and measured last.
 
     The settings are read once: an edit during the run affects the next one. Without enough judgments to train on, it
-    stops after `agree` and says so. If a stage fails, those that don't need it still run, and its error is raised last.
+    stops after `agree` and says so. If a stage fails, those that don't need it still run, and its error is raised last:
+    `judge` needs `elicit`, and each stage from `agree` on needs the one before it.
 
     Args:
         config: The settings, or the file to read them from.
@@ -47,8 +48,15 @@ def cycle(config: Config = None, max_cost: float | None = None, batch: bool = Fa
     """
     settings = load_settings(config)
     _ = settings.panel
-    llms = llm_stages(settings, max_cost, batch)
-    return announced(importing(settings), llms, pushing(settings), judging(settings), learning(settings))
+    return announced(
+        importing(settings),
+        *llm_stages(settings, max_cost, batch),
+        pushing(settings),
+        simulating(settings),
+        pulling(settings),
+        recalibrating(settings),
+        learning(settings),
+    )
 
 
 def announced(*groups: Iterator[Outcome]) -> list[Outcome]:
@@ -83,13 +91,33 @@ def importing(settings: Settings) -> Iterator[Outcome]:
         yield from (each for each in import_named(settings) if each.counts["new"])
 
 
-def llm_stages(settings: Settings, max_cost: float | None = None, batch: bool = False) -> Iterator[Outcome]:
-    """Run the stages that ask models. Each may spend what the earlier ones left of `max_cost`."""
+def llm_stages(
+    settings: Settings, max_cost: float | None = None, batch: bool = False
+) -> tuple[Iterator[Outcome], Iterator[Outcome]]:
+    """Run the stages that ask models, in two groups: what is there can be estimated even if proposing fails.
+
+    Each stage may spend what the earlier ones left of `max_cost`, those that failed included.
+    """
     left = max_cost
-    for ask in (propose, elicit, judge):
-        outcome = _run(ask, settings, max_cost=left, batch=batch)
-        left = None if left is None else max(left - outcome.spent, 0.0)
-        yield outcome
+
+    def run(ask: Callable[..., Outcome]) -> Outcome:
+        nonlocal left
+        spent = 0.0
+        try:
+            outcome = _run(ask, settings, max_cost=left, batch=batch)
+            spent = outcome.spent
+        except OddsError as error:
+            spent = error.spent
+            raise
+        finally:
+            left = None if left is None else max(left - spent, 0.0)
+        return outcome
+
+    def group(*stages: Callable[..., Outcome]) -> Iterator[Outcome]:
+        yield from map(run, stages)
+
+    # a judge that saw only a part of the estimates would have to be asked again once the others are there
+    return group(propose), group(elicit, judge)
 
 
 def pushing(settings: Settings) -> Iterator[Outcome]:
@@ -97,16 +125,24 @@ def pushing(settings: Settings) -> Iterator[Outcome]:
     yield _run(push, settings)
 
 
-def judging(settings: Settings) -> Iterator[Outcome]:
-    """Run the annotators' stages, with simulated annotators if the settings have any."""
+def simulating(settings: Settings) -> Iterator[Outcome]:
+    """Have simulated annotators judge, if the settings have any."""
     if settings.annotation.simulated_annotators:
         yield _run(simulate, settings)
+
+
+def pulling(settings: Settings) -> Iterator[Outcome]:
+    """Run the stage that fetches the judgments."""
     yield _run(pull, settings)
+
+
+def recalibrating(settings: Settings) -> Iterator[Outcome]:
+    """Run the stage that recalibrates the labelers. Without it, those after it use the maps in force."""
+    yield _run(recalibrate, settings)
 
 
 def learning(settings: Settings) -> Iterator[Outcome]:
     """Run the stages that use the judgments, as far as there are enough."""
-    yield _run(recalibrate, settings)
     yield _run(agree, settings)
     judged = judged_splits(settings)
     if missing := [split for split in ("train", "dev", "test") if not judged.get(split)]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.table import Table
 
 from flows.agree import agree
-from flows.cycle import announced, cycle, learning, llm_stages, pushing
+from flows.cycle import announced, cycle, learning, llm_stages, pushing, recalibrating
 from flows.imports import import_propositions
 from flows.outcome import Outcome
 from flows.pull import pull
@@ -71,9 +71,9 @@ def demo(folder: Path | str = "demo", *, enough: int | None = None, open_report:
         if enough is None:
             outcomes += cycle(settings)
         else:
-            outcomes += announced(llm_stages(settings), pushing(settings))
+            outcomes += announced(*llm_stages(settings), pushing(settings))
             _wait_for_people(settings, enough)
-            outcomes += announced(learning(settings))
+            outcomes += announced(recalibrating(settings), learning(settings))
     summary(config, settings, outcomes, time.monotonic() - began, open_report=open_report)
     return outcomes
 

@@ -20,7 +20,9 @@ from flows.settings.sections import Project
 from flows.settings.settings import Config, load_settings
 from flows.stage import stage
 from flows.studio import connecting
+from flows.terminal.console import note
 from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.patience import turn
 from warehouse.catalog.store import mark_deleted, merge, merge_all
 from warehouse.queries.stages import authors, held_judgments, known_stamps, orphaned_judgments
 from warehouse.records import StudioProject
@@ -30,7 +32,8 @@ from warehouse.records import StudioProject
 def pull(config: Config = None, project: str | None = None) -> Outcome:
     """Update the judgments from Label Studio. A deleted judgment keeps its row, with the time of deletion.
 
-    If a whole task was deleted, its judgments stay valid: `odds push --restore` creates the task again.
+    If a whole task was deleted, its judgments stay valid: `odds push --restore` creates the task again. One process
+    pulls at a time: an older state of a task must not replace a newer one.
 
     Args:
         config: The settings, or the file to read them from.
@@ -43,7 +46,7 @@ def pull(config: Config = None, project: str | None = None) -> Outcome:
     settings = load_settings(config)
     wanted = projects(settings, project)
     connected = connecting(settings)
-    with writing(settings) as warehouse:
+    with writing(settings) as warehouse, turn(warehouse.pull_lock, "pulling", note):
         client = connected()
         return in_each(wanted, lambda one: _pull(warehouse, client, one))
 
@@ -68,8 +71,8 @@ def _pull(warehouse: Warehouse, client: Studio, project: Project) -> Outcome:
     if now is not None and (done["tasks"] or last is None or was_set(last, now)):
         merge(warehouse, [row.model_copy(update={"read_at": now.ours, "clock_ahead_s": now.ahead_s})])
     counts = {"new judgments": done["new"], "changed": done["changed"], "deleted": done["deleted"]}
-    note = f"{done['cut']:,} values cut to their bounds: see the table drops" if done["cut"] else ""
-    return Outcome(stage="pull", counts={**counts, "dropped": done["dropped"]}, note=note)
+    cut = f"{done['cut']:,} values cut to their bounds: see the table drops" if done["cut"] else ""
+    return Outcome(stage="pull", counts={**counts, "dropped": done["dropped"]}, note=cut)
 
 
 def _last_read(row: StudioProject) -> Moment | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from inspect import Signature, signature
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -13,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 from prefect import Flow
 from prefect.artifacts import create_markdown_artifact
+from prefect.flow_engine import FlowRunTimeoutError
 from prefect.logging import get_run_logger
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
@@ -60,12 +63,12 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def flow_of(
-    fn: Callable[..., R], name: str, *, hours: float, asks: bool, settings: Settings | None = None
+    fn: Callable[..., R], name: str, *, hours: float, asks: bool, retried: bool, settings: Settings | None = None
 ) -> Flow[..., R]:
     """Return the flow of a stage, whose runs fail after so many hours.
 
     It runs with `settings`, or else with the file in its parameter `config`. A stage that `asks` models creates its own
-    artifact.
+    artifact. On a worker, one that is `retried` runs again if a service fails.
     """
 
     def run(**given: Any) -> R:
@@ -74,7 +77,7 @@ def flow_of(
         else:
             given["config"] = settings
         try:
-            done = _tried(lambda: fn(**given), asks=asks)
+            done = _tried(lambda: fn(**given)) if retried and is_deployed() else fn(**given)
         except Exception as error:
             get_run_logger().error("%s: %s", name, how_it_ended(Outcome(stage=name, counts={}), error))
             if not asks:
@@ -113,10 +116,8 @@ def _check_settings_are_named(config: Any) -> None:
         )
 
 
-def _tried(run: Callable[[], R], *, asks: bool) -> R:
-    """Run a stage; on a worker, where nobody would run it again, retry if a service fails."""
-    if asks or not is_deployed():
-        return run()
+def _tried(run: Callable[[], R]) -> R:
+    """Run a stage, and run it again if a service fails, as a person at a terminal would."""
 
     def tell(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -149,10 +150,31 @@ def reached() -> Iterator[None]:
     except (httpx.HTTPError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "Failed to reach API" not in str(error):
             raise
-        raise ServiceError(
+        raise _broken_off(
             f"The Prefect server at {_shown(address)} no longer answers ({_reason(error)}): finished work is kept; "
             "check the server, then run the command again"
         ) from error
+
+
+@contextmanager
+def in_time(name: str, hours: float) -> Iterator[None]:
+    """Raise `ServiceError` if Prefect ends the flow of a stage because its hours are over."""
+    began = time.monotonic()
+    try:
+        yield
+    except FlowRunTimeoutError as error:
+        if time.monotonic() - began < hours * 3600:
+            raise  # the time of the flow around it is over
+        raise _broken_off(
+            f"{name} took longer than {hours:g} hours; finished work is kept; run it again to continue"
+        ) from error
+
+
+def _broken_off(said: str) -> ServiceError:
+    """Return the error of a stage that was broken off, so that nobody knows what it had spent."""
+    error = ServiceError(said)
+    error.spent = inf
+    return error
 
 
 def _past_the_proxy() -> None:

@@ -24,25 +24,29 @@ class Stage(Generic[P, R]):
     """A function that Prefect can run as a flow of the same name.
 
     `fn` is the function itself. `hours` limits a run on Prefect. A stage that `asks` models creates its own artifact
-    and is not retried as a whole, since its requests are retried one by one.
+    and is not retried as a whole, since its requests are retried one by one. A stage that is not `retried` runs other
+    stages, which are.
     """
 
-    def __init__(self, fn: Callable[P, R], name: str, *, hours: float, asks: bool) -> None:
-        self.fn, self.name, self.hours, self.asks = fn, name, hours, asks
+    def __init__(self, fn: Callable[P, R], name: str, *, hours: float, asks: bool, retried: bool) -> None:
+        self.fn, self.name, self.hours, self.asks, self.retried = fn, name, hours, asks, retried
         update_wrapper(self, fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it: on Prefect if a server is named or inside another flow, otherwise directly.
 
         Settings don't pass through Prefect, which would store them with the secrets of the environment.
+
+        Raises:
+            ServiceError: it took longer than its hours, or the Prefect server no longer answers.
         """
         if not is_recorded():
             return self.fn(*args, **kwargs)
-        from flows.recorded import reached
+        from flows.recorded import in_time, reached
 
         given = signature(self.fn).bind(*args, **kwargs).arguments
         settings = given.pop("config") if isinstance(given.get("config"), Settings) else None
-        with reached():
+        with reached(), in_time(self.name, self.hours):
             done: R = self._flow(settings)(**given)
             return done
 
@@ -54,9 +58,18 @@ class Stage(Generic[P, R]):
     def _flow(self, settings: Settings | None = None) -> Flow[..., R]:
         from flows.recorded import flow_of
 
-        return flow_of(self.fn, self.name, hours=self.hours, asks=self.asks, settings=settings)
+        return flow_of(
+            self.fn,
+            self.name,
+            hours=self.hours,
+            asks=self.asks,
+            retried=self.retried and not self.asks,
+            settings=settings,
+        )
 
 
-def stage(name: str, *, hours: float = 12, asks: bool = False) -> Callable[[Callable[P, R]], Stage[P, R]]:
+def stage(
+    name: str, *, hours: float = 12, asks: bool = False, retried: bool = True
+) -> Callable[[Callable[P, R]], Stage[P, R]]:
     """Make a function a stage of this name; see `Stage`."""
-    return lambda fn: Stage(fn, name, hours=hours, asks=asks)
+    return lambda fn: Stage(fn, name, hours=hours, asks=asks, retried=retried)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 
 class OddsError(Exception):
-    """A failure in one line: what is wrong, where, and what to do. The command line exits with 1."""
+    """A failure in one line: what is wrong, where, and what to do. The command line exits with 1.
+
+    `spent` is what a run that asked models had spent before it failed, towards its limit of cost; infinite if unknown.
+    """
 
     exit_status = 1
+    spent: float = 0.0
 
 
 class InputError(OddsError):

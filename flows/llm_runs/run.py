@@ -31,7 +31,7 @@ from synthesis.progress import RunProgress
 from synthesis.questions.question import Answer, Question
 from synthesis.run import run_questions
 from warehouse.catalog.connect import Warehouse
-from warehouse.errors import ServiceError
+from warehouse.errors import OddsError, ServiceError
 from warehouse.queries.stages import askers_with_replies
 from warehouse.records import Record, Request
 
@@ -87,6 +87,8 @@ def run_jobs(settings: Settings, warehouse: Warehouse, stage: str, jobs: Sequenc
             leave_artifact(outcome, options.figures, error)
     if error is not None:
         say(outcome.line())
+        if isinstance(error, OddsError):
+            error.spent = outcome.spent
         raise error
     return outcome
 

@@ -51,8 +51,9 @@ def stops_on_signals(caller: Caller, *, finishes: bool = True) -> Iterator[None]
 def ending(error: BaseException | None, caller: Caller) -> BaseException | None:
     """Return the error that a run ends with: `KeyboardInterrupt` if it was interrupted, once or twice.
 
-    That includes a run that was already stopping for another reason.
+    That includes a run that was already stopping for another reason, but not one whose time on Prefect is over.
     """
-    if isinstance(error, asyncio.CancelledError) or (error is None and caller.stop.reason == INTERRUPTED):
+    # for its time limits, Prefect raises a subclass, which it must get back
+    if type(error) is asyncio.CancelledError or (error is None and caller.stop.reason == INTERRUPTED):
         return KeyboardInterrupt()
     return error

@@ -10,7 +10,7 @@ from typing import Literal
 
 from synthesis.call import Call
 from synthesis.llm.completion import GarbledReplyError, reply_of
-from synthesis.llm.errors import one_line, passes
+from synthesis.llm.errors import one_line, passes, without_key
 from synthesis.reply import CallResult, Failure
 
 PATH: Literal["/v1/chat/completions"] = "/v1/chat/completions"
@@ -54,10 +54,10 @@ def parted(calls: Iterable[Call], structured: bool, most_lines: int, most_bytes:
 def read_line(text: str, *, structured: bool, secret: str | None) -> ResultLine | None:
     """What a line of an output or error file says; None if it does not tell which call it belongs to.
 
-    `secret` is removed from the endpoint's words.
+    `secret` is removed from the endpoint's words, and from a reply as by `without_key`.
     """
     try:
-        data = json.loads(text)
+        data = json.loads(without_key(text.encode(), secret))
     except (ValueError, RecursionError):
         return None
     if not isinstance(data, dict) or not isinstance(key := data.get("custom_id"), str):

@@ -26,6 +26,7 @@ from synthesis.llm.errors import (
     passes,
     retry_after,
     why_unreached,
+    without_key,
     words_of,
 )
 from synthesis.llm.gate import Gate
@@ -114,11 +115,8 @@ class EndpointClient:
                 )
         except TimeoutError as error:
             raise GarbledReplyError(f"no answer within {self.endpoint.timeout_s:g} s") from error
-        body = response.content
-        if self.key is not None:
-            body = body.replace(self.key.encode(), b"[key]")
         try:
-            data = json.loads(body)
+            data = json.loads(without_key(response.content, self.key))
         except (ValueError, RecursionError):
             raise GarbledReplyError("the body is not JSON") from None
         reply = reply_of(data, latency_s=time.monotonic() - started, structured=manner.structured)

@@ -35,6 +35,7 @@ _NO_MONEY = re.compile(
 LIMITED = 429
 _PASSING = (408, 409, 425, LIMITED)
 _DETAIL = 200
+_NOT_A_WORD = re.compile(r"(?=.*\d)(?=.*[A-Za-z])\S{16,}")
 
 
 def passes(status: int) -> bool:
@@ -105,6 +106,11 @@ def one_line(words: object, secret: str | None) -> str:
     """An endpoint's words on one line, cut short, without the key if they repeat it, and without lone surrogates."""
     text = " ".join(without_surrogates(str(words or "")).split())
     return (text.replace(secret, "[key]") if secret else text)[:_DETAIL]
+
+
+def without_key(body: bytes, key: str | None) -> bytes:
+    """A reply without the key, if it repeats it. A key that could be a word of a text, such as "local", stays."""
+    return body.replace(key.encode(), b"[key]") if key and _NOT_A_WORD.fullmatch(key) else body
 
 
 def why_unreached(error: Exception, secret: str | None) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import re
 import subprocess
@@ -24,7 +25,7 @@ from flows.research.query import shown
 from flows.settings.settings import Settings, load_settings
 from flows.terminal import console, stopping
 from tests.fixtures.terminal import on_a_terminal
-from warehouse.errors import InputError, ServiceError
+from warehouse.errors import InputError, OddsError, ServiceError
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,20 +67,67 @@ def test_the_stages_of_a_cycle_share_one_limit_of_cost(tmp_path: Path, monkeypat
     given: dict[str, tuple[float | None, bool]] = {}
     settings = Settings(root=tmp_path)
 
-    def stub(stage: str, cost: float) -> None:
+    def stub(stage: str, cost: float, error: OddsError | None = None) -> None:
         def run(config: Settings, max_cost: float | None = None, batch: bool = False) -> Outcome:
             assert config is settings
             given[stage] = (max_cost, batch)
+            if error is not None:
+                error.spent = cost
+                raise error
             return Outcome(stage=stage, counts={}, cost=cost)
 
         monkeypatch.setattr(f"flows.cycle.{stage}", run)
 
     for stage, cost in (("propose", 0.5), ("elicit", 1.5 + 1e-15), ("judge", 0.0)):
         stub(stage, cost)
-    list(llm_stages(settings, 2.0, batch=True))
+    announced(*llm_stages(settings, 2.0, batch=True))
     assert given == {"propose": (2.0, True), "elicit": (1.5, True), "judge": (0.0, True)}
-    list(llm_stages(settings))
+    announced(*llm_stages(settings))
     assert given["judge"] == (None, False)
+    for spent, left in ((0.5, 1.5), (math.inf, 0.0)):
+        stub("propose", spent, ServiceError("the proposer does not answer"))
+        with pytest.raises(ServiceError, match="the proposer"):
+            announced(*llm_stages(settings, 2.0))
+        assert given["elicit"] == (left, False), "what a stage spent before it failed counts as well"
+
+
+@pytest.mark.parametrize(
+    ("fails", "left_out"),
+    [
+        ("propose", ()),
+        ("elicit", ("judge",)),
+        ("judge", ()),
+        ("push", ()),
+        ("simulate", ()),
+        ("pull", ()),
+        ("recalibrate", ()),
+        ("agree", ("publish", "train", "evaluate")),
+        ("publish", ("train", "evaluate")),
+    ],
+)
+def test_only_the_stages_that_need_a_failed_one_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str, left_out: tuple[str, ...]
+) -> None:
+    asking, judging = ("propose", "elicit", "judge"), ("push", "simulate", "pull")
+    stages = (*asking, *judging, "recalibrate", "agree", "publish", "train", "evaluate")
+    ran: list[str] = []
+
+    def stub(stage: str) -> None:
+        def run(config: Settings, **_: object) -> Outcome:
+            ran.append(stage)
+            if stage == fails:
+                raise ServiceError(f"{stage} fails")
+            return Outcome(stage=stage, counts={})
+
+        monkeypatch.setattr(f"flows.cycle.{stage}", run)
+
+    for each in stages:
+        stub(each)
+    monkeypatch.setattr("flows.cycle.judged_splits", lambda _: {"train": 1, "dev": 1, "test": 1})
+    (tmp_path / "odds.toml").write_text("[annotation]\nsimulated_annotators = 1\n")
+    with pytest.raises(ServiceError, match=f"^{fails} fails$"):
+        cycle(load_settings(tmp_path / "odds.toml"))
+    assert ran == [each for each in stages if each not in left_out]
 
 
 def test_a_stage_that_fails_does_not_keep_the_others_from_running(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prefect.utilities.timeout import timeout
 
 from flows.elicit import elicit, jobs
 from flows.llm_runs.dry_run import plan_table
@@ -134,6 +135,22 @@ def test_a_model_on_this_machine_is_not_waited_for(tmp_path: Path) -> None:
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(ended())
+
+
+def test_a_time_limit_of_prefect_is_no_interruption(tmp_path: Path) -> None:
+    async def run() -> None:
+        while True:
+            await asyncio.sleep(0.01)
+
+    def ended() -> None:
+        with Ledger.open(tmp_path / "l") as kept, timeout(0.2):
+            try:
+                asyncio.run(run())
+            except BaseException as error:
+                raise ending(error, Caller([], kept)) or AssertionError from None
+
+    with pytest.raises(TimeoutError, match="timed out after"):
+        ended()
 
 
 def test_a_killed_run_is_taken_up_where_it_was(tmp_path: Path) -> None:

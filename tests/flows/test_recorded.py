@@ -1,4 +1,7 @@
-"""Stages as flows of a real Prefect server: a sub-flow gets the settings of its parent, and the server never does."""
+"""Stages as flows of a real Prefect server: a sub-flow gets the settings of its parent, and the server never does.
+
+A stage that fails on a worker runs again, except those that asked models, took too long, or ran the others.
+"""
 
 from __future__ import annotations
 
@@ -32,18 +35,91 @@ runs = httpx.post(os.environ["PREFECT_API_URL"] + "/flow_runs/filter", json={}).
 print(*sorted(str(run["parameters"]) for run in runs), sep="\\n")
 """
 
+ON_A_WORKER = """
+import os, time
+from collections import Counter
+import httpx
+import flows.cycle, flows.recorded
+from flows.outcome import Outcome
+from flows.settings import load_settings
+from flows.settings.settings import Config
+from flows.stage import stage
+from warehouse.errors import ServiceError
+
+os.environ["PREFECT__FLOW_RUN_ID"] = "00000000-0000-4000-8000-000000000000"  # as a worker does
+flows.recorded.SECONDS_BETWEEN_ATTEMPTS = 0.0
+ran, limits = Counter(), []
+
+def failing(name, spent=0.0, attempts=9, **options):
+    @stage(name, **options)
+    def run(config: Config = None, max_cost: float | None = None, batch: bool = False) -> Outcome:
+        ran[name] += 1
+        limits.append(max_cost)
+        if ran[name] <= attempts:
+            error = ServiceError(f"{name} fails")
+            error.spent = spent
+            raise error
+        return Outcome(stage=name, counts={})
+    return run
+
+@stage("pull", hours=1 / 3600)
+def late(config: Config = None) -> Outcome:
+    ran["pull"] += 1
+    for _ in range(1000):
+        time.sleep(0.02)
+    return Outcome(stage="pull", counts={})
+
+@stage("agree")
+def agree(config: Config = None) -> Outcome:
+    ran["agree"] += 1
+    return Outcome(stage="agree", counts={})
+
+flows.cycle.propose = failing("propose", spent=3.0, asks=True)
+flows.cycle.elicit = failing("elicit", spent=1.5, asks=True)
+flows.cycle.push = failing("push")
+flows.cycle.recalibrate = failing("recalibrate", attempts=2)
+flows.cycle.pull, flows.cycle.agree = late, agree
+flows.cycle.judged_splits = lambda settings: {}
+try:
+    flows.cycle.cycle(load_settings("odds.toml"), max_cost=5.0)
+except ServiceError as error:
+    print(error)
+print(dict(sorted(ran.items())))
+print(limits[:2])
+found = httpx.get(os.environ["PREFECT_API_URL"] + "/artifacts/odds-cycle/latest").json()
+print(found["data"].strip())
+"""
+
+
+def run_script(script: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own."""
+    more = {"PREFECT_HOME": str(folder / ".prefect"), "PYTHONPATH": str(ROOT), **environment}
+    command = [sys.executable, "-c", script]
+    return subprocess.run(command, cwd=folder, env=os.environ | more, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_a_cycle_on_a_worker_spends_its_limit_once_and_outlives_a_late_stage(tmp_path: Path, prefect_api: str) -> None:
+    (tmp_path / "odds.toml").write_text("")
+    done = run_script(ON_A_WORKER, tmp_path, PREFECT_API_URL=prefect_api)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    said = (
+        "propose fails; elicit fails; push fails; "
+        "pull took longer than 0.000277778 hours; finished work is kept; run it again to continue"
+    )
+    assert said in lines
+    assert "{'agree': 1, 'elicit': 1, 'propose': 1, 'pull': 1, 'push': 3, 'recalibrate': 3}" in lines
+    assert "[5.0, 2.0]" in lines, "elicit may spend what propose left"
+    assert lines[-1] == f"## cycle: failed: {said}"
+    assert f"cycle: failed: {said}" in done.stderr, "the log of the run has it too"
+
 
 @pytest.mark.slow
 def test_a_sub_flow_gets_the_settings_that_its_parent_read(tmp_path: Path, prefect_api: str) -> None:
     (tmp_path / "odds.toml").write_text("[publish]\nname = 'now'\n")
-    environment = os.environ | {
-        "PREFECT_API_URL": prefect_api,
-        "PREFECT_HOME": str(tmp_path / ".prefect"),
-        "PYTHONPATH": str(ROOT),
-        "ODDS_LEDGER": "postgresql://odds:hunter2@127.0.0.1/odds",
-    }
-    command = [sys.executable, "-c", SCRIPT]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    secret = {"ODDS_LEDGER": "postgresql://odds:hunter2@127.0.0.1/odds"}
+    done = run_script(SCRIPT, tmp_path, PREFECT_API_URL=prefect_api, **secret)
     assert done.returncode == 0, done.stderr
     names, *parameters = done.stdout.splitlines()
     assert names == "now later"

@@ -213,6 +213,26 @@ def test_one_process_pushes_at_a_time(config: Path) -> None:
         assert not thread.is_alive()
 
 
+@pytest.mark.slow
+def test_a_pull_waits_for_another_one_and_a_push_for_none(
+    config: Path, studio: Studio, capsys: pytest.CaptureFixture[str]
+) -> None:
+    push(config)
+    judge(studio, numbers(studio, config)[:1], 30)
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(pull(config).counts["new judgments"]))
+    with open_warehouse(load_settings(config).catalog, read_only=False) as warehouse:
+        with turn(warehouse.pull_lock, "pulling", print):
+            thread.start()
+            thread.join(5)
+            assert thread.is_alive()
+            assert "waiting for another process that is pulling" in capsys.readouterr().err
+            assert push(config).counts["new tasks"] == 0
+            assert value(config, "SELECT count(*) FROM judgments") == 0
+        thread.join(60)
+    assert found == [1]
+
+
 def test_duplicates_are_found_and_merged_with_their_judgments_kept(config: Path, studio: Studio) -> None:
     push(config)
     first = list(studio.tasks(project(config)))

@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
+from synthesis.batch.lines import read_line
 from synthesis.batch.results import BatchResults
 from synthesis.batch.runner import BatchState, run_batches, under_way
 from synthesis.batch.submitter import Submitter
@@ -29,7 +30,7 @@ from synthesis.llm.client import Caller
 from synthesis.panel.settings import Endpoint, Labeler
 from synthesis.questions.elicit import estimates
 from synthesis.questions.question import Question
-from synthesis.reply import Reply, request_row
+from synthesis.reply import Failure, Reply, request_row
 from synthesis.run import run_questions
 from tests.synthesis.batch_stub import Answered, BatchStub, Body, batch_stub
 from tests.synthesis.faulty_endpoint import answers, faulty
@@ -686,6 +687,23 @@ def test_a_key_that_is_refused_is_not_shown(ledger: Path, monkeypatch: pytest.Mo
         with batch_stub(drawn, statuses=[status]) as stub, pytest.raises(ServiceError, match=words) as caught:
             run(stub.url, ledger, endpoint={"api_key_env": "THE_KEY"})
         assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "kept"),
+    [("local", "the local bakery"), ("sk-secret-of-test-1", "the [key] bakery"), (None, "the sk-1 bakery")],
+)
+def test_a_reply_loses_a_key_that_is_no_word(key: str | None, kept: str) -> None:
+    body = completion(f"the {key or 'sk-1'} bakery")
+    line = json.dumps({"custom_id": "c", "response": {"status_code": 200, "body": body}})
+    read = read_line(line, structured=False, secret=key)
+    assert read is not None
+    assert isinstance(read.result, Reply)
+    assert read.result.text == kept
+    refused = {"custom_id": "c", "response": {"status_code": 400, "body": {"error": {"message": f"no {key}"}}}}
+    read = read_line(json.dumps(refused), structured=False, secret=key)
+    assert read is not None
+    assert read.result == Failure(reason="rejected", detail=f"HTTP 400 no {'[key]' if key else None}")
 
 
 @pytest.mark.parametrize("event", ["uploading", "uploaded", "creating", "created", "polled", "half"])

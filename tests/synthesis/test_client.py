@@ -48,7 +48,7 @@ from tests.synthesis.faulty_endpoint import (
 )
 from warehouse.errors import InputError, ServiceError
 
-KEY = "sk-secret-of-a-test"
+KEY = "sk-secret-of-test-1"
 FORMAT = json.dumps({"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}})
 ABOUT = About("elicit", "v", "subject", "verbalised", "1")
 
@@ -319,6 +319,18 @@ def test_a_key_stands_in_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert outcomes[1].text == "hello, [key]"
     assert outcomes[0] == Failure(reason="rejected", detail="HTTP 400 bad request with [key]")
     assert all(KEY.encode() not in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_a_key_that_is_a_word_changes_no_text_and_no_error_shows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_KEY", "local")
+    with faulty(fails(400, "bad key local"), answers("The local bakery is closed.")) as server:
+        settings = endpoint(server.url, api_key_env="TEST_KEY")
+        outcomes = ask(settings, tmp_path / "l", call("a"), call("b"), at_once=False)
+    assert isinstance(outcomes[1], Reply)
+    assert outcomes[1].text == "The local bakery is closed."
+    assert outcomes[0] == Failure(reason="rejected", detail="HTTP 400 bad key [key]")
 
 
 def test_one_refused_call_does_not_stop_the_others(tmp_path: Path) -> None:

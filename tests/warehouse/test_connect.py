@@ -88,6 +88,17 @@ def test_a_catalog_without_tables_is_not_read(tmp_path: Path, monkeypatch: pytes
         open_warehouse(path)
 
 
+@pytest.mark.parametrize("read_only", [True, False])
+@pytest.mark.parametrize(
+    "catalog",
+    ["postgresql://odds@127.0.0.1:1/x?sslkey=/k&sslpassword=hunter2", "postgres:host=127.0.0.1 sslpassword=hunter2"],
+)
+def test_the_password_of_a_client_key_is_refused_since_queries_could_read_it(catalog: str, read_only: bool) -> None:
+    with pytest.raises(InputError, match=r"^warehouse\.catalog: remove sslpassword[^\n]*service=NAME") as caught:
+        open_warehouse(catalog, read_only=read_only)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_an_unreachable_server_shows_no_password() -> None:
     with pytest.raises(InputError) as caught:
         open_warehouse("postgres:host=127.0.0.1 port=1 user=u password=hunter2 dbname=x", "/nowhere", read_only=False)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.catalog.address import address_of, data_place
+from warehouse.catalog.address import address_of, data_place, parameters_of
 from warehouse.catalog.attachment import At, attach, data_path_of, see, shown
 from warehouse.catalog.extensions import connection_with, seal, use_object_store, use_server
 from warehouse.catalog.faults import faults_said
 from warehouse.catalog.migrate import check_version, migrate
 from warehouse.catalog.opened import ALIAS, Warehouse
-from warehouse.catalog.patience import PUSH_KEY, PUSH_LOCK, Lock, alone, folder_lock, server_lock
+from warehouse.catalog.patience import PULL_KEY, PULL_LOCK, PUSH_KEY, PUSH_LOCK, Lock, alone, folder_lock, server_lock
 from warehouse.errors import InputError
 
 __all__ = ["ALIAS", "DEFAULT_CATALOG", "At", "Warehouse", "open_warehouse"]
@@ -73,7 +73,7 @@ def _open_to_read(
         attach(connection, place, data_path, True)
         snapshot = see(connection, place, data_path, at) if at is not None else None
         seal(connection, [*folders, data_path_of(connection)], files)
-        warehouse = Warehouse(connection, shown(target), True, _lock(target), _push_lock(target), snapshot)
+        warehouse = Warehouse(connection, shown(target), True, *_locks(target), snapshot)
         check_version(warehouse, past=at not in (None, "opened"))
     except BaseException:
         connection.close()
@@ -88,7 +88,7 @@ def _open_to_write(target: str | Path, data_path: str | Path | None, memory_limi
     try:
         place = _prepared(connection, target, data_path)
         alone(lambda: attach(connection, place, data_path, False), _lock(target))
-        warehouse = Warehouse(connection, shown(target), False, _lock(target), _push_lock(target))
+        warehouse = Warehouse(connection, shown(target), False, *_locks(target))
         warehouse = replace(warehouse, said=migrate(warehouse))
     except BaseException:
         connection.close()
@@ -101,7 +101,15 @@ def _target(catalog: str | Path) -> str | Path:
         address = address_of(catalog)
     except ValueError as error:
         raise InputError(f"warehouse.catalog: {error}") from None
-    return address if isinstance(address, str) else address.expanduser().absolute()
+    if isinstance(address, Path):
+        return address.expanduser().absolute()
+    if "sslpassword" in (parameters_of(address) or {}):
+        # DuckDB shows the connection string to every query; its secrets hold no such option, and no variable does.
+        raise InputError(
+            "warehouse.catalog: remove sslpassword, which queries could read; put it into a service file "
+            "(~/.pg_service.conf) and give service=NAME instead"
+        )
+    return address
 
 
 def _data(data_path: str | Path) -> str | Path:
@@ -111,8 +119,11 @@ def _data(data_path: str | Path) -> str | Path:
         raise InputError(f"warehouse.data_path: {error}") from error
 
 
-def _push_lock(target: str | Path) -> Lock:
-    return server_lock(target, PUSH_KEY) if isinstance(target, str) else folder_lock(target.parent / PUSH_LOCK)
+def _locks(target: str | Path) -> tuple[Lock, Lock, Lock]:
+    """The locks of writers, of pushes and of pulls."""
+    if isinstance(target, str):
+        return _lock(target), server_lock(target, PUSH_KEY), server_lock(target, PULL_KEY)
+    return _lock(target), folder_lock(target.parent / PUSH_LOCK), folder_lock(target.parent / PULL_LOCK)
 
 
 def _lock(target: str | Path) -> Lock:

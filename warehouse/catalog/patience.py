@@ -22,7 +22,9 @@ PATIENCE_S = 120.0
 ADVISORY_KEY = 0x0DD5  # any number not used otherwise in the catalog's database
 PUSH_KEY = 0x0DD6
 PUSH_LOCK = "push.lock"
-PUSH_PATIENCE_S = 900.0
+PULL_KEY = 0x0DD7
+PULL_LOCK = "pull.lock"
+TURN_PATIENCE_S = 900.0
 UNREACHABLE = "The PostgreSQL catalog cannot be reached; check its connection string and server"
 BUSY_SIGNS = ("is locked", "conflict", "could not serialize", "deadlock detected")
 
@@ -102,7 +104,7 @@ def alone(fn: Callable[[], T], lock: Lock, patience_s: float = PATIENCE_S) -> T:
 
 
 @contextmanager
-def turn(lock: Lock, doing: str, waiting: Callable[[str], None], patience_s: float = PUSH_PATIENCE_S) -> Iterator[None]:
+def turn(lock: Lock, doing: str, waiting: Callable[[str], None], patience_s: float = TURN_PATIENCE_S) -> Iterator[None]:
     """Hold a lock. If another process has it, report that once through `waiting`, and wait.
 
     Raises:
