@@ -15,7 +15,7 @@ from warehouse.catalog.extensions import connection_with, seal, use_object_store
 from warehouse.catalog.faults import faults_said
 from warehouse.catalog.migrate import check_version, migrate
 from warehouse.catalog.opened import ALIAS, Warehouse
-from warehouse.catalog.patience import PUSH_KEY, PUSH_LOCK, Lock, alone, folder_lock, server_lock
+from warehouse.catalog.patience import PAY_KEY, PAY_LOCK, PUSH_KEY, PUSH_LOCK, Lock, alone, folder_lock, server_lock
 from warehouse.errors import InputError
 
 __all__ = ["ALIAS", "DEFAULT_CATALOG", "At", "Warehouse", "open_warehouse"]
@@ -73,7 +73,7 @@ def _open_to_read(
         attach(connection, place, data_path, True)
         snapshot = see(connection, place, data_path, at) if at is not None else None
         seal(connection, [*folders, data_path_of(connection)], files)
-        warehouse = Warehouse(connection, shown(target), True, _lock(target), _push_lock(target), snapshot)
+        warehouse = Warehouse(connection, shown(target), True, *_locks(target), snapshot)
         check_version(warehouse, past=at not in (None, "opened"))
     except BaseException:
         connection.close()
@@ -88,7 +88,7 @@ def _open_to_write(target: str | Path, data_path: str | Path | None, memory_limi
     try:
         place = _prepared(connection, target, data_path)
         alone(lambda: attach(connection, place, data_path, False), _lock(target))
-        warehouse = Warehouse(connection, shown(target), False, _lock(target), _push_lock(target))
+        warehouse = Warehouse(connection, shown(target), False, *_locks(target))
         warehouse = replace(warehouse, said=migrate(warehouse))
     except BaseException:
         connection.close()
@@ -111,8 +111,13 @@ def _data(data_path: str | Path) -> str | Path:
         raise InputError(f"warehouse.data_path: {error}") from error
 
 
-def _push_lock(target: str | Path) -> Lock:
-    return server_lock(target, PUSH_KEY) if isinstance(target, str) else folder_lock(target.parent / PUSH_LOCK)
+def _locks(target: str | Path) -> tuple[Lock, Lock, Lock]:
+    """The locks of writers, of processes that push, and of processes that pay."""
+    more = ((PUSH_KEY, PUSH_LOCK), (PAY_KEY, PAY_LOCK))
+    push, pay = (
+        server_lock(target, key) if isinstance(target, str) else folder_lock(target.parent / name) for key, name in more
+    )
+    return _lock(target), push, pay
 
 
 def _lock(target: str | Path) -> Lock:
