@@ -198,7 +198,7 @@ def test_each_judgment_of_the_batch_counts_once(study: Settings, tmp_path: Path)
             ],
         )
         warehouse.connection.execute("UPDATE judgments SET batch = 'key 1'")
-        own = {"annotator_id": crowd_annotator("prolific", ANN), "batch": "key 2"}
+        own: dict[str, Any] = {"annotator_id": crowd_annotator("prolific", ANN), "batch": "key 2"}
         own |= {"submitted_at": datetime(2026, 11, 5, 12, tzinfo=UTC)}
         second = [made_judgment(name, "second", value, **own) for name, value in names.items()]
         second.append(made_judgment("p", "repeat", 0.6, **own))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -227,8 +228,8 @@ def test_two_pushes_at_once_make_each_task_once(config: Path, studio: Studio) ->
         outcomes = list(pool.map(begin, range(2)))
     title = load_settings(config).annotation.project
     (made,) = studio.projects_called(title)
-    there = [task.proposition_id for task in studio.tasks(made)]
-    assert sorted(there) == sorted(proposition_id("It rains.", text) for text in HYPOTHESES)
+    there = Counter(task.proposition_id for task in studio.tasks(made))
+    assert there == Counter(proposition_id("It rains.", text) for text in HYPOTHESES)
     assert sorted(one.counts["new tasks"] for one in outcomes) == [0, len(HYPOTHESES)]
     assert value(config, "SELECT count(*) FROM tasks") == len(HYPOTHESES)
 
