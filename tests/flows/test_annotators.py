@@ -162,8 +162,8 @@ def test_a_period_must_be_one_and_over(study: Settings, tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=said):
             annotators_pay(start, end, output=tmp_path / "pay.csv", rate_per_hour=rate, config=study)
-    wrong: dict[str, Any]
-    for wrong in ({"rate_per_judgment": nan}, {"rate_per_judgment": -1.0}, {"rate_per_hour": inf}):
+    rates: list[dict[str, Any]] = [{"rate_per_judgment": nan}, {"rate_per_judgment": -1.0}, {"rate_per_hour": inf}]
+    for wrong in rates:
         with pytest.raises(InputError, match=r"--rate-per-(judgment|hour) must be from 0 to 1,000,000,000, not"):
             annotators_pay("2026-01-01", "2026-01-02", output=tmp_path / "pay.csv", config=study, **wrong)
     for cap in (nan, 0.0, inf):
