@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from io import StringIO
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -21,7 +21,8 @@ PEOPLE: Mapping[Platform, tuple[str, ...]] = {"prolific": ("Participant id", "pa
 PROLIFIC_ID = re.compile(r"[0-9a-f]{24}")
 WAITING = {"AWAITING REVIEW", "Submitted"}
 """What the platforms call work that nobody has approved or rejected."""
-
+APPROVED = {"APPROVED", "Approved"}
+"""What the platforms call work that was approved."""
 
 CODE: Mapping[Platform, str] = {"prolific": "Completion code", "mturk": "Answer.surveycode"}
 """The column with the code that somebody came back with; at MTurk, that of its template for a survey link."""
@@ -88,13 +89,17 @@ class Export:
         ]
 
     def people(self) -> dict[str, str]:
-        """Return the platform's id of each person by annotator id."""
-        return {crowd_annotator(self.platform, row[self.person]): row[self.person].strip() for row in self.rows}
+        """Return the platform's id, by annotator id, of each person whose work waits or was approved."""
+        rows = self._in_state(WAITING | APPROVED)
+        return {crowd_annotator(self.platform, row[self.person]): row[self.person].strip() for row in rows}
 
     def waiting(self) -> list[dict[str, str]]:
         """Return the rows that wait for a decision; all, if the export does not tell."""
-        state = next((name for name in ("Status", "AssignmentStatus") if name in self.columns), None)
-        return [row for row in self.rows if state is None or row[state] in WAITING]
+        return self._in_state(WAITING)
+
+    def _in_state(self, states: Collection[str]) -> list[dict[str, str]]:
+        column = next((name for name in ("Status", "AssignmentStatus") if name in self.columns), None)
+        return [row for row in self.rows if column is None or row[column] in states]
 
 
 def with_code(work: Decision, code: str, codes: Codes) -> Decision:
@@ -113,7 +118,10 @@ def with_code(work: Decision, code: str, codes: Codes) -> Decision:
 
 
 def mturk_review(decided: Iterable[tuple[dict[str, str], str, Decision]]) -> list[dict[str, str]]:
-    """Return the rows of a batch with `Approve` (x) or `Reject` (the reason) filled in, to upload again."""
+    """Return the rows of a batch with `Approve` (x) or `Reject` (the reason) filled in, to upload again.
+
+    Both are empty where the decision is left to a person.
+    """
     return [
         {**row, "Approve": "x" if one.approve else "", "Reject": one.reason if one.approve is False else ""}
         for row, _, one in decided

@@ -15,7 +15,9 @@ from flows.outcome import Outcome
 from flows.services import writing
 from flows.settings.settings import Config, load_settings
 from flows.studio import connecting
+from flows.terminal.console import note
 from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.patience import turn
 from warehouse.catalog.store import merge
 from warehouse.errors import InputError
 from warehouse.files.formats import write_batches
@@ -24,6 +26,8 @@ from warehouse.records import Payment, content_id, now
 
 CAP_S = 300.0
 """A judgment counts for so many seconds at most: the page may have been left open."""
+MOST = 1_000_000_000
+"""The largest number that an option takes: nobody means more, and sums of it keep their hundredths."""
 
 
 def annotators_pay(
@@ -52,17 +56,23 @@ def annotators_pay(
         config: The settings, or the file to read them from.
 
     Raises:
-        InputError: the period is not one, lies in the future or overlaps a paid one; or there is not exactly one rate.
+        InputError: the period is not one, lies in the future or overlaps a paid one; there is not exactly one rate;
+            or a number is impossible.
     """
     settings = load_settings(config)
     since, until = period(start, end)
     if (rate_per_judgment is None) == (rate_per_hour is None):
         raise InputError("give one of --rate-per-judgment and --rate-per-hour")
+    for option, rate in (("--rate-per-judgment", rate_per_judgment), ("--rate-per-hour", rate_per_hour)):
+        check_number(option, 0 if rate is None else rate, 0)
+    check_number("--cap-seconds", cap_seconds, 1)
     addresses = emails_of(connecting(settings)()) if emails else None
-    with writing(settings) as warehouse:
+    # The lock is held from looking at what is paid until the payments are written: nobody else pays in between.
+    with writing(settings) as warehouse, turn(warehouse.pay_lock, "paying", note):
         _check_clock(end, until, clock_behind_s(warehouse))
         done = {row["annotator_id"]: row for row in work_done(warehouse, since, until, cap_seconds)}
-        paid = _paid(warehouse, since, until)
+        _check_overlap(warehouse, since, until)
+        paid = paid_for(warehouse, since, until)
         again = bool(paid)
         if not again:
             paid = [_payment(row, since, until, rate_per_judgment, rate_per_hour) for row in done.values()]
@@ -107,15 +117,20 @@ def _payment(
     )
 
 
-def _paid(warehouse: Warehouse, since: datetime, until: datetime) -> list[Payment]:
-    """Return the payments of exactly this period. Raises `InputError` for one that overlaps another."""
+def paid_for(warehouse: Warehouse, since: datetime, until: datetime) -> list[Payment]:
+    """Return the payments of exactly this period."""
+    found = payments_between(warehouse, since, until)
+    return [one for one in found if (one.period_start, one.period_end) == (since, until)]
+
+
+def _check_overlap(warehouse: Warehouse, since: datetime, until: datetime) -> None:
+    """Raise `InputError` if another period than this one is paid and overlaps it."""
     found = payments_between(warehouse, since, until)
     other = next((one for one in found if (one.period_start, one.period_end) != (since, until)), None)
     if other is not None:
         raise InputError(
             f"{_said(other.period_start)} to {_said(other.period_end)} is paid already: choose a period outside it"
         )
-    return found
 
 
 def _line(one: Payment, row: dict[str, Any], addresses: dict[str, str] | None) -> dict[str, Any]:
@@ -144,12 +159,26 @@ def _schema(emails: bool) -> pa.Schema:
 
 def period(start: str, end: str) -> tuple[datetime, datetime]:
     """Return a period that is over. Raises `InputError` for anything else."""
-    since, until = (_moment(option, text) for option, text in (("--from", start), ("--to", end)))
-    if since >= until:
-        raise InputError(f"--from {start} is not before --to {end}")
+    limits(start, end)
+    since, until = _moment("--from", start), _moment("--to", end)
     if until > now():
         raise InputError(f"--to {end} is in the future: later judgments of the period could never be paid")
     return since, until
+
+
+def limits(start: str | None, end: str | None) -> tuple[datetime | None, datetime | None]:
+    """Return the start and the end of a time, of which either may be open. Raises `InputError` if it has no length."""
+    since = None if start is None else _moment("--from", start)
+    until = None if end is None else _moment("--to", end)
+    if since is not None and until is not None and since >= until:
+        raise InputError(f"--from {start} is not before --to {end}")
+    return since, until
+
+
+def check_number(option: str, value: float, least: float, most: float = MOST) -> None:
+    """Raise `InputError` unless a number is from `least` to `most`; NaN is not."""
+    if not least <= value <= most:
+        raise InputError(f"{option} must be from {least:,} to {most:,}, not {value:g}")
 
 
 def _check_clock(end: str, until: datetime, behind_s: float) -> None:

@@ -13,7 +13,14 @@ from flows.settings.settings import Config, load_settings
 from flows.studio import connecting
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge, merge_all, read
-from warehouse.queries.people import CheckRate, check_rates, count_checks, decided, quality_of_annotators
+from warehouse.queries.people import (
+    CheckRate,
+    check_rates,
+    count_checks,
+    decided,
+    quality_of_annotators,
+    statuses_before_rules,
+)
 from warehouse.records import Annotator, AnnotatorStatus, Status
 
 NOTHING = CheckRate(0, 0)
@@ -57,23 +64,33 @@ def _undecided(warehouse: Warehouse, members: Sequence[Annotator]) -> list[Annot
 def rule_decisions(warehouse: Warehouse, annotation: PeopleSettings, qualifying: int) -> list[AnnotatorStatus]:
     """Return what the rules change now. They leave alone whoever a person decided about last."""
     passed = {purpose: check_rates(warehouse, purpose) for purpose in ("qualification", "attention")}
+    before = statuses_before_rules(warehouse)
     rows = []
     for one in quality_of_annotators(warehouse):
         if one["kind"] not in ("human", "simulated") or (one["decided_by"] == "person" and one["since"]):
             continue
         name = one["annotator_id"]
         rates = {purpose: found.get(name, NOTHING) for purpose, found in passed.items()}
-        status, reason = _decision(one["status"], one["n_judgments"], rates, annotation, qualifying)
+        statuses = one["status"], before.get(name, "active")
+        status, reason = _decision(statuses, one["n_judgments"], rates, annotation, qualifying)
         if status is not None and (status, reason) != (one["status"], one["reason"]):
             rows.append(decided(name, status, reason, by_rule=True))
     return rows
 
 
 def _decision(
-    status: str, n_judgments: int, rates: Mapping[str, CheckRate], annotation: PeopleSettings, qualifying: int
+    statuses: tuple[Status, Status],
+    n_judgments: int,
+    rates: Mapping[str, CheckRate],
+    annotation: PeopleSettings,
+    qualifying: int,
 ) -> tuple[Status | None, str]:
-    """Return the status that the rules give an annotator, with the reason; None to leave it as it is."""
-    by_checks = by_attention(status, rates["attention"], annotation.rules)
+    """Return the status that the rules give an annotator, with the reason; None to leave it as it is.
+
+    `statuses` are that of now and that from before any rule watched or excluded the annotator.
+    """
+    status, before = statuses
+    by_checks = by_attention(status, before, rates["attention"], annotation.rules)
     if by_checks is not None:
         return by_checks
     if status == "invited":
@@ -95,17 +112,20 @@ def by_qualification(
     return "invited", f"{said}, and it takes {annotation.qualify_at:.0%}"
 
 
-def by_attention(
-    status: str, rate: CheckRate, rules: RuleSettings
-) -> tuple[Literal["active", "watched", "excluded"], str] | None:
-    """Decide by attention checks: below one bar an annotator is excluded, below another one watched; None: neither."""
+def by_attention(status: str, before: Status, rate: CheckRate, rules: RuleSettings) -> tuple[Status, str] | None:
+    """Decide by attention checks: below one bar an annotator is excluded, below another one watched; None: neither.
+
+    Whoever is no longer below a bar gets back the status from before. Only qualified people are watched, since whoever
+    is watched may judge.
+    """
     if rate.n < rules.min_checks:
         return None
     said = f"{rate.passed} of {rate.n} attention checks passed"
     if rules.exclude_below_check_rate is not None and rate.rate < rules.exclude_below_check_rate:
         return "excluded", f"{said}, below {rules.exclude_below_check_rate:.0%}"
-    if rules.watch_below_check_rate is not None and rate.rate < rules.watch_below_check_rate:
-        return "watched", f"{said}, below {rules.watch_below_check_rate:.0%}"
+    watch_below = None if before == "invited" else rules.watch_below_check_rate
+    if watch_below is not None and rate.rate < watch_below:
+        return "watched", f"{said}, below {watch_below:.0%}"
     if status in ("watched", "excluded") and (rules.watch_below_check_rate or rules.exclude_below_check_rate):
-        return "active", f"{said}, no longer below the bar"
+        return before, f"{said}, no longer below the bar" if before != "invited" else f"{said}; not qualified yet"
     return None

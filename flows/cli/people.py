@@ -68,12 +68,16 @@ def annotators_invite(
         str | None,
         typer.Option(metavar="ANNOTATOR", help="The link to the study's project instead, for a qualified annotator."),
     ] = None,
+    project: Annotated[
+        str | None,
+        typer.Option(metavar="TITLE", help="The project to lead to; by default annotation.project, or the oldest."),
+    ] = None,
 ) -> None:
     """Print the sign-up link of Label Studio, which is a secret, with the steps for the person."""
     from flows.annotators.invite import annotators_invite as run
 
     with activity("annotators invite"):
-        invitation = run(study=study, config=settings())
+        invitation = run(study=study, project=project, config=settings())
     for line in invitation.lines():
         say(line)
 
@@ -165,10 +169,21 @@ def annotators_approve(
     file: Annotated[Path, typer.Argument(help="The submissions as the platform exported them: a CSV.")],
     platform: Annotated[Literal["prolific", "mturk"], typer.Option(help="The crowd platform.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    *,
     min_judgments: Annotated[int, typer.Option(min=1, help="How many judgments somebody must have given.")] = 1,
     min_check_rate: Annotated[
         float, typer.Option(min=0, max=1, help="The share of attention checks that must be passed, if any were met.")
     ] = 0,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="DAY", help="Count only what was judged from this day or time on (UTC)."),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="DAY", help="Count only what was judged before this day or time.")
+    ] = None,
+    project: Annotated[
+        str | None, typer.Option(metavar="TITLE", help="Count only what was judged in this Label Studio project.")
+    ] = None,
 ) -> None:
     """Write whose work to approve: ids for Prolific, or MTurk's batch with Approve and Reject filled in."""
     from flows.annotators.crowd import annotators_approve as run
@@ -179,6 +194,9 @@ def annotators_approve(
         output=output,
         min_judgments=min_judgments,
         min_check_rate=min_check_rate,
+        start=start,
+        end=end,
+        project=project,
         config=settings(),
     )
     say(outcome.line())
@@ -190,8 +208,13 @@ def annotators_bonus(
     start: FromOption,
     end: ToOption,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    *,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Also write bonuses again whose file was lost before it was paid."),
+    ] = False,
 ) -> None:
-    """Write Prolific's bulk bonus for a paid period: a line `participant_id,amount` for each."""
+    """Write Prolific's bulk bonus for a paid period: a line `participant_id,amount` for each, once."""
     from flows.annotators.crowd import annotators_bonus as run
 
-    say(run(file, start, end, output=output, config=settings()).line())
+    say(run(file, start, end, output=output, again=again, config=settings()).line())

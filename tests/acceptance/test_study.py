@@ -1,8 +1,13 @@
-"""A study from invitation to payment, with a person in a real browser. Nobody touches a file of the product's."""
+"""A study from invitation to payment and the manager's page, with a person in a real browser.
+
+Nobody touches a file of the product's.
+"""
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +20,7 @@ from flows.agree import agree
 from flows.annotators.invite import annotators_invite
 from flows.annotators.listing import annotators_list
 from flows.annotators.pay import annotators_pay
+from flows.annotators.report import annotators_report
 from flows.annotators.review import annotators_review
 from flows.checks import import_checks
 from flows.imports import import_propositions
@@ -136,8 +142,20 @@ def judge_all(page: Page, project: int, answers: Mapping[str, int]) -> int:
     return done
 
 
+def check_payment(config: Path, output: Path, who: str, n_judgments: int, n_checks: int) -> None:
+    today = datetime.now(UTC).date()
+    with pytest.raises(InputError, match="is in the future"):
+        annotators_pay(f"{today}", f"{today + timedelta(days=1)}", output=output, rate_per_judgment=0.1, config=config)
+    # Until this moment, by which everything was submitted and pulled.
+    period = (f"{today - timedelta(days=1)}", datetime.now(UTC).isoformat())
+    annotators_pay(*period, output=output, rate_per_judgment=0.1, config=config)
+    (paid,) = csv.DictReader(output.open())
+    assert (paid["annotator"], paid["judgments"], paid["amount"]) == (who, f"{n_judgments}", f"{n_judgments / 10:.2f}")
+    assert (paid["checks"], paid["checks_passed"]) == (f"{n_checks}", f"{n_checks}")
+
+
 @pytest.mark.slow
-def test_a_person_signs_up_qualifies_judges_and_is_paid(
+def test_a_person_signs_up_qualifies_judges_is_paid_and_is_on_the_managers_page(
     config: Path, page: Page, studio_server: StudioServer, tmp_path: Path
 ) -> None:
     study = [{"premise": PREMISE, "hypothesis": text} for text in STUDY]
@@ -188,7 +206,8 @@ def test_a_person_signs_up_qualifies_judges_and_is_paid(
     (listed,) = [row for row in annotators_list(emails=True, config=config) if row["pseudonym"] == who]
     assert listed["email"] == email
 
-    output = tmp_path / "pay.csv"
-    today = datetime.now(UTC).date()
-    with pytest.raises(InputError, match="is in the future"):
-        annotators_pay(f"{today}", f"{today + timedelta(days=1)}", output=output, rate_per_judgment=0.1, config=config)
+    check_payment(config, tmp_path / "pay.csv", who, len(expected), len(QUALIFICATION | ATTENTION))
+    shown = annotators_report(tmp_path / "people.html", config=config).read_text(encoding="utf-8")
+    row = shown[shown.index(f'row">{who}') :].split("</tr>")[0]
+    assert re.findall(r'<td class="n">(.*?)</td>', row)[0] == f"{len(STUDY)}"
+    assert email not in shown

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import csv
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from math import inf, nan
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flows.annotators.pay import owed
 from flows.annotators.review import by_attention, by_qualification, rule_decisions
-from flows.api import annotators_exclude, annotators_list, annotators_pay, annotators_status, import_checks, sql
+from flows.api import (
+    annotators_exclude,
+    annotators_invite,
+    annotators_list,
+    annotators_pay,
+    annotators_status,
+    import_checks,
+    sql,
+)
 from flows.services import writing
 from flows.settings.people import PeopleSettings, RuleSettings
 from flows.settings.settings import Settings, load_settings
 from tests.fixtures.store import made_annotator, made_judgment, made_proposition, made_rows
+from tests.warehouse.test_annotator_quality import made_check
 from warehouse.catalog.store import merge, merge_all
 from warehouse.errors import InputError
-from warehouse.queries.people import CheckRate
-from warehouse.records import Check
+from warehouse.queries.people import CheckRate, decided, work_done
+from warehouse.records import Check, Status, StudioProject
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -67,6 +80,9 @@ def test_an_unclear_name_a_wrong_status_or_no_reason_is_one_line(study: Settings
         annotators_status("ad", "watched", reason="x", config=study)
     with pytest.raises(InputError, match='there is no annotator "%": odds annotators list'):
         annotators_status("%", "watched", reason="x", config=study)
+    for name in ("", " "):
+        with pytest.raises(InputError, match="name is empty: odds annotators list"):
+            annotators_exclude(name, reason="x", config=study)
     with pytest.raises(InputError, match='"gone" is not a status: use invited'):
         annotators_status("ada", "gone", reason="x", config=study)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="--reason is empty"):
@@ -84,12 +100,26 @@ def test_qualification_by_hand() -> None:
 
 def test_rules_on_attention_checks_by_hand() -> None:
     off, rules = RuleSettings(), RuleSettings(watch_below_check_rate=0.8, exclude_below_check_rate=0.5, min_checks=4)
-    assert by_attention("active", CheckRate(9, 0), off) is None
-    assert by_attention("active", CheckRate(3, 0), rules) is None
-    assert by_attention("active", CheckRate(4, 3), rules) == ("watched", "3 of 4 attention checks passed, below 80%")
-    assert by_attention("active", CheckRate(4, 1), rules) == ("excluded", "1 of 4 attention checks passed, below 50%")
-    assert by_attention("active", CheckRate(10, 8), rules) is None
-    assert (by_attention("watched", CheckRate(10, 8), rules) or ("",))[0] == "active"
+
+    def decided(status: str, n: int, passed: int, rules: RuleSettings, before: Status = "active") -> object:
+        return by_attention(status, before, CheckRate(n, passed), rules)
+
+    assert decided("active", 9, 0, off) is None
+    assert decided("active", 3, 0, rules) is None
+    assert decided("active", 4, 3, rules) == ("watched", "3 of 4 attention checks passed, below 80%")
+    assert decided("active", 4, 1, rules) == ("excluded", "1 of 4 attention checks passed, below 50%")
+    assert decided("active", 10, 8, rules) is None
+    assert decided("watched", 10, 8, rules) == ("active", "8 of 10 attention checks passed, no longer below the bar")
+    assert decided("watched", 10, 8, rules, "qualified") == (
+        "qualified",
+        "8 of 10 attention checks passed, no longer below the bar",
+    )
+    # Whoever has not qualified can be excluded, but not be let in by being watched or taken back.
+    assert decided("invited", 4, 3, rules, "invited") is None
+    assert decided("invited", 4, 1, rules, "invited") == ("excluded", "1 of 4 attention checks passed, below 50%")
+    for passed in (6, 8):
+        back = ("invited", f"{passed} of 10 attention checks passed; not qualified yet")
+        assert decided("excluded", 10, passed, rules, "invited") == back
     with pytest.raises(ValueError, match="must not be above"):
         RuleSettings(watch_below_check_rate=0.5, exclude_below_check_rate=0.8)
 
@@ -132,7 +162,120 @@ def test_a_period_must_be_one_and_over(study: Settings, tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=said):
             annotators_pay(start, end, output=tmp_path / "pay.csv", rate_per_hour=rate, config=study)
+    rates: list[dict[str, Any]] = [{"rate_per_judgment": nan}, {"rate_per_judgment": -1.0}, {"rate_per_hour": inf}]
+    for wrong in rates:
+        with pytest.raises(InputError, match=r"--rate-per-(judgment|hour) must be from 0 to 1,000,000,000, not"):
+            annotators_pay("2026-01-01", "2026-01-02", output=tmp_path / "pay.csv", config=study, **wrong)
+    for cap in (nan, 0.0, inf):
+        more: dict[str, Any] = {"rate_per_hour": 12.0, "cap_seconds": cap}
+        with pytest.raises(InputError, match="--cap-seconds must be from 1 to"):
+            annotators_pay("2026-01-01", "2026-01-02", output=tmp_path / "pay.csv", config=study, **more)
     assert not (tmp_path / "pay.csv").exists()
+
+
+def test_two_payments_at_once_pay_nothing_twice(
+    study: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both periods have the judgments of the first day. Each has looked at the work before either could write."""
+
+    def slowly(*args: Any) -> list[dict[str, Any]]:
+        found = work_done(*args)
+        time.sleep(1)
+        return found
+
+    monkeypatch.setattr("flows.annotators.pay.work_done", slowly)
+
+    def pay(end: str) -> str:
+        try:
+            annotators_pay("2026-01-01", end, output=tmp_path / f"{end}.csv", rate_per_judgment=1, config=study)
+        except InputError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(2) as pool:
+        told = list(pool.map(pay, ("2026-01-02", "2026-01-03")))
+    assert sorted(bool(one) for one in told) == [False, True]
+    assert "is paid already: choose a period outside it" in "".join(told)
+    (paid,) = sql("SELECT count(*) AS n, count(DISTINCT period_end) AS periods FROM payments", config=study).to_pylist()
+    assert paid == {"n": 3, "periods": 1}
+
+
+def test_an_invitation_leads_to_the_main_project_or_the_one_named(tmp_path: Path) -> None:
+    """The French project and the qualification in it were made before the main ones."""
+    file = tmp_path / "odds.toml"
+    titles = {"French": "study", "Entrée": "qualification", "Entry": "qualification", "Main": "study"}
+    tables = [f'[[annotation.projects]]\ntitle = "{t}"\npurpose = "{p}"\n' for t, p in titles.items() if t != "Main"]
+    file.write_text('[annotation]\nproject = "Main"\n' + "".join(tables))
+    settings = load_settings(file)
+    with pytest.raises(InputError, match='no project of the settings is called "Other": name one of French'):
+        annotators_invite(study="ada", project="Other", config=settings)
+    projects = [
+        StudioProject(
+            project=title, number=number, url="http://studio", title=title, purpose=purpose,  # type: ignore[arg-type]
+            created_at=DAY + timedelta(days=number),
+        )
+        for number, (title, purpose) in enumerate(titles.items())
+    ]  # fmt: skip
+    with writing(settings) as warehouse:
+        merge(warehouse, [made_annotator("ada", "human")])
+
+    def leads_to(title: str | None = None) -> str:
+        return annotators_invite(study="ada", project=title, config=settings).project
+
+    with pytest.raises(InputError, match="there is no project to invite to yet"):
+        leads_to()
+    with writing(settings) as warehouse:
+        merge(warehouse, projects[:3])
+    assert leads_to() == "French"
+    with pytest.raises(InputError, match='there is no project "Main" to invite to yet'):
+        leads_to("Main")
+    with writing(settings) as warehouse:
+        merge(warehouse, projects[3:])
+    assert (leads_to(), leads_to("French")) == ("Main", "French")
+    with pytest.raises(InputError, match='"Entry" is no study project: leave out --study'):
+        leads_to("Entry")
+
+    class Server:
+        url = "http://studio"
+
+        def invite_path(self) -> str:
+            return "/user/signup?token=x"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flows.annotators.invite.connecting", lambda _: Server)
+        assert annotators_invite(config=settings).project == "Entrée"
+        assert annotators_invite(project="Entry", config=settings).project == "Entry"
+        with pytest.raises(InputError, match='"French" is no qualification project: invite to qualification first'):
+            annotators_invite(project="French", config=settings)
+
+
+def test_failing_attention_checks_lets_nobody_past_qualification(study: Settings) -> None:
+    """Ada fails qualification and judges the study anyway; adele, who qualified, is watched and taken back."""
+    rules = RuleSettings(watch_below_check_rate=0.8, exclude_below_check_rate=0.3, min_checks=2)
+    annotation = PeopleSettings(qualify_at=1, qualify_checks=1, rules=rules)
+    ids = {name: made_annotator(name).annotator_id for name in ("ada", "adele")}
+
+    def review(*ratings: tuple[str, str, float]) -> dict[str, str]:
+        with writing(study) as warehouse:
+            merge_all(warehouse, made_rows([*ratings]))
+            merge(warehouse, rule_decisions(warehouse, annotation, 1))
+        return statuses(study)
+
+    with writing(study) as warehouse:
+        merge_all(warehouse, made_rows([(f"check {number}", "nobody", 0.5) for number in range(5)]))
+        merge(warehouse, [made_check(f"check {number}", 0.9, 1.0) for number in range(4)])
+        merge(warehouse, [made_check("check 4", 0.9, 1.0, "qualification")])
+        merge(warehouse, [decided(one, "invited", "signed up", by_rule=True) for one in ids.values()])
+    assert review(("check 4", "ada", 0.1), ("check 4", "adele", 0.95))["ada"] == "invited"
+    now = review(("check 0", "ada", 0.95), ("check 1", "ada", 0.1), ("check 0", "adele", 0.95), ("check 1", "adele", 0))
+    assert (now["ada"], now["adele"]) == ("invited", "watched")
+    assert review(("check 0", "ada", 0.1))["ada"] == "excluded"
+    now = review(*((f"check {number}", name, 0.95) for number in range(4) for name in ids))
+    assert (now["ada"], now["adele"]) == ("invited", "qualified")
+    with pytest.raises(InputError, match="ada is invited"):
+        annotators_invite(study="ada", config=study)
+    now = review(("check 4", "ada", 0.95))
+    assert (now["ada"], now["adele"]) == ("qualified", "active")
 
 
 def test_checks_come_from_a_file_and_change_with_it(study: Settings, tmp_path: Path) -> None:

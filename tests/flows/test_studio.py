@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,6 +14,7 @@ import pytest
 from annotation.studio.client import Studio
 from flows.doctor import doctor
 from flows.duplicates import studio_merge
+from flows.outcome import Outcome
 from flows.pull import pull
 from flows.push import push
 from flows.research.query import sql
@@ -231,6 +234,23 @@ def test_a_pull_waits_for_another_one_and_a_push_for_none(
             assert value(config, "SELECT count(*) FROM judgments") == 0
         thread.join(60)
     assert found == [1]
+
+
+def test_two_pushes_at_once_make_each_task_once(config: Path, studio: Studio) -> None:
+    both = threading.Barrier(2)
+
+    def begin(_: int) -> Outcome:
+        both.wait(60)
+        return push(config)
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(begin, range(2)))
+    title = load_settings(config).annotation.project
+    (made,) = studio.projects_called(title)
+    there = Counter(task.proposition_id for task in studio.tasks(made))
+    assert there == Counter(proposition_id("It rains.", text) for text in HYPOTHESES)
+    assert sorted(one.counts["new tasks"] for one in outcomes) == [0, len(HYPOTHESES)]
+    assert value(config, "SELECT count(*) FROM tasks") == len(HYPOTHESES)
 
 
 def test_duplicates_are_found_and_merged_with_their_judgments_kept(config: Path, studio: Studio) -> None:

@@ -15,7 +15,18 @@ from warehouse.catalog.extensions import connection_with, seal, use_object_store
 from warehouse.catalog.faults import faults_said
 from warehouse.catalog.migrate import check_version, migrate
 from warehouse.catalog.opened import ALIAS, Warehouse
-from warehouse.catalog.patience import PULL_KEY, PULL_LOCK, PUSH_KEY, PUSH_LOCK, Lock, alone, folder_lock, server_lock
+from warehouse.catalog.patience import (
+    PAY_KEY,
+    PAY_LOCK,
+    PULL_KEY,
+    PULL_LOCK,
+    PUSH_KEY,
+    PUSH_LOCK,
+    Lock,
+    alone,
+    folder_lock,
+    server_lock,
+)
 from warehouse.errors import InputError
 
 __all__ = ["ALIAS", "DEFAULT_CATALOG", "At", "Warehouse", "open_warehouse"]
@@ -119,11 +130,14 @@ def _data(data_path: str | Path) -> str | Path:
         raise InputError(f"warehouse.data_path: {error}") from error
 
 
-def _locks(target: str | Path) -> tuple[Lock, Lock, Lock]:
-    """The locks of writers, of pushes and of pulls."""
-    if isinstance(target, str):
-        return _lock(target), server_lock(target, PUSH_KEY), server_lock(target, PULL_KEY)
-    return _lock(target), folder_lock(target.parent / PUSH_LOCK), folder_lock(target.parent / PULL_LOCK)
+def _locks(target: str | Path) -> tuple[Lock, Lock, Lock, Lock]:
+    """The locks of writers, and of processes that push, that pull, and that pay."""
+    turns = ((PUSH_KEY, PUSH_LOCK), (PULL_KEY, PULL_LOCK), (PAY_KEY, PAY_LOCK))
+    push, pull, pay = (
+        server_lock(target, key) if isinstance(target, str) else folder_lock(target.parent / name)
+        for key, name in turns
+    )
+    return _lock(target), push, pull, pay
 
 
 def _lock(target: str | Path) -> Lock:

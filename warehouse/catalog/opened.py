@@ -28,6 +28,7 @@ class Warehouse:
         lock: The lock of its writers.
         push_lock: The lock of processes that push to Label Studio.
         pull_lock: The lock of processes that pull from Label Studio.
+        pay_lock: The lock of processes that record payments and bonuses.
         at: The snapshot that every query sees; None for the latest.
         said: Messages from the migration on opening.
         home: The folder that stored paths of datasets and models are relative to.
@@ -39,6 +40,7 @@ class Warehouse:
     lock: Lock = field(repr=False)
     push_lock: Lock = field(repr=False)
     pull_lock: Lock = field(repr=False)
+    pay_lock: Lock = field(repr=False)
     at: int | None = None
     said: tuple[str, ...] = ()
     home: Path | None = None

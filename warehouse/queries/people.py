@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge, read
@@ -29,12 +29,21 @@ class CheckRate:
         return self.passed / self.n if self.n else 0.0
 
 
+class Given(NamedTuple):
+    """How many judgments somebody gave, and the share of attention checks passed among them; None without any."""
+
+    n: int
+    attention_rate: float | None
+
+
 def annotator_named(warehouse: Warehouse, name: str) -> Annotator:
     """Return the annotator with this pseudonym, id or unique beginning of either.
 
     Raises:
-        InputError: nobody is called so, or several are.
+        InputError: nobody is called so, several are, or the name is empty.
     """
+    if not name.strip():
+        raise InputError("the annotator's name is empty: odds annotators list shows the pseudonyms")
     start = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
     like = (
         "kind NOT IN ('aggregate', 'anonymous') AND (annotator_id LIKE ? ESCAPE '\\' OR pseudonym LIKE ? ESCAPE '\\')"
@@ -53,6 +62,21 @@ def statuses_of(warehouse: Warehouse, annotator_id: str) -> list[AnnotatorStatus
     """Return what was decided about an annotator, the newest first."""
     found = read(warehouse, AnnotatorStatus, "annotator_id = ?", [annotator_id])
     return sorted(found, key=lambda one: (one.since, one.created_at), reverse=True)
+
+
+def excluded_for(warehouse: Warehouse) -> dict[str, str]:
+    """Return why each annotator who is excluded now is."""
+    rows = warehouse.sql("SELECT annotator_id, reason FROM current_statuses WHERE status = 'excluded'").to_pylist()
+    return {row["annotator_id"]: row["reason"] for row in rows}
+
+
+def statuses_before_rules(warehouse: Warehouse) -> dict[str, Status]:
+    """Return the newest status of each annotator by which no rule watches or excludes them."""
+    rows = warehouse.sql(
+        "SELECT annotator_id, arg_max(status, (since, created_at)) AS status FROM annotator_statuses "
+        "WHERE NOT (decided_by = 'rule' AND status IN ('watched', 'excluded')) GROUP BY annotator_id"
+    ).to_pylist()
+    return {row["annotator_id"]: row["status"] for row in rows}
 
 
 def decided(annotator_id: str, status: Status, reason: str, *, by_rule: bool = False) -> AnnotatorStatus:
@@ -127,6 +151,37 @@ def work_done(warehouse: Warehouse, start: datetime, end: datetime, cap_s: float
         [cap_s, start, end],
     ).to_pylist()
     return found
+
+
+def work_given(
+    warehouse: Warehouse, since: datetime | None, until: datetime | None, projects: Sequence[str] | None
+) -> dict[str, Given]:
+    """Return what each person gave from `since` until before `until`, in these projects; None limits nothing.
+
+    Each judgment counts once, be it a repeat, practice, on a check or "cannot judge"; deleted and rejected ones don't.
+    """
+    rows = warehouse.sql(
+        """
+        WITH given AS (
+          SELECT * FROM judgments
+          WHERE deleted_at IS NULL AND status <> 'rejected' AND ($1::TIMESTAMPTZ IS NULL OR submitted_at >= $1)
+            AND ($2::TIMESTAMPTZ IS NULL OR submitted_at < $2) AND ($3::VARCHAR[] IS NULL OR list_contains($3, batch))
+        ), met AS (
+          SELECT g.annotator_id, coalesce(g.probability BETWEEN c.low AND c.high, false) AS passed
+          FROM given g JOIN checks c ON c.proposition_id = g.proposition_id AND c.purpose = 'attention'
+          QUALIFY row_number() OVER (
+            PARTITION BY g.annotator_id, g.proposition_id
+            ORDER BY g.sequence NULLS LAST, g.submitted_at NULLS LAST, g.judgment_id
+          ) = 1
+        )
+        SELECT annotator_id, count(*) AS n, any_value(rate) AS rate
+        FROM given LEFT JOIN (SELECT annotator_id, avg(passed::DOUBLE) AS rate FROM met GROUP BY annotator_id)
+          USING (annotator_id)
+        GROUP BY annotator_id
+        """,
+        [since, until, None if projects is None else list(projects)],
+    ).to_pylist()
+    return {row["annotator_id"]: Given(row["n"], row["rate"]) for row in rows}
 
 
 def clock_behind_s(warehouse: Warehouse) -> float:

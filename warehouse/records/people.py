@@ -56,10 +56,14 @@ class AnnotatorStatus(Record):
 
 
 class Payment(Record):
-    """What an annotator is owed for the judgments submitted in a period, as exported."""
+    """What an annotator is owed for the judgments submitted in a period, as exported.
+
+    `bonus_at` is when it was written to a file of bonuses; None if it never was.
+    """
 
     table: ClassVar[str] = "payments"
     key: ClassVar[str] = "payment_id"
+    kept: ClassVar[frozenset[str]] = frozenset({"bonus_at"})
 
     payment_id: Text
     annotator_id: Text
@@ -71,6 +75,7 @@ class Payment(Record):
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     amount: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     created_at: AwareDatetime = Field(default_factory=now)
+    bonus_at: AwareDatetime | None = None
 
 
 class Judgment(Record):
