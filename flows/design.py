@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,8 +13,8 @@ from rich.table import Table
 from flows.services import has_warehouse, reading
 from flows.settings.settings import Config, Settings, load_settings
 from flows.terminal.console import money
-from warehouse.agreement.design import LITERATURE, MOST, Plan, Prior, fewest_judgments, first, plans
-from warehouse.agreement.prior import measured_prior
+from warehouse.agreement.design import LITERATURE, MOST, Moments, Plan, Prior, fewest_judgments, first, plans
+from warehouse.agreement.prior import measured
 from warehouse.errors import InputError
 from warehouse.files.formats import check_output, write_table
 
@@ -171,13 +171,24 @@ def _check(propositions: int, wanted: Mapping[str, float | None], cost: float | 
 
 def _prior(settings: Settings, alpha: float | None, sd: float | None, mean: float | None) -> Prior:
     """Return what to expect: what is stated, and the rest from the warehouse or the literature."""
-    stated = {name: value for name, value in (("alpha", alpha), ("sd", sd), ("mean", mean)) if value is not None}
-    known = LITERATURE
-    if len(stated) < len(("alpha", "sd", "mean")) and has_warehouse(settings):
+    options = {"alpha": alpha, "sd": sd, "mean": mean}
+    open_ = [name for name, value in options.items() if value is None]
+    known: Prior | Moments = LITERATURE
+    if open_ and has_warehouse(settings):
         with reading(settings) as warehouse:
-            known = measured_prior(warehouse) or LITERATURE
-    if not stated:
-        return known
-    if len(stated) == len(("alpha", "sd", "mean")):
-        return replace(known, **stated, source="the options")
-    return replace(known, **stated, source=f"the options, and {known.source}")
+            known = measured(warehouse) or LITERATURE
+    sources = ["the options"] * (len(open_) < len(options)) + [known.source] * bool(open_)
+    merged: dict[str, float] = {
+        name: getattr(known, name) if value is None else value for name, value in options.items()
+    }
+    try:
+        return Prior(**merged, source=", and ".join(sources))
+    except InputError as error:
+        raise InputError(f"odds design: {error}{_origin(known, open_)}") from error
+
+
+def _origin(known: Prior | Moments, names: Sequence[str]) -> str:
+    """Tell where the values come from that were not stated, and how to state them."""
+    values = " and ".join(f"{name} {getattr(known, name):.3g}" for name in names)
+    options = " and ".join(f"--{name}" for name in names)
+    return f"; {values} come from {known.source}: state {options} too" if names else ""

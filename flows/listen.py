@@ -65,7 +65,7 @@ def listen(
     # imported here, so that flows.api loads fast
     from flows.serving.hooks import SECRET_HEADER, application
     from flows.serving.puller import Puller
-    from flows.serving.server import address_of, bound, run
+    from flows.serving.server import address_of, bound, is_wildcard, run
 
     _check(url, every_minutes)
     settings = load_settings(config)
@@ -77,6 +77,11 @@ def listen(
         note(f"listen: {line}")
 
     with bound("listen", host, port) as listener:
+        if register and url is None and is_wildcard(listener):
+            raise InputError(
+                f"odds listen: --register needs --url with {host}, such as http://HOST:{port}/webhook: "
+                "Label Studio cannot call that address"
+            )
         called = url or f"{address_of(host, listener)}/webhook"
         studio = connecting(settings)()
         secret = secret_of(studio)

@@ -8,9 +8,12 @@ from math import floor
 from annotation.studio.client import Studio
 from annotation.studio.remote import RemoteProject
 from annotation.sync.push import EVERYONE, ask_for_more, push_repeats
+from flows.settings.sections import AnnotationSettings
+from flows.terminal.progress import Tick
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge
-from warehouse.queries.mixing import met_by_everyone, task_purposes, unrepeated
+from warehouse.queries.mixing import has_mixed_in, met_by_everyone, task_purposes, unrepeated
+from warehouse.queries.routes import Place
 from warehouse.records import PropositionText, Purpose
 
 
@@ -56,12 +59,43 @@ def repeat_some(warehouse: Warehouse, client: Studio, project: RemoteProject, ra
     return len(chosen)
 
 
-def show_to_everyone(warehouse: Warehouse, client: Studio, project: RemoteProject) -> int:
-    """Have every annotator shown the tasks that are not only to be judged, and those that are repeated.
+def mixes(warehouse: Warehouse, place: Place, annotation: AnnotationSettings) -> bool:
+    """Return whether a study has or may get checks or repeats among its tasks."""
+    if place.purpose != "study":
+        return False
+    return annotation.check_rate is not None or annotation.repeat_rate > 0 or has_mixed_in(warehouse, place)
 
-    Label Studio shows a task to everyone until it has its number of annotations, so theirs is never reached.
+
+def overlap_of(client: Studio, project: RemoteProject | None, judgments: int, *, mixed: bool) -> int:
+    """Return the number of annotations that Label Studio should want of a project's tasks when they are imported.
+
+    That is the number of judgments, or 1 where tasks are raised one by one. Above 1, Label Studio first serves those of
+    the unfinished tasks that have the most annotations. Tasks that everyone meets are never finished, so whoever comes
+    late would get all of them at the start; at 1 it serves unfinished tasks at random.
+
+    A project whose tasks were raised one by one stays at 1, since Label Studio would set all that are above 1 to the
+    new number, and lower some.
+    """
+    if mixed or project is None or judgments == 1:
+        return 1 if mixed else judgments
+    present = client.project_settings(project.id, ["maximum_annotations"])["maximum_annotations"]
+    return 1 if present == 1 and any(task.overlap > 1 for task in client.overlaps(project.id)) else judgments
+
+
+def show_to_enough(warehouse: Warehouse, client: Studio, project: RemoteProject, judgments: int, tick: Tick) -> int:
+    """Have every task of a project shown to `judgments` people at least, and to everyone where they should meet it.
+
+    Everyone meets the tasks that are not only to be judged, and those that are repeated: Label Studio shows a task
+    until it has its number of annotations, and theirs is never reached. What was raised already is left alone, so a
+    push that was interrupted here is finished by the next one.
+
+    When a project changes to `maximum_annotations` 1, Label Studio sets all its tasks back to 1 and they are raised
+    here. One that waited for more than `judgments` no longer does: the adaptive rule, or `odds push --selected`, asks
+    again.
 
     Returns:
         How many tasks were changed.
     """
-    return ask_for_more(client, project.id, dict.fromkeys(met_by_everyone(warehouse, project.key), EVERYONE))
+    wanted = dict.fromkeys(task_purposes(warehouse, project.key), judgments) if judgments > 1 else {}
+    wanted |= dict.fromkeys(met_by_everyone(warehouse, project.key), EVERYONE)
+    return ask_for_more(client, project.id, wanted, tick)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from annotation.interface.page import Page, page_of, read_mark
 from annotation.studio.client import Studio
 from annotation.studio.remote import RemoteProject
 from annotation.sync.push import make_project, project_called, update_settings
+from flows.mixing import mixes, overlap_of
 from flows.outcome import Outcome
 from flows.settings.sections import Project
 from flows.settings.settings import Settings
@@ -74,10 +76,24 @@ def project_of(warehouse: Warehouse, client: Studio, project: Project) -> Remote
     return found
 
 
+class Ready(NamedTuple):
+    """A project to push to: the mark of its page, and whether its tasks are raised one by one to their judgments."""
+
+    project: RemoteProject
+    shown: str | None
+    one_by_one: bool
+
+
 def project_for_push(
-    warehouse: Warehouse, client: Studio, project: Project, *, new: bool = False, new_version: bool = False
-) -> tuple[RemoteProject, str | None]:
-    """Return a project of the settings in Label Studio, which is created or updated if needed, and its page's mark.
+    warehouse: Warehouse,
+    client: Studio,
+    settings: Settings,
+    project: Project,
+    *,
+    new: bool = False,
+    new_version: bool = False,
+) -> Ready:
+    """Return a project of the settings in Label Studio, which is created or updated if needed.
 
     With `new`, a project that has vanished is retired and another one is created. With `new_version`, a page that has
     annotations gives way to a newer one.
@@ -88,10 +104,13 @@ def project_for_push(
             raise InputError("odds push --new-project is for a project that has vanished, and this one has not")
         merge(warehouse, [known.model_copy(update={"retired_at": datetime.now(UTC)})])
     found = _found(client, project.title, warehouse)
-    overlap, page = project.judgments_per_proposition, page_for(project)
+    place = place_of(warehouse, settings, project, found.key if found else "")
+    judgments, page = project.judgments_per_proposition, page_for(project)
+    overlap = overlap_of(client, found, judgments, mixed=mixes(warehouse, place, settings.annotation))
     if found is None:
-        return make_project(client, project.title, overlap=overlap, page=page), page.mark
-    return found, update_settings(client, found.id, overlap=overlap, page=page, new_version=new_version)
+        return Ready(make_project(client, project.title, overlap=overlap, page=page), page.mark, overlap < judgments)
+    shown = update_settings(client, found.id, overlap=overlap, page=page, new_version=new_version)
+    return Ready(found, shown, overlap < judgments)
 
 
 def page_for(project: Project) -> Page:

@@ -8,7 +8,7 @@ from annotation.interface.feedback import answer_of
 from annotation.studio.client import Studio
 from annotation.sync.push import ask_for_more
 from annotation.sync.push import push as push_to
-from flows.mixing import repeat_some, show_to_everyone, with_checks
+from flows.mixing import repeat_some, show_to_enough, with_checks
 from flows.outcome import Outcome
 from flows.projects import in_each, page_for, place_of, project_for_push, projects, remember
 from flows.redundancy import with_more
@@ -93,7 +93,8 @@ def _push(
     new_version: bool,
 ) -> Outcome:
     """Push to one project."""
-    found, shown = project_for_push(warehouse, client, project, new=new, new_version=new_version)
+    ready = project_for_push(warehouse, client, settings, project, new=new, new_version=new_version)
+    found, shown = ready.project, ready.shown
     known, highest = pushed_tasks(warehouse, found.key)
     if restore:
         there = {str(stamp.id) for stamp in client.stamps(found.id)}
@@ -116,7 +117,9 @@ def _push(
         pushed = push_to(client, found.id, waiting, tick, key=found.key, after=highest, on_tasks=keep, answers=answers)
     repeated = project.purpose == "study" and annotation.repeat_rate > 0
     repeats = repeat_some(warehouse, client, found, annotation.repeat_rate) if repeated else 0
-    show_to_everyone(warehouse, client, found)
+    with progress("overlap") as tick:
+        each = project.judgments_per_proposition if ready.one_by_one else 1
+        show_to_enough(warehouse, client, found, each, tick)
     raised = ask_for_more(client, found.id, wanted_annotations(warehouse, found.key)) if selected else 0
     gone = max(0, known + pushed.already - found.tasks)
     notes = [f"tasks deleted in Label Studio: {gone:,}; odds push --restore creates them again"] * bool(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,15 +15,15 @@ from annotation.sync.push import EVERYONE, ask_for_more
 from flows.outcome import Outcome
 from flows.settings.redundancy import RedundancySettings
 from warehouse.catalog.connect import Warehouse
-from warehouse.consensus.redundancy import Judged, asked, spread
-from warehouse.queries.redundancy import study_tasks
+from warehouse.consensus.redundancy import Judged, Spread, asked, spread
+from warehouse.queries.redundancy import study_judgments, study_tasks
 
 There = Mapping[int, Mapping[int, TaskOverlap]]
 """The tasks in Label Studio, by the numbers of project and task."""
 
 
 class _Subject(NamedTuple):
-    """A judged proposition, with the task that would be shown again."""
+    """A proposition to be judged, with the task that would be shown again; `judged` is number, sum, sum of squares."""
 
     judged: tuple[float, float, float]
     n_annotations: int
@@ -35,33 +35,45 @@ class _Subject(NamedTuple):
 def with_more(pushed: Outcome, redundancy: RedundancySettings, warehouse: Warehouse, client: Studio) -> Outcome:
     """Return the outcome of a push after asking for more judgments, if redundancy is adaptive.
 
-    A proposition whose posterior SD is above `target_sd`, and that does not wait for a judgment already, gets one more;
-    those with the largest expected gain come first. What exists and what is waited for counts towards the budget.
+    A proposition that does not wait for a judgment already gets one more if none of its judgments counts (any longer),
+    or if its posterior SD is above `target_sd`. The former come first, then those with the largest expected gain. What
+    exists, what is waited for, and what was judged on tasks that are gone counts towards the budget.
     """
     if redundancy.redundancy == "fixed":
         return pushed
     tasks = study_tasks(warehouse)
     there = {project: {each.id: each for each in client.overlaps(project)} for project in set(_list(tasks, "project"))}
     spent = sum(_planned(each) for tasks_there in there.values() for each in tasks_there.values())
-    left = redundancy.judgments_left(spent)
+    left = redundancy.judgments_left(spent + _on_tasks_gone(study_judgments(warehouse), there))
     subjects = _subjects(tasks, there)
-    found = spread(Judged(*np.array([each.judged for each in subjects]).T)) if subjects else None
-    if found is None:
-        return _told(pushed, {"asked for once more": 0}, "no proposition has two judgments yet, so none gets more")
-    waits, given = (np.array([getattr(each, name) for each in subjects]) for name in ("waits", "n_annotations"))
-    places = asked(found, given, waits, redundancy.target_sd, redundancy.most_judgments)
+    known, bare = ([each for each in subjects if bool(each.judged[0]) is has] for has in (True, False))
+    found = spread(Judged(*np.array([each.judged for each in known]).T)) if known else None
+    again = [each for each in bare if not each.waits and each.n_annotations < redundancy.most_judgments]
+    open_ = again if found is None else [*again, *_unsettled(known, found, redundancy)]
     wanted: dict[int, dict[int, int]] = defaultdict(dict)
-    for subject in (subjects[place] for place in places[:left]):
+    for subject in open_[:left]:
         wanted[subject.project][subject.number] = there[subject.project][subject.number].annotations + 1
-    raised = sum(ask_for_more(client, project, each) for project, each in wanted.items())
-    settled = found.sd <= redundancy.target_sd
-    counts = {
-        "asked for once more": raised,
-        "settled": int(settled.sum()),
-        "still waiting": int((waits & ~settled).sum()),
-    }
-    ended = left is not None and len(places) > left
-    return _told(pushed, counts, f"the budget leaves {len(places) - (left or 0):,} unsettled" if ended else "")
+    counts = {"asked for once more": sum(ask_for_more(client, project, each) for project, each in wanted.items())}
+    if found is not None:
+        settled = (found.sd <= redundancy.target_sd).tolist()
+        others = [*bare, *(each for each, done in zip(known, settled, strict=True) if not done)]
+        counts |= {"settled": sum(settled), "still waiting": sum(each.waits for each in others)}
+    if not open_ and found is None:
+        return _told(pushed, counts, "no proposition has two judgments yet, so none gets more")
+    unpaid = 0 if left is None else max(len(open_) - left, 0)
+    return _told(pushed, counts, f"the budget leaves {unpaid:,} unsettled" if unpaid else "")
+
+
+def _unsettled(known: Sequence[_Subject], found: Spread, redundancy: RedundancySettings) -> list[_Subject]:
+    """Return the judged propositions that should get one more judgment, the largest gain first."""
+    waits, given = (np.array([getattr(each, name) for each in known]) for name in ("waits", "n_annotations"))
+    places = asked(found, given, waits, redundancy.target_sd, redundancy.most_judgments)
+    return [known[place] for place in places]
+
+
+def _on_tasks_gone(judgments: pa.Table, there: There) -> int:
+    """Count the judgments on tasks that are no longer in Label Studio: deleted, or those of an earlier project."""
+    return sum(int(row["n"]) for row in judgments.to_pylist() if row["number"] not in there.get(row["project"], {}))
 
 
 def _planned(task: TaskOverlap) -> int:
@@ -70,11 +82,11 @@ def _planned(task: TaskOverlap) -> int:
 
 
 def _subjects(tasks: pa.Table, there: There) -> list[_Subject]:
-    """Return the judged propositions. One waits if any of its tasks does, or has judgments that were not pulled yet."""
+    """Return the propositions to be judged. One waits if any of its tasks does, or has judgments not pulled yet."""
     found: dict[str, _Subject] = {}
     for row in tasks.to_pylist():
         task = there[row["project"]].get(row["number"])
-        if task is None or not row["is_judged"] or not row["n"]:
+        if task is None or not row["is_judged"]:
             continue
         waits = task.annotations < task.overlap or task.annotations != row["n_annotations"]
         subject = _Subject(

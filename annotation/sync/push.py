@@ -191,18 +191,30 @@ def push_repeats(studio: Studio, project_id: int, propositions: Sequence[Proposi
     ]
 
 
-def ask_for_more(studio: Studio, project_id: int, wanted: Mapping[int, int]) -> int:
+def ask_for_more(
+    studio: Studio,
+    project_id: int,
+    wanted: Mapping[int, int],
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> int:
     """Raise how many annotations tasks should get, by their numbers; nothing is lowered.
+
+    Args:
+        studio: The connection.
+        project_id: The project.
+        wanted: How many annotations each task should get; tasks that are not there are left out.
+        on_progress: Called with the number of tasks raised and of all to raise.
 
     Returns:
         How many tasks were raised. Label Studio shows them again, though not to those who annotated them.
     """
-    raised = 0
-    for task in studio.overlaps(project_id) if wanted else ():
-        if (overlap := wanted.get(task.id, 0)) > task.overlap:
-            studio.set_overlap(task.id, overlap, done=task.annotations >= overlap)
-            raised += 1
-    return raised
+    there = list(studio.overlaps(project_id)) if wanted else []
+    lower = [task for task in there if task.overlap < wanted.get(task.id, 0)]
+    for done, task in enumerate(lower, start=1):
+        overlap = wanted[task.id]
+        studio.set_overlap(task.id, overlap, done=task.annotations >= overlap)
+        on_progress(done, len(lower))
+    return len(lower)
 
 
 def _imported(

@@ -100,6 +100,11 @@ def address_of(host: str, listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
 
+def is_wildcard(listener: socket.socket) -> bool:
+    """Return whether a bound socket takes calls to every address of this machine, so that its own is none of them."""
+    return ip_address(listener.getsockname()[0]).is_unspecified
+
+
 def is_loopback(host: str) -> bool:
     """Return whether only this machine can reach a server that listens on this host."""
     try:

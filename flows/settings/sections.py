@@ -164,6 +164,16 @@ class AnnotationSettings(RedundancySettings, PeopleSettings, Section):
             raise ValueError(f'two projects have the same title, "{twice[0]}": rename one')
         return self
 
+    @model_validator(mode="after")
+    def _adaptive_can_start(self) -> AnnotationSettings:
+        each = [one.judgments_per_proposition for one in self.every_project if one.purpose == "study"]
+        if self.redundancy == "adaptive" and max(each) < 2:
+            raise ValueError(
+                "adaptive redundancy starts from propositions with two judgments: set judgments_per_proposition = 2 or "
+                'more, or redundancy = "fixed"'
+            )
+        return self
+
     @field_validator("url")
     @classmethod
     def _is_an_address(cls, value: str) -> str:

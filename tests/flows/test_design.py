@@ -47,6 +47,26 @@ def test_the_judgments_of_the_warehouse_tell_what_to_expect_unless_it_is_stated(
     assert stated.prior.source == f"the options, and {found.prior.source}"
 
 
+def test_what_is_stated_replaces_what_cannot_be(tmp_path: Path) -> None:
+    config = settings_file(tmp_path, "")
+    with pytest.raises(
+        InputError,
+        match=r"^odds design: the SD .*; sd 0\.27 and mean 0\.58 come from .* 2019: state --sd and --mean too$",
+    ):
+        design(100, alpha=0.8, config=config)
+    with pytest.raises(InputError, match=r"within a proposition$"):
+        design(100, alpha=0.8, sd=0.4, mean=0.5, config=config)
+    with open_warehouse(load_settings(config).catalog, read_only=False) as warehouse:
+        merge_all(warehouse, made_rows([(f"p{i}", f"a{j}", 0.5) for i in range(30) for j in range(2)]))
+    found = design(100, alpha=0.5, sd=0.2, config=config).prior
+    assert (found.alpha, found.sd, found.mean) == (0.5, 0.2, 0.5)
+    assert found.source == "the options, and 60 judgments of 30 propositions in the warehouse"
+    with pytest.raises(
+        InputError, match=r"alpha 0 and sd 0 and mean 0\.5 come from 60 judgments .*: state --alpha and"
+    ):
+        design(100, config=config)
+
+
 def test_goals_out_of_reach_are_told_and_the_file_has_every_row(tmp_path: Path) -> None:
     config, file = settings_file(tmp_path, ""), tmp_path / "design.parquet"
     study = design(50, precision=0.02, cost_per_judgment=0.1, most=12, output=file, config=config)

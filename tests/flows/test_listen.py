@@ -36,6 +36,12 @@ def test_impossible_options_are_refused() -> None:
         listen(every_minutes=0)
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "0", "::"])
+def test_webhooks_need_an_address_that_label_studio_can_call(host: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^odds listen: --register needs --url with \S+, such as \S+/webhook: "):
+        listen(host=host, port=0, register=True, config=settings_file(tmp_path, ""))
+
+
 def test_the_secret_is_derived_from_the_token_or_set(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     derived = secret_of(studio)
     assert derived == studio.derived_secret("webhooks")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from annotation.people.users import add_annotator
@@ -23,10 +25,10 @@ from flows.api import (
 )
 from flows.mixing import allowed, with_checks
 from flows.settings.settings import Settings, load_settings
-from tests.fixtures.llm_runs import install
+from tests.fixtures.llm_runs import install, settings_file, value
 from tests.fixtures.studio import StudioServer
 from warehouse import records
-from warehouse.errors import InputError
+from warehouse.errors import InputError, ServiceError
 from warehouse.records import PropositionText, Purpose
 
 HYPOTHESES = ("The street is wet.", "It is Monday.", "A coat is wet.", "A dog barks.", "It is cold.", "It is night.")
@@ -143,3 +145,118 @@ def test_people_sign_up_qualify_judge_and_are_seen(
     assert sql("SELECT DISTINCT proposition_id FROM valid_judgments", config=study).num_rows == 6
     # addresses are nowhere in the warehouse
     assert good not in str(sql("SELECT * FROM annotators", config=study).to_pylist())
+
+
+def answer(person: Studio, tasks: Iterable[int]) -> None:
+    result = [{"from_name": "probability", "to_name": "hypothesis", "type": "number", "value": {"number": 40.0}}]
+    for task in tasks:
+        person.annotate(task, result, unique_id=str(uuid4()))
+
+
+def served(person: Studio, token: str, project: int) -> list[int]:
+    """Judges what Label All Tasks shows somebody until nothing is left; gives the tasks in their order."""
+    found: list[int] = []
+    url, headers = f"{person.url}/api/projects/{project}/next/", {"Authorization": f"Token {token}"}
+    while (reply := httpx.get(url, headers=headers, timeout=60, trust_env=False)).status_code != httpx.codes.NOT_FOUND:
+        found.append(int(reply.raise_for_status().json()["id"]))
+        answer(person, found[-1:])
+    return found
+
+
+def overlaps(studio: Studio, project: int) -> list[int]:
+    return sorted(task.overlap for task in studio.overlaps(project))
+
+
+def most(studio: Studio, project: int) -> int:
+    return int(studio.project_settings(project, ["maximum_annotations"])["maximum_annotations"])
+
+
+def attention(folder: Path, number: int) -> Path:
+    rows = [f"It snows.,It is {n} degrees.,0,10,attention" for n in range(30, 30 + number)]
+    file = folder / "attention.csv"
+    file.write_text("\n".join(["premise,hypothesis,low,high,purpose", *rows, ""]))
+    return file
+
+
+@pytest.mark.slow
+def test_whoever_comes_late_meets_checks_among_the_other_tasks(
+    tmp_path: Path, studio: Studio, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_TOKEN", studio_server.token)
+    section = f'[annotation]\nurl = "{studio_server.url}"\nproject = "late {uuid4().hex[:12]}"\n'
+    section += "judgments_per_proposition = 2\n"
+    config = install(tmp_path, section, hypotheses=[f"It is {n} o'clock." for n in range(30)])
+    import_checks(attention(tmp_path, 6), scale="0:100", config=config)
+    push(config)
+    project = int(value(config, "SELECT number FROM studio_projects"))
+    by_purpose = sql("SELECT purpose, CAST(source_id AS BIGINT) AS number FROM tasks", config=config).to_pylist()
+    checks = {row["number"] for row in by_purpose if row["purpose"] == "check"}
+    judged = [row["number"] for row in by_purpose if row["purpose"] == "judge"]
+    assert (most(studio, project), overlaps(studio, project)) == (1, [2] * 30 + [EVERYONE] * 6)
+
+    tokens = [add_annotator(studio, f"{uuid4().hex}@example.org", "a-long-password-1") for _ in range(4)]
+    people = [connect(studio.url, token) for token in tokens]
+    for person in people[:2]:
+        answer(person, [*checks, *judged[:12]])
+    order = served(people[2], tokens[2], project)
+    assert set(order) == {*checks, *judged[12:]}
+    assert set(order[:6]) != checks, "one time in 134,596 if the order is random"
+    assert set(served(people[0], tokens[0], project)) == set(judged[12:])
+    assert set(served(people[3], tokens[3], project)) == checks, "the others have their two judgments"
+
+
+@pytest.mark.slow
+def test_a_running_study_takes_checks_and_keeps_its_number_of_judgments(
+    tmp_path: Path, studio: Studio, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_TOKEN", studio_server.token)
+    section = f'[annotation]\nurl = "{studio_server.url}"\nproject = "grows {uuid4().hex[:12]}"\n'
+    config = install(tmp_path, section, hypotheses=HYPOTHESES)
+    push(config)
+    project = int(value(config, "SELECT number FROM studio_projects"))
+    assert (most(studio, project), overlaps(studio, project)) == (3, [3] * 6)
+    import_checks(attention(tmp_path, 2), scale="0:100", config=config)
+
+    changed: list[int] = []
+    real = Studio.set_overlap
+
+    def break_after_two(self: Studio, task_id: int, overlap: int, *, done: bool) -> None:
+        if len(changed) == 2:
+            raise ServiceError("injected: the connection broke")
+        changed.append(task_id)
+        real(self, task_id, overlap, done=done)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Studio, "set_overlap", break_after_two)
+        with pytest.raises(ServiceError, match="injected"):
+            push(config)
+    push(config)
+    assert (most(studio, project), overlaps(studio, project)) == (1, [3] * 6 + [EVERYONE] * 2)
+    with monkeypatch.context() as untouched:
+        for name in ("set_overlap", "update_project"):
+            untouched.setattr(Studio, name, lambda *_, **__: pytest.fail("changed again"))
+        push(config)
+    settings_file(tmp_path, section + "judgments_per_proposition = 4\n")
+    push(config)
+    assert (most(studio, project), overlaps(studio, project)) == (1, [4] * 6 + [EVERYONE] * 2)
+
+
+@pytest.mark.slow
+def test_more_judgments_than_one_are_asked_of_every_task(
+    tmp_path: Path, studio: Studio, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_TOKEN", studio_server.token)
+    section = f'[annotation]\nurl = "{studio_server.url}"\nproject = "more {uuid4().hex[:12]}"\n'
+    one, two, three = (f"{section}judgments_per_proposition = {number}\n" for number in (1, 2, 3))
+    config = install(tmp_path, one, hypotheses=HYPOTHESES[:3])
+    push(config)
+    project = int(value(config, "SELECT number FROM studio_projects"))
+    settings_file(tmp_path, two)
+    push(config)
+    assert (most(studio, project), overlaps(studio, project)) == (2, [2] * 3)
+    settings_file(tmp_path, one)
+    push(config)
+    studio.set_overlap(next(studio.overlaps(project)).id, 4, done=False)  # as by odds push --selected
+    settings_file(tmp_path, three)
+    push(config)
+    assert (most(studio, project), overlaps(studio, project)) == (1, [3, 3, 4])

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from annotation.people.users import add_annotator
 from annotation.studio.client import Studio, connect
-from flows.pull import pull
-from flows.push import push
+from flows.api import annotators_exclude, pull, push
+from flows.redundancy import _on_tasks_gone
 from flows.settings.redundancy import RedundancySettings
 from flows.settings.settings import load_settings
 from tests.fixtures.llm_runs import settings_file, value
@@ -19,6 +19,9 @@ from tests.fixtures.store import made_rows
 from tests.fixtures.studio import StudioServer
 from warehouse import open_warehouse
 from warehouse.catalog.store import merge_all
+from warehouse.errors import InputError
+from warehouse.queries.redundancy import study_judgments
+from warehouse.records import annotator_id
 
 ANSWERS = {"calm": (60, 61), "contested": (10, 95), "wide": (20, 70), "even": (40, 42)}
 
@@ -31,6 +34,15 @@ def test_a_budget_is_of_judgments_or_of_money_and_the_smaller_one_holds() -> Non
     for wrong in ({"budget": 5.0, "redundancy": "adaptive"}, {"budget_judgments": 5}):
         with pytest.raises(ValidationError, match=r"needs cost_per_judgment|set redundancy"):
             RedundancySettings.model_validate(wrong)
+
+
+def test_a_first_round_of_one_judgment_cannot_be_adaptive(tmp_path: Path) -> None:
+    one = '[annotation]\nredundancy = "adaptive"\njudgments_per_proposition = 1\n'
+    with pytest.raises(InputError, match=r"set judgments_per_proposition = 2 or more, or redundancy = \"fixed\"$"):
+        load_settings(settings_file(tmp_path, one))
+    load_settings(
+        settings_file(tmp_path, one, '[[annotation.projects]]\ntitle = "two each"\njudgments_per_proposition = 2')
+    )
 
 
 @pytest.mark.slow
@@ -81,3 +93,57 @@ def test_contested_propositions_are_judged_once_more_while_the_budget_lasts(
     assert push(config).counts == asked.counts | {"still waiting": 1}
     wanted = {names[task.id]: task.overlap for task in studio.overlaps(project)}
     assert wanted == {"calm": 2, "contested": 3, "wide": 3, "even": 2}
+
+
+@pytest.mark.slow
+def test_what_lost_its_judgments_is_asked_again_and_the_budget_counts_what_is_gone(
+    tmp_path: Path, studio: Studio, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_TOKEN", studio_server.token)
+    section = f'[annotation]\nurl = "{studio_server.url}"\nproject = "again {uuid4().hex[:12]}"\n'
+    section += 'judgments_per_proposition = 2\nredundancy = "adaptive"\ntarget_sd = 0.49\n'
+    config = settings_file(tmp_path, section)
+    with open_warehouse(load_settings(config).catalog, read_only=False) as warehouse:
+        merge_all(warehouse, made_rows([(name, "nobody", 0.5) for name in ("settled", "lost", "unread")]))
+        warehouse.connection.execute("DELETE FROM judgments")
+    push(config)
+    project = int(value(config, "SELECT number FROM studio_projects"))
+    emails = [f"{uuid4().hex}@example.org" for _ in range(4)]
+    people = [connect(studio.url, add_annotator(studio, email, "a-long-password-1")) for email in emails]
+    number = {}
+    for name in ("settled", "lost", "unread"):
+        query = "SELECT t.source_id FROM tasks t JOIN propositions p USING (proposition_id)"
+        number[name] = int(value(config, f"{query} WHERE contains(p.hypothesis, '{name}')"))
+    answer = {"from_name": "probability", "to_name": "hypothesis", "type": "number", "value": {"number": 40}}
+    for person, name in zip(people, ("settled", "settled", "lost", "lost"), strict=True):
+        person.annotate(number[name], [answer], unique_id=str(uuid4()))
+    pull(config)
+    assert push(config).counts["asked for once more"] == 0
+    for email in emails[2:]:
+        annotators_exclude(annotator_id("label-studio", email), reason="random clicks", config=config)
+    assert push(config).counts == {
+        "new tasks": 0,
+        "found there": 0,
+        "asked for once more": 1,
+        "settled": 1,
+        "still waiting": 1,  # of the first round
+    }
+    assert push(config).counts["still waiting"] == 2
+    wanted = {task.id: task.overlap for task in studio.overlaps(project)}
+    assert {name: wanted[number[name]] for name in number} == {"settled": 2, "lost": 3, "unread": 2}
+
+    # 7 judgments are there or waited for; what was judged on a task that is deleted still counts
+    def on_tasks_gone() -> int:
+        now = int(value(config, "SELECT number FROM studio_projects WHERE retired_at IS NULL"))
+        with open_warehouse(load_settings(config).catalog) as warehouse:
+            there = {now: {task.id: task for task in studio.overlaps(now)}}
+            return _on_tasks_gone(study_judgments(warehouse), there)
+
+    assert on_tasks_gone() == 0
+    studio.delete_task(number["settled"])
+    assert on_tasks_gone() == 2
+    pull(config)
+    assert on_tasks_gone() == 2
+    studio._sdk.projects.delete(project)
+    push(config, new_project=True)
+    assert on_tasks_gone() == 4

@@ -13,7 +13,7 @@ from tests.fixtures.store import made_rows
 from warehouse import open_warehouse
 from warehouse.agreement import interval_alpha
 from warehouse.agreement.design import LITERATURE, Prior, alpha_errors, fewest_judgments, first, plans
-from warehouse.agreement.prior import measured_prior
+from warehouse.agreement.prior import measured
 from warehouse.catalog.store import merge_all
 from warehouse.errors import InputError
 
@@ -87,9 +87,9 @@ def test_the_warehouse_tells_what_to_expect_once_it_has_enough(tmp_path: Path) -
 
     with open_warehouse(catalog, read_only=False) as warehouse:
         merge_all(warehouse, made_rows(list(rows(range(20)))))
-        assert measured_prior(warehouse) is None
+        assert measured(warehouse) is None
         merge_all(warehouse, made_rows(list(rows(range(20, 40)))))
-        prior = measured_prior(warehouse)
+        prior = measured(warehouse)
     assert prior is not None
     proposition, annotator, probability = zip(*rows(range(40)), strict=True)
     frame = {"proposition": proposition, "annotator": annotator, "probability": probability}

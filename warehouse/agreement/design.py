@@ -23,6 +23,15 @@ SEED = 0
 FEWEST, MOST = 2, 30
 
 
+class Moments(NamedTuple):
+    """What judgments have shown, which may be more than `Prior` allows; the fields are those of `Prior`."""
+
+    alpha: float
+    sd: float
+    mean: float
+    source: str
+
+
 @dataclass(frozen=True)
 class Prior:
     """What is expected of the judgments.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from warehouse.catalog.connect import Warehouse
+from warehouse.queries.routes import MIXED_IN, Place, waiting_for
 from warehouse.queries.stages import proposition_texts
 from warehouse.records import PropositionText, Purpose
 
@@ -12,6 +13,18 @@ def task_purposes(warehouse: Warehouse, project: str) -> dict[int, Purpose]:
     query = "SELECT CAST(source_id AS BIGINT) AS number, purpose FROM tasks WHERE project = ?"
     rows = warehouse.sql(query, [project])
     return dict(zip(rows["number"].to_pylist(), rows["purpose"].to_pylist(), strict=True))
+
+
+def has_mixed_in(warehouse: Warehouse, place: Place) -> bool:
+    """Return whether a study's project has tasks that are checks or repeats, or attention checks wait for it."""
+    condition, params = waiting_for(place)
+    found = warehouse.sql(
+        "SELECT EXISTS (SELECT 1 FROM tasks WHERE project = ? AND purpose IN ('check', 'repeat')) OR EXISTS (SELECT 1 "
+        "FROM propositions p JOIN premises m ON m.premise_id = p.premise_id "
+        f"WHERE p.proposition_id IN ({MIXED_IN}) AND {condition}) AS found",
+        [place.project, *params],
+    )
+    return bool(found["found"][0].as_py())
 
 
 def met_by_everyone(warehouse: Warehouse, project: str) -> list[int]:

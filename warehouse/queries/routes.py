@@ -49,6 +49,14 @@ class Place(NamedTuple):
 
 def unpushed_propositions(warehouse: Warehouse, place: Place, *, chosen: bool = False) -> list[PropositionText]:
     """Return the propositions that go to a project and have no task there, of all or only of the chosen ones."""
+    condition, params = waiting_for(place)
+    if chosen:
+        condition += " AND p.proposition_id IN (SELECT proposition_id FROM chosen)"
+    return proposition_texts(warehouse, condition, params)
+
+
+def waiting_for(place: Place) -> tuple[str, list[object]]:
+    """Return the condition in SQL on `p` and `m` of what has no task in its project yet, and its parameters."""
     conditions = [f"p.proposition_id NOT IN ({ASKED_ONCE} AND project IN (SELECT unnest(?::VARCHAR[])))"]
     params: list[object] = [[place.project, *place.others]]
     if place.purpose == "qualification":
@@ -59,9 +67,7 @@ def unpushed_propositions(warehouse: Warehouse, place: Place, *, chosen: bool = 
         condition, values = route.condition()
         conditions.append(f"{sign}({condition})")
         params.extend(values)
-    if chosen:
-        conditions.append("p.proposition_id IN (SELECT proposition_id FROM chosen)")
-    return proposition_texts(warehouse, " AND ".join(conditions), params)
+    return " AND ".join(conditions), params
 
 
 def check_purposes(warehouse: Warehouse, purpose: ProjectPurpose) -> dict[str, Purpose]:
