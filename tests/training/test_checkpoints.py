@@ -232,9 +232,9 @@ def test_a_second_fit_of_the_same_estimator_is_refused_and_changes_nothing(
 
     def again(now: FitProgress) -> None:
         if now.step == 5:
-            for second in (lambda: _enter(out), lambda: discard_workplace(out), lambda: refuse_running(out)):
+            for second in (_enter, discard_workplace, refuse_running):
                 with pytest.raises(InputError) as caught:
-                    second()
+                    second(out)
                 said.append(str(caught.value))
             sweep_workplace(out)
             with workplace(out, main=False) as (_, rows):  # another process of the same fit

@@ -51,7 +51,8 @@ def test_answers_and_gradients_are_those_of_peft(bias: bool) -> None:
 def test_in_bf16_they_are_as_close_to_float32_as_those_of_peft(bias: bool) -> None:
     """One rounding to bf16 is off by up to 1/256 of a value; both ways round bases, states and products."""
     exact = outcome(adapted(fused=False, bias=bias))
-    found, theirs = [], []
+    found: list[torch.Tensor] = []
+    theirs: list[torch.Tensor] = []
     for fused, into in ((True, found), (False, theirs)):
         model = adapted(fused=fused, bias=bias)
         for name, each in model.named_parameters():

@@ -92,7 +92,7 @@ def agreement_of(judgments: Any, *, repeats: Repeats = "first", draws: int = 200
 
     found = read_frame(judgments, repeats)
     rows = pa.table({"unit": found.proposition_index, "annotator": found.annotator_index, "value": found.values})
-    with Warehouse(connection_with(()), "in memory", True, nullcontext, nullcontext, nullcontext) as memory:
+    with Warehouse(connection_with(()), "in memory", True, *4 * (nullcontext,)) as memory:
         memory.connection.register("judged", rows)
         memory.connection.execute(
             f"CREATE TEMPORARY TABLE {SELECTED} AS SELECT unit, annotator, value, false AS simulated, "
