@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 from typer.testing import CliRunner
 
 from flows.cli import app as cli
 from flows.imports import ends_of, mapping_of, pairs
+from training.fit.examples import judged
+from training.targets import mixture
 from warehouse import open_warehouse
 from warehouse.errors import InputError
+from warehouse.shards import ShardRows
 
 MTURK = """HITId,AssignmentId,WorkerId,AssignmentStatus,SubmitTime,Input.premise,Input.hypothesis,Answer.taskAnswers
 H1,A1,W1,Approved,Mon Mar 04 09:01:10 PST 2024,It &amp; rains.,It is wet.,"[{""slider"":90}]"
@@ -54,6 +60,25 @@ def test_the_options_reach_the_reader(tmp_path: Path, monkeypatch: pytest.Monkey
         found = warehouse.sql("SELECT probability AS p, submitted_at::VARCHAR AS at FROM judgments ORDER BY p")
         assert found["p"].to_pylist() == [0.9, 0.9]
         assert sorted(text[:19] for text in found["at"].to_pylist()) == ["2021-01-31 13:58:50", "2024-03-04 17:01:10"]
+
+
+def test_thousands_of_responses_become_a_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    responses = json.dumps({"0": 3000, "100": 3000})
+    Path("counts.jsonl").write_text(f'{{"premise": "It rains.", "hypothesis": "It is wet.", "n": {responses}}}\n')
+    for command in (
+        ["import", "judgments", "counts.jsonl", "--counts", "n", "--split", "train"],
+        ["agree"],
+        ["publish"],
+    ):
+        result = CliRunner().invoke(cli.app, command)
+        assert result.exit_code == 0, result.exception
+    (batch,) = ShardRows(tmp_path / ".odds/datasets/odds/v1", "train").to_batches()
+    found = judged(batch)
+    assert found.weights.sum() > 1 + 1e-6  # each is rounded up
+    (target,) = mixture(found, 0.1, 10)
+    low = np.diff(stats.norm(0, 0.1).cdf([-np.inf, *np.arange(1, 10) / 10, np.inf]))
+    np.testing.assert_allclose(target, (low + low[::-1]) / 2, atol=1e-9)
 
 
 def test_options_become_a_mapping() -> None:
