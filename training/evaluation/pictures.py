@@ -72,28 +72,12 @@ class Standing(NamedTuple):
     is_baseline: bool
 
 
-class Ceiling(NamedTuple):
-    """What people reach: a line across the standings."""
-
-    name: str
-    value: float
-
-
-def standings(subjects: Sequence[Standing], label: str, ceilings: Sequence[Ceiling] = ()) -> str:
+def standings(subjects: Sequence[Standing], label: str, ceilings: Sequence[float] = ()) -> str:
     """Draw the figure of each subject with its interval, one below the other, and lines at what people reach."""
 
     def draw(axis: Any) -> None:
-        for ceiling in ceilings:
-            axis.axvline(ceiling.value, color=SECOND, linewidth=1, linestyle=(0, (4, 3)))
-            axis.annotate(
-                ceiling.name,
-                (ceiling.value, 1),
-                (3, -2),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                va="top",
-                fontsize="small",
-            )
+        for ceiling in ceilings:  # without names: lines may be close, and each goes through the dot of who reaches it
+            axis.axvline(ceiling, color=SECOND, linewidth=1, linestyle=(0, (4, 3)))
         for place, each in enumerate(reversed(subjects)):
             colour = SECOND if each.is_baseline else FIRST
             if each.low is not None and each.high is not None:

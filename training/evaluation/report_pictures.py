@@ -75,13 +75,9 @@ def _standings(evaluations: Sequence[Evaluation]) -> Picture | None:
     )
 
 
-def _ceilings(figures: Sequence[Evaluation]) -> list[pictures.Ceiling]:
-    """Return the lines of what one and several annotators reach."""
-    return [
-        pictures.Ceiling(subject_name(each.subject), each.value)
-        for each in figures
-        if "annotator" in each.subject and each.value is not None
-    ]
+def _ceilings(figures: Sequence[Evaluation]) -> list[float]:
+    """Return what one and several annotators reach."""
+    return [each.value for each in figures if "annotator" in each.subject and each.value is not None]
 
 
 def _spread(means: Floats, deviations: Floats) -> Picture:
