@@ -73,7 +73,8 @@ def _verdict(found: Sequence[Difference]) -> tuple[bool, str]:
     differences = [each for each in found if each.metric != _ERROR]
     corrected = holm_values([each.p for each in differences])
     better = [each for each, p in zip(differences, corrected, strict=True) if each.value > 0 and p < _LEVEL]
-    worse = [each for each in found if (each.low > 0 if each.metric == _ERROR else each.high < 0)]
+    worse = [each for each in differences if each.high < 0]
+    worse += [each for each in found if each.metric == _ERROR and each.low > 0]
     if worse:
         return False, f"worse on {_told(worse)}"
     if not better:

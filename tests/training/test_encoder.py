@@ -28,6 +28,8 @@ from training.settings import FitSettings
 from warehouse.errors import InputError
 from warehouse.records import PropositionText
 
+DEV = shard_table(16, start=100)
+
 
 def settings(place: Base, **changes: object) -> FitSettings:
     common = {"base": str(place.path), "kind": "encoder", "device": "cpu", "precision": "fp32", "max_length": 64}
@@ -38,7 +40,7 @@ def settings(place: Base, **changes: object) -> FitSettings:
 @pytest.fixture(scope="module")
 def fitted(tiny_encoder: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fitted") / "model"
-    result = fit(shard_table(64), shard_table(16, start=100), settings(tiny_encoder), tiny_encoder.cache, folder)
+    result = fit(shard_table(64), DEV, settings(tiny_encoder), tiny_encoder.cache, folder)
     assert result.constant_loss is not None
     assert result.dev_loss < result.constant_loss
     return folder
@@ -74,7 +76,8 @@ def test_a_moved_or_merged_folder_gives_the_same_scores(fitted: Path, tiny_encod
     again.mkdir(parents=True)
     subject.save(again)
     merge_estimator(fitted, tmp_path / "merged")
-    assert seen_by(tmp_path / "merged") == seen_by(fitted) == sorted(set(shard_table(64)["premise_id"].to_pylist()))
+    learned = {premise for rows in (shard_table(64), DEV) for premise in rows["premise_id"].to_pylist()}
+    assert seen_by(tmp_path / "merged") == seen_by(fitted) == sorted(learned)
     expected = subject.score(pairs(9)).level_probabilities
     for folder in (again, tmp_path / "merged"):
         found = Estimator.load(folder, "cpu", "fp32").score(pairs(9)).level_probabilities
@@ -242,8 +245,8 @@ def test_a_fit_can_start_from_another_estimator(fitted: Path, tiny_encoder: Base
     expected = Estimator.load(fitted, "cpu", "fp32").score(pairs(9)).level_probabilities
     np.testing.assert_allclose(begun.score(pairs(9)).level_probabilities, expected, atol=1e-6)
     train = shard_table(64, start=300)
-    fit(train, shard_table(16, start=100), chosen, tiny_encoder.cache, tmp_path / "model")
-    learned = {*shard_table(64)["premise_id"].to_pylist(), *train["premise_id"].to_pylist()}
+    fit(train, DEV, chosen, tiny_encoder.cache, tmp_path / "model")
+    learned = {premise for rows in (shard_table(64), DEV, train) for premise in rows["premise_id"].to_pylist()}
     assert set(seen_by(tmp_path / "model")) == learned
     later = Estimator.load(tmp_path / "model", "cpu", "fp32").score(pairs(9)).level_probabilities
     assert not np.allclose(later, expected, atol=1e-4)
