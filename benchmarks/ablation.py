@@ -1,10 +1,10 @@
 """Which settings of a fit matter, on a sample of public data: an ablation with a budget for a CPU.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.ablation DATA [--work FOLDER] [--plan FILE] [--joci 1500]
+    python -m benchmarks.ablation DATA [--work FOLDER] [--plan FILE] [--joci 1500]
 
 DATA is as `benchmarks.quality` takes it; of JOCI, which is nearly all of it, only the first rows are used. The same
 held-out premises become suites. It prints the tables of the dev split, by which settings may be chosen, and then those
-of the suites. Without `OMP_NUM_THREADS`, two threads on two busy cores wait for each other most of the time.
+of the suites. On busy cores set `OMP_NUM_THREADS=1`: two threads would wait for each other most of the time.
 """
 
 from __future__ import annotations
