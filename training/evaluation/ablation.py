@@ -83,17 +83,12 @@ def ablated(
     """
     n_seeds = len(next(iter(answers.values())))
     shares = np.random.default_rng([seed, n_seeds]).multinomial(n_seeds, [1 / n_seeds] * n_seeds, size=resamples)
-    premises = {group: place for place, group in enumerate({each: 0 for some in sets.values() for each in some.groups})}
-    taken = Draws.of(list(premises), resamples, seed).taken
+    everything = Draws.of([group for items in sets.values() for group in items.groups], resamples, seed)
+    ends = np.cumsum([len(items.groups) for items in sets.values()])
     found = {
         (name, metric): each
-        for name, items in sets.items()
-        for metric, each in _of_set(
-            items,
-            answers,
-            shares / n_seeds,
-            Draws(np.array([premises[group] for group in items.groups], dtype=np.int64), taken),
-        )
+        for (name, items), rows in zip(sets.items(), np.split(everything.groups, ends[:-1]), strict=True)
+        for metric, each in _of_set(items, answers, shares / n_seeds, Draws(rows, everything.taken))
     }
     found |= {(EVERYTHING, metric): each for metric, each in _means(found)}
     decisive = [key for name in sets for key in [(name, each) for each in main[name] if (name, each) in found][:1]]

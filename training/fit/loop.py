@@ -115,7 +115,8 @@ def fit(
             estimator, settings, rows, (train, pairs), (Choosing(dev, settings.dev_rows), dev_pairs)
         )
         run = Run(estimator, settings, *splits, accelerator, watch)
-        learned_from = (train, dev), (pairs if settings.pair_rate else None, dev_pairs)
+        ordered = (pairs if settings.pair_rate else None, dev_pairs)
+        learned_from = (train, dev), [each for each in ordered if each is not None]
         return _fitted(run, work, out_dir, started, counts, learned_from=learned_from)
 
 
@@ -169,7 +170,7 @@ def _fitted(
     started: float,
     counts: list[Counts],
     *,
-    learned_from: tuple[Sequence[Rows], Sequence[Rows | None]],
+    learned_from: tuple[Sequence[Rows], Sequence[Rows]],
 ) -> Fitted:
     """Train, write the record of the fit, and move the best estimator into its place."""
     progress = rounds.train(run, work, started)
@@ -204,8 +205,7 @@ def _fitted(
         if (logs := work / TENSORBOARD).is_dir():
             shutil.copytree(logs, best / TENSORBOARD, dirs_exist_ok=True)  # a fit that stopped here left some there
             shutil.rmtree(logs)
-        propositions, ordered = learned_from
-        write_seen(best, run.settings.base, propositions, [each for each in ordered if each is not None])
+        write_seen(best, run.settings.base, *learned_from)
         (best / SUMMARY).write_text(summary_of(asdict(fitted), run.settings, told), encoding="utf-8")
         best.rename(out_dir)
         for path in work.glob("step-*"):
