@@ -9,6 +9,7 @@ import pytest
 
 from tests.fixtures.store import Place, made_judgment, made_rows, on_postgres, on_sqlite
 from warehouse import Warehouse
+from warehouse.catalog import maintenance
 from warehouse.catalog.maintenance import NOT_RESTING, RESTING, Maintained, maintain, needed_snapshots, snapshots
 from warehouse.catalog.store import mark_deleted, merge, merge_all
 from warehouse.errors import InputError, ServiceError
@@ -85,6 +86,24 @@ def test_what_a_dataset_rests_on_still_answers_and_the_rest_is_refused(
             place.open(at=number)
     assert maintain(warehouse, NONE, NONE) == NOTHING
     assert warehouse.sql(STATE).to_pylist() == latest
+
+
+@on_sqlite  # the same code on every catalog
+def test_files_are_written_and_merged_on_one_thread(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 16 threads, DuckLake 1.0 ended the process ("double free") in the first of ten minutes of such calls."""
+    threads = "SELECT current_setting('threads')::INTEGER AS n"
+    warehouse.connection.execute("SET threads = 4")
+    seen: dict[str, int] = {}
+    call = maintenance._rows
+
+    def watched(opened: Warehouse, query: str) -> list[tuple[object, ...]]:
+        seen[query.partition("(")[0].removeprefix("CALL ducklake_")] = opened.sql(threads)["n"][0].as_py()
+        return call(opened, query)
+
+    monkeypatch.setattr(maintenance, "_rows", watched)
+    maintain(warehouse, NONE, NONE)
+    assert [seen[each] for each in ("flush_inlined_data", "rewrite_data_files", "merge_adjacent_files")] == [1, 1, 1]
+    assert warehouse.sql(threads)["n"][0].as_py() == 4
 
 
 @pytest.mark.slow

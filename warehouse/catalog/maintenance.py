@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from warehouse.catalog.connect import ALIAS, Warehouse
 from warehouse.catalog.extensions import quoted
+from warehouse.catalog.low_memory import sparing
 from warehouse.catalog.store import write
 from warehouse.errors import ServiceError
 
@@ -114,10 +115,12 @@ def maintain(
         return _foreseen(warehouse, keep, grace, now or datetime.now(UTC))
     # First remove what earlier runs left, by its age.
     unneeded = write(warehouse, lambda w: _remove_unneeded(w, (now or datetime.now(UTC)) - grace))
-    # DuckLake requires a separate transaction for each of these three.
-    moved = write(warehouse, lambda w: _compact(w, "flush_inlined_data"))
-    write(warehouse, lambda w: _compact(w, "rewrite_data_files"))
-    merged = write(warehouse, lambda w: _compact(w, "merge_adjacent_files"))
+    # Each of these three is one query over all tables, whose parts change the transaction without a lock: with more
+    # than one thread DuckLake 1.0 now and then ends the process. It requires a transaction for each.
+    with sparing(warehouse):
+        moved = write(warehouse, lambda w: _compact(w, "flush_inlined_data"))
+        write(warehouse, lambda w: _compact(w, "rewrite_data_files"))
+        merged = write(warehouse, lambda w: _compact(w, "merge_adjacent_files"))
     moment = now or datetime.now(UTC)
     expired = write(warehouse, lambda w: _expire(w, moment - max(keep, grace)))
     unneeded += write(warehouse, lambda w: _remove_unneeded(w, (now or datetime.now(UTC)) - grace))
