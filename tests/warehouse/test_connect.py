@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from tests.fixtures.store import OBJECT_STORE_KEY, Place, made_rows, on_postgres
 from warehouse import Warehouse, open_warehouse
+from warehouse.catalog.extensions import connection_with
 from warehouse.catalog.store import merge_all, write
 from warehouse.errors import InputError
 
@@ -35,6 +37,19 @@ def test_a_reader_sees_what_a_writer_in_the_same_moment_commits(place: Place, wa
         merge_all(warehouse, made_rows([("p", "a", 0.5)]))
         assert reader.sql("SELECT count(*) AS n FROM judgments")["n"].to_pylist() == [1]
         assert reader.snapshot_id() == warehouse.snapshot_id()
+
+
+def test_tables_with_the_same_columns_are_not_taken_for_one(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        for table, value in (("one", 1), ("two", 2)):
+            other.execute(f"CREATE TABLE {table} (x INTEGER)")
+            other.execute(f"INSERT INTO {table} VALUES ({value})")
+        other.commit()
+    with connection_with(["sqlite_scanner"]) as connection:
+        connection.execute(f"ATTACH '{tmp_path / 'other.db'}' AS other (TYPE sqlite)")
+        query = "SELECT sum(x) FROM other.one UNION ALL SELECT sum(x) FROM other.two"
+        assert connection.execute(query).fetchall() == [(1,), (2,)]
+        assert connection.cursor().execute(query).fetchall() == [(1,), (2,)]
 
 
 def test_reading_where_there_is_nothing_says_what_to_do(tmp_path: Path) -> None:
