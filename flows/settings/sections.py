@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from flows.settings.people import PeopleSettings
-from flows.settings.redundancy import RedundancySettings
+from flows.settings.redundancy import ProjectRedundancySettings, RedundancySettings
 from synthesis.panel.settings import EMBEDDED, VariableName
 from training.settings import FitSettings
 from warehouse.catalog.address import address_of, data_place
@@ -92,7 +92,7 @@ Title = Annotated[str, Field(min_length=3, max_length=50)]
 JudgmentsEach = Annotated[int, Field(ge=1, le=100)]
 
 
-class ProjectSettings(Section):
+class ProjectSettings(ProjectRedundancySettings, Section):
     """A Label Studio project and the propositions that go there.
 
     A study project takes the propositions whose premises have one of these sources and one of these languages, as far
@@ -109,13 +109,18 @@ class ProjectSettings(Section):
 
 
 class Project(NamedTuple):
-    """A Label Studio project of the settings; `route` is which propositions go there."""
+    """A Label Studio project of the settings.
+
+    `route` is which propositions go there, `has_budget` whether the budget of `redundancy` is its own.
+    """
 
     title: str
     purpose: ProjectPurpose
     interface: Interface
     judgments_per_proposition: int
     route: Route
+    redundancy: RedundancySettings
+    has_budget: bool = False
 
     @property
     def feedback(self) -> bool:
@@ -126,8 +131,8 @@ class Project(NamedTuple):
 class AnnotationSettings(RedundancySettings, PeopleSettings, Section):
     """The Label Studio projects. `url = "embedded"` starts a server on loopback.
 
-    `project` takes the propositions that no project of `projects` takes. `interface` and `judgments_per_proposition`
-    hold for all projects that don't set their own.
+    `project` takes the propositions that no project of `projects` takes. `interface`, `judgments_per_proposition` and
+    the redundancy hold for all projects that don't set their own.
     `simulated_annotators` is for demonstrations: this many simulated annotators judge too, always marked as such.
     """
 
@@ -152,10 +157,21 @@ class AnnotationSettings(RedundancySettings, PeopleSettings, Section):
                 one.interface or self.interface,
                 one.judgments_per_proposition or each,
                 Route(one.sources, one.languages),
+                one.within(self),
+                one.has_budget,
             )
             for one in self.projects
         ]
-        return (*others, Project(self.project, "study", self.interface, each, rest))
+        return (*others, Project(self.project, "study", self.interface, each, rest, self))
+
+    @model_validator(mode="after")
+    def _redundancy_of_projects_is_possible(self) -> AnnotationSettings:
+        for one in self.projects:
+            try:
+                one.within(self)
+            except ValidationError as error:
+                raise ValueError(f'project "{one.title}": {error.errors()[0]["ctx"]["error"]}') from None
+        return self
 
     @model_validator(mode="after")
     def _titles_differ(self) -> AnnotationSettings:
@@ -166,8 +182,9 @@ class AnnotationSettings(RedundancySettings, PeopleSettings, Section):
 
     @model_validator(mode="after")
     def _adaptive_can_start(self) -> AnnotationSettings:
-        each = [one.judgments_per_proposition for one in self.every_project if one.purpose == "study"]
-        if self.redundancy == "adaptive" and max(each) < 2:
+        studies = [one for one in self.every_project if one.purpose == "study"]
+        each = [one.judgments_per_proposition for one in studies if one.redundancy.redundancy == "adaptive"]
+        if each and max(each) < 2:
             raise ValueError(
                 "adaptive redundancy starts from propositions with two judgments: set judgments_per_proposition = 2 or "
                 'more, or redundancy = "fixed"'

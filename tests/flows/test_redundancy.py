@@ -13,8 +13,9 @@ from annotation.studio.client import Studio, connect
 from flows.api import annotators_exclude, pull, push
 from flows.redundancy import _on_tasks_gone
 from flows.settings.redundancy import RedundancySettings
+from flows.settings.sections import AnnotationSettings
 from flows.settings.settings import load_settings
-from tests.fixtures.llm_runs import settings_file, value
+from tests.fixtures.llm_runs import rows, settings_file, value
 from tests.fixtures.store import made_rows
 from tests.fixtures.studio import StudioServer
 from warehouse import open_warehouse
@@ -43,6 +44,60 @@ def test_a_first_round_of_one_judgment_cannot_be_adaptive(tmp_path: Path) -> Non
     load_settings(
         settings_file(tmp_path, one, '[[annotation.projects]]\ntitle = "two each"\njudgments_per_proposition = 2')
     )
+
+
+def test_a_project_has_a_redundancy_and_a_budget_of_its_own() -> None:
+    shared: dict[str, object] = {"redundancy": "adaptive", "budget_judgments": 50, "cost_per_judgment": 0.1}
+    own = [
+        {"title": "fixed", "redundancy": "fixed"},
+        {"title": "dear", "budget": 0.7, "target_sd": 0.2},
+        {"title": "like the rest", "most_judgments": 5},
+    ]
+    fixed, dear, like, rest = AnnotationSettings.model_validate(shared | {"projects": own}).every_project
+    assert fixed.redundancy.redundancy == "fixed"
+    assert (dear.redundancy.judgments_left(0), dear.redundancy.target_sd, dear.has_budget) == (7, 0.2, True)
+    assert (like.redundancy.judgments_left(0), like.redundancy.most_judgments, like.has_budget) == (50, 5, False)
+    assert (rest.redundancy.judgments_left(0), rest.redundancy.target_sd, rest.has_budget) == (50, 0.12, False)
+    for wrong in ({"budget": 5.0, "redundancy": "adaptive"}, {"budget_judgments": 5}):
+        with pytest.raises(ValidationError, match=r'project "one": budget.* (needs cost_per_judgment|set redundancy)'):
+            AnnotationSettings.model_validate({"projects": [{"title": "one", **wrong}]})
+
+
+@pytest.mark.slow
+def test_projects_ask_by_their_own_rules_and_budgets(
+    tmp_path: Path, studio: Studio, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two contested propositions in each of three projects: one may ask for one, one for none, one for all."""
+    monkeypatch.setenv("LABEL_STUDIO_TOKEN", studio_server.token)
+    name = uuid4().hex[:12]
+    section = f'[annotation]\nurl = "{studio_server.url}"\nproject = "rest {name}"\njudgments_per_proposition = 2\n'
+    section += 'redundancy = "adaptive"\ntarget_sd = 0.1\n'
+    section += f'[[annotation.projects]]\ntitle = "one {name}"\nsources = ["one"]\nbudget_judgments = 5\n'
+    section += f'[[annotation.projects]]\ntitle = "none {name}"\nsources = ["none"]\nredundancy = "fixed"\n'
+    config = settings_file(tmp_path, section)
+    with open_warehouse(load_settings(config).catalog, read_only=False) as warehouse:
+        for source in ("one", "none", "rest"):
+            made = made_rows([(f"{source} {n}", "nobody", 0.5) for n in (1, 2)])
+            premises = [each.model_copy(update={"source": source}) for each in made[0]]
+            merge_all(warehouse, [premises, *made[1:]])
+        warehouse.connection.execute("DELETE FROM judgments")
+    push(config)
+
+    other = connect(studio.url, add_annotator(studio, f"{uuid4().hex}@example.org", "a-long-password-1"))
+    found = rows(config, "SELECT split_part(title, ' ', 1) AS title, number FROM studio_projects")
+    numbers = {each["title"]: each["number"] for each in found}
+    for number in numbers.values():
+        for task in studio.tasks(number):
+            for person, percent in ((studio, 10), (other, 95)):
+                answer = {"from_name": "probability", "to_name": "hypothesis", "type": "number"}
+                person.annotate(task.id, [answer | {"value": {"number": percent}}], unique_id=str(uuid4()))
+    pull(config)
+
+    asked = push(config)
+    assert asked.counts["asked for once more"] == 3
+    assert asked.note == "the budget leaves 1 unsettled"
+    overlaps = {title: sorted(task.overlap for task in studio.overlaps(number)) for title, number in numbers.items()}
+    assert overlaps == {"one": [2, 3], "none": [2, 2], "rest": [3, 3]}
 
 
 @pytest.mark.slow
@@ -137,7 +192,7 @@ def test_what_lost_its_judgments_is_asked_again_and_the_budget_counts_what_is_go
         now = int(value(config, "SELECT number FROM studio_projects WHERE retired_at IS NULL"))
         with open_warehouse(load_settings(config).catalog) as warehouse:
             there = {now: {task.id: task for task in studio.overlaps(now)}}
-            return _on_tasks_gone(study_judgments(warehouse), there)
+            return _on_tasks_gone(study_judgments(warehouse), there).total()
 
     assert on_tasks_gone() == 0
     studio.delete_task(number["settled"])

@@ -52,11 +52,13 @@ def spread(judged: Judged) -> Spread | None:
     return Spread(variance, np.sqrt(variance / n), variance / (n * (n + 1)))
 
 
-def asked(found: Spread, n_annotations: Ints, waits: npt.NDArray[np.bool_], target_sd: float, most: int) -> Ints:
+def asked(
+    found: Spread, n_annotations: Ints, waits: npt.NDArray[np.bool_], target_sd: Floats | float, most: Ints | int
+) -> Ints:
     """Return the propositions that should get one more judgment, by their places, the largest gain first.
 
     Left out are those that are settled (a posterior SD of at most `target_sd`), that wait for a judgment already, or
-    that were annotated `most` times.
+    that were annotated `most` times. Both limits hold for all, or have one for each: [n].
     """
     open_ = (found.sd > target_sd) & ~waits & (n_annotations < most)
     order = np.argsort(-found.gain, kind="stable")

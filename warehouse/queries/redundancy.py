@@ -10,9 +10,9 @@ from warehouse.catalog.connect import Warehouse
 def study_tasks(warehouse: Warehouse) -> pa.Table:
     """Return one row per task of the studies' Label Studio projects, sorted by premise.
 
-    The columns are project (its number), number, proposition_id, is_judged (false for repeats, and for checks, also
-    those that became one later: they get no further judgments), n_annotations (as of the last pull), and n, sum,
-    squares of the valid judgments of the proposition in all sources; n is 0 without one.
+    The columns are project (its number), title (that of the settings), number, proposition_id, is_judged (false for
+    repeats, and for checks, also those that became one later: they get no further judgments), n_annotations (as of the
+    last pull), and n, sum, squares of the valid judgments of the proposition in all sources; n is 0 without one.
     """
     return warehouse.sql(
         """
@@ -20,7 +20,7 @@ def study_tasks(warehouse: Warehouse) -> pa.Table:
           SELECT proposition_id, count(*) AS n, sum(probability) AS s, sum(probability * probability) AS q
           FROM valid_judgments GROUP BY proposition_id
         )
-        SELECT o.number AS project, CAST(t.source_id AS BIGINT) AS number, t.proposition_id,
+        SELECT o.number AS project, o.title, CAST(t.source_id AS BIGINT) AS number, t.proposition_id,
           coalesce(t.purpose, 'judge') = 'judge' AND t.proposition_id NOT IN (SELECT proposition_id FROM checks)
             AS is_judged, coalesce(s.n_annotations, 0) AS n_annotations,
           coalesce(j.n, 0)::DOUBLE AS n, coalesce(j.s, 0) AS sum, coalesce(j.q, 0) AS squares
@@ -38,13 +38,14 @@ def study_tasks(warehouse: Warehouse) -> pa.Table:
 def study_judgments(warehouse: Warehouse) -> pa.Table:
     """Return how many judgments of the studies' Label Studio projects, retired ones too, came from each task.
 
-    The columns are project (its number; null if it is retired), number (that of the task; null if unknown) and n.
+    The columns are project (its number; null if it is retired), title, number (that of the task; null if unknown)
+    and n.
     Judgments whose annotation was deleted are left out.
     """
     return warehouse.sql(
         """
         WITH held AS (SELECT project, number, unnest(judgments) AS source_id FROM studio_tasks)
-        SELECT CASE WHEN o.retired_at IS NULL THEN o.number END AS project, h.number, count(*) AS n
+        SELECT CASE WHEN o.retired_at IS NULL THEN o.number END AS project, o.title, h.number, count(*) AS n
         FROM judgments j
         JOIN studio_projects o ON o.project = j.batch AND coalesce(o.purpose, 'study') = 'study'
         LEFT JOIN held h ON h.project = j.batch AND h.source_id = j.source_id
