@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from synthesis.llm.breaker import jittered
+from synthesis.llm.breaker import grown, jittered
 
 T = TypeVar("T")
 
@@ -53,5 +53,5 @@ async def retried(
         began = time.monotonic() if began is None else began
         if is_over(counted, time.monotonic() - began):
             raise failure
-        grown = min(first_pause_s * 2 ** max(counted - 1, 0), longest_pause_s)
-        await pause(0.0 if failure.is_free else max(failure.wait_s, jittered(grown)))
+        wait_s = jittered(grown(first_pause_s, max(counted - 1, 0), longest_pause_s))
+        await pause(0.0 if failure.is_free else max(failure.wait_s, wait_s))
