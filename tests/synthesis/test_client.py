@@ -225,6 +225,13 @@ def test_an_answer_without_text_is_an_empty_reply_that_is_kept(tmp_path: Path, b
         assert server.requests == 1
 
 
+def test_a_reply_with_half_a_character_is_kept_and_not_asked_for_again(tmp_path: Path) -> None:
+    """The two bytes of an é, of which max_tokens cut off the second one."""
+    with faulty(sends(b'{"choices": [{"message": {"content": "a caf\xc3"}, "finish_reason": "length"}]}')) as server:
+        reply = only(ask(endpoint(server.url), tmp_path / "l", call()))
+        assert (reply.text, reply.finish_reason, server.requests) == ("a caf\ufffd", "length", 1)
+
+
 def test_log_probabilities_of_which_one_is_no_number_are_left_out(tmp_path: Path) -> None:
     with faulty(answers("Yes", logprob=float("nan"))) as server:
         for _ in range(2):
