@@ -123,8 +123,8 @@ class Call:
     @property
     def most_tokens_out(self) -> int | None:
         """How many tokens the reply has at most; None if nothing that is sent bounds it."""
-        other = self.extra.get("max_completion_tokens")
-        return self.max_tokens if other is None else int(other)
+        most: int | None = self.extra.get("max_completion_tokens", self.max_tokens)
+        return most
 
     @property
     def request_id(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -33,10 +34,7 @@ class RunProgress:
 
     def after(self, rows: Iterable[Record], questions: int = 1) -> RunProgress:
         """The totals after some more questions, with these rows."""
-        status = {"answered": 0, "refused": 0, "failed": 0}
-        for row in rows:
-            if type(row) is Request:
-                status[row.status] += 1
+        status = Counter(row.status for row in rows if isinstance(row, Request))
         return replace(
             self,
             done=self.done + questions,

@@ -50,7 +50,7 @@ async def run_questions(
     """Yields lists of answers as they are finished.
 
     At most `in_flight` questions are in progress at a time, and `questions` is read at most one chunk ahead. What the
-    ledger holds is answered without the netrunning. If the run is stopped (`caller.stop`), questions in progress are
+    ledger holds is answered without the network. If the run is stopped (`caller.stop`), questions in progress are
     finished, except those that would have to send something new, and no exception is raised. After any other exception,
     nothing new is started, what is in progress is finished and yielded, then the exception is raised. A SkippedError
     leaves out the questions of its model or labeler only, and is raised once all others are done.
@@ -100,7 +100,12 @@ class _Running:
         enough = self._waiting or len(self._tasks) >= self._in_flight
         if enough or self._exhausted or self._is_ending:
             return []
-        chunk = await recall(self._source, self._caller.ledger)
+        try:
+            chunk = await recall(self._source, self._caller.ledger)
+        except Exception as error:
+            # Raised once what is in flight has come, which is paid for.
+            self.broken = error
+            return []
         if chunk is None:
             self._exhausted = True
             return []
@@ -150,31 +155,19 @@ async def forward(
     recalled = Recalled()
     while chunk:
         kept = await ledger.recall([call for each in chunk for call in each.calls])
-        chunk = advanced(chunk, kept, recalled, failures)
+        going_on = []
+        for each in chunk:
+            results = [result for call in each.calls if (result := kept.get(call.key) or failures.get(call.key))]
+            if len(results) < len(each.calls):
+                each.kept = {call.key: kept[call.key] for call in each.calls if call.key in kept}
+                recalled.waiting.append(each)
+                continue
+            try:
+                going_on.append(Waiting(each.question, each.question.send(results)))
+            except StopIteration as end:
+                recalled.answers.append(end.value)
+        chunk = going_on
     return recalled
-
-
-def advanced(
-    chunk: Sequence[Waiting],
-    kept: Mapping[str, Reply],
-    into: Recalled,
-    failures: Mapping[str, Failure] = MappingProxyType({}),
-) -> list[Waiting]:
-    """Advances the questions that have all their results. Returns those that need more; the rest goes `into`."""
-    going_on = []
-    for each in chunk:
-        results = [result for call in each.calls if (result := kept.get(call.key) or failures.get(call.key))]
-        if len(results) < len(each.calls):
-            each.kept = {call.key: kept[call.key] for call in each.calls if call.key in kept}
-            into.waiting.append(each)
-            continue
-        try:
-            calls = each.question.send(results)
-        except StopIteration as end:
-            into.answers.append(end.value)
-        else:
-            going_on.append(Waiting(each.question, calls))
-    return going_on
 
 
 async def _finish(waiting: Waiting, caller: Caller) -> Answer:

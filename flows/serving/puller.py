@@ -75,17 +75,17 @@ class Puller:
             self._counts[name] += number
 
     def _work(self) -> None:
-        failures = 0
+        retry_s = self._retry_s
         while not self._ended.is_set():
             hinted = self._wanted.wait(self._every_s)
             if hinted and self._ended.wait(self._soon_s):
                 return
             self._wanted.clear()  # before the pull: what comes during it may not be in it
             if self._once():
-                failures = 0
+                retry_s = self._retry_s
             else:
-                failures += 1
-                self._ended.wait(min(self._retry_s * 2 ** (failures - 1), LONGEST_RETRY_S))
+                self._ended.wait(retry_s)
+                retry_s = min(2 * retry_s, LONGEST_RETRY_S)
                 self._wanted.set()
 
     def _once(self) -> bool:

@@ -61,9 +61,10 @@ class BatchInterface:
 
     def __init__(self, caller: Caller, name: str) -> None:
         self._caller = caller
-        self._endpoint = caller.endpoint(name)
-        self._client = caller.client(name)
-        self.secret = self._client.api_key if self._endpoint.api_key_env else None
+        client = caller.client(name)
+        self._endpoint = client.endpoint
+        self._client = client.openai
+        self.secret = client.key
         self.where = where_is(self._endpoint)
 
     async def upload(self, name: str, file: IO[bytes]) -> str:
@@ -76,7 +77,7 @@ class BatchInterface:
             )
             return _id_of(made)
 
-        return await self._or_none(send)
+        return await self._supported(send)
 
     async def create(self, local_id: str, file_id: str) -> str:
         """Creates a batch from an uploaded file, once, and returns its id.
@@ -101,7 +102,7 @@ class BatchInterface:
             return _id_of(made)
 
         try:
-            return await self._or_none(send)
+            return await self._supported(send)
         except OddsError as error:
             if refused:
                 raise NotMadeError(error) from None
@@ -112,7 +113,7 @@ class BatchInterface:
 
         Raises InputError if the endpoint keeps no list of batches.
         """
-        return await self._or_none(lambda: self._found(local_id), patiently)
+        return await self._supported(lambda: self._found(local_id), patiently)
 
     async def state(self, batch_id: str) -> Batch:
         """The state of a batch. Raises GoneError if the endpoint does not know it."""
@@ -160,7 +161,7 @@ class BatchInterface:
                 return batch.id
         return None
 
-    async def _or_none(self, send: Callable[[], Awaitable[T]], patiently: bool = True) -> T:
+    async def _supported(self, send: Callable[[], Awaitable[T]], patiently: bool = True) -> T:
         try:
             return await self._patiently(send, self._endpoint.patience_s if patiently else 0.0)
         except openai.NotFoundError:
@@ -183,19 +184,15 @@ class BatchInterface:
         except openai.NotFoundError:
             raise
         except openai.APIStatusError as error:
-            self._check(error)
-            wait_s = min(retry_after(error.response), MAX_WAIT_S)
-            raise PassingError(f"HTTP {error.status_code}", wait_s) from None
+            # Not chained: the words may repeat the key.
+            check_money(self._endpoint, error, self.secret)
+            check_access(self._endpoint, error)
+            if not passes(error.status_code):
+                said = words_of(error, self.secret)
+                raise ServiceError(f"{self.where} refuses the batch ({said}); see its documentation") from None
+            raise PassingError(f"HTTP {error.status_code}", min(retry_after(error.response), MAX_WAIT_S)) from None
         except _UNREACHED as error:
             raise PassingError(why_unreached(error, self.secret)) from None
-
-    def _check(self, error: openai.APIStatusError) -> None:
-        """Raises ServiceError if a retry would not help. Not chained: the words may repeat the key."""
-        check_money(self._endpoint, error, self.secret)
-        check_access(self._endpoint, error)
-        if not passes(error.status_code):
-            said = words_of(error, self.secret)
-            raise ServiceError(f"{self.where} refuses the batch ({said}); see its documentation") from None
 
 
 def _id_of(made: object) -> str:

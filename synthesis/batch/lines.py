@@ -10,7 +10,7 @@ from typing import Literal
 
 from synthesis.call import Call
 from synthesis.llm.completion import GarbledReplyError, reply_of
-from synthesis.llm.errors import one_line, passes, without_key
+from synthesis.llm.errors import one_line, passes, without_key, words_in
 from synthesis.reply import CallResult, Failure
 
 PATH: Literal["/v1/chat/completions"] = "/v1/chat/completions"
@@ -71,7 +71,7 @@ def read_line(text: str, *, structured: bool, secret: str | None) -> ResultLine 
         except (GarbledReplyError, ArithmeticError) as garbled:
             failure = Failure(reason="not_answered", detail=one_line(garbled, secret))
             return ResultLine(key, failure, may_be_paid=True)
-    words = _words(body, error, secret)
+    words = words_in(body.get("error", body) if isinstance(body, dict) else body, secret) or words_in(error, secret)
     if status is not None and status >= 400 and not passes(status):
         failure = Failure(reason="rejected", detail=f"HTTP {status} {words}".strip())
         return ResultLine(key, failure, may_be_format=structured and status in _FORMAT)
@@ -86,12 +86,3 @@ def _status(response: object, body: object) -> int | None:
         with suppress(ValueError, OverflowError):
             return int(said)
     return 200 if said is None and isinstance(body, dict) and body.get("choices") else None
-
-
-def _words(body: object, error: object, secret: str | None) -> str:
-    """The endpoint's words about a line, on one line."""
-    for each in (body.get("error") if isinstance(body, dict) else None, error):
-        found = (each.get("message") or each.get("code")) if isinstance(each, dict) else each
-        if found and isinstance(found, str | int):
-            return one_line(found, secret)
-    return ""

@@ -119,6 +119,7 @@ class Submitter:
                 await asyncio.to_thread(write_lines, file, plan)
                 try:
                     file_id = await self._interface.upload(batch.local_id, file)
+                    self._caller.stop.check()  # an upload takes minutes, in which the run may have been stopped
                 except BaseException:
                     unsure = 0.0  # nothing was submitted
                     await self._ledger.remove_batch(batch)

@@ -61,12 +61,8 @@ class Exchange:
         wanted = [each.key for each in group if isinstance(each, Reserve)]
         released = [each.key for each in group if isinstance(each, Release)]
         # A reservation released later in the same group was cancelled; one released before it belongs to somebody else.
-        cancelled: set[str] = set()
-        for each in group:
-            if isinstance(each, Release):
-                cancelled.add(each.key)
-            elif isinstance(each, Reserve):
-                cancelled.discard(each.key)
+        last = {each.key: each for each in group if not isinstance(each, Keep)}
+        cancelled = {key for key, each in last.items() if isinstance(each, Release)}
         rows = [each.row for each in group if isinstance(each, Keep)]
         self._keep(rows)
         self._store.unlock([row.key for row in rows] + released)
@@ -85,13 +81,15 @@ class Exchange:
 
     def recall(self, keys: Collection[str]) -> dict[str, Reply]:
         """The replies that are kept under these keys."""
-        return {key: self._reply(text) for key, text in self._store.read(keys).items()}
+        texts, _ = self._store.read(keys)
+        return {key: self._reply(text) for key, text in texts.items()}
 
     def unasked(self, keys: Collection[str]) -> set[str]:
         """The keys that have no reply and that no other process has reserved."""
         locked = self._store.lock(keys)
         try:
-            return locked - self._store.read(locked).keys()
+            texts, _ = self._store.read(locked)
+            return locked - texts.keys()
         finally:
             self._store.unlock(locked)
 
@@ -120,7 +118,7 @@ class Exchange:
     def _replies_and_batches(self, keys: Collection[str]) -> dict[str, Found]:
         """The replies to these calls, and IN_BATCH for those that a batch will answer."""
         while True:
-            texts, ids = self._store.read_beside_batches(keys)
+            texts, ids = self._store.read(keys)
             if ids == self._batch_ids:
                 break
             # Read again afterwards: a batch that was collected in the meantime has left replies.

@@ -121,7 +121,7 @@ class Ledger:
     def release(self, call: Call) -> None:
         """Gives up a reserved call without a reply."""
         self._wake(call.key)
-        asyncio.ensure_future(self._hand_over(Release(call.key))).add_done_callback(_ignore)
+        self._hand_over(Release(call.key)).add_done_callback(_ignore)
 
     async def unasked(self, calls: Sequence[Call]) -> set[str]:
         """The keys of calls that have no reply and that nobody, here or elsewhere, has reserved.

@@ -7,9 +7,9 @@ from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from psycopg import conninfo
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from synthesis.ledger.store import LedgerRow, Store, SubmittedBatch
+from synthesis.ledger.store import LedgerRow, Store, SubmittedBatch, lock_number
 from warehouse.errors import InputError, ServiceError
 
 T = TypeVar("T")
@@ -63,13 +63,8 @@ class PostgresStore(Store):
                 "server runs"
             ) from None
 
-    def read(self, keys: Collection[str]) -> dict[str, str]:
+    def read(self, keys: Collection[str]) -> tuple[dict[str, str], frozenset[str]]:
         """See Store. Raises ServiceError if the server does not answer, as all methods here do."""
-        query: LiteralString = "select key, reply from odds_ledger.replies where key = any(%s)"
-        return self._safely(lambda: dict(self._connection.execute(query, [list(keys)]).fetchall()))
-
-    def read_beside_batches(self, keys: Collection[str]) -> tuple[dict[str, str], frozenset[str]]:
-        """See Store."""
         query: LiteralString = (
             "select key, reply from odds_ledger.replies where key = any(%s) "
             "union all select local_id, null from odds_ledger.batches"
@@ -101,7 +96,7 @@ class PostgresStore(Store):
         # First: a broken connection has given them back, and must not take them again.
         self._locked -= set(given)
         if given:
-            self._safely(lambda: self._connection.execute(query, [[_number(key) for key in given]]))
+            self._safely(lambda: self._connection.execute(query, [[lock_number(key) for key in given]]))
 
     def put_batch(self, batch: SubmittedBatch) -> None:
         """See Store."""
@@ -136,7 +131,7 @@ class PostgresStore(Store):
         attempts = Retrying(
             retry=retry_if_exception(lambda _: self._connection.closed and not self._is_away),
             stop=stop_after_delay(PATIENCE_S),
-            wait=wait_exponential_jitter(_FIRST_PAUSE_S, _LONGEST_PAUSE_S, jitter=_FIRST_PAUSE_S),
+            wait=wait_random_exponential(_FIRST_PAUSE_S, _LONGEST_PAUSE_S),
             reraise=True,
         )
         try:
@@ -173,7 +168,7 @@ class PostgresStore(Store):
             "where pg_try_advisory_lock(number)"
         )
         wanted = sorted(keys)
-        numbers = [_number(key) for key in wanted]
+        numbers = [lock_number(key) for key in wanted]
         return {key for (key,) in self._connection.execute(query, [wanted, numbers]).fetchall()} if wanted else set()
 
     def _words(self, error: psycopg.Error) -> str:
@@ -193,7 +188,3 @@ def _parameters(url: str) -> dict[str, Any]:
             "ledger in PostgreSQL: cannot be used (what follows postgres: is not a libpq connection string); "
             "check the setting ledger"
         ) from None
-
-
-def _number(key: str) -> int:
-    return int(key[:15], 16)

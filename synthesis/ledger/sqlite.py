@@ -7,14 +7,12 @@ import json
 import os
 import sqlite3
 import struct
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
-from synthesis.ledger.store import LedgerRow, Store, SubmittedBatch
+from synthesis.ledger.store import LedgerRow, Store, SubmittedBatch, lock_number
 from warehouse.errors import InputError, ServiceError
-
-T = TypeVar("T")
 
 _VERSION = 2
 _BUSY_S = 60.0
@@ -31,8 +29,10 @@ _TABLES = (
     """,
 )
 # One statement per group: every step of a statement releases the GIL, and gets it back late under load.
-_READ = "select json_group_object(key, reply) from replies where key in (select value from json_each(?))"
-_READ_BESIDE_BATCHES = f"select ({_READ}), (select json_group_array(local_id) from batches)"
+_READ = """
+select (select json_group_object(key, reply) from replies where key in (select value from json_each(?))),
+(select json_group_array(local_id) from batches)
+"""
 _WRITE = """
 insert or ignore into replies
 select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from json_each(?)
@@ -59,24 +59,11 @@ class SqliteStore(Store):
                 f"ledger {path}: cannot be used ({error}); make the path writable, or move the file away"
             ) from error
 
-    def read(self, keys: Collection[str]) -> dict[str, str]:
+    def read(self, keys: Collection[str]) -> tuple[dict[str, str], frozenset[str]]:
         """See Store. Raises ServiceError if the file is corrupt."""
-
-        def do() -> dict[str, str]:
-            (text,) = self._connection.execute(_READ, [json.dumps(list(keys))]).fetchone()
-            found: dict[str, str] = json.loads(text)
-            return found
-
-        return self._safely(do, "cannot be read", "move the file away")
-
-    def read_beside_batches(self, keys: Collection[str]) -> tuple[dict[str, str], frozenset[str]]:
-        """See Store."""
-
-        def do() -> tuple[dict[str, str], frozenset[str]]:
-            found, ids = self._connection.execute(_READ_BESIDE_BATCHES, [json.dumps(list(keys))]).fetchone()
-            return json.loads(found), frozenset(json.loads(ids))
-
-        return self._safely(do, "cannot be read", "move the file away")
+        with self._errors():
+            replies, ids = self._connection.execute(_READ, [json.dumps(list(keys))]).fetchone()
+            return json.loads(replies), frozenset(json.loads(ids))
 
     def write(self, rows: Sequence[LedgerRow]) -> None:
         """See Store. Raises ServiceError if the disk is full or the file cannot be written."""
@@ -104,12 +91,9 @@ class SqliteStore(Store):
     def batches(self, endpoint: str | None) -> list[SubmittedBatch]:
         """See Store."""
         query = "select * from batches where ? in (endpoint, '') order by created_at, local_id"
-
-        def do() -> list[SubmittedBatch]:
+        with self._errors():
             rows = self._connection.execute(query, [endpoint or ""]).fetchall()
             return [SubmittedBatch.of_row(*row) for row in rows]
-
-        return self._safely(do, "cannot be read", "move the file away")
 
     def close(self) -> None:
         """See Store."""
@@ -117,22 +101,20 @@ class SqliteStore(Store):
         os.close(self._locks)
 
     def _change(self, statement: str, values: Sequence[object]) -> None:
-        def do() -> None:
-            with self._connection:
-                self._connection.execute(statement, values)
+        with self._errors("cannot be written", "free disk space or give another path"), self._connection:
+            self._connection.execute(statement, values)
 
-        self._safely(do, "cannot be written", "free disk space or give another path")
-
-    def _safely(self, do: Callable[[], T], what: str, remedy: str) -> T:
+    @contextmanager
+    def _errors(self, what: str = "cannot be read", remedy: str = "move the file away") -> Iterator[None]:
         try:
-            return do()
+            yield
         except (sqlite3.Error, ValueError) as error:
             first = str(error).splitlines()[0]
             raise ServiceError(f"ledger {self.name}: {what} ({first}); {remedy}") from error
 
     def _try(self, kind: int, key: str) -> bool:
         # struct flock: type, whence, start, length, pid; the pid must be 0 for an open file description lock.
-        wanted = struct.pack("hhqqi4x", kind, os.SEEK_SET, int(key[:15], 16), 1, 0)
+        wanted = struct.pack("hhqqi4x", kind, os.SEEK_SET, lock_number(key), 1, 0)
         try:
             fcntl.fcntl(self._locks, fcntl.F_OFD_SETLK, wanted)
         except (BlockingIOError, PermissionError):

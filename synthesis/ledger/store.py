@@ -63,18 +63,19 @@ class SubmittedBatch:
         )
 
 
+def lock_number(key: str) -> int:
+    """The number of a key's lock, in 60 bits."""
+    return int(key[:15], 16)
+
+
 class Store(ABC):
     """Where a ledger keeps its rows. Used by one thread; what a method writes is on disk when it returns."""
 
     name: str
 
     @abstractmethod
-    def read(self, keys: Collection[str]) -> dict[str, str]:
-        """The replies under these keys, as JSON."""
-
-    @abstractmethod
-    def read_beside_batches(self, keys: Collection[str]) -> tuple[dict[str, str], frozenset[str]]:
-        """`read`, with the local ids of all batches at the same moment. Called often, so it must be cheap."""
+    def read(self, keys: Collection[str]) -> tuple[dict[str, str], frozenset[str]]:
+        """The replies under these keys, as JSON, and the local ids of all batches at the same moment."""
 
     @abstractmethod
     def write(self, rows: Sequence[LedgerRow]) -> None:

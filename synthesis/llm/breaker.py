@@ -116,7 +116,7 @@ class Breaker:
         now = self.clock()
         self._limited_since = now if self._limited_since is None else self._limited_since
         if now >= self._rest_until:
-            wish_s = wish_s or min(self.first_pause_s * 2**self._rests, LONGEST_PAUSE_S)
+            wish_s = wish_s or grown(self.first_pause_s, self._rests, LONGEST_PAUSE_S)
             self._rests += 1
         self.rest(wish_s)
 
@@ -131,9 +131,13 @@ class Breaker:
         self._probing = False
         self._down_since = now if self._down_since is None else self._down_since
         self._gone = self._pauses >= self.attempts if not self.answered else now - self._down_since >= self.patience_s
-        pause = min(self.first_pause_s * 2**self._pauses, LONGEST_PAUSE_S)
+        self._until = now + jittered(grown(self.first_pause_s, self._pauses, LONGEST_PAUSE_S))
         self._pauses += 1
-        self._until = now + jittered(pause)
+
+
+def grown(first_s: float, doublings: int, longest_s: float) -> float:
+    """A pause that was doubled so many times, which may be thousands, up to the longest one."""
+    return min(first_s * 2.0 ** min(doublings, 32), longest_s)
 
 
 def jittered(seconds: float) -> float:

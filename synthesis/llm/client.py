@@ -62,7 +62,7 @@ class Caller:
         self._backoff_s = backoff_s
         self._clients = {each.name: EndpointClient(each, self.stop, backoff_s) for each in endpoints}
         self._configs = {each.name: each for each in configs}
-        self._rates = {each.name: RateLimits.of(each, self._client(each.endpoint).gate.stop) for each in configs}
+        self._rates = {each.name: RateLimits.of(each, self.client(each.endpoint).gate.stop) for each in configs}
         self._slots = {each.name: asyncio.Semaphore(each.max_in_flight) for each in configs if each.max_in_flight}
 
     async def __aenter__(self) -> Caller:
@@ -76,11 +76,13 @@ class Caller:
 
     def endpoint(self, name: str) -> Endpoint:
         """The endpoint of that name. Raises InputError if there is none."""
-        return self._client(name).endpoint
+        return self.client(name).endpoint
 
-    def client(self, name: str) -> openai.AsyncOpenAI:
-        """The HTTP client of an endpoint, for its other interfaces."""
-        return self._client(name).openai
+    def client(self, name: str) -> EndpointClient:
+        """The client of an endpoint. Raises InputError if there is none."""
+        if name not in self._clients:
+            raise InputError(f"endpoint {name}: not among the endpoints ({', '.join(sorted(self._clients))}); add it")
+        return self._clients[name]
 
     def prices(self, call: Call) -> Prices:
         """What a million tokens in and out of this call cost; None if unknown."""
@@ -104,11 +106,11 @@ class Caller:
 
     def has_replied(self, config: ModelConfig) -> None:
         """Says that this model config had replies in an earlier run, so that rejections do not skip it."""
-        self._client(config.endpoint).gate.skip_list.replied(config.name)
+        self.client(config.endpoint).gate.skip_list.replied(config.name)
 
     def skips(self, config: ModelConfig) -> bool:
         """Whether no call of this model config would be sent: its endpoint has failed, or skips it."""
-        gate = self._client(config.endpoint).gate
+        gate = self.client(config.endpoint).gate
         return gate.stop.reason is not None or gate.skip_list.reason(config.model, config.name) is not None
 
     async def ask(self, call: Call) -> CallResult:
@@ -120,7 +122,7 @@ class Caller:
             SkippedError: the endpoint does not know the model, or rejects every request of the labeler.
             StoppedError: the run is being stopped, the endpoint has failed, or a batch holds the call.
         """
-        client = self._client(call.endpoint)
+        client = self.client(call.endpoint)
         try:
             return await self._recalled_or_sent(client, call)
         except (StoppedError, SkippedError):
@@ -181,8 +183,3 @@ class Caller:
             reservation.paid = paid or 0.0
             self.uncounted += paid is None and most > 0
             return reply.model_copy(update={"cost": paid, "paid_by": call.request_id})
-
-    def _client(self, name: str) -> EndpointClient:
-        if name not in self._clients:
-            raise InputError(f"endpoint {name}: not among the endpoints ({', '.join(sorted(self._clients))}); add it")
-        return self._clients[name]

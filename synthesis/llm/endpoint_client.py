@@ -116,7 +116,8 @@ class EndpointClient:
         except TimeoutError as error:
             raise GarbledReplyError(f"no answer within {self.endpoint.timeout_s:g} s") from error
         try:
-            data = json.loads(without_key(response.content, self.key))
+            # Half a character, as some servers send where max_tokens cut, must not cost the whole reply.
+            data = json.loads(without_key(response.content, self.key).decode("utf-8-sig", errors="replace"))
         except (ValueError, RecursionError):
             raise GarbledReplyError("the body is not JSON") from None
         reply = reply_of(data, latency_s=time.monotonic() - started, structured=manner.structured)

@@ -50,7 +50,10 @@ def retry_after(response: httpx2.Response) -> float:
         seconds = float(value)
     except ValueError:
         try:
-            seconds = (parsedate_to_datetime(value).astimezone(UTC) - datetime.now(UTC)).total_seconds()
+            until = parsedate_to_datetime(value)
+            # HTTP's old form of a date names no zone and is in UTC.
+            until = until.replace(tzinfo=until.tzinfo or UTC).astimezone(UTC)
+            seconds = (until - datetime.now(UTC)).total_seconds()
         except (ValueError, TypeError, OverflowError):
             return 0.0
     return max(seconds, 0.0) if seconds < float("inf") else 0.0
@@ -98,8 +101,14 @@ def down(endpoint: Endpoint, said: str) -> ServiceError:
 
 def words_of(error: openai.APIStatusError, secret: str | None) -> str:
     """The status and the endpoint's own words about a request, through `one_line`."""
-    message = error.body.get("message") if isinstance(error.body, dict) else None
-    return f"HTTP {error.status_code} {one_line(message, secret)}".strip()
+    return f"HTTP {error.status_code} {words_in(error.body, secret)}".strip()
+
+
+def words_in(error: object, secret: str | None) -> str:
+    """The words of an error, a text or under the name that one of several kinds of servers gives them, on one line."""
+    if isinstance(error, dict):
+        error = error.get("message") or error.get("detail") or error.get("code")
+    return one_line(error, secret)
 
 
 def one_line(words: object, secret: str | None) -> str:

@@ -1,13 +1,16 @@
-"""When a failed attempt is made again: the one place where calls and batch requests are retried."""
+"""When a failed attempt is made again: the one place where calls and batch requests are retried.
+
+A loop of its own: some attempts are free and the endpoint has a say in the pause, so that with tenacity each of these
+became a callback, and together they were longer than the loop, and slower.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
-
-from synthesis.llm.breaker import jittered
+from synthesis.llm.breaker import grown, jittered
 
 T = TypeVar("T")
 
@@ -40,39 +43,15 @@ async def retried(
         first_pause_s: the pause after the first failure; it doubles with each further one.
         longest_pause_s: the longest pause, unless the endpoint asks for a longer one.
     """
-    try:
-        return await attempt()
-    except PassingError as error:
-        failed = [error]
-    counted = 0
-
-    async def next_attempt() -> T:
-        # Only failures go through tenacity, which takes 100 µs where all else of a call's way to its client takes 50.
-        if failed:
-            raise failed.pop()
-        return await attempt()
-
-    def count(state: RetryCallState) -> None:
-        nonlocal counted
-        counted += not _error(state).is_free
-
-    def seconds(state: RetryCallState) -> float:
-        error = _error(state)
-        grown = min(first_pause_s * 2 ** max(counted - 1, 0), longest_pause_s)
-        return 0.0 if error.is_free else max(error.wait_s, jittered(grown))
-
-    attempts = AsyncRetrying(
-        retry=retry_if_exception_type(PassingError),
-        after=count,
-        wait=seconds,
-        stop=lambda state: is_over(counted, state.seconds_since_start or 0.0),
-        sleep=pause,
-        reraise=True,
-    )
-    return await attempts(next_attempt)
-
-
-def _error(state: RetryCallState) -> PassingError:
-    error = state.outcome.exception() if state.outcome else None
-    assert isinstance(error, PassingError)
-    return error
+    counted, began = 0, None
+    while True:
+        try:
+            return await attempt()
+        except PassingError as error:
+            failure = error
+        counted += not failure.is_free
+        began = time.monotonic() if began is None else began
+        if is_over(counted, time.monotonic() - began):
+            raise failure
+        wait_s = jittered(grown(first_pause_s, max(counted - 1, 0), longest_pause_s))
+        await pause(0.0 if failure.is_free else max(failure.wait_s, wait_s))

@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    JsonValue,
     Tag,
     ValidationInfo,
     field_validator,
@@ -122,7 +123,7 @@ class ModelConfig(_Settings):
     max_tokens: Positive = 256
     seed: Count | None = 0
     omit: tuple[Omittable, ...] = ()
-    extra: dict[str, Any] = {}
+    extra: dict[str, JsonValue] = {}
     system_turn: bool = True
     price_in: Price | None = None
     price_out: Price | None = None
@@ -132,9 +133,12 @@ class ModelConfig(_Settings):
 
     @field_validator("extra")
     @classmethod
-    def _extra_is_extra(cls, value: dict[str, Any]) -> dict[str, Any]:
+    def _extra_is_extra(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
         if taken := sorted(set(value) & SENT_BY_US):
             raise ValueError(f"extra must not hold {taken[0]}: it is sent anyway; use the setting of that name")
+        most = value.get("max_completion_tokens", 1)
+        if type(most) is not int or most < 1:
+            raise ValueError("max_completion_tokens must be a whole number above 0: it bounds the cost of a reply")
         return value
 
     @property

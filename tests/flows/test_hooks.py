@@ -98,6 +98,15 @@ def test_a_pull_that_fails_is_tried_again_and_the_reason_is_told(
     assert (pulls.begun, puller.counts()["pulls_failed_total"]) == (3, 2)
 
 
+def test_it_pulls_again_after_a_label_studio_that_was_away_for_days(said: list[str]) -> None:
+    pulls = Pulls(failures=1100)
+    puller = Puller(pulls, said.append, every_s=1000, soon_s=0.0, retry_s=0.0)
+    puller.start()
+    until(lambda: puller.counts()["judgments_new_total"] == 2)
+    puller.end(5)
+    assert pulls.begun == 1101
+
+
 def test_without_any_hint_it_pulls_at_least_so_often(started: Callable[..., tuple[Pulls, Puller]]) -> None:
     pulls, puller = started(every_s=0.05)
     until(lambda: pulls.begun >= 4)

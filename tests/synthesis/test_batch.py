@@ -250,6 +250,28 @@ def test_replies_that_nobody_asks_for_any_more_are_kept_too(ledger: Path) -> Non
         assert stub.events.count("uploaded") - uploaded <= 2
 
 
+def test_a_run_that_is_stopped_during_an_upload_submits_nothing(ledger: Path) -> None:
+    async def stopped(stub: BatchStub) -> tuple[int, float]:
+        with Ledger.open(ledger) as kept:
+            async with Caller([settings(stub.url)], kept, max_cost=1.0) as caller:
+                loop = asyncio.get_running_loop()
+
+                def stop(at: str) -> None:
+                    if at == "uploaded":
+                        loop.call_soon_threadsafe(caller.stop.set, "the test stops it")
+
+                stub.on_event = stop
+                answers = [each async for each in run_batches(questions(COUNT), caller, "e", poll_s=0.01)]
+                return len(answers), caller.budget.spent
+
+    with batch_stub(drawn) as stub:
+        assert asyncio.run(stopped(stub)) == (0, 0.0)
+        assert not stub.batches
+        assert not known_batches(ledger)
+        stub.on_event = lambda at: False
+        assert len(run(stub.url, ledger).estimates) == COUNT
+
+
 def test_two_runs_at_a_time_ask_everything_once(ledger: Path) -> None:
     with batch_stub(drawn, polls=3) as stub:
         command = [sys.executable, "-c", RUNNER, stub.url, str(ledger), "none"]

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from synthesis.batch.lines import ResultLine, read_line
 from synthesis.call import About, Call
 from synthesis.errors import StoppedError
 from synthesis.ledger import ledger
@@ -224,6 +225,13 @@ def test_an_answer_without_text_is_an_empty_reply_that_is_kept(tmp_path: Path, b
         assert server.requests == 1
 
 
+def test_a_reply_with_half_a_character_is_kept_and_not_asked_for_again(tmp_path: Path) -> None:
+    """The two bytes of an é, of which max_tokens cut off the second one."""
+    with faulty(sends(b'{"choices": [{"message": {"content": "a caf\xc3"}, "finish_reason": "length"}]}')) as server:
+        reply = only(ask(endpoint(server.url), tmp_path / "l", call()))
+        assert (reply.text, reply.finish_reason, server.requests) == ("a caf\ufffd", "length", 1)
+
+
 def test_log_probabilities_of_which_one_is_no_number_are_left_out(tmp_path: Path) -> None:
     with faulty(answers("Yes", logprob=float("nan"))) as server:
         for _ in range(2):
@@ -338,6 +346,27 @@ def test_one_refused_call_does_not_stop_the_others(tmp_path: Path) -> None:
         outcomes = ask(endpoint(server.url), tmp_path / "l", call("a"), call("poison"), call("b"), at_once=False)
         assert server.requests == 3
     assert [type(outcome) for outcome in outcomes] == [Reply, Failure, Reply]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"error": {"message": "too long"}}, "too long"),
+        ({"object": "error", "message": "too long"}, "too long"),
+        ({"error": "too\nlong"}, "too long"),
+        ({"detail": "too long"}, "too long"),
+        ({"error": {"message": None, "code": "too_long"}}, "too_long"),
+        ("too long", "too long"),
+        ([], ""),
+    ],
+)
+def test_a_refusal_is_told_in_the_servers_words_in_whatever_form(tmp_path: Path, body: object, words: str) -> None:
+    """At once and in a batch alike."""
+    expected = Failure(reason="rejected", detail=f"HTTP 400 {words}".strip())
+    with faulty(lambda handler: handler.send(400, json.dumps(body).encode())) as server:
+        assert ask(endpoint(server.url), tmp_path / "l", call()) == [expected]
+    line = {"custom_id": "c", "response": {"status_code": 400, "body": body}}
+    assert read_line(json.dumps(line), structured=False, secret=None) == ResultLine("c", expected)
 
 
 def test_one_call_that_breaks_its_endpoint_fails_alone(tmp_path: Path) -> None:

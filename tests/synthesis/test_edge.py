@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -103,3 +104,14 @@ def test_whatever_header_comes_is_a_pause_of_some_seconds(value: str) -> None:
 def test_a_date_is_the_time_until_then() -> None:
     value = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
     assert 98 < retry_after(httpx2.Response(503, headers={"retry-after": value})) <= 100
+
+
+@pytest.mark.parametrize("form", ["%a %b %d %H:%M:%S %Y", "%a, %d %b %Y %H:%M:%S -0000"])
+def test_a_date_without_a_zone_is_in_utc_wherever_the_run_is(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    value = (datetime.now(UTC) + timedelta(seconds=100)).strftime(form)
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        pause = retry_after(httpx2.Response(503, headers={"retry-after": value}))
+    time.tzset()
+    assert 98 < pause <= 100

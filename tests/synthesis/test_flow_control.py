@@ -12,6 +12,7 @@ from synthesis.errors import StoppedError
 from synthesis.llm.breaker import OPENS_AFTER, Breaker, DownError
 from synthesis.llm.budget import Budget
 from synthesis.llm.rate import Rate
+from synthesis.llm.retries import PassingError, retried
 from synthesis.llm.stop import Stop
 from synthesis.llm.window import Window
 
@@ -140,10 +141,11 @@ def test_one_at_a_time_tries_whether_it_is_up_and_an_answer_lets_all_through() -
     assert len(seen) == 6
 
 
-def test_patience_ends_after_so_many_seconds_with_an_endpoint_that_has_answered() -> None:
+@pytest.mark.parametrize("patience_s", [100.0, 48 * 3600.0], ids=["short", "two days"])
+def test_patience_ends_after_so_many_seconds_with_an_endpoint_that_has_answered(patience_s: float) -> None:
     async def run() -> float:
         stop = Jump()
-        one = breaker(stop, stop, patience_s=100.0)
+        one = breaker(stop, stop, patience_s=patience_s)
         one.worked()
         began = stop.now
         while True:
@@ -152,7 +154,29 @@ def test_patience_ends_after_so_many_seconds_with_an_endpoint_that_has_answered(
             except DownError:
                 return stop.now - began
 
-    assert 100.0 <= asyncio.run(run()) <= 100.0 + 2 * 30.0 * 1.25
+    assert patience_s <= asyncio.run(run()) <= patience_s + 2 * 30.0 * 1.25
+
+
+def test_retries_go_on_for_as_long_as_the_endpoint_may_be_down() -> None:
+    """Their pauses grow to 30 s and stay there, however many there are."""
+
+    async def fail() -> None:
+        raise PassingError("down")
+
+    async def run() -> list[float]:
+        pauses: list[float] = []
+
+        async def pause(seconds: float) -> None:
+            pauses.append(seconds)
+
+        with pytest.raises(PassingError, match="down"):
+            await retried(fail, pause, lambda failures, _: failures > 5000, 0.5, 30.0)
+        return pauses
+
+    pauses = asyncio.run(run())
+    assert len(pauses) == 5000
+    assert all(0.75 * want <= got <= 1.25 * want for got, want in zip(pauses, [0.5, 1, 2, 4, 8, 16, 30], strict=False))
+    assert all(22.5 <= pause <= 37.5 for pause in pauses[6:])
 
 
 def test_an_endpoint_that_never_answered_gets_few_chances() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -51,6 +52,9 @@ def test_a_version_moves_with_the_prompt_but_not_with_the_place() -> None:
         ({"compared_with": 3}, "compared_with belongs to"),
         ({"top_logprobs": 5}, "top_logprobs belongs to"),
         ({"extra": {"top_logprobs": 5}}, "use the setting of that name"),
+        ({"extra": {"max_completion_tokens": "4000"}}, "a whole number above 0"),
+        ({"extra": {"max_completion_tokens": -1}}, "a whole number above 0"),
+        ({"extra": {"until": date(2026, 1, 1)}}, "not a valid JSON value"),
         ({"samples": 3}, "mean_of_samples"),
         ({"method": "mean_of_samples"}, "samples must be at least 2"),
         ({"method": "mean_of_samples", "samples": 3, "temperature": 0}, "temperature above 0"),

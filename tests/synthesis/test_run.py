@@ -302,6 +302,28 @@ def test_a_run_that_is_stopped_finishes_what_is_under_way_and_the_next_goes_on(t
     assert sent + sent_later == 60
 
 
+def test_what_is_under_way_when_the_questions_break_off_is_finished(tmp_path: Path) -> None:
+    def propositions() -> Iterator[PropositionText]:
+        yield from numbered(CHUNK)
+        raise ServiceError("the warehouse went away")
+
+    done: list[Record] = []
+
+    async def collect(url: str) -> None:
+        with Ledger.open(tmp_path / "l") as kept:
+            async with Caller([Endpoint(name="e", base_url=url, max_in_flight=8)], kept) as caller:
+                async for answered in run_questions(estimates(propositions(), VERBALISED), caller, 16):
+                    done.extend(row for answer in answered for row in answer.rows if isinstance(row, Estimate))
+
+    with (
+        faulty(answers('{"probability": 0.5}', after_s=0.02)) as server,
+        pytest.raises(ServiceError, match="went away"),
+    ):
+        asyncio.run(collect(server.url))
+    assert server.requests == CHUNK
+    assert len(done) == CHUNK
+
+
 def test_another_labeler_with_the_same_request_pays_nothing(tmp_path: Path) -> None:
     twin = VERBALISED.model_copy(update={"name": "twin"})
     with faulty(answers('{"probability": 0.5}')) as server:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
@@ -424,6 +426,25 @@ def test_who_stops_early_ends_what_makes_the_items() -> None:
     assert next(ahead) == 1
     ahead.close()
     assert ended == ["closed"]
+
+
+LEFT_OPEN = """
+from warehouse.queries.pending import one_ahead
+
+def items():
+    try:
+        yield from range(1, 100)
+    finally:
+        print("closed")
+
+left_open = one_ahead(items())
+print(next(left_open))
+"""
+
+
+def test_what_an_error_keeps_open_is_closed_in_silence_when_the_process_ends() -> None:
+    ended = subprocess.run([sys.executable, "-c", LEFT_OPEN], capture_output=True, text=True, check=True)
+    assert (ended.stdout, ended.stderr) == ("1\nclosed\n", "")
 
 
 def test_what_goes_wrong_ahead_is_raised_in_its_turn() -> None:

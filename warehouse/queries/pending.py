@@ -11,7 +11,7 @@ Rows of one premise follow each other, so that a server that caches the start of
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
@@ -150,7 +150,9 @@ def one_ahead(items: Generator[T, None, None]) -> Generator[T, None, None]:
                 coming = thread.submit(next, items, None)
                 yield item
         finally:
-            thread.submit(items.close).result()
+            wait([coming])
+            # Not in the thread: it takes nothing more if an error kept this generator until the process ends.
+            items.close()
 
 
 def count_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) -> int:
