@@ -131,6 +131,23 @@ def test_every_subject_is_in_one_table(settings: Settings, tmp_path: Path) -> No
     assert left == {each.evaluation_id for each in found.figures}
 
 
+def test_the_figures_of_a_folder_are_never_under_the_name_of_another_subject(
+    settings: Settings, tmp_path: Path
+) -> None:
+    import_suite(judged(tmp_path / "j.jsonl", NEW), "boats", config=settings, family="correlation")
+    used, other = (each.path for each in models(config=settings))
+    for name in ("estimator", "constant", "one-annotator", "a/best", "b/best"):
+        shutil.copytree(used if name == "a/best" else other, tmp_path / name)
+    for names in (["estimator"], ["constant"], ["one-annotator"], ["a/best", "b/best"]):
+        subjects = Subjects([str(tmp_path / name) for name in names])
+        with pytest.raises(InputError, match=f"{names[-1]}: .* is the name of another subject; rename this folder"):
+            evaluate_suites(["boats"], config=settings, subjects=subjects)
+    (found,) = evaluate_suites(["boats", "boats"], config=settings, subjects=Subjects([str(tmp_path / "b/best")] * 2))
+    assert [each.value for each in found.figures if (each.subject, each.metric) == ("best", "mse")] != [
+        each.value for each in found.figures if (each.subject, each.metric) == ("estimator", "mse")
+    ]
+
+
 def test_its_premises_and_those_like_them_are_never_trained_on(settings: Settings, tmp_path: Path) -> None:
     with open_warehouse(settings.catalog) as warehouse:
         texts = {row.premise_id: row.text for row in read(warehouse, Premise)}
