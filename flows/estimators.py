@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from flows.services import has_warehouse, reading
 from flows.settings.settings import Settings
 from training.embedded import CARRIED, PRETRAINED, pretrained_path
-from training.identity import base_hash
+from training.identity import model_hash
 from training.model.seen import read_seen
 from warehouse.catalog.connect import Warehouse
 from warehouse.errors import InputError
@@ -108,7 +108,7 @@ def _elsewhere(name: str) -> Model | None:
 
 def _foreign(folder: Path, name: str) -> Model:
     return Model(
-        model_id=content_id("folder", base_hash(folder)),
+        model_id=content_id("folder", model_hash(folder)),
         name=name,
         dataset_id=ELSEWHERE,
         base_model=name,

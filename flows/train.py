@@ -15,7 +15,7 @@ from flows.terminal.console import note
 from training.fit.record import FitRecord, read_record
 from training.fit.watch import FitProgress, Watch
 from training.fit.workplace import discard_workplace
-from training.identity import base_hash, base_name, code_hash
+from training.identity import base_name, code_hash, model_hash
 from training.settings import FitSettings
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge, merge_all, read
@@ -175,5 +175,5 @@ def required_dataset(warehouse: Warehouse, name: str) -> Dataset:
 
 def model_id_of(dataset: Dataset, settings: FitSettings, base: str) -> str:
     """Return the id of the model that these settings and this code fit on a dataset, from a base in this state."""
-    found = base_hash(Path(base)) if Path(base).exists() else base
+    found = model_hash(Path(base)) if Path(base).exists() else base
     return content_id("model", dataset.dataset_id, json.dumps(settings.how), found, code_hash())
