@@ -207,7 +207,7 @@ def _evaluated(
     }
     if given.base is not None:
         found[BASE] = _asked(given.base, kept, suite)
-    found |= {**given.answers, **beside(warehouse, ids, given.model, given.mean)}
+    found |= {**given.answers, **beside(settings, warehouse, ids, given.model, given.mean)}
     with activity("evaluate") as shown:
         shown.doing(f"measuring {len(found)} subjects on the suite {suite.name}")
         calibrations = {name: calibration_of(warehouse, each) for name, each in estimators.items()}
