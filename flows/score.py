@@ -21,6 +21,7 @@ from flows.services import load_estimator, writing
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from flows.terminal.activity import activity
+from flows.terminal.console import note
 from training.model.calibration import Calibration, read_calibration
 from training.model.scores import QUANTILES, scores_of
 from training.model.seen import unseen
@@ -196,7 +197,7 @@ def scored(
 def _parts(
     estimator: Estimator, model_id: str, propositions: Iterator[PropositionText], at: Callable[[int], None]
 ) -> Iterator[Scored]:
-    done = 0
+    done = cut = 0
     while part := list(islice(propositions, ROWS_AT_ONCE)):
         scores: dict[str, Score] = {}
         drops: list[Drop] = []
@@ -204,9 +205,12 @@ def _parts(
             rows = zip(batch.proposition_ids, batch.scores, batch.level_probabilities, strict=True)
             scores |= {key: _score(model_id, key, value, levels) for key, value, levels in rows}
             drops += batch.drops
+            cut += batch.truncated
             at(done + len(scores) + len(drops))
         done += len(part)
         yield Scored(part, scores, drops)
+    if cut:
+        note(f"score: {cut:,} premises do not fit into {estimator.info.max_length} tokens; only their end was read")
 
 
 def _score(model_id: str, proposition_id: str, value: float, levels: Iterable[float]) -> Score:

@@ -202,6 +202,18 @@ def test_a_file_is_scored_in_its_order(settings: Settings, subject: Estimator, t
     assert stored(settings) == {}
 
 
+def test_premises_that_were_cut_are_counted(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.jsonl"
+    rows = [*ROWS[:2], ("The lamp is on. " * 300, "It is lit."), ("It is day. " * 300, "It is lit."), *ROWS[2:]]
+    file.write_text("".join(json.dumps({"premise": a, "hypothesis": b}) + "\n" for a, b in rows))
+    assert score.fn(settings, file, tmp_path / "scores.jsonl").counts == {"scores": 13, "too long": 0}
+    assert "score: 2 premises do not fit into 256 tokens; only their end was read" in capsys.readouterr().err
+    score.fn(settings, written(tmp_path), tmp_path / "scores.jsonl")
+    assert "do not fit" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("calibrated", [None, "intervals", "map"])
 def test_a_file_has_quantiles_and_the_intervals_of_the_estimator(
     settings: Settings, subject: Estimator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calibrated: str | None
