@@ -27,6 +27,7 @@ from training.model.scores import QUANTILES, scores_of
 from training.model.seen import unseen
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all, read
+from warehouse.errors import InputError
 from warehouse.files.formats import check_output, write_batches
 from warehouse.files.reading import AS_FOUND, Reading
 from warehouse.files.stream import FIELDS, PropositionStream, proposition_stream
@@ -68,8 +69,12 @@ def score(
         reading: How to read the file where that should not be detected.
 
     Raises:
-        InputError: there is no such estimator, or the file cannot be read.
+        InputError: there is no such estimator, the file cannot be read, or it is given without an output or vice versa.
     """
+    if (file is None) != (output is None):
+        raise InputError("odds score: give both a file to score and --output, or neither")
+    if model is not None and file is None:
+        raise InputError("odds score: --model needs a file; odds models use changes the estimator in use")
     settings = load_settings(config)
     if file is not None and output is not None:
         output = Path(output)

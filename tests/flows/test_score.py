@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -199,6 +200,20 @@ def test_a_file_is_scored_in_its_order(settings: Settings, subject: Estimator, t
     assert [(row["premise"], row["hypothesis"]) for row in rows] == ROWS
     assert [row["score"] for row in rows] == pytest.approx(subject.score(ROWS).scores.tolist(), abs=1e-5)
     assert all(len(row["level_probabilities"]) == LEVELS for row in rows)
+    assert stored(settings) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"file": Path("mine.jsonl")}, "give both a file to score and --output, or neither"),
+        ({"output": Path("scores.jsonl")}, "give both a file to score and --output, or neither"),
+        ({"model": "m"}, "--model needs a file"),
+    ],
+)
+def test_a_file_is_never_ignored(settings: Settings, given: dict[str, Any], line: str) -> None:
+    with pytest.raises(InputError, match=line):
+        score.fn(settings, **given)
     assert stored(settings) == {}
 
 

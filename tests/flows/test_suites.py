@@ -212,22 +212,20 @@ def test_an_estimator_in_the_panel_is_not_measured_on_what_it_learned_from(setti
     write_seen(other.path, "nothing", [pa.table({"premise_id": pa.array([premise_id(ALONE)])})])
     with open_warehouse(settings.catalog, read_only=False) as warehouse:
         ids = [each.proposition_id for each in read(warehouse, SuiteItem)]
-        given = [
+        own = [
             Estimate(
-                estimate_id=f"{name} {each}",
+                estimate_id=each,
                 proposition_id=each,
-                labeler=name,
-                labeler_version=version,
-                method=method,
+                labeler="ours",
+                labeler_version=estimator_version(other.model_id),
+                method="estimator",
                 probability=0.5,
-            )
-            for name, version, method in (
-                ("ours", estimator_version(other.model_id), "estimator"),
-                ("llm", "1", "token"),
             )
             for each in ids
         ]
-        merge_all(warehouse, [given])
+        llm = {"labeler": "llm", "labeler_version": "1", "method": "token"}
+        asked = [each.model_copy(update=llm | {"estimate_id": f"llm {each.estimate_id}"}) for each in own]
+        merge_all(warehouse, [[*own, *asked]])
     (found,) = evaluate_suites(["boats"], config=settings)
     n = {each.subject: each.n for each in found.figures if (each.metric, each.slice) == ("mse", None)}
     assert (n["estimator"], n["labeler:ours"], n["labeler:llm"]) == (13, 12, 13)
