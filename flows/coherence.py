@@ -43,7 +43,7 @@ def coherence_figures(
     if not rows:
         return [], []
     ids = list(dict.fromkeys(row.proposition_id for row in rows))
-    others = beside(warehouse, ids, model, mean)
+    others = beside(settings, warehouse, ids, model, mean)
     subjects = {ESTIMATOR: stored_scores(warehouse, model, ids), **others}
     measured = measure(Items.of("coherence", rows), subjects, annotators=(), seed=settings.agreement.seed)
     naming = Naming(model.model_id, model.dataset_id, SUITE)

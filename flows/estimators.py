@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 from flows.services import has_warehouse, reading
 from flows.settings.settings import Settings
 from training.embedded import CARRIED, PRETRAINED, pretrained_path
-from training.identity import base_hash
+from training.identity import model_hash
 from training.model.seen import read_seen
 from warehouse.catalog.connect import Warehouse
 from warehouse.errors import InputError
 from warehouse.queries.models import all_models, model_in_use
-from warehouse.queries.suites import trained_premises
+from warehouse.queries.suites import and_those_like_them, trained_premises
 from warehouse.records import Model, content_id
 
 SHOWN = 8  # characters of an id in a table
@@ -62,7 +62,8 @@ def pretrained_model(name: str = PRETRAINED) -> Model:
 def learned_from(warehouse: Warehouse, models: Iterable[Model]) -> pa.Array:
     """Return the ids of the premises that some estimators, or what they were fitted from, learned from.
 
-    Of an estimator whose folder does not tell, they are those of its dataset; of a foreign one, none.
+    Of an estimator whose folder does not tell, they are those of its dataset; of a foreign one, none. The premises here
+    that are much like one of them are among them.
 
     Raises:
         InputError: the file that tells cannot be read.
@@ -71,7 +72,7 @@ def learned_from(warehouse: Warehouse, models: Iterable[Model]) -> pa.Array:
     for model in models:
         told = read_seen(warehouse.place(model.path))
         found.append(trained_premises(warehouse, [model]) if told is None else told)
-    return pc.unique(pa.chunked_array(found, pa.string()))
+    return and_those_like_them(warehouse, pc.unique(pa.chunked_array(found, pa.string())))
 
 
 def estimator_for(settings: Settings, name: str | None) -> Model:
@@ -108,7 +109,7 @@ def _elsewhere(name: str) -> Model | None:
 
 def _foreign(folder: Path, name: str) -> Model:
     return Model(
-        model_id=content_id("folder", base_hash(folder)),
+        model_id=content_id("folder", model_hash(folder)),
         name=name,
         dataset_id=ELSEWHERE,
         base_model=name,

@@ -57,7 +57,8 @@ def evaluate(config: Config = None) -> Outcome:
                 shown_data = report_data(settings, warehouse, model, test, evaluations=figures, differences=differences)
                 write_report(shown_data, path)
     counts = {"new scores": new_scores, "new figures": merged.inserted, "changed figures": merged.updated}
-    seen = f"; {n_seen:,} propositions of the test split left out: their premises were in the training of its base"
+    why = "their premises, or some like them, were in the training of its base"
+    seen = f"; {n_seen:,} propositions of the test split left out: {why}"
     return Outcome(stage="evaluate", counts=counts, note=f"report: {path}{seen if n_seen else ''}")
 
 
@@ -71,8 +72,8 @@ def _test_split(warehouse: Warehouse, model: Model, learned: pa.Array) -> tuple[
     name = f"{dataset.name} v{dataset.version}"
     if n_seen:
         raise InputError(
-            f"{name}: every premise of its test split that has judgments was in the training of the estimator's base; "
-            "fit another base, or have more judged"
+            f"{name}: every premise of its test split that has judgments was in the training of the estimator's base, "
+            "or is like one that was; fit another base, or have more judged"
         )
     raise InputError(
         f"{name}: no proposition of its test split has judgments to measure the estimator against; have some judged, "
@@ -89,7 +90,7 @@ def _measured(
 
     ids = test["proposition_id"].to_pylist()
     scores = stored_scores(warehouse, model, ids)
-    subjects = beside(warehouse, ids, model, mean)
+    subjects = beside(settings, warehouse, ids, model, mean)
     measured = measure(
         split_items(test),
         {ESTIMATOR: scores, **subjects},

@@ -87,13 +87,15 @@ class Subjects:
         Raises:
             InputError: a file of scores is called so.
         """
-        from training.evaluation.annotators import name_of
-        from training.evaluation.subjects import CONSTANT, PANEL
+        for name in filter(_is_taken, self.files):
+            raise InputError(f"the scores {name}: that is the name of another subject; choose a different one")
 
-        taken = {ESTIMATOR, CONSTANT, PANEL, BASE, *map(name_of, ANNOTATORS)}
-        for name in self.files:
-            if name in taken or name.startswith("labeler:"):
-                raise InputError(f"the scores {name}: that is the name of another subject; choose a different one")
+
+def _is_taken(name: str) -> bool:
+    from training.evaluation.annotators import name_of
+    from training.evaluation.subjects import CONSTANT, PANEL
+
+    return name in {ESTIMATOR, CONSTANT, PANEL, BASE, *map(name_of, ANNOTATORS)} or name.startswith("labeler:")
 
 
 def evaluate_suites(
@@ -129,9 +131,7 @@ def _evaluate(
 ) -> list[SuiteResult]:
     with writing(settings) as warehouse:
         chosen = required_model(warehouse, settings.publish.name) if model is None else any_model(warehouse, model)
-        others = [any_model(warehouse, name) for name in subjects.models]
-        if taken := sorted({label_of(each) for each in others} & set(subjects.files)):
-            raise InputError(f"the scores {taken[0]}: that is the name of another subject; choose a different one")
+        others = _others(warehouse, subjects)
         given = _Given(
             model=chosen,
             others=others,
@@ -142,6 +142,18 @@ def _evaluate(
         )
         suites = _suites(warehouse, names)
         return [_evaluated(settings, warehouse, suite, given, keep_seen=keep_seen) for suite in suites]
+
+
+def _others(warehouse: Warehouse, subjects: Subjects) -> list[Model]:
+    """Return the other estimators. Raises `InputError` if the figures of two subjects would have one name."""
+    found: dict[str, Model] = {}
+    for model in (any_model(warehouse, name) for name in subjects.models):
+        name = label_of(model)
+        if _is_taken(name) or found.setdefault(name, model).model_id != model.model_id:
+            raise InputError(f"{model.path}: {name} is the name of another subject; rename this folder")
+    if taken := sorted(found.keys() & subjects.files.keys()):
+        raise InputError(f"the scores {taken[0]}: that is the name of another subject; choose a different one")
+    return list(found.values())
 
 
 def evaluate_all(settings: Settings) -> Outcome:
@@ -172,7 +184,7 @@ class _Given:
 
 def _suites(warehouse: Warehouse, names: Sequence[str]) -> list[Suite]:
     if names:
-        return [suite_of_name(warehouse, name) for name in names]
+        return [suite_of_name(warehouse, name) for name in dict.fromkeys(names)]
     return sorted(read(warehouse, Suite), key=lambda each: each.name)
 
 
@@ -195,7 +207,7 @@ def _evaluated(
     }
     if given.base is not None:
         found[BASE] = _asked(given.base, kept, suite)
-    found |= {**given.answers, **beside(warehouse, ids, given.model, given.mean)}
+    found |= {**given.answers, **beside(settings, warehouse, ids, given.model, given.mean)}
     with activity("evaluate") as shown:
         shown.doing(f"measuring {len(found)} subjects on the suite {suite.name}")
         calibrations = {name: calibration_of(warehouse, each) for name, each in estimators.items()}

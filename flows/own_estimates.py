@@ -46,7 +46,7 @@ def own_labelers(settings: Settings, warehouse: Warehouse) -> list[OwnLabeler]:
     """
     found = []
     for labeler in settings.estimators:
-        model = _model(settings, warehouse, labeler)
+        model = model_behind(settings, warehouse, labeler)
         if model is None:
             note(f"labeler {labeler.name}: no estimator is trained yet, so it gives no estimates")
         else:
@@ -76,7 +76,12 @@ def estimate_own(
     return Outcome(stage="elicit", counts=counts)
 
 
-def _model(settings: Settings, warehouse: Warehouse, labeler: EstimatorLabeler) -> Model | None:
+def model_behind(settings: Settings, warehouse: Warehouse, labeler: EstimatorLabeler) -> Model | None:
+    """Return the estimator that a labeler names now; None for the one in use if none is trained yet.
+
+    Raises:
+        InputError: there is no such estimator, or its files are gone.
+    """
     if labeler.model == PRODUCTION:
         name = settings.publish.name
         return required_model(warehouse, name) if model_in_use(warehouse, name) else None

@@ -21,11 +21,13 @@ from flows.services import load_estimator, writing
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from flows.terminal.activity import activity
+from flows.terminal.console import note
 from training.model.calibration import Calibration, read_calibration
 from training.model.scores import QUANTILES, scores_of
 from training.model.seen import unseen
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all, read
+from warehouse.errors import InputError
 from warehouse.files.formats import check_output, write_batches
 from warehouse.files.reading import AS_FOUND, Reading
 from warehouse.files.stream import FIELDS, PropositionStream, proposition_stream
@@ -67,8 +69,12 @@ def score(
         reading: How to read the file where that should not be detected.
 
     Raises:
-        InputError: there is no such estimator, or the file cannot be read.
+        InputError: there is no such estimator, the file cannot be read, or it is given without an output or vice versa.
     """
+    if (file is None) != (output is None):
+        raise InputError("odds score: give both a file to score and --output, or neither")
+    if model is not None and file is None:
+        raise InputError("odds score: --model needs a file; odds models use changes the estimator in use")
     settings = load_settings(config)
     if file is not None and output is not None:
         output = Path(output)
@@ -196,7 +202,7 @@ def scored(
 def _parts(
     estimator: Estimator, model_id: str, propositions: Iterator[PropositionText], at: Callable[[int], None]
 ) -> Iterator[Scored]:
-    done = 0
+    done = cut = 0
     while part := list(islice(propositions, ROWS_AT_ONCE)):
         scores: dict[str, Score] = {}
         drops: list[Drop] = []
@@ -204,9 +210,12 @@ def _parts(
             rows = zip(batch.proposition_ids, batch.scores, batch.level_probabilities, strict=True)
             scores |= {key: _score(model_id, key, value, levels) for key, value, levels in rows}
             drops += batch.drops
+            cut += batch.truncated
             at(done + len(scores) + len(drops))
         done += len(part)
         yield Scored(part, scores, drops)
+    if cut:
+        note(f"score: {cut:,} premises do not fit into {estimator.info.max_length} tokens; only their end was read")
 
 
 def _score(model_id: str, proposition_id: str, value: float, levels: Iterable[float]) -> Score:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from flows.estimators import learned_from
+from flows.own_estimates import model_behind
+from flows.settings.settings import Settings
 from synthesis.panel.versions import estimator_version
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.schema import to_table
 from warehouse.catalog.store import Merged, replace
-from warehouse.queries.models import scores_by
+from warehouse.errors import InputError
+from warehouse.queries.models import all_models, scores_by
 from warehouse.queries.stages import current_estimates
-from warehouse.records import Difference, Evaluation, Model, PropositionText, SuiteItem
+from warehouse.queries.suites import of_premises
+from warehouse.records import ESTIMATOR as OWN
+from warehouse.records import Difference, Estimate, Evaluation, Model, PropositionText, SuiteItem
 
 if TYPE_CHECKING:
     from training.evaluation.families import Answer, Answers
@@ -22,13 +29,38 @@ ANNOTATORS = (1, 3)
 """How many annotators' mean is measured against the others."""
 
 
-def beside(warehouse: Warehouse, ids: Sequence[str], model: Model, mean: float) -> dict[str, Answers]:
-    """Return the answers of the panel, without the estimator itself if it sits there, and those of a constant."""
+def beside(
+    settings: Settings, warehouse: Warehouse, ids: Sequence[str], model: Model, mean: float
+) -> dict[str, Answers]:
+    """Return the answers of the panel, without the estimator itself if it sits there, and those of a constant.
+
+    An estimator in the panel has no answer where it learned from the premise: the others are measured there, it is not.
+    """
     from training.evaluation.subjects import CONSTANT, constant, panel
 
     itself = estimator_version(model.model_id)
-    estimates = (each for each in current_estimates(warehouse, list(ids)) if each.labeler_version != itself)
-    return {**dict(panel(estimates)), CONSTANT: constant(ids, mean)}
+    estimates = [each for each in current_estimates(warehouse, list(ids)) if each.labeler_version != itself]
+    seen = _seen_in_panel(settings, warehouse, estimates)
+    unseen = (each for each in estimates if each.proposition_id not in seen.get(each.labeler_version, ()))
+    return {**dict(panel(unseen)), CONSTANT: constant(ids, mean)}
+
+
+def _seen_in_panel(settings: Settings, warehouse: Warehouse, estimates: Sequence[Estimate]) -> dict[str, set[str]]:
+    """Return the propositions that the estimators in the panel learned from, or from some like them, by version."""
+    own: dict[str, list[str]] = {}
+    for each in estimates:
+        if each.method == OWN:
+            own.setdefault(each.labeler_version, []).append(each.proposition_id)
+    models = all_models(warehouse) if own else []
+    for labeler in settings.estimators if own else ():
+        with suppress(InputError):  # it has estimates from when its files were there
+            models += filter(None, [model_behind(settings, warehouse, labeler)])
+    by_version = {estimator_version(model.model_id): model for model in models}
+    return {
+        version: of_premises(warehouse, ids, learned_from(warehouse, [by_version[version]]))
+        for version, ids in own.items()
+        if version in by_version
+    }
 
 
 def stored_scores(warehouse: Warehouse, model: Model, ids: Sequence[str]) -> dict[str, Answer]:

@@ -12,19 +12,21 @@ from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from flows.terminal.activity import Activity, activity, duration
 from flows.terminal.console import note
+from synthesis.panel.versions import estimator_version
 from training.fit.record import FitRecord, read_record
 from training.fit.watch import FitProgress, Watch
 from training.fit.workplace import discard_workplace
-from training.identity import base_hash, base_name, code_hash
+from training.identity import base_name, code_hash, model_hash
 from training.settings import FitSettings
 from warehouse.catalog.connect import Warehouse
-from warehouse.catalog.store import merge, merge_all, read
+from warehouse.catalog.schema import to_table
+from warehouse.catalog.store import merge, merge_all, read, replace
 from warehouse.datasets.verify import verify
 from warehouse.errors import InputError
 from warehouse.places import named
 from warehouse.queries.models import model_in_use
 from warehouse.queries.stages import newest_dataset
-from warehouse.records import Dataset, Model, content_id
+from warehouse.records import Dataset, Estimate, Model, Score, content_id
 from warehouse.shards import read_manifest
 
 if TYPE_CHECKING:
@@ -107,8 +109,15 @@ def trained(
         duration_s=record.duration_s,
         ablation=ablation,
     )
+    _forget_answers(warehouse, model_id)
     merge_all(warehouse, [[model], record.drops])
     return model, record
+
+
+def _forget_answers(warehouse: Warehouse, model_id: str) -> None:
+    """Remove what an earlier fit of the same id answered: on a GPU or within minutes, it had other weights."""
+    replace(warehouse, to_table(Score, []), "model_id = ?", [model_id])
+    replace(warehouse, to_table(Estimate, []), "labeler_version = ?", [estimator_version(model_id)])
 
 
 def _fitted(settings: Settings, base: str, dataset: Path, folder: Path, *, fresh: bool) -> FitRecord:
@@ -175,5 +184,5 @@ def required_dataset(warehouse: Warehouse, name: str) -> Dataset:
 
 def model_id_of(dataset: Dataset, settings: FitSettings, base: str) -> str:
     """Return the id of the model that these settings and this code fit on a dataset, from a base in this state."""
-    found = base_hash(Path(base)) if Path(base).exists() else base
+    found = model_hash(Path(base)) if Path(base).exists() else base
     return content_id("model", dataset.dataset_id, json.dumps(settings.how), found, code_hash())

@@ -289,10 +289,6 @@ def score(
 
     Fields of a file: premise and hypothesis; optional: update and update_type (strengthener or weakener).
     """
-    if (file is None) != (output is None):
-        raise InputError("odds score: give both a file to score and --output, or neither")
-    if model is not None and file is None:
-        raise InputError("odds score: --model needs a file; odds models use changes the estimator in use")
     if file is None and (column or separator or encoding):
         raise InputError("odds score: --column, --separator and --encoding need a file")
     how = reading_of(separator, encoding)

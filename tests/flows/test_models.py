@@ -24,6 +24,7 @@ from flows.settings.settings import Settings, load_settings
 from flows.status import status
 from flows.train import train
 from synthesis.panel.settings import EstimatorLabeler
+from synthesis.panel.versions import estimator_version
 from tests.fixtures.estimator import Base
 from tests.fixtures.store import made_rows
 from tests.flows.test_score import CALIBRATION
@@ -34,7 +35,7 @@ from warehouse import open_warehouse
 from warehouse.catalog.store import merge_all, read
 from warehouse.consensus.renew import renew_consensus
 from warehouse.errors import InputError
-from warehouse.records import Evaluation, Model, Score
+from warehouse.records import Estimate, Evaluation, Model, Score
 
 PAIRS = [("It rains.", "The street is wet."), ("A lamp is on.", "It is dark.")]
 
@@ -135,11 +136,30 @@ def test_one_that_sits_in_the_panel_is_not_deleted(settings: Settings) -> None:
 
 
 def test_a_deleted_one_can_be_fitted_again(settings: Settings, tiny_base: Base) -> None:
-    _, older = ids(settings)
+    newest, older = ids(settings)
+    scored = [
+        Score(score_id=each, model_id=each, proposition_id="p", score=0.5, level_probabilities=[1.0])
+        for each in (newest, older)
+    ]
+    estimated = Estimate(
+        estimate_id="e",
+        proposition_id="p",
+        labeler="ours",
+        labeler_version=estimator_version(older),
+        method="estimator",
+        probability=0.5,
+    )
+    other = estimated.model_copy(update={"estimate_id": "o", "labeler_version": estimator_version(newest)})
+    with open_warehouse(settings.catalog, read_only=False) as warehouse:
+        merge_all(warehouse, [scored, [estimated, other]])
     models_delete(older, config=settings)
     causal = configured(settings.root, f'base = "{tiny_base.path}"\nlora_rank = 2\n')
     assert train.fn(causal).counts["steps"] == 1
     assert {each.state for each in models(config=causal)} == {"in use", "ready"}
+    # the new weights are not those that answered, unless a CPU fitted both without a time limit
+    with open_warehouse(settings.catalog) as warehouse:
+        assert [each.model_id for each in read(warehouse, Score)] == [newest]
+        assert [each.estimate_id for each in read(warehouse, Estimate)] == ["o"]
 
 
 def test_the_start_of_several_ids_is_refused(settings: Settings) -> None:

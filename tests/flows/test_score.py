@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -200,6 +201,32 @@ def test_a_file_is_scored_in_its_order(settings: Settings, subject: Estimator, t
     assert [row["score"] for row in rows] == pytest.approx(subject.score(ROWS).scores.tolist(), abs=1e-5)
     assert all(len(row["level_probabilities"]) == LEVELS for row in rows)
     assert stored(settings) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"file": Path("mine.jsonl")}, "give both a file to score and --output, or neither"),
+        ({"output": Path("scores.jsonl")}, "give both a file to score and --output, or neither"),
+        ({"model": "m"}, "--model needs a file"),
+    ],
+)
+def test_a_file_is_never_ignored(settings: Settings, given: dict[str, Any], line: str) -> None:
+    with pytest.raises(InputError, match=line):
+        score.fn(settings, **given)
+    assert stored(settings) == {}
+
+
+def test_premises_that_were_cut_are_counted(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.jsonl"
+    rows = [*ROWS[:2], ("The lamp is on. " * 300, "It is lit."), ("It is day. " * 300, "It is lit."), *ROWS[2:]]
+    file.write_text("".join(json.dumps({"premise": a, "hypothesis": b}) + "\n" for a, b in rows))
+    assert score.fn(settings, file, tmp_path / "scores.jsonl").counts == {"scores": 13, "too long": 0}
+    assert "score: 2 premises do not fit into 256 tokens; only their end was read" in capsys.readouterr().err
+    score.fn(settings, written(tmp_path), tmp_path / "scores.jsonl")
+    assert "do not fit" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("calibrated", [None, "intervals", "map"])

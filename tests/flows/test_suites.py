@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from typer.testing import CliRunner
 
@@ -22,6 +23,7 @@ from flows.publish import publish
 from flows.settings.settings import Settings, load_settings
 from flows.suites import import_named, import_suite
 from flows.train import train
+from synthesis.panel.versions import estimator_version
 from tests.fixtures.estimator import Base
 from tests.fixtures.llm_runs import endpoint, install, labeler, others
 from tests.fixtures.store import made_rows
@@ -34,8 +36,10 @@ from warehouse.consensus.renew import renew_consensus
 from warehouse.errors import InputError
 from warehouse.records import (
     Difference,
+    Estimate,
     Evaluation,
     Premise,
+    PremiseGroup,
     Proposition,
     Score,
     Suite,
@@ -88,6 +92,7 @@ def judged(path: Path, premises: list[str]) -> Path:
     )
 
 
+ALONE = "Nobody in the village remembers who built the old lighthouse."
 NEW = [f"The boat number {n} lies in harbour {n % 3}." for n in range(12)]
 
 
@@ -131,6 +136,23 @@ def test_every_subject_is_in_one_table(settings: Settings, tmp_path: Path) -> No
     assert left == {each.evaluation_id for each in found.figures}
 
 
+def test_the_figures_of_a_folder_are_never_under_the_name_of_another_subject(
+    settings: Settings, tmp_path: Path
+) -> None:
+    import_suite(judged(tmp_path / "j.jsonl", NEW), "boats", config=settings, family="correlation")
+    used, other = (each.path for each in models(config=settings))
+    for name in ("estimator", "constant", "one-annotator", "a/best", "b/best"):
+        shutil.copytree(used if name == "a/best" else other, tmp_path / name)
+    for names in (["estimator"], ["constant"], ["one-annotator"], ["a/best", "b/best"]):
+        subjects = Subjects([str(tmp_path / name) for name in names])
+        with pytest.raises(InputError, match=f"{names[-1]}: .* is the name of another subject; rename this folder"):
+            evaluate_suites(["boats"], config=settings, subjects=subjects)
+    (found,) = evaluate_suites(["boats", "boats"], config=settings, subjects=Subjects([str(tmp_path / "b/best")] * 2))
+    assert [each.value for each in found.figures if (each.subject, each.metric) == ("best", "mse")] != [
+        each.value for each in found.figures if (each.subject, each.metric) == ("estimator", "mse")
+    ]
+
+
 def test_its_premises_and_those_like_them_are_never_trained_on(settings: Settings, tmp_path: Path) -> None:
     with open_warehouse(settings.catalog) as warehouse:
         texts = {row.premise_id: row.text for row in read(warehouse, Premise)}
@@ -150,8 +172,7 @@ def test_its_premises_and_those_like_them_are_never_trained_on(settings: Setting
 def test_what_an_estimator_and_its_base_learned_from_goes_with_its_folder(settings: Settings, tmp_path: Path) -> None:
     data = next(iter((settings.home_path / "datasets" / "odds").iterdir()))
     trained, held_out = read_split(data, "train"), read_split(data, "test")
-    alone = "Nobody in the village remembers who built the old lighthouse."
-    premises = [*trained["premise"].to_pylist()[:3], *NEW[:5], alone]
+    premises = [*trained["premise"].to_pylist()[:3], *NEW[:5], ALONE]
     import_suite(judged(tmp_path / "j.jsonl", premises), "seen", config=settings, family="correlation")
     used = next(each for each in models(config=settings) if each.state == "in use")
     elsewhere = shutil.copytree(used.path, tmp_path / "theirs")
@@ -160,22 +181,54 @@ def test_what_an_estimator_and_its_base_learned_from_goes_with_its_folder(settin
     # as if it had been fitted from one that learned from a premise of the suite and from one of the test split
     before = tmp_path / "before"
     before.mkdir()
-    known = [premise_id(alone), held_out["premise_id"][0].as_py()]
+    known = [premise_id(ALONE), held_out["premise_id"][0].as_py(), "much like the second"]
+    group = {"group_id": held_out["premise_id"][2].as_py(), "reason": "near-duplicate", "split": "test"}
+    with open_warehouse(settings.catalog, read_only=False) as warehouse:
+        pair = ("much like the second", group["group_id"])
+        merge_all(warehouse, [[PremiseGroup(premise_id=each, **group) for each in pair]])
     write_seen(before, "nothing", [pa.table({"premise_id": pa.array(known)})])
     write_seen(used.path, str(before), [trained])
     (found,) = evaluate_suites(["seen"], config=settings)
     assert (found.n_items, found.n_seen) == (5, 4)
     note = evaluate.fn(settings).note
-    assert "1 propositions of the test split left out: their premises were in the training of its base" in note
+    like = held_out.filter(pc.is_in(held_out["premise_id"], pa.array([known[1], group["group_id"]]))).num_rows
+    assert like == 2
+    why = "their premises, or some like them, were in the training of its base"
+    assert f"{like} propositions of the test split left out: {why}" in note
     with open_warehouse(settings.catalog) as warehouse:
         (figure,) = read(warehouse, Evaluation, "subject = 'estimator' AND metric = 'mse' AND suite = 'consensus'")
-    assert figure.n == held_out.num_rows - 1
+    assert figure.n == held_out.num_rows - like
     write_seen(used.path, str(before), [held_out])
     with pytest.raises(InputError, match="every premise of its test split that has judgments was in"):
         evaluate.fn(settings)
     (used.path / SEEN).write_bytes(b"no parquet")
     with pytest.raises(InputError, match=r"premises\.parquet cannot be read; copy the estimator again"):
         evaluate.fn(settings)
+
+
+def test_an_estimator_in_the_panel_is_not_measured_on_what_it_learned_from(settings: Settings, tmp_path: Path) -> None:
+    import_suite(judged(tmp_path / "j.jsonl", [*NEW, ALONE]), "boats", config=settings, family="correlation")
+    other = models(config=settings)[1]
+    write_seen(other.path, "nothing", [pa.table({"premise_id": pa.array([premise_id(ALONE)])})])
+    with open_warehouse(settings.catalog, read_only=False) as warehouse:
+        ids = [each.proposition_id for each in read(warehouse, SuiteItem)]
+        own = [
+            Estimate(
+                estimate_id=each,
+                proposition_id=each,
+                labeler="ours",
+                labeler_version=estimator_version(other.model_id),
+                method="estimator",
+                probability=0.5,
+            )
+            for each in ids
+        ]
+        llm = {"labeler": "llm", "labeler_version": "1", "method": "token"}
+        asked = [each.model_copy(update=llm | {"estimate_id": f"llm {each.estimate_id}"}) for each in own]
+        merge_all(warehouse, [[*own, *asked]])
+    (found,) = evaluate_suites(["boats"], config=settings)
+    n = {each.subject: each.n for each in found.figures if (each.metric, each.slice) == ("mse", None)}
+    assert (n["estimator"], n["labeler:ours"], n["labeler:llm"]) == (13, 12, 13)
 
 
 def test_the_commands_print_tables_of_80_columns(settings: Settings, tmp_path: Path) -> None:

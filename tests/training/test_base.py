@@ -55,6 +55,18 @@ def with_template(tiny: Base, folder: Path, template: str) -> Base:
     return Base(folder, tiny.cache)
 
 
+def test_an_adapter_is_refused_as_a_base_and_a_merged_one_goes_on(tiny_base: Base, tmp_path: Path) -> None:
+    how = FitSettings(base=str(tiny_base.path), device="cpu", epochs=1, precision="fp32")
+    fit(shard_table(16), shard_table(8, start=16), how, tiny_base.cache, tmp_path / "one")
+    on_it = how.model_copy(update={"base": str(tmp_path / "one")})
+    with pytest.raises(InputError, match="one has an adapter alone; odds merge writes an estimator as whole weights"):
+        fit(shard_table(16), shard_table(8, start=16), on_it, tiny_base.cache, tmp_path / "two")
+    merge_estimator(tmp_path / "one", tmp_path / "whole")
+    still = {"base": str(tmp_path / "whole"), "learning_rate": 1e-12, "level_learning_rate": 1e-12}
+    fit(shard_table(16), shard_table(8, start=16), how.model_copy(update=still), tiny_base.cache, tmp_path / "two")
+    assert_same(*(scores_of(Estimator.load(tmp_path / name)) for name in ("one", "two")))
+
+
 def bare_tokenizer(special: list[str]) -> PreTrainedTokenizerFast:
     """A tokenizer that declares neither an eos nor a pad token."""
     raw = Tokenizer(models.BPE())

@@ -13,7 +13,7 @@ from tests.training.test_estimator import assert_same, scores_of
 from tests.training.test_fit import settings
 from training import identity
 from training.fit.loop import fit
-from training.identity import SEEN, base_hash, code_hash
+from training.identity import SEEN, base_hash, code_hash, model_hash
 from training.model.estimator import Estimator
 from warehouse.errors import InputError
 
@@ -46,7 +46,9 @@ def test_a_base_has_the_same_hash_wherever_it_lies(tmp_path: Path) -> None:
 )
 def test_any_change_of_a_base_changes_its_hash(tmp_path: Path, files: dict[str, bytes]) -> None:
     base = {"config.json": b"{}", "model.safetensors": b"weights"}
-    assert base_hash(write(tmp_path / "a", base)) != base_hash(write(tmp_path / "b", files))
+    one, other = write(tmp_path / "a", base), write(tmp_path / "b", files)
+    assert base_hash(one) != base_hash(other)
+    assert model_hash(one) != model_hash(other)
 
 
 @pytest.mark.parametrize("place", [0, 2**20 - 1, -1, -(2**20)])
@@ -55,6 +57,15 @@ def test_large_files_are_read_at_both_ends(tmp_path: Path, place: int) -> None:
     before = base_hash(write(tmp_path, {"w": bytes(content)}))
     content[place] = 1
     assert base_hash(write(tmp_path, {"w": bytes(content)})) != before
+
+
+def test_estimators_that_differ_in_the_middle_alone_are_told_apart(tmp_path: Path) -> None:
+    content = bytearray(8 * 2**20 + 5)
+    ends, whole = base_hash(write(tmp_path, {"w": bytes(content)})), model_hash(write(tmp_path, {"w": bytes(content)}))
+    content[3 * 2**20 + 100 : 4 * 2**20 + 100] = b"x" * 2**20  # a layer
+    write(tmp_path, {"w": bytes(content)})
+    assert base_hash(tmp_path) == ends
+    assert model_hash(tmp_path) != whole
 
 
 def test_the_codes_hash_is_of_what_fits_and_not_of_what_evaluates(

@@ -114,6 +114,8 @@ def fit(
         splits, counts = read_splits(
             estimator, settings, rows, (train, pairs), (Choosing(dev, settings.dev_rows), dev_pairs)
         )
+        if cut := sum(each.truncated for each in counts):
+            watch.note(f"{cut:,} premises do not fit into {settings.max_length} tokens; only their end is read")
         run = Run(estimator, settings, *splits, accelerator, watch)
         ordered = (pairs if settings.pair_rate else None, dev_pairs)
         learned_from = (train, dev), [each for each in ordered if each is not None]

@@ -19,6 +19,7 @@ from warehouse.atomic import atomic_folder
 from warehouse.errors import InputError
 
 WEIGHTS = "model.safetensors"
+_ADAPTER = "adapter_config.json"
 _NOISE = 0.02
 _PAD = "<|pad|>"
 _SAMPLE = "Two children build a boat of red paper and wood, and a woman walks her dog along the river."
@@ -72,8 +73,12 @@ def read_folder(place: str | Path, reader: Any, what: str) -> tuple[Any, Any, li
         what: What it is called in errors.
 
     Raises:
-        InputError: it cannot be loaded.
+        InputError: it cannot be loaded, or is an adapter.
     """
+    if (Path(place) / _ADAPTER).is_file():  # transformers would put it onto whatever its base is called here
+        raise InputError(
+            f"{place} has an adapter alone; odds merge writes an estimator as whole weights, which can be used"
+        )
     with _quiet():
         try:
             model, loaded, tokenizer = _loaded(place, reader)
