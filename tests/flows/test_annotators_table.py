@@ -34,3 +34,9 @@ def test_every_value_is_whole_in_80_columns(emails: bool) -> None:
     wanted = ["A-ecd96a9a", "qualified", "12,345", "100%"]
     wanted += ["somebody@example.org"] if emails else ["-0.87", "-0.12", "0.21", "0.05"]
     assert [text for text in wanted if text not in shown] == []
+
+
+def test_without_annotators_the_table_has_its_headings() -> None:
+    file = io.StringIO()
+    Console(file=file, width=80).print(as_table([]))
+    assert {"annotator", "status", "judged"} <= set(file.getvalue().split())
