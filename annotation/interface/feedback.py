@@ -9,7 +9,7 @@ COUNTS = "This one counts, so its answer is not shown."
 PANEL = f"""\
   <View className="odds-feedback">
     <Collapse accordion="false" bordered="true" open="false">
-      <Panel value="Practice: judge first, then open this to see the answer">
+      <Panel value="Judge first, then open this: a practice task shows its answer here">
         <View><Header value="${ANSWER}" size="5"/></View>
       </Panel>
     </Collapse>

@@ -41,6 +41,6 @@ def instruction(interface: Interface) -> str:
     """Return the instruction of an interface, as HTML."""
     rarest = (_RAREST, _SMALLEST[interface], "next to impossible, but not 0%")
     examples = "<br>".join(f"&bull; {text} <b>{value}</b>: {why}." for text, value, why in (*_EXAMPLES, rarest))
-    how = f"{_HOW[interface]} Ctrl+Enter submits, except {_SUBMIT[interface]}; then press Tab to go to Submit."
+    submit = f"Ctrl+Enter submits, except {_SUBMIT[interface]}; then go to Submit with Tab and press the space bar."
     shown = f"Examples. Premise: <i>A man in a raincoat stands at a bus stop.</i><br>{examples}"
-    return "<br><br>".join((_QUESTION, shown, _NO_RIGHT_ANSWER, how))
+    return "<br><br>".join((_QUESTION, shown, _NO_RIGHT_ANSWER, f"{_HOW[interface]} {submit}"))

@@ -19,7 +19,6 @@ from annotation.interface.scales import SCALES
 from annotation.people.users import add_annotator
 from annotation.studio.client import Studio, connect
 from annotation.sync.mapping import SIMULATED_DOMAIN
-from warehouse.errors import InputError
 from warehouse.records import content_id
 
 THREADS = 2
@@ -119,17 +118,12 @@ def simulate(
         project_id: The project.
         annotators: The simulated annotators.
         truths: The probability of each proposition, by id.
-        per_proposition: How many of the annotators judge each proposition.
+        per_proposition: How many of the annotators judge each proposition; all of them if they are fewer.
         on_progress: Called with the number of judgments made and of all.
 
     Returns:
         How many judgments are new.
-
-    Raises:
-        InputError: there are fewer annotators than `per_proposition`.
     """
-    if per_proposition > len(annotators):
-        raise InputError(f"{len(annotators)} simulated annotators cannot give {per_proposition} judgments each")
     ids = {user.email.lower(): user.id for user in studio.users().values()}
     jobs = [
         _Job(task.id, task.proposition_id, annotator)

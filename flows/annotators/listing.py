@@ -74,5 +74,5 @@ def shown(name: str, value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.0%}" if name in SHARES else f"{value:.2f}"
+        return f"{value:.0%}" if name in SHARES else f"{value:z.2f}"
     return f"{value:,}" if isinstance(value, int) else str(value)

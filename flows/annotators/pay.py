@@ -162,7 +162,9 @@ def period(start: str, end: str) -> tuple[datetime, datetime]:
     limits(start, end)
     since, until = _moment("--from", start), _moment("--to", end)
     if until > now():
-        raise InputError(f"--to {end} is in the future: later judgments of the period could never be paid")
+        raise InputError(
+            f"--to {end} is in the future: end the period before now, or its later judgments are never paid"
+        )
     return since, until
 
 

@@ -43,7 +43,8 @@ def annotators_exclude(annotator: str, *, reason: str = "", undo: bool = False, 
         InputError: as `annotators_status`; or the annotator to take back is not excluded.
     """
     if not undo:
-        return annotators_status(annotator, "excluded", reason=reason, config=config)
+        done = annotators_status(annotator, "excluded", reason=reason, config=config)
+        return done.model_copy(update={"stage": "annotators exclude"})
     with writing(load_settings(config)) as warehouse:
         found = annotator_named(warehouse, annotator)
         rows = statuses_of(warehouse, found.annotator_id)

@@ -88,7 +88,10 @@ def annotators_list(emails: EmailsOption = False) -> None:
     from flows.annotators.listing import annotators_list as run
     from flows.annotators.listing import as_table
 
-    out.print(as_table(run(emails=emails, config=settings())))
+    if rows := run(emails=emails, config=settings()):
+        out.print(as_table(rows))
+    else:
+        say("no annotators yet; odds annotators review records who signed up, odds pull who judged")
 
 
 @people.command("review")

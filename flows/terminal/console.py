@@ -140,7 +140,7 @@ def quiet_prefect() -> None:
 def with_room_for_names(table: Table, width: int = 80) -> Table:
     """Fit a table into so many columns: break headings between words, then names if necessary, never numbers."""
     names, *others = table.columns
-    cells = [max(len(str(cell)) for cell in each.cells or [""]) for each in table.columns]
+    cells = [max((len(str(cell)) for cell in each.cells), default=0) for each in table.columns]
     natural = sum(max(len(str(each.header)), wide) + 2 for each, wide in zip(table.columns, cells, strict=True)) - 2
     names.overflow = "fold"
     for each, wide in zip(others, cells[1:], strict=True) if natural > width else ():

@@ -39,6 +39,15 @@ NEXT = """([where, text]) => {
     return shown ? shown.innerText !== text : /no more|completed all/i.test(document.body.innerText);
 }"""
 """Whether another task is shown, or the page tells that there is none."""
+DARK = """() => {
+    const root = document.documentElement, before = root.getAttribute("data-color-scheme");
+    root.setAttribute("data-color-scheme", "dark");
+    const found = [".odds-feedback .ant-collapse-content", ".odds-hypothesis"]
+        .map(where => getComputedStyle(document.querySelector(where)).backgroundColor);
+    root.setAttribute("data-color-scheme", before);
+    return found;
+}"""
+"""The backgrounds of the opened fold and of the hypothesis in the dark scheme."""
 PREMISE = "A box holds a hundred numbered balls, and one is drawn without looking."
 STUDY = {
     f"The number is at most {n}.": n
@@ -120,10 +129,12 @@ def by_mouse(page: Page, percent: int) -> None:
 def look_at_the_answer(page: Page) -> None:
     answer = page.get_by_text("The answer is between 75% and 95%.")
     assert not answer.is_visible()
-    page.get_by_text("Practice: judge first").click()
+    page.get_by_text("Judge first, then open this").click()
     answer.wait_for()
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / "practice.png")
+    fold, text = page.evaluate(DARK)
+    assert fold == text, "the fold does not follow the dark scheme"
 
 
 def judge_all(page: Page, project: int, answers: Mapping[str, int]) -> int:

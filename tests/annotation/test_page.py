@@ -314,7 +314,7 @@ def test_the_marks_stand_under_their_places_and_do_not_overlap(
 ) -> None:
     opened(studio, page, interface)
     page.set_viewport_size({"width": width, "height": 800})
-    page.locator(".odds-keys").scroll_into_view_if_needed()
+    page.locator(".odds-marks").scroll_into_view_if_needed()
     boxes = page.locator(".odds-marks h4").evaluate_all(
         """all => all.map(one => {
             const range = document.createRange(); range.selectNodeContents(one);

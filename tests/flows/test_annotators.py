@@ -61,7 +61,8 @@ def counted(settings: Settings) -> int:
 
 def test_an_exclusion_is_a_dated_row_with_its_reason_and_can_be_undone(study: Settings) -> None:
     annotators_status("ada", "watched", reason="hasty", config=study)
-    annotators_exclude(made_annotator("ada").annotator_id[:8], reason="random clicks", config=study)
+    done = annotators_exclude(made_annotator("ada").annotator_id[:8], reason="random clicks", config=study)
+    assert done.stage == "annotators exclude"
     assert statuses(study) == {"ada": "excluded", "adele": "active", "=sum": "active"}
     assert counted(study) == 4
     annotators_exclude("ada", undo=True, config=study)

@@ -60,7 +60,7 @@ def test_nobody_yet_is_said_with_what_to_do() -> None:
 def test_the_page_shows_everybody_by_pseudonym_and_loads_nothing(tmp_path: Path) -> None:
     (tmp_path / "odds.toml").write_text("[agreement]\ndraws = 100\n")
     settings = load_settings(tmp_path / "odds.toml")
-    people = {"<b>ada": "human", "ben": "human", "sim": "simulated"}
+    people = {"<b>ada": "human", "ben": "human", "simulated-doubtful": "simulated"}
     values = [(f"p{i}", name, round((i / 12 + 0.1 * len(name)) % 1, 3)) for i in range(12) for name in people]
     with writing(settings) as warehouse:
         merge_all(warehouse, made_rows([*values, ("check", "ben", 0.2)], people))  # type: ignore[arg-type]
@@ -84,6 +84,7 @@ def test_the_page_shows_everybody_by_pseudonym_and_loads_nothing(tmp_path: Path)
     assert cells[1] == f"{found['pearson_with_rest']:.2f}"
     assert cells[3] == "0%"
     assert page.count("<circle") == 3
+    assert ">simulated-doubtful</text>" in page
     assert re.search(r"<title>ben: \d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]", page)
 
 
