@@ -33,6 +33,10 @@ MISTAKES = (
         r"""Table with name (.*?) does not exist!(?:\s*Did you mean "([^"]*)")?""",
         "there is no table or view {0}; `odds tables` lists them",
     ),
+    (
+        r"No snapshot found at (version|timestamp) (.*)",
+        "there is no snapshot of {0} {1}, or it has expired; `odds snapshots` lists them",
+    ),
 )
 
 
