@@ -206,6 +206,7 @@ def test_what_is_allowed_is_read(odds: Inside, filled: Place, tmp_path: Path) ->
         (("FROM 'mine.csv'", "--allow", "mine.csv", "--output", "mine.csv"), "name another output"),
         (("FROM judgments", "--output", filled.catalog.removesuffix("sqlite") + "csv"), ""),
         (("FROM judgements",), "there is no table or view judgements"),
+        (("FROM judgments AT (VERSION => 99999)",), "there is no snapshot of version 99999"),
         (("FROM read_csv('folder/none.csv')", "--allow", "folder"), "no file folder/none.csv"),
     ):
         status, _, said = odds("sql", *arguments)

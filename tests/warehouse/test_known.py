@@ -104,8 +104,10 @@ def test_labels_without_annotators_all_count(tmp_path: Path) -> None:
     ("cell", "more", "expected"),
     [
         ([70, 80.5, 100], {}, [0.7, 0.805, 1.0]),
+        ([70, None, float("nan"), 100], {}, [0.7, 1.0]),
         ({"0": 2, "50": 1}, {}, [0.0, 0.0, 0.5]),
         ([2, 0, 1], {"counted": (0.0, 50.0, 100.0)}, [0.0, 0.0, 1.0]),
+        ([2.0, float("nan"), 1.0], {"counted": (0.0, 50.0, 100.0)}, [0.0, 0.0, 1.0]),
         ([1, 3], {"ordinal": (1, 5)}, [0.1, 0.5]),
     ],
 )
@@ -138,6 +140,7 @@ def test_a_cell_may_hold_several_responses(
         ('{"70": 1.5}', "'1.5' is not a count"),
         ('{"70": 20000}', "more than 10,000 responses"),
         ("[]", "it holds no response"),
+        ("[null]", "it holds no response"),
         ("{70", "broken JSON"),
         ("70", "not a list such as"),
     ],
@@ -172,6 +175,8 @@ def test_chaosnli_is_a_response_for_each_of_its_labels(tmp_path: Path) -> None:
     assert set(batch.judgments["batch"].to_pylist()) == {"mnli_m"}
     counts = JudgmentMapping(format="chaosnli", responses="label_count")
     assert Counter(values(read_judgments(path, counts))) == Counter(values(batch))
+    shares = JudgmentMapping(format="chaosnli", responses="label_dist")
+    assert "'0.76' is not a count" in refused(path, shares)
     # The abductive part has other labels and no premise.
     other = chaos(3, 50, 50, 0) | {"label_counter": {"1": 60, "2": 40}}
     assert "outside the scale" in refused(table(tmp_path / "alpha.jsonl", [other]), JudgmentMapping(format="chaosnli"))

@@ -267,6 +267,13 @@ def test_texts_that_parquet_holds_as_bytes_and_durations_are_read(tmp_path: Path
         read_judgments(tmp_path / "g.parquet")
 
 
+def test_parquet_numbers_of_16_bits_are_read(tmp_path: Path) -> None:
+    ratings = pa.array([72.5, 3.0, None], pa.float16())
+    columns = {"premise": ["P"] * 3, "hypothesis": ["H"] * 3, "annotator": ["a", "b", "c"], "rating": ratings}
+    pq.write_table(pa.table(columns | {"cannot_judge": [False, False, True]}), tmp_path / "f.parquet")
+    assert read_judgments(tmp_path / "f.parquet").judgments["raw_probability"].to_pylist() == [0.725, 0.03, None]
+
+
 def test_ids_that_only_look_like_numbers_stay(tmp_path: Path) -> None:
     ids = ["007", "17.5", "1e10", "v1.0", "-0x1"]
     batch = read(tmp_path / "file.csv", HEADER + "\n" + "".join(f"P,H,{one},1\n" for one in ids))
@@ -438,6 +445,10 @@ def test_a_json_pointer_leads_into_a_cell(tmp_path: Path, extension: str) -> Non
         ("f.jsonl", '{"rating": ' + "9" * 5000 + "}\n", "line 1: a number of more than 4,300 digits"),
         ("f.jsonl", "", "is empty"),
         ("f.xlsx", "x", "save it as CSV"),
+        ("f.csv.gz", "x", "unpack it"),
+        ("f.csv", "PK\x03\x04x", "is a zip archive or a spreadsheet"),
+        ("f.csv", "PAR1x", "is a parquet file; name it .parquet"),
+        ("f.txt", '"premise" "rating"\n"P" 1\n', "or name the --separator"),
     ],
 )
 def test_a_broken_file_is_one_line_with_its_place(tmp_path: Path, name: str, content: str, said: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pyarrow as pa
 import pytest
@@ -126,3 +127,14 @@ def test_columns_of_one_name_are_refused_where_one_would_be_lost(filled: Warehou
     with pytest.raises(InputError, match="'a'"):
         stream(filled, "SELECT 1 AS a, 2 AS b, 3 AS a")
     assert head(filled, "SELECT 1 AS a, 3 AS a", 1)[0].num_columns == 2
+
+
+def test_the_time_between_two_times_is_a_duration(warehouse: Warehouse) -> None:
+    query = (
+        "SELECT CASE WHEN i % 2 = 0 THEN TIMESTAMP '2024-03-05 01:30:00' + to_days(i) - TIMESTAMP '2024-03-05' END AS t"
+    )
+    rows, total = head(warehouse, f"{query} FROM range(5000) r(i) ORDER BY i", 3)
+    assert (rows.schema.types, total) == ([pa.duration("us")], 5000)
+    assert rows["t"].to_pylist() == [timedelta(hours=1, minutes=30), None, timedelta(days=2, hours=1, minutes=30)]
+    with pytest.raises(InputError, match="column 'm' of the query has intervals of months"):
+        stream(warehouse, "SELECT INTERVAL 1 MONTH AS m")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -128,7 +129,7 @@ def _unfolded(
             raise CellError(f"it has {len(value)} counts; {len(ratings)} are expected, one per rating")
         found = _repeated(list(zip(ratings, value, strict=True)))
     elif isinstance(value, list):
-        found = [_rating(each, words, scale) for each in value]
+        found = [_rating(each, words, scale) for each in value if not _is_absent(each)]
     else:
         raise CellError('not a list such as [70, 80], nor counts such as {"0": 2, "100": 1}')
     if not found:
@@ -138,19 +139,24 @@ def _unfolded(
 
 def _words_counted(value: list[Any], words: Mapping[str, float]) -> list[float]:
     """The ratings that a list of numbers counts, if the format has words for ratings."""
-    return list(words.values()) if all(isinstance(each, int) for each in value) else []
+    return list(words.values()) if all(isinstance(each, int | float) for each in value) else []
+
+
+def _is_absent(value: object) -> bool:
+    """Whether a value of a list or an object is one that programs fill rows up with: null or nan."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _repeated(counts: Sequence[tuple[float, object]]) -> list[float]:
     found: list[float] = []
     for rating, count in counts:
-        if count is None:  # a key that other rows have
+        if _is_absent(count):  # a key that other rows have
             continue
-        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        if not isinstance(count, int | float) or isinstance(count, bool) or count < 0 or count != count // 1:
             raise CellError(f"{shown(str(count))} is not a count")
         if len(found) + count > MOST_RESPONSES:
             raise CellError(f"more than {MOST_RESPONSES:,} responses")
-        found += [rating] * count
+        found += [rating] * int(count)
     return found
 
 

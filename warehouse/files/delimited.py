@@ -74,7 +74,7 @@ def _layout(
         if best is None or rank > best[0]:
             best = (rank, candidate, header)
     if best is None:
-        raise failure or InputError(f"{path} has no rows")
+        raise InputError(f"{failure}, or name the --separator" if failure else f"{path} has no rows")
     return best[1], best[2]
 
 

@@ -26,6 +26,13 @@ from warehouse.records import Drop, content_id
 Dates = Literal["day-first", "month-first", "epoch", "epoch-ms", "excel"]
 DecimalMark = Literal["point", "comma"]
 DELIMITED, JSON = (".csv", ".tsv", ".txt"), (".jsonl", ".ndjson")
+PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz")
+# How files start whose extension says otherwise.
+STARTS = {
+    b"PK\x03\x04": "is a zip archive or a spreadsheet; unpack it, or save it as CSV",
+    b"\x1f\x8b": "is compressed; unpack it, and import the file in it",
+    b"PAR1": "is a parquet file; name it .parquet",
+}
 UNREAD_SHOWN = 8
 BYTES_AT_ONCE = 1 << 20
 EXACT = 2.0**53
@@ -167,8 +174,8 @@ class _File:
 def _readable(path: Path, reading: Reading) -> Iterator[None]:
     """Check that a file may be read, and turn what fails while it is into an `InputError`."""
     kind = path.suffix.lower()
-    _check_input(path, kind)
     try:
+        _check_input(path, kind)
         yield
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(f"{path} is not a readable {kind} file: {str(error).splitlines()[0]}") from error
@@ -185,12 +192,19 @@ def _check_input(path: Path, kind: str) -> None:
         raise InputError(f"{path} is a folder; name a file in it")
     if kind in (".xlsx", ".xls", ".ods"):
         raise InputError(f"{path} is a spreadsheet; save it as CSV (the extension must be .csv, .jsonl or .parquet)")
+    if kind in PACKED:
+        raise InputError(f"{path} is compressed; unpack it, and import the file in it")
     if kind not in (".parquet", *DELIMITED, *JSON):
         raise InputError(f"{path}: the extension must be .parquet, .csv (.tsv, .txt) or .jsonl")
     if not path.is_file():
         raise InputError(f"{path} does not exist")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; it has no rows")
+    with path.open("rb") as file:
+        start = file.read(4)
+    for sign, problem in STARTS.items():
+        if start.startswith(sign) and (sign, kind) != (b"PAR1", ".parquet"):
+            raise InputError(f"{path} {problem}")
 
 
 def _open_text(file: _File) -> None:
@@ -290,6 +304,8 @@ def _as_text(read: TextColumns, field: str, column: pa.ChunkedArray, place: Plac
         values = pc.divide(values.cast(pa.duration("ns")).cast(pa.int64()).cast(pa.float64()), 1e9)
     if pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
         values = _decoded(read, field, values)
+    if pa.types.is_float16(values.type):
+        values = values.cast(pa.float32())
     if pa.types.is_floating(values.type):
         values = pc.if_else(pc.is_nan(values), None, values)
         if pc.all(pc.and_(pc.equal(values, pc.trunc(values)), pc.less(pc.abs(values), EXACT))).as_py():

@@ -38,6 +38,8 @@ NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?", re.ASCII)
 UNIX = re.compile(
     rf"[A-Z][a-z]{{2}} ({'|'.join(MONTHS)}) +(\d\d?) (\d\d):(\d\d):(\d\d) ([A-Z]{{3,4}}) (\d{{4}})", re.ASCII
 )
+NAMED_OFFSET = re.compile(r"\b([A-Z]{3,5})(?=[+-]\d{1,2}(?::?\d\d)?(?: |$))", re.ASCII)  # GMT+1, GMT+0100
+ZONE_IN_WORDS = re.compile(r"(?<=[+-]\d{4}) \([^()]+\)$", re.ASCII)  # what JavaScript adds
 
 
 def times(read: TextColumns, field: str) -> pa.Array:
@@ -172,6 +174,12 @@ def _iso(year: str, month: str, day: str, time: str | None) -> str:
 
 
 def _with_words(text: str) -> datetime | None:
+    text = ZONE_IN_WORDS.sub("", text)
+    if (named := NAMED_OFFSET.search(text)) and named[1][:3].title() not in MONTHS:
+        if named[1] not in ("GMT", "UTC"):
+            return None  # as POSIX writes zones, BRT+3 is behind
+        # dateutil takes GMT+1 for such a zone too, but browsers and survey tools mean an hour ahead.
+        text = NAMED_OFFSET.sub(" ", text)
     # Unless a text starts with its year, day, month and a short year could be confused.
     orders = (False, not YEAR_FIRST.fullmatch(text))
     defaults = (datetime(2000, 1, 1), datetime(2001, 2, 2))  # noqa: DTZ001

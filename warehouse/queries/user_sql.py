@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from warehouse.catalog.faults import fault_of
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from warehouse.catalog.opened import Warehouse
 
 INTERRUPTED = "INTERRUPT Error"
+INTERVAL, DURATION = pa.month_day_nano_interval(), pa.duration("us")
+INTERVAL_PARTS = np.dtype([("months", "<i4"), ("days", "<i4"), ("nanoseconds", "<i8")])
+DAY_US = 86_400_000_000
 # What DuckDB says about mistakes that a person can make, and what we say.
 MISTAKES = (
     (r"""Cannot access file "(https?://[^"]*)""", "it cannot read from an address ({0}); download it, then --allow it"),
@@ -32,6 +36,10 @@ MISTAKES = (
     (
         r"""Table with name (.*?) does not exist!(?:\s*Did you mean "([^"]*)")?""",
         "there is no table or view {0}; `odds tables` lists them",
+    ),
+    (
+        r"No snapshot found at (version|timestamp) (.*)",
+        "there is no snapshot of {0} {1}, or it has expired; `odds snapshots` lists them",
     ),
 )
 
@@ -96,17 +104,49 @@ def _run(warehouse: Warehouse, query: str) -> tuple[pa.Schema, Iterator[pa.Recor
     """
     with query_mistakes():
         reader = warehouse.batches(query)
+    schema = pa.schema([_plain(field) for field in reader.schema])
 
     def batches() -> Iterator[pa.RecordBatch]:
         with query_mistakes():
             try:
-                yield from reader
+                yield from (_with_durations(batch, schema) for batch in reader)
             except OSError as error:
                 if INTERRUPTED in str(error):
                     warehouse.connection.execute(f"EXPLAIN ANALYZE {query}")
                 raise
 
-    return reader.schema, batches()
+    return schema, batches()
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    return field.with_type(DURATION) if field.type == INTERVAL else field
+
+
+def _with_durations(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The rows with intervals, as between two times, as durations: parquet has no intervals, and nobody can read them.
+
+    Raises:
+        InputError: An interval has months, which differ in length.
+    """
+    if batch.schema == schema:
+        return batch
+    columns = [
+        _as_duration(field.name, values) if field.type == INTERVAL else values
+        for field, values in zip(batch.schema, batch.columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _as_duration(name: str, values: pa.Array) -> pa.Array:
+    parts = np.frombuffer(values.buffers()[1], INTERVAL_PARTS)[values.offset :][: len(values)]
+    absent = values.is_null().to_numpy(zero_copy_only=False)
+    if parts["months"][~absent].any():
+        raise InputError(
+            f"The column {name!r} of the query has intervals of months, which differ in length; "
+            "write CAST(... AS VARCHAR) to see them as text"
+        )
+    microseconds = parts["days"].astype(np.int64) * DAY_US + parts["nanoseconds"] // 1000
+    return pa.array(microseconds, pa.int64(), mask=absent).cast(DURATION)
 
 
 @contextmanager
