@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from inspect import Signature, signature
+from inspect import Signature, getdoc, signature
 from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
@@ -91,13 +92,16 @@ def flow_of(
             _leave(name, outcomes, None)
         return done
 
-    run.__name__, run.__qualname__, run.__doc__ = fn.__name__, fn.__qualname__, fn.__doc__
+    run.__name__, run.__qualname__, run.__doc__ = fn.__name__, fn.__qualname__, _told(fn)
     run.__module__ = fn.__module__
     run.__signature__ = _on_prefect(fn)  # type: ignore[attr-defined]
-    flow: Flow[..., R] = Flow(run, name=name, timeout_seconds=hours * 3600)
-    for parameter, described in flow.parameters.properties.items():
-        described["description"] = PARAMETERS[parameter]
-    return flow
+    return Flow(run, name=name, timeout_seconds=hours * 3600)
+
+
+def _told(fn: Callable[..., Any]) -> str:
+    """Return what a stage does, and our texts of its parameters, in the form that a deployment reads them from."""
+    does = re.split(r"\n(?:Args|Returns|Raises):\n", getdoc(fn) or "")[0].rstrip()
+    return "\n".join([does, "", "Args:", *(f"    {each}: {PARAMETERS[each]}" for each in signature(fn).parameters)])
 
 
 def _on_prefect(fn: Callable[..., Any]) -> Signature:

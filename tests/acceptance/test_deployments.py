@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.fixtures.commands import ODDS, Run, ended_well
@@ -38,6 +41,8 @@ def test_a_worker_runs_a_deployed_flow(tmp_path: Path, odds: Run, prefect_api: s
     prefect("work-pool", "create", "odds", "--type", "process", "--overwrite")
     prefect("deploy", "--all")
     assert "cycle/nightly" in prefect("deployment", "ls")
+    two = datetime.now(UTC).replace(hour=2, minute=0, second=0, microsecond=0)
+    assert first_scheduled(prefect_api, "nightly") in {two, two + timedelta(days=1)}
     prefect("automation", "create", "--from-file", "zombies.yaml")
     prefect("deployment", "run", "agree/on-demand")
     elsewhere = tmp_path / "elsewhere"
@@ -53,3 +58,13 @@ def test_a_worker_runs_a_deployed_flow(tmp_path: Path, odds: Run, prefect_api: s
     assert not list(elsewhere.iterdir())
     shown = ended_well(odds("sql", "SELECT metric, value FROM agreement WHERE metric = 'within_proposition_sd'"))
     assert "0.0707" in shown  # 0.9 and 0.8 have a sample SD of 0.1 / sqrt(2)
+
+
+def first_scheduled(api: str, deployment: str) -> datetime:
+    """When the server will start the first run of a deployment; its scheduler takes a while."""
+    wanted = {"deployments": {"name": {"any_": [deployment]}}, "sort": "EXPECTED_START_TIME_ASC"}
+    deadline = time.monotonic() + 90
+    while not (runs := httpx.post(f"{api}/flow_runs/filter", json=wanted, trust_env=False).json()):
+        assert time.monotonic() < deadline, "the server schedules nothing: see the log that it writes"
+        time.sleep(1)
+    return datetime.fromisoformat(runs[0]["expected_start_time"])
