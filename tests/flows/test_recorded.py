@@ -118,6 +118,8 @@ def test_a_cycle_on_a_worker_spends_its_limit_once_and_outlives_a_late_stage(tmp
     assert "[5.0, 2.0]" in lines, "elicit may spend what propose left"
     assert lines[-1] == f"## cycle: failed: {said}"
     assert f"cycle: failed: {said}" in done.stderr, "the log of the run has it too"
+    assert done.stderr.count("push: failed: push fails") == 1
+    assert "Traceback" not in done.stderr, "an error that is told in one line is told once"
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP end a command in the same one line, wherever they fall and whatever a library makes of them."""
+"""Ctrl-C, SIGTERM and SIGHUP end a command in one line, wherever they fall and whatever a library makes of them."""
 
 from __future__ import annotations
 
