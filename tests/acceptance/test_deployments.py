@@ -60,6 +60,30 @@ def test_a_worker_runs_a_deployed_flow(tmp_path: Path, odds: Run, prefect_api: s
     assert "0.0707" in shown  # 0.9 and 0.8 have a sample SD of 0.1 / sqrt(2)
 
 
+@pytest.mark.long
+def test_a_run_that_never_begins_is_crashed(tmp_path: Path, prefect_api: str) -> None:
+    """It would keep every later run of its deployment waiting, where one runs at a time."""
+    impatient = tmp_path / "zombies.yaml"
+    impatient.write_text((ROOT / "zombies.yaml").read_text().replace("within: 600", "within: 10"))
+    create = [str(ODDS.with_name("prefect")), "automation", "create", "--from-file", str(impatient)]
+    environment = os.environ | {"PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(tmp_path / ".prefect")}
+    subprocess.run(create, env=environment, check=True, timeout=120)
+    with httpx.Client(base_url=prefect_api, trust_env=False, timeout=30) as client:
+        try:
+            flow = client.post("/flows/", json={"name": "never"}).json()["id"]
+            submitted = {"flow_id": flow, "state": {"type": "PENDING"}}
+            dead, begun = (client.post("/flow_runs/", json=submitted).json()["id"] for _ in range(2))
+            client.post(f"/flow_runs/{begun}/set_state", json={"state": {"type": "RUNNING"}}).raise_for_status()
+            deadline = time.monotonic() + 90
+            while (run := client.get(f"/flow_runs/{dead}").json())["state_type"] != "CRASHED":
+                assert time.monotonic() < deadline, run
+                time.sleep(1)
+            assert client.get(f"/flow_runs/{begun}").json()["state_type"] == "RUNNING"
+        finally:  # other tests have slow runs on this server
+            for each in client.post("/automations/filter", json={}).json():
+                client.delete(f"/automations/{each['id']}")
+
+
 def first_scheduled(api: str, deployment: str) -> datetime:
     """When the server will start the first run of a deployment; its scheduler takes a while."""
     wanted = {"deployments": {"name": {"any_": [deployment]}}, "sort": "EXPECTED_START_TIME_ASC"}
