@@ -10,8 +10,8 @@ from flows.terminal import stopping
 def main() -> None:
     """Run the command line.
 
-    Every error ends in one line. The exit status is 2 for bad input, 1 for a failure, 130 for Ctrl-C and 143 for
-    SIGTERM.
+    Every error ends in one line. The exit status is 2 for bad input, 1 for a failure, 130 for Ctrl-C, 143 for
+    SIGTERM and 129 for SIGHUP.
     """
     error: BaseException | None = None
     try:

@@ -49,13 +49,17 @@ def with_checks(
 def repeat_some(warehouse: Warehouse, client: Studio, project: RemoteProject, rate: float) -> int:
     """Create a second task of some propositions, up to a share of a study's tasks. Returns how many are new.
 
-    Nothing in a task tells that it is a repeat.
+    Nothing in a task tells that it is a repeat. A second task that an earlier push created and could not record, since
+    it was killed, is taken up instead of creating a third.
     """
-    known = list(task_purposes(warehouse, project.key).values())
-    wanted = allowed(known.count("judge"), rate) - known.count("repeat")
-    chosen = unrepeated(warehouse, project.key, wanted) if wanted > 0 else []
-    if chosen:
-        merge(warehouse, push_repeats(client, project.id, chosen, project.key))
+    known = task_purposes(warehouse, project.key)
+    purposes = list(known.values())
+    wanted = allowed(purposes.count("judge"), rate) - purposes.count("repeat")
+    if wanted <= 0:
+        return 0
+    there = {task.proposition_id: task.id for task in client.tasks(project.id) if task.id not in known}
+    chosen = unrepeated(warehouse, project.key, wanted, first=[name for name in there if name])
+    merge(warehouse, push_repeats(client, project.id, chosen, project.key, there))
     return len(chosen)
 
 

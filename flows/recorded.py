@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from inspect import Signature, signature
+from inspect import Signature, getdoc, signature
 from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +25,7 @@ from flows.llm_runs.artifact import how_it_ended
 from flows.outcome import Outcome
 from flows.recording import API_URL, is_deployed
 from flows.settings.settings import CONFIG_VARIABLE, Settings
-from warehouse.errors import InputError, ServiceError
+from warehouse.errors import InputError, OddsError, ServiceError
 
 R = TypeVar("R")
 
@@ -59,6 +61,8 @@ PARAMETERS = {
     "with_test": "Also choose from the test split.",
 }
 """What Prefect's page shows next to the parameters of a run."""
+PREFECT_LOGGERS = ("prefect.flow_runs", "prefect.engine")
+"""Those that log an error that ends a run, with its traceback."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -70,6 +74,9 @@ def flow_of(
     It runs with `settings`, or else with the file in its parameter `config`. A stage that `asks` models creates its own
     artifact. On a worker, one that is `retried` runs again if a service fails.
     """
+
+    for logger in PREFECT_LOGGERS:
+        logging.getLogger(logger).addFilter(_is_news)
 
     def run(**given: Any) -> R:
         if settings is None:
@@ -91,13 +98,21 @@ def flow_of(
             _leave(name, outcomes, None)
         return done
 
-    run.__name__, run.__qualname__, run.__doc__ = fn.__name__, fn.__qualname__, fn.__doc__
+    run.__name__, run.__qualname__, run.__doc__ = fn.__name__, fn.__qualname__, _told(fn)
     run.__module__ = fn.__module__
     run.__signature__ = _on_prefect(fn)  # type: ignore[attr-defined]
-    flow: Flow[..., R] = Flow(run, name=name, timeout_seconds=hours * 3600)
-    for parameter, described in flow.parameters.properties.items():
-        described["description"] = PARAMETERS[parameter]
-    return flow
+    return Flow(run, name=name, timeout_seconds=hours * 3600)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Return whether to log a record: an error that a stage has already told in one line needs no traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], OddsError))
+
+
+def _told(fn: Callable[..., Any]) -> str:
+    """Return what a stage does, and our texts of its parameters, in the form that a deployment reads them from."""
+    does = re.split(r"\n(?:Args|Returns|Raises):\n", getdoc(fn) or "")[0].rstrip()
+    return "\n".join([does, "", "Args:", *(f"    {each}: {PARAMETERS[each]}" for each in signature(fn).parameters)])
 
 
 def _on_prefect(fn: Callable[..., Any]) -> Signature:

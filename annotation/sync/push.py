@@ -176,18 +176,23 @@ def push(
     return Pushed([tasks[name] for name in wanted], created=len(missing), already=len(wanted) - len(missing))
 
 
-def push_repeats(studio: Studio, project_id: int, propositions: Sequence[PropositionText], key: str) -> list[Task]:
-    """Create a second task of propositions, which shows what the first one shows."""
-    numbers = studio.import_tasks(project_id, [task_of(one) for one in propositions])
+def push_repeats(
+    studio: Studio, project_id: int, propositions: Sequence[PropositionText], key: str, there: Mapping[str | None, int]
+) -> list[Task]:
+    """Create a second task of propositions, which shows what the first one shows, unless one is `there`."""
+    new = [one for one in propositions if one.proposition_id not in there]
+    numbers = studio.import_tasks(project_id, [task_of(one) for one in new]) if new else []
+    made = dict(there)
+    made.update((one.proposition_id, number) for one, number in zip(new, numbers, strict=True))
     return [
         Task(
             task_id=content_id("task", key, one.proposition_id, "repeat"),
             proposition_id=one.proposition_id,
             project=key,
-            source_id=str(number),
+            source_id=str(made[one.proposition_id]),
             purpose="repeat",
         )
-        for one, number in zip(propositions, numbers, strict=True)
+        for one in propositions
     ]
 
 

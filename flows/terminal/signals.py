@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while models are asked: once finishes the requests in flight, twice ends at once."""
+"""Ctrl-C, SIGTERM and SIGHUP while models are asked: once finishes the requests in flight, twice ends at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INTERRUPTED = "interrupted"
 
 @contextmanager
 def stops_on_signals(caller: Caller, *, finishes: bool = True) -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM finish the requests in flight, and the second one end the run.
+    """Let the first signal finish the requests in flight, and the second one end the run.
 
     Without `finishes` the first one ends it, since requests to a model on this machine cost nothing.
     """

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: every command ends within two seconds, in the same line, wherever they arrive.
+"""Ctrl-C, SIGTERM and SIGHUP: every command ends within two seconds, in the same line, wherever they arrive.
 
 A signal raises `KeyboardInterrupt` in the main thread, to close what is open. Libraries may turn it into another error,
 swallow it, or not check signals for minutes: then a thread of our own, which the system wakes at every signal, ends the
@@ -20,7 +20,9 @@ from types import FrameType
 from typing import Any, NoReturn
 
 LINE = "interrupted; finished work is kept, run the same command again to continue"
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_HANGUP = (signal.SIGHUP,) if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else ()
+SIGNALS = (*_HANGUP, signal.SIGINT, signal.SIGTERM)
+"""A closed terminal sends SIGHUP; under nohup, which has it ignored, the command goes on."""
 PATIENCE_S = 0.9
 """The time to close after a signal; with the time that the system needs to free memory, two seconds suffice."""
 ACCOUNT_S = 1.8

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.fixtures.commands import ODDS, Run, ended_well
@@ -38,6 +41,8 @@ def test_a_worker_runs_a_deployed_flow(tmp_path: Path, odds: Run, prefect_api: s
     prefect("work-pool", "create", "odds", "--type", "process", "--overwrite")
     prefect("deploy", "--all")
     assert "cycle/nightly" in prefect("deployment", "ls")
+    two = datetime.now(UTC).replace(hour=2, minute=0, second=0, microsecond=0)
+    assert first_scheduled(prefect_api, "nightly") in {two, two + timedelta(days=1)}
     prefect("automation", "create", "--from-file", "zombies.yaml")
     prefect("deployment", "run", "agree/on-demand")
     elsewhere = tmp_path / "elsewhere"
@@ -53,3 +58,37 @@ def test_a_worker_runs_a_deployed_flow(tmp_path: Path, odds: Run, prefect_api: s
     assert not list(elsewhere.iterdir())
     shown = ended_well(odds("sql", "SELECT metric, value FROM agreement WHERE metric = 'within_proposition_sd'"))
     assert "0.0707" in shown  # 0.9 and 0.8 have a sample SD of 0.1 / sqrt(2)
+
+
+@pytest.mark.long
+def test_a_run_that_never_begins_is_crashed(tmp_path: Path, prefect_api: str) -> None:
+    """It would keep every later run of its deployment waiting, where one runs at a time."""
+    impatient = tmp_path / "zombies.yaml"
+    impatient.write_text((ROOT / "zombies.yaml").read_text().replace("within: 600", "within: 10"))
+    create = [str(ODDS.with_name("prefect")), "automation", "create", "--from-file", str(impatient)]
+    environment = os.environ | {"PREFECT_API_URL": prefect_api, "PREFECT_HOME": str(tmp_path / ".prefect")}
+    subprocess.run(create, env=environment, check=True, timeout=120)
+    with httpx.Client(base_url=prefect_api, trust_env=False, timeout=30) as client:
+        try:
+            flow = client.post("/flows/", json={"name": "never"}).json()["id"]
+            submitted = {"flow_id": flow, "state": {"type": "PENDING"}}
+            dead, begun = (client.post("/flow_runs/", json=submitted).json()["id"] for _ in range(2))
+            client.post(f"/flow_runs/{begun}/set_state", json={"state": {"type": "RUNNING"}}).raise_for_status()
+            deadline = time.monotonic() + 90
+            while (run := client.get(f"/flow_runs/{dead}").json())["state_type"] != "CRASHED":
+                assert time.monotonic() < deadline, run
+                time.sleep(1)
+            assert client.get(f"/flow_runs/{begun}").json()["state_type"] == "RUNNING"
+        finally:  # other tests have slow runs on this server
+            for each in client.post("/automations/filter", json={}).json():
+                client.delete(f"/automations/{each['id']}")
+
+
+def first_scheduled(api: str, deployment: str) -> datetime:
+    """When the server will start the first run of a deployment; its scheduler takes a while."""
+    wanted = {"deployments": {"name": {"any_": [deployment]}}, "sort": "EXPECTED_START_TIME_ASC"}
+    deadline = time.monotonic() + 90
+    while not (runs := httpx.post(f"{api}/flow_runs/filter", json=wanted, trust_env=False).json()):
+        assert time.monotonic() < deadline, "the server schedules nothing: see the log that it writes"
+        time.sleep(1)
+    return datetime.fromisoformat(runs[0]["expected_start_time"])

@@ -147,6 +147,32 @@ def test_people_sign_up_qualify_judge_and_are_seen(
     assert good not in str(sql("SELECT * FROM annotators", config=study).to_pylist())
 
 
+@pytest.mark.slow
+def test_repeats_that_a_killed_push_did_not_record_are_taken_up(
+    study: Settings, studio: Studio, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt  # as far as the warehouse can tell
+
+    monkeypatch.setattr("flows.mixing.merge", killed)
+    with pytest.raises(KeyboardInterrupt):
+        push(study)
+    monkeypatch.undo()
+    monkeypatch.setenv("LABEL_STUDIO_TOKEN", studio_server.token)
+    number = value(study.root / "odds.toml", "SELECT number FROM studio_projects WHERE purpose = 'study'")
+    there = {task.id: task.proposition_id for task in studio.tasks(number)}
+    assert len(there) == 11  # six, two checks, and three repeats that nobody knows of
+    recorded = {int(each) for each in sql("SELECT source_id FROM tasks", config=study)["source_id"].to_pylist()}
+    lost = {task: name for task, name in there.items() if task not in recorded}
+    assert len(lost) == 3
+
+    assert push(study).counts["repeats"] == 3
+    assert {task.id: task.proposition_id for task in studio.tasks(number)} == there
+    rows = sql("SELECT source_id, proposition_id FROM tasks WHERE purpose = 'repeat'", config=study).to_pylist()
+    assert {int(row["source_id"]): row["proposition_id"] for row in rows} == lost
+    assert push(study).counts["repeats"] == 0
+
+
 def answer(person: Studio, tasks: Iterable[int]) -> None:
     result = [{"from_name": "probability", "to_name": "hypothesis", "type": "number", "value": {"number": 40.0}}]
     for task in tasks:

@@ -11,6 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from prefect import Flow
+from prefect.utilities.callables import parameter_schema
+
+from flows import deployments
+from flows.recorded import PARAMETERS
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -113,6 +118,8 @@ def test_a_cycle_on_a_worker_spends_its_limit_once_and_outlives_a_late_stage(tmp
     assert "[5.0, 2.0]" in lines, "elicit may spend what propose left"
     assert lines[-1] == f"## cycle: failed: {said}"
     assert f"cycle: failed: {said}" in done.stderr, "the log of the run has it too"
+    assert done.stderr.count("push: failed: push fails") == 1
+    assert "Traceback" not in done.stderr, "an error that is told in one line is told once"
 
 
 @pytest.mark.slow
@@ -126,3 +133,13 @@ def test_a_sub_flow_gets_the_settings_that_its_parent_read(tmp_path: Path, prefe
     assert "{'config': 'odds.toml'}" in parameters
     assert "{'config': None, 'full': True}" in parameters
     assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_a_deployment_shows_our_texts_of_its_parameters() -> None:
+    flows = [each for each in vars(deployments).values() if isinstance(each, Flow)]
+    assert len(flows) == 15
+    for flow in flows:
+        # what `prefect deploy` registers, which is not what the flow knows of its parameters
+        shown = {name: each.get("description") for name, each in parameter_schema(flow).properties.items()}
+        assert shown == {name: PARAMETERS[name] for name in shown}
+        assert "Raises:" not in str(flow.description)

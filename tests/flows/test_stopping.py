@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a command in the same one line, wherever they fall and whatever a library makes of them."""
+"""Ctrl-C, SIGTERM and SIGHUP end a command in one line, wherever they fall and whatever a library makes of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from flows.terminal.stopping import LINE
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 # A second is asked for; a machine that does much else may take longer.
 SOON_S = 10.0
 
@@ -118,6 +118,16 @@ def test_a_second_signal_ends_at_once() -> None:
         process.send_signal(signal.SIGINT)
         ended(process, signal.SIGINT)
         assert time.monotonic() - began < 1.0
+
+
+def test_a_closed_terminal_does_not_end_a_command_under_nohup() -> None:
+    code = "import time\ndef app(): print('now', flush=True); time.sleep(1); print('done')"
+    with started("-c", f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n{COMMAND}", code) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        assert process.communicate(timeout=SOON_S) == ("done\n", "")
+        assert process.returncode == 0
 
 
 def listens(process: subprocess.Popen[str]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from warehouse.catalog.connect import Warehouse
 from warehouse.queries.routes import MIXED_IN, Place, waiting_for
 from warehouse.queries.stages import proposition_texts
@@ -49,12 +51,14 @@ def repeated_tasks(warehouse: Warehouse, project: str) -> dict[int, int]:
     return dict(zip(rows["again"].to_pylist(), rows["first"].to_pylist(), strict=True))
 
 
-def unrepeated(warehouse: Warehouse, project: str, limit: int) -> list[PropositionText]:
-    """Return propositions to be judged in a project that are not repeated there; the same ones every time."""
+def unrepeated(warehouse: Warehouse, project: str, limit: int, first: Sequence[str] = ()) -> list[PropositionText]:
+    """Return propositions to be judged in a project that are not repeated there: those in `first`, then the same ones
+    every time.
+    """
     chosen = warehouse.sql(
         "SELECT proposition_id FROM tasks WHERE project = ? AND purpose = 'judge' AND proposition_id NOT IN "
         "(SELECT proposition_id FROM tasks WHERE project = ? AND purpose = 'repeat') "
-        "ORDER BY md5(proposition_id) LIMIT ?",
-        [project, project, limit],
+        "ORDER BY proposition_id NOT IN (SELECT unnest(?::VARCHAR[])), md5(proposition_id) LIMIT ?",
+        [project, project, list(first), limit],
     )["proposition_id"].to_pylist()
     return proposition_texts(warehouse, "p.proposition_id IN (SELECT unnest(?::VARCHAR[]))", [chosen])
