@@ -8,11 +8,12 @@ from rich.table import Table
 
 from annotation.studio.client import Studio
 from annotation.sync.mapping import annotator_id_of
+from flows.projects import projects
 from flows.services import reading
 from flows.settings.settings import Config, load_settings
 from flows.studio import connecting
 from flows.terminal.console import with_room_for_names
-from warehouse.queries.people import quality_of_annotators
+from warehouse.queries.people import judged_in, quality_of_annotators
 
 SHOWN = {
     "annotator": "pseudonym",
@@ -31,20 +32,28 @@ LEN_OF_PSEUDONYM = len("A-1f3c09ab")
 SHARES = ("check_rate", "share_too_fast")
 
 
-def annotators_list(*, emails: bool = False, config: Config = None) -> list[dict[str, Any]]:
+def annotators_list(*, emails: bool = False, project: str | None = None, config: Config = None) -> list[dict[str, Any]]:
     """Return each annotator with status, reason and the figures of `annotator_quality`, by pseudonym.
 
     Args:
         emails: Add `email`, looked up in Label Studio now and stored nowhere; None if the account is gone.
+        project: The title of a project of the settings: only those who judged there, with `n_in_project`, the number of
+            their judgments there. The other figures are over all projects.
         config: The settings, or the file to read them from.
 
     Raises:
+        InputError: no project has this title.
         ServiceError: `emails`, and Label Studio cannot be reached.
     """
     settings = load_settings(config)
+    if project is not None:
+        projects(settings, project)
     addresses = emails_of(connecting(settings)()) if emails else {}
     with reading(settings) as warehouse:
         rows = quality_of_annotators(warehouse)
+        if project is not None:
+            here = judged_in(warehouse, project)
+            rows = [row | {"n_in_project": here[name]} for row in rows if (name := row["annotator_id"]) in here]
     return [row | {"email": addresses.get(row["annotator_id"])} for row in rows] if emails else rows
 
 
@@ -58,6 +67,8 @@ def as_table(rows: list[dict[str, Any]]) -> Table:
     """Return the annotators for a terminal of 80 columns. Beside e-mail addresses there is room for fewer figures."""
     emails = bool(rows) and "email" in rows[0]
     columns = {heading: name for heading, name in SHOWN.items() if not emails or heading in BESIDE_EMAILS}
+    if rows and "n_in_project" in rows[0]:
+        columns["judged"] = "n_in_project"
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     for heading in (*columns, *(["e-mail"] if emails else [])):
         table.add_column(heading, justify="left" if heading in ("annotator", "status", "e-mail") else "right")

@@ -83,13 +83,21 @@ def annotators_invite(
 
 
 @people.command("list")
-def annotators_list(emails: EmailsOption = False) -> None:
+def annotators_list(
+    emails: EmailsOption = False,
+    project: Annotated[
+        str | None,
+        typer.Option(metavar="TITLE", help="Only those who judged in this project, with their judgments there."),
+    ] = None,
+) -> None:
     """Show each annotator's pseudonym, status and quality."""
     from flows.annotators.listing import annotators_list as run
     from flows.annotators.listing import as_table
 
-    if rows := run(emails=emails, config=settings()):
+    if rows := run(emails=emails, project=project, config=settings()):
         out.print(as_table(rows))
+    elif project is not None:
+        say(f'nobody has judged in "{project}" yet; odds pull fetches what was judged')
     else:
         say("no annotators yet; odds annotators review records who signed up, odds pull who judged")
 

@@ -76,6 +76,24 @@ def test_an_exclusion_is_a_dated_row_with_its_reason_and_can_be_undone(study: Se
         annotators_exclude("ada", undo=True, config=study)
 
 
+def test_the_people_of_a_project_are_those_who_judged_there(tmp_path: Path) -> None:
+    (tmp_path / "odds.toml").write_text('[[annotation.projects]]\ntitle = "French"\n')
+    settings = load_settings(tmp_path / "odds.toml")
+    with writing(settings) as warehouse:
+        merge_all(warehouse, made_rows([(p, a, 0.5) for p in ("p", "q", "r") for a in ("ada", "adele", "alan")]))
+        titles = {"1@then": "French", "2@then": "French", "3@then": "Odds"}  # the first one was replaced
+        places = enumerate(titles.items(), start=1)
+        merge(warehouse, [StudioProject(project=key, number=n, url="u", title=title) for n, (key, title) in places])
+        given = [("p", "ada", "1@then"), ("q", "ada", "2@then"), ("r", "ada", "3@then"), ("p", "adele", "2@then")]
+        given += [("p", "alan", "3@then")]
+        merge(warehouse, [made_judgment(p, a, 0.5, batch=key) for p, a, key in given])
+    found = {row["pseudonym"]: row["n_in_project"] for row in annotators_list(project="French", config=settings)}
+    assert found == {"ada": 2, "adele": 1}
+    assert all("n_in_project" not in row for row in annotators_list(config=settings))
+    with pytest.raises(InputError, match='no project of the settings is called "Fr": name one of French, Odds'):
+        annotators_list(project="Fr", config=settings)
+
+
 def test_an_unclear_name_a_wrong_status_or_no_reason_is_one_line(study: Settings) -> None:
     with pytest.raises(InputError, match=r'"ad" fits 2 annotators \(ada, adele'):
         annotators_status("ad", "watched", reason="x", config=study)

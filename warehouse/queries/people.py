@@ -109,6 +109,16 @@ def quality_of_annotators(warehouse: Warehouse) -> list[dict[str, Any]]:
     return found
 
 
+def judged_in(warehouse: Warehouse, title: str) -> dict[str, int]:
+    """Return how many judgments, also such as do not count, each annotator gave in the projects of a title."""
+    rows = warehouse.sql(
+        "SELECT annotator_id, count(*) AS n FROM judgments WHERE deleted_at IS NULL "
+        "AND batch IN (SELECT project FROM studio_projects WHERE title = ?) GROUP BY annotator_id",
+        [title],
+    )
+    return dict(zip(rows["annotator_id"].to_pylist(), rows["n"].to_pylist(), strict=True))
+
+
 def check_rates(warehouse: Warehouse, purpose: str) -> dict[str, CheckRate]:
     """Return how each annotator did on the checks of a purpose (attention or qualification)."""
     rows = warehouse.sql(
