@@ -257,6 +257,7 @@ def stub() -> Iterator[tuple[subprocess.Popen[str], str]]:
             process.kill()
 
 
+@pytest.mark.usefixtures("hangup_is_heard")
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_ends_the_server_in_one_line_also_while_it_scores(number: signal.Signals) -> None:
     with (

@@ -14,6 +14,8 @@ import pytest
 
 from flows.terminal.stopping import LINE
 
+pytestmark = pytest.mark.usefixtures("hangup_is_heard")
+
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 # A second is asked for; a machine that does much else may take longer.
 SOON_S = 10.0
