@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache
 from typing import TYPE_CHECKING
 
 from flows.estimators import estimator_for
@@ -57,15 +57,17 @@ def serve(
     token = _token(host)
     with bound("serve", host, port) as listener:
         used = estimator_for(settings, model)
+        estimator = cache(lambda: load_estimator(settings, used, "serve"))
+        # It loads in the thread that scores: torch has threads for each thread that calls it, and with those of two it
+        # scores at less than half the speed.
+        worker = Worker(lambda pairs: answers_of(estimator(), pairs))
         with activity("serve") as shown:
             shown.doing("loading the estimator")
-            estimator = load_estimator(settings, used, "serve")
-            answers_of(estimator, [WARM_UP])
+            worker.submit([WARM_UP]).result()
         address = address_of(host, listener)
-        worker = Worker(partial(answers_of, estimator))
         about = {"model": used.model_id}
-        if estimator.calibration is not None:
-            about["intervals"] = estimator.calibration.told
+        if (calibration := estimator().calibration) is not None:
+            about["intervals"] = calibration.told
         app = application(worker, about, token, lambda line: note(f"serve: {line}"))
         run(app, listener, lambda: ready and ready(used.model_id, address))
 

@@ -11,12 +11,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Event
+from pathlib import Path
+from threading import Event, current_thread
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
+from flows import serve
 from flows.serving.app import application
 from flows.serving.requests import MOST_BYTES, MOST_PROPOSITIONS, RefusedError, pairs_of
 from flows.serving.worker import LEAST_AT_ONCE, MOST_WAITING, Answer, Pair, Worker
@@ -255,6 +258,26 @@ def stub() -> Iterator[tuple[subprocess.Popen[str], str]]:
             yield process, f"http://127.0.0.1:{int(process.stdout.readline())}"
         finally:
             process.kill()
+
+
+def test_the_thread_that_scores_has_loaded_the_estimator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def load(*_: object) -> SimpleNamespace:
+        seen.append(f"loaded in {current_thread().name}")
+        return SimpleNamespace(calibration=None)
+
+    def answers(_estimator: object, pairs: Sequence[Pair]) -> list[Answer]:
+        seen.append(f"scored in {current_thread().name}")
+        return [{"score": 0.5} for _ in pairs]
+
+    monkeypatch.setattr(serve, "estimator_for", lambda *_: SimpleNamespace(model_id="m"))
+    monkeypatch.setattr(serve, "load_estimator", load)
+    monkeypatch.setattr(serve, "answers_of", answers)
+    monkeypatch.setattr("flows.serving.server.run", lambda app, listener, ready: ready())
+    (tmp_path / "odds.toml").write_text("")
+    serve.serve(port=0, config=tmp_path / "odds.toml")
+    assert seen == ["loaded in scoring", "scored in scoring"]
 
 
 @pytest.mark.usefixtures("hangup_is_heard")
