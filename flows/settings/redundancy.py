@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from warehouse.records.base import Count
+
 Redundancy = Literal["fixed", "adaptive"]
 TargetSd = Annotated[float, Field(gt=0, lt=0.5)]
 MostJudgments = Annotated[int, Field(ge=2, le=1000)]
-Judgments = Annotated[int, Field(ge=0)]
 Money = Annotated[float, Field(ge=0)]
 
 LIMITS = ("budget_judgments", "budget")
@@ -28,7 +29,7 @@ class RedundancySettings(BaseModel):
     redundancy: Redundancy = "fixed"
     target_sd: TargetSd = 0.12
     most_judgments: MostJudgments = 10
-    budget_judgments: Judgments | None = None
+    budget_judgments: Count | None = None
     budget: Money | None = None
     cost_per_judgment: Annotated[float, Field(gt=0)] | None = None
 
@@ -60,7 +61,7 @@ class ProjectRedundancySettings(BaseModel):
     redundancy: Redundancy | None = None
     target_sd: TargetSd | None = None
     most_judgments: MostJudgments | None = None
-    budget_judgments: Judgments | None = None
+    budget_judgments: Count | None = None
     budget: Money | None = None
 
     @property
