@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -65,6 +66,17 @@ class Warehouse:
         cursor = self.connection.cursor()
         cursor.execute(f"USE {ALIAS}")
         return replace(self, connection=cursor)
+
+    @contextmanager
+    def given(self, **tables: pa.Table | pa.RecordBatchReader) -> Iterator[None]:
+        """Let the queries in this block read these tables by their names, too."""
+        try:
+            for name, rows in tables.items():
+                self.connection.register(name, rows)
+            yield
+        finally:
+            for name in tables:
+                self.connection.unregister(name)
 
     def snapshot_id(self) -> int:
         """Return the number of the snapshot that queries see. It grows with every transaction that writes."""

@@ -217,11 +217,8 @@ def _stage_all(warehouse: Warehouse, batches: Iterable[Iterable[Record] | Rows])
 
 def _keep(warehouse: Warehouse, name: str, query: str, rows: Rows) -> None:
     """Store the result of a query over `rows` (its table `incoming`) as a temporary table."""
-    warehouse.connection.register("incoming", rows)
-    try:
+    with warehouse.given(incoming=rows):
         warehouse.connection.execute(f"CREATE OR REPLACE TEMPORARY TABLE {name} AS {query}")
-    finally:
-        warehouse.connection.unregister("incoming")
 
 
 def _unstage(warehouse: Warehouse, kinds: Iterable[type[Record]]) -> None:

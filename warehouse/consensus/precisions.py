@@ -41,14 +41,13 @@ def drift(warehouse: Warehouse, rows: pa.Table) -> Drift:
 
     `rows` are those of propositions with a known annotator.
     """
-    warehouse.connection.register("renewed", rows.select(["proposition_id", "mean", "sd"]))
     present = """
         SELECT proposition_id, mean, sd FROM renewed
         UNION ALL
         SELECT c.proposition_id, c.mean, c.sd FROM consensus c
         JOIN evident e ON e.proposition_id = c.proposition_id AND e.is_known AND NOT e.is_changed WHERE c.method = 'em'
     """
-    try:
+    with warehouse.given(renewed=rows.select(["proposition_id", "mean", "sd"])):
         squares = warehouse.sql(
             f"""
             SELECT v.annotator_id, count(*)::DOUBLE AS n, any_value(coalesce(p.sd_of_full_fit, {PRIOR_SD})) AS known,
@@ -60,8 +59,6 @@ def drift(warehouse: Warehouse, rows: pa.Table) -> Drift:
             """
         )
         whole = warehouse.sql(f"SELECT avg(mean) AS mu, var_pop(mean) + avg(sd ** 2) AS tau2 FROM ({present})")
-    finally:
-        warehouse.connection.unregister("renewed")
     sd = np.sqrt(annotator_variance(squares["squares"].to_numpy(), squares["n"].to_numpy()))
     mu, tau2 = (whole[name][0].as_py() or 0.0 for name in ("mu", "tau2"))
     return Drift(
@@ -71,14 +68,11 @@ def drift(warehouse: Warehouse, rows: pa.Table) -> Drift:
 
 def largest_move(warehouse: Warehouse, precisions: pa.Table) -> float | None:
     """Return the largest relative change of an SD since the last full fit; None if there was none."""
-    warehouse.connection.register("renewed", precisions)
-    try:
+    with warehouse.given(renewed=precisions):
         (found,) = warehouse.sql(
             "SELECT max(abs(r.sd / p.sd_of_full_fit - 1)) AS m FROM renewed r "
             "JOIN annotator_precisions p ON p.annotator_id = r.annotator_id"
         )["m"].to_pylist()
-    finally:
-        warehouse.connection.unregister("renewed")
     return None if found is None else float(found)
 
 

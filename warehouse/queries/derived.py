@@ -48,11 +48,8 @@ def coherence_items(warehouse: Warehouse, trained: pa.Array, split: str = "test"
     An item is a proposition with its negation, with all its paraphrases, with the other part of a conjunction and the
     conjunction, or with one update. For each kind there are those of `most` propositions.
     """
-    warehouse.connection.register("incoming", pa.table({"premise_id": trained}))
-    try:
+    with warehouse.given(incoming=pa.table({"premise_id": trained})):
         rows = warehouse.sql(_QUERY, [split, most]).to_pylist()
-    finally:
-        warehouse.connection.unregister("incoming")
     return [item for made in _checks(rows) for item in _items(*made)]
 
 

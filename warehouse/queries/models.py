@@ -42,15 +42,12 @@ def dataset_labels(warehouse: Warehouse) -> dict[str, str]:
 
 def unscored(warehouse: Warehouse, model_id: str, rows: pa.RecordBatch) -> pa.RecordBatch:
     """Return the rows, in order, whose `proposition_id` the estimator has not scored."""
-    warehouse.connection.register("incoming", pa.table({"proposition_id": rows["proposition_id"]}))
-    try:
+    with warehouse.given(incoming=pa.table({"proposition_id": rows["proposition_id"]})):
         done = warehouse.sql(
             "SELECT s.proposition_id FROM scores s SEMI JOIN incoming i ON i.proposition_id = s.proposition_id "
             "WHERE s.model_id = ?",
             [model_id],
         )
-    finally:
-        warehouse.connection.unregister("incoming")
     return rows.filter(pc.invert(pc.is_in(rows["proposition_id"], value_set=done["proposition_id"])))
 
 
@@ -58,15 +55,12 @@ def scores_by(
     warehouse: Warehouse, model_id: str, propositions: Sequence[str]
 ) -> Iterator[tuple[str, float, list[float]]]:
     """Yield the id, score and level distribution of each of some propositions that an estimator has scored."""
-    warehouse.connection.register("incoming", pa.table({"proposition_id": pa.array(propositions, pa.string())}))
-    try:
+    with warehouse.given(incoming=pa.table({"proposition_id": pa.array(propositions, pa.string())})):
         rows = warehouse.sql(
             "SELECT proposition_id, score, level_probabilities FROM scores SEMI JOIN incoming USING (proposition_id) "
             "WHERE model_id = ?",
             [model_id],
         )
-    finally:
-        warehouse.connection.unregister("incoming")
     yield from zip(*(column.to_pylist() for column in rows.columns), strict=True)
 
 

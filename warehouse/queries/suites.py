@@ -60,45 +60,35 @@ def trained_premises(warehouse: Warehouse, models: Iterable[Model]) -> pa.Array:
 
 def and_those_like_them(warehouse: Warehouse, premises: pa.Array) -> pa.Array:
     """Return the ids of some premises, and of the premises here that share a group with one of them."""
-    warehouse.connection.register("incoming", pa.table({"premise_id": premises}))
-    try:
+    with warehouse.given(incoming=pa.table({"premise_id": premises})):
         rows = warehouse.sql(
             "SELECT premise_id FROM incoming UNION SELECT premise_id FROM premise_groups SEMI JOIN ("
             "  SELECT group_id FROM premise_groups SEMI JOIN incoming USING (premise_id)) USING (group_id)"
         )
-    finally:
-        warehouse.connection.unregister("incoming")
     return rows["premise_id"].combine_chunks()
 
 
 def of_premises(warehouse: Warehouse, propositions: Sequence[str], premises: pa.Array) -> set[str]:
     """Return those of some propositions, of suites too, that have one of some premises, by their ids."""
-    tables = {"incoming": ("premise_id", premises), "wanted": ("proposition_id", pa.array(propositions, pa.string()))}
-    for name, (column, values) in tables.items():
-        warehouse.connection.register(name, pa.table({column: values}))
-    try:
+    incoming = pa.table({"premise_id": premises})
+    wanted = pa.table({"proposition_id": pa.array(propositions, pa.string())})
+    with warehouse.given(incoming=incoming, wanted=wanted):
         rows = warehouse.sql(
             "SELECT DISTINCT proposition_id FROM ("
             "  SELECT proposition_id, premise_id FROM propositions UNION ALL"
             "  SELECT proposition_id, premise_id FROM suite_items"
             ") SEMI JOIN wanted USING (proposition_id) SEMI JOIN incoming USING (premise_id)"
         )
-    finally:
-        for name in tables:
-            warehouse.connection.unregister(name)
     return set(rows["proposition_id"].to_pylist())
 
 
 def seen_in_training(warehouse: Warehouse, suite: Suite, trained: pa.Array) -> set[str]:
     """Return the items of a suite with one of the premises that were trained on."""
-    warehouse.connection.register("incoming", pa.table({"premise_id": trained}))
-    try:
+    with warehouse.given(incoming=pa.table({"premise_id": trained})):
         rows = warehouse.sql(
             "SELECT DISTINCT item FROM suite_items SEMI JOIN incoming USING (premise_id) WHERE suite_id = ?",
             [suite.suite_id],
         )
-    finally:
-        warehouse.connection.unregister("incoming")
     return set(rows["item"].to_pylist())
 
 
