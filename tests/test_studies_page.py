@@ -48,6 +48,10 @@ qualify_checks = 5
 title = "qualification {name}"
 purpose = "qualification"
 
+[[annotation.projects]]
+title = "Plausibility in French"
+languages = ["fr"]
+
 [annotation.crowd]
 completion_code = "C1ABCDEF"
 screen_out_code = "S1ABCDEF"
