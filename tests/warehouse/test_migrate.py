@@ -10,6 +10,7 @@ from warehouse import Warehouse, open_warehouse
 from warehouse.catalog import migrate
 from warehouse.catalog.migrate import Script
 from warehouse.catalog.schema import arrow_schema, sql_type, to_table
+from warehouse.catalog.statistics import WITHOUT
 from warehouse.catalog.store import merge, read
 from warehouse.errors import InputError
 from warehouse.queries.pending import count_premises
@@ -55,6 +56,18 @@ def test_opening_again_writes_nothing(place: Place, warehouse: Warehouse) -> Non
     before = warehouse.snapshot_id()
     with place.open(read_only=False) as again:
         assert again.snapshot_id() == before
+
+
+def test_every_table_has_statistics_though_no_snapshot_ever_had_a_row(place: Place, warehouse: Warehouse) -> None:
+    assert warehouse.connection.execute(WITHOUT).fetchall() == []
+    for number in range(warehouse.snapshot_id(), 0, -1):
+        with place.open(at=number) as then:
+            there = then.sql("SELECT table_name FROM duckdb_tables() WHERE database_name = 'odds'")["table_name"]
+            held = {name: then.sql(f"SELECT count(*) AS n FROM {name}")["n"][0].as_py() for name in there.to_pylist()}
+        held.pop("migrations", None)
+        assert not any(held.values()), held
+    merge(warehouse, [Premise(premise_id="p", text="It rains.", source="test")])
+    assert read(warehouse, Premise, "premise_id > 'o'") == read(warehouse, Premise)
 
 
 def test_a_changed_view_is_made_anew_once(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:

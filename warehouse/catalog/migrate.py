@@ -11,6 +11,7 @@ from importlib.resources import files
 import duckdb
 
 from warehouse.catalog.opened import ALIAS, Warehouse
+from warehouse.catalog.statistics import give_statistics
 from warehouse.catalog.store import write
 from warehouse.errors import InputError
 
@@ -91,6 +92,8 @@ def migrate(warehouse: Warehouse) -> tuple[str, ...]:
     for script in migrations():
         if script.number > version:
             said += write(warehouse, lambda w, script=script: _apply(w, script))  # type: ignore[misc]
+    if version < migrations()[-1].number:
+        write(warehouse, give_statistics)
     if _views_digest() != _applied_views(warehouse):
         write(warehouse, _apply_views)
     if OPTIONS.items() - _options(warehouse).items():
