@@ -16,7 +16,15 @@ from label_studio_sdk.core.api_error import ApiError
 from annotation.studio.calls import answer, is_loopback, repeated, translated
 from annotation.studio.clock import Moment, moment_of
 from annotation.studio.listing import Condition
-from annotation.studio.remote import ProjectCounts, RemoteProject, RemoteTask, RemoteUser, TaskOverlap, TaskStamp
+from annotation.studio.remote import (
+    ProjectCounts,
+    RemoteProject,
+    RemoteTask,
+    RemoteUser,
+    TaskBatch,
+    TaskOverlap,
+    TaskStamp,
+)
 from annotation.studio.signing import Renewing
 from warehouse.errors import InputError, ServiceError
 
@@ -194,13 +202,13 @@ class Studio:
         keys = {"tasks", "total", "total_annotations"}
         return self._get(doing, "api/tasks/", {**wanted, **fields, "resolve_uri": False}, keys)
 
-    def import_tasks(self, project_id: int, tasks: Sequence[Mapping[str, Any]]) -> list[int]:
+    def import_tasks(self, project_id: int, tasks: TaskBatch) -> list[int]:
         """Add tasks and return their ids in the same order. Not retried, since Label Studio would add them twice."""
         doing, path = f"importing tasks into project {project_id}", f"api/projects/{project_id}/import"
-        reply = self._post(doing, path, tasks, {"return_task_ids": True})
+        reply = self._send(doing, path, tasks.content, {"return_task_ids": True})
         ids: list[int] = (reply.get("task_ids") if isinstance(reply, dict) else None) or []
-        if len(ids) != len(tasks):
-            raise ServiceError(f"Label Studio at {self.url} took {len(ids)} of {len(tasks)} tasks: push again")
+        if len(ids) != tasks.size:
+            raise ServiceError(f"Label Studio at {self.url} took {len(ids)} of {tasks.size} tasks: push again")
         return ids
 
     def export(self, project_id: int, task_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
@@ -264,10 +272,12 @@ class Studio:
             raise ServiceError(f"{doing}: Label Studio at {self.url} gave an unreadable answer: check its version")
         return found
 
-    def _post(self, doing: str, path: str, body: object, params: Mapping[str, Any] | None = None) -> Any:
+    def _post(self, doing: str, path: str, body: object) -> Any:
         """Return the JSON of an answer. Not retried."""
-        content = json.dumps(body).encode()
-        return self._call(doing, lambda: answer(self._sdk, "POST", path, params or {}, content), repeat=False)
+        return self._send(doing, path, json.dumps(body).encode(), {})
+
+    def _send(self, doing: str, path: str, content: bytes, params: Mapping[str, Any]) -> Any:
+        return self._call(doing, lambda: answer(self._sdk, "POST", path, params, content), repeat=False)
 
     def _call(self, doing: str, call: Callable[[], T], *, repeat: bool = True) -> T:
         return repeated(self.url, doing, call, repeat=repeat)

@@ -1,9 +1,11 @@
-"""What Label Studio tells about tasks, users and projects."""
+"""What Label Studio is told about tasks, and tells about tasks, users and projects."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class RemoteTask(NamedTuple):
@@ -52,3 +54,15 @@ class ProjectCounts(NamedTuple):
     tasks: int
     annotated: int
     annotations: int
+
+
+class TaskBatch(NamedTuple):
+    """Tasks to import: how many, and the body of the request."""
+
+    size: int
+    content: bytes
+
+
+def batch_of(tasks: Sequence[Mapping[str, Any]]) -> TaskBatch:
+    """Encode tasks for their import."""
+    return TaskBatch(len(tasks), json.dumps(tasks).encode())

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 from annotation.interface.page import Page, mark_in, page_of, read_mark
 from annotation.interface.scales import SCALES
 from annotation.studio.client import Studio
 from annotation.studio.listing import numbered_from
-from annotation.studio.remote import RemoteProject, RemoteTask
+from annotation.studio.remote import RemoteProject, RemoteTask, batch_of
 from annotation.sync.mapping import task_of
 from warehouse.errors import InputError
 from warehouse.records import Interface, PropositionText, Task, content_id
 
 T = TypeVar("T")
 
-IMPORT_CHUNK = 5_000
+IMPORT_CHUNK = 2500
 NO_ANSWERS: Mapping[str, str] = {}
 EVERYONE = 1000
 """The overlap of tasks that every annotator should meet; no study has so many."""
@@ -181,7 +181,7 @@ def push_repeats(
 ) -> list[Task]:
     """Create a second task of propositions, which shows what the first one shows, unless one is `there`."""
     new = [one for one in propositions if one.proposition_id not in there]
-    numbers = studio.import_tasks(project_id, [task_of(one) for one in new]) if new else []
+    numbers = studio.import_tasks(project_id, batch_of([task_of(one) for one in new])) if new else []
     made = dict(there)
     made.update((one.proposition_id, number) for one, number in zip(new, numbers, strict=True))
     return [
@@ -230,17 +230,16 @@ def _imported(
     Yields:
         A chunk, and the numbers of its tasks.
     """
-
-    def post(chunk: Sequence[PropositionText]) -> list[int]:
-        return studio.import_tasks(project_id, [task_of(one, answers.get(one.proposition_id)) for one in chunk])
-
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as thread:
-        before: tuple[Sequence[PropositionText], list[int]] = ((), [])
-        for chunk in _chunks(propositions, IMPORT_CHUNK):
-            imported = thread.submit(post, chunk)
-            yield before
+        chunk: Sequence[PropositionText] = ()
+        imported: Future[list[int]] = Future()
+        imported.set_result([])
+        for following in _chunks(propositions, IMPORT_CHUNK):
+            batch = batch_of([task_of(one, answers.get(one.proposition_id)) for one in following])
             before = chunk, imported.result()
-        yield before
+            chunk, imported = following, thread.submit(studio.import_tasks, project_id, batch)
+            yield before
+        yield chunk, imported.result()
 
 
 def spread(propositions: Sequence[PropositionText]) -> list[PropositionText]:

@@ -8,6 +8,7 @@ import pytest
 
 from annotation.studio import calls
 from annotation.studio.client import Studio, connect
+from annotation.studio.remote import batch_of
 from tests.fixtures.http import serving
 from tests.fixtures.studio import StudioServer
 from warehouse.errors import InputError, ServiceError
@@ -92,7 +93,7 @@ def test_what_is_not_idempotent_is_never_sent_twice() -> None:
     with stub((200, USER), (500, b"{}")) as (url, asked):
         connection = connect(url, "token")
         with pytest.raises(ServiceError):
-            connection.import_tasks(1, [{"data": {}}])
+            connection.import_tasks(1, batch_of([{"data": {}}]))
         with pytest.raises(ServiceError):
             connection.create_project({"title": "project"})
         assert len(asked) == 3
@@ -102,7 +103,7 @@ def test_fewer_tasks_than_were_sent_is_a_failure() -> None:
     with stub((200, USER), (201, b'{"task_ids": [1]}')) as (url, _):
         connection = connect(url, "token")
         with pytest.raises(ServiceError, match="took 1 of 2 tasks"):
-            connection.import_tasks(1, [{"data": {}}, {"data": {}}])
+            connection.import_tasks(1, batch_of([{"data": {}}, {"data": {}}]))
 
 
 def test_a_missing_project_is_said_so(studio: Studio) -> None:

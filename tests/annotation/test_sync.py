@@ -14,7 +14,7 @@ from annotation.interface.instruction import instruction
 from annotation.interface.page import page_of
 from annotation.people.users import add_annotator
 from annotation.studio.client import Studio, connect
-from annotation.studio.remote import RemoteTask
+from annotation.studio.remote import RemoteTask, TaskBatch
 from annotation.sync import push as sync
 from annotation.sync.push import ensure_project, push, spread, update_settings
 from tests.fixtures.studio import StudioServer
@@ -79,7 +79,7 @@ def test_a_push_that_breaks_off_is_healed_by_the_next(
     monkeypatch.setattr(sync, "IMPORT_CHUNK", 1)
     real = studio.import_tasks
 
-    def break_after_the_second(project_id: int, tasks: Sequence[Any]) -> list[int]:
+    def break_after_the_second(project_id: int, tasks: TaskBatch) -> list[int]:
         ids = real(project_id, tasks)
         if studio.counts(project_id).tasks == 2:
             raise ServiceError("injected: the connection broke after the server had done it")
@@ -103,7 +103,7 @@ def test_tasks_are_reported_while_more_are_imported(
     began = [threading.Event(), threading.Event()]
     waiting = iter(began)
 
-    def import_tasks(project_id: int, tasks: Sequence[Any]) -> list[int]:
+    def import_tasks(project_id: int, tasks: TaskBatch) -> list[int]:
         next(waiting).set()
         return real(project_id, tasks)
 

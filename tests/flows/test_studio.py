@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from annotation.studio.client import Studio
+from annotation.studio.remote import batch_of
 from flows.doctor import doctor
 from flows.duplicates import studio_merge
 from flows.outcome import Outcome
@@ -257,7 +258,7 @@ def test_duplicates_are_found_and_merged_with_their_judgments_kept(config: Path,
     push(config)
     first = list(studio.tasks(project(config)))
     data = [{"data": {"proposition_id": task.proposition_id, "premise": "p", "hypothesis": "h"}} for task in first]
-    doubled = studio.import_tasks(project(config), data)
+    doubled = studio.import_tasks(project(config), batch_of(data))
     judge(studio, [doubled[0], first[1].id, doubled[1]], 40)
     settings = load_settings(config)
     (finding,) = (finding for finding in doctor(config=settings) if finding.what == "tasks")
