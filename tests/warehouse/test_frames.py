@@ -82,6 +82,17 @@ def test_any_frame_will_do_in_any_order(make: Any) -> None:
     )
 
 
+def test_near_ties_do_not_change_places_with_the_order_of_the_judgments() -> None:
+    """Slider values on a grid: many propositions have the same sums but for their last bit."""
+    rng = np.random.default_rng(0)
+    values = (rng.normal(0.5, 0.25, (60, 3)).clip(0, 1) * 20).round() / 20
+    judged = [(f"p{unit}", f"a{number}", value) for unit, row in enumerate(values) for number, value in enumerate(row)]
+    frames = [frame_of([judged[place] for place in np.random.default_rng(n).permutation(180)]) for n in range(4)]
+    for compute in (interval_alpha, lambda frame: agreement_of(frame)["interval_alpha"]):
+        found = [(figure.low, figure.high) for figure in map(compute, frames)]
+        assert found == [pytest.approx(found[0], abs=1e-8)] * 4
+
+
 @pytest.mark.slow
 @on_sqlite
 def test_the_catalog_gives_the_same(warehouse: Warehouse) -> None:

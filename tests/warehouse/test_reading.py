@@ -67,6 +67,7 @@ SPREADSHEETS = {
         GERMAN.encode("utf-16-le"),
         ["separated by semicolons", "UTF-16", "decimal comma in 'rating'"],
     ),
+    "utf-32": (GERMAN.encode("utf-32"), ["separated by semicolons", "UTF-32", "decimal comma in 'rating'"]),
     "bars": (GERMAN.replace(";", "|").encode(), ["separated by |", "decimal comma in 'rating'"]),
     "sep line": (
         b"sep=;\r\n" + GERMAN.encode(),

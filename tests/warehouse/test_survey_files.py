@@ -89,6 +89,21 @@ def test_further_header_rows_of_qualtrics_are_not_data(tmp_path: Path) -> None:
     assert batch.said == ["Qualtrics' further header rows left out", "not read: ResponseId"]
 
 
+def test_statuses_that_may_not_count_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "survey.csv"
+
+    def said(*statuses: str) -> list[str]:
+        rows = (f"It rains.,It is wet.,90,{number},{status}" for number, status in enumerate(statuses))
+        path.write_text("\n".join(("premise,hypothesis,rating,annotator,Status", *rows)))
+        batch = read_judgments(path)
+        assert batch.judgments["status"].to_pylist() == [status.lower() for status in statuses]
+        return batch.said
+
+    preview = "all count but those that are rejected, also those with the status ip address (2), survey preview (1)"
+    assert said("IP Address", "Survey Preview", "IP Address") == [preview]
+    assert said("Approved", "Rejected", "Submitted") == said("IP Address", "IP Address") == []
+
+
 def test_a_json_array_is_said_to_be_one(tmp_path: Path) -> None:
     path = tmp_path / "file.jsonl"
     path.write_text(json.dumps([{"premise": "P"}], indent=1))

@@ -50,7 +50,8 @@ def interval_alpha(judgments: Any, *, repeats: Repeats = "first", draws: int = 2
     block = resample.unit_block(m[paired], s[paired], q[paired])
     if not len(block):
         return Figure("interval_alpha", None)
-    block = block[np.lexsort(block.T[::-1])]  # so that the resamples do not depend on the order of the frame
+    # Rounded, so that neither the order of the frame nor the last bit of a sum changes the resamples.
+    block = block[np.lexsort(block.round(9).T[::-1])]
     few = block if len(block) <= resample.FEW else None
     statistics = {"interval_alpha": resample.interval_alpha}
     return resample.figures(Moments.of(block), few, statistics, draws, seed)[0]

@@ -58,7 +58,8 @@ def interval_alpha(
     moments = _moments(row, len(columns))
     block = None
     if moments.n <= resample.FEW:
-        block = _block(warehouse.sql(f"SELECT {_numbered(columns)} FROM ({units}) ORDER BY ALL"), len(columns))
+        rows = warehouse.sql(f"SELECT {_numbered(columns)} FROM ({units}) ORDER BY {_order('m', 's', 'q')}")
+        block = _block(rows, len(columns))
     return resample.figures(moments, block, {"interval_alpha": resample.interval_alpha}, draws, seed)[0]
 
 
@@ -215,10 +216,22 @@ def _blocks(warehouse: Warehouse, sums: Mapping[int, Mapping[str, Any]]) -> dict
     if not few:
         return {}
     columns, numbers = _numbered(resample.UNIT_COLUMNS), ", ".join(map(str, few))
-    rows = warehouse.sql(f"SELECT slice, {columns} FROM units WHERE m >= 2 AND slice IN ({numbers}) ORDER BY ALL")
+    rows = warehouse.sql(
+        f"SELECT slice, {columns} FROM units WHERE m >= 2 AND slice IN ({numbers}) ORDER BY slice, "
+        + _order("m", "s", "q")
+    )
     numbers_found, starts = np.unique(rows["slice"].to_numpy(), return_index=True)
     parts = np.split(_block(rows, len(resample.UNIT_COLUMNS)), starts[1:])
     return dict(zip(numbers_found.tolist(), parts, strict=True))
+
+
+def _order(*columns: str) -> str:
+    """Return the order of a block's rows, on which its resamples depend.
+
+    Sums differ in their last bit with the order in which they are added. Unrounded, rows that are almost equal would
+    change places from one warehouse to the next.
+    """
+    return ", ".join(f"round({column}, 9)" for column in columns)
 
 
 def _numbered(columns: Sequence[str]) -> str:
@@ -253,7 +266,7 @@ def _compared_figures(warehouse: Warehouse, run: _Run, row: Mapping[str, Any]) -
 def _compared_block(warehouse: Warehouse, labeler: str, version: str, name: str) -> resample.Floats:
     rows = warehouse.sql(
         f"SELECT {_numbered(resample.PAIR_COLUMNS)} FROM compared WHERE labeler = ? AND labeler_version = ? "
-        "AND (? = 'all' OR 'kind=' || kind = ?) ORDER BY ALL",
+        f"AND (? = 'all' OR 'kind=' || kind = ?) ORDER BY {_order('x', 'y')}",
         [labeler, version, name, name],
     )
     return _block(rows, len(resample.PAIR_COLUMNS))

@@ -9,8 +9,15 @@ from pathlib import Path
 from warehouse.errors import InputError
 
 BYTES_AT_ONCE = 1 << 20
-BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-SHOWN = {"utf-16": "UTF-16", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16", "cp1252": "Windows-1252"}
+# That of UTF-16 is the beginning of that of UTF-32.
+BOMS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+SHOWN = {"utf-32": "UTF-32", "utf-16": "UTF-16", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16", "cp1252": "Windows-1252"}
 
 # Rare within words in real Windows-1252, but common if files in other alphabets or from old Macs are read as it.
 NOT_WINDOWS_1252 = re.compile(
@@ -22,8 +29,8 @@ NOT_WINDOWS_1252 = re.compile(
 def encoding_of(path: Path, named: str | None = None) -> str:
     """Return Python's name of a file's encoding: `named` if given, otherwise detected.
 
-    Detected are UTF-8 and UTF-16, with or without a byte order mark, and Windows-1252, if nothing else fits and the
-    file then reads like Western European text.
+    Detected are UTF-8 and UTF-16, with or without a byte order mark, UTF-32 with one, and Windows-1252, if nothing else
+    fits and the file then reads like Western European text.
 
     Raises:
         InputError: The name is unknown, or no encoding fits.

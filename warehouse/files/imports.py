@@ -23,6 +23,9 @@ from warehouse.files.texts import DEFAULT_SHARES, PropositionBatch
 from warehouse.files.times import times
 from warehouse.records import LEAD_TIME_LIMIT_S, Annotator, Drop, Judgment, Premise, Proposition, Split, StatedSplit
 
+REJECTED = "rejected"
+USUAL_STATUSES = {REJECTED, "submitted", "approved"}
+
 
 @dataclass(frozen=True)
 class JudgmentBatch:
@@ -87,8 +90,10 @@ def read_judgments(
     kept, drops = _without_unanswered(read, answers, judgments)
     kept, bounds = _bounded(kept)
     people = to_table(Annotator, annotator_rows)
-    said = stated.rows(path.name, origin)
-    return JudgmentBatch(rows.premises, rows.propositions, people, kept, said, drops, bounds, read.said)
+    said = [*read.said, *_said_of_statuses(kept)]
+    return JudgmentBatch(
+        rows.premises, rows.propositions, people, kept, stated.rows(path.name, origin), drops, bounds, said
+    )
 
 
 def _annotators(read: TextColumns, mapping: JudgmentMapping, propositions: Distinct, answers: Answers) -> Distinct:
@@ -193,6 +198,16 @@ def _judgment_rows(
             **{name: pa.nulls(n, text) for name in ("interface", "interface_version", "scale")},
         }
     )
+
+
+def _said_of_statuses(judgments: pa.Table) -> list[str]:
+    """A line if some judgments have a status that may mean that they were never meant to count, such as a preview."""
+    counts = {one["values"]: one["counts"] for one in pc.value_counts(judgments["status"]).to_pylist()}
+    unusual = counts.keys() - USUAL_STATUSES
+    if not unusual or len(counts.keys() - {REJECTED}) < 2:
+        return []
+    listed = ", ".join(f"{name} ({counts[name]:,})" for name in sorted(unusual))
+    return [f"all count but those that are {REJECTED}, also those with the status {listed}"]
 
 
 def _source_ids(read: TextColumns, answers: Answers, propositions: Distinct, annotators: Distinct) -> pa.Array:

@@ -13,12 +13,11 @@ import pyarrow.compute as pc
 from warehouse import records
 from warehouse.errors import InputError
 from warehouse.files.choices import ChoiceBatch
-from warehouse.files.imports import JudgmentBatch
+from warehouse.files.imports import REJECTED, JudgmentBatch
 from warehouse.files.structures import Item, ItemBatch, ItemProposition
 from warehouse.files.texts import PropositionBatch
 from warehouse.records import Drop, Family, StatedSplit, Suite, SuiteItem
 
-_REJECTED = "rejected"
 _LATER = ("role", "relations")  # fields that the digests of older suites don't have
 
 
@@ -69,7 +68,7 @@ def suite_of(batch: Batch, name: str, file: str, licence: str | None = None) -> 
 def _judged(batch: JudgmentBatch) -> Iterator[Item]:
     rows = batch.judgments
     # as the view valid_judgments has it
-    valid = pc.and_(pc.is_valid(rows["probability"]), pc.not_equal(rows["status"], _REJECTED))
+    valid = pc.and_(pc.is_valid(rows["probability"]), pc.not_equal(rows["status"], REJECTED))
     values: dict[str, list[float]] = {}
     judged = rows.filter(valid)
     for key, value in zip(judged["proposition_id"].to_pylist(), judged["probability"].to_pylist(), strict=True):
