@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -12,7 +11,7 @@ from rich.text import Text
 from flows.llm_runs.jobs import Job
 from flows.services import ledger, reading
 from flows.settings.settings import Settings
-from flows.terminal.console import money, with_room_for_names
+from flows.terminal.console import money, narrow_table, with_room_for_names
 from synthesis.plan import Plan, plan
 from warehouse.catalog.connect import Warehouse
 from warehouse.queries.stages import tokens_of_prompts
@@ -81,10 +80,7 @@ def _table(rows: Sequence[tuple[str, Plan]]) -> Table:
     }
     if not any(each.held for each in plans):
         del columns["in batches"]
-    table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_edge=False)
-    table.add_column("asked")
-    for name in columns:
-        table.add_column(name, justify="right")
+    table = narrow_table("asked", *columns)
     for (name, _), *cells_of_row in zip(rows, *columns.values(), strict=True):
         table.add_row(Text(name), *cells_of_row)
     return with_room_for_names(table)

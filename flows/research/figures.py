@@ -11,6 +11,7 @@ from rich.table import Table
 
 from flows.services import reading
 from flows.settings.settings import Settings
+from flows.terminal.console import narrow_table, with_room_for_names
 from training.evaluation.pictures import Measurement, write_agreement_over_time
 from warehouse.agreement.selection import Selection
 from warehouse.agreement.sql import COMPARED
@@ -20,6 +21,9 @@ from warehouse.queries.stages import agreement_history, current_agreement
 from warehouse.records import Agreement
 
 SLICES_SHOWN = 12
+SLICE_WIDTH = 17
+"""What the other columns leave for the name of a slice in 80 characters."""
+INTERVAL = "95% interval"
 NO_JUDGMENT = "no judgment counts yet"
 NO_TWO = "no proposition has two judgments"
 NO_SPREAD = "all judgments that could be compared are the same"
@@ -66,9 +70,7 @@ def figure_tables(settings: Settings, selection: Selection) -> list[Table | str]
         figures = current_agreement(warehouse)
     shown, slices = shown_figures(figures, selection.scope), telling_slices(figures, selection.scope)
     caption = _caption(shown, selection)
-    main = Table("metric", header_style="bold")
-    main.add_column("value", justify="right")
-    main.add_column("95% interval")
+    main = narrow_table("metric", "value", INTERVAL, texts=[INTERVAL])
     own = {each.metric: each for each in shown}
     for each in shown:
         told = _interval(each) if each.value is not None else why_no_value(each.metric, own)
@@ -80,17 +82,14 @@ def figure_tables(settings: Settings, selection: Selection) -> list[Table | str]
         title += f", {SLICES_SHOWN} of {len(slices)} with the most judgments; the table agreement holds all"
         most = sorted(slices, key=lambda each: -each.n_judgments)[:SLICES_SHOWN]
         slices = sorted(most, key=lambda each: each.slice)
-    by_slice = Table("slice", header_style="bold")
-    by_slice.add_column("value", justify="right")
-    by_slice.add_column("95% interval")
-    for name in ("judgments", "annotators", "propositions"):
-        by_slice.add_column(name, justify="right")
-    for column in by_slice.columns:
-        column.overflow = "fold"  # a name that is cut short cannot be told from others
+    by_slice = narrow_table("slice", "value", INTERVAL, "judgments", "annotators", "propositions", texts=[INTERVAL])
     for each in slices:
         counts = (each.n_judgments, each.n_annotators, each.n_propositions)
-        by_slice.add_row(each.slice, _value(each, each.value), _interval(each), *(f"{count:,}" for count in counts))
-    return [caption, main, title, by_slice]
+        # a long name breaks between the kind and the value
+        name = each.slice.replace("=", "=\n", 1) if len(each.slice) > SLICE_WIDTH else each.slice
+        value = "" if each.value is None else f"{each.value:.4f}"
+        by_slice.add_row(name, value, _interval(each), *(f"{count:,}" for count in counts))
+    return [caption, main, title, with_room_for_names(by_slice)]
 
 
 def why_no_value(metric: str, own: Mapping[str, Agreement]) -> str:

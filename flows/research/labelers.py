@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from flows.research.figures import check_picture
 from flows.services import reading
 from flows.settings.settings import Config, Settings, load_settings
-from flows.terminal.console import money, with_room_for_names
+from flows.terminal.console import money, narrow_table, with_room_for_names
 from training.evaluation.labeler_pictures import LabelerCurve, write_labelers
 from training.evaluation.metrics import Bin, reliability
 from warehouse.errors import InputError
@@ -148,7 +147,7 @@ def _bins(rows: pa.Table, column: str) -> list[Bin]:
 
 
 def _beside_people(rows: Sequence[tuple[str, Row]]) -> Table:
-    table = _table("labeler", "judged", "simulated", "Pearson", "Spearman", "error", "bias", "calibr.")
+    table = narrow_table("labeler", "judged", "simulated", "Pearson", "Spearman", "error", "bias", "calibr.")
     for name, row in rows:
         simulated = _simulated(row)
         figures = (row["pearson"], row["spearman"], row["mean_absolute_error"])
@@ -158,7 +157,7 @@ def _beside_people(rows: Sequence[tuple[str, Row]]) -> Table:
 
 
 def _recalibrated(rows: Sequence[tuple[str, Row]]) -> Table:
-    table = _table("labeler", "propositions", "as given", "recalibrated", "fitted on simulated")
+    table = narrow_table("labeler", "propositions", "as given", "recalibrated", "fitted on simulated")
     for name, row in rows:
         errors = (row["calibration_error_held_out"], row["calibration_error_recalibrated"])
         simulated = "yes" if row["is_recalibration_simulated"] else "no"
@@ -167,7 +166,7 @@ def _recalibrated(rows: Sequence[tuple[str, Row]]) -> Table:
 
 
 def _pairs(rows: Sequence[tuple[str, Row]]) -> Table:
-    table = _table("labeler", "ordered", "not ordered", "judged", "simulated", "ordered as people do")
+    table = narrow_table("labeler", "ordered", "not ordered", "judged", "simulated", "ordered as people do")
     for name, row in rows:
         counts = (f"{row[column]:,}" for column in ("n_comparisons", "n_without", "n_judged"))
         table.add_row(Text(name), *counts, _simulated(row), _number(row["share_in_order"]))
@@ -175,7 +174,9 @@ def _pairs(rows: Sequence[tuple[str, Row]]) -> Table:
 
 
 def _coarseness(rows: Sequence[tuple[str, Row]]) -> Table:
-    table = _table("labeler", "method", "estimates", "values", "on top 3", "entropy", "multiples of 5%")
+    table = narrow_table(
+        "labeler", "method", "estimates", "values", "on top 3", "entropy", "multiples of 5%", texts=["method"]
+    )
     for name, row in rows:
         counts = (f"{row['n_estimates']:,}", f"{row['n_distinct']:,}")
         shares = (_number(row["top3_mass"]), _number(row["entropy_share"]))
@@ -184,7 +185,7 @@ def _coarseness(rows: Sequence[tuple[str, Row]]) -> Table:
 
 
 def _cost(rows: Sequence[tuple[str, Row]]) -> Table:
-    table = _table("labeler", "usable", "refused", "requests", "tokens each", "total cost", "1,000 answers")
+    table = narrow_table("labeler", "usable", "refused", "requests", "tokens each", "total cost", "1,000 answers")
     for name, row in rows:
         tokens, each = row["tokens_per_estimate"], row["cost_per_estimate"]
         table.add_row(
@@ -204,13 +205,6 @@ def _paid(row: Row) -> str:
     if row["n_unpriced"]:
         return f"{money(row['cost'])} + {row['n_unpriced']:,} unknown".removeprefix(" + ")
     return "by another" if row["cost"] is None and row["n_cached"] else money(row["cost"])
-
-
-def _table(*columns: str) -> Table:
-    table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_edge=False)
-    for column in columns:
-        table.add_column(column, justify="left" if column in ("labeler", "method") else "right")
-    return table
 
 
 def _simulated(row: Row) -> str:

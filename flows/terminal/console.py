@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from math import floor, log10
@@ -13,6 +13,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import IO, TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
 from rich.segment import Segment
 from rich.table import Table
@@ -135,6 +136,14 @@ def quiet_prefect() -> None:
     if not Chosen.verbose:  # its server still gets the log
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         os.environ.setdefault("PREFECT_LOGGING_ROOT_LEVEL", "CRITICAL")
+
+
+def narrow_table(*columns: str, texts: Collection[str] = ()) -> Table:
+    """Return an empty table with little between its columns; numbers stand on the right, names and `texts` left."""
+    table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if not number or column in texts else "right")
+    return table
 
 
 def with_room_for_names(table: Table, width: int = 80) -> Table:
