@@ -114,3 +114,12 @@ def test_the_plans_that_come_with_odds_can_be_read(tmp_path: Path, file: str) ->
     plan = read_plan(plan_file(tmp_path, text), load_settings(tmp_path / "odds.toml"))
     assert plan.name == "recipe"
     assert all(each.training.max_steps for each in plan.variants)
+
+
+def test_the_plan_about_pairs_shows_every_variant_each_proposition_once(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "benchmarks/ablation_pairs.toml").read_text(encoding="utf-8")
+    plan = read_plan(plan_file(tmp_path, text), load_settings(tmp_path / "odds.toml"))
+    assert {(each.training.epochs, each.training.max_steps, each.training.max_minutes) for each in plan.variants} == {
+        (1, None, None)
+    }
+    assert {each.training.pair_rate for each in plan.variants} == {0, 1, 2}
