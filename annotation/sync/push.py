@@ -21,7 +21,7 @@ from warehouse.records import Interface, PropositionText, Task, content_id
 
 T = TypeVar("T")
 
-IMPORT_CHUNK = 2500
+IMPORT_CHUNK = 2_500
 NO_ANSWERS: Mapping[str, str] = {}
 EVERYONE = 1000
 """The overlap of tasks that every annotator should meet; no study has so many."""

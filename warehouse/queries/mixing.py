@@ -19,14 +19,15 @@ def task_purposes(warehouse: Warehouse, project: str) -> dict[int, Purpose]:
 
 def has_mixed_in(warehouse: Warehouse, place: Place) -> bool:
     """Return whether a study's project has tasks that are checks or repeats, or attention checks wait for it."""
+    present = warehouse.sql(
+        "SELECT EXISTS (SELECT 1 FROM tasks WHERE project = ? AND purpose IN ('check', 'repeat')) AS there, "
+        f"EXISTS ({MIXED_IN}) AS known",
+        [place.project],
+    ).to_pylist()[0]
+    if present["there"] or not present["known"]:
+        return bool(present["there"])
     condition, params = waiting_for(place)
-    found = warehouse.sql(
-        "SELECT EXISTS (SELECT 1 FROM tasks WHERE project = ? AND purpose IN ('check', 'repeat')) OR EXISTS (SELECT 1 "
-        "FROM propositions p JOIN premises m ON m.premise_id = p.premise_id "
-        f"WHERE p.proposition_id IN ({MIXED_IN}) AND {condition}) AS found",
-        [place.project, *params],
-    )
-    return bool(found["found"][0].as_py())
+    return bool(proposition_texts(warehouse, f"p.proposition_id IN ({MIXED_IN}) AND {condition}", params))
 
 
 def met_by_everyone(warehouse: Warehouse, project: str) -> list[int]:
