@@ -15,7 +15,7 @@ from flows.outcome import Outcome
 from flows.score import scored
 from flows.services import known_bases, writing
 from flows.settings.settings import Config, Settings, load_settings
-from flows.subjects import ANNOTATORS, ESTIMATOR, beside, calibration_of, record_figures, stored_scores, texts_of
+from flows.subjects import ANNOTATORS, ESTIMATOR, beside, measured, record_figures, stored_scores, texts_of
 from flows.suites import import_named
 from flows.terminal.activity import activity
 from warehouse.catalog.connect import Warehouse
@@ -192,8 +192,6 @@ def _evaluated(
     settings: Settings, warehouse: Warehouse, suite: Suite, given: _Given, *, keep_seen: bool
 ) -> SuiteResult:
     from training.evaluation.families import Items
-    from training.evaluation.recording import Naming, differences, evaluations
-    from training.evaluation.table import measure
 
     model = given.model
     rows = read(warehouse, SuiteItem, "suite_id = ?", [suite.suite_id])
@@ -210,10 +208,7 @@ def _evaluated(
     found |= {**given.answers, **beside(settings, warehouse, ids, given.model, given.mean)}
     with activity("evaluate") as shown:
         shown.doing(f"measuring {len(found)} subjects on the suite {suite.name}")
-        calibrations = {name: calibration_of(warehouse, each) for name, each in estimators.items()}
-        measured = measure(items, found, calibrations=calibrations, annotators=ANNOTATORS, seed=settings.agreement.seed)
-    naming = Naming(model.model_id, model.dataset_id, suite.name)
-    figures, apart = list(evaluations(measured, naming)), list(differences(measured, naming))
+        figures, apart = measured(settings, warehouse, suite.name, items, found, estimators=estimators)
     measured_subjects = list({each.subject for each in figures} | set(found))
     record_figures(warehouse, model, [suite.name], figures, apart, subjects=measured_subjects)
     return SuiteResult(suite, figures, apart, len(items.items), len(seen), left_out=not keep_seen)

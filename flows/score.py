@@ -105,13 +105,19 @@ def score_test_split(settings: Settings, warehouse: Warehouse, model: Model, see
     Premises that were `seen` are left out, as by `held_out`.
     """
     total = sum(rows.num_rows for rows in _unscored(warehouse, model, seen))
-    if not total:
-        return 0
+    return store_scores(settings, warehouse, model, _waiting(warehouse, model, seen), total)
+
+
+def store_scores(
+    settings: Settings, warehouse: Warehouse, model: Model, propositions: Iterable[PropositionText], total: int
+) -> int:
+    """Score propositions, and store scores and drops as they come. Returns the number of scores."""
     made = 0
-    with scored(settings, model, _waiting(warehouse, model, seen), total) as parts:
-        for part in parts:
-            merge_all(warehouse, [part.scores.values(), part.drops])
-            made += len(part.scores)
+    if total:
+        with scored(settings, model, propositions, total) as parts:
+            for part in parts:
+                merge_all(warehouse, [part.scores.values(), part.drops])
+                made += len(part.scores)
     return made
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,7 @@ from warehouse.records import ESTIMATOR as OWN
 from warehouse.records import Difference, Estimate, Evaluation, Model, PropositionText, SuiteItem
 
 if TYPE_CHECKING:
-    from training.evaluation.families import Answer, Answers
-    from training.model.calibration import Calibration
+    from training.evaluation.families import Answer, Answers, Items
 
 ESTIMATOR = "estimator"
 ANNOTATORS = (1, 3)
@@ -80,6 +79,31 @@ def texts_of(rows: Iterable[SuiteItem]) -> dict[str, PropositionText]:
     }
 
 
+def measured(
+    settings: Settings,
+    warehouse: Warehouse,
+    suite: str,
+    items: Items,
+    subjects: Mapping[str, Answers],
+    *,
+    estimators: Mapping[str, Model],
+) -> tuple[list[Evaluation], list[Difference]]:
+    """Return the figures of all subjects on a suite, and their differences from the estimator, the first subject.
+
+    `estimators` are those among the subjects; their intervals are measured too.
+    """
+    from training.evaluation.recording import Naming, differences, evaluations
+    from training.evaluation.table import measure
+    from training.model.calibration import read_calibration
+
+    calibrations = {name: read_calibration(warehouse.place(each.path)) for name, each in estimators.items()}
+    seed = settings.agreement.seed
+    table = measure(items, subjects, calibrations=calibrations, annotators=ANNOTATORS, seed=seed)
+    model = estimators[ESTIMATOR]
+    naming = Naming(model.model_id, model.dataset_id, suite)
+    return list(evaluations(table, naming)), list(differences(table, naming))
+
+
 def record_figures(
     warehouse: Warehouse,
     model: Model,
@@ -109,10 +133,3 @@ def record_figures(
         params = [*params, list(subjects)]
     replace(warehouse, to_table(Difference, differences), where + others, params)
     return replace(warehouse, to_table(Evaluation, figures), where + own, params)
-
-
-def calibration_of(warehouse: Warehouse, model: Model) -> Calibration | None:
-    """Return what the intervals of an estimator come from, if it has been calibrated."""
-    from training.model.calibration import read_calibration
-
-    return read_calibration(warehouse.place(model.path))
