@@ -51,10 +51,10 @@ def cycle(config: Config = None, max_cost: float | None = None, batch: bool = Fa
     return announced(
         importing(settings),
         *llm_stages(settings, max_cost, batch),
-        pushing(settings),
-        simulating(settings),
-        pulling(settings),
-        recalibrating(settings),
+        in_turn(settings, push),
+        in_turn(settings, *([simulate] if settings.annotation.simulated_annotators else [])),
+        in_turn(settings, pull),
+        in_turn(settings, recalibrate),
         learning(settings),
     )
 
@@ -120,25 +120,9 @@ def llm_stages(
     return group(propose), group(elicit, judge)
 
 
-def pushing(settings: Settings) -> Iterator[Outcome]:
-    """Run the stage that creates tasks for annotators."""
-    yield _run(push, settings)
-
-
-def simulating(settings: Settings) -> Iterator[Outcome]:
-    """Have simulated annotators judge, if the settings have any."""
-    if settings.annotation.simulated_annotators:
-        yield _run(simulate, settings)
-
-
-def pulling(settings: Settings) -> Iterator[Outcome]:
-    """Run the stage that fetches the judgments."""
-    yield _run(pull, settings)
-
-
-def recalibrating(settings: Settings) -> Iterator[Outcome]:
-    """Run the stage that recalibrates the labelers. Without it, those after it use the maps in force."""
-    yield _run(recalibrate, settings)
+def in_turn(settings: Settings, *stages: Callable[..., Outcome]) -> Iterator[Outcome]:
+    """Run stages as one group."""
+    yield from (_run(each, settings) for each in stages)
 
 
 def learning(settings: Settings) -> Iterator[Outcome]:
@@ -149,9 +133,7 @@ def learning(settings: Settings) -> Iterator[Outcome]:
         why = f"no judged proposition in {' and '.join(missing)} yet; the next cycle continues from here"
         yield Outcome(stage="waiting for judgments", counts={"judged propositions": sum(judged.values())}, note=why)
         return
-    yield _run(publish, settings)
-    yield _run(train, settings)
-    yield _run(evaluate, settings)
+    yield from in_turn(settings, publish, train, evaluate)
     if settings.suites:
         with activity("evaluate suites"):
             yield evaluate_all(settings)
