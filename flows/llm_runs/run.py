@@ -179,7 +179,7 @@ class _Run:
                 open_streams -= 1
                 continue
             rows = [row for answer in answers for row in answer.rows]
-            self._options.figures.counts.add(rows, self.caller.fresh)
+            self._options.figures.count(rows, self.caller.fresh)
             self._count(rows, len(answers))
             self._show(self.progress)
             await self.writer.add(rows)
