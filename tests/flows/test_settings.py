@@ -338,6 +338,7 @@ def test_a_suite_of_the_settings_has_a_file_beside_them(tmp_path: Path) -> None:
     [
         ("", "suite a: a plain file needs a family: correlation, update or choice"),
         ('format = "copa"\nfamily = "choice"\n', "suite a: the format copa implies the family; remove family"),
+        ('format = "unlii"\n', "suites.0.format: Input should be 'plain', 'mturk', 'unli', "),
         ('format = "unli"\n' + SUITE + 'format = "joci"\n', "suites: two have the same name, a"),
     ],
 )
