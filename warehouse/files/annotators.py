@@ -23,11 +23,6 @@ def group_columns(path: Path, columns: Mapping[str, str | None], reading: Readin
     return read_columns(path, named(GROUP_FIELDS, columns), reading)
 
 
-def read_groups(warehouse: Warehouse, path: Path) -> list[Annotator]:
-    """Read annotators and their groups from a file with the columns annotator, group and, optionally, source."""
-    return groups_of(warehouse, group_columns(path, {}))
-
-
 def groups_of(warehouse: Warehouse, read: TextColumns) -> list[Annotator]:
     """Return the annotators of a file with their new groups.
 

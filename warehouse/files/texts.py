@@ -63,17 +63,6 @@ def premise_columns(path: Path, columns: Mapping[str, str | None], reading: Read
     return read_columns(path, named(PREMISE_FIELDS, columns), reading)
 
 
-def read_premises(path: Path, source: str | None = None) -> list[Premise]:
-    """Read the premises of a file: column `premise` or `text`, optionally `source`, `license` and `language`.
-
-    `source` is the default source; if not given, the file name without its extension.
-
-    Raises:
-        InputError: The file cannot be read, or a premise is empty.
-    """
-    return premises_of(premise_columns(path, {}), source)
-
-
 def stated_splits_of(read: TextColumns, source: str | None = None, split: Split | None = None) -> list[StatedSplit]:
     """Return the splits that a file of premises states, in its column or with `split` for the whole file."""
     return stated_in(read, distinct(read, "premise"), split).rows(read.path.name, source or read.path.stem)
