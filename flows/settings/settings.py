@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from flows.settings.errors import PREFIX, first_problem, no_json, refuse_passwords, refuse_unknown_variables
 from flows.settings.sections import (
+    Address,
     AgreementSettings,
     AnnotationSettings,
     PublishSettings,
@@ -23,7 +24,6 @@ from flows.settings.sections import (
     SuiteSettings,
     TrainingSettings,
     WarehouseSettings,
-    readable,
 )
 from synthesis.panel.defaults import DEFAULT_ENDPOINT, DEFAULT_JUDGE, DEFAULT_PANEL, DEFAULT_PROPOSER
 from synthesis.panel.settings import AnyLabeler, Endpoint, EstimatorLabeler, Judge, Labeler, ModelConfig, Proposer
@@ -48,7 +48,7 @@ class Settings(BaseSettings):
 
     root: Path = Path()
     home: Path = Path(".odds")
-    ledger: str | None = None
+    ledger: Address | None = None
     warehouse: WarehouseSettings = WarehouseSettings()
     splits: SplitSettings = SplitSettings()
     endpoints: tuple[Endpoint, ...] = (DEFAULT_ENDPOINT,)
@@ -79,11 +79,6 @@ class Settings(BaseSettings):
         if value == "":
             raise ValueError("it is empty; name a folder, or remove it for .odds")
         return value
-
-    @field_validator("ledger")
-    @classmethod
-    def _ledger_is_known(cls, value: str | None) -> str | None:
-        return value if value is None else readable(value, address_of)
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Settings:
