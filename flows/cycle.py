@@ -47,7 +47,7 @@ def cycle(config: Config = None, max_cost: float | None = None, batch: bool = Fa
         The outcome of each stage. Each is also printed when the stage ends.
     """
     settings = load_settings(config)
-    _ = settings.panel
+    settings.check_labelers()
     return announced(
         importing(settings),
         *llm_stages(settings, max_cost, batch),

@@ -42,7 +42,7 @@ def elicit(
         ServiceError: an endpoint does not answer; what was estimated until then is kept.
     """
     settings = load_settings(config)
-    _ = settings.panel
+    settings.check_labelers()
     rows, before = _estimators(settings, suite)
     with writing_for_llm_run(settings) as warehouse:
         pending = jobs(settings, warehouse) if suite is None else _suite_jobs(settings, warehouse, suite)

@@ -30,7 +30,7 @@ def judge(config: Config = None, max_cost: float | None = None, batch: bool = Fa
         ServiceError: the endpoint does not answer.
     """
     settings = load_settings(config)
-    _ = settings.panel
+    settings.check_labelers()
     with writing_for_llm_run(settings) as warehouse:
         return run_jobs(settings, warehouse, STAGE, jobs(settings, warehouse), RunOptions(max_cost, batch))
 

@@ -26,7 +26,7 @@ from flows.settings.sections import (
     WarehouseSettings,
 )
 from synthesis.panel.defaults import DEFAULT_ENDPOINT, DEFAULT_JUDGE, DEFAULT_PANEL, DEFAULT_PROPOSER
-from synthesis.panel.settings import AnyLabeler, Endpoint, EstimatorLabeler, Judge, Labeler, ModelConfig, Proposer
+from synthesis.panel.settings import AnyLabeler, Endpoint, EstimatorLabeler, Judge, Labeler, Proposer
 from warehouse.catalog.address import address_of, data_place
 from warehouse.errors import InputError
 
@@ -89,7 +89,7 @@ class Settings(BaseSettings):
         every = [*labelers, self.proposer.name, self.judge.name]
         if twice := sorted({name for name in every if every.count(name) > 1}):
             raise ValueError(f"labelers, proposer and judge: two have the same name, {twice[0]}")
-        for config in self.configs:
+        for config in (*self.llms, self.proposer, self.judge):
             if config.endpoint not in names:
                 raise ValueError(f"{config.name}: endpoint {config.endpoint!r} is not among {names}")
         suites = [suite.name for suite in self.suites]
@@ -112,11 +112,6 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def configs(self) -> tuple[ModelConfig, ...]:
-        """Everything that asks a model."""
-        return (*self.llms, self.proposer, self.judge)
-
-    @property
     def llms(self) -> tuple[Labeler, ...]:
         """The labelers that are LLMs."""
         return tuple(each for each in self.labelers if isinstance(each, Labeler))
@@ -126,12 +121,10 @@ class Settings(BaseSettings):
         """The labelers that are estimators."""
         return tuple(each for each in self.labelers if isinstance(each, EstimatorLabeler))
 
-    @property
-    def panel(self) -> tuple[AnyLabeler, ...]:
-        """The labelers. Raises `InputError` if there are none, so that a stage that needs them does not start."""
+    def check_labelers(self) -> None:
+        """Raise `InputError` if there are no labelers, so that a stage that needs them does not start."""
         if not self.labelers:
             raise InputError("labelers is empty: name at least one labeler in odds.toml")
-        return self.labelers
 
     @property
     def ledger_path(self) -> Path | str:

@@ -20,7 +20,7 @@ from flows.recorded import PARAMETERS
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import httpx, os
-from flows.settings import Settings, load_settings
+from flows.settings.settings import Settings, load_settings
 from flows.settings.settings import Config
 from flows.outcome import Outcome
 from flows.stage import stage
@@ -46,7 +46,7 @@ from collections import Counter
 import httpx
 import flows.cycle, flows.recorded
 from flows.outcome import Outcome
-from flows.settings import load_settings
+from flows.settings.settings import load_settings
 from flows.settings.settings import Config
 from flows.stage import stage
 from warehouse.errors import ServiceError

@@ -308,7 +308,7 @@ def test_nothing_and_no_end_are_refused(tmp_path: Path, text: str) -> None:
 def test_a_panel_is_needed_only_where_it_is_asked(tmp_path: Path) -> None:
     settings = loaded(tmp_path, "labelers = []")
     with pytest.raises(InputError, match="labelers is empty"):
-        _ = settings.panel
+        settings.check_labelers()
 
 
 def test_a_full_disk_leaves_no_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
