@@ -9,6 +9,7 @@ import pyarrow as pa
 from flows.score import store_scores
 from flows.settings.settings import Settings
 from flows.subjects import ESTIMATOR, beside, measured, stored_scores, texts_of
+from training.evaluation.families import Items
 from warehouse.catalog.connect import Warehouse
 from warehouse.queries.models import unscored
 from warehouse.records import Difference, Evaluation, Model, SuiteItem
@@ -29,8 +30,6 @@ def coherence_figures(
     settings: Settings, warehouse: Warehouse, model: Model, rows: Sequence[SuiteItem], mean: float
 ) -> tuple[list[Evaluation], list[Difference]]:
     """Return the figures of coherence of the estimator, the labelers and the constant `mean`; none without items."""
-    from training.evaluation.families import Items
-
     if not rows:
         return [], []
     ids = list(dict.fromkeys(row.proposition_id for row in rows))

@@ -15,6 +15,7 @@ from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from flows.subjects import ESTIMATOR, beside, measured, record_figures, stored_scores
 from flows.terminal.activity import activity
+from training.evaluation.split import SUITE, split_items
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
 from warehouse.errors import InputError
@@ -84,8 +85,6 @@ def _test_split(warehouse: Warehouse, model: Model, learned: pa.Array) -> tuple[
 def _measured(
     settings: Settings, warehouse: Warehouse, model: Model, test: pa.Table, mean: float
 ) -> tuple[list[Evaluation], list[Difference]]:
-    from training.evaluation.split import SUITE, split_items
-
     ids = test["proposition_id"].to_pylist()
     subjects = {ESTIMATOR: stored_scores(warehouse, model, ids), **beside(settings, warehouse, ids, model, mean)}
     return measured(settings, warehouse, SUITE, split_items(test), subjects, estimators={ESTIMATOR: model})

@@ -18,20 +18,17 @@ from flows.settings.settings import Config, Settings, load_settings
 from flows.subjects import ANNOTATORS, ESTIMATOR, beside, measured, record_figures, stored_scores, texts_of
 from flows.suites import import_named
 from flows.terminal.activity import activity
+from training.evaluation.annotators import name_of
+from training.evaluation.families import Answer, Items
+from training.evaluation.subjects import CONSTANT, PANEL
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge, read
 from warehouse.errors import InputError
 from warehouse.files.scores import read_scores
-from warehouse.queries.suites import (
-    seen_in_training,
-    suite_of_name,
-    training_mean,
-    unscored_items,
-)
+from warehouse.queries.suites import seen_in_training, suite_of_name, training_mean, unscored_items
 from warehouse.records import Difference, Evaluation, Family, Model, Suite, SuiteItem
 
 if TYPE_CHECKING:
-    from training.evaluation.families import Answer
     from training.model.yes_no import YesNo
 
 SHOWN: Mapping[Family, tuple[str, ...]] = {
@@ -92,9 +89,6 @@ class Subjects:
 
 
 def _is_taken(name: str) -> bool:
-    from training.evaluation.annotators import name_of
-    from training.evaluation.subjects import CONSTANT, PANEL
-
     return name in {ESTIMATOR, CONSTANT, PANEL, BASE, *map(name_of, ANNOTATORS)} or name.startswith("labeler:")
 
 
@@ -191,8 +185,6 @@ def _suites(warehouse: Warehouse, names: Sequence[str]) -> list[Suite]:
 def _evaluated(
     settings: Settings, warehouse: Warehouse, suite: Suite, given: _Given, *, keep_seen: bool
 ) -> SuiteResult:
-    from training.evaluation.families import Items
-
     model = given.model
     rows = read(warehouse, SuiteItem, "suite_id = ?", [suite.suite_id])
     seen = seen_in_training(warehouse, suite, given.trained)
@@ -235,16 +227,12 @@ def _base(settings: Settings, warehouse: Warehouse, model: Model) -> YesNo:
 
 def _asked(base: YesNo, rows: Sequence[SuiteItem], suite: Suite) -> dict[str, Answer]:
     """Return the answers of a base that was not fitted; propositions that are too long have none."""
-    from training.evaluation.families import Answer
-
     with activity("evaluate") as shown:
         shown.doing(f"asking the base about the suite {suite.name}")
         return {key: Answer(probability) for key, probability in base.answers(texts_of(rows).values())}
 
 
 def _from_file(path: Path) -> dict[str, Answer]:
-    from training.evaluation.families import Answer
-
     return {key: Answer(score) for key, score in read_scores(path).items()}
 
 

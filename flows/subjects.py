@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from flows.estimators import learned_from
 from flows.own_estimates import model_behind
 from flows.settings.settings import Settings
 from synthesis.panel.versions import estimator_version
+from training.evaluation.families import Answer, Answers, Items
+from training.evaluation.recording import Naming, differences, evaluations
+from training.evaluation.subjects import CONSTANT, constant, panel
+from training.evaluation.table import measure
+from training.model.calibration import read_calibration
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.schema import to_table
 from warehouse.catalog.store import Merged, replace
@@ -19,9 +23,6 @@ from warehouse.queries.stages import current_estimates
 from warehouse.queries.suites import of_premises
 from warehouse.records import ESTIMATOR as OWN
 from warehouse.records import Difference, Estimate, Evaluation, Model, PropositionText, SuiteItem
-
-if TYPE_CHECKING:
-    from training.evaluation.families import Answer, Answers, Items
 
 ESTIMATOR = "estimator"
 ANNOTATORS = (1, 3)
@@ -35,8 +36,6 @@ def beside(
 
     An estimator in the panel has no answer where it learned from the premise: the others are measured there, it is not.
     """
-    from training.evaluation.subjects import CONSTANT, constant, panel
-
     itself = estimator_version(model.model_id)
     estimates = [each for each in current_estimates(warehouse, list(ids)) if each.labeler_version != itself]
     seen = _seen_in_panel(settings, warehouse, estimates)
@@ -64,8 +63,6 @@ def _seen_in_panel(settings: Settings, warehouse: Warehouse, estimates: Sequence
 
 def stored_scores(warehouse: Warehouse, model: Model, ids: Sequence[str]) -> dict[str, Answer]:
     """Return an estimator's stored answers to some propositions."""
-    from training.evaluation.families import Answer
-
     return {key: Answer(score, levels) for key, score, levels in scores_by(warehouse, model.model_id, ids)}
 
 
@@ -92,10 +89,6 @@ def measured(
 
     `estimators` are those among the subjects; their intervals are measured too.
     """
-    from training.evaluation.recording import Naming, differences, evaluations
-    from training.evaluation.table import measure
-    from training.model.calibration import read_calibration
-
     calibrations = {name: read_calibration(warehouse.place(each.path)) for name, each in estimators.items()}
     seed = settings.agreement.seed
     table = measure(items, subjects, calibrations=calibrations, annotators=ANNOTATORS, seed=seed)

@@ -228,12 +228,7 @@ def import_suite(
 
 @importing.command("groups")
 @reads("separator", "encoding", "missing")
-def import_groups(
-    file: File,
-    *,
-    column: ColumnOption = None,
-    reading: Any,
-) -> None:
+def import_groups(file: File, *, column: ColumnOption = None, reading: Any) -> None:
     """Assign annotators to groups, such as teams; agreement is measured for each.
 
     Fields: annotator and group, and source if a name occurs in several.
