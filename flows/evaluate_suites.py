@@ -12,7 +12,7 @@ from rich.table import Table
 
 from flows.estimators import any_model, label_of, learned_from, required_model
 from flows.outcome import Outcome
-from flows.score import scored
+from flows.score import store_scores
 from flows.services import known_bases, writing
 from flows.settings.settings import Config, Settings, load_settings
 from flows.subjects import ANNOTATORS, ESTIMATOR, beside, measured, record_figures, stored_scores, texts_of
@@ -22,7 +22,7 @@ from training.evaluation.annotators import name_of
 from training.evaluation.families import Answer, Items
 from training.evaluation.subjects import CONSTANT, PANEL
 from warehouse.catalog.connect import Warehouse
-from warehouse.catalog.store import merge, read
+from warehouse.catalog.store import read
 from warehouse.errors import InputError
 from warehouse.files.scores import read_scores
 from warehouse.queries.suites import seen_in_training, suite_of_name, training_mean, unscored_items
@@ -211,10 +211,7 @@ def _scores(
 ) -> dict[str, Answer]:
     """Return an estimator's answers to a suite; those that are missing are computed and stored."""
     waiting = unscored_items(warehouse, suite.suite_id, model.model_id)
-    if waiting:
-        with scored(settings, model, waiting, len(waiting)) as parts:
-            for part in parts:
-                merge(warehouse, part.scores.values())
+    store_scores(settings, warehouse, model, waiting, len(waiting))
     return stored_scores(warehouse, model, ids)
 
 
