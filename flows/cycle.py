@@ -25,7 +25,7 @@ from flows.suites import import_named
 from flows.terminal.activity import activity
 from flows.terminal.console import harmless, note
 from flows.train import train
-from warehouse.errors import OddsError
+from warehouse.errors import OddsError, together
 
 
 @stage("cycle", hours=240, retried=False)
@@ -81,8 +81,7 @@ def announced(*groups: Iterator[Outcome]) -> list[Outcome]:
                 note(f"failed: {error}; continuing with the stages that don't need it")
     if not errors:
         return outcomes
-    said = dict.fromkeys(str(error) for error in errors)
-    raise errors[0] if len(said) == 1 else type(errors[0])("; ".join(said)) from errors[0]
+    raise together(errors)
 
 
 def importing(settings: Settings) -> Iterator[Outcome]:
