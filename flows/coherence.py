@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from flows.score import scored
+from flows.score import store_scores
 from flows.settings.settings import Settings
-from flows.subjects import ESTIMATOR, beside, stored_scores, texts_of
+from flows.subjects import ESTIMATOR, beside, measured, stored_scores, texts_of
+from training.evaluation.families import Items
 from warehouse.catalog.connect import Warehouse
-from warehouse.catalog.store import merge_all
 from warehouse.queries.models import unscored
 from warehouse.records import Difference, Evaluation, Model, SuiteItem
 
@@ -23,28 +23,16 @@ def score_items(settings: Settings, warehouse: Warehouse, model: Model, rows: Se
     texts = texts_of(rows)
     ids = pa.RecordBatch.from_pydict({"proposition_id": pa.array(list(texts), pa.string())})
     waiting = [texts[key] for key in unscored(warehouse, model.model_id, ids)["proposition_id"].to_pylist()]
-    made = 0
-    if waiting:
-        with scored(settings, model, waiting, len(waiting)) as parts:
-            for part in parts:
-                merge_all(warehouse, [part.scores.values(), part.drops])
-                made += len(part.scores)
-    return made
+    return store_scores(settings, warehouse, model, waiting, len(waiting))
 
 
 def coherence_figures(
     settings: Settings, warehouse: Warehouse, model: Model, rows: Sequence[SuiteItem], mean: float
 ) -> tuple[list[Evaluation], list[Difference]]:
     """Return the figures of coherence of the estimator, the labelers and the constant `mean`; none without items."""
-    from training.evaluation.families import Items
-    from training.evaluation.recording import Naming, differences, evaluations
-    from training.evaluation.table import measure
-
     if not rows:
         return [], []
     ids = list(dict.fromkeys(row.proposition_id for row in rows))
-    others = beside(settings, warehouse, ids, model, mean)
-    subjects = {ESTIMATOR: stored_scores(warehouse, model, ids), **others}
-    measured = measure(Items.of("coherence", rows), subjects, annotators=(), seed=settings.agreement.seed)
-    naming = Naming(model.model_id, model.dataset_id, SUITE)
-    return list(evaluations(measured, naming)), list(differences(measured, naming))
+    subjects = {ESTIMATOR: stored_scores(warehouse, model, ids), **beside(settings, warehouse, ids, model, mean)}
+    items = Items.of("coherence", rows)
+    return measured(settings, warehouse, SUITE, items, subjects, estimators={ESTIMATOR: model})

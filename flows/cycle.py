@@ -25,7 +25,7 @@ from flows.suites import import_named
 from flows.terminal.activity import activity
 from flows.terminal.console import harmless, note
 from flows.train import train
-from warehouse.errors import OddsError
+from warehouse.errors import OddsError, together
 
 
 @stage("cycle", hours=240, retried=False)
@@ -47,14 +47,14 @@ def cycle(config: Config = None, max_cost: float | None = None, batch: bool = Fa
         The outcome of each stage. Each is also printed when the stage ends.
     """
     settings = load_settings(config)
-    _ = settings.panel
+    settings.check_labelers()
     return announced(
         importing(settings),
         *llm_stages(settings, max_cost, batch),
-        pushing(settings),
-        simulating(settings),
-        pulling(settings),
-        recalibrating(settings),
+        in_turn(settings, push),
+        in_turn(settings, *([simulate] if settings.annotation.simulated_annotators else [])),
+        in_turn(settings, pull),
+        in_turn(settings, recalibrate),
         learning(settings),
     )
 
@@ -81,8 +81,7 @@ def announced(*groups: Iterator[Outcome]) -> list[Outcome]:
                 note(f"failed: {error}; continuing with the stages that don't need it")
     if not errors:
         return outcomes
-    said = dict.fromkeys(str(error) for error in errors)
-    raise errors[0] if len(said) == 1 else type(errors[0])("; ".join(said)) from errors[0]
+    raise together(errors)
 
 
 def importing(settings: Settings) -> Iterator[Outcome]:
@@ -120,25 +119,9 @@ def llm_stages(
     return group(propose), group(elicit, judge)
 
 
-def pushing(settings: Settings) -> Iterator[Outcome]:
-    """Run the stage that creates tasks for annotators."""
-    yield _run(push, settings)
-
-
-def simulating(settings: Settings) -> Iterator[Outcome]:
-    """Have simulated annotators judge, if the settings have any."""
-    if settings.annotation.simulated_annotators:
-        yield _run(simulate, settings)
-
-
-def pulling(settings: Settings) -> Iterator[Outcome]:
-    """Run the stage that fetches the judgments."""
-    yield _run(pull, settings)
-
-
-def recalibrating(settings: Settings) -> Iterator[Outcome]:
-    """Run the stage that recalibrates the labelers. Without it, those after it use the maps in force."""
-    yield _run(recalibrate, settings)
+def in_turn(settings: Settings, *stages: Callable[..., Outcome]) -> Iterator[Outcome]:
+    """Run stages as one group."""
+    yield from (_run(each, settings) for each in stages)
 
 
 def learning(settings: Settings) -> Iterator[Outcome]:
@@ -149,9 +132,7 @@ def learning(settings: Settings) -> Iterator[Outcome]:
         why = f"no judged proposition in {' and '.join(missing)} yet; the next cycle continues from here"
         yield Outcome(stage="waiting for judgments", counts={"judged propositions": sum(judged.values())}, note=why)
         return
-    yield _run(publish, settings)
-    yield _run(train, settings)
-    yield _run(evaluate, settings)
+    yield from in_turn(settings, publish, train, evaluate)
     if settings.suites:
         with activity("evaluate suites"):
             yield evaluate_all(settings)

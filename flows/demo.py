@@ -13,10 +13,12 @@ from pathlib import Path
 from rich.table import Table
 
 from flows.agree import agree
-from flows.cycle import announced, cycle, learning, llm_stages, pushing, recalibrating
+from flows.cycle import announced, cycle, in_turn, learning, llm_stages
 from flows.imports import import_propositions
 from flows.outcome import Outcome
 from flows.pull import pull
+from flows.push import push
+from flows.recalibrate import recalibrate
 from flows.services import judged_splits, reading
 from flows.settings.settings import CONFIG_NAME, Settings, load_settings
 from flows.settings.template import template_text
@@ -71,9 +73,9 @@ def demo(folder: Path | str = "demo", *, enough: int | None = None, open_report:
         if enough is None:
             outcomes += cycle(settings)
         else:
-            outcomes += announced(*llm_stages(settings), pushing(settings))
+            outcomes += announced(*llm_stages(settings), in_turn(settings, push))
             _wait_for_people(settings, enough)
-            outcomes += announced(recalibrating(settings), learning(settings))
+            outcomes += announced(in_turn(settings, recalibrate), learning(settings))
     summary(config, settings, outcomes, time.monotonic() - began, open_report=open_report)
     return outcomes
 

@@ -10,13 +10,14 @@ import pyarrow as pa
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from flows.research.query import rows_file
 from flows.services import has_warehouse, reading
 from flows.settings.settings import Config, Settings, load_settings
 from flows.terminal.console import money
 from warehouse.agreement.design import LITERATURE, MOST, Moments, Plan, Prior, fewest_judgments, first, plans
 from warehouse.agreement.prior import measured
 from warehouse.errors import InputError
-from warehouse.files.formats import check_output, write_table
+from warehouse.files.formats import write_table
 
 TEXTS = {
     "precision": "95% interval of alpha within ±{}",
@@ -93,8 +94,7 @@ def design(
     wanted = {"precision": precision, "reliability": reliability, "consensus-sd": consensus_sd}
     _check(propositions, wanted, cost_per_judgment, most)
     if output is not None:
-        output = Path(output)
-        check_output(output)
+        output = rows_file(settings, output)
     prior = _prior(settings, alpha, sd, mean)
     found = plans(prior, propositions, cost_per_judgment, most)
     texts = [TEXTS[name].format(value) for name, value in wanted.items() if value is not None]

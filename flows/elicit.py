@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
-
 from flows.llm_runs.jobs import Job, RunOptions, check_prices
 from flows.llm_runs.run import run_jobs
 from flows.outcome import Outcome
@@ -16,12 +13,11 @@ from synthesis.panel.settings import Labeler
 from synthesis.panel.versions import labeler_prompt, labeler_row, labeler_version
 from synthesis.questions.compare import comparisons
 from synthesis.questions.elicit import estimates
-from synthesis.questions.question import Question
 from warehouse.catalog.connect import Warehouse
 from warehouse.queries.labelers import renew_panel
 from warehouse.queries.pending import count_comparisons, count_estimates, pending_comparisons, pending_estimates
 from warehouse.queries.suites import suite_of_name, unestimated_items
-from warehouse.records import LabelerVersion, PropositionText
+from warehouse.records import LabelerVersion
 
 STAGE = "elicit"
 
@@ -46,7 +42,7 @@ def elicit(
         ServiceError: an endpoint does not answer; what was estimated until then is kept.
     """
     settings = load_settings(config)
-    _ = settings.panel
+    settings.check_labelers()
     rows, before = _estimators(settings, suite)
     with writing_for_llm_run(settings) as warehouse:
         pending = jobs(settings, warehouse) if suite is None else _suite_jobs(settings, warehouse, suite)
@@ -73,31 +69,21 @@ def jobs(settings: Settings, warehouse: Warehouse) -> list[Job]:
 
 def _suite_jobs(settings: Settings, warehouse: Warehouse, name: str) -> list[Job]:
     """What is left to ask each LLM about a suite; those that compare are not asked."""
-    found = suite_of_name(warehouse, name)
-    made = []
-    for labeler in settings.llms:
-        if labeler.method != "pairwise":
-            version = labeler_version(labeler, labeler_prompt(labeler))
-            pending = unestimated_items(warehouse, found.suite_id, labeler.name, version)
-            made.append(Job(labeler, len(pending), partial(_of_suite, labeler, pending)))
-    return made
+    suite_id = suite_of_name(warehouse, name).suite_id
+    return [_suite_job(labeler, warehouse, suite_id) for labeler in settings.llms if labeler.method != "pairwise"]
+
+
+def _suite_job(labeler: Labeler, warehouse: Warehouse, suite_id: str) -> Job:
+    version = labeler_version(labeler, labeler_prompt(labeler))
+    pending = unestimated_items(warehouse, suite_id, labeler.name, version)
+    return Job(labeler, len(pending), lambda: estimates(iter(pending), labeler))
 
 
 def _job(labeler: Labeler, warehouse: Warehouse) -> Job:
     name, version = labeler.name, labeler_version(labeler, labeler_prompt(labeler))
     if labeler.method == "pairwise":
-        count = count_comparisons(warehouse, name, version, labeler.compared_with)
-        return Job(labeler, count, partial(_compare, warehouse, labeler, version))
-    return Job(labeler, count_estimates(warehouse, name, version), partial(_estimate, warehouse, labeler, version))
-
-
-def _estimate(warehouse: Warehouse, labeler: Labeler, version: str) -> Iterator[Question]:
-    return estimates(pending_estimates(warehouse, labeler.name, version), labeler)
-
-
-def _of_suite(labeler: Labeler, pending: Sequence[PropositionText]) -> Iterator[Question]:
-    return estimates(iter(pending), labeler)
-
-
-def _compare(warehouse: Warehouse, labeler: Labeler, version: str) -> Iterator[Question]:
-    return comparisons(pending_comparisons(warehouse, labeler.name, version, labeler.compared_with), labeler)
+        which = (name, version, labeler.compared_with)
+        count = count_comparisons(warehouse, *which)
+        return Job(labeler, count, lambda: comparisons(pending_comparisons(warehouse, *which), labeler))
+    count = count_estimates(warehouse, name, version)
+    return Job(labeler, count, lambda: estimates(pending_estimates(warehouse, name, version), labeler))

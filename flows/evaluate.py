@@ -13,8 +13,9 @@ from flows.score import held_out, score_test_split
 from flows.services import writing
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
-from flows.subjects import ANNOTATORS, ESTIMATOR, beside, calibration_of, record_figures, stored_scores
+from flows.subjects import ESTIMATOR, beside, measured, record_figures, stored_scores
 from flows.terminal.activity import activity
+from training.evaluation.split import SUITE, split_items
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
 from warehouse.errors import InputError
@@ -84,19 +85,6 @@ def _test_split(warehouse: Warehouse, model: Model, learned: pa.Array) -> tuple[
 def _measured(
     settings: Settings, warehouse: Warehouse, model: Model, test: pa.Table, mean: float
 ) -> tuple[list[Evaluation], list[Difference]]:
-    from training.evaluation.recording import Naming, differences, evaluations
-    from training.evaluation.split import SUITE, split_items
-    from training.evaluation.table import measure
-
     ids = test["proposition_id"].to_pylist()
-    scores = stored_scores(warehouse, model, ids)
-    subjects = beside(settings, warehouse, ids, model, mean)
-    measured = measure(
-        split_items(test),
-        {ESTIMATOR: scores, **subjects},
-        calibrations={ESTIMATOR: calibration_of(warehouse, model)},
-        annotators=ANNOTATORS,
-        seed=settings.agreement.seed,
-    )
-    naming = Naming(model.model_id, model.dataset_id, SUITE)
-    return list(evaluations(measured, naming)), list(differences(measured, naming))
+    subjects = {ESTIMATOR: stored_scores(warehouse, model, ids), **beside(settings, warehouse, ids, model, mean)}
+    return measured(settings, warehouse, SUITE, split_items(test), subjects, estimators={ESTIMATOR: model})

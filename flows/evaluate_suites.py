@@ -12,26 +12,23 @@ from rich.table import Table
 
 from flows.estimators import any_model, label_of, learned_from, required_model
 from flows.outcome import Outcome
-from flows.score import scored
+from flows.score import store_scores
 from flows.services import known_bases, writing
 from flows.settings.settings import Config, Settings, load_settings
-from flows.subjects import ANNOTATORS, ESTIMATOR, beside, calibration_of, record_figures, stored_scores, texts_of
+from flows.subjects import ANNOTATORS, ESTIMATOR, beside, measured, record_figures, stored_scores, texts_of
 from flows.suites import import_named
 from flows.terminal.activity import activity
+from training.evaluation.annotators import name_of
+from training.evaluation.families import Answer, Items
+from training.evaluation.subjects import CONSTANT, PANEL
 from warehouse.catalog.connect import Warehouse
-from warehouse.catalog.store import merge, read
+from warehouse.catalog.store import read
 from warehouse.errors import InputError
 from warehouse.files.scores import read_scores
-from warehouse.queries.suites import (
-    seen_in_training,
-    suite_of_name,
-    training_mean,
-    unscored_items,
-)
+from warehouse.queries.suites import seen_in_training, suite_of_name, training_mean, unscored_items
 from warehouse.records import Difference, Evaluation, Family, Model, Suite, SuiteItem
 
 if TYPE_CHECKING:
-    from training.evaluation.families import Answer
     from training.model.yes_no import YesNo
 
 SHOWN: Mapping[Family, tuple[str, ...]] = {
@@ -92,9 +89,6 @@ class Subjects:
 
 
 def _is_taken(name: str) -> bool:
-    from training.evaluation.annotators import name_of
-    from training.evaluation.subjects import CONSTANT, PANEL
-
     return name in {ESTIMATOR, CONSTANT, PANEL, BASE, *map(name_of, ANNOTATORS)} or name.startswith("labeler:")
 
 
@@ -191,10 +185,6 @@ def _suites(warehouse: Warehouse, names: Sequence[str]) -> list[Suite]:
 def _evaluated(
     settings: Settings, warehouse: Warehouse, suite: Suite, given: _Given, *, keep_seen: bool
 ) -> SuiteResult:
-    from training.evaluation.families import Items
-    from training.evaluation.recording import Naming, differences, evaluations
-    from training.evaluation.table import measure
-
     model = given.model
     rows = read(warehouse, SuiteItem, "suite_id = ?", [suite.suite_id])
     seen = seen_in_training(warehouse, suite, given.trained)
@@ -210,10 +200,7 @@ def _evaluated(
     found |= {**given.answers, **beside(settings, warehouse, ids, given.model, given.mean)}
     with activity("evaluate") as shown:
         shown.doing(f"measuring {len(found)} subjects on the suite {suite.name}")
-        calibrations = {name: calibration_of(warehouse, each) for name, each in estimators.items()}
-        measured = measure(items, found, calibrations=calibrations, annotators=ANNOTATORS, seed=settings.agreement.seed)
-    naming = Naming(model.model_id, model.dataset_id, suite.name)
-    figures, apart = list(evaluations(measured, naming)), list(differences(measured, naming))
+        figures, apart = measured(settings, warehouse, suite.name, items, found, estimators=estimators)
     measured_subjects = list({each.subject for each in figures} | set(found))
     record_figures(warehouse, model, [suite.name], figures, apart, subjects=measured_subjects)
     return SuiteResult(suite, figures, apart, len(items.items), len(seen), left_out=not keep_seen)
@@ -224,10 +211,7 @@ def _scores(
 ) -> dict[str, Answer]:
     """Return an estimator's answers to a suite; those that are missing are computed and stored."""
     waiting = unscored_items(warehouse, suite.suite_id, model.model_id)
-    if waiting:
-        with scored(settings, model, waiting, len(waiting)) as parts:
-            for part in parts:
-                merge(warehouse, part.scores.values())
+    store_scores(settings, warehouse, model, waiting, len(waiting))
     return stored_scores(warehouse, model, ids)
 
 
@@ -240,16 +224,12 @@ def _base(settings: Settings, warehouse: Warehouse, model: Model) -> YesNo:
 
 def _asked(base: YesNo, rows: Sequence[SuiteItem], suite: Suite) -> dict[str, Answer]:
     """Return the answers of a base that was not fitted; propositions that are too long have none."""
-    from training.evaluation.families import Answer
-
     with activity("evaluate") as shown:
         shown.doing(f"asking the base about the suite {suite.name}")
         return {key: Answer(probability) for key, probability in base.answers(texts_of(rows).values())}
 
 
 def _from_file(path: Path) -> dict[str, Answer]:
-    from training.evaluation.families import Answer
-
     return {key: Answer(score) for key, score in read_scores(path).items()}
 
 

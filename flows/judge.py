@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from flows.llm_runs.jobs import Job, RunOptions
 from flows.llm_runs.run import run_jobs
 from flows.outcome import Outcome
@@ -12,7 +10,6 @@ from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
 from synthesis.panel.versions import judge_prompts, judge_version
 from synthesis.questions.judge import verdicts
-from synthesis.questions.question import Question
 from warehouse.catalog.connect import Warehouse
 from warehouse.queries.pending import count_disagreements, pending_disagreements
 
@@ -33,7 +30,7 @@ def judge(config: Config = None, max_cost: float | None = None, batch: bool = Fa
         ServiceError: the endpoint does not answer.
     """
     settings = load_settings(config)
-    _ = settings.panel
+    settings.check_labelers()
     with writing_for_llm_run(settings) as warehouse:
         return run_jobs(settings, warehouse, STAGE, jobs(settings, warehouse), RunOptions(max_cost, batch))
 
@@ -44,8 +41,5 @@ def jobs(settings: Settings, warehouse: Warehouse) -> list[Job]:
     version = judge_version(judge_config, *judge_prompts(judge_config))
     labelers = [labeler.name for labeler in settings.llms]  # estimators give no reasons
     which = (judge_config.name, version, judge_config.threshold, labelers)
-
-    def questions() -> Iterator[Question]:
-        return verdicts(pending_disagreements(warehouse, *which), judge_config)
-
-    return [Job(judge_config, count_disagreements(warehouse, *which), questions)]
+    count = count_disagreements(warehouse, *which)
+    return [Job(judge_config, count, lambda: verdicts(pending_disagreements(warehouse, *which), judge_config))]

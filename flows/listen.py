@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from annotation.studio.client import Studio
 from annotation.studio.webhooks import register as register_webhook
-from flows.outcome import Outcome
 from flows.projects import project_of, projects
 from flows.pull import pull
 from flows.services import reading
@@ -70,9 +69,6 @@ def listen(
     _check(url, every_minutes)
     settings = load_settings(config)
 
-    def pulled() -> Outcome:
-        return pull.fn(config=settings)
-
     def told(line: str) -> None:
         note(f"listen: {line}")
 
@@ -86,7 +82,7 @@ def listen(
         studio = connecting(settings)()
         secret = secret_of(studio)
         registered = _registered(settings, studio, called, {SECRET_HEADER: secret}) if register else None
-        puller = Puller(pulled, told, every_s=every_minutes * 60)
+        puller = Puller(lambda: pull.fn(config=settings), told, every_s=every_minutes * 60)
 
         def answers() -> None:
             puller.start()  # what was annotated before it answers is in the first pull

@@ -17,7 +17,7 @@ from flows.settings.settings import Settings
 from flows.terminal.console import note
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge
-from warehouse.errors import InputError, OddsError
+from warehouse.errors import InputError, OddsError, together
 from warehouse.queries.routes import Place
 from warehouse.queries.stages import studio_project
 from warehouse.records import ProjectPurpose, StudioProject
@@ -55,8 +55,7 @@ def in_each(wanted: Sequence[Project], run: Callable[[Project], Outcome]) -> Out
         return whole
     for one, outcome in done:
         note(_titled(one, outcome.model_copy(update={"note": outcome.note or "done"})).line())
-    said = dict.fromkeys(str(error) for error in errors)
-    raise errors[0] if len(said) == 1 else type(errors[0])("; ".join(said)) from errors[0]
+    raise together(errors)
 
 
 def _titled(project: Project, outcome: Outcome) -> Outcome:

@@ -10,6 +10,7 @@ from flows.evaluate_suites import SHOWN, Subjects, SuiteResult, evaluate_suites
 from flows.models import models_use
 from flows.services import reading
 from flows.settings.settings import Config, load_settings
+from training.evaluation.paired import holm_values
 from warehouse.errors import InputError
 from warehouse.records import Difference, Model
 
@@ -68,8 +69,6 @@ def _decisive(results: Sequence[SuiteResult], present: Model) -> list[Difference
 
 
 def _verdict(found: Sequence[Difference]) -> tuple[bool, str]:
-    from training.evaluation.paired import holm_values
-
     differences = [each for each in found if each.metric != _ERROR]
     corrected = holm_values([each.p for each in differences])
     better = [each for each, p in zip(differences, corrected, strict=True) if each.value > 0 and p < _LEVEL]

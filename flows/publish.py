@@ -118,16 +118,13 @@ def write_version(
 
 def rows_of(manifest: Manifest, folder: Path, settings: Settings) -> tuple[Dataset, list[Shard]]:
     """Return the rows of the warehouse about a version and its shards."""
-    return _dataset(manifest, named(folder, settings.home_path)), _shards(manifest)
-
-
-def _dataset(manifest: Manifest, path: str) -> Dataset:
-    return Dataset(
-        dataset_id=manifest.dataset_id,
+    key = manifest.dataset_id
+    dataset = Dataset(
+        dataset_id=key,
         name=manifest.name,
         version=manifest.version,
         snapshot_id=manifest.snapshot_id,
-        path=path,
+        path=named(folder, settings.home_path),
         n_train=manifest.counts["train"],
         n_dev=manifest.counts["dev"],
         n_test=manifest.counts["test"],
@@ -138,23 +135,8 @@ def _dataset(manifest: Manifest, path: str) -> Dataset:
         n_synthetic=sum(manifest.origins["synthetic"].values()),
         n_pairs=sum(manifest.pairs.values()),
     )
-
-
-def _shards(manifest: Manifest) -> list[Shard]:
-    return [
-        Shard(
-            shard_id=content_id("shard", manifest.dataset_id, file.path),
-            dataset_id=manifest.dataset_id,
-            split=file.split,
-            path=file.path,
-            rows=file.rows,
-            bytes=file.bytes,
-            sha256=file.sha256,
-            part=file.part,
-            first_premise_id=file.first_premise_id,
-            last_premise_id=file.last_premise_id,
-        )
-        for file in manifest.files
+    return dataset, [
+        Shard(shard_id=content_id("shard", key, file.path), dataset_id=key, **dict(file)) for file in manifest.files
     ]
 
 

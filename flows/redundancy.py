@@ -44,7 +44,7 @@ def with_more(pushed: Outcome, annotation: AnnotationSettings, warehouse: Wareho
     if not any(_is_adaptive(one) for one in rules.values()):
         return pushed
     tasks = study_tasks(warehouse)
-    titles = dict(zip(_list(tasks, "project"), tasks["title"].to_pylist(), strict=True))
+    titles: dict[int, str] = dict(zip(tasks["project"].to_pylist(), tasks["title"].to_pylist(), strict=True))
     # one whose title left the settings goes by those of the project that takes the rest
     projects = {number: rules.get(title, rules[annotation.project]) for number, title in titles.items()}
     there = {project: {each.id: each for each in client.overlaps(project)} for project in projects}
@@ -152,8 +152,3 @@ def _told(pushed: Outcome, counts: Mapping[str, int], note: str) -> Outcome:
     return pushed.model_copy(
         update={"counts": {**pushed.counts, **counts}, "note": "; ".join(filter(None, (pushed.note, note)))}
     )
-
-
-def _list(table: pa.Table, name: str) -> list[int]:
-    values: list[int] = table[name].to_pylist()
-    return values

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from flows.estimators import ELSEWHERE, estimator_for, learned_from, required_model
 from flows.imports import pairs
 from flows.outcome import Outcome
-from flows.research.query import check_apart
+from flows.research.query import rows_file
 from flows.services import load_estimator, writing
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stage import stage
@@ -28,7 +28,7 @@ from training.model.seen import unseen
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all, read
 from warehouse.errors import InputError
-from warehouse.files.formats import check_output, write_batches
+from warehouse.files.formats import write_batches
 from warehouse.files.reading import AS_FOUND, Reading
 from warehouse.files.stream import FIELDS, PropositionStream, proposition_stream
 from warehouse.places import placed
@@ -77,12 +77,11 @@ def score(
         raise InputError("odds score: --model needs a file; odds models use changes the estimator in use")
     settings = load_settings(config)
     if file is not None and output is not None:
-        output = Path(output)
-        check_output(output)
-        check_apart(settings, output, [Path(file)])
+        file = Path(file)
+        output = rows_file(settings, output, [file])
         with activity("score") as shown:
-            shown.doing(f"reading {Path(file).name}")
-            propositions = proposition_stream(Path(file), pairs(columns, FIELDS), reading)
+            shown.doing(f"reading {file.name}")
+            propositions = proposition_stream(file, pairs(columns, FIELDS), reading)
         return _score_file(settings, propositions, output, model)
     with writing(settings) as warehouse:
         used = required_model(warehouse, settings.publish.name)
@@ -105,13 +104,19 @@ def score_test_split(settings: Settings, warehouse: Warehouse, model: Model, see
     Premises that were `seen` are left out, as by `held_out`.
     """
     total = sum(rows.num_rows for rows in _unscored(warehouse, model, seen))
-    if not total:
-        return 0
+    return store_scores(settings, warehouse, model, _waiting(warehouse, model, seen), total)
+
+
+def store_scores(
+    settings: Settings, warehouse: Warehouse, model: Model, propositions: Iterable[PropositionText], total: int
+) -> int:
+    """Score propositions, and store scores and drops as they come. Returns the number of scores."""
     made = 0
-    with scored(settings, model, _waiting(warehouse, model, seen), total) as parts:
-        for part in parts:
-            merge_all(warehouse, [part.scores.values(), part.drops])
-            made += len(part.scores)
+    if total:
+        with scored(settings, model, propositions, total) as parts:
+            for part in parts:
+                merge_all(warehouse, [part.scores.values(), part.drops])
+                made += len(part.scores)
     return made
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from flows.estimators import estimator_for
 from flows.outcome import Outcome
-from flows.research.query import check_apart
+from flows.research.query import rows_file
 from flows.score import ROWS_AT_ONCE, scored
 from flows.services import reading, writing
 from flows.settings.settings import Config, Settings, load_settings
@@ -25,7 +25,7 @@ from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge
 from warehouse.consensus.doubt import Known, Rule, doubt
 from warehouse.errors import InputError
-from warehouse.files.formats import check_output, write_table
+from warehouse.files.formats import write_table
 from warehouse.queries.selections import candidates, chosen
 from warehouse.queries.stages import proposition_texts
 from warehouse.records import Model, PropositionText, Selection, Split, content_id
@@ -73,9 +73,7 @@ def select(
     if limit < 1:
         raise InputError(f"limit must be at least 1, not {limit}")
     if output is not None:
-        output = Path(output)
-        check_output(output)
-        check_apart(settings, output, [])
+        output = rows_file(settings, output)
     used = None if by == "consensus" else estimator_for(settings, model)
     splits: list[Split] = ["train", "dev", *(["test"] if with_test else [])]  # type: ignore[list-item]
     with writing(settings) as warehouse:

@@ -75,11 +75,9 @@ def running_endpoints(settings: Settings, names: Collection[str]) -> Iterator[tu
         )
 
 
-@contextmanager
-def ledger(settings: Settings) -> Iterator[Ledger]:
+def ledger(settings: Settings) -> Ledger:
     """Open the ledger of LLM requests and replies."""
-    with Ledger.open(settings.ledger_path) as opened:
-        yield opened
+    return Ledger.open(settings.ledger_path)
 
 
 def estimator_base(settings: Settings) -> str:

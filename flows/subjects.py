@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from flows.estimators import learned_from
 from flows.own_estimates import model_behind
 from flows.settings.settings import Settings
 from synthesis.panel.versions import estimator_version
+from training.evaluation.families import Answer, Answers, Items
+from training.evaluation.recording import Naming, differences, evaluations
+from training.evaluation.subjects import CONSTANT, constant, panel
+from training.evaluation.table import measure
+from training.model.calibration import read_calibration
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.schema import to_table
 from warehouse.catalog.store import Merged, replace
@@ -19,10 +23,6 @@ from warehouse.queries.stages import current_estimates
 from warehouse.queries.suites import of_premises
 from warehouse.records import ESTIMATOR as OWN
 from warehouse.records import Difference, Estimate, Evaluation, Model, PropositionText, SuiteItem
-
-if TYPE_CHECKING:
-    from training.evaluation.families import Answer, Answers
-    from training.model.calibration import Calibration
 
 ESTIMATOR = "estimator"
 ANNOTATORS = (1, 3)
@@ -36,8 +36,6 @@ def beside(
 
     An estimator in the panel has no answer where it learned from the premise: the others are measured there, it is not.
     """
-    from training.evaluation.subjects import CONSTANT, constant, panel
-
     itself = estimator_version(model.model_id)
     estimates = [each for each in current_estimates(warehouse, list(ids)) if each.labeler_version != itself]
     seen = _seen_in_panel(settings, warehouse, estimates)
@@ -65,8 +63,6 @@ def _seen_in_panel(settings: Settings, warehouse: Warehouse, estimates: Sequence
 
 def stored_scores(warehouse: Warehouse, model: Model, ids: Sequence[str]) -> dict[str, Answer]:
     """Return an estimator's stored answers to some propositions."""
-    from training.evaluation.families import Answer
-
     return {key: Answer(score, levels) for key, score, levels in scores_by(warehouse, model.model_id, ids)}
 
 
@@ -78,6 +74,27 @@ def texts_of(rows: Iterable[SuiteItem]) -> dict[str, PropositionText]:
         )
         for row in rows
     }
+
+
+def measured(
+    settings: Settings,
+    warehouse: Warehouse,
+    suite: str,
+    items: Items,
+    subjects: Mapping[str, Answers],
+    *,
+    estimators: Mapping[str, Model],
+) -> tuple[list[Evaluation], list[Difference]]:
+    """Return the figures of all subjects on a suite, and their differences from the estimator, the first subject.
+
+    `estimators` are those among the subjects; their intervals are measured too.
+    """
+    calibrations = {name: read_calibration(warehouse.place(each.path)) for name, each in estimators.items()}
+    seed = settings.agreement.seed
+    table = measure(items, subjects, calibrations=calibrations, annotators=ANNOTATORS, seed=seed)
+    model = estimators[ESTIMATOR]
+    naming = Naming(model.model_id, model.dataset_id, suite)
+    return list(evaluations(table, naming)), list(differences(table, naming))
 
 
 def record_figures(
@@ -109,10 +126,3 @@ def record_figures(
         params = [*params, list(subjects)]
     replace(warehouse, to_table(Difference, differences), where + others, params)
     return replace(warehouse, to_table(Evaluation, figures), where + own, params)
-
-
-def calibration_of(warehouse: Warehouse, model: Model) -> Calibration | None:
-    """Return what the intervals of an estimator come from, if it has been calibrated."""
-    from training.model.calibration import read_calibration
-
-    return read_calibration(warehouse.place(model.path))

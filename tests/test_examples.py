@@ -210,5 +210,6 @@ def test_the_settings_can_be_used(name: str) -> None:
     prompts = [*map(settings.proposer.prompt_of, settings.proposer.kinds), settings.judge.prompt_name]
     assert all(load_prompt(prompt) for prompt in prompts)
     # Nobody is without prices: a limit of cost can be given for all but those that send no max_tokens.
-    bounded = [config for config in settings.configs if "max_tokens" not in config.omit]
+    asked = (*settings.llms, settings.proposer, settings.judge)
+    bounded = [config for config in asked if "max_tokens" not in config.omit]
     check_prices(settings, [Job(config, 1, lambda: iter(())) for config in bounded], RunOptions(max_cost=1.0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class OddsError(Exception):
     """A failure in one line: what is wrong, where, and what to do. The command line exits with 1.
@@ -21,3 +23,13 @@ class InputError(OddsError):
 
 class ServiceError(OddsError):
     """A failure of a service, such as an LLM endpoint, Label Studio or the catalog."""
+
+
+def together(errors: Sequence[OddsError]) -> OddsError:
+    """Return one error for several: the first if all say the same, or one of its class that says what each does."""
+    said = dict.fromkeys(map(str, errors))
+    if len(said) == 1:
+        return errors[0]
+    whole = type(errors[0])("; ".join(said))
+    whole.__cause__ = errors[0]
+    return whole

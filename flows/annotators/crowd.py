@@ -9,6 +9,7 @@ from pathlib import Path
 from annotation.people.crowd import PEOPLE, Codes, Decision, Export, Platform, bonus_lines, mturk_review
 from flows.annotators.pay import check_number, limits, paid_for, period
 from flows.outcome import Outcome
+from flows.research.query import check_apart
 from flows.services import reading, writing
 from flows.settings.settings import Config, load_settings
 from flows.terminal.console import note
@@ -68,6 +69,7 @@ def annotators_approve(
     check_number("--min-check-rate", min_check_rate, 0, 1)
     since, until = limits(start, end)
     export, path, crowd = _export(file, platform), Path(output), settings.annotation.crowd
+    check_apart(settings, path, [Path(file)])
     with reading(settings) as warehouse:
         keys = None if project is None else _keys(warehouse, project)
         given, excluded = work_given(warehouse, since, until, keys), excluded_for(warehouse)
@@ -133,9 +135,10 @@ def annotators_bonus(
             bonuses were written before; or some were, and the file to write exists.
     """
     since, until = period(start, end)
-    export, path = _prolific(file), Path(output)
+    settings, export, path = load_settings(config), _prolific(file), Path(output)
+    check_apart(settings, path, [Path(file)])
     people = export.people()
-    with writing(load_settings(config)) as warehouse, turn(warehouse.pay_lock, "paying", note):
+    with writing(settings) as warehouse, turn(warehouse.pay_lock, "paying", note):
         paid = paid_for(warehouse, since, until)
         if not paid:
             raise InputError(f"{start} to {end} is not paid yet: odds annotators pay records it")

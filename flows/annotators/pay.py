@@ -12,6 +12,7 @@ import pyarrow as pa
 from annotation.studio.clock import TOLERANCE
 from flows.annotators.listing import emails_of
 from flows.outcome import Outcome
+from flows.research.query import rows_file
 from flows.services import writing
 from flows.settings.settings import Config, load_settings
 from flows.studio import connecting
@@ -66,6 +67,7 @@ def annotators_pay(
     for option, rate in (("--rate-per-judgment", rate_per_judgment), ("--rate-per-hour", rate_per_hour)):
         check_number(option, 0 if rate is None else rate, 0)
     check_number("--cap-seconds", cap_seconds, 1)
+    path = rows_file(settings, output)
     addresses = emails_of(connecting(settings)()) if emails else None
     # The lock is held from looking at what is paid until the payments are written: nobody else pays in between.
     with writing(settings) as warehouse, turn(warehouse.pay_lock, "paying", note):
@@ -79,7 +81,7 @@ def annotators_pay(
         lines = [_line(one, done.get(one.annotator_id, {}), addresses) for one in paid]
         lines.sort(key=lambda line: (line["annotator"] or "", line["annotator_id"]))
         rows = pa.Table.from_pylist(lines, _schema(emails))
-        write_batches(rows.to_reader(), Path(output))
+        write_batches(rows.to_reader(), path)
         merge(warehouse, paid)
     total = sum((Decimal(str(one.amount)) for one in paid), Decimal(0))
     untimed = sum(row["n_untimed"] for row in done.values())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flows.annotators.listing import shown
+from flows.research.query import check_apart
 from flows.services import reading
 from flows.settings.settings import Config, load_settings
 from warehouse.atomic import write_atomically
@@ -51,10 +52,11 @@ def annotators_report(output: Path | str, *, config: Config = None) -> Path:
     Raises:
         InputError: the file is not .html, or cannot be written.
     """
-    path = Path(output)
+    settings, path = load_settings(config), Path(output)
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{path} is a page: give it the extension .html")
-    with reading(load_settings(config)) as warehouse:
+    check_apart(settings, path)
+    with reading(settings) as warehouse:
         rows = [row for row in quality_of_annotators(warehouse) if row["kind"] in ("human", "simulated")]
         days = judged_by_day(warehouse)
         progress = progress_of_study(warehouse)

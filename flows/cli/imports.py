@@ -1,69 +1,25 @@
-"""The commands that import files, and the options they share."""
+"""The commands that import files."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from flows.cli.files import ColumnOption, File, reads
 from flows.terminal.console import say, settings
 from warehouse.errors import InputError
+from warehouse.files.known import ChoiceFormat, JudgmentFormat, PropositionFormat, SuiteFormat
 from warehouse.records import AnnotatorKind, Split
-
-if TYPE_CHECKING:
-    from warehouse.files.reading import Reading
 
 importing = typer.Typer(
     no_args_is_help=True, help="Import premises, propositions, judgments, choices, suites, groups or checks."
 )
 
-File = Annotated[Path, typer.Argument(help="A CSV (also TSV), JSON Lines or parquet file.")]
 SourceOption = Annotated[
     str | None,
     typer.Option("--source", help="A name for the source of the rows; by default the file's name without its ending."),
 ]
-ColumnOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--column",
-        help="FIELD=COLUMN if the column has another name, FIELD= if there is none; "
-        "COLUMN:/0/KEY reads JSON in its cells. Repeat for each field.",
-    ),
-]
-SeparatorOption = Annotated[
-    str | None,
-    typer.Option("--separator", help="Of a CSV: comma, semicolon, tab, pipe or a character. Detected by default."),
-]
-EncodingOption = Annotated[
-    str | None,
-    typer.Option("--encoding", help="Such as utf-8, utf-16 or windows-1250. Detected by default, if possible."),
-]
-DecimalOption = Annotated[
-    Literal["point", "comma"] | None, typer.Option("--decimal", help="The decimal mark. Detected by default.")
-]
-DatesOption = Annotated[
-    Literal["day-first", "month-first", "epoch", "epoch-ms", "excel"] | None,
-    typer.Option(
-        "--dates",
-        help="The order of day and month in dates such as 03/04/2024, detected if only one fits; "
-        "or the unit of numbers: seconds (epoch) or milliseconds (epoch-ms) since 1970, or Excel's days.",
-    ),
-]
-MissingOption = Annotated[
-    list[str] | None,
-    typer.Option("--missing", help="A word for a missing value, such as -99, besides NA, NaN, NULL, None. Repeatable."),
-]
-EntitiesOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--entities/--no-entities",
-        help="Read texts as HTML, where &amp; is &. By default only for MTurk.",
-        show_default=False,
-    ),
-]
-
-
 SplitOption = Annotated[
     Split | None,
     typer.Option("--split", help="The split of the whole file, in place of its column split, if it has one."),
@@ -71,16 +27,14 @@ SplitOption = Annotated[
 
 
 @importing.command("premises")
+@reads("separator", "encoding", "missing", "entities")
 def import_premises(
     file: File,
     *,
     source: SourceOption = None,
     column: ColumnOption = None,
     split: SplitOption = None,
-    separator: SeparatorOption = None,
-    encoding: EncodingOption = None,
-    missing: MissingOption = None,
-    entities: EntitiesOption = None,
+    reading: Any,
 ) -> None:
     """Import premises.
 
@@ -88,26 +42,22 @@ def import_premises(
     """
     from flows.imports import import_premises as run
 
-    how = reading_of(separator, encoding, missing, entities)
-    say(run(file, config=settings(), source=source, columns=column or [], split=split, reading=how).line())
+    say(run(file, config=settings(), source=source, columns=column or [], split=split, reading=reading).line())
 
 
 @importing.command("propositions")
+@reads("separator", "encoding", "decimal", "missing", "entities")
 def import_propositions(
     file: File,
     *,
     source: SourceOption = None,
     format_: Annotated[
-        Literal["plain", "defeasible"], typer.Option("--format", help="defeasible: the columns of defeasible NLI.")
+        PropositionFormat, typer.Option("--format", help="defeasible: the columns of defeasible NLI.")
     ] = "plain",
     column: ColumnOption = None,
     scale: Annotated[str, typer.Option(help="The scale of the probability, LOW:HIGH.")] = "0:1",
     split: SplitOption = None,
-    separator: SeparatorOption = None,
-    encoding: EncodingOption = None,
-    decimal: DecimalOption = None,
-    missing: MissingOption = None,
-    entities: EntitiesOption = None,
+    reading: Any,
 ) -> None:
     """Import propositions with their premises.
 
@@ -116,7 +66,6 @@ def import_propositions(
     """
     from flows.imports import import_propositions as run
 
-    how = reading_of(separator, encoding, missing, entities, decimal=decimal)
     outcome = run(
         file,
         config=settings(),
@@ -125,18 +74,19 @@ def import_propositions(
         scale=scale,
         split=split,
         format_=format_,
-        reading=how,
+        reading=reading,
     )
     say(outcome.line())
 
 
 @importing.command("judgments")
+@reads("separator", "encoding", "decimal", "dates", "missing", "entities")
 def import_judgments(
     file: File,
     *,
     source: SourceOption = None,
     format_: Annotated[
-        Literal["plain", "mturk", "unli", "joci", "chaosnli", "nli-variation", "commitment-bank"],
+        JudgmentFormat,
         typer.Option("--format", help="The columns and the scale of MTurk's batch results or of a public data set."),
     ] = "plain",
     column: ColumnOption = None,
@@ -168,12 +118,7 @@ def import_judgments(
         ),
     ] = None,
     split: SplitOption = None,
-    separator: SeparatorOption = None,
-    encoding: EncodingOption = None,
-    decimal: DecimalOption = None,
-    dates: DatesOption = None,
-    missing: MissingOption = None,
-    entities: EntitiesOption = None,
+    reading: Any,
 ) -> None:
     """Import judgments, one per row, with their premises, propositions and annotators.
 
@@ -196,27 +141,22 @@ def import_judgments(
         annotators="aggregate" if aggregated else annotators,
         format_=format_,
         split=split,
-        reading=reading_of(separator, encoding, missing, entities, decimal=decimal, dates=dates),
+        reading=reading,
     )
     say(outcome.line())
 
 
 @importing.command("choices")
+@reads("separator", "encoding", "missing", "entities")
 def import_choices(
     file: File,
     *,
     source: SourceOption = None,
-    format_: Annotated[
-        Literal["plain", "copa", "ecare", "hellaswag"],
-        typer.Option("--format", help="The columns of a public data set."),
-    ] = "plain",
+    format_: Annotated[ChoiceFormat, typer.Option("--format", help="The columns of a public data set.")] = "plain",
     column: ColumnOption = None,
     first: Annotated[int, typer.Option(help="The number of the first alternative in the column answer.")] = 0,
     split: SplitOption = None,
-    separator: SeparatorOption = None,
-    encoding: EncodingOption = None,
-    missing: MissingOption = None,
-    entities: EntitiesOption = None,
+    reading: Any,
 ) -> None:
     """Import multiple-choice questions: the right alternative must score higher than each wrong one.
 
@@ -233,33 +173,19 @@ def import_choices(
         first=first,
         format_=format_,
         split=split,
-        reading=reading_of(separator, encoding, missing, entities),
+        reading=reading,
     )
     say(outcome.line())
 
 
 @importing.command("suite")
+@reads("separator", "encoding", "decimal", "missing", "entities")
 def import_suite(
     file: File,
     name: Annotated[str, typer.Option(help="The name of the suite.")],
     *,
     format_: Annotated[
-        Literal[
-            "plain",
-            "mturk",
-            "unli",
-            "joci",
-            "chaosnli",
-            "nli-variation",
-            "commitment-bank",
-            "defeasible",
-            "copa",
-            "ecare",
-            "hellaswag",
-            "bird",
-            "maieutic",
-            "coherence",
-        ],
+        SuiteFormat,
         typer.Option(
             "--format",
             help="The columns of a public data set; bird has decisions by factors, maieutic trees, coherence groups of "
@@ -277,11 +203,7 @@ def import_suite(
     counts: Annotated[str | None, typer.Option(help="The column with counts of ratings, as for judgments.")] = None,
     first: Annotated[int, typer.Option(help="The number of the first alternative in the column answer.")] = 0,
     license_: Annotated[str | None, typer.Option("--license", help="The licence of the texts.")] = None,
-    separator: SeparatorOption = None,
-    encoding: EncodingOption = None,
-    decimal: DecimalOption = None,
-    missing: MissingOption = None,
-    entities: EntitiesOption = None,
+    reading: Any,
 ) -> None:
     """Import an evaluation set. Its premises, and what is much like them, are never trained on from then on."""
     from flows.suites import import_suite as run
@@ -299,38 +221,40 @@ def import_suite(
         counts=counts,
         first=first,
         license_=license_,
-        reading=reading_of(separator, encoding, missing, entities, decimal=decimal),
+        reading=reading,
     )
     say(outcome.line())
 
 
 @importing.command("groups")
-def import_groups(
-    file: File,
-    column: ColumnOption = None,
-    separator: SeparatorOption = None,
-    encoding: EncodingOption = None,
-    missing: MissingOption = None,
-) -> None:
+@reads("separator", "encoding", "missing")
+def import_groups(file: File, *, column: ColumnOption = None, reading: Any) -> None:
     """Assign annotators to groups, such as teams; agreement is measured for each.
 
     Fields: annotator and group, and source if a name occurs in several.
     """
     from flows.imports import import_groups as run
 
-    how = reading_of(separator, encoding, missing, None)
-    say(run(file, config=settings(), columns=column or [], reading=how).line())
+    say(run(file, config=settings(), columns=column or [], reading=reading).line())
 
 
-def reading_of(
-    separator: str | None,
-    encoding: str | None,
-    missing: list[str] | None = None,
-    entities: bool | None = None,
-    **others: str | None,
-) -> Reading:
-    """Return how a file is to be read."""
-    from warehouse.files.reading import Reading
+@importing.command("checks")
+@reads("separator", "encoding", "decimal", "missing")
+def import_checks(
+    file: File,
+    *,
+    purpose: Annotated[
+        Literal["practice", "qualification", "attention"],
+        typer.Option(help="The purpose of rows that state none: to practise, to qualify, or among the study's tasks."),
+    ] = "attention",
+    column: ColumnOption = None,
+    scale: Annotated[str, typer.Option(help="The scale of the bands, LOW:HIGH.")] = "0:1",
+    reading: Any,
+) -> None:
+    """Import checks: propositions whose probability is known to lie in a band. They are never trained on.
 
-    given = {"separator": separator, "encoding": encoding, "missing": missing or (), "entities": entities}
-    return Reading.model_validate({**given, **others})
+    Fields: premise, hypothesis, low and high; optional: purpose (practice, qualification or attention).
+    """
+    from flows.checks import import_checks as run
+
+    say(run(file, config=settings(), purpose=purpose, columns=column or [], scale=scale, reading=reading).line())

@@ -1,4 +1,4 @@
-"""The commands about annotators, and the import of checks."""
+"""The commands about annotators."""
 
 from __future__ import annotations
 
@@ -7,15 +7,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.cli.imports import (
-    ColumnOption,
-    DecimalOption,
-    EncodingOption,
-    File,
-    MissingOption,
-    SeparatorOption,
-    importing,
-)
 from flows.terminal.activity import activity
 from flows.terminal.console import out, say, settings
 from warehouse.records import Status
@@ -32,34 +23,6 @@ ToOption = Annotated[str, typer.Option("--to", metavar="DAY", help="The day or t
 EmailsOption = Annotated[
     bool, typer.Option("--emails", help="Add e-mail addresses, looked up in Label Studio now and stored nowhere else.")
 ]
-
-
-@importing.command("checks")
-def import_checks(
-    file: File,
-    *,
-    purpose: Annotated[
-        Literal["practice", "qualification", "attention"],
-        typer.Option(help="The purpose of rows that state none: to practise, to qualify, or among the study's tasks."),
-    ] = "attention",
-    column: ColumnOption = None,
-    scale: Annotated[str, typer.Option(help="The scale of the bands, LOW:HIGH.")] = "0:1",
-    separator: SeparatorOption = None,
-    encoding: EncodingOption = None,
-    decimal: DecimalOption = None,
-    missing: MissingOption = None,
-) -> None:
-    """Import checks: propositions whose probability is known to lie in a band. They are never trained on.
-
-    Fields: premise, hypothesis, low and high; optional: purpose (practice, qualification or attention).
-    """
-    from flows.checks import import_checks as run
-    from warehouse.files.reading import Reading
-
-    how = Reading.model_validate(
-        {"separator": separator, "encoding": encoding, "decimal": decimal, "missing": missing or ()}
-    )
-    say(run(file, config=settings(), purpose=purpose, columns=column or [], scale=scale, reading=how).line())
 
 
 @people.command("invite")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from flows.cli.imports import ColumnOption, EncodingOption, SeparatorOption, reading_of
+from flows.cli.files import ColumnOption, reads
 from flows.terminal.activity import activity
 from flows.terminal.console import out, print_parts, quiet_prefect, say, settings
 from warehouse.errors import InputError
@@ -268,6 +268,7 @@ def ablate(
 
 
 @stages.command()
+@reads("separator", "encoding")
 def score(
     file: Annotated[Path | None, typer.Argument(help="A CSV, JSON Lines or parquet file.")] = None,
     output: Annotated[
@@ -282,17 +283,15 @@ def score(
     ] = None,
     *,
     column: ColumnOption = None,
-    separator: SeparatorOption = None,
-    encoding: EncodingOption = None,
+    reading: Any,
 ) -> None:
     """Score the test split of the newest dataset, or the propositions of a file.
 
     Fields of a file: premise and hypothesis; optional: update and update_type (strengthener or weakener).
     """
-    if file is None and (column or separator or encoding):
+    if file is None and (column or reading.model_fields_set):
         raise InputError("odds score: --column, --separator and --encoding need a file")
-    how = reading_of(separator, encoding)
-    _run("score", file=file, output=output, model=model, columns=column or [], reading=how)
+    _run("score", file=file, output=output, model=model, columns=column or [], reading=reading)
 
 
 @stages.command()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from flows.terminal.console import out, print_parts, say, settings
+from warehouse.queries.disagreement import DisagreementKind
 
 studies = typer.Typer()
 
@@ -69,7 +70,7 @@ def design(
 @studies.command()
 def disagreement(
     kind: Annotated[
-        Literal["camps", "outlier", "spread", "little"] | None,
+        DisagreementKind | None,
         typer.Option(help="Only these: two groups, a few far from the rest, one wide group, one narrow group."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many.")] = 12,

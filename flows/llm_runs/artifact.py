@@ -11,48 +11,9 @@ from flows.outcome import Outcome
 from flows.recording import in_flow_run
 from flows.terminal.console import money
 from flows.terminal.progress import hours, rate_of
+from synthesis.progress import RunProgress
 from warehouse.errors import OddsError
 from warehouse.records import Record, Request
-
-
-@dataclass
-class RequestCounts:
-    """How many requests of one model config were answered in a run; `cost` is that of the replies it paid for."""
-
-    answered: int = 0
-    refused: int = 0
-    failed: int = 0
-    kept: int = 0
-    cost: float = 0.0
-
-    @property
-    def requests(self) -> int:
-        """All requests."""
-        return self.answered + self.refused + self.failed
-
-
-@dataclass
-class CountsByModel:
-    """The counts of each model config, by name."""
-
-    by_name: dict[str, RequestCounts] = field(default_factory=dict)
-
-    def add(self, rows: Iterable[Record], fresh: Collection[str]) -> None:
-        """Counts requests; `fresh` holds the ids of those that did not come from the ledger."""
-        for row in rows:
-            if type(row) is not Request:
-                continue
-            counts = self.by_name.setdefault(row.labeler, RequestCounts())
-            if row.status == "answered":
-                counts.answered += 1
-            elif row.status == "refused":
-                counts.refused += 1
-            else:
-                counts.failed += 1
-            if row.request_id in fresh:
-                counts.cost += row.cost or 0.0
-            else:
-                counts.kept += 1
 
 
 @dataclass
@@ -65,13 +26,21 @@ class Figures:
     done: int = 0
     total: int = 0
     seconds: float = 0.0
-    counts: CountsByModel = field(default_factory=CountsByModel)
+    by_name: dict[str, RunProgress] = field(default_factory=dict)
 
     def add(self, done: int, total: int, seconds: float) -> None:
         """Counts a finished phase."""
         self.done += done
         self.total += total
         self.seconds += seconds
+
+    def count(self, rows: Iterable[Record], fresh: Collection[str]) -> None:
+        """Counts requests by model config; `fresh` holds the ids of those that did not come from the ledger."""
+        for row in rows:
+            if isinstance(row, Request):
+                before, is_fresh = self.by_name.get(row.labeler, RunProgress()), row.request_id in fresh
+                cost = before.cost + (row.cost or 0.0 if is_fresh else 0.0)
+                self.by_name[row.labeler] = before.after([row]).now(kept=before.kept + (not is_fresh), cost=cost)
 
 
 def leave_artifact(outcome: Outcome, figures: Figures, error: BaseException | None) -> None:
@@ -87,7 +56,7 @@ def leave_artifact(outcome: Outcome, figures: Figures, error: BaseException | No
 
 def report(outcome: Outcome, figures: Figures, error: BaseException | None) -> str:
     """The outcome as Markdown: how it ended, its figures, and a row per model config."""
-    requests, seconds, by_name = outcome.counts["requests"], figures.seconds, figures.counts.by_name
+    requests, seconds, by_name = outcome.counts["requests"], figures.seconds, figures.by_name
     lines = {
         "questions done": f"{figures.done:,} of {figures.total:,}",
         **{name: f"{count:,}" for name, count in outcome.counts.items()},

@@ -31,7 +31,7 @@ from synthesis.progress import RunProgress
 from synthesis.questions.question import Answer, Question
 from synthesis.run import run_questions
 from warehouse.catalog.connect import Warehouse
-from warehouse.errors import OddsError, ServiceError
+from warehouse.errors import OddsError, ServiceError, together
 from warehouse.queries.stages import askers_with_replies
 from warehouse.records import Record, Request
 
@@ -124,9 +124,9 @@ class _Run:
                     for task in tasks:
                         task.cancel()
                     ended = await asyncio.gather(*tasks, return_exceptions=True)
-        errors = [each for each in ended if isinstance(each, Exception)]
-        if errors:
-            raise _together(errors)
+        if errors := [each for each in ended if isinstance(each, Exception)]:
+            failures = [each for each in errors if isinstance(each, ServiceError)]
+            raise together(failures) if failures == errors else errors[0]
 
     @property
     def written(self) -> dict[str, int]:
@@ -179,7 +179,7 @@ class _Run:
                 open_streams -= 1
                 continue
             rows = [row for answer in answers for row in answer.rows]
-            self._options.figures.counts.add(rows, self.caller.fresh)
+            self._options.figures.count(rows, self.caller.fresh)
             self._count(rows, len(answers))
             self._show(self.progress)
             await self.writer.add(rows)
@@ -216,11 +216,3 @@ async def _feed(stream: AsyncGenerator[list[Answer], None], queue: asyncio.Queue
         await queue.put(None)
         raise
     await queue.put(None)
-
-
-def _together(errors: Sequence[Exception]) -> Exception:
-    """One error for those of several endpoints."""
-    lines = list(dict.fromkeys(str(error) for error in errors))
-    if len(lines) == 1 or not all(isinstance(error, ServiceError) for error in errors):
-        return errors[0]
-    return ServiceError("; ".join(lines))

@@ -119,7 +119,7 @@ def notes(target: Target) -> list[str]:
 
 @dataclass(frozen=True)
 class Attach:
-    """Return the line that opens the warehouse in each client, and what to know before it works."""
+    """The line that opens the warehouse in each client, and what to know before it works."""
 
     lines: dict[Client, str]
     notes: list[str]

@@ -21,6 +21,7 @@ from warehouse.catalog.address import POSTGRES
 from warehouse.catalog.connect import At
 from warehouse.errors import InputError
 from warehouse.files.export import write_query as write
+from warehouse.files.formats import check_output
 from warehouse.queries.stages import TableDescription, describe_tables
 from warehouse.queries.user_sql import head, only_statement, statements, stream
 
@@ -155,6 +156,14 @@ def write_query(
     check_apart(settings, output, inputs)
     with reading(settings, at, allow) as warehouse:
         return write(warehouse, query, output, formulas=formulas)
+
+
+def rows_file(settings: Settings, output: Path | str, inputs: Sequence[Path] = ()) -> Path:
+    """Return the file to write rows to. Raises `InputError`, before any work, if it cannot or must not be written."""
+    path = Path(output)
+    check_output(path)
+    check_apart(settings, path, inputs)
+    return path
 
 
 def check_apart(settings: Settings, output: Path, inputs: Sequence[Path] = ()) -> None:

@@ -13,18 +13,18 @@ from starlette.responses import JSONResponse, Response
 from flows.serving.requests import MOST_BYTES, RefusedError
 
 
-async def body_of(request: Request, most: int = MOST_BYTES) -> bytes:
-    """Return the JSON body, of at most so many bytes. Raises `RefusedError` otherwise."""
+async def body_of(request: Request) -> bytes:
+    """Return the JSON body, of at most `MOST_BYTES`. Raises `RefusedError` otherwise."""
     # A page in a browser cannot send this type to another site without asking first.
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise RefusedError(415, "send JSON with Content-Type: application/json")
-    too_long = RefusedError(413, f"the body is longer than {most // 2**20} MiB; send several requests")
-    if int(request.headers.get("content-length", 0)) > most:
+    too_long = RefusedError(413, f"the body is longer than {MOST_BYTES // 2**20} MiB; send several requests")
+    if int(request.headers.get("content-length", 0)) > MOST_BYTES:
         raise too_long
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > most:
+        if len(body) > MOST_BYTES:
             raise too_long
     return bytes(body)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from flows.settings.people import PeopleSettings
 from flows.settings.redundancy import ProjectRedundancySettings, RedundancySettings
@@ -25,10 +25,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def readable(value: str, read: Callable[[str], object]) -> str:
-    """Return the value if it can be read. Raises `ValueError` otherwise."""
-    read(value)
-    return value
+def _readable(read: Callable[[str], object]) -> AfterValidator:
+    """Return the check that a text can be read, where `read` raises `ValueError` otherwise."""
+
+    def check(value: str) -> str:
+        read(value)
+        return value
+
+    return AfterValidator(check)
+
+
+Address = Annotated[str, _readable(address_of)]
+DataPlace = Annotated[str, _readable(data_place)]
 
 
 class SuiteSettings(Section):
@@ -59,20 +67,10 @@ class WarehouseSettings(Section):
     dataset needs for `keep_snapshots_days`.
     """
 
-    catalog: str | None = None
-    data_path: str | None = None
+    catalog: Address | None = None
+    data_path: DataPlace | None = None
     memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?([KMGT]i?B)$")] | None = None
     keep_snapshots_days: Annotated[float, Field(ge=0, le=36_500)] = 30
-
-    @field_validator("catalog")
-    @classmethod
-    def _catalog_is_known(cls, value: str | None) -> str | None:
-        return value if value is None else readable(value, address_of)
-
-    @field_validator("data_path")
-    @classmethod
-    def _data_path_is_known(cls, value: str | None) -> str | None:
-        return value if value is None else readable(value, data_place)
 
 
 class SplitSettings(Section):

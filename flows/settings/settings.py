@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from flows.settings.errors import PREFIX, first_problem, no_json, refuse_passwords, refuse_unknown_variables
 from flows.settings.sections import (
+    Address,
     AgreementSettings,
     AnnotationSettings,
     PublishSettings,
@@ -23,10 +24,9 @@ from flows.settings.sections import (
     SuiteSettings,
     TrainingSettings,
     WarehouseSettings,
-    readable,
 )
 from synthesis.panel.defaults import DEFAULT_ENDPOINT, DEFAULT_JUDGE, DEFAULT_PANEL, DEFAULT_PROPOSER
-from synthesis.panel.settings import AnyLabeler, Endpoint, EstimatorLabeler, Judge, Labeler, ModelConfig, Proposer
+from synthesis.panel.settings import AnyLabeler, Endpoint, EstimatorLabeler, Judge, Labeler, Proposer
 from warehouse.catalog.address import address_of, data_place
 from warehouse.errors import InputError
 
@@ -48,7 +48,7 @@ class Settings(BaseSettings):
 
     root: Path = Path()
     home: Path = Path(".odds")
-    ledger: str | None = None
+    ledger: Address | None = None
     warehouse: WarehouseSettings = WarehouseSettings()
     splits: SplitSettings = SplitSettings()
     endpoints: tuple[Endpoint, ...] = (DEFAULT_ENDPOINT,)
@@ -80,11 +80,6 @@ class Settings(BaseSettings):
             raise ValueError("it is empty; name a folder, or remove it for .odds")
         return value
 
-    @field_validator("ledger")
-    @classmethod
-    def _ledger_is_known(cls, value: str | None) -> str | None:
-        return value if value is None else readable(value, address_of)
-
     @model_validator(mode="after")
     def _names_resolve(self) -> Settings:
         names = [endpoint.name for endpoint in self.endpoints]
@@ -94,7 +89,7 @@ class Settings(BaseSettings):
         every = [*labelers, self.proposer.name, self.judge.name]
         if twice := sorted({name for name in every if every.count(name) > 1}):
             raise ValueError(f"labelers, proposer and judge: two have the same name, {twice[0]}")
-        for config in self.configs:
+        for config in (*self.llms, self.proposer, self.judge):
             if config.endpoint not in names:
                 raise ValueError(f"{config.name}: endpoint {config.endpoint!r} is not among {names}")
         suites = [suite.name for suite in self.suites]
@@ -117,11 +112,6 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def configs(self) -> tuple[ModelConfig, ...]:
-        """Everything that asks a model."""
-        return (*self.llms, self.proposer, self.judge)
-
-    @property
     def llms(self) -> tuple[Labeler, ...]:
         """The labelers that are LLMs."""
         return tuple(each for each in self.labelers if isinstance(each, Labeler))
@@ -131,12 +121,10 @@ class Settings(BaseSettings):
         """The labelers that are estimators."""
         return tuple(each for each in self.labelers if isinstance(each, EstimatorLabeler))
 
-    @property
-    def panel(self) -> tuple[AnyLabeler, ...]:
-        """The labelers. Raises `InputError` if there are none, so that a stage that needs them does not start."""
+    def check_labelers(self) -> None:
+        """Raise `InputError` if there are no labelers, so that a stage that needs them does not start."""
         if not self.labelers:
             raise InputError("labelers is empty: name at least one labeler in odds.toml")
-        return self.labelers
 
     @property
     def ledger_path(self) -> Path | str:

@@ -16,7 +16,7 @@ from synthesis.panel.settings import Judge
 from synthesis.panel.versions import judge_prompts, judge_version
 from synthesis.prompts.render import Prompt
 from synthesis.questions.parse import Parsed, Reason, parse_field, parse_text
-from synthesis.questions.probabilities import number_of, whole_number
+from synthesis.questions.probabilities import probability_of, whole_number
 from synthesis.questions.question import Answer, Question, Tried, together, until_read
 from synthesis.reply import CallResult, Reply
 from warehouse.records import Disagreement, JudgeMode, PanelAnswer, PropositionText, Verdict, content_id, normalise
@@ -172,7 +172,7 @@ def _read_summary(reply: Reply) -> Parsed[str]:
 def _read_confidences(mode: JudgeMode, count: int, reply: Reply) -> Parsed[list[float]]:
     """The confidences in the answers 1 to `count`, in that order: all of them, or a reason."""
     field, entry, read = (
-        ("confidences", "confidence", _confidence) if mode == "confidence" else ("verdicts", "verdict", _kept)
+        ("confidences", "confidence", probability_of) if mode == "confidence" else ("verdicts", "verdict", _kept)
     )
     found = parse_field(reply.text, field, reply.finish_reason)
     if found.reason is not None:
@@ -191,10 +191,6 @@ def _read_confidences(mode: JudgeMode, count: int, reply: Reply) -> Parsed[list[
             return Parsed(None, one.reason)
         confidences.append(one.value)
     return Parsed(confidences, None)
-
-
-def _confidence(value: Any) -> Parsed[float]:
-    return number_of(value, "probability")
 
 
 def _kept(value: Any) -> Parsed[float]:

@@ -94,9 +94,9 @@ def parse_yes_no(top_logprobs: Iterable[tuple[str, float]]) -> Parsed[float]:
     return Parsed(mass["yes"] / total, None)
 
 
-def number_of(value: Any, answer: AnswerKind) -> Parsed[float]:
+def probability_of(value: Any) -> Parsed[float]:
     """The probability that a JSON value states: a number, or a text that is just a number."""
-    return _from_value(value, _FIELDS[answer])
+    return _from_value(value, _FIELDS["probability"])
 
 
 def whole_number(value: Any) -> int | None:
@@ -109,8 +109,8 @@ def whole_number(value: Any) -> int | None:
     return value if type(value) is int else None
 
 
-def _refused(reason: Reason, reasoning: str | None = None) -> Parsed[float]:
-    return Parsed(None, reason, reasoning)
+def _refused(reason: Reason) -> Parsed[float]:
+    return Parsed(None, reason)
 
 
 def _from_json(text: str, field: _Field) -> Parsed[float]:

@@ -10,9 +10,10 @@ import pytest
 
 from flows.elicit import elicit
 from flows.llm_runs import artifact
-from flows.llm_runs.artifact import CountsByModel, Figures, RequestCounts, how_it_ended, report
+from flows.llm_runs.artifact import Figures, how_it_ended, report
 from flows.outcome import Outcome
 from flows.propose import propose
+from synthesis.progress import RunProgress
 from tests.fixtures.llm_runs import COST, PRICED, endpoint, install, labeler, others
 from tests.synthesis.faulty_endpoint import answers, fails, faulty
 from warehouse.errors import ServiceError
@@ -114,7 +115,7 @@ def test_how_a_run_ended_is_one_line() -> None:
 
 
 def test_a_name_cannot_break_the_table() -> None:
-    figures = Figures(1, 1, 3.0, CountsByModel({"a|b": RequestCounts(answered=1)}))
+    figures = Figures(1, 1, 3.0, {"a|b": RunProgress(answered=1)})
     text = report(Outcome(stage="elicit", counts={"requests": 1}), figures, None)
     assert "| a&#124;b | 1 | 1 | 0 | 0 | 0 | 0 |" in text
     assert "| rate | 20.0 requests/min |" in text

@@ -139,10 +139,12 @@ def test_a_stage_that_fails_does_not_keep_the_others_from_running(capsys: pytest
 
     ran = [Outcome(stage=name, counts={}) for name in ("propose", "pull", "agree")]
     gone, refused = ServiceError("Label Studio does not answer"), InputError("no token")
+    gone.__cause__ = reason = ConnectionError()
     done = announced(group(ran[0]), group(ran[1], ran[2]))
     assert [each.model_copy(update={"seconds": 0.0}) for each in done] == ran
     with pytest.raises(ServiceError, match=r"^Label Studio does not answer$"):
         announced(group(ran[0], gone, ran[0]), group(gone), group(ran[1], ran[2]))
+    assert gone.__cause__ is reason
     printed = capsys.readouterr()
     assert [line.partition(":")[0] for line in printed.out.splitlines()] == ["propose", "pull", "agree"] * 2
     assert printed.err.count("failed: Label Studio does not answer") == 2

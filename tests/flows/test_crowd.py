@@ -12,7 +12,14 @@ import pytest
 from annotation.people.crowd import Export, bonus_lines, crowd_annotator
 from annotation.sync.mapping import annotator_of
 from flows.annotators.crowd import UNKNOWN
-from flows.api import annotators_approve, annotators_bonus, annotators_exclude, annotators_pay, sql
+from flows.api import (
+    annotators_approve,
+    annotators_bonus,
+    annotators_exclude,
+    annotators_pay,
+    annotators_report,
+    sql,
+)
 from flows.services import writing
 from flows.settings.settings import Settings, load_settings
 from tests.fixtures.store import made_judgment, made_rows
@@ -232,6 +239,21 @@ def test_each_judgment_of_the_batch_counts_once(study: Settings, tmp_path: Path)
     for option in ({"min_check_rate": float("nan")}, {"min_check_rate": 1.5}, {"min_judgments": 0}):
         with pytest.raises(InputError, match="must be from"):
             reasons(**option)
+
+
+def test_no_file_replaces_the_export_or_what_the_warehouse_needs(study: Settings, tmp_path: Path) -> None:
+    export, period = tmp_path / "prolific.csv", ("2026-11-01", "2026-11-02")
+    with pytest.raises(InputError, match=r"prolific\.csv is one of the inputs; name another output"):
+        annotators_approve(export, "prolific", output=export, config=study)
+    with pytest.raises(InputError, match=r"prolific\.csv is one of the inputs; name another output"):
+        annotators_bonus(export, *period, output=export, config=study)
+    data = Path(study.data_path)
+    with pytest.raises(InputError, match="is in the data folder of the warehouse"):
+        annotators_pay(*period, output=data / "pay.csv", rate_per_judgment=1, config=study)
+    with pytest.raises(InputError, match="is in the data folder of the warehouse"):
+        annotators_report(data / "report.html", config=study)
+    assert export.read_text() == PROLIFIC
+    assert sql("SELECT count(*) AS n FROM payments", config=study)["n"].to_pylist() == [0]
 
 
 def test_what_is_no_export_is_refused(study: Settings, tmp_path: Path) -> None:

@@ -83,6 +83,14 @@ def test_goals_out_of_reach_are_told_and_the_file_has_every_row(tmp_path: Path) 
     assert rows[0]["cost"] == pytest.approx(50 * 2 * 0.1)
 
 
+def test_no_file_is_written_among_those_of_the_warehouse(tmp_path: Path) -> None:
+    config = settings_file(tmp_path, "")
+    data = Path(load_settings(config).data_path)
+    data.mkdir(parents=True)
+    with pytest.raises(InputError, match="is in the data folder of the warehouse"):
+        design(10, output=data / "design.parquet", config=config)
+
+
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [({"precision": 1.5}, "--precision"), ({"cost_per_judgment": -1.0}, "--cost"), ({"most": 1}, "--most")],

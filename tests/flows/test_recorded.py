@@ -20,7 +20,7 @@ from flows.recorded import PARAMETERS
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import httpx, os
-from flows.settings import Settings, load_settings
+from flows.settings.settings import Settings, load_settings
 from flows.settings.settings import Config
 from flows.outcome import Outcome
 from flows.stage import stage
@@ -46,7 +46,7 @@ from collections import Counter
 import httpx
 import flows.cycle, flows.recorded
 from flows.outcome import Outcome
-from flows.settings import load_settings
+from flows.settings.settings import load_settings
 from flows.settings.settings import Config
 from flows.stage import stage
 from warehouse.errors import ServiceError
@@ -98,9 +98,11 @@ print(found["data"].strip())
 
 def run_script(script: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run Python code in a process of its own."""
+    # A command that another test ran in this process has kept Prefect quiet in the environment.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_LOGGING_")}
     more = {"PREFECT_HOME": str(folder / ".prefect"), "PYTHONPATH": str(ROOT), **environment}
     command = [sys.executable, "-c", script]
-    return subprocess.run(command, cwd=folder, env=os.environ | more, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=folder, env=kept | more, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow

@@ -308,7 +308,7 @@ def test_nothing_and_no_end_are_refused(tmp_path: Path, text: str) -> None:
 def test_a_panel_is_needed_only_where_it_is_asked(tmp_path: Path) -> None:
     settings = loaded(tmp_path, "labelers = []")
     with pytest.raises(InputError, match="labelers is empty"):
-        _ = settings.panel
+        settings.check_labelers()
 
 
 def test_a_full_disk_leaves_no_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,6 +338,7 @@ def test_a_suite_of_the_settings_has_a_file_beside_them(tmp_path: Path) -> None:
     [
         ("", "suite a: a plain file needs a family: correlation, update or choice"),
         ('format = "copa"\nfamily = "choice"\n', "suite a: the format copa implies the family; remove family"),
+        ('format = "unlii"\n', "suites.0.format: Input should be 'plain', 'mturk', 'unli', "),
         ('format = "unli"\n' + SUITE + 'format = "joci"\n', "suites: two have the same name, a"),
     ],
 )

@@ -36,6 +36,7 @@ from warehouse.consensus.renew import renew_consensus
 from warehouse.errors import InputError
 from warehouse.records import (
     Difference,
+    Drop,
     Estimate,
     Evaluation,
     Premise,
@@ -134,6 +135,21 @@ def test_every_subject_is_in_one_table(settings: Settings, tmp_path: Path) -> No
     with open_warehouse(settings.catalog) as warehouse:
         left = {each.evaluation_id for each in read(warehouse, Evaluation, "suite = ?", ["boats"])}
     assert left == {each.evaluation_id for each in found.figures}
+
+
+def test_an_item_that_is_too_long_for_the_estimator_is_a_drop(settings: Settings, tmp_path: Path) -> None:
+    rows = [
+        {"premise": NEW[0], "hypothesis": hypothesis, "annotator": name, "rating": 40}
+        for hypothesis in ("It floats.", "It floats. " * 100)
+        for name in "ab"
+    ]
+    import_suite(written(tmp_path / "j.jsonl", rows), "boats", config=settings, family="correlation")
+    for _ in range(2):  # it waits for a score each time, and is counted once
+        evaluate_suites(["boats"], config=settings)
+        with open_warehouse(settings.catalog) as warehouse:
+            (short, long) = sorted(read(warehouse, SuiteItem), key=lambda item: len(item.hypothesis))
+            assert [row.proposition_id for row in read(warehouse, Score)] == [short.proposition_id]
+            assert [(row.subject_id, row.stage) for row in read(warehouse, Drop)] == [(long.proposition_id, "score")]
 
 
 def test_the_figures_of_a_folder_are_never_under_the_name_of_another_subject(

@@ -17,7 +17,6 @@ from warehouse import Warehouse
 from warehouse.agreement import resample
 from warehouse.agreement.measure import interval_alpha, measure_agreement, unrecorded
 from warehouse.agreement.selection import Selection
-from warehouse.agreement.sql import alpha_sql
 from warehouse.catalog.store import Merged, merge, merge_all
 from warehouse.files.imports import read_judgments
 from warehouse.queries.stages import current_agreement
@@ -42,14 +41,9 @@ BY_SOURCE_ID = {"all": 0.491642, "without cannot-judge": 0.506311, "also without
 BY_SOURCE_ID["without cannot-judge, first"] = 0.515335
 
 
-def alpha_of(warehouse: Warehouse, relation: str, unit: str = "unit", value: str = "value") -> dict[str, Any]:
-    row: dict[str, Any] = warehouse.sql(alpha_sql(relation, unit, value)).to_pylist()[0]
-    return row
-
-
-def alpha_of_pairs(warehouse: Warehouse, units: list[int], values: list[float]) -> dict[str, Any]:
+def alpha_of_pairs(warehouse: Warehouse, units: list[int], values: list[float]) -> float | None:
     warehouse.connection.register("pairs", pa.table({"unit": units, "value": pa.array(values, pa.float64())}))
-    return alpha_of(warehouse, "pairs")
+    return interval_alpha(warehouse, "pairs", "unit", "value", draws=2).value
 
 
 def reliability_matrix(units: list[Any], values: list[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -70,23 +64,22 @@ def figure(figures: list[Agreement], metric: str, name: str = "all") -> Agreemen
 
 def test_alpha_of_the_published_example(warehouse: Warehouse) -> None:
     cells = [(item, value) for row in KRIPPENDORFF_2011 for item, value in enumerate(row) if value is not None]
-    result = alpha_of_pairs(warehouse, [item for item, _ in cells], [float(value) for _, value in cells])
-    assert result["alpha"] == pytest.approx(0.849, abs=5e-4)
-    assert (result["n_units"], result["n_values"]) == (11, 40)
+    alpha = alpha_of_pairs(warehouse, [item for item, _ in cells], [float(value) for _, value in cells])
+    assert alpha == pytest.approx(0.849, abs=5e-4)
 
 
 def test_alpha_by_hand(warehouse: Warehouse) -> None:
     # Units {0, 1} and {1, 1}: D_o = (2 * 1 + 0) / 4 = 1/2; of 12 ordered pairs 6 differ by 1, so D_e = 1/2; alpha = 0.
-    assert alpha_of_pairs(warehouse, [1, 1, 2, 2], [0.0, 1.0, 1.0, 1.0])["alpha"] == pytest.approx(0.0)
+    assert alpha_of_pairs(warehouse, [1, 1, 2, 2], [0.0, 1.0, 1.0, 1.0]) == pytest.approx(0.0)
     # Units {0, 0} and {1, 1}: nobody differs within.
-    assert alpha_of_pairs(warehouse, [1, 1, 2, 2], [0.0, 0.0, 1.0, 1.0])["alpha"] == pytest.approx(1.0)
+    assert alpha_of_pairs(warehouse, [1, 1, 2, 2], [0.0, 0.0, 1.0, 1.0]) == pytest.approx(1.0)
     # A unit of one value says nothing.
-    assert alpha_of_pairs(warehouse, [1, 1, 2, 2, 3], [0.0, 1.0, 1.0, 1.0, 0.3])["alpha"] == pytest.approx(0.0)
+    assert alpha_of_pairs(warehouse, [1, 1, 2, 2, 3], [0.0, 1.0, 1.0, 1.0, 0.3]) == pytest.approx(0.0)
 
 
 def test_alpha_is_not_defined_without_pairs_or_without_variance(warehouse: Warehouse) -> None:
-    assert alpha_of_pairs(warehouse, [1, 2], [0.1, 0.2]) == {"alpha": None, "n_units": 0, "n_values": 0}
-    assert alpha_of_pairs(warehouse, [1, 1], [0.5, 0.5])["alpha"] is None
+    assert alpha_of_pairs(warehouse, [1, 2], [0.1, 0.2]) is None
+    assert alpha_of_pairs(warehouse, [1, 1], [0.5, 0.5]) is None
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -96,9 +89,7 @@ def test_alpha_is_that_of_the_package(warehouse: Warehouse, cells: list[tuple[in
     paired = [value for unit, value in cells if units.count(unit) > 1]
     assume(len(set(paired)) > 1)
     expected = krippendorff.alpha(reliability_matrix(units, values), level_of_measurement="interval")
-    result = alpha_of_pairs(warehouse, units, values)["alpha"]
-    assert result == pytest.approx(expected, abs=1e-9)
-    assert interval_alpha(warehouse, "pairs", "unit", "value", draws=2).value == pytest.approx(expected, abs=1e-9)
+    assert alpha_of_pairs(warehouse, units, values) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("selected", SELECTIONS)
@@ -110,7 +101,8 @@ def test_real_judgments_give_the_reference_alpha(warehouse: Warehouse, nli_varia
         first = f"QUALIFY row_number() OVER (PARTITION BY annotator, {key} ORDER BY file_row_number) = 1"
         rows = f"SELECT rating, {key} AS unit FROM read_parquet('{nli_variation}', file_row_number = true)"
         query = f"({rows} WHERE {condition} {first if 'first' in selected else ''})"
-        assert alpha_of(warehouse, query, value="rating")["alpha"] == pytest.approx(expected[selected], abs=1e-6)
+        alpha = interval_alpha(warehouse, query, "unit", "rating", draws=2).value
+        assert alpha == pytest.approx(expected[selected], abs=1e-6)
 
 
 @pytest.mark.slow

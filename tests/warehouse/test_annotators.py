@@ -8,7 +8,7 @@ from tests.fixtures.store import made_annotator, made_rows
 from warehouse import Warehouse
 from warehouse.catalog.store import Merged, merge, merge_all, read
 from warehouse.errors import InputError
-from warehouse.files.annotators import read_groups
+from warehouse.files.annotators import group_columns, groups_of
 from warehouse.files.imports import read_judgments
 from warehouse.records import Annotator
 
@@ -22,14 +22,14 @@ def test_a_file_puts_annotators_into_groups_and_a_later_pull_leaves_them_there(
 ) -> None:
     merge_all(warehouse, made_rows([("p", "a", 0.5), ("p", "b", 0.5)]))
     (tmp_path / "groups.csv").write_text("annotator,group\na,experts\n")
-    assert merge(warehouse, read_groups(warehouse, tmp_path / "groups.csv")) == Merged(updated=1)
+    assert merge(warehouse, groups_of(warehouse, group_columns(tmp_path / "groups.csv", {}))) == Merged(updated=1)
     assert groups(warehouse) == {"a": "experts", "b": None}
     assert merge(warehouse, [made_annotator("a"), made_annotator("b")]) == Merged(unchanged=2)
     renamed = made_annotator("a").model_copy(update={"pseudonym": "Ada"})
     assert merge(warehouse, [renamed]) == Merged(updated=1)
     assert groups(warehouse) == {"a": "experts", "b": None}
     (tmp_path / "groups.csv").write_text("annotator,group\nAda,novices\n")
-    assert merge(warehouse, read_groups(warehouse, tmp_path / "groups.csv")) == Merged(updated=1)
+    assert merge(warehouse, groups_of(warehouse, group_columns(tmp_path / "groups.csv", {}))) == Merged(updated=1)
 
 
 def test_an_unknown_or_ambiguous_annotator_is_said_with_its_row(warehouse: Warehouse, tmp_path: Path) -> None:
@@ -38,12 +38,12 @@ def test_an_unknown_or_ambiguous_annotator_is_said_with_its_row(warehouse: Wareh
     path = tmp_path / "groups.csv"
     path.write_text("annotator,group\nnobody,experts\n")
     with pytest.raises(InputError, match=r"line 2, column 'annotator'.*no judgments yet"):
-        read_groups(warehouse, path)
+        groups_of(warehouse, group_columns(path, {}))
     path.write_text("annotator,group\na,experts\n")
     with pytest.raises(InputError, match="several sources"):
-        read_groups(warehouse, path)
+        groups_of(warehouse, group_columns(path, {}))
     path.write_text("annotator,group,source\na,experts,elsewhere\n")
-    assert [each.annotator_id for each in read_groups(warehouse, path)] == ["x"]
+    assert [each.annotator_id for each in groups_of(warehouse, group_columns(path, {}))] == ["x"]
 
 
 def test_judgments_bring_the_groups_of_their_annotators(tmp_path: Path) -> None:

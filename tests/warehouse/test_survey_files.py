@@ -12,7 +12,7 @@ from warehouse.errors import InputError
 from warehouse.files.imports import JudgmentBatch, read_judgments
 from warehouse.files.judgment_columns import JudgmentMapping
 from warehouse.files.reading import Reading
-from warehouse.files.texts import read_premises
+from warehouse.files.texts import premise_columns, premises_of
 
 QUALTRICS = (
     "ResponseId,premise,hypothesis,rating,annotator\n"
@@ -80,7 +80,7 @@ def test_a_code_for_a_missing_rating_can_be_named(tmp_path: Path, code: str) -> 
 def test_further_header_rows_of_qualtrics_are_not_data(tmp_path: Path) -> None:
     path = tmp_path / "survey.csv"
     path.write_text(QUALTRICS)
-    assert [premise.text for premise in read_premises(path)] == ["It rains.", "It snows."]
+    assert [premise.text for premise in premises_of(premise_columns(path, {}))] == ["It rains.", "It snows."]
     with pytest.raises(InputError, match="line 6, column 'rating': 'many' is not a number"):
         read_judgments(path)
     path.write_text(QUALTRICS.replace("many", "80"))
@@ -108,4 +108,4 @@ def test_a_json_array_is_said_to_be_one(tmp_path: Path) -> None:
     path = tmp_path / "file.jsonl"
     path.write_text(json.dumps([{"premise": "P"}], indent=1))
     with pytest.raises(InputError, match=r"line 1: .*a JSON array is not read: write one object per line"):
-        read_premises(path)
+        premises_of(premise_columns(path, {}))

@@ -8,7 +8,7 @@ import pytest
 
 from warehouse import records
 from warehouse.errors import InputError
-from warehouse.files.texts import read_premises, read_propositions
+from warehouse.files.texts import premise_columns, premises_of, read_propositions
 
 PREMISE, HYPOTHESIS = "A man is fishing.", "He catches something."
 STRONGER, WEAKER = "He uses fresh bait.", "The lake is frozen."
@@ -24,7 +24,7 @@ def updates_file(path: Path, *rows: str) -> Path:
 def test_premises_and_propositions_with_their_targets(tmp_path: Path) -> None:
     premises = tmp_path / "premises.jsonl"
     premises.write_text('{"text": "A dog", "source": "mine", "license": "CC0-1.0"}\n{"text": "A  dog"}\n')
-    (premise,) = read_premises(premises)
+    (premise,) = premises_of(premise_columns(premises, {}))
     assert (premise.text, premise.source, premise.license, premise.language) == ("A dog", "mine", "CC0-1.0", "en")
 
     path = tmp_path / "propositions.csv"
@@ -41,7 +41,7 @@ def test_premises_and_propositions_with_their_targets(tmp_path: Path) -> None:
         read_propositions(path)
     path.write_text("statement\nA dog\n")
     with pytest.raises(InputError, match="'premise' or 'text'"):
-        read_premises(path)
+        premises_of(premise_columns(path, {}))
 
 
 def test_an_update_makes_a_proposition_whose_parent_is_the_plain_one(tmp_path: Path) -> None:

@@ -46,9 +46,11 @@ SIMPLE = (
 def interval_alpha(
     warehouse: Warehouse, relation: str, unit: str, value: str, *, draws: int = 2000, seed: int = 0
 ) -> Figure:
-    """Compute interval alpha over any relation (see `alpha_sql`), with its 95% interval from resampling units.
+    """Compute interval alpha over any relation, with its 95% interval from resampling units.
 
-    It takes one scan at any size: up to `resample.FEW` units are resampled themselves, more from the normal limit.
+    `relation` is a table, view or query in parentheses, `unit` its column of units, such as proposition_id, and `value`
+    that of the values; nulls do not count. It takes one scan at any size: up to `resample.FEW` units are resampled
+    themselves, more from the normal limit.
     """
     units = units_sql(relation, unit, value)
     columns = resample.UNIT_COLUMNS[:4]

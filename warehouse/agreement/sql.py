@@ -21,32 +21,6 @@ WHERE e.probability IS NOT NULL
 """
 
 
-def alpha_sql(relation: str, unit: str, value: str) -> str:
-    """Return a query for Krippendorff's alpha with the interval metric over any relation, in one scan.
-
-    Its columns are alpha (null if undefined), n_units (units with at least two values) and n_values. With m, S and Q
-    the number, sum and sum of squares of a unit's values, and N, S_t, Q_t their totals: alpha = 1 - D_o / D_e,
-    D_o = (1/N) sum 2 (m Q - S^2) / (m - 1), D_e = 2 (N Q_t - S_t^2) / (N (N - 1)). (Krippendorff 2011, Computing
-    Krippendorff's alpha-reliability, with the squared differences written as sums.)
-
-    Args:
-        relation: A table, view or query in parentheses.
-        unit: The column of the units, such as proposition_id.
-        value: The column of the values; nulls do not count.
-    """
-    return f"""
-        WITH units AS ({units_sql(relation, unit, value)}), totals AS (
-          SELECT
-            count(*) AS n_units, sum(m) AS n, sum(s) AS s, sum(q) AS q, sum(2 * (m * q - s * s) / (m - 1)) AS d
-          FROM units
-        )
-        SELECT
-          1 - (d / n) / nullif(2 * (n * q - s * s) / (n * (n - 1)), 0) AS alpha,
-          n_units, coalesce(n, 0)::BIGINT AS n_values
-        FROM totals
-    """
-
-
 def units_sql(relation: str, unit: str, value: str) -> str:
     """Return a query for the number m, sum s and sum of squares q of each unit with at least two values."""
     return f"""

@@ -29,8 +29,8 @@ def card_of(manifest: Manifest) -> str:
     return "\n".join(sections)
 
 
-def _has(manifest: Manifest, part: Part, split: Split | None = None) -> bool:
-    return any(file.part == part and split in (None, file.split) for file in manifest.files)
+def _has(manifest: Manifest, part: Part) -> bool:
+    return any(file.part == part for file in manifest.files)
 
 
 def _front_matter(manifest: Manifest) -> str:

@@ -13,7 +13,7 @@ at the threshold and fewer above it, and are checked on the words themselves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -129,13 +129,10 @@ def renew_groups(warehouse: Warehouse, near_duplicates: float) -> Merged:
     try:
         links = {
             "near-duplicate": _similar(warehouse, near_duplicates) if near_duplicates else _no_pairs(),
-            **{reason: _columns(warehouse, query, "a", "b") for reason, query in LINKS.items()},
+            **{reason: _pairs(warehouse, query) for reason, query in LINKS.items()},
         }
-        connection.register("members", _members(links))
-        try:
+        with warehouse.given(members=_members(links)):
             found = warehouse.sql(GROUPS)
-        finally:
-            connection.unregister("members")
     finally:
         for name in ("placed", "words", "bands"):
             connection.execute(f"DROP TABLE IF EXISTS temp.main.{name}")
@@ -163,11 +160,9 @@ def _similar(warehouse: Warehouse, threshold: float) -> Pairs:
             "band": np.tile(np.arange(bands, dtype=np.uint8), len(keys)),
             "key": keys.ravel(),
         }
-        connection.register("hashed", pa.table(rows))
-        connection.execute("INSERT INTO temp.main.bands SELECT place, band, key FROM hashed")
-        connection.unregister("hashed")
-    found = warehouse.sql(SIMILAR, [threshold])
-    return found["a"].to_numpy().astype(np.int64), found["b"].to_numpy().astype(np.int64)
+        with warehouse.given(hashed=pa.table(rows)):
+            connection.execute("INSERT INTO temp.main.bands SELECT place, band, key FROM hashed")
+    return _pairs(warehouse, SIMILAR, [threshold])
 
 
 def _members(linked: Mapping[str, Pairs]) -> pa.Table:
@@ -207,10 +202,9 @@ def _words(reasons: list[str]) -> str:
     return "both" if linking == ["near-duplicate", "derived"] else "several"
 
 
-def _columns(warehouse: Warehouse, query: str, *names: str) -> tuple[Places, Places]:
-    table = warehouse.sql(query)
-    one, other = (table[name].to_numpy().astype(np.int64) for name in names)
-    return one, other
+def _pairs(warehouse: Warehouse, query: str, params: Sequence[object] = ()) -> Pairs:
+    table = warehouse.sql(query, params)
+    return table["a"].to_numpy().astype(np.int64), table["b"].to_numpy().astype(np.int64)
 
 
 def _joined(pairs: list[Pairs]) -> Pairs:

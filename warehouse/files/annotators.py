@@ -23,11 +23,6 @@ def group_columns(path: Path, columns: Mapping[str, str | None], reading: Readin
     return read_columns(path, named(GROUP_FIELDS, columns), reading)
 
 
-def read_groups(warehouse: Warehouse, path: Path) -> list[Annotator]:
-    """Read annotators and their groups from a file with the columns annotator, group and, optionally, source."""
-    return groups_of(warehouse, group_columns(path, {}))
-
-
 def groups_of(warehouse: Warehouse, read: TextColumns) -> list[Annotator]:
     """Return the annotators of a file with their new groups.
 
@@ -38,13 +33,11 @@ def groups_of(warehouse: Warehouse, read: TextColumns) -> list[Annotator]:
     """
     known: dict[str, list[Annotator]] = {}
     for each in read_rows(warehouse, Annotator):
-        for name in {each.source_id, each.pseudonym or each.source_id}:
-            known.setdefault(name, []).append(each)
-    sources = read.columns.get("source")
+        for key in {each.source_id, each.pseudonym or each.source_id}:
+            known.setdefault(key, []).append(each)
     found = []
     for index in range(len(read)):
-        name, group = (read.columns[field][index].as_py() for field in ("annotator", "group"))
-        source = sources[index].as_py() if sources is not None else None
+        name, group, source = (read.value(index, field) for field in ("annotator", "group", "source"))
         if name is None or group is None:
             raise read.error(index, "annotator" if name is None else "group", "empty; fill it in")
         matching = [each for each in known.get(name, []) if source in (None, each.source)]

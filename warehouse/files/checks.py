@@ -98,7 +98,7 @@ def _on_scale(read: TextColumns, index: int, name: str, value: float | None, sca
 
 
 def _purpose(read: TextColumns, index: int, default: CheckPurpose) -> CheckPurpose:
-    value = read.columns["purpose"][index].as_py() if "purpose" in read.columns else None
+    value = read.value(index, "purpose")
     if value is not None and value not in get_args(CheckPurpose):
         raise read.error(index, "purpose", f"{value!r} is unknown; use practice, qualification or attention")
     return cast("CheckPurpose", value or default)

@@ -8,7 +8,7 @@ from pathlib import Path
 from warehouse.files.columns import distinct
 from warehouse.files.header import Wanted, named
 from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
-from warehouse.files.structures import ItemBatch, ItemProposition, collected, parsed_field, texts_of, value
+from warehouse.files.structures import ItemBatch, ItemProposition, collected, parsed_field, texts_of
 
 COHERENCE_FIELDS: dict[str, Wanted] = {
     "premise": Wanted(("premise",), True, "text"),
@@ -44,17 +44,17 @@ def read_coherence(
 
 
 def _checks(read: TextColumns, index: int) -> Iterator[tuple[str, list[ItemProposition]]]:
-    premise, hypothesis = value(read, "premise", index) or "", value(read, "hypothesis", index) or ""
+    premise, hypothesis = read.value(index, "premise") or "", read.value(index, "hypothesis") or ""
 
     def one(text: str, role: str = "hypothesis", update: str | None = None) -> ItemProposition:
         return ItemProposition(premise if update is None else f"{premise} {update}", text, role=role)
 
     first = one(hypothesis)
-    if negation := value(read, "negation", index):
+    if negation := read.value(index, "negation"):
         yield premise, [first, one(negation, "negation")]
     if paraphrases := _texts(read, "paraphrases", index):
         yield premise, [first, *(one(text, "paraphrase") for text in paraphrases)]
-    other, both = value(read, "other", index), value(read, "conjunction", index)
+    other, both = read.value(index, "other"), read.value(index, "conjunction")
     if (other is None) != (both is None):
         raise read.error(index, "other", "give both other and conjunction, or neither")
     if other and both:

@@ -101,9 +101,8 @@ def _marked(read: TextColumns, field: str, texts: list[str], scale: tuple[float,
         others = values[~percent]
         if high == 100 and len(others) and 0 < others.max() <= 1:
             text = texts[int(np.flatnonzero(~percent)[others.argmax()])]
-            index = read.first(pc.equal(read.columns[field], text))
-            assert index is not None
-            raise read.error(index, field, f"{text} beside percent signs may be {text}% or a share; write all alike")
+            problem = f"{text} beside percent signs may be {text}% or a share; write all alike"
+            raise read.error_about(text, field, problem)
         values[percent] *= high / 100
         read.said.append(f"percent signs in {read.labels[field]!r}")
     return pa.array(values)
@@ -117,13 +116,8 @@ def _mark(read: TextColumns, field: str, texts: list[str], bare: list[str]) -> D
     fits = {mark: sum(bool(number.fullmatch(text)) for text in bare) for mark, number in NUMBERS.items()}
     if fits["point"] == fits["comma"] == len(bare):
         text = texts[with_comma[0]]
-        row = read.first(pc.equal(read.columns[field], text))
-        assert row is not None
-        raise read.error(
-            row,
-            field,
-            f"{shown(text)} may have a decimal comma or a thousands separator; use --decimal comma or point",
-        )
+        problem = f"{shown(text)} may have a decimal comma or a thousands separator; use --decimal comma or point"
+        raise read.error_about(text, field, problem)
     if fits["comma"] < fits["point"]:
         return "point"
     read.said.append(f"decimal comma in {read.labels[field]!r}")

@@ -13,7 +13,7 @@ PropositionFormat = Literal["plain", "defeasible"]
 ChoiceFormat = Literal["plain", "copa", "ecare", "hellaswag"]
 StructureFormat = Literal["bird", "maieutic"]
 CoherenceFormat = Literal["coherence"]
-SuiteFormat = JudgmentFormat | PropositionFormat | ChoiceFormat | StructureFormat | CoherenceFormat
+SuiteFormat = Literal[JudgmentFormat, PropositionFormat, ChoiceFormat, StructureFormat, CoherenceFormat]
 
 SLIDER = (0.0, 10_000.0)
 """The scale of the slider of UNLI, which is not linear in the probability (`warehouse.scales`)."""

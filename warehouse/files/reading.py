@@ -81,10 +81,21 @@ class TextColumns:
         """Return the place of the row at an index (from 0), without the folder."""
         return f"{self.path.name}, {self.unit} {self.rows[index].as_py()}"
 
+    def value(self, index: int, field: str) -> str | None:
+        """Return the text of a field of the row at an index (from 0); None if it is missing."""
+        text: str | None = self.columns[field][index].as_py() if field in self.columns else None
+        return text
+
     def error(self, index: int, field: str, problem: str) -> InputError:
         """Return an `InputError` about a field of the row at an index (from 0)."""
         label = self.labels.get(field, field)
         return InputError(f"{self.path}, {self.unit} {self.rows[index].as_py()}, column {label!r}: {problem}")
+
+    def error_about(self, text: str, field: str, problem: str) -> InputError:
+        """Return an `InputError` about the first row with this text in a field."""
+        index = self.first(pc.equal(self.columns[field], text))
+        assert index is not None
+        return self.error(index, field, problem)
 
     def drop(self, index: int, subject: str, reason: str) -> Drop:
         """Return a drop for what the row at an index (from 0) says of a subject."""

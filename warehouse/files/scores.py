@@ -8,7 +8,7 @@ from pathlib import Path
 from warehouse import records
 from warehouse.files.columns import distinct, numbers
 from warehouse.files.header import Wanted, named
-from warehouse.files.reading import AS_FOUND, Reading, read_columns
+from warehouse.files.reading import read_columns
 
 FIELDS: Mapping[str, Wanted] = {
     "premise": Wanted(("premise",), True, "text"),
@@ -17,7 +17,7 @@ FIELDS: Mapping[str, Wanted] = {
 }
 
 
-def read_scores(path: Path, reading: Reading = AS_FOUND) -> dict[str, float]:
+def read_scores(path: Path) -> dict[str, float]:
     """Return the scores of a file by proposition id: columns `premise`, `hypothesis` and `score`, in [0, 1].
 
     Rows without a score are left out; of several rows of a proposition the first one counts.
@@ -25,7 +25,7 @@ def read_scores(path: Path, reading: Reading = AS_FOUND) -> dict[str, float]:
     Raises:
         InputError: the file cannot be read, or a score is not in [0, 1].
     """
-    read = read_columns(path, named(FIELDS, {}), reading)
+    read = read_columns(path, named(FIELDS, {}))
     premises, hypotheses = distinct(read, "premise"), distinct(read, "hypothesis")
     found: dict[str, float] = {}
     for index, score in enumerate(numbers(read, "score", (0.0, 1.0)).to_pylist()):

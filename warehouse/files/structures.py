@@ -113,7 +113,7 @@ def collected(
     found: dict[str, Item] = {}
     drops: list[Drop] = []
     for index in range(len(read)):
-        made, given = list(items(index)), value(read, "source_id", index)
+        made, given = list(items(index)), read.value(index, "source_id")
         if not made:
             drops.append(read.drop(index, given or read.place(index), reason))
         for number, (about, propositions) in enumerate(made):
@@ -129,15 +129,9 @@ def collected(
     return ItemBatch(family, list(found.values()), drops, read.said)
 
 
-def value(read: TextColumns, name: str, index: int) -> str | None:
-    """Return the text of a field in a row; None if it is missing."""
-    text: str | None = read.columns[name][index].as_py() if name in read.columns else None
-    return text
-
-
 def parsed_field(read: TextColumns, name: str, index: int) -> object:
     """Return a field that is a list or an object."""
-    text = value(read, name, index)
+    text = read.value(index, name)
     try:
         return None if text is None else parsed(text)
     except CellError as error:
@@ -157,11 +151,11 @@ def texts_of(found: object) -> list[str] | None:
 
 
 def _decision(read: TextColumns, index: int) -> tuple[str, list[ItemProposition]]:
-    story = value(read, "story", index) or ""
+    story = read.value(index, "story") or ""
     outcomes = texts_of(parsed_field(read, "outcomes", index))
     if outcomes is None or len(outcomes) < 2:
         raise read.error(index, "outcomes", 'not a list of at least two texts such as ["He walks.", "He drives."]')
-    answer = value(read, "answer", index) or ""
+    answer = read.value(index, "answer") or ""
     if answer not in map(str, range(len(outcomes))):
         raise read.error(
             index, "answer", f"{shown(answer)} is not the number of an outcome, from 0 to {len(outcomes) - 1}"
@@ -191,13 +185,13 @@ def _asked(
 
 
 def _tree(read: TextColumns, index: int) -> tuple[str, list[ItemProposition]]:
-    premise = value(read, "premise", index) or ""
+    premise = read.value(index, "premise") or ""
     found = parsed_field(read, "propositions", index)
     named_texts = {name: text for name, text in object_of(found).items() if text is not None}
     texts = texts_of(list(named_texts.values()))
     if texts is None:
         raise read.error(index, "propositions", 'not an object of texts such as {"root": "It rains.", "a": "..."}')
-    answer = value(read, "answer", index) or ""
+    answer = read.value(index, "answer") or ""
     if answer.lower() not in TRUTHS:
         raise read.error(index, "answer", f"{shown(answer)} is neither true nor false")
     names = list(named_texts)

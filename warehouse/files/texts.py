@@ -63,17 +63,6 @@ def premise_columns(path: Path, columns: Mapping[str, str | None], reading: Read
     return read_columns(path, named(PREMISE_FIELDS, columns), reading)
 
 
-def read_premises(path: Path, source: str | None = None) -> list[Premise]:
-    """Read the premises of a file: column `premise` or `text`, optionally `source`, `license` and `language`.
-
-    `source` is the default source; if not given, the file name without its extension.
-
-    Raises:
-        InputError: The file cannot be read, or a premise is empty.
-    """
-    return premises_of(premise_columns(path, {}), source)
-
-
 def stated_splits_of(read: TextColumns, source: str | None = None, split: Split | None = None) -> list[StatedSplit]:
     """Return the splits that a file of premises states, in its column or with `split` for the whole file."""
     return stated_in(read, distinct(read, "premise"), split).rows(read.path.name, source or read.path.stem)
@@ -175,9 +164,9 @@ def _premise(read: TextColumns, index: int, text: str, source: str | None) -> Pr
     return Premise(
         premise_id=records.premise_id(text),
         text=text,
-        source=_value(read, "source", index) or source or read.path.stem,
-        license=_value(read, "license", index),
-        language=_value(read, "language", index) or "en",
+        source=read.value(index, "source") or source or read.path.stem,
+        license=read.value(index, "license"),
+        language=read.value(index, "language") or "en",
     )
 
 
@@ -204,7 +193,7 @@ def _proposition(
 
 def update_of(read: TextColumns, index: int) -> Update | None:
     """Return the update of a row; None if it has none. Raises `InputError` for half of one."""
-    text, kind = _value(read, "update", index), _value(read, "update_type", index)
+    text, kind = read.value(index, "update"), read.value(index, "update_type")
     if text is None and kind is None:
         return None
     if text is None:
@@ -223,8 +212,3 @@ def _contradiction(read: TextColumns, index: int, child: Proposition) -> Drop:
         reason="another row says otherwise of this proposition",
         detail=f"{child.kind}, {read.place(index)}",
     )
-
-
-def _value(read: TextColumns, column: str, index: int) -> str | None:
-    value: str | None = read.columns[column][index].as_py() if column in read.columns else None
-    return value

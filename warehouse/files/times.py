@@ -110,21 +110,17 @@ def _order(read: TextColumns, field: str, texts: list[str]) -> Order | None:
     open_ = next((text for text, first, second, _ in found if first != second), None)
     ask = "use --dates day-first or --dates month-first"
     if short is not None:
-        raise _error(read, field, short, f"{shown(short)} has a two-digit year; {ask}")
+        raise read.error_about(short, field, f"{shown(short)} has a two-digit year; {ask}")
     if late_day and late_month:
         other = f"{shown(late_day)} is not month-first and {shown(late_month)} not day-first"
-        raise _error(read, field, late_month, f"{other}; write all dates the same way, such as 2024-03-13")
+        raise read.error_about(late_month, field, f"{other}; write all dates the same way, such as 2024-03-13")
     if not late_day and not late_month and open_:
-        raise _error(read, field, open_, f"{shown(open_)} may be day-first or month-first, like all dates here; {ask}")
+        raise read.error_about(
+            open_, field, f"{shown(open_)} may be day-first or month-first, like all dates here; {ask}"
+        )
     order: Order = "month-first" if late_month else "day-first"
     read.said.append(f"{order} dates in {read.labels[field]!r}")
     return order
-
-
-def _error(read: TextColumns, field: str, text: str, problem: str) -> Exception:
-    row = read.first(pc.equal(read.columns[field], text))
-    assert row is not None
-    return read.error(row, field, problem)
 
 
 def parse_time(text: str, order: Order | None = None) -> datetime | None:

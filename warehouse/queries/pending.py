@@ -72,11 +72,10 @@ class _Query:
             for start in range(0, ids.num_rows, rows):
                 some = ids.slice(start, rows)
                 places = pa.array(range(some.num_rows), pa.int64())
-                own.connection.register("wanted", some.append_column("place", places))
-                for table in tables:
-                    own.connection.execute(table)
-                found = own.sql(f"{texts} ORDER BY q.place")
-                own.connection.unregister("wanted")
+                with own.given(wanted=some.append_column("place", places)):
+                    for table in tables:
+                        own.connection.execute(table)
+                    found = own.sql(f"{texts} ORDER BY q.place")
                 yield from found.to_batches(max_chunksize=AT_ONCE)
 
 

@@ -12,9 +12,6 @@ from warehouse.catalog.store import merge, read
 from warehouse.errors import InputError
 from warehouse.records import Annotator, AnnotatorStatus, Payment, Status, content_id, now
 
-JUDGES = ("human", "simulated")
-"""The kinds of annotators who judge in Label Studio."""
-
 
 @dataclass(frozen=True)
 class CheckRate:
