@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 
 from tests.training.test_base import gpt2, llama
 from training.model.network import Network, read
-from training.model.packing import PART_COST, Packed, Tokens, one_per_row, pack, padded_parts, parts, shared, walk
+from training.model.packing import (
+    PART_COST,
+    WIDTH_STEP,
+    Packed,
+    Tokens,
+    one_per_row,
+    pack,
+    padded_parts,
+    parts,
+    shared,
+    walk,
+)
 
 CPU = torch.device("cpu")
 TREES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=7), min_size=1, max_size=9)
@@ -27,6 +38,11 @@ def tokens(prompts: list[list[int]]) -> list[Tokens]:
 def nodes(prompts: list[list[int]]) -> int:
     """How many tokens there are, with those of a common start once."""
     return len({tuple(prompt[: n + 1]) for prompt in prompts for n in range(len(prompt))})
+
+
+def padded(size: int) -> int:
+    """The width of rows of which the fullest has `size` tokens."""
+    return next(width for width in range(WIDTH_STEP, size + WIDTH_STEP, WIDTH_STEP) if width >= size)
 
 
 @given(TREES, st.integers(1, 40))
@@ -51,7 +67,7 @@ def test_a_token_sees_those_of_its_own_prompt_that_are_not_later(prompts: list[l
 @given(TREES)
 def test_what_prompts_share_at_their_start_is_there_once(prompts: list[list[int]]) -> None:
     batch, paths = pack(tokens(prompts), CPU)
-    assert batch.input_ids.shape == (1, nodes(prompts))
+    assert batch.input_ids.shape == (1, padded(nodes(prompts)))
     assert len({int(token) for path in paths for token in path}) == nodes(prompts)
 
 
@@ -59,7 +75,7 @@ def test_what_prompts_share_at_their_start_is_there_once(prompts: list[list[int]
 def test_rows_are_filled_up_to_their_limit(prompts: list[list[int]], row_tokens: int) -> None:
     batch, _ = pack(tokens(prompts), CPU, row_tokens=row_tokens)
     rows, width = batch.input_ids.shape
-    assert width <= max(row_tokens, *map(len, prompts))
+    assert width <= padded(max(row_tokens, *map(len, prompts)))
     assert rows <= len(prompts)
 
 
@@ -99,10 +115,12 @@ def test_parts_are_as_few_as_possible_and_as_even_as_possible(sizes: list[int], 
 
 @given(TREES, st.integers(1, 20))
 def test_rows_are_as_even_as_possible(prompts: list[list[int]], row_tokens: int) -> None:
-    batch, _ = pack(tokens(prompts), CPU, row_tokens=row_tokens)
+    batch, paths = pack(tokens(prompts), CPU, row_tokens=row_tokens)
     rows, width = batch.input_ids.shape
-    narrower, _ = pack(tokens(prompts), CPU, row_tokens=width - 1)
-    assert len(narrower.input_ids) > rows or width == max(map(len, prompts))
+    filled = max(int(path.max()) % width for path in paths) + 1
+    assert width == padded(filled)
+    narrower, _ = pack(tokens(prompts), CPU, row_tokens=filled - 1)
+    assert len(narrower.input_ids) > rows or filled == max(map(len, prompts))
 
 
 @given(st.lists(st.integers(0, 1), max_size=6), st.lists(st.integers(0, 1), max_size=6))

@@ -107,7 +107,8 @@ def keep(
         )
     states = _below(estimator, estimator.batch([shared]), lower) if len(shared) else None
     kind = next(estimator.network.model.parameters()).dtype
-    opening = torch.zeros(0, hidden, device=estimator.device, dtype=kind) if states is None else states[0]
+    none = torch.zeros(0, hidden, device=estimator.device, dtype=kind)
+    opening = none if states is None else states[0, : len(shared)]  # without the padding of its row
     kept = tuple(
         KeptStates(estimator, lower, store, shared, folder / f"{split}-{number}.states")
         for number, store in enumerate(stores)
