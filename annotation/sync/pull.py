@@ -34,7 +34,7 @@ PER_NUMBER = 11
 """Characters around each number."""
 PIECE = 1000
 """Tasks per piece to store."""
-LEAF = 300
+LEAF = 150
 """This many tasks per missing annotation are listed instead of halved: that takes the server as long as two counts."""
 OVERLAP = timedelta(minutes=5)
 """How far a pull reaches back, for transactions that were committed late."""
