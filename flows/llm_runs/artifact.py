@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
@@ -36,11 +37,14 @@ class Figures:
 
     def count(self, rows: Iterable[Record], fresh: Collection[str]) -> None:
         """Counts requests by model config; `fresh` holds the ids of those that did not come from the ledger."""
+        requests: defaultdict[str, list[Request]] = defaultdict(list)
         for row in rows:
             if isinstance(row, Request):
-                before, is_fresh = self.by_name.get(row.labeler, RunProgress()), row.request_id in fresh
-                cost = before.cost + (row.cost or 0.0 if is_fresh else 0.0)
-                self.by_name[row.labeler] = before.after([row]).now(kept=before.kept + (not is_fresh), cost=cost)
+                requests[row.labeler].append(row)
+        for name, its in requests.items():
+            before, sent = self.by_name.get(name, RunProgress()), [row for row in its if row.request_id in fresh]
+            kept, cost = before.kept + len(its) - len(sent), before.cost + sum(row.cost or 0.0 for row in sent)
+            self.by_name[name] = before.after(its, len(its)).now(kept=kept, cost=cost)
 
 
 def leave_artifact(outcome: Outcome, figures: Figures, error: BaseException | None) -> None:

@@ -185,6 +185,19 @@ def test_a_causal_base_is_refused_in_one_line(tiny_base: Base) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_an_encoder_whose_tokens_hardly_look_at_each_other_is_one_all_the_same(
+    tiny_encoder: Base, tmp_path: Path
+) -> None:
+    """Fits can come close to this."""
+    model = AutoModel.from_pretrained(tiny_encoder.path)
+    with torch.no_grad():
+        for layer in model.encoder.layer:
+            layer.attention.output.dense.weight.mul_(1e-5)
+    copytree(tiny_encoder.path, tmp_path / "bert")
+    model.save_pretrained(tmp_path / "bert")
+    load_encoder(tmp_path / "bert")
+
+
 def test_an_encoder_is_refused_as_a_causal_base(tiny_encoder: Base, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r'an encoder such as BERT needs training\.kind = "encoder"'):
         start(settings(tiny_encoder, kind="causal"), tiny_encoder.cache, shard_table(4), tmp_path / "model")

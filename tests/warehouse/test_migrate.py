@@ -60,7 +60,7 @@ def test_opening_again_writes_nothing(place: Place, warehouse: Warehouse) -> Non
 
 def test_every_table_has_statistics_though_no_snapshot_ever_had_a_row(place: Place, warehouse: Warehouse) -> None:
     assert warehouse.connection.execute(WITHOUT).fetchall() == []
-    for number in range(warehouse.snapshot_id(), 0, -1):
+    for number in range(warehouse.snapshot_id(), warehouse.snapshot_id() - 4, -1):  # the views, and what is below
         with place.open(at=number) as then:
             there = then.sql("SELECT table_name FROM duckdb_tables() WHERE database_name = 'odds'")["table_name"]
             held = {name: then.sql(f"SELECT count(*) AS n FROM {name}")["n"][0].as_py() for name in there.to_pylist()}
