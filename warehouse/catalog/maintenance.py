@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from warehouse.catalog.connect import ALIAS, Warehouse
 from warehouse.catalog.extensions import quoted
 from warehouse.catalog.low_memory import sparing
+from warehouse.catalog.opened import CATALOG
 from warehouse.catalog.store import write
 from warehouse.errors import ServiceError
 
-CATALOG = f"__ducklake_metadata_{ALIAS}"
 # Tables whose rows name the snapshot they were computed from, which must stay available.
 RESTING = ("datasets", "consensus", "consensus_fits", "annotator_precisions", "recalibrations")
 # Agreement is a history that would keep every snapshot forever; its rows have counts and a fingerprint instead.

@@ -16,6 +16,8 @@ from warehouse.catalog.patience import Lock
 from warehouse.places import placed
 
 ALIAS = "odds"
+CATALOG = f"__ducklake_metadata_{ALIAS}"
+"""The database with DuckLake's own tables."""
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from warehouse.catalog.opened import ALIAS, Warehouse
+from warehouse.catalog.opened import CATALOG, Warehouse
 
 WITHOUT = f"""
-    SELECT table_name FROM __ducklake_metadata_{ALIAS}.ducklake_table t WHERE end_snapshot IS NULL AND NOT EXISTS
-    (SELECT 1 FROM __ducklake_metadata_{ALIAS}.ducklake_table_stats s WHERE s.table_id = t.table_id)
+    SELECT table_name FROM {CATALOG}.ducklake_table t WHERE end_snapshot IS NULL AND NOT EXISTS
+    (SELECT 1 FROM {CATALOG}.ducklake_table_stats s WHERE s.table_id = t.table_id)
 """
 FILLING = {"TIMESTAMP WITH TIME ZONE": "now()"}
 """What stands in a column that is never NULL, by type; for the other types a text that can be cast to them."""

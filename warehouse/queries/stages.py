@@ -8,8 +8,9 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from warehouse.catalog.connect import ALIAS, Warehouse
+from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.migrate import column_comments
+from warehouse.catalog.opened import CATALOG
 from warehouse.catalog.schema import arrow_schema, to_records
 from warehouse.catalog.store import read
 from warehouse.records import (
@@ -190,7 +191,7 @@ def valid_judgments(warehouse: Warehouse) -> pa.Table:
 
 def stored_data_path(warehouse: Warehouse) -> str:
     """Return the data path stored in the catalog, which is outdated if catalog and data were moved."""
-    query = f"SELECT value FROM __ducklake_metadata_{ALIAS}.ducklake_metadata WHERE key = 'data_path'"
+    query = f"SELECT value FROM {CATALOG}.ducklake_metadata WHERE key = 'data_path'"
     return str(warehouse.sql(query)["value"][0].as_py())
 
 
