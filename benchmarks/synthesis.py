@@ -149,7 +149,7 @@ def odds_side(url: str, folder: str, ledger: str) -> tuple[int, float]:
     from flows.elicit import STAGE, jobs
     from flows.llm_runs.jobs import RunOptions
     from flows.llm_runs.run import run_jobs
-    from flows.services import writing_for_llm_run
+    from flows.stages.services import writing_for_llm_run
 
     chosen = settings(url, folder, ledger)
     with writing_for_llm_run(chosen) as warehouse, Clock() as clock:

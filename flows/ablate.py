@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from flows.ablation.cells import Cell, PlannedFit, cells_of, run_of
 from flows.ablation.plan import Plan, read_plan
 from flows.ablation.sets import ItemSet, sets_of
-from flows.outcome import Outcome
+from flows.evaluation.subjects import stored_scores
 from flows.score import scored
-from flows.services import reading, writing
 from flows.settings.settings import Config, Settings, load_settings
-from flows.stage import stage
-from flows.subjects import stored_scores
+from flows.stages.outcome import Outcome
+from flows.stages.services import reading, writing
+from flows.stages.stage import stage
 from flows.terminal.activity import activity, duration
 from flows.terminal.console import note
 from flows.train import planned, required_dataset, trained

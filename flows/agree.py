@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from flows.outcome import Outcome
 from flows.research.figures import why_no_value
-from flows.services import writing
 from flows.settings.settings import Config, load_settings
-from flows.stage import stage
+from flows.stages.outcome import Outcome
+from flows.stages.services import writing
+from flows.stages.stage import stage
 from warehouse.agreement.measure import measure_agreement, unrecorded
 from warehouse.agreement.selection import Selection
 from warehouse.catalog.store import merge_all

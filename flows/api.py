@@ -26,7 +26,6 @@ from flows.cycle import cycle
 from flows.demo import demo
 from flows.design import StudyDesign, design
 from flows.doctor import Finding, doctor
-from flows.duplicates import studio_merge
 from flows.elicit import elicit
 from flows.evaluate import evaluate
 from flows.evaluate_suites import evaluate_suites
@@ -36,7 +35,6 @@ from flows.listen import Listening, listen
 from flows.maintain import maintain, snapshots
 from flows.merge import merge
 from flows.models import ModelState, models, models_delete, models_use
-from flows.outcome import Outcome
 from flows.promote import models_promote
 from flows.propose import propose
 from flows.publish import publish
@@ -55,8 +53,10 @@ from flows.serve import serve
 from flows.settings.settings import Settings, load_settings
 from flows.settings.template import init
 from flows.simulate import simulate
+from flows.stages.outcome import Outcome
 from flows.status import status
-from flows.studio import studio_start, studio_stop
+from flows.studio.connection import studio_start, studio_stop
+from flows.studio.duplicates import studio_merge
 from flows.suites import import_suite
 from flows.train import train
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.imports import ends_of, pairs
-from flows.outcome import Outcome
-from flows.services import writing
 from flows.settings.settings import Config, load_settings
+from flows.stages.outcome import Outcome
+from flows.stages.services import writing
 from warehouse.catalog.store import merge_all
 from warehouse.files.checks import CHECK_FIELDS, CheckPurpose, read_checks
 from warehouse.files.reading import AS_FOUND, Reading

@@ -11,16 +11,16 @@ from flows.elicit import elicit
 from flows.evaluate import evaluate
 from flows.evaluate_suites import evaluate_all
 from flows.judge import judge
-from flows.outcome import Outcome
 from flows.propose import propose
 from flows.publish import publish
 from flows.pull import pull
 from flows.push import push
 from flows.recalibrate import recalibrate
-from flows.services import judged_splits
 from flows.settings.settings import Config, Settings, load_settings
 from flows.simulate import simulate
-from flows.stage import stage
+from flows.stages.outcome import Outcome
+from flows.stages.services import judged_splits
+from flows.stages.stage import stage
 from flows.suites import import_named
 from flows.terminal.activity import activity
 from flows.terminal.console import harmless, note

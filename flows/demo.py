@@ -15,15 +15,15 @@ from rich.table import Table
 from flows.agree import agree
 from flows.cycle import announced, cycle, in_turn, learning, llm_stages
 from flows.imports import import_propositions
-from flows.outcome import Outcome
 from flows.pull import pull
 from flows.push import push
 from flows.recalibrate import recalibrate
-from flows.services import judged_splits, reading
 from flows.settings.settings import CONFIG_NAME, Settings, load_settings
 from flows.settings.template import template_text
+from flows.stages.outcome import Outcome
+from flows.stages.services import judged_splits, reading
 from flows.status import as_table, status
-from flows.studio import starting_beside, studio_login
+from flows.studio.connection import starting_beside, studio_login
 from flows.terminal.activity import activity
 from flows.terminal.console import out, say
 from warehouse.errors import InputError

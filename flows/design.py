@@ -11,8 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from flows.research.query import rows_file
-from flows.services import has_warehouse, reading
 from flows.settings.settings import Config, Settings, load_settings
+from flows.stages.services import has_warehouse, reading
 from flows.terminal.console import money
 from warehouse.agreement.design import LITERATURE, MOST, Moments, Plan, Prior, fewest_judgments, first, plans
 from warehouse.agreement.prior import measured

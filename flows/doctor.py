@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from annotation.studio import server
-from flows.rooms import HERE, ROOMS, hidden_room
-from flows.services import has_warehouse, reading, shown_catalog
+from flows.cli.rooms import HERE, ROOMS, hidden_room
 from flows.settings.settings import Config, Settings, load_settings
+from flows.stages.services import has_warehouse, reading, shown_catalog
 from synthesis.llm.embedded import weights_path
 from synthesis.panel.settings import EMBEDDED, Endpoint
 from warehouse.errors import OddsError
@@ -119,7 +119,7 @@ def _studio(settings: Settings) -> Finding:
 
 def _duplicates(settings: Settings) -> list[Finding]:
     """Report duplicate tasks in the project, if Label Studio answers."""
-    from flows.duplicates import find_duplicates
+    from flows.studio.duplicates import find_duplicates
 
     try:
         found = find_duplicates(settings)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from flows.estimators.own_estimates import estimate_own, own_labelers
 from flows.llm_runs.jobs import Job, RunOptions, check_prices
 from flows.llm_runs.run import run_jobs
-from flows.outcome import Outcome
-from flows.own_estimates import estimate_own, own_labelers
-from flows.services import writing, writing_for_llm_run
 from flows.settings.settings import Config, Settings, load_settings
-from flows.stage import stage
+from flows.stages.outcome import Outcome
+from flows.stages.services import writing, writing_for_llm_run
+from flows.stages.stage import stage
 from synthesis.panel.settings import Labeler
 from synthesis.panel.versions import labeler_prompt, labeler_row, labeler_version
 from synthesis.questions.compare import comparisons

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from flows.coherence import SUITE as COHERENCE
-from flows.coherence import coherence_figures, score_items
-from flows.estimators import learned_from, required_model
-from flows.outcome import Outcome
-from flows.reporting import report_data
+from flows.estimators.named import learned_from, required_model
+from flows.evaluation.coherence import SUITE as COHERENCE
+from flows.evaluation.coherence import coherence_figures, score_items
+from flows.evaluation.reporting import report_data
+from flows.evaluation.subjects import ESTIMATOR, beside, measured, record_figures, stored_scores
 from flows.score import held_out, score_test_split
-from flows.services import writing
 from flows.settings.settings import Config, Settings, load_settings
-from flows.stage import stage
-from flows.subjects import ESTIMATOR, beside, measured, record_figures, stored_scores
+from flows.stages.outcome import Outcome
+from flows.stages.services import writing
+from flows.stages.stage import stage
 from flows.terminal.activity import activity
 from training.evaluation.split import SUITE, split_items
 from warehouse.catalog.connect import Warehouse

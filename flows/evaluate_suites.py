@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from rich.table import Table
 
-from flows.estimators import any_model, label_of, learned_from, required_model
-from flows.outcome import Outcome
+from flows.estimators.named import any_model, label_of, learned_from, required_model
+from flows.evaluation.subjects import ANNOTATORS, ESTIMATOR, beside, measured, record_figures, stored_scores, texts_of
 from flows.score import store_scores
-from flows.services import known_bases, writing
 from flows.settings.settings import Config, Settings, load_settings
-from flows.subjects import ANNOTATORS, ESTIMATOR, beside, measured, record_figures, stored_scores, texts_of
+from flows.stages.outcome import Outcome
+from flows.stages.services import known_bases, writing
 from flows.suites import import_named
 from flows.terminal.activity import activity
 from training.evaluation.annotators import name_of

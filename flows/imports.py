@@ -13,9 +13,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from flows.outcome import Outcome
-from flows.services import writing
 from flows.settings.settings import Config, load_settings
+from flows.stages.outcome import Outcome
+from flows.stages.services import writing
 from warehouse.catalog.store import Merged, merge, merge_all
 from warehouse.errors import InputError
 from warehouse.files.annotators import GROUP_FIELDS, group_columns, groups_of

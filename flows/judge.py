@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flows.llm_runs.jobs import Job, RunOptions
 from flows.llm_runs.run import run_jobs
-from flows.outcome import Outcome
-from flows.services import writing_for_llm_run
 from flows.settings.settings import Config, Settings, load_settings
-from flows.stage import stage
+from flows.stages.outcome import Outcome
+from flows.stages.services import writing_for_llm_run
+from flows.stages.stage import stage
 from synthesis.panel.versions import judge_prompts, judge_version
 from synthesis.questions.judge import verdicts
 from warehouse.catalog.connect import Warehouse

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 from annotation.studio.client import Studio
 from annotation.studio.webhooks import register as register_webhook
-from flows.projects import project_of, projects
 from flows.pull import pull
-from flows.services import reading
 from flows.settings.settings import Config, Settings, load_settings
-from flows.studio import connecting
+from flows.stages.services import reading
+from flows.studio.connection import connecting
+from flows.studio.projects import project_of, projects
 from flows.terminal.console import note
 from warehouse.errors import InputError
 

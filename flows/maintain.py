@@ -8,10 +8,10 @@ from datetime import timedelta
 from rich.table import Table
 
 from flows.models import finished_fits
-from flows.outcome import Outcome
-from flows.services import reading, writing
 from flows.settings.settings import Config, load_settings
-from flows.stage import stage
+from flows.stages.outcome import Outcome
+from flows.stages.services import reading, writing
+from flows.stages.stage import stage
 from warehouse.atomic import left_behind, remove
 from warehouse.catalog.maintenance import Maintained, Snapshot
 from warehouse.catalog.maintenance import maintain as maintain_in

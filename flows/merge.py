@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.estimators import model_of, required_model
-from flows.model_card import CARD, Lineage, model_card
-from flows.services import known_bases, reading
+from flows.estimators.model_card import CARD, Lineage, model_card
+from flows.estimators.named import model_of, required_model
 from flows.settings.settings import Config, load_settings
+from flows.stages.services import known_bases, reading
 from flows.terminal.activity import activity
 from warehouse.atomic import atomic_folder
 from warehouse.catalog.store import read

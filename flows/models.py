@@ -13,9 +13,9 @@ from typing import Literal
 from rich.filesize import decimal
 from rich.table import Table
 
-from flows.estimators import SHOWN, model_of, one_of, required_model
-from flows.services import reading, writing
+from flows.estimators.named import SHOWN, model_of, one_of, required_model
 from flows.settings.settings import Config, Settings, load_settings
+from flows.stages.services import reading, writing
 from training.fit.record import SUMMARY, UNFINISHED, FitRecord, read_record, workplace_of
 from training.fit.workplace import refuse_running
 from warehouse.catalog.store import merge

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from flows.llm_runs.jobs import Job, RunOptions
 from flows.llm_runs.run import run_jobs
-from flows.outcome import Outcome
-from flows.services import writing_for_llm_run
 from flows.settings.settings import Config, Settings, load_settings
-from flows.stage import stage
+from flows.stages.outcome import Outcome
+from flows.stages.services import writing_for_llm_run
+from flows.stages.stage import stage
 from synthesis.panel.settings import DerivedKind, MadeKind, Proposer
 from synthesis.panel.versions import proposer_prompt, proposer_version
 from synthesis.prompts.render import Prompt

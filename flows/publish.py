@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import count
 from pathlib import Path
 
-from flows.outcome import Outcome
-from flows.services import code_version, reading, writing
 from flows.settings.settings import Config, Settings, load_settings
-from flows.stage import stage
+from flows.stages.outcome import Outcome
+from flows.stages.services import code_version, reading, writing
+from flows.stages.stage import stage
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge_all, read
 from warehouse.consensus.calibration import renew_splits

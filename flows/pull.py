@@ -13,13 +13,13 @@ from annotation.studio.remote import TaskStamp
 from annotation.sync.mapping import SOURCE
 from annotation.sync.pull import Former
 from annotation.sync.pull import pull as pull_from
-from flows.outcome import Outcome
-from flows.projects import in_each, project_of, projects, remember
-from flows.services import writing
 from flows.settings.sections import Project
 from flows.settings.settings import Config, load_settings
-from flows.stage import stage
-from flows.studio import connecting
+from flows.stages.outcome import Outcome
+from flows.stages.services import writing
+from flows.stages.stage import stage
+from flows.studio.connection import connecting
+from flows.studio.projects import in_each, project_of, projects, remember
 from flows.terminal.console import note
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.patience import turn

@@ -8,15 +8,15 @@ from annotation.interface.feedback import answer_of
 from annotation.studio.client import Studio
 from annotation.sync.push import ask_for_more
 from annotation.sync.push import push as push_to
-from flows.mixing import repeat_some, show_to_enough, with_checks
-from flows.outcome import Outcome
-from flows.projects import in_each, page_for, place_of, project_for_push, projects, remember
-from flows.redundancy import with_more
-from flows.services import writing
 from flows.settings.sections import Project
 from flows.settings.settings import Config, Settings, load_settings
-from flows.stage import stage
-from flows.studio import connecting
+from flows.stages.outcome import Outcome
+from flows.stages.services import writing
+from flows.stages.stage import stage
+from flows.studio.connection import connecting
+from flows.studio.mixing import repeat_some, show_to_enough, with_checks
+from flows.studio.projects import in_each, page_for, place_of, project_for_push, projects, remember
+from flows.studio.redundancy import with_more
 from flows.terminal.console import note
 from flows.terminal.progress import progress
 from warehouse.catalog.connect import Warehouse

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from flows.outcome import Outcome
-from flows.services import reading, writing
 from flows.settings.settings import Config, load_settings
-from flows.stage import stage
+from flows.stages.outcome import Outcome
+from flows.stages.services import reading, writing
+from flows.stages.stage import stage
 from synthesis.recalibrate import ENOUGH, fit_maps
 from warehouse.catalog.store import merge
 from warehouse.consensus.calibration import (

@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.estimators import ELSEWHERE, estimator_for, learned_from, required_model
+from flows.estimators.named import ELSEWHERE, estimator_for, learned_from, required_model
 from flows.imports import pairs
-from flows.outcome import Outcome
 from flows.research.query import rows_file
-from flows.services import load_estimator, writing
 from flows.settings.settings import Config, Settings, load_settings
-from flows.stage import stage
+from flows.stages.outcome import Outcome
+from flows.stages.services import load_estimator, writing
+from flows.stages.stage import stage
 from flows.terminal.activity import activity
 from flows.terminal.console import note
 from training.model.calibration import Calibration, read_calibration

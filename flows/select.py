@@ -13,13 +13,13 @@ import pyarrow.compute as pc
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from flows.estimators import estimator_for
-from flows.outcome import Outcome
+from flows.estimators.named import estimator_for
 from flows.research.query import rows_file
 from flows.score import ROWS_AT_ONCE, scored
-from flows.services import reading, writing
 from flows.settings.settings import Config, Settings, load_settings
-from flows.stage import stage
+from flows.stages.outcome import Outcome
+from flows.stages.services import reading, writing
+from flows.stages.stage import stage
 from training.levels import sd as level_sd
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from flows.estimators import estimator_for
-from flows.services import load_estimator
+from flows.estimators.named import estimator_for
 from flows.settings.settings import Config, load_settings
+from flows.stages.services import load_estimator
 from flows.terminal.activity import activity
 from flows.terminal.console import note
 from warehouse.errors import InputError

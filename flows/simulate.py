@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from annotation.people.simulate import default_annotators
 from annotation.people.simulate import simulate as simulate_in
-from flows.outcome import Outcome
-from flows.projects import project_of, projects
-from flows.services import reading
 from flows.settings.settings import Config, load_settings
-from flows.stage import stage
-from flows.studio import connecting
+from flows.stages.outcome import Outcome
+from flows.stages.services import reading
+from flows.stages.stage import stage
+from flows.studio.connection import connecting
+from flows.studio.projects import project_of, projects
 from flows.terminal.progress import progress
 from warehouse.errors import InputError
 from warehouse.queries.stages import simulation_truths

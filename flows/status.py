@@ -8,8 +8,8 @@ from rich.console import Group
 from rich.table import Table
 
 from annotation.studio import server
-from flows.services import reading, shown_catalog
 from flows.settings.settings import Config, Settings, load_settings
+from flows.stages.services import reading, shown_catalog
 from synthesis.panel.settings import EMBEDDED
 from warehouse.places import placed
 from warehouse.queries.models import model_in_use

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import get_args
 
 from flows.imports import ends_of, mapping_of, pairs
-from flows.outcome import Outcome
-from flows.services import writing
 from flows.settings.settings import Config, Settings, load_settings
+from flows.stages.outcome import Outcome
+from flows.stages.services import writing
 from warehouse.catalog.store import merge_all, read
 from warehouse.datasets.groups import renew_groups
 from warehouse.errors import InputError

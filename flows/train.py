@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.outcome import Outcome
-from flows.services import code_version, estimator_base, reading, writing
 from flows.settings.settings import Config, Settings, load_settings
-from flows.stage import stage
+from flows.stages.outcome import Outcome
+from flows.stages.services import code_version, estimator_base, reading, writing
+from flows.stages.stage import stage
 from flows.terminal.activity import Activity, activity, duration
 from flows.terminal.console import note
 from synthesis.panel.versions import estimator_version

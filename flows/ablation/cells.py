@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from flows.ablation.datasets import reweighted
 from flows.ablation.plan import Plan, Variant
-from flows.services import estimator_base
 from flows.settings.settings import Settings
+from flows.stages.services import estimator_base
 from flows.train import model_id_of
 from warehouse.records import Dataset, content_id
 

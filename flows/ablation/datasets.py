@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.publish import rows_of, write_version
-from flows.services import reading, writing
 from flows.settings.settings import Settings
+from flows.stages.services import reading, writing
 from warehouse.catalog.store import merge_all, read
 from warehouse.datasets.publish import dataset_fingerprint, unknown_sources
 from warehouse.errors import InputError

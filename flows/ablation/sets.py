@@ -8,9 +8,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.estimators import learned_from
+from flows.estimators.named import learned_from
 from flows.evaluate_suites import SHOWN
-from flows.subjects import texts_of
+from flows.evaluation.subjects import texts_of
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
 from warehouse.errors import InputError

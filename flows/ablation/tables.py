@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 
 from flows.ablation.cells import PlannedFit
-from flows.estimators import SHOWN as SHORT
+from flows.estimators.named import SHOWN as SHORT
 from flows.evaluate_suites import SHOWN
 from flows.terminal.activity import duration
 from warehouse.records import Ablation

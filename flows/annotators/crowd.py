@@ -8,10 +8,10 @@ from pathlib import Path
 
 from annotation.people.crowd import PEOPLE, Codes, Decision, Export, Platform, bonus_lines, mturk_review
 from flows.annotators.pay import check_number, limits, paid_for, period
-from flows.outcome import Outcome
 from flows.research.query import check_apart
-from flows.services import reading, writing
 from flows.settings.settings import Config, load_settings
+from flows.stages.outcome import Outcome
+from flows.stages.services import reading, writing
 from flows.terminal.console import note
 from warehouse.atomic import write_atomically
 from warehouse.catalog.connect import Warehouse

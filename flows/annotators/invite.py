@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from flows.projects import projects
-from flows.services import reading
 from flows.settings.people import CrowdSettings
 from flows.settings.settings import Config, Settings, load_settings
-from flows.studio import connecting
+from flows.stages.services import reading
+from flows.studio.connection import connecting
+from flows.studio.projects import projects
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
 from warehouse.errors import InputError

@@ -8,10 +8,10 @@ from rich.table import Table
 
 from annotation.studio.client import Studio
 from annotation.sync.mapping import annotator_id_of
-from flows.projects import projects
-from flows.services import reading
 from flows.settings.settings import Config, load_settings
-from flows.studio import connecting
+from flows.stages.services import reading
+from flows.studio.connection import connecting
+from flows.studio.projects import projects
 from flows.terminal.console import with_room_for_names
 from warehouse.queries.people import judged_in, quality_of_annotators
 

@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from annotation.studio.clock import TOLERANCE
 from flows.annotators.listing import emails_of
-from flows.outcome import Outcome
 from flows.research.query import rows_file
-from flows.services import writing
 from flows.settings.settings import Config, load_settings
-from flows.studio import connecting
+from flows.stages.outcome import Outcome
+from flows.stages.services import writing
+from flows.studio.connection import connecting
 from flows.terminal.console import note
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.patience import turn

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from flows.annotators.listing import shown
 from flows.research.query import check_apart
-from flows.services import reading
 from flows.settings.settings import Config, load_settings
+from flows.stages.services import reading
 from warehouse.atomic import write_atomically
 from warehouse.errors import InputError
 from warehouse.queries.people import judged_by_day, progress_of_study, quality_of_annotators

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from annotation.sync.mapping import annotator_of
-from flows.outcome import Outcome
-from flows.services import writing
 from flows.settings.people import PeopleSettings, RuleSettings
 from flows.settings.settings import Config, load_settings
-from flows.studio import connecting
+from flows.stages.outcome import Outcome
+from flows.stages.services import writing
+from flows.studio.connection import connecting
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge, merge_all, read
 from warehouse.queries.people import (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import get_args
 
-from flows.outcome import Outcome
-from flows.services import writing
 from flows.settings.settings import Config, load_settings
+from flows.stages.outcome import Outcome
+from flows.stages.services import writing
 from warehouse.errors import InputError
 from warehouse.queries.people import annotator_named, decide, statuses_of
 from warehouse.records import Status

@@ -164,8 +164,8 @@ def snapshots(
 @studio.command("start")
 def studio_start() -> None:
     """Start the embedded Label Studio and print its address."""
-    from flows.studio import studio_login
-    from flows.studio import studio_start as start
+    from flows.studio.connection import studio_login
+    from flows.studio.connection import studio_start as start
 
     start(config=settings())
     say(studio_login(settings()))
@@ -174,7 +174,7 @@ def studio_start() -> None:
 @studio.command("merge")
 def studio_merge() -> None:
     """Delete duplicate tasks that nobody has judged; judged ones stay, and all their judgments count."""
-    from flows.duplicates import studio_merge as merge
+    from flows.studio.duplicates import studio_merge as merge
 
     say(merge(config=settings()).line())
 
@@ -182,7 +182,7 @@ def studio_merge() -> None:
 @studio.command("stop")
 def studio_stop() -> None:
     """Stop the embedded Label Studio; its data is kept."""
-    from flows.studio import studio_stop as stop
+    from flows.studio.connection import studio_stop as stop
 
     stopped = stop(config=settings())
     out.print("Label Studio stopped" if stopped else "Label Studio was not running")

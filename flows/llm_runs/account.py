@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flows.outcome import Outcome
+from flows.stages.outcome import Outcome
 from flows.terminal.console import money
 from synthesis.llm.client import Caller
 from synthesis.progress import RunProgress

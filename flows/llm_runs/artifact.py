@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 
-from flows.outcome import Outcome
-from flows.recording import in_flow_run
+from flows.stages.outcome import Outcome
+from flows.stages.recording import in_flow_run
 from flows.terminal.console import money
 from flows.terminal.progress import hours, rate_of
 from synthesis.progress import RunProgress

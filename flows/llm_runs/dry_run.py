@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.llm_runs.jobs import Job
-from flows.services import ledger, reading
 from flows.settings.settings import Settings
+from flows.stages.services import ledger, reading
 from flows.terminal.console import money, narrow_table, with_room_for_names
 from synthesis.plan import Plan, plan
 from warehouse.catalog.connect import Warehouse

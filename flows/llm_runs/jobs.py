@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from math import inf
 
 from flows.llm_runs.artifact import Figures
-from flows.outcome import Outcome
 from flows.settings.settings import Settings
+from flows.stages.outcome import Outcome
 from synthesis.panel.settings import ModelConfig, prices_of
 from synthesis.questions.question import Question
 from warehouse.errors import InputError

@@ -17,9 +17,9 @@ from flows.llm_runs.account import WITH_REASONS, account
 from flows.llm_runs.artifact import leave_artifact
 from flows.llm_runs.jobs import Job, RunOptions, check_prices
 from flows.llm_runs.writer import Writer
-from flows.outcome import Outcome
-from flows.services import ledger, running_endpoints
 from flows.settings.settings import Settings
+from flows.stages.outcome import Outcome
+from flows.stages.services import ledger, running_endpoints
 from flows.terminal.console import note, say
 from flows.terminal.progress import request_progress
 from flows.terminal.signals import ending, stops_on_signals

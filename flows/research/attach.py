@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from flows.research.query import moment
-from flows.services import reading
 from flows.settings.settings import Config, load_settings
+from flows.stages.services import reading
 from warehouse.catalog.address import SECRETS, connection_string, parameters_of
 from warehouse.catalog.extensions import object_store_options, quoted
 from warehouse.errors import InputError

@@ -10,8 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from flows.research.figures import check_picture
-from flows.services import reading
 from flows.settings.settings import Config, load_settings
+from flows.stages.services import reading
 from training.evaluation.people_pictures import People, write_people
 from warehouse.errors import InputError
 from warehouse.queries.disagreement import DisagreementKind, disputed, judgments_of

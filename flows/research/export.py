@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.research.query import asked_files, check_apart, moment, query_text
-from flows.services import reading
 from flows.settings.settings import Config, load_settings
+from flows.stages.services import reading
 from warehouse.files.export import Exported, Format
 from warehouse.files.export import export as export_from
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from flows.services import reading
 from flows.settings.settings import Settings
+from flows.stages.services import reading
 from flows.terminal.console import narrow_table, with_room_for_names
 from training.evaluation.pictures import Measurement, write_agreement_over_time
 from warehouse.agreement.selection import Selection

@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.research.rows import Form, first, write_rows
-from flows.services import reading
 from flows.settings.settings import CONFIG_NAME, Config, Settings, load_settings
+from flows.stages.services import reading
 from flows.terminal.console import plain_output
 from warehouse.catalog.address import POSTGRES
 from warehouse.catalog.connect import At

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from flows.services import reading
 from flows.settings.settings import Config, load_settings
+from flows.stages.services import reading
 from flows.terminal.console import terminal
 from warehouse.lineage.trace import Direction, Node, Trace
 from warehouse.lineage.trace import trace as trace_in

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from threading import Event, Lock, Thread
 
-from flows.outcome import Outcome
+from flows.stages.outcome import Outcome
 from warehouse.errors import OddsError
 
 SOON_S = 1.0

@@ -23,9 +23,9 @@ from flows.api import (
     import_checks,
     sql,
 )
-from flows.services import writing
 from flows.settings.people import PeopleSettings, RuleSettings
 from flows.settings.settings import Settings, load_settings
+from flows.stages.services import writing
 from tests.fixtures.store import made_annotator, made_judgment, made_proposition, made_rows
 from tests.warehouse.test_annotator_quality import made_check
 from warehouse.catalog.store import merge, merge_all

@@ -11,8 +11,8 @@ import pytest
 
 from flows.annotators.report import DAYS, axis_of, bars_of, render, whiskers_of
 from flows.api import agree, annotators_exclude, annotators_report
-from flows.services import writing
 from flows.settings.settings import load_settings
+from flows.stages.services import writing
 from tests.fixtures.store import made_rows
 from tests.warehouse.test_annotator_quality import START, made_check, quality
 from warehouse.catalog.store import merge, merge_all

@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 from flows.__main__ import main
 from flows.cli import app as cli
 from flows.cycle import announced, cycle, llm_stages
-from flows.outcome import Outcome
 from flows.research.query import shown
 from flows.settings.settings import Settings, load_settings
+from flows.stages.outcome import Outcome
 from flows.terminal import console, stopping
 from tests.fixtures.terminal import on_a_terminal
 from warehouse.errors import InputError, OddsError, ServiceError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.coherence import coherence_figures, score_items
+from flows.evaluation.coherence import coherence_figures, score_items
 from flows.settings.settings import load_settings
 from tests.warehouse.test_coherence import NOTHING, made
 from warehouse import open_warehouse

@@ -20,8 +20,8 @@ from flows.api import (
     annotators_report,
     sql,
 )
-from flows.services import writing
 from flows.settings.settings import Settings, load_settings
+from flows.stages.services import writing
 from tests.fixtures.store import made_judgment, made_rows
 from tests.warehouse.test_annotator_quality import made_check
 from warehouse.catalog.store import merge, merge_all

@@ -9,10 +9,10 @@ from threading import Event, Lock
 import pytest
 from starlette.testclient import TestClient
 
-from flows.outcome import Outcome
 from flows.serving.hooks import SECRET_HEADER, application, exposition
 from flows.serving.puller import Puller
 from flows.serving.requests import MOST_BYTES
+from flows.stages.outcome import Outcome
 from warehouse.errors import ServiceError
 
 SECRET = "a secret"

@@ -11,7 +11,7 @@ import pytest
 
 from flows.elicit import elicit
 from flows.llm_runs import writer
-from flows.outcome import Outcome
+from flows.stages.outcome import Outcome
 from flows.terminal.console import money
 from synthesis.llm.skip_list import HOPELESS
 from tests.fixtures.commands import Run

@@ -23,8 +23,8 @@ from flows.api import (
     sql,
     studio_merge,
 )
-from flows.mixing import allowed, with_checks
 from flows.settings.settings import Settings, load_settings
+from flows.studio.mixing import allowed, with_checks
 from tests.fixtures.llm_runs import install, settings_file, value
 from tests.fixtures.studio import StudioServer
 from warehouse import records
@@ -154,7 +154,7 @@ def test_repeats_that_a_killed_push_did_not_record_are_taken_up(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt  # as far as the warehouse can tell
 
-    monkeypatch.setattr("flows.mixing.merge", killed)
+    monkeypatch.setattr("flows.studio.mixing.merge", killed)
     with pytest.raises(KeyboardInterrupt):
         push(study)
     monkeypatch.undo()

@@ -19,8 +19,8 @@ from flows.merge import merge
 from flows.models import models, models_delete, models_use
 from flows.publish import publish
 from flows.score import score
-from flows.services import estimator_base
 from flows.settings.settings import Settings, load_settings
+from flows.stages.services import estimator_base
 from flows.status import status
 from flows.train import train
 from synthesis.panel.settings import EstimatorLabeler

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from annotation.people.users import add_annotator
 from annotation.studio.client import Studio, connect
 from flows.api import annotators_exclude, pull, push
-from flows.redundancy import _on_tasks_gone
 from flows.settings.redundancy import RedundancySettings
 from flows.settings.sections import AnnotationSettings
 from flows.settings.settings import load_settings
+from flows.studio.redundancy import _on_tasks_gone
 from tests.fixtures.llm_runs import rows, settings_file, value
 from tests.fixtures.store import made_rows
 from tests.fixtures.studio import StudioServer

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import flows.score
-from flows.estimators import ELSEWHERE, estimator_for
+from flows.estimators.named import ELSEWHERE, estimator_for
 from flows.publish import publish
 from flows.score import score
 from flows.settings.settings import Settings, load_settings

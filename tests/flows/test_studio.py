@@ -14,12 +14,12 @@ import pytest
 from annotation.studio.client import Studio
 from annotation.studio.remote import batch_of
 from flows.doctor import doctor
-from flows.duplicates import studio_merge
-from flows.outcome import Outcome
 from flows.pull import pull
 from flows.push import push
 from flows.research.query import sql
 from flows.settings.settings import load_settings
+from flows.stages.outcome import Outcome
+from flows.studio.duplicates import studio_merge
 from tests.fixtures.llm_runs import install, value
 from tests.fixtures.studio import StudioServer
 from warehouse import open_warehouse

@@ -15,15 +15,15 @@ from prefect import Flow
 from prefect.utilities.callables import parameter_schema
 
 from flows import deployments
-from flows.recorded import PARAMETERS
+from flows.stages.on_prefect import PARAMETERS
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import httpx, os
 from flows.settings.settings import Settings, load_settings
 from flows.settings.settings import Config
-from flows.outcome import Outcome
-from flows.stage import stage
+from flows.stages.outcome import Outcome
+from flows.stages.stage import stage
 
 @stage("child")
 def child(config: Config = None, full: bool = False) -> Outcome:
@@ -44,15 +44,15 @@ ON_A_WORKER = """
 import os, time
 from collections import Counter
 import httpx
-import flows.cycle, flows.recorded
-from flows.outcome import Outcome
+import flows.cycle, flows.stages.on_prefect
+from flows.stages.outcome import Outcome
 from flows.settings.settings import load_settings
 from flows.settings.settings import Config
-from flows.stage import stage
+from flows.stages.stage import stage
 from warehouse.errors import ServiceError
 
 os.environ["PREFECT__FLOW_RUN_ID"] = "00000000-0000-4000-8000-000000000000"  # as a worker does
-flows.recorded.SECONDS_BETWEEN_ATTEMPTS = 0.0
+flows.stages.on_prefect.SECONDS_BETWEEN_ATTEMPTS = 0.0
 ran, limits = Counter(), []
 
 def failing(name, spent=0.0, attempts=9, **options):

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flows.research.figures import over_time, shown_figures, telling_slices
-from flows.services import shown_catalog
 from flows.settings.settings import Settings
+from flows.stages.services import shown_catalog
 from training.evaluation.report_data import (
     ConsensusSpread,
     CurvePoint,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from flows.evaluation.subjects import ESTIMATOR, beside, measured, stored_scores, texts_of
 from flows.score import store_scores
 from flows.settings.settings import Settings
-from flows.subjects import ESTIMATOR, beside, measured, stored_scores, texts_of
 from training.evaluation.families import Items
 from warehouse.catalog.connect import Warehouse
 from warehouse.queries.models import unscored

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from flows.estimators import learned_from
-from flows.own_estimates import model_behind
+from flows.estimators.named import learned_from
+from flows.estimators.own_estimates import model_behind
 from flows.settings.settings import Settings
 from synthesis.panel.versions import estimator_version
 from training.evaluation.families import Answer, Answers, Items

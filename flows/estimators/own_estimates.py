@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from flows.estimators import any_model, required_model
-from flows.outcome import Outcome
+from flows.estimators.named import any_model, required_model
 from flows.score import scored
 from flows.settings.settings import Settings
+from flows.stages.outcome import Outcome
 from flows.terminal.console import note
 from synthesis.panel.settings import PRODUCTION, EstimatorLabeler
 from synthesis.panel.versions import estimator_row, estimator_version

@@ -10,8 +10,8 @@ from functools import cached_property, update_wrapper
 from inspect import signature
 from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
 
-from flows.recording import is_recorded
 from flows.settings.settings import Settings
+from flows.stages.recording import is_recorded
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -42,7 +42,7 @@ class Stage(Generic[P, R]):
         """
         if not is_recorded():
             return self.fn(*args, **kwargs)
-        from flows.recorded import in_time, reached
+        from flows.stages.on_prefect import in_time, reached
 
         given = signature(self.fn).bind(*args, **kwargs).arguments
         settings = given.pop("config") if isinstance(given.get("config"), Settings) else None
@@ -56,7 +56,7 @@ class Stage(Generic[P, R]):
         return self._flow()
 
     def _flow(self, settings: Settings | None = None) -> Flow[..., R]:
-        from flows.recorded import flow_of
+        from flows.stages.on_prefect import flow_of
 
         return flow_of(
             self.fn,

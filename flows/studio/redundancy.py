@@ -12,8 +12,8 @@ import pyarrow as pa
 from annotation.studio.client import Studio
 from annotation.studio.remote import TaskOverlap
 from annotation.sync.push import EVERYONE, ask_for_more
-from flows.outcome import Outcome
 from flows.settings.sections import AnnotationSettings, Project
+from flows.stages.outcome import Outcome
 from warehouse.catalog.connect import Warehouse
 from warehouse.consensus.random_effects import Floats
 from warehouse.consensus.redundancy import Judged, Spread, asked, spread

@@ -10,11 +10,11 @@ from annotation.studio import server
 from annotation.studio.client import Studio, connect
 from annotation.studio.remote import RemoteProject
 from annotation.sync.push import Duplicates, duplicates
-from flows.outcome import Outcome
-from flows.projects import in_each, project_of, projects
-from flows.services import reading, writing
 from flows.settings.settings import Config, Settings, load_settings
-from flows.studio import connecting
+from flows.stages.outcome import Outcome
+from flows.stages.services import reading, writing
+from flows.studio.connection import connecting
+from flows.studio.projects import in_each, project_of, projects
 from flows.terminal.console import note
 from synthesis.panel.settings import EMBEDDED
 from warehouse.catalog.connect import Warehouse

@@ -10,10 +10,10 @@ from annotation.interface.page import Page, page_of, read_mark
 from annotation.studio.client import Studio
 from annotation.studio.remote import RemoteProject
 from annotation.sync.push import make_project, project_called, update_settings
-from flows.mixing import mixes, overlap_of
-from flows.outcome import Outcome
 from flows.settings.sections import Project
 from flows.settings.settings import Settings
+from flows.stages.outcome import Outcome
+from flows.studio.mixing import mixes, overlap_of
 from flows.terminal.console import note
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.services import has_warehouse, reading
 from flows.settings.settings import Settings
+from flows.stages.services import has_warehouse, reading
 from training.embedded import CARRIED, PRETRAINED, pretrained_path
 from training.identity import model_hash
 from training.model.seen import read_seen

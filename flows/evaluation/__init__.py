@@ -1,0 +1,1 @@
+"""Who and what an evaluation measures, and the data of its report."""

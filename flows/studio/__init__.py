@@ -1,0 +1,1 @@
+"""Label Studio as the settings describe it: the connection, its projects, and what is shown there."""
