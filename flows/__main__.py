@@ -37,7 +37,7 @@ def _end(error: BaseException | None) -> None:
     if isinstance(error, SystemExit):
         raise error
     # imported late, to start fast
-    from flows.cli.rooms import hidden_room
+    from flows.rooms import hidden_room
 
     if isinstance(error, ImportError) and (hidden := hidden_room()) is not None:
         sys.exit(f"odds: {hidden}")

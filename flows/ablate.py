@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from flows.ablation.cells import Cell, PlannedFit, cells_of, run_of
 from flows.ablation.plan import Plan, read_plan
 from flows.ablation.sets import ItemSet, sets_of
+from flows.estimators.scoring import scored
 from flows.evaluation.subjects import stored_scores
-from flows.score import scored
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stages.outcome import Outcome
 from flows.stages.services import reading, writing

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from annotation.studio import server
-from flows.cli.rooms import HERE, ROOMS, hidden_room
+from flows.rooms import HERE, ROOMS, hidden_room
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stages.services import has_warehouse, reading, shown_catalog
 from synthesis.llm.embedded import weights_path

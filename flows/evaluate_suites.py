@@ -11,8 +11,8 @@ import pyarrow as pa
 from rich.table import Table
 
 from flows.estimators.named import any_model, label_of, learned_from, required_model
+from flows.estimators.scoring import store_scores
 from flows.evaluation.subjects import ANNOTATORS, ESTIMATOR, beside, measured, record_figures, stored_scores, texts_of
-from flows.score import store_scores
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stages.outcome import Outcome
 from flows.stages.services import known_bases, writing

@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.estimators.named import ELSEWHERE, estimator_for, learned_from, required_model
+from flows.estimators.scoring import Scored, scored, store_scores
 from flows.imports import pairs
 from flows.research.query import rows_file
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stages.outcome import Outcome
-from flows.stages.services import load_estimator, writing
+from flows.stages.services import writing
 from flows.stages.stage import stage
 from flows.terminal.activity import activity
-from flows.terminal.console import note
 from training.model.calibration import Calibration, read_calibration
 from training.model.scores import QUANTILES, scores_of
 from training.model.seen import unseen
 from warehouse.catalog.connect import Warehouse
-from warehouse.catalog.store import merge_all, read
+from warehouse.catalog.store import read
 from warehouse.errors import InputError
 from warehouse.files.formats import write_batches
 from warehouse.files.reading import AS_FOUND, Reading
 from warehouse.files.stream import FIELDS, PropositionStream, proposition_stream
 from warehouse.places import placed
 from warehouse.queries.models import unscored
-from warehouse.records import Dataset, Drop, Model, PropositionText, Score, content_id
+from warehouse.records import Dataset, Model, PropositionText
 from warehouse.shards import read_batches
-
-if TYPE_CHECKING:
-    from training import Estimator
-
-ROWS_AT_ONCE = 4096
-"""How many propositions are scored before their scores are stored."""
 
 TEXTS = ("proposition_id", "premise", "hypothesis")
 
@@ -89,15 +80,6 @@ def score(
     return Outcome(stage="score", counts={"new scores": made}, note=f"model {used.model_id}")
 
 
-@dataclass(frozen=True)
-class Scored:
-    """Some propositions, in order, with their scores by proposition id. Those that could not be scored are drops."""
-
-    propositions: list[PropositionText]
-    scores: dict[str, Score]
-    drops: list[Drop]
-
-
 def score_test_split(settings: Settings, warehouse: Warehouse, model: Model, seen: pa.Array) -> int:
     """Score what is not scored yet of the test split of the model's dataset. Returns the number of new scores.
 
@@ -105,19 +87,6 @@ def score_test_split(settings: Settings, warehouse: Warehouse, model: Model, see
     """
     total = sum(rows.num_rows for rows in _unscored(warehouse, model, seen))
     return store_scores(settings, warehouse, model, _waiting(warehouse, model, seen), total)
-
-
-def store_scores(
-    settings: Settings, warehouse: Warehouse, model: Model, propositions: Iterable[PropositionText], total: int
-) -> int:
-    """Score propositions, and store scores and drops as they come. Returns the number of scores."""
-    made = 0
-    if total:
-        with scored(settings, model, propositions, total) as parts:
-            for part in parts:
-                merge_all(warehouse, [part.scores.values(), part.drops])
-                made += len(part.scores)
-    return made
 
 
 def held_out(warehouse: Warehouse, model: Model, seen: pa.Array) -> Iterator[pa.RecordBatch]:
@@ -186,48 +155,3 @@ def _output_rows(part: Scored, calibration: Calibration | None, schema: pa.Schem
     columns |= {"low": found.low, "high": found.high, "level_probabilities": levels}
     rows = {name: [None] * len(kept) if values is None else values for name, values in columns.items()}
     return pa.RecordBatch.from_pydict(rows, schema=schema)
-
-
-@contextmanager
-def scored(
-    settings: Settings, model: Model, propositions: Iterable[PropositionText], total: int
-) -> Iterator[Iterator[Scored]]:
-    """Yield the scores of a stream of propositions, a few thousand at a time, in order.
-
-    They are scored on the device and in the precision of the settings; those that are too long are drops. Memory does
-    not grow with their number. `total` is how many there are, to show the progress.
-    """
-    with activity("score") as shown:
-        shown.doing("loading the estimator")
-        estimator = load_estimator(settings, model, "score")
-        shown.counting()
-        yield _parts(estimator, model.model_id, iter(propositions), lambda done: shown.at(done, total))
-
-
-def _parts(
-    estimator: Estimator, model_id: str, propositions: Iterator[PropositionText], at: Callable[[int], None]
-) -> Iterator[Scored]:
-    done = cut = 0
-    while part := list(islice(propositions, ROWS_AT_ONCE)):
-        scores: dict[str, Score] = {}
-        drops: list[Drop] = []
-        for batch in estimator.score_stream(part):
-            rows = zip(batch.proposition_ids, batch.scores, batch.level_probabilities, strict=True)
-            scores |= {key: _score(model_id, key, value, levels) for key, value, levels in rows}
-            drops += batch.drops
-            cut += batch.truncated
-            at(done + len(scores) + len(drops))
-        done += len(part)
-        yield Scored(part, scores, drops)
-    if cut:
-        note(f"score: {cut:,} premises do not fit into {estimator.info.max_length} tokens; only their end was read")
-
-
-def _score(model_id: str, proposition_id: str, value: float, levels: Iterable[float]) -> Score:
-    return Score(
-        score_id=content_id("score", model_id, proposition_id),
-        model_id=model_id,
-        proposition_id=proposition_id,
-        score=float(value),
-        level_probabilities=[min(float(level), 1.0) for level in levels],
-    )

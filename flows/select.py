@@ -14,8 +14,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from flows.estimators.named import estimator_for
+from flows.estimators.scoring import ROWS_AT_ONCE, scored
 from flows.research.query import rows_file
-from flows.score import ROWS_AT_ONCE, scored
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stages.outcome import Outcome
 from flows.stages.services import reading, writing

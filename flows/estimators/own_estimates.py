@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from flows.estimators.named import any_model, required_model
-from flows.score import scored
+from flows.estimators.scoring import scored
 from flows.settings.settings import Settings
 from flows.stages.outcome import Outcome
 from flows.terminal.console import note

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from flows.estimators.scoring import store_scores
 from flows.evaluation.subjects import ESTIMATOR, beside, measured, stored_scores, texts_of
-from flows.score import store_scores
 from flows.settings.settings import Settings
 from training.evaluation.families import Items
 from warehouse.catalog.connect import Warehouse

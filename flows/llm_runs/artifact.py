@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 
-from flows.stages.outcome import Outcome
+from flows.stages.outcome import Outcome, how_it_ended
 from flows.stages.recording import in_flow_run
 from flows.terminal.console import money
 from flows.terminal.progress import hours, rate_of
 from synthesis.progress import RunProgress
-from warehouse.errors import OddsError
 from warehouse.records import Record, Request
 
 
@@ -78,16 +76,6 @@ def report(outcome: Outcome, figures: Figures, error: BaseException | None) -> s
         *([_table(columns, rows)] if rows else []),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def how_it_ended(outcome: Outcome, error: BaseException | None) -> str:
-    """How the run ended, in a line."""
-    if isinstance(error, OddsError):
-        return f"failed: {' '.join(str(error).split())}"
-    if outcome.stopped or isinstance(error, KeyboardInterrupt | CancelledError):
-        return f"stopped early: {outcome.stopped or 'interrupted'}"
-    # The message of an unexpected error may hold anything; the log has it.
-    return "done" if error is None else f"failed: unexpected {type(error).__name__}"
 
 
 def _table(columns: Collection[str], rows: Iterable[Collection[str]]) -> str:

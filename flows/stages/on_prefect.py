@@ -21,9 +21,8 @@ from prefect.flow_engine import FlowRunTimeoutError
 from prefect.logging import get_run_logger
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from flows.llm_runs.artifact import how_it_ended
 from flows.settings.settings import CONFIG_VARIABLE, Settings
-from flows.stages.outcome import Outcome
+from flows.stages.outcome import Outcome, how_it_ended
 from flows.stages.recording import API_URL, is_deployed
 from warehouse.errors import InputError, OddsError, ServiceError
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections import Counter
 
 from pydantic import BaseModel, ConfigDict
 
 from flows.terminal.console import money
+from warehouse.errors import OddsError
 
 
 class Outcome(BaseModel):
@@ -47,3 +49,13 @@ class Outcome(BaseModel):
         counts.update(later.counts)
         note = ", ".join(note for note in (self.note, later.note) if note)
         return later.model_copy(update={"counts": dict(counts), "note": note})
+
+
+def how_it_ended(outcome: Outcome, error: BaseException | None) -> str:
+    """How the run ended, in a line."""
+    if isinstance(error, OddsError):
+        return f"failed: {' '.join(str(error).split())}"
+    if outcome.stopped or isinstance(error, KeyboardInterrupt | CancelledError):
+        return f"stopped early: {outcome.stopped or 'interrupted'}"
+    # The message of an unexpected error may hold anything; the log has it.
+    return "done" if error is None else f"failed: unexpected {type(error).__name__}"

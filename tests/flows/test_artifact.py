@@ -10,9 +10,9 @@ import pytest
 
 from flows.elicit import elicit
 from flows.llm_runs import artifact
-from flows.llm_runs.artifact import Figures, how_it_ended, report
+from flows.llm_runs.artifact import Figures, report
 from flows.propose import propose
-from flows.stages.outcome import Outcome
+from flows.stages.outcome import Outcome, how_it_ended
 from synthesis.progress import RunProgress
 from tests.fixtures.llm_runs import COST, PRICED, endpoint, install, labeler, others
 from tests.synthesis.faulty_endpoint import answers, fails, faulty

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import flows.score
+from flows.estimators import scoring
 from flows.estimators.named import ELSEWHERE, estimator_for
 from flows.publish import publish
 from flows.score import score
@@ -92,7 +93,7 @@ def settings(home: Path, subject: Estimator, tmp_path: Path, monkeypatch: pytest
     """A copy of the home. Scores are kept four by four."""
     shutil.copytree(home, tmp_path / "copy")
     monkeypatch.setattr(Estimator, "load", lambda *_, **__: subject)
-    monkeypatch.setattr(flows.score, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(scoring, "ROWS_AT_ONCE", 4)
     return load_settings(tmp_path / "copy" / "odds.toml")
 
 

@@ -14,9 +14,9 @@ import pytest
 import flows.select
 from annotation.people.users import add_annotator
 from annotation.studio.client import Studio, connect
+from flows.estimators.scoring import Scored
 from flows.pull import pull
 from flows.push import push
-from flows.score import Scored
 from flows.select import MEANING, select, selected, selected_parts
 from flows.settings.settings import load_settings
 from tests.fixtures.commands import Run

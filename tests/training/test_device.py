@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flows.score import scored
+from flows.estimators.scoring import scored
 from flows.settings.settings import Settings
 from tests.fixtures.estimator import Base, shard_table
 from tests.training.test_estimator import estimator
