@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,6 +10,10 @@ if TYPE_CHECKING:
     from training.model.scores import Scores
 
 __all__ = ["Estimator", "Scores"]
+
+# Has to be set before torch is loaded. By default, torch's threads spin while they wait for each other: if another
+# program needs a core, the one that is waited for gets none for long. docs/log.md has the figures.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def __getattr__(name: str) -> object:
