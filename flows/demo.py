@@ -26,6 +26,7 @@ from flows.status import as_table, status
 from flows.studio.connection import starting_beside, studio_login
 from flows.terminal.activity import activity
 from flows.terminal.console import out, say
+from flows.terminal.tables import narrow_table
 from warehouse.errors import InputError
 
 SIMULATED = 5
@@ -154,8 +155,7 @@ def summary(
 
 def _times(outcomes: Sequence[Outcome], seconds: float) -> Table:
     """Return a table of how long each stage took."""
-    table = Table("stage", header_style="bold")
-    table.add_column("seconds", justify="right")
+    table = narrow_table("stage", "seconds")
     for outcome in outcomes:
         table.add_row(outcome.stage, f"{outcome.seconds:.0f}")
     rest = seconds - sum(outcome.seconds for outcome in outcomes)

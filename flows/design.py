@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from flows.research.query import rows_file
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stages.services import has_warehouse, reading
 from flows.terminal.console import money
+from flows.terminal.tables import narrow_table
 from warehouse.agreement.design import LITERATURE, MOST, Moments, Plan, Prior, fewest_judgments, first, plans
 from warehouse.agreement.prior import measured
 from warehouse.errors import InputError
@@ -129,12 +129,10 @@ def design_parts(study: StudyDesign) -> list[Table | str]:
         n, k = study.fewest
         parts.append(f"for alpha alone, the fewest judgments: {n:,} propositions with {k} each, {n * k:,} judgments")
     with_cost = study.plans[0].cost is not None
-    table = Table(
-        "judgments each", "alpha ±", "reliability", "consensus SD", "judgments", *(["cost"] if with_cost else []),
-        box=SIMPLE_HEAD,
-    )  # fmt: skip
-    for column in table.columns:
-        column.justify = "right"
+    table = narrow_table(
+        "judgments each", "alpha ±", "reliability", "consensus SD", "judgments", *(["cost"] if with_cost else [])
+    )
+    table.columns[0].justify = "right"
     for plan in _shown(study):
         row = (f"{plan.alpha_half_width:.3f}", f"{plan.reliability:.3f}", f"{plan.consensus_sd:.3f}")
         cost = [] if plan.cost is None else [money(plan.cost)]

@@ -17,6 +17,7 @@ from annotation.studio import server
 from flows.rooms import HERE, ROOMS, hidden_room
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stages.services import has_warehouse, reading, shown_catalog
+from flows.terminal.tables import plain_list
 from synthesis.llm.embedded import weights_path
 from synthesis.panel.settings import EMBEDDED, Endpoint
 from warehouse.errors import OddsError
@@ -55,7 +56,7 @@ def doctor(*, config: Config = None) -> list[Finding]:
 
 def as_table(findings: list[Finding]) -> Table:
     """Return a table of the findings for a terminal."""
-    table = Table(show_header=False, box=None, padding=(0, 2))
+    table = plain_list()
     for finding in findings:
         missing = Text("missing", "red") if finding.needed else Text("not yet", "yellow")
         mark = Text("ok", "green") if finding.fine else missing

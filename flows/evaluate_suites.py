@@ -18,6 +18,7 @@ from flows.stages.outcome import Outcome
 from flows.stages.services import known_bases, writing
 from flows.suites import import_named
 from flows.terminal.activity import activity
+from flows.terminal.tables import narrow_table
 from training.evaluation.annotators import name_of
 from training.evaluation.families import Answer, Items
 from training.evaluation.subjects import CONSTANT, PANEL
@@ -247,10 +248,10 @@ def result_table(result: SuiteResult) -> tuple[str, Table]:
     line = f"{result.suite.name}: {result.n_items:,} items"
     if result.n_seen:
         line += f", {result.n_seen:,} seen in training {'and left out' if result.left_out else 'among them'}"
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("subject")
-    for name in ("n", main, "95% interval", *(name.removesuffix("_judgments") for name in others), "p"):
-        table.add_column(name, justify="right", no_wrap=True)
+    columns = ("n", main, "95% interval", *(name.removesuffix("_judgments") for name in others), "p")
+    table = narrow_table("subject", *columns, gap=1)
+    for column in table.columns[1:]:
+        column.no_wrap = True
     for subject in dict.fromkeys(each.subject for each in whole):
         first = found.get((subject, main))
         if first is None:

@@ -12,6 +12,7 @@ from flows.settings.settings import Config, load_settings
 from flows.stages.outcome import Outcome
 from flows.stages.services import reading, writing
 from flows.stages.stage import stage
+from flows.terminal.tables import narrow_table
 from warehouse.atomic import left_behind, remove
 from warehouse.catalog.maintenance import Maintained, Snapshot
 from warehouse.catalog.maintenance import maintain as maintain_in
@@ -62,7 +63,7 @@ def snapshots(*, config: Config = None) -> list[Snapshot]:
 
 def snapshots_table(listed: Sequence[Snapshot], limit: int) -> Table:
     """Return a table of the newest snapshots for a terminal."""
-    table = Table("snapshot", "time (UTC)", "what changed", "datasets", header_style="bold")
+    table = narrow_table("snapshot", "time (UTC)", "what changed", "datasets", texts=("what changed", "datasets"))
     for one in listed[:limit]:
         table.add_row(str(one.number), f"{one.time:%Y-%m-%d %H:%M:%S}", one.changes, ", ".join(one.datasets))
     if len(listed) > limit:

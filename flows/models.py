@@ -16,6 +16,7 @@ from rich.table import Table
 from flows.estimators.named import SHOWN, model_of, one_of, required_model
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stages.services import reading, writing
+from flows.terminal.tables import narrow_table
 from training.fit.record import SUMMARY, UNFINISHED, FitRecord, read_record, workplace_of
 from training.fit.workplace import refuse_running
 from warehouse.catalog.store import merge
@@ -147,11 +148,11 @@ def finished_fits(home: Path) -> Iterator[Path]:
 
 def models_table(listed: Sequence[ModelState]) -> Table:
     """Return a table for a terminal of 80 columns. Ids are shortened: their start is enough for every command."""
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
-    for name in ("id", "state", "dataset", "tuning"):
-        table.add_column(name, no_wrap=True)
-    for name in ("dev loss", "constant", "steps", "date (UTC)", "size"):
-        table.add_column(name, justify="right", no_wrap=True)
+    names, numbers = ("id", "state", "dataset", "tuning"), ("dev loss", "constant", "steps", "date (UTC)", "size")
+    table = narrow_table(*names, *numbers, texts=names, gap=1)
+    for column in table.columns:
+        column.no_wrap = column.header != "dataset"
+        column.overflow = "fold"
     for each in listed:
         losses = ("" if loss is None else f"{loss:.4f}" for loss in (each.dev_loss, each.constant_loss))
         table.add_row(

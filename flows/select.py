@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from flows.estimators.named import estimator_for
@@ -20,6 +19,7 @@ from flows.settings.settings import Config, Settings, load_settings
 from flows.stages.outcome import Outcome
 from flows.stages.services import reading, writing
 from flows.stages.stage import stage
+from flows.terminal.tables import texts_table
 from training.levels import sd as level_sd
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import merge
@@ -104,10 +104,7 @@ def selected(rule: Rule | None = None, *, config: Config = None) -> pa.Table:
 
 def selected_parts(rows: pa.Table, by: Rule) -> list[Table | str]:
     """Return a table of the first rows of `selected` for a terminal, below its title."""
-    table = Table("doubt", "judgments", "split", box=SIMPLE_HEAD, expand=True)
-    for column in table.columns:
-        column.no_wrap = True
-    table.add_column("hypothesis, premise", ratio=1, no_wrap=True, overflow="ellipsis")
+    table = texts_table("doubt", "judgments", "split", texts=("split",))
     for row in rows.slice(0, SHOWN).to_pylist():
         text = f"{row['hypothesis']}  ({row['premise']})"
         table.add_row(f"{row['value']:.3f}", f"{row['n_judgments']:,}", row["split"], text)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Group
-from rich.table import Table
 
 from annotation.studio import server
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stages.services import reading, shown_catalog
+from flows.terminal.tables import narrow_table, plain_list
 from synthesis.panel.settings import EMBEDDED
 from warehouse.places import placed
 from warehouse.queries.models import model_in_use
@@ -41,14 +41,12 @@ def status(*, config: Config = None) -> Status:
 
 def as_table(found: Status, *, with_empty: bool = True) -> Group:
     """Return the status for a terminal, optionally without empty stages."""
-    stages = Table("stage", header_style="bold")
-    stages.add_column("rows", justify="right")
-    stages.add_column("simulated", justify="right")
+    stages = narrow_table("stage", "rows", "simulated")
     for row in found["stages"]:
         if not row["n"] and not with_empty:
             continue
         stages.add_row(row["stage"], f"{row['n']:,}", f"{row['n_simulated']:,}" if row["n_simulated"] else "")
-    places = Table(show_header=False, box=None, padding=(0, 2))
+    places = plain_list()
     places.add_column(no_wrap=True)
     places.add_column(overflow="fold")
     places.add_row("warehouse", f"{found['warehouse']['catalog']}, snapshot {found['warehouse']['snapshot']}")

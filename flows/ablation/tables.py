@@ -10,6 +10,7 @@ from flows.ablation.cells import PlannedFit
 from flows.estimators.named import SHOWN as SHORT
 from flows.evaluate_suites import SHOWN
 from flows.terminal.activity import duration
+from flows.terminal.tables import narrow_table
 from warehouse.records import Ablation
 
 OVERALL = "all"
@@ -71,10 +72,9 @@ def _of_set(metric: str, rows: Sequence[Ablation]) -> Table:
 
 
 def _table(*numbers: str) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("variant")
-    for name in numbers:
-        table.add_column(name, justify="right", no_wrap=True)
+    table = narrow_table("variant", *numbers, gap=1)
+    for column in table.columns[1:]:
+        column.no_wrap = True
     return table
 
 

@@ -12,7 +12,7 @@ from flows.settings.settings import Config, load_settings
 from flows.stages.services import reading
 from flows.studio.connection import connecting
 from flows.studio.projects import projects
-from flows.terminal.console import with_room_for_names
+from flows.terminal.tables import narrow_table, with_room_for_names
 from warehouse.queries.people import judged_in, quality_of_annotators
 
 SHOWN = {
@@ -69,9 +69,7 @@ def as_table(rows: list[dict[str, Any]]) -> Table:
     columns = {heading: name for heading, name in SHOWN.items() if not emails or heading in BESIDE_EMAILS}
     if rows and "n_in_project" in rows[0]:
         columns["judged"] = "n_in_project"
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
-    for heading in (*columns, *(["e-mail"] if emails else [])):
-        table.add_column(heading, justify="left" if heading in ("annotator", "status", "e-mail") else "right")
+    table = narrow_table(*columns, *(["e-mail"] if emails else []), texts=("status", "e-mail"), gap=1)
     table.columns[0].min_width = LEN_OF_PSEUDONYM
     for row in rows:
         marked = row["pseudonym"] + (" (simulated)" if row["kind"] == "simulated" else "")

@@ -11,7 +11,8 @@ from rich.text import Text
 from flows.llm_runs.jobs import Job
 from flows.settings.settings import Settings
 from flows.stages.services import ledger, reading
-from flows.terminal.console import money, narrow_table, with_room_for_names
+from flows.terminal.console import money
+from flows.terminal.tables import narrow_table, with_room_for_names
 from synthesis.plan import Plan, plan
 from warehouse.catalog.connect import Warehouse
 from warehouse.queries.stages import tokens_of_prompts

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from flows.research.figures import check_picture
 from flows.settings.settings import Config, load_settings
 from flows.stages.services import reading
+from flows.terminal.tables import texts_table
 from training.evaluation.people_pictures import People, write_people
 from warehouse.errors import InputError
 from warehouse.queries.disagreement import DisagreementKind, disputed, judgments_of
@@ -56,10 +56,7 @@ def disagreement(
 
 def disagreement_table(rows: pa.Table) -> Table:
     """Return a table of the rows of `disagreement` for a terminal."""
-    table = Table("SD", "judgments", "kind", "means of the groups", box=SIMPLE_HEAD, expand=True)
-    for column in table.columns:
-        column.no_wrap = True
-    table.add_column("hypothesis, premise", ratio=1, no_wrap=True, overflow="ellipsis")
+    table = texts_table("SD", "judgments", "kind", "means of the groups", texts=("kind", "means of the groups"))
     for row in rows.to_pylist():
         groups = ""
         if row["kind"] in ("camps", "outlier"):

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from flows.settings.settings import Settings
 from flows.stages.services import reading
-from flows.terminal.console import narrow_table, with_room_for_names
+from flows.terminal.tables import narrow_table, with_room_for_names
 from training.evaluation.pictures import Measurement, write_agreement_over_time
 from warehouse.agreement.selection import Selection
 from warehouse.agreement.sql import COMPARED

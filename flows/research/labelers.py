@@ -16,7 +16,8 @@ from rich.text import Text
 from flows.research.figures import check_picture
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stages.services import reading
-from flows.terminal.console import money, narrow_table, with_room_for_names
+from flows.terminal.console import money
+from flows.terminal.tables import narrow_table, with_room_for_names
 from training.evaluation.labeler_pictures import LabelerCurve, write_labelers
 from training.evaluation.metrics import Bin, reliability
 from warehouse.errors import InputError

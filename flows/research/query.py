@@ -17,6 +17,7 @@ from flows.research.rows import Form, first, write_rows
 from flows.settings.settings import CONFIG_NAME, Config, Settings, load_settings
 from flows.stages.services import reading
 from flows.terminal.console import plain_output
+from flows.terminal.tables import plain_list
 from warehouse.catalog.address import POSTGRES
 from warehouse.catalog.connect import At
 from warehouse.errors import InputError
@@ -221,7 +222,7 @@ def print_tables(described: Sequence[TableDescription], console: Console) -> Non
     """Print tables and views with their columns."""
     for one in described:
         console.print(Text.assemble("\n", (one.name, "bold"), f" ({one.kind}, {one.rows or 0:,} rows): {one.comment}"))
-        columns = Table(show_header=False, box=None, padding=(0, 2))
+        columns = plain_list()
         for column in one.columns:
             columns.add_row(Text(column.name), Text(column.type), Text(column.comment))
         console.print(columns)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from math import floor, log10
 from pathlib import Path
-from textwrap import wrap
 from typing import IO, TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
 from rich.segment import Segment
 from rich.table import Table
@@ -23,7 +21,6 @@ from flows.settings.settings import Settings, load_settings
 if TYPE_CHECKING:
     from warehouse.files.formats import Writable
 
-MOST_LINES = 3
 # Characters that move the cursor, control the terminal or reverse the text direction, except tab and line feed; and
 # half characters (lone surrogates), which no terminal can write.
 STEERING = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
@@ -136,34 +133,6 @@ def quiet_prefect() -> None:
     if not Chosen.verbose:  # its server still gets the log
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         os.environ.setdefault("PREFECT_LOGGING_ROOT_LEVEL", "CRITICAL")
-
-
-def narrow_table(*columns: str, texts: Collection[str] = ()) -> Table:
-    """Return an empty table with little between its columns; numbers stand on the right, names and `texts` left."""
-    table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if not number or column in texts else "right")
-    return table
-
-
-def with_room_for_names(table: Table, width: int = 80) -> Table:
-    """Fit a table into so many columns: break headings between words, then names if necessary, never numbers."""
-    names, *others = table.columns
-    cells = [max((len(str(cell)) for cell in each.cells), default=0) for each in table.columns]
-    natural = sum(max(len(str(each.header)), wide) + 2 for each, wide in zip(table.columns, cells, strict=True)) - 2
-    names.overflow = "fold"
-    for each, wide in zip(others, cells[1:], strict=True) if natural > width else ():
-        each.header = _folded(str(each.header), wide)
-        each.no_wrap = True
-    return table
-
-
-def _folded(heading: str, width: int) -> str:
-    """Break a heading into at most three lines, as narrow as possible."""
-    for wide in range(max(width, *map(len, heading.split())), len(heading)):
-        if len(lines := wrap(heading, wide)) <= MOST_LINES:
-            return "\n".join(lines)
-    return heading
 
 
 def money(value: float | None) -> str:
