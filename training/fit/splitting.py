@@ -42,7 +42,7 @@ def split_over_processes(estimator: Estimator) -> Network:
     hollow, layers = network.hollow(), layers_of(network.model)[2]
     policy = MixedPrecisionPolicy()
     if place.precision == "bf16" and all(each.requires_grad for each in layers.parameters()):
-        # Autocast would keep a copy in bf16 of all layers until the pass backward.
+        # Autocast would keep a copy in bf16 of all layers until the backward pass.
         policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
     mesh = init_device_mesh(place.device.type, (processes,))
     try:
@@ -73,7 +73,7 @@ def share_as(like: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
 
 
 def settle(network: Any) -> None:
-    """Let go of the whole weights that a pass forward leaves if none backward follows."""
+    """Free the whole weights that a forward pass leaves if no backward pass follows."""
     network.reshard()
 
 
