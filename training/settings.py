@@ -48,7 +48,7 @@ class FitSettings(BaseModel):
         recalibrate: The monotone map of the scores to fit on dev at the end; `training.fit.calibrate` defines them.
         coverage: The share of truths that the interval of a score should hold.
         interval_of: What an interval is of: a single judgment, or the consensus mean.
-        launch: A configuration file of `accelerate launch`, to fit in several processes.
+        launch: A configuration file of `accelerate launch`, to fit in several processes, whole or split over them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -14,7 +14,7 @@ import pytest
 from tests.fixtures.estimator import Base, pair_table, shard_table, with_column
 from tests.fixtures.shards import HEAD, made_pair
 from tests.training.test_fit import settings, weights_in
-from training.fit.job import Job, _check_launch, _pass_on
+from training.fit.job import Job, _pass_on
 from training.fit.record import workplace_of
 from training.fit.watch import FitProgress, Watch
 from training.fit.workplace import workplace
@@ -23,7 +23,8 @@ from warehouse.datasets.write import write_dataset
 from warehouse.errors import InputError, OddsError
 from warehouse.shards import PAIR_SCHEMA, SHARD_SCHEMA
 
-TWO = Path(__file__).parents[2] / "examples" / "accelerate" / "two-processes.yaml"
+CARRIED = Path(__file__).parents[2] / "examples" / "accelerate"
+TWO, SPLIT = CARRIED / "two-processes.yaml", CARRIED / "split.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -119,32 +120,32 @@ def test_a_missing_configuration_is_one_line(dataset: Path, tiny_base: Base, tmp
         job(dataset, how, tiny_base.cache, tmp_path / "m").run(Watch())
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("distributed_type: FSDP\nnum_processes: 2\n", "distributed_type: FSDP splits the model over processes"),
-        (
-            "distributed_type: MULTI_GPU\nuse_cpu: true\nfsdp_config: {fsdp_version: 2}\n",
-            "fsdp_config splits the model",
-        ),
-        ("distributed_type: DEEPSPEED\n", "distributed_type: DEEPSPEED splits"),
-        ("- a list\n", "not a configuration of accelerate"),
-        ("a: [\n", "not a YAML file"),
-    ],
-)
-def test_a_configuration_that_splits_the_model_is_refused_in_one_line(
-    text: str, said: str, dataset: Path, tiny_base: Base, tmp_path: Path
+@pytest.mark.slow
+def test_a_model_is_split_as_the_configuration_says(dataset: Path, tiny_base: Base, tmp_path: Path) -> None:
+    (tmp_path / "split.yaml").write_text(SPLIT.read_text().replace("use_cpu: false", "use_cpu: true"))
+    how = settings(tiny_base, epochs=2, batch_size=5)
+    job(dataset, how, tiny_base.cache, tmp_path / "one").run(Watch())
+    launched = how.model_copy(update={"launch": str(tmp_path / "split.yaml")})
+    job(dataset, launched, tiny_base.cache, tmp_path / "two").run(Watch())
+    np.testing.assert_allclose(curve(tmp_path / "two"), curve(tmp_path / "one"), rtol=1e-4, atol=1e-5)
+    records = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("one", "two")]
+    assert [(record["processes"], record["split"]) for record in records] == [(1, False), (2, True)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "split.yaml", "two"]
+
+
+@pytest.mark.parametrize("changes", [{"kind": "encoder"}, {"tuning": "upper"}, {"ordinal": "cut-points"}])
+def test_what_a_split_model_cannot_do_is_refused_before_anything_is_removed(
+    changes: dict[str, str], dataset: Path, tiny_base: Base, tmp_path: Path
 ) -> None:
-    (tmp_path / "launch.yaml").write_text(text)
-    how = settings(tiny_base, launch=str(tmp_path / "launch.yaml"))
-    with pytest.raises(InputError, match=f"launch.yaml: {said}"):
-        job(dataset, how, tiny_base.cache, tmp_path / "m").run(Watch())
-    assert [path.name for path in tmp_path.iterdir()] == ["launch.yaml"]
-
-
-@pytest.mark.parametrize("name", sorted(path.name for path in TWO.parent.iterdir()))
-def test_the_carried_configurations_are_accepted(name: str) -> None:
-    _check_launch(TWO.parent / name)
+    how = settings(tiny_base, launch=str(SPLIT), **changes)
+    kept = workplace_of(tmp_path / "m") / "kept"
+    kept.mkdir(parents=True)
+    ((name, value),) = changes.items()
+    with pytest.raises(
+        InputError, match=f'^training.{name} = "{value}" does not work with a model that is split .*split.yaml$'
+    ):
+        job(dataset, how, tiny_base.cache, tmp_path / "m").run(Watch(), fresh=True)
+    assert kept.exists()
 
 
 def test_what_a_process_prints_reaches_the_watch() -> None:

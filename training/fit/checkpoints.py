@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from training.fit.splitting import share_as, whole
 from training.fit.workplace import is_full
 from warehouse.shards import sha256
 
@@ -52,11 +53,17 @@ class Checkpoints:
     optimizer: torch.optim.Optimizer
     note: Callable[[str], None]
 
-    def save(self, progress: Progress) -> None:
-        """Write a checkpoint and remove older ones. If the disk is full, say so and keep those."""
+    def save(self, progress: Progress, *, write: bool = True) -> None:
+        """Write a checkpoint and remove older ones. If the disk is full, say so and keep those.
+
+        All processes of a split model have to call this, though only one is to write.
+        """
+        tensors = self._tensors(keep=write)
+        if not write:
+            return
         weights = self.folder / f"step-{progress.step:08d}.safetensors"
         try:
-            _replace(weights, lambda path: save_file(self._tensors(), path))
+            _replace(weights, lambda path: save_file(tensors, path))
             record = {"sha256": sha256(weights), "progress": vars(progress)}
             _replace(weights.with_suffix(".json"), lambda path: path.write_text(json.dumps(record), encoding="utf-8"))
         except (OSError, SafetensorError) as error:
@@ -98,13 +105,16 @@ class Checkpoints:
     def _trained(self) -> dict[str, torch.nn.Parameter]:
         return {name: p for name, p in self.network.named_parameters() if p.requires_grad}
 
-    def _tensors(self) -> dict[str, torch.Tensor]:
+    def _tensors(self, *, keep: bool) -> dict[str, torch.Tensor]:
         found: dict[str, torch.Tensor] = {}
         for name, parameter in self._trained().items():
-            found[name] = parameter.detach()
             state = self.optimizer.state.get(parameter, {})
-            found.update({f"{moment}:{name}": state[moment] for moment in _MOMENTS if moment in state})
-        return {name: tensor.cpu().contiguous().clone() for name, tensor in found.items()}
+            of_state = {f"{moment}:{name}": state[moment] for moment in _MOMENTS if moment in state}
+            for key, tensor in ({name: parameter.detach()} | of_state).items():
+                together = whole(tensor)
+                if keep:
+                    found[key] = together.cpu().contiguous().clone()
+        return found
 
     @torch.no_grad()
     def _restore(self, tensors: dict[str, torch.Tensor]) -> None:
@@ -112,12 +122,13 @@ class Checkpoints:
         if missing := trained.keys() - tensors.keys():
             raise ValueError(f"it lacks {min(missing)}")
         for name, parameter in trained.items():
-            parameter.copy_(tensors[name])
+            parameter.copy_(share_as(parameter, tensors[name]))
             moments = {moment: tensors[f"{moment}:{name}"] for moment in _MOMENTS if f"{moment}:{name}" in tensors}
             if moments:
-                places = {"step": parameter.device if _on_device(self.optimizer) else torch.device("cpu")}
+                place = parameter.device if _on_device(self.optimizer) else torch.device("cpu")
                 self.optimizer.state[parameter] = {
-                    moment: tensor.to(places.get(moment, parameter.device)) for moment, tensor in moments.items()
+                    moment: tensor.to(place) if moment == "step" else share_as(parameter, tensor)
+                    for moment, tensor in moments.items()
                 }
 
 

@@ -12,20 +12,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
+from training.fit.launching import Launch, launch_at, refuse_unsplittable
 from training.fit.watch import FitProgress, Watch
 from training.fit.workplace import discard_workplace, sweep_workplace
 from training.settings import FitSettings
-from warehouse.errors import InputError, OddsError
+from warehouse.errors import OddsError
 from warehouse.shards import ShardRows
 
 if TYPE_CHECKING:
     from training.fit.plan import Plan
-
-_SPLITTING_TYPES = {"FSDP", "DEEPSPEED", "MEGATRON_LM", "TP"}
-_SPLITTING = {"fsdp_config", "deepspeed_config", "megatron_lm_config", "parallelism_config"}
 
 
 class Job(BaseModel):
@@ -36,6 +33,7 @@ class Job(BaseModel):
         settings: How to fit; `launch` names a configuration of `accelerate launch` for several processes.
         cache: Where a converted base is kept.
         folder: Where the estimator goes.
+        split: Whether the model is split over the processes; what `launch` names decides that.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,14 +42,16 @@ class Job(BaseModel):
     settings: FitSettings
     cache: Path
     folder: Path
+    split: bool = False
 
     def run(self, watch: Watch, *, fresh: bool = False) -> None:
         """Fit the estimator. Raises as `training.fit.loop.fit` does."""
+        launch = self._launch_to_make()
         if fresh:  # here, since of several processes one would remove what another has just written
             discard_workplace(self.folder)
-        if self.settings.launch:
+        if launch:
             try:
-                self._launch(Path(self.settings.launch), watch)
+                self._launch(launch, watch)
             finally:
                 sweep_workplace(self.folder)  # the launcher kills processes, which then cannot tidy up
         else:
@@ -64,7 +64,7 @@ class Job(BaseModel):
         train, dev, pairs, dev_pairs = self._rows()
         fit(
             train, dev, self.settings, self.cache, self.folder,
-            pairs=pairs, dev_pairs=dev_pairs, watch=watch,
+            pairs=pairs, dev_pairs=dev_pairs, watch=watch, split=self.split,
         )  # fmt: skip
 
     def plan(self, watch: Watch) -> Plan:
@@ -78,19 +78,29 @@ class Job(BaseModel):
         train, dev = ShardRows(self.dataset, "train"), ShardRows(self.dataset, "dev")
         return train, dev, ShardRows(self.dataset, "train", "pairs"), ShardRows(self.dataset, "dev", "pairs")
 
-    def _launch(self, configuration: Path, watch: Watch) -> None:
+    def _launch_to_make(self) -> Launch | None:
+        """Return what `settings.launch` names. Raises `InputError` if this job cannot run like that."""
+        if not self.settings.launch:
+            return None
+        launch = launch_at(Path(self.settings.launch))
+        if launch.split:
+            refuse_unsplittable(self.settings)
+        return launch
+
+    def _launch(self, launch: Launch, watch: Watch) -> None:
         """Run this job under `accelerate launch`, and pass on what the first process tells."""
-        _check_launch(configuration)
         with tempfile.TemporaryDirectory() as scratch:
-            job = Path(scratch, "job.json")
-            job.write_text(self.model_dump_json(), encoding="utf-8")
+            job, configuration = Path(scratch, "job.json"), Path(scratch, "launch.yaml")
+            job.write_text(self.model_copy(update={"split": launch.split}).model_dump_json(), encoding="utf-8")
+            configuration.write_text(launch.text, encoding="utf-8")
             command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(configuration)]
             command += ["--module", "training.fit.job", str(job)]
+            environment = {name: value for name, value in os.environ.items() if name != "ACCELERATE_USE_FSDP"}
             errors = Path(scratch, "stderr")
             with (
                 errors.open("w", encoding="utf-8") as stderr,
                 subprocess.Popen(
-                    command, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True
+                    command, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True, env=environment
                 ) as running,
             ):
                 assert running.stdout is not None
@@ -103,31 +113,6 @@ class Job(BaseModel):
                 said = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
                 ended = f"accelerate launch ended with status {running.returncode}: {' '.join(said)}"
                 raise OddsError(failure or ended)
-
-
-def _check_launch(configuration: Path) -> None:
-    """Raise `InputError` unless a file is a configuration of `accelerate launch` that a fit can run under.
-
-    Every process has the whole model: nothing here is split over processes, as FSDP would. On CPUs, accelerate itself
-    would run such a configuration without splitting anything, and without a word.
-    """
-    if not configuration.is_file():
-        raise InputError(f"{configuration}: no such file; training.launch is a configuration of accelerate")
-    try:
-        chosen = yaml.safe_load(configuration.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{configuration}: not a YAML file; training.launch is a configuration of accelerate"
-        ) from error
-    if not isinstance(chosen, dict):
-        raise InputError(f"{configuration}: not a configuration of accelerate; see examples/accelerate")
-    sections = [name for name in chosen if chosen[name] and name in _SPLITTING]
-    if (kind := str(chosen.get("distributed_type", "NO")).upper()) in _SPLITTING_TYPES or sections:
-        said = sections[0] if sections else f"distributed_type: {kind}"
-        raise InputError(
-            f"{configuration}: {said} splits the model over processes, which a fit does not support; use "
-            'distributed_type: MULTI_GPU, and gradient_checkpointing = true or tuning = "lora" to need less memory'
-        )
 
 
 def _pass_on(lines: Any, watch: Watch) -> str | None:

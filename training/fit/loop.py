@@ -20,6 +20,7 @@ from training.fit.order import steps_of
 from training.fit.processes import TENSORBOARD, processes
 from training.fit.record import SUMMARY, summary_of, workplace_of
 from training.fit.rounds import Run
+from training.fit.splitting import split_over_processes
 from training.fit.store import opening
 from training.fit.watch import FitProgress, Watch
 from training.fit.workplace import full_disk_in_one_line, refuse_existing, workplace
@@ -67,6 +68,7 @@ def fit(
     pairs: Rows | None = None,
     dev_pairs: Rows | None = None,
     watch: Watch = NOBODY,
+    split: bool = False,
 ) -> Fitted:
     """Fit an estimator on `train` and `pairs`, select its epoch by the loss on `dev`, and write it to `out_dir`.
 
@@ -85,6 +87,7 @@ def fit(
         pairs: Order pairs with the columns of their shards. Each adds the margin loss between its two scores.
         dev_pairs: Order pairs that select the epoch if dev has no propositions.
         watch: Told how the fit goes.
+        split: Whether to split the model over the processes of this fit.
 
     Raises:
         InputError: there is nothing to learn from or to select by, the base cannot be used, `out_dir` exists, another
@@ -109,14 +112,15 @@ def fit(
         watch = watch if accelerator.is_main_process else NOBODY
         torch.manual_seed(settings.seed)
         watch.doing("loading the base model")
-        estimator = start(settings, cache, train, out_dir)
+        estimator = start(settings, cache, train, out_dir, move=not split)
+        hollow = split_over_processes(estimator) if split else None
         watch.doing("tokenising the propositions for training and dev")
         splits, counts = read_splits(
             estimator, settings, rows, (train, pairs), (Choosing(dev, settings.dev_rows), dev_pairs)
         )
         if cut := sum(each.truncated for each in counts):
             watch.note(f"{cut:,} premises do not fit into {settings.max_length} tokens; only their end is read")
-        run = Run(estimator, settings, *splits, accelerator, watch)
+        run = Run(estimator, settings, *splits, accelerator, watch, hollow)
         ordered = (pairs if settings.pair_rate else None, dev_pairs)
         learned_from = (train, dev), [each for each in ordered if each is not None]
         return _fitted(run, work, out_dir, started, counts, learned_from=learned_from)
@@ -199,7 +203,7 @@ def _fitted(
     )
     if run.accelerator.is_main_process:
         told = {"n_train": counts[0].rows, "n_dev": counts[2].rows, "n_pairs": len(run.train.pairs.weights)}
-        told["processes"] = run.accelerator.num_processes
+        told |= {"processes": run.accelerator.num_processes, "split": run.split}
         told["n_simulated"] = sum(each.simulated for each in counts)
         best = work / "best"
         for tracker in run.accelerator.trackers:  # end_training would also end the group of processes

@@ -22,6 +22,8 @@ from training.model.packing import Indices, Tokens, on_device, padded_parts, par
 from training.settings import FitSettings
 from warehouse.errors import OddsError
 
+_DIVERGED = "the loss on dev is no longer a number; lower learning_rate and level_learning_rate"
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -84,6 +86,12 @@ def split_batch(evidence: Evidence, indices: Indices, tokens_at_once: int) -> It
     for part in found:
         some = ordered[part]
         yield Part(some[some < n], some[some >= n] - n)
+
+
+def most_parts(evidence: Evidence, indices: Indices, processes: int, tokens_at_once: int) -> int:
+    """Return the number of parts of the process that has most, where each takes every n-th of the examples."""
+    shares = (indices[rank::processes] for rank in range(processes))
+    return max(sum(1 for _ in split_batch(evidence, share, tokens_at_once)) for share in shares)
 
 
 @dataclass(frozen=True)
@@ -201,22 +209,27 @@ def dev_loss(
     seen: Callable[[int, int], None],
     *,
     answers: Answers | None = None,
+    passes: int = 0,
 ) -> tuple[float, float]:
     """Return the weighted sum of the losses of the dev examples at `mine`, and the sum of their weights.
 
-    `answers` takes those of the propositions.
+    `answers` takes those of the propositions. `passes`, if not 0, is how many forward passes to make in any case, as
+    the processes of a split model make them together.
 
     Raises:
-        OddsError: a loss is not finite; the message names the proposition.
+        OddsError: a loss is not finite; the message names the proposition, unless passes are made together.
     """
     objective.network.eval()
-    total, weight, done = 0.0, 0.0, 0
+    total, weight, done, made = 0.0, 0.0, 0, 0
     for part in split_batch(dev, mine, tokens_at_once):
         value = objective.loss(dev, part, answers).item()
         if not np.isfinite(value):
-            raise _not_finite(objective, dev, part)
+            raise OddsError(_DIVERGED) if passes else _not_finite(objective, dev, part)
         total, weight, done = total + value, weight + objective.weight(dev, part), done + len(part)
+        made += 1
         seen(done, len(mine))
+    for _ in range(made, passes):
+        objective.loss(dev, next(split_batch(dev, np.arange(1), tokens_at_once)))
     return total, weight
 
 
@@ -267,4 +280,4 @@ def _not_finite(objective: Objective, dev: Evidence, part: Part) -> OddsError:
             name = dev.propositions.id_of(index)
             said = f"proposition {name}: its loss on dev is not a number; use precision fp32, or leave it out"
             return OddsError(said)
-    return OddsError("the loss on dev is no longer a number; lower learning_rate and level_learning_rate")
+    return OddsError(_DIVERGED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,17 @@ from safetensors import SafetensorError
 
 from training.fit.calibrate import calibrate
 from training.fit.checkpoints import Checkpoints, Progress
-from training.fit.objective import Answers, Evidence, Objective, dev_loss
+from training.fit.objective import Answers, Evidence, Objective, dev_loss, most_parts
 from training.fit.order import epoch_order, step_costs, steps_of
 from training.fit.pace import Pace
 from training.fit.room import Room
+from training.fit.splitting import filled, settle
 from training.fit.step import Stepper, optimizer_of
 from training.fit.watch import FitProgress, Watch
 from training.fit.workplace import is_full
 from training.model.base import line_of
 from training.model.estimator import Estimator
+from training.model.network import Network
 from training.model.packing import Indices
 from training.model.saved import EstimatorInfo
 from training.model.stacking import stand_alone
@@ -36,7 +39,7 @@ RECORD_EVERY = 5  # steps
 
 @dataclass(frozen=True)
 class Run:
-    """A running fit."""
+    """A running fit. If the model is split over its processes, `hollow` takes the weights to save."""
 
     estimator: Estimator
     settings: FitSettings
@@ -44,6 +47,12 @@ class Run:
     dev: Evidence
     accelerator: Any
     watch: Watch
+    hollow: Network | None = None
+
+    @property
+    def split(self) -> bool:
+        """Whether each process has only a share of the model."""
+        return self.hollow is not None
 
     @property
     def sizes(self) -> tuple[int, int, float]:
@@ -67,18 +76,19 @@ def train(run: Run, work: Path, started: float) -> Progress:
     Raises:
         OddsError: the loss is no longer a number, or memory does not suffice.
     """
-    settings, network = run.settings, run.estimator.network
+    settings, network, is_main = run.settings, run.estimator.network, run.accelerator.is_main_process
     optimizer = optimizer_of(network, settings)
     checkpoints = Checkpoints(work, network, optimizer, run.watch.note)
-    if run.accelerator.is_main_process:
+    if is_main:
         checkpoints.sweep()
     progress = checkpoints.load()
     if progress.step:
         run.watch.note(f"going on after step {progress.step:,}")
-    objective = Objective(run.estimator, run.accelerator.prepare(network), settings)
-    stepper = Stepper(objective, run.train, optimizer, run.accelerator, run.watch.note)
+    wrapped = network if run.split else run.accelerator.prepare(network)
+    objective = Objective(run.estimator, wrapped, settings)
+    stepper = Stepper(objective, run.train, optimizer, run.accelerator, run.watch.note, split=run.split)
     pace = _pace(run, progress.step, started)
-    room = Room(stepper.room.tokens, sys.maxsize, run.watch.note, " of dev")
+    room = Room(stepper.room.tokens, 0 if run.split else sys.maxsize, run.watch.note, " of dev")
     total, losses, saved_at = run.steps, Losses(stepper, progress), time.monotonic()
     run.watch.doing("making the first step")
     for step, indices in _steps(run, progress.step):
@@ -100,11 +110,10 @@ def train(run: Run, work: Path, started: float) -> Progress:
         epoch = step // run.steps_per_epoch + 1
         times = (pace.elapsed_s, pace.left_s(), pace.examples_per_s())
         _report(run, progress, FitProgress(step + 1, total, epoch, losses.mean, on_dev, *times))
-        due = time.monotonic() - saved_at > 60 * settings.checkpoint_minutes
-        if on_dev is not None or due:
+        if on_dev is not None or _is_due(run, saved_at):
             losses.wait()
-            if run.accelerator.is_main_process:
-                checkpoints.save(progress)
+            if is_main or run.split:
+                checkpoints.save(progress, write=is_main)
             saved_at = time.monotonic()
         if late:
             break
@@ -154,13 +163,17 @@ def _evaluate(run: Run, objective: Objective, room: Room, pace: Pace) -> tuple[f
     """Return the mean dev loss and the answers on dev, of which each process computes a share."""
     began, accelerator, answers = time.monotonic(), run.accelerator, Answers.of(run.dev)
     objective = replace(objective, network=run.estimator.network)  # without the wrapper, whose forward passes wait
-    mine = np.argsort(run.dev.costs, kind="stable")[::-1][accelerator.process_index :: accelerator.num_processes]
+    order, processes = np.argsort(run.dev.costs, kind="stable")[::-1], accelerator.num_processes
+    mine = order[accelerator.process_index :: processes]
     costs = run.dev.costs[mine]
-    total, weight = room.fit(
-        lambda at_once: dev_loss(objective, run.dev, mine, at_once, run.watch.dev, answers=answers),
-        int(costs.sum()),
-        least=int(costs.max(initial=1)),
-    )
+
+    def read(at_once: int) -> tuple[float, float]:
+        passes = most_parts(run.dev, order, processes, at_once) if run.split else 0
+        return dev_loss(objective, run.dev, mine, at_once, run.watch.dev, answers=answers, passes=passes)
+
+    total, weight = room.fit(read, int(costs.sum()), least=int(costs.max(initial=1)))
+    if run.split:
+        settle(run.estimator.network)
     if accelerator.num_processes > 1:
         total, weight, *told = _summed(run, [total, weight, *answers.values.ravel()])
         answers = Answers(np.reshape(told, answers.values.shape))
@@ -181,18 +194,33 @@ def _keep_best(run: Run, work: Path, progress: Progress, on_dev: float, answers:
         progress.worse += 1
         return
     progress.best, progress.worse = on_dev, 0
-    if run.accelerator.is_main_process:
-        truth = run.dev.propositions.judgments
-        scores, sd = answers.values[:, truth.rows]
-        calibration = calibrate(scores, sd, truth, run.settings)
-        try:
-            with atomic_folder(work / "best", replace=True) as scratch:
-                replace(run.estimator, calibration=calibration, info=_info(run.estimator)).save(scratch)
-                stand_alone(scratch, run.settings.base, work)  # `work` is beside the place of the estimator
-        except SafetensorError as error:
-            if is_full(error):
-                raise
-            raise OddsError(f"{work} cannot be written: {line_of(error)}; odds train goes on from there") from error
+    with _whole(run) as estimator:
+        if run.accelerator.is_main_process:
+            _save_best(run, estimator, work, answers)
+
+
+@contextmanager
+def _whole(run: Run) -> Iterator[Estimator]:
+    """Give the estimator as a single process has it; of a split model, only the first process has the weights."""
+    if run.hollow is None:
+        yield run.estimator
+    else:
+        with filled(run.hollow, run.estimator.network, keep=run.accelerator.is_main_process) as network:
+            yield replace(run.estimator, network=network)
+
+
+def _save_best(run: Run, estimator: Estimator, work: Path, answers: Answers) -> None:
+    truth = run.dev.propositions.judgments
+    scores, sd = answers.values[:, truth.rows]
+    calibration = calibrate(scores, sd, truth, run.settings)
+    try:
+        with atomic_folder(work / "best", replace=True) as scratch:
+            replace(estimator, calibration=calibration, info=_info(estimator)).save(scratch)
+            stand_alone(scratch, run.settings.base, work)  # `work` is beside the place of the estimator
+    except SafetensorError as error:
+        if is_full(error):
+            raise
+        raise OddsError(f"{work} cannot be written: {line_of(error)}; odds train goes on from there") from error
 
 
 def _info(estimator: Estimator) -> EstimatorInfo:
@@ -214,9 +242,20 @@ def _report(run: Run, progress: Progress, now: FitProgress) -> None:
 
 def _agreed(run: Run, value: float) -> float:
     """Return a value that depends on the clock as the first process has it, so that all do the same."""
-    accelerator = run.accelerator
-    if accelerator.num_processes == 1 or run.settings.max_minutes is None:
+    if run.accelerator.num_processes == 1 or run.settings.max_minutes is None:
         return value
+    return _told(run, value)
+
+
+def _is_due(run: Run, saved_at: float) -> bool:
+    """Return whether the time for a checkpoint has come; all processes of a split model take part in one."""
+    due = time.monotonic() - saved_at > 60 * run.settings.checkpoint_minutes
+    return bool(_told(run, float(due))) if run.split else due
+
+
+def _told(run: Run, value: float) -> float:
+    """Return a value as the first process has it."""
+    accelerator = run.accelerator
     word = torch.tensor([value * accelerator.is_main_process], device=accelerator.device)
     return float(accelerator.reduce(word, "sum").item())
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from training.fit.objective import Evidence, Objective, Part, split_batch
+from training.fit.objective import Evidence, Objective, Part, most_parts, split_batch
 from training.fit.room import Room
+from training.fit.splitting import whole
 from training.model.encoder import PairEncoder
 from training.model.estimator import TOKENS_AT_ONCE
 from training.model.network import Network
@@ -21,7 +22,10 @@ _GRADIENT_NORM = 1.0
 
 
 class Stepper:
-    """Makes the steps of a fit. If memory does not suffice, it reads half as many tokens at once from then on."""
+    """Makes the steps of a fit. If memory does not suffice, it reads half as many tokens at once from then on.
+
+    `split` tells whether the model is split over the processes, which then have to make all passes together.
+    """
 
     def __init__(
         self,
@@ -30,7 +34,10 @@ class Stepper:
         optimizer: torch.optim.Optimizer,
         accelerator: Any,
         note: Callable[[str], None],
+        *,
+        split: bool = False,
     ) -> None:
+        self._split = split
         self._objective, self._train, self._optimizer = objective, train, optimizer
         self._accelerator = accelerator
         # Of several processes, the others wait for the gradients of the one whose memory does not suffice.
@@ -50,7 +57,7 @@ class Stepper:
         self._objective.network.train()
         reads = int(self._train.costs[indices].sum())
         loss = self.room.fit(lambda at_once: self._gradients(indices, step, at_once), reads)
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, _GRADIENT_NORM)
+        norm = whole(torch.nn.utils.clip_grad_norm_(self._parameters, _GRADIENT_NORM))
         self._finite = self._finite & torch.isfinite(norm + loss)
         for group in self._optimizer.param_groups:
             group["lr"] = group["peak"] * rate
@@ -71,10 +78,11 @@ class Stepper:
         parts = list(split_batch(self._train, indices[rank::processes], tokens_at_once))
         share = processes / len(indices)  # the gradients of the processes are averaged
         total = torch.zeros((), device=self._objective.estimator.device)
-        for number, part in enumerate(parts or [self._nothing(indices)], start=1):
-            last = number >= len(parts)
-            with nullcontext() if last else self._accelerator.no_sync(self._objective.network):
-                value = self._objective.loss(self._train, part) * (share if parts else 0.0)
+        passes = most_parts(self._train, indices, processes, tokens_at_once) if self._split else max(len(parts), 1)
+        filled = parts + [self._nothing(indices)] * (passes - len(parts))
+        for number, part in enumerate(filled, start=1):
+            with nullcontext() if number == passes else self._accelerator.no_sync(self._objective.network):
+                value = self._objective.loss(self._train, part) * (share if number <= len(parts) else 0.0)
                 self._accelerator.backward(value)
             total = total + value.detach()
         if processes > 1:
@@ -82,7 +90,7 @@ class Stepper:
         return total
 
     def _nothing(self, indices: Indices) -> Part:
-        """Return an example for a process that has none in a last, short batch: its loss counts zero times."""
+        """Return an example for a process that has none, or fewer parts than another: its loss counts zero times."""
         return next(split_batch(self._train, indices[:1], self.room.tokens))
 
 

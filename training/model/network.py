@@ -6,6 +6,7 @@ trains these K rows apart from the matrix. The input embedding stays as it is.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -117,6 +118,16 @@ class Network(nn.Module):
         for parameter in self.model.parameters():
             if parameter is not self.head.rows:
                 parameter.data = parameter.data.to(dtype)
+
+    def hollow(self) -> Network:
+        """Return a copy whose parameters have no elements yet, and which alone gives a plain model from now on.
+
+        This network keeps no second hold on its output matrix, which can then be split over processes.
+        """
+        empty = {id(p): nn.Parameter(p.detach().new_empty(0), p.requires_grad) for p in self.parameters()}
+        copied = copy.deepcopy(self, dict[int, Any](empty))
+        self._output.clear()
+        return copied
 
     @contextmanager
     def plain(self) -> Iterator[Any]:

@@ -32,7 +32,7 @@ _AHEAD = 2.0
 """Nats by which all levels together exceed all other tokens."""
 
 
-def start(settings: FitSettings, cache: Path, train: Rows, out_dir: Path) -> Estimator:
+def start(settings: FitSettings, cache: Path, train: Rows, out_dir: Path, *, move: bool = True) -> Estimator:
     """Return the estimator before the first step.
 
     Args:
@@ -40,6 +40,7 @@ def start(settings: FitSettings, cache: Path, train: Rows, out_dir: Path) -> Est
         cache: Where a converted base is kept.
         train: The training split, whose first rows set where answers start.
         out_dir: Where the estimator will be saved, so that it can be moved together with its base and cache.
+        move: Whether to move the network to its device. Otherwise it stays on the CPU, to be split first.
 
     Raises:
         InputError: the base cannot be used.
@@ -51,7 +52,8 @@ def start(settings: FitSettings, cache: Path, train: Rows, out_dir: Path) -> Est
     if settings.gradient_checkpointing:
         with without_future_warnings():
             estimator.network.model.gradient_checkpointing_enable()
-    return replace(estimator, network=estimator.network.to(place.device), place=place)
+    network = estimator.network.to(place.device) if move else estimator.network
+    return replace(estimator, network=network, place=place)
 
 
 def _start_causal(settings: FitSettings, cache: Path, train: Rows, info: EstimatorInfo) -> Estimator:
