@@ -27,6 +27,7 @@ from flows.pull import pull
 from flows.push import push
 from tests.fixtures.clock import with_a_clock_of_its_own
 from tests.fixtures.llm_runs import install, rows, value
+from tests.fixtures.studio import new_project
 from warehouse.errors import InputError, OddsError
 
 pytestmark = pytest.mark.slow
@@ -218,6 +219,6 @@ def test_a_personal_token_works_whatever_the_clocks_say(own: Own) -> None:
 
 
 def test_a_guarded_server_refuses_our_address_in_one_line(own: Own) -> None:
-    project = pushing.ensure_project(own.studio, f"own {uuid4().hex[:12]}", overlap=1)
+    project = new_project(own.studio)
     with pytest.raises(InputError, match="calls no private address unless it was started with SSRF_"):
         register(own.studio, project, "http://127.0.0.1:8711/webhook", {"X-Odds-Secret": "a secret"})
