@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.extensions import literals
 from warehouse.consensus.aggregate import Evidence, Units
-from warehouse.consensus.random_effects import ENOUGH_OVERLAP, PRIOR_JUDGMENTS, PRIOR_SD, Ints
+from warehouse.consensus.random_effects import PRIOR_JUDGMENTS, PRIOR_SD, Ints, overlap
 from warehouse.records import NOBODY, ConsensusMethod
 
 WITHDRAWN = "proposition_id IN (SELECT proposition_id FROM temp.main.evident WHERE NOT stands)"
 
-NOBODY_SQL = ", ".join(f"'{kind}'" for kind in NOBODY)
+NOBODY_SQL = literals(NOBODY)
 # What a judgment of nobody known is worth; null for a known annotator, whose precision decides.
 WORTH = f"CASE WHEN {{kind}} IN ({NOBODY_SQL}) THEN 1.0::DOUBLE END"
 
@@ -30,7 +31,7 @@ FROM (
   UNION ALL SELECT labeler, weight, true FROM pooled_weights
 )
 """
-# The judgments that count, read once: finding them takes longer than what is asked of them.
+# The judgments that count, read once: finding them takes longer than any query on them.
 COUNTED_SQL = """
 CREATE OR REPLACE TEMPORARY TABLE counted AS
 SELECT proposition_id, annotator_id, annotator_kind, probability, is_simulated, width,
@@ -93,7 +94,7 @@ class EvidenceCounts:
     @property
     def overlaps(self) -> bool:
         """Whether known annotators overlap enough to tell their errors from the spread of the propositions."""
-        return self.n_values > 0 and self.n_shared >= ENOUGH_OVERLAP * self.n_values
+        return overlap(self.n_shared, self.n_values)
 
 
 def settings_of(weights: Mapping[str, float]) -> str:

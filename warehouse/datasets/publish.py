@@ -150,8 +150,8 @@ def _weight(recipe: Recipe, weight: float, source: str) -> str:
 
 def unknown_sources(warehouse: Warehouse, recipe: Recipe) -> list[str]:
     """Return the sources that the recipe weighs and the warehouse has nothing of."""
-    rows = warehouse.sql("SELECT DISTINCT source FROM propositions UNION SELECT DISTINCT source FROM choices")
-    return sorted(set(recipe.source_weights) - set(rows["source"].to_pylist()))
+    rows = warehouse.rows("SELECT source FROM propositions UNION SELECT source FROM choices")
+    return sorted(set(recipe.source_weights) - {source for (source,) in rows})
 
 
 def publish_rows(warehouse: Warehouse, recipe: Recipe, part: Part = "propositions") -> Iterator[pa.RecordBatch]:
@@ -187,7 +187,7 @@ def dataset_fingerprint(warehouse: Warehouse, recipe: Recipe) -> str:
     parts = [str(FORMAT_VERSION)]
     for part, query in queries(recipe).items():
         total = "sum(md5_number_lower(to_json(r)::VARCHAR)::HUGEINT)::VARCHAR"
-        row = warehouse.sql(f"SELECT count(*) AS n, {total} AS total FROM ({query}) r").to_pylist()[0]
-        if row["n"]:
-            parts += [part, str(row["n"]), row["total"]]
+        ((n, hashes),) = warehouse.rows(f"SELECT count(*), {total} FROM ({query}) r")
+        if n:
+            parts += [part, str(n), hashes]
     return content_id("rows", *parts)

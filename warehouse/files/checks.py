@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias, cast, get_args
+from typing import cast, get_args
 
 from warehouse import records
 from warehouse.files.columns import distinct, numbers
 from warehouse.files.header import Wanted, named
 from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
-from warehouse.files.stated import SplitShares
-from warehouse.records import Check, Premise, Proposition
+from warehouse.files.stated import DEFAULT_SHARES, SplitShares
+from warehouse.records import Check, CheckPurpose, Premise, Proposition
 
-CheckPurpose: TypeAlias = Literal["practice", "qualification", "attention"]
 CHECK_FIELDS = {
     "premise": Wanted(("premise",), True, "text"),
     "hypothesis": Wanted(("hypothesis",), True, "text"),
@@ -40,7 +39,7 @@ def read_checks(
     purpose: CheckPurpose = "attention",
     scale: tuple[float, float] = (0.0, 1.0),
     columns: Mapping[str, str | None] | None = None,
-    split_shares: SplitShares = (0.7, 0.1),
+    split_shares: SplitShares = DEFAULT_SHARES,
     reading: Reading = AS_FOUND,
 ) -> CheckBatch:
     """Read the checks of a file: columns `premise`, `hypothesis`, `low`, `high` (on `scale`), optionally `purpose`.

@@ -13,13 +13,13 @@ import pyarrow as pa
 from warehouse import records
 from warehouse.catalog.schema import to_table
 from warehouse.errors import InputError
-from warehouse.files.cells import CellError, parsed, shown
+from warehouse.files.cells import shown
 from warehouse.files.columns import Distinct, distinct
 from warehouse.files.header import Wanted, named
 from warehouse.files.known import CHOICES, ChoiceFormat
 from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
-from warehouse.files.stated import SplitShares, Stated, stated_in
-from warehouse.files.texts import DEFAULT_SHARES
+from warehouse.files.stated import DEFAULT_SHARES, SplitShares, Stated, stated_in
+from warehouse.files.structures import parsed_field, texts_of
 from warehouse.records import Choice, Drop, Premise, Proposition, Split, StatedSplit
 
 MOST = 10  # columns of alternatives
@@ -149,14 +149,9 @@ def _questions(read: TextColumns, first: int) -> tuple[list[_Question], list[Dro
 
 def _alternatives(read: TextColumns, columns: Mapping[str, list[str | None]], index: int) -> list[str]:
     if "alternatives" in columns:
-        text = columns["alternatives"][index]
-        try:
-            found = parsed(text) if text else None
-        except CellError as error:
-            raise read.error(index, "alternatives", f"{shown(text or '')}: {error}") from error
-        if not isinstance(found, list) or not all(isinstance(each, str) and each.strip() for each in found):
+        texts = texts_of(parsed_field(read, "alternatives", index))
+        if texts is None:
             raise read.error(index, "alternatives", 'not a list of texts such as ["It rains.", "It snows."]')
-        texts = [each.strip() for each in found]
     else:
         numbered = [
             columns[f"alternative_{number}"][index]

@@ -15,10 +15,9 @@ from warehouse.files.columns import distinct, numbers
 from warehouse.files.header import Wanted, named
 from warehouse.files.known import PROPOSITIONS, PropositionFormat
 from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
-from warehouse.files.stated import SplitShares, Stated, stated_in
+from warehouse.files.stated import DEFAULT_SHARES, SplitShares, Stated, stated_in
 from warehouse.records import Drop, Premise, Proposition, PropositionKind, Split, StatedSplit
 
-DEFAULT_SHARES: SplitShares = (0.7, 0.1)
 PREMISE_FIELDS = {
     "premise": Wanted(("premise", "text"), True, "text"),
     "source": Wanted(("source",), kind="id"),
