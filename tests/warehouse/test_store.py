@@ -73,6 +73,23 @@ def test_whoever_brought_a_text_first_stays_its_source(warehouse: Warehouse) -> 
     assert read(warehouse, Premise)[0].source == "first"
 
 
+def test_the_source_of_a_text_may_add_what_it_left_out_and_nobody_else(warehouse: Warehouse) -> None:
+    bare = made_proposition("p")
+    merge(warehouse, [bare])
+    told = bare.model_copy(update={"target_probability": 0.25, "kind": "negation"})
+    assert merge(warehouse, [told.model_copy(update={"source": "another"})]) == Merged(unchanged=1)
+    assert merge(warehouse, [told]) == Merged(updated=1)
+    assert read(warehouse, Proposition) == [bare.model_copy(update={"target_probability": 0.25})]
+    for later in (bare, told.model_copy(update={"target_probability": 0.75})):
+        assert merge(warehouse, [later]) == Merged(unchanged=1), "what is there stays"
+    assert [row.target_probability for row in read(warehouse, Proposition)] == [0.25]
+
+    premise = Premise(premise_id="1", text="text", source="first")
+    merge(warehouse, [premise])
+    assert merge(warehouse, [premise.model_copy(update={"license": "CC-BY-4.0"})]) == Merged(updated=1)
+    assert read(warehouse, Premise)[0].license == "CC-BY-4.0"
+
+
 def test_arrow_rows_find_their_table(warehouse: Warehouse) -> None:
     records = [made_annotator("a"), made_annotator("b")]
     assert merge(warehouse, to_table(Annotator, records)) == Merged(inserted=2)

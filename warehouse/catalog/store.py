@@ -27,8 +27,8 @@ R = TypeVar("R", bound=Record)
 Rows: TypeAlias = pa.Table | pa.RecordBatchReader
 
 # A text is identified by its content, and keeps its first source; otherwise two sources of the same text would
-# overwrite each other forever.
-FIRST_STAYS = frozenset({Premise, Proposition})
+# overwrite each other forever. That source may only add, later, what it left out of these fields.
+FIRST_STAYS: Mapping[type[Record], str] = {Premise: "license", Proposition: "target_probability"}
 
 
 @dataclass(frozen=True)
@@ -222,10 +222,14 @@ def _delete(warehouse: Warehouse, record: type[Record], where: str, params: Sequ
 
 def _merge_staged(warehouse: Warehouse, record: type[Record]) -> Merged:
     names = arrow_schema(record).names
-    compared = [name for name in names if name != record.key and name not in record.volatile]
-    new = {name: f"coalesce(s.{name}, t.{name})" if name in record.kept else f"s.{name}" for name in names}
-    differs = " OR ".join(f"t.{name} IS DISTINCT FROM {new[name]}" for name in compared)
-    sets = ", ".join(f"{name} = {new[name]}" for name in names if name not in (record.key, "created_at"))
+    if lacking := FIRST_STAYS.get(record):
+        differs = f"t.{lacking} IS NULL AND s.{lacking} IS NOT NULL AND t.source = s.source"
+        sets = f"{lacking} = s.{lacking}"
+    else:
+        new = {name: f"coalesce(s.{name}, t.{name})" if name in record.kept else f"s.{name}" for name in names}
+        compared = [name for name in names if name != record.key and name not in record.volatile]
+        differs = " OR ".join(f"t.{name} IS DISTINCT FROM {new[name]}" for name in compared)
+        sets = ", ".join(f"{name} = {new[name]}" for name in names if name not in (record.key, "created_at"))
     on = f"t.{record.key} = s.{record.key}"
     # Most batches are entirely new. The keys alone tell, without reading the existing rows.
     keys = f"(SELECT {record.key} FROM {record.table})"
@@ -233,7 +237,7 @@ def _merge_staged(warehouse: Warehouse, record: type[Record]) -> Merged:
         f"SELECT count(*), count(t.{record.key}) FROM {_staged(record)} s LEFT JOIN {keys} t ON {on}"
     )
     changed = f"SELECT count(*) FROM {_staged(record)} s JOIN {record.table} t ON {on} WHERE {differs}"
-    updated = int(warehouse.value(changed)) if known and record not in FIRST_STAYS else 0
+    updated = int(warehouse.value(changed)) if known else 0
     update = f"WHEN MATCHED AND ({differs}) THEN UPDATE SET {sets} " if updated else ""
     insert = (
         f"WHEN NOT MATCHED THEN INSERT VALUES ({', '.join(f's.{name}' for name in names)})" if total > known else ""
