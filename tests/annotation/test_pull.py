@@ -12,8 +12,8 @@ from annotation.people.users import add_annotator
 from annotation.studio.client import Studio, connect
 from annotation.sync import pull as pulling
 from annotation.sync.push import push
-from tests.annotation.test_sync import Judge, propositions, rating
-from tests.fixtures.studio import Home, StudioServer, new_project
+from tests.annotation.test_sync import Judge, propositions
+from tests.fixtures.studio import Home, StudioServer, new_project, rating
 from warehouse.records import Judgment, annotator_id
 
 

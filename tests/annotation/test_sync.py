@@ -17,7 +17,7 @@ from annotation.studio.client import Studio, connect
 from annotation.studio.remote import RemoteTask, TaskBatch
 from annotation.sync import push as sync
 from annotation.sync.push import make_project, project_called, push, spread, update_settings
-from tests.fixtures.studio import StudioServer, new_project
+from tests.fixtures.studio import StudioServer, new_project, rating
 from warehouse.errors import InputError, ServiceError
 from warehouse.records import PropositionText, Task, proposition_id
 
@@ -41,10 +41,6 @@ class Judge(NamedTuple):
 
     def judge(self, task: str, number: float, **more: object) -> int:
         return int(self.ask("POST", f"tasks/{task}/annotations/", {"result": rating(number), **more})["id"])
-
-
-def rating(number: float) -> list[dict[str, Any]]:
-    return [{"from_name": "probability", "to_name": "hypothesis", "type": "number", "value": {"number": number}}]
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from flows.pull import pull
 from flows.push import push
 from tests.fixtures.clock import with_a_clock_of_its_own
 from tests.fixtures.llm_runs import install, rows, value
-from tests.fixtures.studio import new_project
+from tests.fixtures.studio import new_project, rating
 from warehouse.errors import InputError, OddsError
 
 pytestmark = pytest.mark.slow
@@ -93,17 +93,13 @@ def numbers(own: Own, config: Path) -> list[int]:
     return [stamp.id for stamp in own.studio.stamps(project)]
 
 
-def answer(percent: float) -> list[dict[str, Any]]:
-    return [{"from_name": "probability", "to_name": "hypothesis", "type": "number", "value": {"number": percent}}]
-
-
 def judge(own: Own, task: int, percent: float) -> None:
-    own.studio.annotate(task, answer(percent), unique_id=str(uuid4()))
+    own.studio.annotate(task, rating(percent), unique_id=str(uuid4()))
 
 
 def correct(own: Own, task: int, percent: float) -> None:
     sdk = own.studio._sdk
-    sdk.annotations.update(sdk.annotations.list(task)[0].id, result=answer(percent))
+    sdk.annotations.update(sdk.annotations.list(task)[0].id, result=rating(percent))
 
 
 @contextmanager
