@@ -15,10 +15,10 @@ from warehouse.records import AnnotatorPrecision, now
 
 
 def known_sd(warehouse: Warehouse) -> Floats:
-    """Return the SD of each judge at the last full fit, in the order of their codes; the prior's SD for new judges."""
+    """Return the SD of each rater at the last full fit, in the order of their codes; the prior's SD for new raters."""
     query = """
-        SELECT coalesce(p.sd_of_full_fit, ?) AS sd FROM judges j
-        LEFT JOIN annotator_precisions p ON p.annotator_id = j.judge AND j.weight IS NULL ORDER BY j.code
+        SELECT coalesce(p.sd_of_full_fit, ?) AS sd FROM raters j
+        LEFT JOIN annotator_precisions p ON p.annotator_id = j.rater AND j.weight IS NULL ORDER BY j.code
     """
     sd: Floats = warehouse.sql(query, [PRIOR_SD])["sd"].to_numpy()
     return sd
