@@ -60,6 +60,12 @@ def test_a_field_can_become_null_and_come_back(warehouse: Warehouse) -> None:
     assert merge(warehouse, [made_judgment("p", "a", 0.5)]).updated == 1
 
 
+def test_rows_of_two_kinds_are_refused_before_anything_is_written(warehouse: Warehouse) -> None:
+    with pytest.raises(TypeError, match="not of annotators, propositions; use merge_all"):
+        merge(warehouse, [made_annotator("a"), made_proposition("p")])
+    assert read(warehouse, Annotator) == []
+
+
 def test_of_rows_with_one_key_the_last_counts(warehouse: Warehouse) -> None:
     rows = [made_judgment("p", "a", value) for value in (0.1, 0.2, 0.3)]
     assert merge(warehouse, rows) == Merged(inserted=1)

@@ -77,10 +77,10 @@ def write(warehouse: Warehouse, fn: Callable[[Warehouse], T]) -> T:
 
 def merge(warehouse: Warehouse, rows: Iterable[Record] | Rows) -> Merged:
     """Merge rows of one kind by their key; see `merge_all`."""
-    results = merge_all(warehouse, [rows])
-    if len(results) > 1:
-        raise TypeError(f"merge takes rows of one kind, not of {', '.join(sorted(results))}; use merge_all")
-    return next(iter(results.values()), Merged())
+    given = rows if isinstance(rows, Rows) else list(rows)
+    if not isinstance(given, Rows) and len(tables := {row.table for row in given}) > 1:
+        raise TypeError(f"merge takes rows of one kind, not of {', '.join(sorted(tables))}; use merge_all")
+    return next(iter(merge_all(warehouse, [given]).values()), Merged())
 
 
 def merge_all(
