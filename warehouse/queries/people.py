@@ -66,7 +66,7 @@ def excluded_for(warehouse: Warehouse) -> dict[str, str]:
 
 
 def statuses_before_rules(warehouse: Warehouse) -> dict[str, Status]:
-    """Return the newest status of each annotator by which no rule watches or excludes them."""
+    """Return the newest status of each annotator, without those by which a rule watched or excluded them."""
     rows = warehouse.rows(
         "SELECT annotator_id, arg_max(status, (since, created_at)) FROM annotator_statuses "
         "WHERE NOT (decided_by = 'rule' AND status IN ('watched', 'excluded')) GROUP BY annotator_id"
@@ -105,7 +105,7 @@ def quality_of_annotators(warehouse: Warehouse) -> list[dict[str, Any]]:
 
 
 def judged_in(warehouse: Warehouse, title: str) -> dict[str, int]:
-    """Return how many judgments, also such as do not count, each annotator gave in the projects of a title."""
+    """Return how many judgments each annotator gave in the projects of a title, including those that do not count."""
     rows = warehouse.rows(
         "SELECT annotator_id, count(*) FROM judgments WHERE deleted_at IS NULL "
         "AND batch IN (SELECT project FROM studio_projects WHERE title = ?) GROUP BY annotator_id",

@@ -132,7 +132,7 @@ def next_version(warehouse: Warehouse, name: str) -> int:
 
 def current_agreement(warehouse: Warehouse) -> list[Agreement]:
     """Return the latest figure of each metric, scope and slice, sorted by these."""
-    newest = "PARTITION BY scope, slice, metric ORDER BY created_at DESC, agreement_id"
+    newest = "PARTITION BY scope, slice, metric ORDER BY created_at DESC, agreement_id DESC"
     return select(warehouse, Agreement, f"QUALIFY row_number() OVER ({newest}) = 1 ORDER BY scope, slice, metric")
 
 
