@@ -25,11 +25,12 @@ from typing import Any, NamedTuple
 
 from label_studio_sdk import LabelStudio
 
+from annotation.interface.page import page_of
 from annotation.studio import server
 from annotation.studio.client import connect
 from annotation.studio.listing import annotated, changed_after
 from annotation.sync.mapping import task_of
-from annotation.sync.push import ensure_project
+from annotation.sync.push import make_project
 from benchmarks.measure import Clock, Measured, measured
 from flows.settings.settings import load_settings
 from warehouse import open_warehouse
@@ -159,10 +160,14 @@ def our_pull(config: Path) -> tuple[object, float]:
     return (outcome.counts["new judgments"], outcome.counts["deleted"]), clock.seconds
 
 
+def new_project(url: str, title: str) -> int:
+    return make_project(connect(url, os.environ[TOKEN]), title, overlap=3, page=page_of("slider")).id
+
+
 def annotated_project(home: Path, url: str, tasks: int, opened: int) -> Project:
     """A project whose tasks came with an annotation each, changed over the last month as far as the server knows."""
     config = installation(home, url, f"pull {tasks}")
-    client, number = sdk(url), ensure_project(connect(url, os.environ[TOKEN]), f"pull {tasks}", overlap=3)
+    client, number = sdk(url), new_project(url, f"pull {tasks}")
     ids: list[int] = []
     for start in range(0, tasks + opened, IMPORT_CHUNK):
         made = [task_of(text) for text in texts(start, min(start + IMPORT_CHUNK, tasks + opened))]
@@ -207,7 +212,7 @@ def row(name: str, ours: Measured, bare: Measured | None, found: int | tuple[int
 
 
 def push_figures(home: Path, url: str, tasks: int) -> None:
-    number = ensure_project(connect(url, os.environ[TOKEN]), "bare push", overlap=3)
+    number = new_project(url, "bare push")
     bare = measured(bare_push, url, number, tasks)
     row(f"push of {tasks:,}", measured(our_push, installation(home, url, "push", tasks)), bare, tasks)
 

@@ -10,9 +10,10 @@ from flows.settings.settings import Config, load_settings
 from flows.stages.outcome import Outcome
 from flows.stages.services import writing
 from warehouse.catalog.store import merge_all
-from warehouse.files.checks import CHECK_FIELDS, CheckPurpose, read_checks
+from warehouse.files.checks import CHECK_FIELDS, read_checks
 from warehouse.files.reading import AS_FOUND, Reading
 from warehouse.queries.people import judged_checks
+from warehouse.records import CheckPurpose
 
 
 def import_checks(

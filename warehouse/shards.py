@@ -28,6 +28,8 @@ Part = Literal["propositions", "pairs"]
 Origin = Literal["human", "synthetic"]
 Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 SPLITS: tuple[Split, ...] = get_args(Split)
+HUB_SPLITS: dict[str, str] = {"train": "train", "dev": "validation", "test": "test"}
+"""The names of the splits on the Hugging Face Hub and in `datasets`."""
 ORIGINS: tuple[Origin, ...] = get_args(Origin)
 
 

@@ -14,7 +14,6 @@ from annotation.interface.feedback import PANEL
 from annotation.interface.instruction import instruction
 from annotation.interface.readout import marks_css, values_css
 from annotation.interface.scales import PROBABILITY, SCALES, UNLI_POSITION, marks, said
-from warehouse.errors import InputError
 from warehouse.records import Interface
 
 PREMISE = "premise"
@@ -24,9 +23,8 @@ COMMENT = "comment"
 PAGE = "page"
 """A hidden field that has the interface and the version of the page on which an annotation was made."""
 
-CONTROLS = {CANNOT_JUDGE: "Choices", COMMENT: "TextArea", PAGE: "TextArea"}
+CONTROLS = (CANNOT_JUDGE, COMMENT, PAGE)
 NUMBERS = (PROBABILITY, UNLI_POSITION)
-OBJECTS = {PREMISE: "Text", HYPOTHESIS: "Text"}
 
 _PLACES = ("<Style/>", '<View className="odds-scale" visibleWhen="choice-unselected" whenTagName="cannot_judge"/>')
 _MISSING: dict[Interface, str] = {
@@ -64,7 +62,6 @@ def page_of(interface: Interface, *, feedback: bool = False) -> Page:
     version = sha256(f"{unversioned}\n{text}".encode()).hexdigest()[:8]
     unmarked = f'name="{PAGE}" toName="{HYPOTHESIS}" value=""'
     xml = unversioned.replace(unmarked, f'{unmarked[:-1]}{interface} {version}"')
-    validate_interface(xml, interface)
     return Page(interface, version, xml, text)
 
 
@@ -110,43 +107,3 @@ def _scale(interface: Interface) -> str:
     kind = {"slider": "odds-percent", "number": "odds-typed", "unli": "odds-unli"}[interface]
     inner = "\n".join(f"        {line}" for line in lines)
     return f'      <View className="{kind}">\n{inner}\n      </View>'
-
-
-def validate_interface(xml: str, interface: Interface = "slider") -> None:
-    """Check that judgments can be read from annotations made on this page.
-
-    Every control must be there with its tag, and refer to a text on the page. The number must have the bounds and the
-    step of its scale, be required and have no default, since an untouched slider would be saved as its default.
-
-    Raises:
-        InputError: the page is not like this.
-    """
-    try:
-        root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError as error:
-        raise InputError(f"the interface is not XML: {error}") from error
-    named = {element.attrib["name"]: element for element in root.iter() if "name" in element.attrib}
-    controls = CONTROLS | {SCALES[interface].control: "Number"}
-    for name, tag in (OBJECTS | controls).items():
-        if name not in named or named[name].tag != tag:
-            raise InputError(f'the interface lacks <{tag} name="{name}">')
-    for name in OBJECTS:
-        if named[name].get("value") != f"${name}":
-            raise InputError(f'the interface does not show ${name} in <{named[name].tag} name="{name}">')
-    for name, tag in controls.items():
-        if named[name].get("toName") not in OBJECTS:
-            raise InputError(f'the interface binds <{tag} name="{name}"> to a text that it does not show')
-    _validate_number(named[SCALES[interface].control], interface)
-    choices = {choice.get("alias", choice.get("value")) for choice in named[CANNOT_JUDGE].iter("Choice")}
-    if choices != {CANNOT_JUDGE}:
-        raise InputError(f'the interface must offer exactly the choice "{CANNOT_JUDGE}" in "{CANNOT_JUDGE}"')
-
-
-def _validate_number(number: ElementTree.Element, interface: Interface) -> None:
-    scale = SCALES[interface]
-    if (number.get("min"), number.get("max"), number.get("step")) != ("0", f"{scale.most:g}", f"{scale.step:g}"):
-        raise InputError(f"the interface's number must run from 0 to {scale.most:g} in steps of {scale.step:g}")
-    if (number.get("slider") == "true") != (interface != "number"):
-        raise InputError(f"the interface {interface} must {'not ' if interface == 'number' else ''}have a slider")
-    if number.get("required") != "true" or "defaultValue" in number.attrib:
-        raise InputError("the interface's number must be required and have no default value")

@@ -19,14 +19,12 @@ from annotation.interface.scales import SCALES
 from annotation.people.users import add_annotator
 from annotation.studio.client import Studio, connect
 from annotation.sync.mapping import SIMULATED_DOMAIN
-from warehouse.records import content_id
+from warehouse.records import Share, content_id
 
 THREADS = 2
 """Two callers are about twice as fast as one; more only wait, since SQLite writes one row at a time."""
 SURE = 0.005
 """Beliefs stay this far from 0 and 1, whose logits are infinite."""
-
-Share = Field(ge=0, le=1)
 
 
 class SimulatedAnswer(NamedTuple):
@@ -47,8 +45,8 @@ class SimulatedAnnotator(BaseModel):
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
     bias: float = 0.0
     noise_sd: float = Field(default=0.5, ge=0)
-    heaping: float = Share
-    cannot_judge_rate: float = Share
+    heaping: Share
+    cannot_judge_rate: Share
     seed: int = 0
 
     @property

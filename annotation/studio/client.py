@@ -186,8 +186,8 @@ class Studio:
         seen, page, total = 0, 0, 1
         while seen < total:
             page += 1
-            answer = self._task_page(project_id, page, conditions, include, size=PAGE)
-            items, total = answer["tasks"], answer["total"]
+            found = self._task_page(project_id, page, conditions, include, size=PAGE)
+            items, total = found["tasks"], found["total"]
             if not items and seen < total:
                 raise ServiceError(f"project {project_id} at {self.url} changed while it was read: try again")
             seen += len(items)

@@ -39,5 +39,5 @@ def was_set_back(before: Moment, now: Moment) -> bool:
 
 
 def was_set(before: Moment, now: Moment) -> bool:
-    """Return whether one of the clocks was set since: by more than an answer can be mistaken."""
+    """Return whether one of the clocks was set since, by more than the header of an answer can be wrong."""
     return abs(now.ahead_s - before.ahead_s) > TOLERANCE.total_seconds()

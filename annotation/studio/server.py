@@ -104,6 +104,7 @@ def start(
         ServiceError: it did not start in time; the message names the log file.
     """
     folder = _folder(home)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _locked(folder):
         login = credentials.load_or_make(folder / "credentials.json", USERNAME)
         if (there := running(home)) is not None:
@@ -128,7 +129,7 @@ def start(
 
 def running(home: Path) -> StudioAddress | None:
     """Return the address of the server of `home`, or None if it does not run. A pid that was reused is recognised."""
-    folder = (home / "label-studio").absolute()
+    folder = _folder(home)
     state = _read_state(folder)
     if state is None or identity(state.pid) != state.started:
         return None
@@ -148,15 +149,8 @@ def stop(home: Path, grace_s: float = 10.0) -> bool:
     return True
 
 
-def read_credentials(home: Path) -> credentials.Credentials:
-    """Return the login of the embedded server of `home`. Raises `InputError` if it was never started."""
-    return credentials.read(home / "label-studio" / "credentials.json")
-
-
 def _folder(home: Path) -> Path:
-    folder = (home / "label-studio").absolute()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
+    return (home / "label-studio").absolute()
 
 
 @contextmanager

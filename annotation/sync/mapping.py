@@ -181,7 +181,7 @@ def _values(result: object) -> dict[str, Mapping[str, Any]]:
 
 
 def _answer(values: Mapping[str, Mapping[str, Any]]) -> _Answer:
-    """Return the number and the page. A mark of a page without this control is none."""
+    """Return the number and the page. The mark of a page without this control is ignored."""
     given = [name for name in NUMBERS if name in values]
     if len(given) > 1:
         raise _UnusableError("malformed", "numbers on two scales")

@@ -121,7 +121,8 @@ def read_tasks(
     annotators: dict[str, Annotator] = {}
     held: dict[int, tuple[int, list[str]]] = {}
     for task in exported:
-        proposition_id = _text((task.get("data") or {}).get("proposition_id"))
+        name = (task.get("data") or {}).get("proposition_id")
+        proposition_id = name if isinstance(name, str) else None
         annotations = task.get("annotations") or []
         judged = []
         for annotation in annotations:
@@ -194,11 +195,7 @@ def _changed(
     if since:  # the tasks of a later push are unannotated too, and many
         emptied = studio.stamps(project_id, unannotated(), numbered_below(max(known) + 1), *changed)
         listed.update((stamp.id, stamp) for stamp in emptied if stamp.id in known)
-    return [stamp for stamp in listed.values() if stamp.id not in known or _moved(stamp, known[stamp.id])]
-
-
-def _moved(stamp: TaskStamp, before: TaskStamp) -> bool:
-    return stamp.changed_at != before.changed_at
+    return [each for each in listed.values() if each.id not in known or each.changed_at != known[each.id].changed_at]
 
 
 def _differing(studio: Studio, project_id: int, known: Mapping[int, TaskStamp]) -> list[TaskStamp]:
@@ -248,7 +245,3 @@ def _annotator(
     annotator = annotator_of(*user)
     annotators[annotator.annotator_id] = annotator
     return annotator.annotator_id
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

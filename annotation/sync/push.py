@@ -6,11 +6,11 @@ A push looks at the tasks that exist, so after a crash it can simply be run agai
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from annotation.interface.page import Page, mark_in, page_of, read_mark
+from annotation.interface.page import Page, mark_in, read_mark
 from annotation.interface.scales import SCALES
 from annotation.studio.client import Studio
 from annotation.studio.listing import numbered_from
@@ -18,8 +18,6 @@ from annotation.studio.remote import RemoteProject, RemoteTask, batch_of
 from annotation.sync.mapping import task_of
 from warehouse.errors import InputError
 from warehouse.records import Interface, PropositionText, Task, content_id
-
-T = TypeVar("T")
 
 IMPORT_CHUNK = 2_500
 NO_ANSWERS: Mapping[str, str] = {}
@@ -50,22 +48,12 @@ def project_settings(title: str, overlap: int, page: Page) -> dict[str, Any]:
     }
 
 
-def ensure_project(studio: Studio, title: str, *, overlap: int, interface: Interface = "slider") -> int:
-    """Return the id of the project with this title, which is created or updated if needed.
-
-    Raises:
-        InputError: Label Studio refuses the title (it takes 3 to 50 characters), or two projects have it.
-    """
-    found = project_called(studio, title)
-    if found is None:
-        return make_project(studio, title, overlap=overlap, page=page_of(interface)).id
-    update_settings(studio, found.id, overlap=overlap, page=page_of(interface))
-    return found.id
-
-
 def make_project(studio: Studio, title: str, *, overlap: int, page: Page) -> RemoteProject:
-    """Create a project with this title. Raises `InputError` like `ensure_project`."""
-    _check(title, overlap)
+    """Create a project with this title. Raises `InputError` if Label Studio does not take the title or the overlap."""
+    if not 3 <= len(title) <= 50:
+        raise InputError(f'the project title "{title}" must have 3 to 50 characters')
+    if overlap < 1:
+        raise InputError(f"judgments per proposition must be at least 1, not {overlap}")
     return studio.create_project(project_settings(title, overlap, page))
 
 
@@ -122,13 +110,6 @@ def _check_interface(shown: tuple[Interface, str] | None, page: Page, has: str, 
             f"{has} on the interface {before}: set it back, or change it to {page.interface} with odds push "
             "--new-version; each judgment keeps the interface and version on which it was made"
         )
-
-
-def _check(title: str, overlap: int) -> None:
-    if not 3 <= len(title) <= 50:
-        raise InputError(f'the project title "{title}" must have 3 to 50 characters')
-    if overlap < 1:
-        raise InputError(f"judgments per proposition must be at least 1, not {overlap}")
 
 
 def push(
@@ -234,7 +215,8 @@ def _imported(
         chunk: Sequence[PropositionText] = ()
         imported: Future[list[int]] = Future()
         imported.set_result([])
-        for following in _chunks(propositions, IMPORT_CHUNK):
+        for start in range(0, len(propositions), IMPORT_CHUNK):
+            following = propositions[start : start + IMPORT_CHUNK]
             batch = batch_of([task_of(one, answers.get(one.proposition_id)) for one in following])
             before = chunk, imported.result()
             chunk, imported = following, thread.submit(studio.import_tasks, project_id, batch)
@@ -263,10 +245,6 @@ def _task(project_key: str, proposition_id: str, source_id: int) -> Task:
         project=project_key,
         source_id=str(source_id),
     )
-
-
-def _chunks(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 class Duplicates(NamedTuple):

@@ -28,7 +28,7 @@ from flows.pull import pull
 from flows.push import push
 from tests.annotation.test_page import SCREENSHOTS, SLIDER, open_stream, submit
 from tests.fixtures.browser import browsing, escape
-from tests.fixtures.llm_runs import rows, value
+from tests.fixtures.llm_runs import rows, settings_file, value
 from tests.fixtures.studio import StudioServer
 from warehouse.errors import InputError
 from warehouse.records import annotator_id, pseudonym
@@ -78,27 +78,9 @@ def bands(answers: Mapping[str, int], purpose: str) -> list[dict[str, object]]:
 
 
 @pytest.fixture
-def config(tmp_path: Path, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LABEL_STUDIO_TOKEN", studio_server.token)
-    name = uuid4().hex[:8]
-    file = tmp_path / "odds.toml"
-    file.write_text(
-        f"""
-[annotation]
-url = "{studio_server.url}"
-project = "study {name}"
-check_rate = 0.1
-
-[[annotation.projects]]
-title = "qualification {name}"
-purpose = "qualification"
-
-[agreement]
-draws = 100
-""",
-        encoding="utf-8",
-    )
-    return file
+def config(tmp_path: Path, study_section: str) -> Path:
+    qualification = f'[[annotation.projects]]\ntitle = "qualification {uuid4().hex[:8]}"\npurpose = "qualification"'
+    return settings_file(tmp_path, f"{study_section}check_rate = 0.1", qualification, "[agreement]\ndraws = 100")
 
 
 @pytest.fixture

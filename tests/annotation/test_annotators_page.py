@@ -12,11 +12,11 @@ from annotation.interface.readout import as_odds
 from annotation.interface.scales import marks
 from annotation.people.users import add_annotator
 from annotation.studio.client import Studio
-from annotation.sync.push import ensure_project, push
+from annotation.sync.push import push
 from tests.annotation.test_page import CANNOT_JUDGE, READOUT, SLIDER, is_answer, open_stream
 from tests.annotation.test_sync import propositions
 from tests.fixtures.browser import browsing, escape
-from tests.fixtures.studio import Home, StudioServer
+from tests.fixtures.studio import Home, StudioServer, new_project
 from tests.test_docs import ROOT
 from warehouse.errors import InputError
 
@@ -49,7 +49,7 @@ def test_a_password_has_eight_characters(studio: Studio) -> None:
 
 @pytest.mark.slow
 def test_the_way_to_answer_and_to_change_an_answer(studio: Studio, studio_server: StudioServer) -> None:
-    project = ensure_project(studio, f"annotators {uuid4().hex[:12]}", overlap=2)
+    project = new_project(studio, "annotators")
     push(studio, project, propositions())
     assert studio.project_settings(project, ["sampling"]) == {"sampling": "Uniform sampling"}  # a random order
     texts = {one.proposition_id: one.hypothesis for one in propositions()}

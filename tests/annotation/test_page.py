@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Page, Response
@@ -15,9 +14,9 @@ from annotation.interface.page import page_of
 from annotation.interface.scales import marks
 from annotation.people.users import add_annotator
 from annotation.studio.client import Studio
-from annotation.sync.push import ensure_project, push
+from annotation.sync.push import push
 from tests.fixtures.browser import browsing, escape
-from tests.fixtures.studio import Home, StudioServer
+from tests.fixtures.studio import Home, StudioServer, new_project
 from warehouse.records import Interface, PropositionText, proposition_id
 from warehouse.scales import slider_to_probability
 
@@ -53,7 +52,7 @@ def project(studio: Studio, page: Page) -> int:
 
 def opened(studio: Studio, page: Page, interface: Interface, *, read: bool = True) -> int:
     """Open a project with a few tasks for labeling, and close its instruction unless it is not to be `read` yet."""
-    made = ensure_project(studio, f"page {uuid4().hex[:12]}", overlap=2, interface=interface)
+    made = new_project(studio, "page", interface=interface)
     # One after the other, so that the test knows which proposition it sees.
     studio.update_project(made, {"sampling": "Sequential sampling"})
     texts = [
@@ -225,7 +224,7 @@ def test_the_shortcuts_work_after_a_click_on_the_slider(page: Page, project: int
 
 def shown_texts(page: Page, project: int, studio: Studio, premise: str, hypothesis: str) -> None:
     """Push a proposition of these texts and open it."""
-    made = ensure_project(studio, f"page {uuid4().hex[:12]}", overlap=2)
+    made = new_project(studio, "page")
     studio.update_project(made, {"show_instruction": False})
     one = PropositionText(proposition_id=proposition_id(premise, hypothesis), premise=premise, hypothesis=hypothesis)
     push(studio, made, [one])

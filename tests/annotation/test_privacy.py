@@ -6,12 +6,13 @@ from uuid import uuid4
 
 from annotation.people.users import add_annotator
 from annotation.studio.client import Studio
-from annotation.sync.push import ensure_project, push
+from annotation.sync.push import push
 from tests.annotation.test_sync import Judge, propositions
+from tests.fixtures.studio import new_project
 
 
 def test_every_member_sees_all_answers_and_addresses_and_can_delete_everything(studio: Studio) -> None:
-    project = ensure_project(studio, f"test {uuid4().hex[:12]}", overlap=2)
+    project = new_project(studio)
     tasks = [task.source_id for task in push(studio, project, propositions()).tasks]
     names = [f"{uuid4().hex[:12]}@example.org" for _ in range(2)]
     one, other = (Judge(studio.url, add_annotator(studio, name, "a-long-password-1")) for name in names)
@@ -26,7 +27,7 @@ def test_every_member_sees_all_answers_and_addresses_and_can_delete_everything(s
 
 
 def test_the_label_stream_shows_no_predictions_and_nobody_elses_answers(studio: Studio) -> None:
-    project = ensure_project(studio, f"test {uuid4().hex[:12]}", overlap=2)
+    project = new_project(studio)
     assert studio.project_settings(project, ["show_collab_predictions"]) == {"show_collab_predictions": False}
     (task,) = (task.source_id for task in push(studio, project, propositions()[:1]).tasks)
     name = f"{uuid4().hex[:12]}@example.org"

@@ -11,9 +11,9 @@ import pytest
 from annotation.people.users import add_annotator
 from annotation.studio.client import Studio, connect
 from annotation.sync import pull as pulling
-from annotation.sync.push import ensure_project, push
-from tests.annotation.test_sync import Judge, propositions, rating
-from tests.fixtures.studio import Home, StudioServer
+from annotation.sync.push import push
+from tests.annotation.test_sync import Judge, propositions
+from tests.fixtures.studio import Home, StudioServer, new_project, rating
 from warehouse.records import Judgment, annotator_id
 
 
@@ -26,7 +26,7 @@ def people(studio_server: StudioServer) -> tuple[Judge, Judge]:
 
 @pytest.fixture
 def project(studio: Studio) -> int:
-    return ensure_project(studio, f"test {uuid4().hex[:12]}", overlap=2)
+    return new_project(studio)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from annotation.studio import server
+from annotation.studio import credentials, server
 from annotation.studio.process import identity
 from tests.fixtures.studio import StudioServer
 from warehouse.errors import InputError, ServiceError
@@ -68,13 +68,13 @@ def test_the_secrets_lie_in_one_private_file_only(studio_server: StudioServer) -
     for secret in (studio_server.token, studio_server.password):
         assert secret not in (studio_server.home / "label-studio" / "server.log").read_text()
         assert secret not in repr(address)
-        assert secret not in repr(server.read_credentials(studio_server.home))
+        assert secret not in repr(credentials.read(address.credentials))
 
 
 def test_each_installation_has_secrets_of_its_own(studio_server: StudioServer, tmp_path: Path) -> None:
     with pytest.raises(ServiceError):
         server.start(tmp_path, Path("/bin/false"))
-    other = server.read_credentials(tmp_path)
+    other = credentials.read(tmp_path / "label-studio" / "credentials.json")
     assert other.token.get_secret_value() != studio_server.token
     assert other.password.get_secret_value() != studio_server.password
 
@@ -204,11 +204,11 @@ def test_the_command_is_the_named_one_or_is_looked_for(tmp_path: Path, monkeypat
 
 
 def test_missing_or_damaged_credentials_are_said_so_without_showing_them(tmp_path: Path) -> None:
+    path = tmp_path / "credentials.json"
     with pytest.raises(InputError, match="never started"):
-        server.read_credentials(tmp_path)
-    (tmp_path / "label-studio").mkdir()
-    (tmp_path / "label-studio" / "credentials.json").write_text('{"username": "u", "token": "very-secret"}')
+        credentials.read(path)
+    path.write_text('{"username": "u", "token": "very-secret"}')
     with pytest.raises(InputError, match="corrupt") as caught:
-        server.read_credentials(tmp_path)
+        credentials.read(path)
     assert "very-secret" not in str(caught.value)
     assert caught.value.__suppress_context__

@@ -3,7 +3,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -12,8 +11,8 @@ from pydantic import ValidationError
 
 from annotation.people.simulate import SimulatedAnnotator, choose_panel, default_annotators, simulate
 from annotation.studio.client import Studio
-from annotation.sync.push import ensure_project, push
-from tests.fixtures.studio import Home
+from annotation.sync.push import push
+from tests.fixtures.studio import Home, new_project
 from warehouse.records import PropositionText, annotator_id, proposition_id
 
 
@@ -74,7 +73,7 @@ def test_the_panel_of_a_proposition_is_stable_and_the_work_is_spread() -> None:
 
 
 def test_simulated_annotators_judge_as_users_of_their_own_and_only_once(studio: Studio) -> None:
-    project = ensure_project(studio, f"test {uuid4().hex[:12]}", overlap=3)
+    project = new_project(studio, overlap=3)
     propositions = [
         PropositionText(proposition_id=proposition_id("p", f"h{i}"), premise="p", hypothesis=f"h{i}") for i in range(5)
     ]
@@ -105,7 +104,7 @@ def test_simulated_annotators_judge_as_users_of_their_own_and_only_once(studio: 
 
 
 def test_simulated_annotators_answer_on_the_scale_of_the_page(studio: Studio) -> None:
-    project = ensure_project(studio, f"test {uuid4().hex[:12]}", overlap=3, interface="unli")
+    project = new_project(studio, overlap=3, interface="unli")
     proposition = PropositionText(proposition_id=proposition_id("p", "h"), premise="p", hypothesis="h")
     push(studio, project, [proposition])
     (annotator,) = default_annotators(1)

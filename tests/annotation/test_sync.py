@@ -16,8 +16,8 @@ from annotation.people.users import add_annotator
 from annotation.studio.client import Studio, connect
 from annotation.studio.remote import RemoteTask, TaskBatch
 from annotation.sync import push as sync
-from annotation.sync.push import ensure_project, push, spread, update_settings
-from tests.fixtures.studio import StudioServer
+from annotation.sync.push import make_project, project_called, push, spread, update_settings
+from tests.fixtures.studio import StudioServer, new_project, rating
 from warehouse.errors import InputError, ServiceError
 from warehouse.records import PropositionText, Task, proposition_id
 
@@ -43,10 +43,6 @@ class Judge(NamedTuple):
         return int(self.ask("POST", f"tasks/{task}/annotations/", {"result": rating(number), **more})["id"])
 
 
-def rating(number: float) -> list[dict[str, Any]]:
-    return [{"from_name": "probability", "to_name": "hypothesis", "type": "number", "value": {"number": number}}]
-
-
 @pytest.fixture(scope="module")
 def people(studio_server: StudioServer) -> tuple[Judge, Judge]:
     studio = connect(studio_server.url, studio_server.token)
@@ -56,7 +52,7 @@ def people(studio_server: StudioServer) -> tuple[Judge, Judge]:
 
 @pytest.fixture
 def project(studio: Studio) -> int:
-    return ensure_project(studio, f"test {uuid4().hex[:12]}", overlap=2)
+    return new_project(studio)
 
 
 def test_pushing_twice_creates_nothing_twice(studio: Studio, project: int) -> None:
@@ -167,32 +163,35 @@ def test_progress_counts_what_people_did(studio: Studio, people: tuple[Judge, Ju
 
 
 def test_a_project_is_found_by_its_title_and_set_right(studio: Studio) -> None:
-    title = f"test {uuid4().hex[:12]}"
-    made = ensure_project(studio, title, overlap=2)
+    title, page = f"test {uuid4().hex[:12]}", page_of("slider")
+    assert project_called(studio, title) is None
+    made = make_project(studio, title, overlap=2, page=page).id
+    found = project_called(studio, title)
+    assert found is not None
+    assert found.id == made
     studio.update_project(made, {"show_collab_predictions": True})
-    assert ensure_project(studio, title, overlap=3) == made
+    update_settings(studio, made, overlap=3, page=page)
     settings = studio.project_settings(made, ["maximum_annotations", "show_collab_predictions", "label_config"])
     assert settings == {
         "maximum_annotations": 3,
         "show_collab_predictions": False,
-        "label_config": page_of("slider").xml,
+        "label_config": page.xml,
     }
     studio.create_project({"title": title})
     with pytest.raises(InputError, match="2 projects"):
-        ensure_project(studio, title, overlap=3)
+        project_called(studio, title)
 
 
 def test_a_project_that_is_right_is_not_touched(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
-    title = f"test {uuid4().hex[:12]}"
-    made = ensure_project(studio, title, overlap=2)
+    made = new_project(studio)
     monkeypatch.setattr(studio, "update_project", lambda *given: pytest.fail(f"changed {given[1].keys()}"))
-    assert ensure_project(studio, title, overlap=2) == made
+    assert update_settings(studio, made, overlap=2, page=page_of("slider")) == page_of("slider").mark
 
 
 def test_a_page_that_was_judged_on_changes_only_when_told(
     studio: Studio, people: tuple[Judge, Judge], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = ensure_project(studio, f"test {uuid4().hex[:12]}", overlap=2)
+    made = new_project(studio)
     old = page_of("slider")
     monkeypatch.setattr(pages, "instruction", lambda interface: instruction(interface) + "<br>Thank you.")
     page_of.cache_clear()
@@ -224,12 +223,12 @@ def test_a_page_that_was_judged_on_changes_only_when_told(
 
 
 def test_titles_and_overlaps_that_make_no_project_are_refused(studio: Studio) -> None:
-    with pytest.raises(InputError, match="3 to 50"):
-        ensure_project(studio, "x", overlap=2)
-    with pytest.raises(InputError, match="3 to 50"):
-        ensure_project(studio, "x" * 51, overlap=2)
+    page = page_of("slider")
+    for title in ("x", "x" * 51):
+        with pytest.raises(InputError, match="3 to 50"):
+            make_project(studio, title, overlap=2, page=page)
     with pytest.raises(InputError, match="at least 1"):
-        ensure_project(studio, "a title", overlap=0)
+        make_project(studio, "a title", overlap=0, page=page)
 
 
 def test_an_annotator_is_added_once_and_known_by_the_password(studio: Studio, studio_server: StudioServer) -> None:

@@ -20,12 +20,11 @@ from flows.push import push
 from flows.settings.settings import load_settings
 from tests.fixtures.llm_runs import rows, settings_file, value
 from tests.fixtures.store import made_rows
-from tests.fixtures.studio import StudioServer
+from tests.fixtures.studio import StudioServer, rating
 from warehouse import open_warehouse
 from warehouse.catalog.store import merge_all
 from warehouse.errors import InputError
 
-ANSWER = {"from_name": "probability", "to_name": "hypothesis", "type": "number", "value": {"number": 40}}
 SOON_S = 10.0  # on a busy machine
 
 
@@ -51,11 +50,9 @@ def test_the_secret_is_derived_from_the_token_or_set(studio: Studio, monkeypatch
 
 @pytest.mark.slow
 def test_a_judgment_in_label_studio_is_in_the_warehouse_within_seconds(
-    tmp_path: Path, studio: Studio, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, studio: Studio, studio_server: StudioServer, study_section: str
 ) -> None:
-    monkeypatch.setenv("LABEL_STUDIO_TOKEN", studio_server.token)
-    section = f'[annotation]\nurl = "{studio_server.url}"\nproject = "listen {uuid4().hex[:12]}"\n'
-    config = settings_file(tmp_path, section)
+    config = settings_file(tmp_path, study_section)
     with open_warehouse(load_settings(config).catalog, read_only=False) as warehouse:
         merge_all(warehouse, made_rows([("p", "a", 0.5)]))
     push(config)
@@ -88,7 +85,7 @@ def test_a_judgment_in_label_studio_is_in_the_warehouse_within_seconds(
         while "odds_last_pull_seconds 0" in httpx.get(metrics, trust_env=False).text:  # the pull at the start
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        studio.annotate(task.id, [ANSWER], unique_id=str(uuid4()))
+        studio.annotate(task.id, rating(40), unique_id=str(uuid4()))
         made = time.monotonic()
         query = "SELECT probability FROM judgments WHERE source = 'label-studio'"
         while not (found := rows(config, query)):

@@ -26,7 +26,7 @@ from flows.api import (
 from flows.settings.settings import Settings, load_settings
 from flows.studio.mixing import allowed, with_checks
 from tests.fixtures.llm_runs import install, settings_file, value
-from tests.fixtures.studio import StudioServer
+from tests.fixtures.studio import StudioServer, rating
 from warehouse import records
 from warehouse.errors import InputError, ServiceError
 from warehouse.records import PropositionText, Purpose
@@ -65,13 +65,11 @@ def test_checks_are_pushed_up_to_their_rate() -> None:
 
 
 @pytest.fixture
-def study(tmp_path: Path, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def study(tmp_path: Path, study_section: str) -> Settings:
     """Six propositions, a third of the tasks repeats, two attention and two qualification checks."""
-    monkeypatch.setenv("LABEL_STUDIO_TOKEN", studio_server.token)
-    name = uuid4().hex[:12]
     section = (
-        f'[annotation]\nurl = "{studio_server.url}"\nproject = "study {name}"\nrepeat_rate = 0.34\nqualify_checks = 2\n'
-        f'[[annotation.projects]]\ntitle = "qualify {name}"\npurpose = "qualification"'
+        f"{study_section}repeat_rate = 0.34\nqualify_checks = 2\n"
+        f'[[annotation.projects]]\ntitle = "qualify {uuid4().hex[:12]}"\npurpose = "qualification"'
     )
     settings = load_settings(install(tmp_path, section, hypotheses=HYPOTHESES))
     (tmp_path / "checks.csv").write_text(CHECKS)
@@ -87,9 +85,8 @@ def judge(server: StudioServer, token: str, settings: Settings, purpose: str, an
         f"JOIN propositions p USING (proposition_id) WHERE s.purpose = '{purpose}'"
     )
     for row in sql(query, config=settings).to_pylist():
-        value = {"number": answer.get(row["hypothesis"], 40.0)}
-        result = [{"from_name": "probability", "to_name": "hypothesis", "type": "number", "value": value}]
-        person.annotate(int(row["source_id"]), result, unique_id=str(uuid4()), lead_time_s=9.0)
+        given = rating(answer.get(row["hypothesis"], 40.0))
+        person.annotate(int(row["source_id"]), given, unique_id=str(uuid4()), lead_time_s=9.0)
 
 
 @pytest.mark.slow
@@ -174,7 +171,7 @@ def test_repeats_that_a_killed_push_did_not_record_are_taken_up(
 
 
 def answer(person: Studio, tasks: Iterable[int]) -> None:
-    result = [{"from_name": "probability", "to_name": "hypothesis", "type": "number", "value": {"number": 40.0}}]
+    result = rating(40.0)
     for task in tasks:
         person.annotate(task, result, unique_id=str(uuid4()))
 
@@ -206,11 +203,9 @@ def attention(folder: Path, number: int) -> Path:
 
 @pytest.mark.slow
 def test_whoever_comes_late_meets_checks_among_the_other_tasks(
-    tmp_path: Path, studio: Studio, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, studio: Studio, study_section: str
 ) -> None:
-    monkeypatch.setenv("LABEL_STUDIO_TOKEN", studio_server.token)
-    section = f'[annotation]\nurl = "{studio_server.url}"\nproject = "late {uuid4().hex[:12]}"\n'
-    section += "judgments_per_proposition = 2\n"
+    section = study_section + "judgments_per_proposition = 2\n"
     config = install(tmp_path, section, hypotheses=[f"It is {n} o'clock." for n in range(30)])
     import_checks(attention(tmp_path, 6), scale="0:100", config=config)
     push(config)
@@ -233,11 +228,9 @@ def test_whoever_comes_late_meets_checks_among_the_other_tasks(
 
 @pytest.mark.slow
 def test_a_running_study_takes_checks_and_keeps_its_number_of_judgments(
-    tmp_path: Path, studio: Studio, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, studio: Studio, study_section: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LABEL_STUDIO_TOKEN", studio_server.token)
-    section = f'[annotation]\nurl = "{studio_server.url}"\nproject = "grows {uuid4().hex[:12]}"\n'
-    config = install(tmp_path, section, hypotheses=HYPOTHESES)
+    config = install(tmp_path, study_section, hypotheses=HYPOTHESES)
     push(config)
     project = int(value(config, "SELECT number FROM studio_projects"))
     assert (most(studio, project), overlaps(studio, project)) == (3, [3] * 6)
@@ -262,18 +255,14 @@ def test_a_running_study_takes_checks_and_keeps_its_number_of_judgments(
         for name in ("set_overlap", "update_project"):
             untouched.setattr(Studio, name, lambda *_, **__: pytest.fail("changed again"))
         push(config)
-    settings_file(tmp_path, section + "judgments_per_proposition = 4\n")
+    settings_file(tmp_path, study_section + "judgments_per_proposition = 4\n")
     push(config)
     assert (most(studio, project), overlaps(studio, project)) == (1, [4] * 6 + [EVERYONE] * 2)
 
 
 @pytest.mark.slow
-def test_more_judgments_than_one_are_asked_of_every_task(
-    tmp_path: Path, studio: Studio, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LABEL_STUDIO_TOKEN", studio_server.token)
-    section = f'[annotation]\nurl = "{studio_server.url}"\nproject = "more {uuid4().hex[:12]}"\n'
-    one, two, three = (f"{section}judgments_per_proposition = {number}\n" for number in (1, 2, 3))
+def test_more_judgments_than_one_are_asked_of_every_task(tmp_path: Path, studio: Studio, study_section: str) -> None:
+    one, two, three = (f"{study_section}judgments_per_proposition = {number}\n" for number in (1, 2, 3))
     config = install(tmp_path, one, hypotheses=HYPOTHESES[:3])
     push(config)
     project = int(value(config, "SELECT number FROM studio_projects"))

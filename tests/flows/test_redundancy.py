@@ -8,8 +8,7 @@ from uuid import uuid4
 import pytest
 from pydantic import ValidationError
 
-from annotation.people.users import add_annotator
-from annotation.studio.client import Studio, connect
+from annotation.studio.client import Studio
 from flows.api import annotators_exclude, pull, push
 from flows.settings.redundancy import RedundancySettings
 from flows.settings.sections import AnnotationSettings
@@ -17,7 +16,7 @@ from flows.settings.settings import load_settings
 from flows.studio.redundancy import _on_tasks_gone
 from tests.fixtures.llm_runs import rows, settings_file, value
 from tests.fixtures.store import made_rows
-from tests.fixtures.studio import StudioServer
+from tests.fixtures.studio import rating, somebody
 from warehouse import open_warehouse
 from warehouse.catalog.store import merge_all
 from warehouse.errors import InputError
@@ -64,14 +63,10 @@ def test_a_project_has_a_redundancy_and_a_budget_of_its_own() -> None:
 
 
 @pytest.mark.slow
-def test_projects_ask_by_their_own_rules_and_budgets(
-    tmp_path: Path, studio: Studio, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_projects_ask_by_their_own_rules_and_budgets(tmp_path: Path, studio: Studio, study_section: str) -> None:
     """Two contested propositions in each of three projects: one may ask for one, one for none, one for all."""
-    monkeypatch.setenv("LABEL_STUDIO_TOKEN", studio_server.token)
     name = uuid4().hex[:12]
-    section = f'[annotation]\nurl = "{studio_server.url}"\nproject = "rest {name}"\njudgments_per_proposition = 2\n'
-    section += 'redundancy = "adaptive"\ntarget_sd = 0.1\n'
+    section = study_section + 'judgments_per_proposition = 2\nredundancy = "adaptive"\ntarget_sd = 0.1\n'
     section += f'[[annotation.projects]]\ntitle = "one {name}"\nsources = ["one"]\nbudget_judgments = 5\n'
     section += f'[[annotation.projects]]\ntitle = "none {name}"\nsources = ["none"]\nredundancy = "fixed"\n'
     config = settings_file(tmp_path, section)
@@ -83,30 +78,27 @@ def test_projects_ask_by_their_own_rules_and_budgets(
         warehouse.connection.execute("DELETE FROM judgments")
     push(config)
 
-    other = connect(studio.url, add_annotator(studio, f"{uuid4().hex}@example.org", "a-long-password-1"))
+    other = somebody(studio)
     found = rows(config, "SELECT split_part(title, ' ', 1) AS title, number FROM studio_projects")
     numbers = {each["title"]: each["number"] for each in found}
     for number in numbers.values():
         for task in studio.tasks(number):
             for person, percent in ((studio, 10), (other, 95)):
-                answer = {"from_name": "probability", "to_name": "hypothesis", "type": "number"}
-                person.annotate(task.id, [answer | {"value": {"number": percent}}], unique_id=str(uuid4()))
+                person.annotate(task.id, rating(percent), unique_id=str(uuid4()))
     pull(config)
 
     asked = push(config)
     assert asked.counts["asked for once more"] == 3
     assert asked.note == "the budget leaves 1 unsettled"
     overlaps = {title: sorted(task.overlap for task in studio.overlaps(number)) for title, number in numbers.items()}
-    assert overlaps == {"one": [2, 3], "none": [2, 2], "rest": [3, 3]}
+    assert overlaps == {"one": [2, 3], "none": [2, 2], "study": [3, 3]}
 
 
 @pytest.mark.slow
 def test_contested_propositions_are_judged_once_more_while_the_budget_lasts(
-    tmp_path: Path, studio: Studio, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, studio: Studio, study_section: str
 ) -> None:
-    monkeypatch.setenv("LABEL_STUDIO_TOKEN", studio_server.token)
-    section = f'[annotation]\nurl = "{studio_server.url}"\nproject = "adaptive {uuid4().hex[:12]}"\n'
-    section += "judgments_per_proposition = 2\n"
+    section = study_section + "judgments_per_proposition = 2\n"
     config = settings_file(tmp_path, section)
     made = made_rows([(name, "nobody", 0.5) for name in ANSWERS])
     with open_warehouse(load_settings(config).catalog, read_only=False) as warehouse:
@@ -118,7 +110,7 @@ def test_contested_propositions_are_judged_once_more_while_the_budget_lasts(
     assert "no proposition has two judgments" in first.note
 
     project = int(value(config, "SELECT number FROM studio_projects"))
-    other = connect(studio.url, add_annotator(studio, f"{uuid4().hex}@example.org", "a-long-password-1"))
+    other = somebody(studio)
     names = {}
     for task in studio.tasks(project):
         hypothesis = value(
@@ -126,8 +118,7 @@ def test_contested_propositions_are_judged_once_more_while_the_budget_lasts(
         )
         names[task.id] = next(name for name in ANSWERS if name in hypothesis)
         for person, percent in zip((studio, other), ANSWERS[names[task.id]], strict=True):
-            answer = {"from_name": "probability", "to_name": "hypothesis", "type": "number"}
-            person.annotate(task.id, [answer | {"value": {"number": percent}}], unique_id=str(uuid4()))
+            person.annotate(task.id, rating(percent), unique_id=str(uuid4()))
     unread = push(config)  # what was not pulled yet asks for nothing
     assert unread.counts["asked for once more"] == 0
     assert pull(config).counts["new judgments"] == 8
@@ -152,11 +143,9 @@ def test_contested_propositions_are_judged_once_more_while_the_budget_lasts(
 
 @pytest.mark.slow
 def test_what_lost_its_judgments_is_asked_again_and_the_budget_counts_what_is_gone(
-    tmp_path: Path, studio: Studio, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, studio: Studio, study_section: str
 ) -> None:
-    monkeypatch.setenv("LABEL_STUDIO_TOKEN", studio_server.token)
-    section = f'[annotation]\nurl = "{studio_server.url}"\nproject = "again {uuid4().hex[:12]}"\n'
-    section += 'judgments_per_proposition = 2\nredundancy = "adaptive"\ntarget_sd = 0.49\n'
+    section = study_section + 'judgments_per_proposition = 2\nredundancy = "adaptive"\ntarget_sd = 0.49\n'
     config = settings_file(tmp_path, section)
     with open_warehouse(load_settings(config).catalog, read_only=False) as warehouse:
         merge_all(warehouse, made_rows([(name, "nobody", 0.5) for name in ("settled", "lost", "unread")]))
@@ -164,14 +153,13 @@ def test_what_lost_its_judgments_is_asked_again_and_the_budget_counts_what_is_go
     push(config)
     project = int(value(config, "SELECT number FROM studio_projects"))
     emails = [f"{uuid4().hex}@example.org" for _ in range(4)]
-    people = [connect(studio.url, add_annotator(studio, email, "a-long-password-1")) for email in emails]
+    people = [somebody(studio, email) for email in emails]
     number = {}
     for name in ("settled", "lost", "unread"):
         query = "SELECT t.source_id FROM tasks t JOIN propositions p USING (proposition_id)"
         number[name] = int(value(config, f"{query} WHERE contains(p.hypothesis, '{name}')"))
-    answer = {"from_name": "probability", "to_name": "hypothesis", "type": "number", "value": {"number": 40}}
     for person, name in zip(people, ("settled", "settled", "lost", "lost"), strict=True):
-        person.annotate(number[name], [answer], unique_id=str(uuid4()))
+        person.annotate(number[name], rating(40), unique_id=str(uuid4()))
     pull(config)
     assert push(config).counts["asked for once more"] == 0
     for email in emails[2:]:

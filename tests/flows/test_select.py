@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import flows.select
-from annotation.people.users import add_annotator
-from annotation.studio.client import Studio, connect
+from annotation.studio.client import Studio
 from flows.estimators.scoring import Scored
 from flows.pull import pull
 from flows.push import push
@@ -22,7 +21,7 @@ from flows.settings.settings import load_settings
 from tests.fixtures.commands import Run
 from tests.fixtures.llm_runs import rows, settings_file, value
 from tests.fixtures.store import made_rows
-from tests.fixtures.studio import StudioServer
+from tests.fixtures.studio import rating, somebody
 from training.embedded import pretrained_path
 from warehouse import open_warehouse
 from warehouse.catalog.store import merge, merge_all
@@ -178,27 +177,22 @@ def test_the_model_of_a_rule_without_one_is_refused(odds: Run) -> None:
 
 
 @pytest.mark.slow
-def test_chosen_propositions_are_judged_once_more(
-    tmp_path: Path, studio: Studio, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LABEL_STUDIO_TOKEN", studio_server.token)
-    section = f'[annotation]\nurl = "{studio_server.url}"\nproject = "select {uuid4().hex[:12]}"\n'
-    config = installed(tmp_path, section + "judgments_per_proposition = 1\n")
+def test_chosen_propositions_are_judged_once_more(tmp_path: Path, studio: Studio, study_section: str) -> None:
+    config = installed(tmp_path, study_section + "judgments_per_proposition = 1\n")
     select(config, limit=1)
     pushed = push(config, selected=True)  # only the chosen one, which has no task yet
     assert pushed.counts == {"new tasks": 1, "found there": 0, "to be judged again": 0}
     assert push(config).counts == {"new tasks": 3, "found there": 0}
 
     project = int(value(config, "SELECT number FROM studio_projects"))
-    result = [{"from_name": "probability", "to_name": "hypothesis", "type": "number", "value": {"number": 40}}]
     for task in studio.tasks(project):
-        studio.annotate(task.id, result, unique_id=str(uuid4()))
+        studio.annotate(task.id, rating(40), unique_id=str(uuid4()))
     assert pull(config).counts["new judgments"] == 4
     assert chosen(config) == []
     with open_warehouse(load_settings(config).catalog, read_only=False) as warehouse:
         renew_consensus(warehouse, "em")
 
-    other = connect(studio.url, add_annotator(studio, f"{uuid4().hex}@example.org", "a-long-password-1"))
+    other = somebody(studio)
     path = f"api/projects/{project}/next"
     with pytest.raises(InputError, match="404"):  # every task has its judgment
         other._get("asking for a task", path, {})

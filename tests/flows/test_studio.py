@@ -21,7 +21,7 @@ from flows.settings.settings import load_settings
 from flows.stages.outcome import Outcome
 from flows.studio.duplicates import studio_merge
 from tests.fixtures.llm_runs import install, value
-from tests.fixtures.studio import StudioServer
+from tests.fixtures.studio import StudioServer, rating
 from warehouse import open_warehouse
 from warehouse.catalog.patience import turn
 from warehouse.catalog.store import merge
@@ -32,11 +32,10 @@ HYPOTHESES = ("The street is wet.", "It is Monday.", "A coat is wet.")
 
 
 @pytest.fixture
-def config(tmp_path: Path, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch) -> Path:
+def config(tmp_path: Path, study_section: str, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installation with three propositions whose Label Studio is the one of the tests, in a project of its own."""
     monkeypatch.setenv("LABEL_STUDIO_TOKEN", f" {studio_server.token}\n")
-    section = f'[annotation]\nurl = "{studio_server.url}"\nproject = "flow {uuid4().hex[:12]}"'
-    return install(tmp_path, section, hypotheses=HYPOTHESES)
+    return install(tmp_path, study_section, hypotheses=HYPOTHESES)
 
 
 def project(config: Path) -> int:
@@ -48,7 +47,7 @@ def numbers(studio: Studio, config: Path) -> list[int]:
 
 
 def judge(studio: Studio, tasks: Iterable[int], number: float) -> None:
-    result = [{"from_name": "probability", "to_name": "hypothesis", "type": "number", "value": {"number": number}}]
+    result = rating(number)
     for task in tasks:
         studio.annotate(task, result, unique_id=str(uuid4()))
 

@@ -18,7 +18,7 @@ from flows.pull import pull
 from flows.push import push
 from tests.fixtures.http import serving
 from tests.fixtures.llm_runs import install, value
-from tests.fixtures.studio import StudioServer
+from tests.fixtures.studio import StudioServer, rating
 from warehouse.errors import OddsError
 
 HYPOTHESES = ("The street is wet.", "It is Monday.", "A coat is wet.", "A bus is late.")
@@ -143,7 +143,7 @@ def test_a_pull_that_failed_anywhere_loses_and_doubles_nothing(place: tuple[Path
     )  # fmt: skip
     for turn, (number, fault) in enumerate(some):
         task = tasks(studio, config)[turn % len(HYPOTHESES)]
-        result = [{"from_name": "probability", "to_name": "hypothesis", "type": "number", "value": {"number": turn}}]
+        result = rating(turn)
         studio.annotate(task, result, unique_id=str(uuid4()))
         faults.arm(hurting(number, fault))
         assert "\n" not in tried(pull, config)

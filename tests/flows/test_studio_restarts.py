@@ -27,6 +27,7 @@ from flows.pull import pull
 from flows.push import push
 from tests.fixtures.clock import with_a_clock_of_its_own
 from tests.fixtures.llm_runs import install, rows, value
+from tests.fixtures.studio import new_project, rating
 from warehouse.errors import InputError, OddsError
 
 pytestmark = pytest.mark.slow
@@ -92,17 +93,13 @@ def numbers(own: Own, config: Path) -> list[int]:
     return [stamp.id for stamp in own.studio.stamps(project)]
 
 
-def answer(percent: float) -> list[dict[str, Any]]:
-    return [{"from_name": "probability", "to_name": "hypothesis", "type": "number", "value": {"number": percent}}]
-
-
 def judge(own: Own, task: int, percent: float) -> None:
-    own.studio.annotate(task, answer(percent), unique_id=str(uuid4()))
+    own.studio.annotate(task, rating(percent), unique_id=str(uuid4()))
 
 
 def correct(own: Own, task: int, percent: float) -> None:
     sdk = own.studio._sdk
-    sdk.annotations.update(sdk.annotations.list(task)[0].id, result=answer(percent))
+    sdk.annotations.update(sdk.annotations.list(task)[0].id, result=rating(percent))
 
 
 @contextmanager
@@ -218,6 +215,6 @@ def test_a_personal_token_works_whatever_the_clocks_say(own: Own) -> None:
 
 
 def test_a_guarded_server_refuses_our_address_in_one_line(own: Own) -> None:
-    project = pushing.ensure_project(own.studio, f"own {uuid4().hex[:12]}", overlap=1)
+    project = new_project(own.studio)
     with pytest.raises(InputError, match="calls no private address unless it was started with SSRF_"):
         register(own.studio, project, "http://127.0.0.1:8711/webhook", {"X-Odds-Secret": "a secret"})

@@ -104,7 +104,7 @@ def test_an_estimate_weighs_as_its_weight_says() -> None:
     with_estimate = aggregate(joined, "em")
     assert abs(with_estimate.mean[7] - 0.8) < abs(without.mean[7] - 0.8)
     assert with_estimate.sd[7] < without.sd[7]
-    fitted = fit_em(joined.unit_index, joined.judge_index, joined.values, fixed_sd=np.array([np.nan] * 3 + [0.1]))
+    fitted = fit_em(joined.unit_index, joined.rater_index, joined.values, fixed_sd=np.array([np.nan] * 3 + [0.1]))
     assert fitted.annotator_sd[3] == 0.1
 
 

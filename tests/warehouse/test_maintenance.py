@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.fixtures.store import Place, made_judgment, made_rows, on_postgres, on_sqlite
 from warehouse import Warehouse
-from warehouse.catalog import maintenance
-from warehouse.catalog.maintenance import NOT_RESTING, RESTING, Maintained, maintain, needed_snapshots, snapshots
+from warehouse.catalog.maintenance import RESTING, Maintained, maintain, needed_snapshots, snapshots
 from warehouse.catalog.store import mark_deleted, merge, merge_all
 from warehouse.errors import InputError, ServiceError
 from warehouse.records import TABLES, Dataset
@@ -94,13 +95,13 @@ def test_files_are_written_and_merged_on_one_thread(warehouse: Warehouse, monkey
     threads = "SELECT current_setting('threads')::INTEGER AS n"
     warehouse.connection.execute("SET threads = 4")
     seen: dict[str, int] = {}
-    call = maintenance._rows
+    call = Warehouse.rows
 
-    def watched(opened: Warehouse, query: str) -> list[tuple[object, ...]]:
+    def watched(opened: Warehouse, query: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         seen[query.partition("(")[0].removeprefix("CALL ducklake_")] = opened.sql(threads)["n"][0].as_py()
-        return call(opened, query)
+        return call(opened, query, params)
 
-    monkeypatch.setattr(maintenance, "_rows", watched)
+    monkeypatch.setattr(Warehouse, "rows", watched)
     maintain(warehouse, NONE, NONE)
     assert [seen[each] for each in ("flush_inlined_data", "rewrite_data_files", "merge_adjacent_files")] == [1, 1, 1]
     assert warehouse.sql(threads)["n"][0].as_py() == 4
@@ -209,6 +210,6 @@ def test_snapshots_say_what_changed_and_who_rests_on_them(warehouse: Warehouse) 
     assert {rests, warehouse.snapshot_id()} <= needed_snapshots(warehouse)
 
 
-def test_every_table_that_names_a_snapshot_is_decided_on() -> None:
+def test_every_table_that_names_a_snapshot_keeps_it_but_agreement() -> None:
     naming = {record.table for record in TABLES if "snapshot_id" in record.model_fields}
-    assert naming == {*RESTING, *NOT_RESTING}
+    assert naming == {*RESTING, "agreement"}

@@ -106,12 +106,12 @@ def test_a_broken_migration_leaves_neither_table_nor_record(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = Script(99, "broken", "CREATE TABLE half (x INTEGER); SELECT * FROM no_such_table;")
-    version = migrate.applied_version(warehouse)
+    before = migrate.applied(warehouse)
     monkeypatch.setattr(migrate, "migrations", lambda: (broken,))
     with pytest.raises(Exception, match="no_such_table"):
         migrate.migrate(warehouse)
     assert "half" not in {one.name for one in describe_tables(warehouse)}
-    assert migrate.applied_version(warehouse) == version
+    assert migrate.applied(warehouse) == before
 
 
 @pytest.mark.parametrize("read_only", [True, False])

@@ -60,6 +60,12 @@ def test_a_field_can_become_null_and_come_back(warehouse: Warehouse) -> None:
     assert merge(warehouse, [made_judgment("p", "a", 0.5)]).updated == 1
 
 
+def test_rows_of_two_kinds_are_refused_before_anything_is_written(warehouse: Warehouse) -> None:
+    with pytest.raises(TypeError, match="not of annotators, propositions; use merge_all"):
+        merge(warehouse, [made_annotator("a"), made_proposition("p")])
+    assert read(warehouse, Annotator) == []
+
+
 def test_of_rows_with_one_key_the_last_counts(warehouse: Warehouse) -> None:
     rows = [made_judgment("p", "a", value) for value in (0.1, 0.2, 0.3)]
     assert merge(warehouse, rows) == Merged(inserted=1)
@@ -71,6 +77,23 @@ def test_whoever_brought_a_text_first_stays_its_source(warehouse: Warehouse) -> 
     merge(warehouse, [premise])
     assert merge(warehouse, [premise.model_copy(update={"source": "second"})]) == Merged(unchanged=1)
     assert read(warehouse, Premise)[0].source == "first"
+
+
+def test_the_source_of_a_text_may_add_what_it_left_out_and_nobody_else(warehouse: Warehouse) -> None:
+    bare = made_proposition("p")
+    merge(warehouse, [bare])
+    told = bare.model_copy(update={"target_probability": 0.25, "kind": "negation"})
+    assert merge(warehouse, [told.model_copy(update={"source": "another"})]) == Merged(unchanged=1)
+    assert merge(warehouse, [told]) == Merged(updated=1)
+    assert read(warehouse, Proposition) == [bare.model_copy(update={"target_probability": 0.25})]
+    for later in (bare, told.model_copy(update={"target_probability": 0.75})):
+        assert merge(warehouse, [later]) == Merged(unchanged=1), "what is there stays"
+    assert [row.target_probability for row in read(warehouse, Proposition)] == [0.25]
+
+    premise = Premise(premise_id="1", text="text", source="first")
+    merge(warehouse, [premise])
+    assert merge(warehouse, [premise.model_copy(update={"license": "CC-BY-4.0"})]) == Merged(updated=1)
+    assert read(warehouse, Premise)[0].license == "CC-BY-4.0"
 
 
 def test_arrow_rows_find_their_table(warehouse: Warehouse) -> None:

@@ -24,7 +24,7 @@ FEWEST, MOST = 2, 30
 
 
 class Moments(NamedTuple):
-    """What judgments have shown, which may be more than `Prior` allows; the fields are those of `Prior`."""
+    """What judgments have shown, with the fields of `Prior`; some allow no plan of a study, such as an alpha of 0."""
 
     alpha: float
     sd: float

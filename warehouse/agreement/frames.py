@@ -87,7 +87,7 @@ def agreement_of(judgments: Any, *, repeats: Repeats = "first", draws: int = 200
         (0.977, 1.0)
     """
     from warehouse.agreement.measure import figures_of_selected
-    from warehouse.agreement.selection import LEVELS, SELECTED
+    from warehouse.agreement.selection import LEVEL, SELECTED
     from warehouse.catalog.extensions import connection_with
     from warehouse.catalog.opened import Warehouse
 
@@ -96,8 +96,8 @@ def agreement_of(judgments: Any, *, repeats: Repeats = "first", draws: int = 200
     with Warehouse(connection_with(()), "in memory", True, *4 * (nullcontext,)) as memory:
         memory.connection.register("judged", rows)
         memory.connection.execute(
-            f"CREATE TEMPORARY TABLE {SELECTED} AS SELECT unit, annotator, value, false AS simulated, "
-            f"true AS known, 0 AS hash, least(floor(value * {LEVELS}), {LEVELS - 1})::UTINYINT AS level FROM judged"
+            f"CREATE TEMPORARY TABLE {SELECTED} AS "
+            f"SELECT unit, annotator, value, false AS simulated, true AS known, 0 AS hash, {LEVEL} FROM judged"
         )
         rows = figures_of_selected(memory, draws, seed)
     return {row.metric: Figure(row.metric, row.value, row.low, row.high) for row in rows}

@@ -10,9 +10,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.extensions import literals
+from warehouse.catalog.schema import REPEATS
 from warehouse.records import NOBODY, AnnotatorKind
 
 LEVELS = 10  # the bins for ordinal and nominal agreement, as many as the estimator has by default
+LEVEL = f"least(floor(value * {LEVELS}), {LEVELS - 1})::UTINYINT AS level"
 SELECTED = "temp.main.selected"
 ALL = 0  # the number of the slice with everything
 
@@ -113,13 +116,12 @@ def live_sql(columns: str, value: str, condition: str, first_only: bool) -> str:
     live = f"j.deleted_at IS NULL AND {value} IS NOT NULL AND {condition}"
     if not first_only:
         return f"SELECT {columns} FROM judgments j WHERE {live}"
-    order = "sequence NULLS LAST, submitted_at NULLS LAST, judgment_id"
     return f"""
         WITH repeated AS (
           SELECT annotator_id, proposition_id FROM judgments j WHERE {live} GROUP BY ALL HAVING count(*) > 1
         ), later AS (
           SELECT judgment_id FROM judgments j SEMI JOIN repeated USING (annotator_id, proposition_id) WHERE {live}
-          QUALIFY row_number() OVER (PARTITION BY annotator_id, proposition_id ORDER BY {order}) > 1
+          QUALIFY row_number() OVER (PARTITION BY annotator_id, proposition_id ORDER BY {REPEATS}) > 1
         )
         SELECT {columns} FROM judgments j ANTI JOIN later USING (judgment_id) WHERE {live}
     """
@@ -139,22 +141,18 @@ def _codes_sql() -> str:
 def _chosen_sql(selection: Selection) -> str:
     value = "coalesce(j.probability, j.raw_probability)" if selection.include_cannot_judge else "j.probability"
     rejected = "true" if selection.include_rejected else "j.status <> 'rejected'"
-    columns = (
-        "j.judgment_id, j.proposition_id, j.annotator_id, j.source, j.batch, j.submitted_at, " + f"{value} AS value"
-    )
-    kinds = ", ".join(f"'{kind}'" for kind in selection.annotator_kinds)
-    nobody = ", ".join(f"'{kind}'" for kind in NOBODY)
+    columns = f"j.judgment_id, j.proposition_id, j.annotator_id, j.source, j.batch, j.submitted_at, {value} AS value"
     live = live_sql(columns, value, rejected, selection.repeats == "first")
     slices = ", ".join(f"{expression} AS {name}" for name, expression in SLICES.items())
     return f"""
         SELECT p.unit, a.annotator, j.value, a.kind = 'simulated' AS simulated,
-          a.kind NOT IN ({nobody}) AS known, {slices},
+          a.kind NOT IN ({literals(NOBODY)}) AS known, {slices},
           md5_number_lower(concat_ws('|', j.judgment_id, j.proposition_id, j.annotator_id, a.kind, j.value)) AS hash
         FROM ({live}) j
         JOIN unit_codes p USING (proposition_id)
         JOIN annotator_codes a USING (annotator_id)
         LEFT JOIN (SELECT DISTINCT project FROM tasks) t ON t.project = j.batch
-        WHERE a.kind IN ({kinds})
+        WHERE a.kind IN ({literals(selection.annotator_kinds)})
     """
 
 
@@ -165,7 +163,6 @@ def _coded_sql(columns: list[str]) -> str:
         for name in columns
     )
     return f"""
-        SELECT c.unit, c.annotator, c.value, c.simulated, c.known, c.hash,
-          least(floor(c.value * {LEVELS}), {LEVELS - 1})::UTINYINT AS level{coded}
+        SELECT c.unit, c.annotator, c.value, c.simulated, c.known, c.hash, {LEVEL}{coded}
         FROM chosen c {joins}
     """

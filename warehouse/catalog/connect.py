@@ -15,18 +15,7 @@ from warehouse.catalog.extensions import connection_with, seal, use_object_store
 from warehouse.catalog.faults import faults_said
 from warehouse.catalog.migrate import check_version, migrate
 from warehouse.catalog.opened import ALIAS, Warehouse
-from warehouse.catalog.patience import (
-    PAY_KEY,
-    PAY_LOCK,
-    PULL_KEY,
-    PULL_LOCK,
-    PUSH_KEY,
-    PUSH_LOCK,
-    Lock,
-    alone,
-    folder_lock,
-    server_lock,
-)
+from warehouse.catalog.patience import TURN_KEYS, Lock, alone, folder_lock, server_lock
 from warehouse.errors import InputError
 
 __all__ = ["ALIAS", "DEFAULT_CATALOG", "At", "Warehouse", "open_warehouse"]
@@ -53,8 +42,7 @@ def open_warehouse(
         data_path: The folder or `s3://` address of the parquet files; by default `data` next to a SQLite catalog.
         read_only: Whether to open it for reading.
         at: For reading: a snapshot's number or a time, to query the warehouse as it was then. "opened" pins the
-        snapshot
-            of the moment of opening; by default every query sees the latest one.
+            snapshot of the moment of opening; by default every query sees the latest one.
         memory_limit: The memory for queries, such as "4GB"; by default 80% of the machine's.
         allow: For reading: more files and folders that queries may read, for instance with `read_csv`.
 
@@ -132,10 +120,9 @@ def _data(data_path: str | Path) -> str | Path:
 
 def _locks(target: str | Path) -> tuple[Lock, Lock, Lock, Lock]:
     """The locks of writers, and of processes that push, that pull, and that pay."""
-    turns = ((PUSH_KEY, PUSH_LOCK), (PULL_KEY, PULL_LOCK), (PAY_KEY, PAY_LOCK))
     push, pull, pay = (
-        server_lock(target, key) if isinstance(target, str) else folder_lock(target.parent / name)
-        for key, name in turns
+        server_lock(target, key) if isinstance(target, str) else folder_lock(target.parent / f"{name}.lock")
+        for name, key in TURN_KEYS.items()
     )
     return _lock(target), push, pull, pay
 

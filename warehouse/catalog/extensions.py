@@ -96,8 +96,8 @@ def use_server(connection: duckdb.DuckDBPyConnection, catalog: str) -> str:
 
 def seal(connection: duckdb.DuckDBPyConnection, folders: Iterable[str], files: Iterable[str]) -> None:
     """Restrict the connection to these files and folders, and lock its settings for good."""
-    connection.execute(f"SET allowed_directories = [{', '.join(map(quoted, folders))}]")
-    connection.execute(f"SET allowed_paths = [{', '.join(map(quoted, files))}]")
+    connection.execute(f"SET allowed_directories = [{literals(folders)}]")
+    connection.execute(f"SET allowed_paths = [{literals(files)}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
 
@@ -129,3 +129,8 @@ def object_store_options(environment: Mapping[str, str]) -> dict[str, str]:
 def quoted(text: str) -> str:
     """Return the text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def literals(texts: Iterable[str]) -> str:
+    """Return the texts as SQL literals, with commas between them."""
+    return ", ".join(map(quoted, texts))

@@ -33,7 +33,7 @@ class FreeMemory:
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._connection, self._locked = warehouse.connection, warehouse.read_only
-        self._limit = str(warehouse.sql("SELECT current_setting('memory_limit') AS l")["l"][0].as_py())
+        self._limit = str(warehouse.value("SELECT current_setting('memory_limit')"))
 
     def give_back(self) -> None:
         """Return as much freed memory as the allocators allow."""
@@ -48,7 +48,7 @@ class FreeMemory:
 @contextmanager
 def sparing(warehouse: Warehouse) -> Iterator[None]:
     """Run the queries in this block on one thread and without a file cache, which takes less memory."""
-    before = {name: str(warehouse.sql(f"SELECT current_setting('{name}') AS s")["s"][0].as_py()) for name in SPARING}
+    before = {name: str(warehouse.value(f"SELECT current_setting('{name}')")) for name in SPARING}
     _set(warehouse, SPARING)
     try:
         yield

@@ -14,10 +14,9 @@ from warehouse.catalog.opened import CATALOG
 from warehouse.catalog.store import write
 from warehouse.errors import ServiceError
 
-# Tables whose rows name the snapshot they were computed from, which must stay available.
+# Tables whose rows name the snapshot they were computed from, which must stay available. Not among them is agreement, a
+# history that would keep every snapshot forever: its rows have counts and a fingerprint instead.
 RESTING = ("datasets", "consensus", "consensus_fits", "annotator_precisions", "recalibrations")
-# Agreement is a history that would keep every snapshot forever; its rows have counts and a fingerprint instead.
-NOT_RESTING = ("agreement",)
 OUR_FILE = re.compile(r"ducklake-[0-9a-f-]{36}(-delete)?\.(parquet|puffin)")
 SHOWN_CHANGES = {
     "schemas_created": "schemas created",
@@ -69,28 +68,28 @@ class Maintained:
 
 def snapshots(warehouse: Warehouse) -> list[Snapshot]:
     """Return every snapshot that has not expired, newest first."""
-    names = dict(_rows(warehouse, f"SELECT table_id::VARCHAR, table_name FROM {CATALOG}.ducklake_table"))
+    names = dict(warehouse.rows(f"SELECT table_id::VARCHAR, table_name FROM {CATALOG}.ducklake_table"))
     resting: dict[int, list[str]] = {}
-    for number, name in _rows(warehouse, "SELECT snapshot_id, name || ' v' || version FROM datasets ORDER BY 2"):
+    for number, name in warehouse.rows("SELECT snapshot_id, name || ' v' || version FROM datasets ORDER BY 2"):
         resting.setdefault(number, []).append(name)
     listed = f"SELECT snapshot_id, snapshot_time, changes FROM ducklake_snapshots('{ALIAS}') ORDER BY 1 DESC"
     return [
         Snapshot(number, time, _shown_changes(dict(changes or {}), names), tuple(resting.get(number, ())))
-        for number, time, changes in _rows(warehouse, listed)
+        for number, time, changes in warehouse.rows(listed)
     ]
 
 
 def needed_snapshots(warehouse: Warehouse) -> set[int]:
     """Return the snapshots that never expire: those that datasets, consensus and fits need, and the latest."""
     resting = " UNION ".join(f"SELECT snapshot_id FROM {table}" for table in RESTING)
-    return {number for (number,) in _rows(warehouse, resting)} | {warehouse.snapshot_id()}
+    return {number for (number,) in warehouse.rows(resting)} | {warehouse.snapshot_id()}
 
 
 def expirable_snapshots(warehouse: Warehouse, before: datetime) -> list[int]:
     """Return the snapshots before a time that nothing needs."""
     query = f"SELECT snapshot_id FROM ducklake_snapshots('{ALIAS}') WHERE snapshot_time < {_moment(before)} ORDER BY 1"
     needed = needed_snapshots(warehouse)
-    return [number for (number,) in _rows(warehouse, query) if number not in needed]
+    return [number for (number,) in warehouse.rows(query) if number not in needed]
 
 
 def maintain(
@@ -142,13 +141,13 @@ def _foreseen(warehouse: Warehouse, keep: timedelta, grace: timedelta, now: date
 
 def _compact(warehouse: Warehouse, function: str) -> int:
     """How many rows were moved or files merged, which is the third column of these functions' results."""
-    return sum(row[2] for row in _rows(warehouse, f"CALL ducklake_{function}('{ALIAS}')"))
+    return sum(row[2] for row in warehouse.rows(f"CALL ducklake_{function}('{ALIAS}')"))
 
 
 def _expire(warehouse: Warehouse, cutoff: datetime) -> int:
     numbers = expirable_snapshots(warehouse, cutoff)
     if numbers:
-        _rows(warehouse, f"CALL ducklake_expire_snapshots('{ALIAS}', versions => {numbers})")
+        warehouse.rows(f"CALL ducklake_expire_snapshots('{ALIAS}', versions => {numbers})")
     return len(numbers)
 
 
@@ -159,18 +158,18 @@ def _remove_unneeded(warehouse: Warehouse, before: datetime, *, dry_run: bool = 
     for old. So unless all files are old, those of that day (UTC) wait until the next.
     """
     starts = f"SELECT schedule_start::TIMESTAMPTZ FROM {CATALOG}.ducklake_files_scheduled_for_deletion"
-    if all(start < before for (start,) in _rows(warehouse, starts)):
+    if all(start < before for (start,) in warehouse.rows(starts)):
         which = "cleanup_all => true"
     else:
         day = before.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         which = f"older_than => {_moment(day - timedelta(microseconds=1))}"
-    return len(_rows(warehouse, f"CALL ducklake_cleanup_old_files('{ALIAS}', {which}, dry_run => {dry_run})"))
+    return len(warehouse.rows(f"CALL ducklake_cleanup_old_files('{ALIAS}', {which}, dry_run => {dry_run})"))
 
 
 def _unknown_files(warehouse: Warehouse, before: datetime, *, dry_run: bool) -> list[str]:
     """List (and unless `dry_run`, remove) old parquet files in the data folder that the catalog does not know."""
     arguments = f"'{ALIAS}', older_than => {_moment(before)}, dry_run => {dry_run}"
-    return [path for (path,) in _rows(warehouse, f"CALL ducklake_delete_orphaned_files({arguments})")]
+    return [path for (path,) in warehouse.rows(f"CALL ducklake_delete_orphaned_files({arguments})")]
 
 
 def _orphans(warehouse: Warehouse, before: datetime) -> tuple[list[str], tuple[str, ...]]:
@@ -196,7 +195,7 @@ def _remove_orphans(warehouse: Warehouse, before: datetime) -> tuple[list[str], 
 
 def _known_files(warehouse: Warehouse) -> Iterable[str]:
     query = f"SELECT path FROM {CATALOG}.ducklake_data_file UNION ALL SELECT path FROM {CATALOG}.ducklake_delete_file"
-    return (path for (path,) in _rows(warehouse, query))
+    return (path for (path,) in warehouse.rows(query))
 
 
 def _name(path: str) -> str:
@@ -207,13 +206,13 @@ def _small_files(warehouse: Warehouse) -> int:
     """Files below a tenth of DuckLake's target size (512 MB), in tables with more than one of them."""
     small = f"SELECT count(*) AS n FROM {CATALOG}.ducklake_data_file WHERE end_snapshot IS NULL"
     small += " AND file_size_bytes < 51_200_000 GROUP BY table_id HAVING count(*) > 1"
-    return int(_rows(warehouse, f"SELECT coalesce(sum(n), 0) FROM ({small})")[0][0])
+    return int(warehouse.value(f"SELECT coalesce(sum(n), 0) FROM ({small})"))
 
 
 def _inlined_rows(warehouse: Warehouse) -> int:
     """Rows in the catalog instead of a file, because their transactions were small."""
-    tables = _rows(warehouse, f"SELECT table_name FROM {CATALOG}.ducklake_inlined_data_tables")
-    return sum(int(_rows(warehouse, f'SELECT count(*) FROM {CATALOG}."{name}"')[0][0]) for (name,) in tables)
+    tables = warehouse.rows(f"SELECT table_name FROM {CATALOG}.ducklake_inlined_data_tables")
+    return sum(warehouse.value(f'SELECT count(*) FROM {CATALOG}."{name}"') for (name,) in tables)
 
 
 def _shown_changes(changes: dict[str, list[str]], names: dict[str, str]) -> str:
@@ -230,7 +229,3 @@ def _shown_changes(changes: dict[str, list[str]], names: dict[str, str]) -> str:
 
 def _moment(time: datetime) -> str:
     return f"{quoted(time.astimezone(UTC).isoformat())}::TIMESTAMPTZ"
-
-
-def _rows(warehouse: Warehouse, query: str) -> list[tuple]:  # type: ignore[type-arg]
-    return warehouse.connection.execute(query).fetchall()

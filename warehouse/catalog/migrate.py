@@ -7,9 +7,11 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 import duckdb
 
+from warehouse.catalog.extensions import quoted
 from warehouse.catalog.opened import ALIAS, Warehouse
 from warehouse.catalog.statistics import give_statistics
 from warehouse.catalog.store import write
@@ -51,20 +53,29 @@ def views() -> tuple[Script, ...]:
     return _scripts("warehouse.views")
 
 
-def applied_version(warehouse: Warehouse) -> int:
-    """Return the number of the last migration applied to the catalog; 0 if it is empty."""
+class Applied(NamedTuple):
+    """What a catalog has: the number of its last migration (0 if it is empty), and a hash of its views."""
+
+    version: int = 0
+    views: str | None = None
+
+
+def applied(warehouse: Warehouse) -> Applied:
+    """Return what was applied to the catalog."""
     try:
-        return int(warehouse.sql("SELECT coalesce(max(number), 0) AS number FROM migrations")["number"][0].as_py())
+        query = "SELECT coalesce(max(number), 0), any_value(sha256) FILTER (name = ?) FROM migrations"
+        return Applied(*warehouse.rows(query, [VIEWS])[0])
     except duckdb.CatalogException:  # there are no tables
-        return 0
+        return Applied()
 
 
-def check_version(warehouse: Warehouse, past: bool = False) -> int:
-    """Return the version of the catalog, and raise `InputError` if this version of Odds cannot use it.
+def check_version(warehouse: Warehouse, past: bool = False) -> Applied:
+    """Return what was applied to the catalog, and raise `InputError` if this version of Odds cannot use it.
 
     It must not be newer. For reading it must be up to date, or have tables if it is seen at a `past` snapshot.
     """
-    version, latest = applied_version(warehouse), migrations()[-1].number
+    there = applied(warehouse)
+    version, latest = there.version, migrations()[-1].number
     if version > latest:
         raise InputError(
             f"The catalog {warehouse.catalog} has version {version}, this program knows {latest}; upgrade `odds`"
@@ -76,7 +87,7 @@ def check_version(warehouse: Warehouse, past: bool = False) -> int:
             f"The catalog {warehouse.catalog} has version {version} of {latest}; "
             "any command that writes updates it (see `odds doctor`)"
         )
-    return version
+    return there
 
 
 def migrate(warehouse: Warehouse) -> tuple[str, ...]:
@@ -87,14 +98,14 @@ def migrate(warehouse: Warehouse) -> tuple[str, ...]:
     Returns:
         Messages for the person: the column `said` of a migration's last query, if it has one.
     """
-    version = check_version(warehouse)
+    there = check_version(warehouse)
     said: list[str] = []
     for script in migrations():
-        if script.number > version:
+        if script.number > there.version:
             said += write(warehouse, lambda w, script=script: _apply(w, script))  # type: ignore[misc]
-    if version < migrations()[-1].number:
+    if there.version < migrations()[-1].number:
         write(warehouse, give_statistics)
-    if _views_digest() != _applied_views(warehouse):
+    if there.views != _views_digest():
         write(warehouse, _apply_views)
     if OPTIONS.items() - _options(warehouse).items():
         write(warehouse, _set_options)
@@ -117,7 +128,7 @@ def column_comments(comment: str) -> dict[str, str]:
 
 
 def _apply(warehouse: Warehouse, script: Script) -> list[str]:
-    if script.number <= applied_version(warehouse):  # another process was first
+    if script.number <= applied(warehouse).version:  # another process was first
         return []
     last = warehouse.sql(script.text)
     _record(warehouse, script.number, script.name, _digest(script.text))
@@ -136,14 +147,8 @@ def _views_digest() -> str:
     return _digest("\n".join(view.text for view in views()))
 
 
-def _applied_views(warehouse: Warehouse) -> str | None:
-    rows = warehouse.sql("SELECT sha256 FROM migrations WHERE name = ?", [VIEWS])["sha256"].to_pylist()
-    return str(rows[0]) if rows else None
-
-
 def _options(warehouse: Warehouse) -> dict[str, str]:
-    rows = warehouse.sql(f"SELECT option_name, value FROM ducklake_options('{ALIAS}') WHERE scope = 'GLOBAL'")
-    return {row["option_name"]: row["value"] for row in rows.to_pylist()}
+    return dict(warehouse.rows(f"SELECT option_name, value FROM ducklake_options('{ALIAS}') WHERE scope = 'GLOBAL'"))
 
 
 def _set_options(warehouse: Warehouse) -> None:
@@ -152,14 +157,12 @@ def _set_options(warehouse: Warehouse) -> None:
 
 
 def _apply_views(warehouse: Warehouse) -> None:
-    if _views_digest() == _applied_views(warehouse):
+    if applied(warehouse).views == _views_digest():  # another process was first
         return
-    there = warehouse.sql("SELECT view_name FROM duckdb_views() WHERE database_name = 'odds' AND NOT internal")
-    for name in there["view_name"].to_pylist():
+    for (name,) in warehouse.rows("SELECT view_name FROM duckdb_views() WHERE database_name = 'odds' AND NOT internal"):
         warehouse.connection.execute(f'DROP VIEW "{name}"')
     for view in views():
         warehouse.connection.execute(view.text)
-        comment = comment_of(view).replace("'", "''")
-        warehouse.connection.execute(f"COMMENT ON VIEW {view.name} IS '{comment}'")
+        warehouse.connection.execute(f"COMMENT ON VIEW {view.name} IS {quoted(comment_of(view))}")
     warehouse.connection.execute("DELETE FROM migrations WHERE name = ?", [VIEWS])
     _record(warehouse, None, VIEWS, _views_digest())

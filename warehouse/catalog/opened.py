@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -56,6 +57,14 @@ class Warehouse:
         """Return the result of a query as an Arrow table; `params` fill its `?`."""
         return self.connection.execute(query, list(params)).to_arrow_table()
 
+    def rows(self, query: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Return the few rows of a query's result as tuples; `params` fill its `?`."""
+        return self.connection.execute(query, list(params)).fetchall()
+
+    def value(self, query: str, params: Sequence[object] = ()) -> Any:
+        """Return the first column of the first row of a query's result; `params` fill its `?`."""
+        return self.rows(query, params)[0][0]
+
     def batches(self, query: str, params: Sequence[object] = (), rows: int = 65_536) -> pa.RecordBatchReader:
         """Return the result of a query as a stream of batches; other queries may run while it is read."""
         return self.beside().connection.execute(query, list(params)).to_arrow_reader(rows)
@@ -82,7 +91,7 @@ class Warehouse:
 
     def snapshot_id(self) -> int:
         """Return the number of the snapshot that queries see. It grows with every transaction that writes."""
-        return int(self.sql(f"SELECT id FROM ducklake_current_snapshot('{ALIAS}')")["id"][0].as_py())
+        return int(self.value(f"SELECT id FROM ducklake_current_snapshot('{ALIAS}')"))
 
     def close(self) -> None:
         """Close the connection."""

@@ -20,12 +20,7 @@ Lock: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 PATIENCE_S = 120.0
 ADVISORY_KEY = 0x0DD5  # any number not used otherwise in the catalog's database
-PUSH_KEY = 0x0DD6
-PUSH_LOCK = "push.lock"
-PULL_KEY = 0x0DD7
-PULL_LOCK = "pull.lock"
-PAY_KEY = 0x0DD8
-PAY_LOCK = "pay.lock"
+TURN_KEYS = {"push": 0x0DD6, "pull": 0x0DD7, "pay": 0x0DD8}  # of locks beside that of the writers
 TURN_PATIENCE_S = 900.0
 UNREACHABLE = "The PostgreSQL catalog cannot be reached; check its connection string and server"
 BUSY_SIGNS = ("is locked", "conflict", "could not serialize", "deadlock detected")

@@ -33,6 +33,10 @@ SQL_TYPES: dict[pa.DataType, str] = {
 }
 
 
+REPEATS = "sequence NULLS LAST, submitted_at NULLS LAST, judgment_id"
+"""The order of an annotator's judgments of one proposition, of which the first counts; views have the same order."""
+
+
 def _arrow_type(annotation: object) -> tuple[pa.DataType, bool]:
     """The Arrow type of a field's annotation, and whether it may be null."""
     origin, args = get_origin(annotation), get_args(annotation)

@@ -19,9 +19,9 @@ def give_statistics(warehouse: Warehouse) -> None:
     2 ms each (github.com/duckdb/ducklake/pull/1313 mends that). It writes them with the first row, and keeps them if
     the same transaction deletes that row.
     """
-    for (table,) in warehouse.connection.execute(WITHOUT).fetchall():
-        columns = warehouse.connection.execute(f'SELECT column_name, column_type, "null" FROM (DESCRIBE {table})')
-        row = ", ".join("NULL" if null == "YES" else _filling(kind) for _, kind, null in columns.fetchall())
+    for (table,) in warehouse.rows(WITHOUT):
+        columns = warehouse.rows(f'SELECT column_type, "null" FROM (DESCRIBE {table})')
+        row = ", ".join("NULL" if null == "YES" else _filling(kind) for kind, null in columns)
         warehouse.connection.execute(f"INSERT INTO {table} VALUES ({row})")
         warehouse.connection.execute(f"DELETE FROM {table}")
 

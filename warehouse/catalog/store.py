@@ -27,8 +27,8 @@ R = TypeVar("R", bound=Record)
 Rows: TypeAlias = pa.Table | pa.RecordBatchReader
 
 # A text is identified by its content, and keeps its first source; otherwise two sources of the same text would
-# overwrite each other forever.
-FIRST_STAYS = frozenset({Premise, Proposition})
+# overwrite each other forever. That source may only add, later, what it left out of these fields.
+FIRST_STAYS: Mapping[type[Record], str] = {Premise: "license", Proposition: "target_probability"}
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ def write(warehouse: Warehouse, fn: Callable[[Warehouse], T]) -> T:
 
 def merge(warehouse: Warehouse, rows: Iterable[Record] | Rows) -> Merged:
     """Merge rows of one kind by their key; see `merge_all`."""
-    results = merge_all(warehouse, [rows])
-    if len(results) > 1:
-        raise TypeError(f"merge takes rows of one kind, not of {', '.join(sorted(results))}; use merge_all")
-    return next(iter(results.values()), Merged())
+    given = rows if isinstance(rows, Rows) else list(rows)
+    if not isinstance(given, Rows) and len(tables := {row.table for row in given}) > 1:
+        raise TypeError(f"merge takes rows of one kind, not of {', '.join(sorted(tables))}; use merge_all")
+    return next(iter(merge_all(warehouse, [given]).values()), Merged())
 
 
 def merge_all(
@@ -92,7 +92,7 @@ def merge_all(
 
     A row with a new key is inserted. A row with a known key is updated if a field that is not volatile differs, and
     keeps its `created_at`. Of several rows with the same key the last counts; of texts the first, which stays their
-    source. If nothing differs, nothing is written.
+    source (`FIRST_STAYS`). If nothing differs, nothing is written.
 
     Args:
         warehouse: The warehouse, open for writing.
@@ -102,39 +102,14 @@ def merge_all(
     Returns:
         The outcome by table; zeros for other tables.
     """
-    staged = _stage_all(warehouse, batches)
-    results: defaultdict[str, Merged] = defaultdict(Merged)
-
-    def fn(w: Warehouse) -> dict[str, Merged]:
-        deleted = {kind.table: _delete(w, kind, where) for kind, where in (removing or {}).items()}
-        merged = {kind.table: _merge_staged(w, kind) for kind in staged}
-        tables = {**deleted, **merged}
-        return {
-            table: dataclasses.replace(merged.get(table, Merged()), deleted=deleted.get(table, 0)) for table in tables
-        }
-
-    try:
-        if staged or removing:
-            results.update(write(warehouse, fn))
-    finally:
-        _unstage(warehouse, staged)
-    return results
+    return _write_all(warehouse, batches, {kind: (where, ()) for kind, where in (removing or {}).items()})
 
 
 def replace(warehouse: Warehouse, rows: Rows, where: str, params: Sequence[object] = ()) -> Merged:
     """Replace the rows for which `where` holds by `rows`: a merge that also deletes what is missing."""
     record = record_of(rows.schema)
-    staged = _stage_all(warehouse, [rows])
-
-    def fn(w: Warehouse) -> Merged:
-        gone = f"({where}) AND {record.key} NOT IN (SELECT {record.key} FROM {_staged(record)})"
-        count = _delete(w, record, gone, params)
-        return dataclasses.replace(_merge_staged(w, record), deleted=count)
-
-    try:
-        return write(warehouse, fn)
-    finally:
-        _unstage(warehouse, staged)
+    missing = f"({where}) AND {record.key} NOT IN (SELECT {record.key} FROM {_staged(record)})"
+    return _write_all(warehouse, [rows], {record: (missing, params)})[record.table]
 
 
 def remove(
@@ -142,17 +117,9 @@ def remove(
 ) -> int:
     """Delete the rows for which `where` holds, unless a column has one of the values. Returns how many."""
     column, values = keeping
-    _keep(
-        warehouse,
-        "temp.main.kept",
-        "SELECT value FROM incoming",
-        pa.table({"value": pa.array(sorted(values), pa.string())}),
-    )
-    gone = f"({where}) AND {column} NOT IN (SELECT value FROM temp.main.kept)"
-    try:
+    gone = f"({where}) AND {column} NOT IN (SELECT value FROM kept)"
+    with warehouse.given(kept=pa.table({"value": pa.array(sorted(values), pa.string())})):
         return write(warehouse, lambda w: _delete(w, record, gone, params))
-    finally:
-        warehouse.connection.execute("DROP TABLE temp.main.kept")
 
 
 def mark_deleted(warehouse: Warehouse, source: str, source_ids: Iterable[str]) -> int:
@@ -160,19 +127,16 @@ def mark_deleted(warehouse: Warehouse, source: str, source_ids: Iterable[str]) -
     ids = pa.table({"source_id": pa.array(sorted(set(source_ids)), pa.string())})
     if not ids.num_rows:
         return 0
-    where = "source = ? AND deleted_at IS NULL AND source_id IN (SELECT source_id FROM temp.main.gone)"
-    _keep(warehouse, "temp.main.gone", "SELECT source_id FROM incoming", ids)
+    where = "source = ? AND deleted_at IS NULL AND source_id IN (SELECT source_id FROM gone)"
 
     def fn(w: Warehouse) -> int:
-        count = int(w.sql(f"SELECT count(*) AS n FROM judgments WHERE {where}", [source])["n"][0].as_py())
+        count = int(w.value(f"SELECT count(*) FROM judgments WHERE {where}", [source]))
         if count:
             w.connection.execute(f"UPDATE judgments SET deleted_at = now() WHERE {where}", [source])
         return count
 
-    try:
+    with warehouse.given(gone=ids):
         return write(warehouse, fn)
-    finally:
-        warehouse.connection.execute("DROP TABLE temp.main.gone")
 
 
 def read(warehouse: Warehouse, record: type[R], where: str = "", params: Sequence[object] = ()) -> list[R]:
@@ -181,9 +145,40 @@ def read(warehouse: Warehouse, record: type[R], where: str = "", params: Sequenc
     For many rows use Arrow, with `Warehouse.sql` or `Warehouse.batches`.
     """
     condition = f"WHERE {where}" if where else ""
+    return select(warehouse, record, f"{condition} ORDER BY {record.key}", params)
+
+
+def select(
+    warehouse: Warehouse, record: type[R], rest: str, params: Sequence[object] = (), relation: str = ""
+) -> list[R]:
+    """Return the records of a table, or of another relation with its columns, by the `rest` of a query after FROM."""
     columns = ", ".join(arrow_schema(record).names)
-    query = f"SELECT {columns} FROM {record.table} {condition} ORDER BY {record.key}"
-    return to_records(record, warehouse.sql(query, params))
+    return to_records(record, warehouse.sql(f"SELECT {columns} FROM {relation or record.table} {rest}", params))
+
+
+def _write_all(
+    warehouse: Warehouse,
+    batches: Iterable[Iterable[Record] | Rows],
+    removing: Mapping[type[Record], tuple[str, Sequence[object]]],
+) -> defaultdict[str, Merged]:
+    """Delete rows, then merge batches, in one transaction; `removing` has conditions with their parameters."""
+    staged = _stage_all(warehouse, batches)
+    results: defaultdict[str, Merged] = defaultdict(Merged)
+
+    def fn(w: Warehouse) -> dict[str, Merged]:
+        done = {kind.table: Merged(deleted=_delete(w, kind, *gone)) for kind, gone in removing.items()}
+        for kind in staged:
+            deleted = done.get(kind.table, Merged()).deleted
+            done[kind.table] = dataclasses.replace(_merge_staged(w, kind), deleted=deleted)
+        return done
+
+    try:
+        if staged or removing:
+            results.update(write(warehouse, fn))
+    finally:
+        for kind in staged:
+            warehouse.connection.execute(f"DROP TABLE IF EXISTS {_staged(kind)}")
+    return results
 
 
 def _staged(record: type[Record]) -> str:
@@ -211,45 +206,38 @@ def _stage_all(warehouse: Warehouse, batches: Iterable[Iterable[Record] | Rows])
         order = "position" if kind in FIRST_STAYS else "position DESC"
         counts = f"row_number() OVER (PARTITION BY {kind.key} ORDER BY {order}) = 1"
         numbered = f"(SELECT {columns}, row_number() OVER () AS position FROM incoming)"
-        _keep(warehouse, _staged(kind), f"SELECT {columns} FROM {numbered} QUALIFY {counts} ORDER BY position", rows)
+        query = f"SELECT {columns} FROM {numbered} QUALIFY {counts} ORDER BY position"
+        with warehouse.given(incoming=rows):
+            warehouse.connection.execute(f"CREATE OR REPLACE TEMPORARY TABLE {_staged(kind)} AS {query}")
     return list(sources)
-
-
-def _keep(warehouse: Warehouse, name: str, query: str, rows: Rows) -> None:
-    """Store the result of a query over `rows` (its table `incoming`) as a temporary table."""
-    with warehouse.given(incoming=rows):
-        warehouse.connection.execute(f"CREATE OR REPLACE TEMPORARY TABLE {name} AS {query}")
-
-
-def _unstage(warehouse: Warehouse, kinds: Iterable[type[Record]]) -> None:
-    for kind in kinds:
-        warehouse.connection.execute(f"DROP TABLE IF EXISTS {_staged(kind)}")
 
 
 def _delete(warehouse: Warehouse, record: type[Record], where: str, params: Sequence[object] = ()) -> int:
     """Delete the rows for which `where` holds, and return how many. Writes nothing if there are none."""
-    (count,) = warehouse.sql(f"SELECT count(*) AS n FROM {record.table} WHERE {where}", params)["n"].to_pylist()
+    count = int(warehouse.value(f"SELECT count(*) FROM {record.table} WHERE {where}", params))
     if count:
         warehouse.connection.execute(f"DELETE FROM {record.table} WHERE {where}", list(params))
-    return int(count)
+    return count
 
 
 def _merge_staged(warehouse: Warehouse, record: type[Record]) -> Merged:
     names = arrow_schema(record).names
-    compared = [name for name in names if name != record.key and name not in record.volatile]
-    new = {name: f"coalesce(s.{name}, t.{name})" if name in record.kept else f"s.{name}" for name in names}
-    differs = " OR ".join(f"t.{name} IS DISTINCT FROM {new[name]}" for name in compared)
+    if lacking := FIRST_STAYS.get(record):
+        differs = f"t.{lacking} IS NULL AND s.{lacking} IS NOT NULL AND t.source = s.source"
+        sets = f"{lacking} = s.{lacking}"
+    else:
+        new = {name: f"coalesce(s.{name}, t.{name})" if name in record.kept else f"s.{name}" for name in names}
+        compared = [name for name in names if name != record.key and name not in record.volatile]
+        differs = " OR ".join(f"t.{name} IS DISTINCT FROM {new[name]}" for name in compared)
+        sets = ", ".join(f"{name} = {new[name]}" for name in names if name not in (record.key, "created_at"))
     on = f"t.{record.key} = s.{record.key}"
     # Most batches are entirely new. The keys alone tell, without reading the existing rows.
     keys = f"(SELECT {record.key} FROM {record.table})"
-    counted = warehouse.sql(
-        f"SELECT count(*) AS total, count(t.{record.key}) AS known FROM {_staged(record)} s LEFT JOIN {keys} t ON {on}"
-    ).to_pylist()[0]
-    total, known, updated = counted["total"], counted["known"], 0
-    if known and record not in FIRST_STAYS:
-        query = f"SELECT count(*) AS n FROM {_staged(record)} s JOIN {record.table} t ON {on} WHERE {differs}"
-        updated = int(warehouse.sql(query)["n"][0].as_py())
-    sets = ", ".join(f"{name} = {new[name]}" for name in names if name not in (record.key, "created_at"))
+    ((total, known),) = warehouse.rows(
+        f"SELECT count(*), count(t.{record.key}) FROM {_staged(record)} s LEFT JOIN {keys} t ON {on}"
+    )
+    changed = f"SELECT count(*) FROM {_staged(record)} s JOIN {record.table} t ON {on} WHERE {differs}"
+    updated = int(warehouse.value(changed)) if known else 0
     update = f"WHEN MATCHED AND ({differs}) THEN UPDATE SET {sets} " if updated else ""
     insert = (
         f"WHEN NOT MATCHED THEN INSERT VALUES ({', '.join(f's.{name}' for name in names)})" if total > known else ""

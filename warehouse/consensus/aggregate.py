@@ -22,7 +22,7 @@ class Evidence:
 
     Attributes:
         unit_index: For each value its unit: ascending, from 0, without gaps.
-        judge_index: For each value who gave it, from 0.
+        rater_index: For each value who gave it, an annotator or a labeler, from 0.
         values: The probabilities, in [0, 1].
         weights: nan for a judgment of a known annotator; otherwise how many judgments of an average annotator it is
             worth: 1 for a judgment of nobody known, and for an estimate its weight.
@@ -31,7 +31,7 @@ class Evidence:
     """
 
     unit_index: Ints
-    judge_index: Ints
+    rater_index: Ints
     values: Floats
     weights: Floats
     widths: Floats | None = None
@@ -89,16 +89,16 @@ def aggregate(evidence: Evidence, method: ConsensusMethod) -> Aggregate:
 
 def fit(evidence: Evidence) -> RandomEffects:
     """Fit all units. A value of weight w counts as w judgments of an unknown annotator: its SD is s0 / sqrt(w)."""
-    n = int(evidence.judge_index.max()) + 1
+    n = int(evidence.rater_index.max()) + 1
     fixed = np.full(n, np.nan)
     weighed = evidence.is_weighed
-    fixed[evidence.judge_index[weighed]] = PRIOR_SD / np.sqrt(evidence.weights[weighed])
-    return fit_em(evidence.unit_index, evidence.judge_index, evidence.values, fixed_sd=fixed)
+    fixed[evidence.rater_index[weighed]] = PRIOR_SD / np.sqrt(evidence.weights[weighed])
+    return fit_em(evidence.unit_index, evidence.rater_index, evidence.values, fixed_sd=fixed)
 
 
 def by_fit(evidence: Evidence, fitted: RandomEffects) -> Aggregate:
-    """Return the aggregate of a full fit: values weighted by their judge's precision, with the posterior sd."""
-    precision = (1.0 / fitted.annotator_sd**2)[evidence.judge_index]
+    """Return the aggregate of a full fit: values weighted by their rater's precision, with the posterior sd."""
+    precision = (1.0 / fitted.annotator_sd**2)[evidence.rater_index]
     weights = precision / np.bincount(evidence.unit_index, precision)[evidence.unit_index]
     return Aggregate(np.clip(fitted.theta, 0.0, 1.0), fitted.sd, weights)
 
@@ -106,17 +106,16 @@ def by_fit(evidence: Evidence, fitted: RandomEffects) -> Aggregate:
 def by_mean(evidence: Evidence) -> Aggregate:
     """Return the mean, for use where annotators are unknown or a fit cannot tell them apart.
 
-    Its sd assumes errors of the prior's size:
-    the standard error of the mean would be undefined for a single judgment.
+    Its sd assumes errors of the prior's size, because a single judgment has no standard error.
     """
     mean = aggregate(evidence, "mean")
     sd = PRIOR_SD * np.sqrt(np.bincount(evidence.unit_index, mean.weights**2))
     return Aggregate(mean.mean, sd, mean.weights)
 
 
-def by_precisions(evidence: Evidence, judge_sd: Floats, mu: float, tau2: float) -> Aggregate:
-    """Aggregate units given the SD of each judge, mu and tau^2 from an earlier fit."""
-    sd = np.where(evidence.is_weighed, PRIOR_SD / np.sqrt(evidence.weights), judge_sd[evidence.judge_index])
+def by_precisions(evidence: Evidence, rater_sd: Floats, mu: float, tau2: float) -> Aggregate:
+    """Aggregate units given the SD of each rater, mu and tau^2 from an earlier fit."""
+    sd = np.where(evidence.is_weighed, PRIOR_SD / np.sqrt(evidence.weights), rater_sd[evidence.rater_index])
     precision = 1.0 / sd**2
     theta, variance = posterior(evidence.unit_index, evidence.values, precision, mu, tau2)
     weights = precision / np.bincount(evidence.unit_index, precision)[evidence.unit_index]

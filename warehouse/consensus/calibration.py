@@ -9,8 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from warehouse.catalog.connect import ALIAS, Warehouse
-from warehouse.catalog.schema import arrow_schema, to_records
-from warehouse.catalog.store import merge
+from warehouse.catalog.store import merge, select
 from warehouse.datasets.groups import SPLITS_AT, renew_groups
 from warehouse.records import Recalibration, content_id
 
@@ -30,7 +29,7 @@ ORDER BY e.labeler, e.labeler_version, e.proposition_id
 """
 # A fit can have seen only what had an estimate and a judgment and was not held out at its snapshot.
 SEEN_SQL = f"""
-SELECT count(*) AS n
+SELECT count(*)
 FROM ({SPLITS_AT}) p
 SEMI JOIN (
   SELECT proposition_id FROM estimates AT (VERSION => {{snapshot}})
@@ -79,10 +78,10 @@ def renew_splits(warehouse: Warehouse, near_duplicates: float) -> list[Recalibra
 
 def _saw_held_out(warehouse: Warehouse, of: Recalibration) -> bool:
     """Whether a map may have been fitted on what is now held out; True if the snapshot of its fit is gone."""
-    if of.snapshot_id not in warehouse.sql(f"FROM ducklake_snapshots('{ALIAS}')")["snapshot_id"].to_pylist():
+    if not warehouse.rows(f"FROM ducklake_snapshots('{ALIAS}') WHERE snapshot_id = ?", [of.snapshot_id]):
         return True
     query = SEEN_SQL.format(snapshot=of.snapshot_id)
-    return bool(warehouse.sql(query, [of.labeler, of.labeler_version])["n"][0].as_py())
+    return bool(warehouse.value(query, [of.labeler, of.labeler_version]))
 
 
 def withdrawal(of: Recalibration, snapshot_id: int) -> Recalibration:
@@ -103,10 +102,8 @@ def withdrawal(of: Recalibration, snapshot_id: int) -> Recalibration:
 
 def current_recalibrations(warehouse: Warehouse) -> list[Recalibration]:
     """Return the newest recalibration of each labeler version; one without knots is a withdrawal."""
-    columns = ", ".join(arrow_schema(Recalibration).names)
     newest = "PARTITION BY labeler, labeler_version ORDER BY created_at DESC, recalibration_id"
-    query = f"SELECT {columns} FROM recalibrations QUALIFY row_number() OVER ({newest}) = 1 ORDER BY labeler"
-    return to_records(Recalibration, warehouse.sql(query))
+    return select(warehouse, Recalibration, f"QUALIFY row_number() OVER ({newest}) = 1 ORDER BY labeler")
 
 
 def maps_in_force(warehouse: Warehouse) -> list[Recalibration]:

@@ -11,26 +11,27 @@ import numpy as np
 import pyarrow as pa
 
 from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.extensions import literals
 from warehouse.consensus.aggregate import Evidence, Units
-from warehouse.consensus.random_effects import ENOUGH_OVERLAP, PRIOR_JUDGMENTS, PRIOR_SD, Ints
+from warehouse.consensus.random_effects import PRIOR_JUDGMENTS, PRIOR_SD, Ints, overlap
 from warehouse.records import NOBODY, ConsensusMethod
 
 WITHDRAWN = "proposition_id IN (SELECT proposition_id FROM temp.main.evident WHERE NOT stands)"
 
-NOBODY_SQL = ", ".join(f"'{kind}'" for kind in NOBODY)
+NOBODY_SQL = literals(NOBODY)
 # What a judgment of nobody known is worth; null for a known annotator, whose precision decides.
 WORTH = f"CASE WHEN {{kind}} IN ({NOBODY_SQL}) THEN 1.0::DOUBLE END"
 
 # Annotators by id, then labelers: the values of a proposition keep this order.
-JUDGES_SQL = f"""
-CREATE OR REPLACE TEMPORARY TABLE judges AS
-SELECT judge, weight, (row_number() OVER (ORDER BY is_labeler, judge) - 1)::INTEGER AS code
+RATERS_SQL = f"""
+CREATE OR REPLACE TEMPORARY TABLE raters AS
+SELECT rater, weight, (row_number() OVER (ORDER BY is_labeler, rater) - 1)::INTEGER AS code
 FROM (
-  SELECT annotator_id AS judge, {WORTH.format(kind="kind")} AS weight, false AS is_labeler FROM annotators
+  SELECT annotator_id AS rater, {WORTH.format(kind="kind")} AS weight, false AS is_labeler FROM annotators
   UNION ALL SELECT labeler, weight, true FROM pooled_weights
 )
 """
-# The judgments that count, read once: finding them takes longer than what is asked of them.
+# The judgments that count, read once: finding them takes longer than any query on them.
 COUNTED_SQL = """
 CREATE OR REPLACE TEMPORARY TABLE counted AS
 SELECT proposition_id, annotator_id, annotator_kind, probability, is_simulated, width,
@@ -93,7 +94,7 @@ class EvidenceCounts:
     @property
     def overlaps(self) -> bool:
         """Whether known annotators overlap enough to tell their errors from the spread of the propositions."""
-        return self.n_values > 0 and self.n_shared >= ENOUGH_OVERLAP * self.n_values
+        return overlap(self.n_shared, self.n_values)
 
 
 def settings_of(weights: Mapping[str, float]) -> str:
@@ -106,18 +107,18 @@ def settings_of(weights: Mapping[str, float]) -> str:
 def gathered(
     warehouse: Warehouse, method: ConsensusMethod, weights: Mapping[str, float], settings: str
 ) -> Iterator[None]:
-    """Provide the temporary tables `evident` (one row per proposition, with its evidence), `judges` and `counted`."""
+    """Provide the temporary tables `evident` (one row per proposition, with its evidence), `raters` and `counted`."""
     connection = warehouse.connection
     try:
         connection.execute("CREATE OR REPLACE TEMPORARY TABLE pooled_weights (labeler VARCHAR, weight DOUBLE)")
         if weights:
             connection.executemany("INSERT INTO pooled_weights VALUES (?, ?)", [list(item) for item in weights.items()])
-        connection.execute(JUDGES_SQL)
+        connection.execute(RATERS_SQL)
         connection.execute(COUNTED_SQL)
         connection.execute(EVIDENT_SQL, [settings, method])
         yield
     finally:
-        for table in ("evident", "counted", "judges", "pooled_weights"):
+        for table in ("evident", "counted", "raters", "pooled_weights"):
             connection.execute(f"DROP TABLE IF EXISTS temp.main.{table}")
 
 
@@ -139,7 +140,7 @@ def count_evidence(warehouse: Warehouse) -> EvidenceCounts:
 
 
 def load(warehouse: Warehouse, condition: str) -> tuple[Units, Evidence]:
-    """Return the units of `evident` for which a condition holds, and their values sorted by unit and judge."""
+    """Return the units of `evident` for which a condition holds, and their values sorted by unit and rater."""
     units = f"""
         SELECT proposition_id, (row_number() OVER (ORDER BY proposition_id) - 1)::INTEGER AS unit, n_judgments,
           n_simulated, fingerprint
@@ -151,14 +152,14 @@ def load(warehouse: Warehouse, condition: str) -> tuple[Units, Evidence]:
         values = warehouse.sql(
             f"""
             SELECT w.unit, j.code, v.value, v.weight, v.width, v.source FROM (
-              SELECT proposition_id, annotator_id AS judge, probability AS value,
+              SELECT proposition_id, annotator_id AS rater, probability AS value,
                 {WORTH.format(kind="annotator_kind")} AS weight, coalesce(width, 0.0) AS width,
                 coalesce(source, '') AS source
               FROM counted
               UNION ALL SELECT *, 0.0, '' FROM ({POOLED})
             ) v
             JOIN wanted w ON w.proposition_id = v.proposition_id
-            JOIN judges j ON j.judge = v.judge AND j.weight IS NOT DISTINCT FROM v.weight
+            JOIN raters j ON j.rater = v.rater AND j.weight IS NOT DISTINCT FROM v.weight
             ORDER BY w.unit, j.code
             """
         )
@@ -180,7 +181,7 @@ def load(warehouse: Warehouse, condition: str) -> tuple[Units, Evidence]:
     ), evidence
 
 
-def judges_of(warehouse: Warehouse, codes: Ints) -> pa.Table:
-    """Return judge (an annotator's id or a labeler's name) and weight (null for known annotators) for these codes."""
-    judges = warehouse.sql("SELECT judge, weight FROM judges ORDER BY code")
-    return judges.take(pa.array(codes))
+def raters_of(warehouse: Warehouse, codes: Ints) -> pa.Table:
+    """Return rater (an annotator's id or a labeler's name) and weight (null for known annotators) for these codes."""
+    raters = warehouse.sql("SELECT rater, weight FROM raters ORDER BY code")
+    return raters.take(pa.array(codes))

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from warehouse.consensus.aggregate import Evidence, aggregate, by_fit, by_mean, fit
-from warehouse.consensus.random_effects import ENOUGH_OVERLAP
+from warehouse.consensus.random_effects import overlap
 from warehouse.errors import InputError
 from warehouse.frames import Repeats, read_frame
 from warehouse.records import ConsensusMethod
@@ -75,7 +75,7 @@ def consensus_of(judgments: Any, method: ConsensusMethod = "em", *, repeats: Rep
     sd, mu, tau = None, None, None
     if method != "em":
         result = aggregate(evidence, method)
-    elif counts[counts > 1].sum() < ENOUGH_OVERLAP * len(found.values):
+    elif not overlap(int(counts[counts > 1].sum()), len(found.values)):
         method, result = "mean", by_mean(evidence)
     else:
         fitted = fit(evidence)

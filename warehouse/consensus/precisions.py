@@ -15,10 +15,10 @@ from warehouse.records import AnnotatorPrecision, now
 
 
 def known_sd(warehouse: Warehouse) -> Floats:
-    """Return the SD of each judge at the last full fit, in the order of their codes; the prior's SD for new judges."""
+    """Return the SD of each rater at the last full fit, in the order of their codes; the prior's SD for new raters."""
     query = """
-        SELECT coalesce(p.sd_of_full_fit, ?) AS sd FROM judges j
-        LEFT JOIN annotator_precisions p ON p.annotator_id = j.judge AND j.weight IS NULL ORDER BY j.code
+        SELECT coalesce(p.sd_of_full_fit, ?) AS sd FROM raters j
+        LEFT JOIN annotator_precisions p ON p.annotator_id = j.rater AND j.weight IS NULL ORDER BY j.code
     """
     sd: Floats = warehouse.sql(query, [PRIOR_SD])["sd"].to_numpy()
     return sd
@@ -58,22 +58,20 @@ def drift(warehouse: Warehouse, rows: pa.Table) -> Drift:
             GROUP BY v.annotator_id ORDER BY v.annotator_id
             """
         )
-        whole = warehouse.sql(f"SELECT avg(mean) AS mu, var_pop(mean) + avg(sd ** 2) AS tau2 FROM ({present})")
-    sd = np.sqrt(annotator_variance(squares["squares"].to_numpy(), squares["n"].to_numpy()))
-    mu, tau2 = (whole[name][0].as_py() or 0.0 for name in ("mu", "tau2"))
-    return Drift(
-        squares["annotator_id"], sd, squares["known"].to_numpy(), squares["n"].to_numpy(), mu, float(tau2) ** 0.5
-    )
+        ((mu, tau2),) = warehouse.rows(f"SELECT avg(mean), var_pop(mean) + avg(sd ** 2) FROM ({present})")
+    n, known = squares["n"].to_numpy(), squares["known"].to_numpy()
+    sd = np.sqrt(annotator_variance(squares["squares"].to_numpy(), n))
+    return Drift(squares["annotator_id"], sd, known, n, mu or 0.0, (tau2 or 0.0) ** 0.5)
 
 
 def largest_move(warehouse: Warehouse, precisions: pa.Table) -> float | None:
     """Return the largest relative change of an SD since the last full fit; None if there was none."""
     with warehouse.given(renewed=precisions):
-        (found,) = warehouse.sql(
-            "SELECT max(abs(r.sd / p.sd_of_full_fit - 1)) AS m FROM renewed r "
+        found: float | None = warehouse.value(
+            "SELECT max(abs(r.sd / p.sd_of_full_fit - 1)) FROM renewed r "
             "JOIN annotator_precisions p ON p.annotator_id = r.annotator_id"
-        )["m"].to_pylist()
-    return None if found is None else float(found)
+        )
+    return found
 
 
 def precision_rows(

@@ -98,6 +98,11 @@ def fit_em(
     return RandomEffects(theta, np.sqrt(unit_variance), mu, tau2, np.sqrt(variance), iterations)
 
 
+def overlap(shared: int, values: int) -> bool:
+    """Return whether annotators overlap enough for a fit, by how many values are on propositions with two or more."""
+    return values > 0 and shared >= ENOUGH_OVERLAP * values
+
+
 def posterior(unit_index: Ints, values: Floats, precision: Floats, mu: float, tau2: float) -> tuple[Floats, Floats]:
     """Do the E step: return the posterior mean and variance of each unit, given judgment precisions, mu, tau^2."""
     variance: Floats = 1.0 / (1.0 / tau2 + _sums(unit_index, precision))

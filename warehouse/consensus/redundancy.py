@@ -34,7 +34,7 @@ class Spread(NamedTuple):
 
 
 def spread(judged: Judged) -> Spread | None:
-    """Return what the judgments tell of each proposition; None if none has two, so that no spread is known.
+    """Return what the judgments tell of each proposition; None if no proposition has two, so that no spread is known.
 
     With SS_i the sum of squares around the mean of proposition i and s^2 the variance within all of them, s_i^2 =
     (SS_i + 4 s^2) / (n_i - 1 + 4): a scaled inverse chi^2 prior, which keeps two judgments that happen to agree from

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,38 +13,20 @@ import pyarrow as pa
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.schema import arrow_schema
 from warehouse.catalog.store import merge_all, read
-from warehouse.consensus.aggregate import (
-    Aggregate,
-    Evidence,
-    Units,
-    aggregate,
-    by_fit,
-    by_mean,
-    by_precisions,
-    consensus_rows,
-    fit,
-)
+from warehouse.consensus.aggregate import aggregate, by_fit, by_mean, by_precisions, consensus_rows, fit
 from warehouse.consensus.evidence import (
     WITHDRAWN,
     EvidenceCounts,
     count_evidence,
     gathered,
-    judges_of,
     load,
+    raters_of,
     settings_of,
 )
 from warehouse.consensus.precisions import drift, known_sd, largest_move, precision_rows
 from warehouse.consensus.random_effects import ENOUGH_OVERLAP
 from warehouse.errors import InputError
-from warehouse.records import (
-    AnnotatorPrecision,
-    Consensus,
-    ConsensusFit,
-    ConsensusMethod,
-    FitMode,
-    Record,
-    content_id,
-)
+from warehouse.records import AnnotatorPrecision, Consensus, ConsensusFit, ConsensusMethod, FitMode, Record, content_id
 
 LARGE = 0.2  # from this share of changed propositions, a full fit costs little more than an incremental one
 TAKES_ESTIMATES = ("mean", "em")
@@ -123,8 +106,7 @@ def renew_consensus(
 def _renew_simple(warehouse: Warehouse, method: ConsensusMethod, snapshot: int, full: bool) -> Renewal:
     """Update a method that looks at each proposition alone: only those with new evidence."""
     units, evidence = load(warehouse, "true" if full else "is_changed")
-    result = aggregate(evidence, method) if len(evidence.values) else None
-    return _store(warehouse, method, _rows(units, evidence, result, method, snapshot), None, None)
+    return _store(warehouse, method, consensus_rows(units, evidence, aggregate(evidence, method), method, snapshot))
 
 
 def _why_mean(counts: EvidenceCounts) -> str:
@@ -138,13 +120,10 @@ def _why_mean(counts: EvidenceCounts) -> str:
 
 def _renew_by_mean(warehouse: Warehouse, snapshot: int, counts: EvidenceCounts, settings: str) -> Renewal:
     """Use the mean instead of a fit, for all propositions: whether annotators overlap is a property of the whole."""
-    units, evidence = load(warehouse, "true")
-    result = by_mean(evidence) if len(evidence.values) else None
-    rows = _rows(units, evidence, result, "em", snapshot)
-    means = rows["mean"].to_numpy() if rows.num_rows else np.zeros(1)
-    record = _fit_record("mean", counts, snapshot, settings).model_copy(
-        update={"mu": float(means.mean()), "tau": float(means.std()), "iterations": 0, "n_recomputed": rows.num_rows}
-    )
+    rows = _rows_by_mean(warehouse, "true", snapshot)
+    means = rows["mean"].to_numpy()
+    results = {"mu": means.mean(), "tau": means.std(), "iterations": 0, "n_recomputed": rows.num_rows}
+    record = _fit_record("mean", counts, snapshot, settings, **results, largest_move=None)
     precisions = arrow_schema(AnnotatorPrecision).empty_table()
     return _store(warehouse, "em", rows, record, precisions, more_gone={AnnotatorPrecision: "true"})
 
@@ -153,26 +132,20 @@ def _renew_all(warehouse: Warehouse, snapshot: int, counts: EvidenceCounts, sett
     """Compute everything: by a full fit, and by the mean where no annotator is known."""
     units, evidence = load(warehouse, "is_known")
     if len(evidence.values) == 0:
-        return _store(warehouse, "em", arrow_schema(Consensus).empty_table(), None, None)
-    # The fit needs judges numbered without gaps; some have no value here.
-    codes, judge_index = np.unique(evidence.judge_index, return_inverse=True)
-    compact = replace(evidence, judge_index=judge_index.astype(np.int64))
+        return _store(warehouse, "em", arrow_schema(Consensus).empty_table())
+    # The fit needs raters numbered without gaps; some have no value here.
+    codes, rater_index = np.unique(evidence.rater_index, return_inverse=True)
+    compact = replace(evidence, rater_index=rater_index.astype(np.int64))
     fitted = fit(compact)
     rows = consensus_rows(units, compact, by_fit(compact, fitted), "em", snapshot)
-    rows = pa.concat_tables([rows, _rows_of_nobody(warehouse, "true", snapshot)])
-    judges = judges_of(warehouse, codes)
-    people = judges["weight"].is_null().to_numpy()
-    sd, n = fitted.annotator_sd[people], np.bincount(compact.judge_index)[people]
-    precisions = precision_rows(judges["judge"].filter(pa.array(people)), sd, sd, n, snapshot)
-    record = _fit_record("full", counts, snapshot, settings).model_copy(
-        update={
-            "mu": fitted.mu,
-            "tau": fitted.tau2**0.5,
-            "iterations": fitted.iterations,
-            "n_recomputed": rows.num_rows,
-            "largest_move": largest_move(warehouse, precisions),
-        }
-    )
+    rows = pa.concat_tables([rows, _rows_by_mean(warehouse, "NOT is_known", snapshot)])
+    raters = raters_of(warehouse, codes)
+    people = raters["weight"].is_null().to_numpy()
+    sd, n = fitted.annotator_sd[people], np.bincount(compact.rater_index)[people]
+    precisions = precision_rows(raters["rater"].filter(pa.array(people)), sd, sd, n, snapshot)
+    results = {"mu": fitted.mu, "tau": fitted.tau2**0.5, "iterations": fitted.iterations, "n_recomputed": rows.num_rows}
+    move = largest_move(warehouse, precisions)
+    record = _fit_record("full", counts, snapshot, settings, **results, largest_move=move)
     return _store(warehouse, "em", rows, record, precisions)
 
 
@@ -181,42 +154,32 @@ def _renew_some(
 ) -> Renewal | None:
     """Update only the propositions with new evidence; None if precisions, mu or tau move too far."""
     units, evidence = load(warehouse, "is_changed AND is_known")
-    result = by_precisions(evidence, known_sd(warehouse), earlier.mu, earlier.tau**2) if len(evidence.values) else None
-    rows = _rows(units, evidence, result, "em", snapshot)
+    result = by_precisions(evidence, known_sd(warehouse), earlier.mu, earlier.tau**2)
+    rows = consensus_rows(units, evidence, result, "em", snapshot)
     moved = drift(warehouse, rows)
-    rows = pa.concat_tables([rows, _rows_of_nobody(warehouse, "is_changed", snapshot)])
+    rows = pa.concat_tables([rows, _rows_by_mean(warehouse, "is_changed AND NOT is_known", snapshot)])
     spread = [abs(moved.mu - earlier.mu) / earlier.tau, abs(moved.tau / earlier.tau - 1)]
     move = float(max([*np.abs(moved.sd / moved.sd_of_full_fit - 1), *spread]))
     if move > tolerance:
         return None
     precisions = precision_rows(moved.annotators, moved.sd, moved.sd_of_full_fit, moved.n, snapshot)
-    record = _fit_record("incremental", counts, snapshot, earlier.settings).model_copy(
-        update={"mu": earlier.mu, "tau": earlier.tau, "n_recomputed": rows.num_rows, "largest_move": move}
-    )
+    results = {"mu": earlier.mu, "tau": earlier.tau, "iterations": 1, "n_recomputed": rows.num_rows}
+    record = _fit_record("incremental", counts, snapshot, earlier.settings, **results, largest_move=move)
     return _store(warehouse, "em", rows, record, precisions)
 
 
-def _rows_of_nobody(warehouse: Warehouse, condition: str, snapshot: int) -> pa.Table:
-    """The consensus of propositions without a known annotator: the mean, since nothing tells precisions."""
-    units, evidence = load(warehouse, f"{condition} AND NOT is_known")
-    result = by_mean(evidence) if len(evidence.values) else None
-    return _rows(units, evidence, result, "em", snapshot)
-
-
-def _rows(
-    units: Units, evidence: Evidence, result: Aggregate | None, method: ConsensusMethod, snapshot: int
-) -> pa.Table:
-    if result is None:
-        return arrow_schema(Consensus).empty_table()
-    return consensus_rows(units, evidence, result, method, snapshot)
+def _rows_by_mean(warehouse: Warehouse, condition: str, snapshot: int) -> pa.Table:
+    """The mean as the consensus of propositions whose annotators are unknown or cannot be told apart."""
+    units, evidence = load(warehouse, condition)
+    return consensus_rows(units, evidence, by_mean(evidence), "em", snapshot)
 
 
 def _store(
     warehouse: Warehouse,
     method: ConsensusMethod,
     rows: pa.Table,
-    record: ConsensusFit | None,
-    precisions: pa.Table | None,
+    record: ConsensusFit | None = None,
+    precisions: pa.Table | None = None,
     *,
     more_gone: Mapping[type[Record], str] = MappingProxyType({}),
 ) -> Renewal:
@@ -236,20 +199,15 @@ def _last_full_fit(warehouse: Warehouse, settings: str) -> ConsensusFit | None:
     return None if newest is None or newest.mode == "mean" else newest
 
 
-def _fit_record(mode: FitMode, counts: EvidenceCounts, snapshot: int, settings: str) -> ConsensusFit:
-    """The row of a fit, with placeholders for its results."""
+def _fit_record(mode: FitMode, counts: EvidenceCounts, snapshot: int, settings: str, **results: Any) -> ConsensusFit:
     return ConsensusFit(
         fit_id=content_id("em", mode, str(snapshot), settings),
         mode=mode,
-        mu=0.0,
-        tau=0.0,
-        iterations=1,
-        n_recomputed=0,
         n_propositions=counts.total,
         n_annotators=counts.n_annotators,
         n_judgments=counts.n_judgments,
         n_simulated=counts.n_simulated,
-        largest_move=None,
         settings=settings,
         snapshot_id=snapshot,
+        **results,
     )

@@ -7,11 +7,8 @@ import re
 from collections.abc import Iterator
 
 from warehouse.files.markdown import fenced, plain
-from warehouse.records import Split
-from warehouse.shards import SPLITS, Manifest, Part, columns_of
+from warehouse.shards import HUB_SPLITS, SPLITS, Manifest, Part, columns_of
 
-# The names of the splits on the Hugging Face Hub and in `datasets`.
-HUB_SPLITS: dict[Split, str] = {"train": "train", "dev": "validation", "test": "test"}
 UNKNOWN = "unknown"
 
 

@@ -146,7 +146,7 @@ def _similar(warehouse: Warehouse, threshold: float) -> Pairs:
     connection = warehouse.connection
     connection.execute(WORDS)
     connection.execute("CREATE OR REPLACE TEMPORARY TABLE temp.main.bands (place BIGINT, band UTINYINT, key UBIGINT)")
-    (premises,) = warehouse.sql("SELECT count(*) AS n FROM temp.main.placed")["n"].to_pylist()
+    premises = warehouse.value("SELECT count(*) FROM temp.main.placed")
     for start in range(0, premises, BATCH):
         batch = warehouse.sql(
             "SELECT place, words FROM temp.main.words WHERE place >= ? AND place < ?", [start, start + BATCH]

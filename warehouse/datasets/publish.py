@@ -44,74 +44,58 @@ WHERE len(e.values) > 0
   AND e.proposition_id NOT IN (SELECT proposition_id FROM valid_judgments)
   AND e.proposition_id NOT IN (SELECT proposition_id FROM checks)
 """
-PAIRS = """
+# The order pairs of each kind: which of two propositions is higher, and who says so.
+WRITTEN = """
 SELECT
-  c.proposition_id AS pair_id, h.premise_id, g.split, c.kind, c.source,
-  {weight}::DOUBLE AS weight,
-  h.proposition_id AS higher_proposition_id, hm.text AS higher_premise, h.hypothesis AS higher_hypothesis,
-  l.proposition_id AS lower_proposition_id, l.premise_id AS lower_premise_id, lm.text AS lower_premise,
-  l.hypothesis AS lower_hypothesis
-FROM propositions c
-JOIN propositions h ON h.proposition_id = CASE c.kind WHEN 'strengthened' THEN c.proposition_id ELSE c.parent_id END
-JOIN propositions l ON l.proposition_id = CASE c.kind WHEN 'strengthened' THEN c.parent_id ELSE c.proposition_id END
-JOIN premises hm ON hm.premise_id = h.premise_id
-JOIN premises lm ON lm.premise_id = l.premise_id
-JOIN splits g ON g.proposition_id = h.proposition_id
-WHERE c.kind IN ('strengthened', 'weakened') AND c.parent_id IS NOT NULL
+  proposition_id AS pair_id, kind, source,
+  CASE kind WHEN 'strengthened' THEN proposition_id ELSE parent_id END AS higher_id,
+  CASE kind WHEN 'strengthened' THEN parent_id ELSE proposition_id END AS lower_id
+FROM propositions WHERE kind IN ('strengthened', 'weakened') AND parent_id IS NOT NULL
 """
-# For each pair, the newest comparison of each labeler in the panel, if all agree. Pairs of which one proposition was
-# written to be likelier are already included as strengthened or weakened. As an equation, the condition on splits would
-# be taken for the key of a join, and join all propositions of a split with each other.
+# For each pair, the newest comparison of each labeler in the panel, if all agree.
 COMPARED = """
 SELECT
-  c.first_id || '-' || c.second_id AS pair_id, h.premise_id, gh.split, 'compared' AS kind,
-  c.labelers AS source, {weight}::DOUBLE AS weight,
-  h.proposition_id AS higher_proposition_id, hm.text AS higher_premise, h.hypothesis AS higher_hypothesis,
-  l.proposition_id AS lower_proposition_id, l.premise_id AS lower_premise_id, lm.text AS lower_premise,
-  l.hypothesis AS lower_hypothesis
+  first_id || '-' || second_id AS pair_id, 'compared' AS kind, string_agg(labeler, ', ' ORDER BY labeler) AS source,
+  any_value(more_likely_id) AS higher_id,
+  CASE any_value(more_likely_id) WHEN first_id THEN second_id ELSE first_id END AS lower_id
 FROM (
-  SELECT
-    first_id, second_id, any_value(more_likely_id) AS higher_id, string_agg(labeler, ', ' ORDER BY labeler) AS labelers
-  FROM (
-    SELECT first_id, second_id, labeler, more_likely_id FROM comparisons
-    WHERE (labeler, labeler_version) IN (SELECT (labeler, labeler_version) FROM labelers WHERE in_use)
-      OR labeler NOT IN (SELECT labeler FROM labelers)
-    QUALIFY row_number() OVER (
-      PARTITION BY first_id, second_id, labeler ORDER BY created_at DESC, comparison_id
-    ) = 1
-  )
-  WHERE more_likely_id IS NOT NULL GROUP BY first_id, second_id HAVING count(DISTINCT more_likely_id) = 1
-) c
-JOIN propositions h ON h.proposition_id = c.higher_id
-JOIN propositions l ON l.proposition_id = CASE c.higher_id WHEN c.first_id THEN c.second_id ELSE c.first_id END
-JOIN premises hm ON hm.premise_id = h.premise_id
-JOIN premises lm ON lm.premise_id = l.premise_id
-JOIN splits gh ON gh.proposition_id = h.proposition_id
-JOIN splits gl ON gl.proposition_id = l.proposition_id
-WHERE list_contains([gh.split], gl.split)
-  AND NOT coalesce(h.kind IN ('strengthened', 'weakened') AND h.parent_id = l.proposition_id, false)
-  AND NOT coalesce(l.kind IN ('strengthened', 'weakened') AND l.parent_id = h.proposition_id, false)
+  SELECT first_id, second_id, labeler, more_likely_id FROM comparisons
+  WHERE (labeler, labeler_version) IN (SELECT (labeler, labeler_version) FROM labelers WHERE in_use)
+    OR labeler NOT IN (SELECT labeler FROM labelers)
+  QUALIFY row_number() OVER (
+    PARTITION BY first_id, second_id, labeler ORDER BY created_at DESC, comparison_id
+  ) = 1
+)
+WHERE more_likely_id IS NOT NULL GROUP BY first_id, second_id HAVING count(DISTINCT more_likely_id) = 1
 """
 # The right alternatives of questions, whose premises share a group. A pair that several files have counts once, and not
 # if they contradict.
 CHOSEN = """
 SELECT
-  c.choice_id AS pair_id, h.premise_id, g.split, 'chosen' AS kind, c.source, {weight}::DOUBLE AS weight,
+  min(choice_id) AS pair_id, 'chosen' AS kind, string_agg(DISTINCT source, ', ' ORDER BY source) AS source,
+  any_value(higher_id) AS higher_id, any_value(lower_id) AS lower_id
+FROM choices GROUP BY least(higher_id, lower_id), greatest(higher_id, lower_id) HAVING count(DISTINCT higher_id) = 1
+"""
+PAIRS = """
+SELECT
+  c.pair_id, h.premise_id, g.split, c.kind, c.source, {weight}::DOUBLE AS weight,
   h.proposition_id AS higher_proposition_id, hm.text AS higher_premise, h.hypothesis AS higher_hypothesis,
   l.proposition_id AS lower_proposition_id, l.premise_id AS lower_premise_id, lm.text AS lower_premise,
   l.hypothesis AS lower_hypothesis
-FROM (
-  SELECT
-    min(choice_id) AS choice_id, any_value(higher_id) AS higher_id, any_value(lower_id) AS lower_id,
-    string_agg(DISTINCT source, ', ' ORDER BY source) AS source
-  FROM choices GROUP BY least(higher_id, lower_id), greatest(higher_id, lower_id)
-  HAVING count(DISTINCT higher_id) = 1
-) c
+FROM ({pairs}) c
 JOIN propositions h ON h.proposition_id = c.higher_id
 JOIN propositions l ON l.proposition_id = c.lower_id
 JOIN premises hm ON hm.premise_id = h.premise_id
 JOIN premises lm ON lm.premise_id = l.premise_id
 JOIN splits g ON g.proposition_id = h.proposition_id
+"""
+# Compared pairs may cross splits, and those of which one proposition was written to be likelier are strengthened or
+# weakened ones already. As an equation, the condition on splits would be taken for the key of a join, and join all
+# propositions of a split with each other.
+OF_ONE_SPLIT = """JOIN splits gl ON gl.proposition_id = l.proposition_id
+WHERE list_contains([g.split], gl.split)
+  AND NOT coalesce(h.kind IN ('strengthened', 'weakened') AND h.parent_id = l.proposition_id, false)
+  AND NOT coalesce(l.kind IN ('strengthened', 'weakened') AND l.parent_id = h.proposition_id, false)
 """
 ORDER: dict[Part, str] = {"propositions": "premise_id, proposition_id", "pairs": "premise_id, pair_id"}
 
@@ -131,9 +115,9 @@ def queries(recipe: Recipe) -> dict[Part, str]:
         weight = _weight(recipe, recipe.pairs_weight, "c.source")
         # Labelers compared a pair, no file did: it has the plain weight.
         pairs = (
-            PAIRS.format(weight=weight),
-            COMPARED.format(weight=repr(recipe.pairs_weight)),
-            CHOSEN.format(weight=weight),
+            PAIRS.format(pairs=WRITTEN, weight=weight),
+            PAIRS.format(pairs=COMPARED, weight=repr(recipe.pairs_weight)) + OF_ONE_SPLIT,
+            PAIRS.format(pairs=CHOSEN, weight=weight),
         )
         found["pairs"] = "\nUNION ALL\n".join(each.strip() for each in pairs)
     return found
@@ -150,8 +134,8 @@ def _weight(recipe: Recipe, weight: float, source: str) -> str:
 
 def unknown_sources(warehouse: Warehouse, recipe: Recipe) -> list[str]:
     """Return the sources that the recipe weighs and the warehouse has nothing of."""
-    rows = warehouse.sql("SELECT DISTINCT source FROM propositions UNION SELECT DISTINCT source FROM choices")
-    return sorted(set(recipe.source_weights) - set(rows["source"].to_pylist()))
+    rows = warehouse.rows("SELECT source FROM propositions UNION SELECT source FROM choices")
+    return sorted(set(recipe.source_weights) - {source for (source,) in rows})
 
 
 def publish_rows(warehouse: Warehouse, recipe: Recipe, part: Part = "propositions") -> Iterator[pa.RecordBatch]:
@@ -187,7 +171,7 @@ def dataset_fingerprint(warehouse: Warehouse, recipe: Recipe) -> str:
     parts = [str(FORMAT_VERSION)]
     for part, query in queries(recipe).items():
         total = "sum(md5_number_lower(to_json(r)::VARCHAR)::HUGEINT)::VARCHAR"
-        row = warehouse.sql(f"SELECT count(*) AS n, {total} AS total FROM ({query}) r").to_pylist()[0]
-        if row["n"]:
-            parts += [part, str(row["n"]), row["total"]]
+        ((n, hashes),) = warehouse.rows(f"SELECT count(*), {total} FROM ({query}) r")
+        if n:
+            parts += [part, str(n), hashes]
     return content_id("rows", *parts)

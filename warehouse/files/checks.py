@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias, cast, get_args
+from typing import cast, get_args
 
 from warehouse import records
 from warehouse.files.columns import distinct, numbers
 from warehouse.files.header import Wanted, named
 from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
-from warehouse.files.stated import SplitShares
-from warehouse.records import Check, Premise, Proposition
+from warehouse.files.stated import DEFAULT_SHARES, SplitShares
+from warehouse.files.texts import proposition_of
+from warehouse.records import Check, CheckPurpose, Premise, Proposition
 
-CheckPurpose: TypeAlias = Literal["practice", "qualification", "attention"]
 CHECK_FIELDS = {
     "premise": Wanted(("premise",), True, "text"),
     "hypothesis": Wanted(("hypothesis",), True, "text"),
@@ -40,7 +40,7 @@ def read_checks(
     purpose: CheckPurpose = "attention",
     scale: tuple[float, float] = (0.0, 1.0),
     columns: Mapping[str, str | None] | None = None,
-    split_shares: SplitShares = (0.7, 0.1),
+    split_shares: SplitShares = DEFAULT_SHARES,
     reading: Reading = AS_FOUND,
 ) -> CheckBatch:
     """Read the checks of a file: columns `premise`, `hypothesis`, `low`, `high` (on `scale`), optionally `purpose`.
@@ -62,23 +62,15 @@ def read_checks(
         low, high = (_on_scale(read, index, name, ends[end][index], scale) for end, name in enumerate(("low", "high")))
         if low > high:
             raise read.error(index, "low", "above high; exchange them")
-        name = records.proposition_id(text, statement)
+        home = Premise(premise_id=records.premise_id(text), text=text, source=path.stem)
+        split = records.split_of(home.premise_id, *split_shares)
+        proposition = proposition_of(home, statement, split, target=(low + high) / 2)
+        name = proposition.proposition_id
         if name in seen:
             raise read.error(index, "hypothesis", "the proposition occurs twice; keep one row")
         seen.add(name)
-        premise_id = records.premise_id(text)
-        batch.premises.append(Premise(premise_id=premise_id, text=text, source=path.stem))
-        batch.propositions.append(
-            Proposition(
-                proposition_id=name,
-                premise_id=premise_id,
-                hypothesis=statement,
-                kind="imported",
-                source=path.stem,
-                split=records.split_of(premise_id, *split_shares),
-                target_probability=(low + high) / 2,
-            )
-        )
+        batch.premises.append(home)
+        batch.propositions.append(proposition)
         batch.checks.append(
             Check(
                 check_id=records.content_id("check", name),

@@ -13,13 +13,14 @@ import pyarrow as pa
 from warehouse import records
 from warehouse.catalog.schema import to_table
 from warehouse.errors import InputError
-from warehouse.files.cells import CellError, parsed, shown
+from warehouse.files.cells import shown
 from warehouse.files.columns import Distinct, distinct
-from warehouse.files.header import Wanted, named
+from warehouse.files.header import Wanted, named, renamed
 from warehouse.files.known import CHOICES, ChoiceFormat
 from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
-from warehouse.files.stated import SplitShares, Stated, stated_in
-from warehouse.files.texts import DEFAULT_SHARES
+from warehouse.files.stated import DEFAULT_SHARES, SplitShares, Stated, stated_in
+from warehouse.files.structures import parsed_field, texts_of
+from warehouse.files.texts import proposition_of
 from warehouse.records import Choice, Drop, Premise, Proposition, Split, StatedSplit
 
 MOST = 10  # columns of alternatives
@@ -80,7 +81,7 @@ def read_choices(
     stated for the whole file.
 
     Raises:
-        InputError: The file cannot be read, has no answers, or a row is no question with its answer.
+        InputError: The file cannot be read, has no answers, or a row is not a question with its answer.
     """
     read = read_columns(path, named(choice_fields(format_), columns or {}), reading)
     source = source or path.stem
@@ -89,11 +90,17 @@ def read_choices(
         raise InputError(f"{path} has no answers")
     texts = [text for question in questions for text in question.texts]
     stated = _stated(read, questions, split)
-    premises = {records.premise_id(premise): premise for premise, _ in reversed(texts)}
+    premises = {
+        (key := records.premise_id(text)): Premise(premise_id=key, text=text, source=source)
+        for text, _ in reversed(texts)
+    }
     propositions: dict[str, Proposition] = {}
     choices: list[Choice] = []
     for question in questions:
-        rows = [_proposition(*text, source, stated, split_shares) for text in question.texts]
+        homes = [(premises[records.premise_id(premise)], hypothesis) for premise, hypothesis in question.texts]
+        rows = [
+            proposition_of(home, hypothesis, stated.of(home.premise_id, split_shares)) for home, hypothesis in homes
+        ]
         for row in rows:
             propositions.setdefault(row.proposition_id, row)
         right = rows[0].proposition_id
@@ -103,7 +110,7 @@ def read_choices(
             else:
                 choices.append(_choice(right, row.proposition_id, source, question.source_id))
     return ChoiceBatch(
-        to_table(Premise, [Premise(premise_id=key, text=text, source=source) for key, text in premises.items()]),
+        to_table(Premise, premises.values()),
         to_table(Proposition, propositions.values()),
         to_table(Choice, choices),
         stated.rows(path.name, source),
@@ -115,14 +122,7 @@ def read_choices(
 def choice_fields(format_: ChoiceFormat = "plain") -> dict[str, Wanted]:
     """Return the fields of a file of choices in a format, with the names of their columns."""
     known = CHOICES.get(format_)
-    if known is None:
-        return FIELDS
-    return {
-        name: Wanted(
-            known.columns.get(name, ()), name != "split" and name in known.columns and name != "source_id", one.kind
-        )
-        for name, one in FIELDS.items()
-    }
+    return renamed(FIELDS, known.columns, known.columns.keys() - {"split", "source_id"}) if known else FIELDS
 
 
 def _questions(read: TextColumns, first: int) -> tuple[list[_Question], list[Drop]]:
@@ -149,14 +149,9 @@ def _questions(read: TextColumns, first: int) -> tuple[list[_Question], list[Dro
 
 def _alternatives(read: TextColumns, columns: Mapping[str, list[str | None]], index: int) -> list[str]:
     if "alternatives" in columns:
-        text = columns["alternatives"][index]
-        try:
-            found = parsed(text) if text else None
-        except CellError as error:
-            raise read.error(index, "alternatives", f"{shown(text or '')}: {error}") from error
-        if not isinstance(found, list) or not all(isinstance(each, str) and each.strip() for each in found):
+        texts = texts_of(parsed_field(read, "alternatives", index))
+        if texts is None:
             raise read.error(index, "alternatives", 'not a list of texts such as ["It rains.", "It snows."]')
-        texts = [each.strip() for each in found]
     else:
         numbered = [
             columns[f"alternative_{number}"][index]
@@ -195,18 +190,6 @@ def _stated(read: TextColumns, questions: list[_Question], whole: Split | None) 
     texts = pa.array([premise for _, premise in pairs]).dictionary_encode()
     premises = Distinct(texts.dictionary.to_pylist(), texts.indices.to_numpy().astype(np.int64))
     return stated_in(read, premises, whole, rows)
-
-
-def _proposition(premise: str, hypothesis: str, source: str, stated: Stated, shares: SplitShares) -> Proposition:
-    key = records.premise_id(premise)
-    return Proposition(
-        proposition_id=records.proposition_id(premise, hypothesis),
-        premise_id=key,
-        hypothesis=hypothesis,
-        kind="imported",
-        source=source,
-        split=stated.of(key, shares),
-    )
 
 
 def _choice(higher: str, lower: str, source: str, source_id: str) -> Choice:

@@ -35,7 +35,7 @@ def read_coherence(
     them is dropped.
 
     Raises:
-        InputError: The file cannot be read, or a row is no such group.
+        InputError: The file cannot be read, or a row is not such a group.
     """
     read = read_columns(path, named(COHERENCE_FIELDS, columns or {}), reading)
     for field in ("premise", "hypothesis"):

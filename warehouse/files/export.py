@@ -15,15 +15,15 @@ import pyarrow.parquet as pq
 from warehouse.atomic import atomic_folder
 from warehouse.catalog.opened import Warehouse
 from warehouse.errors import InputError
-from warehouse.files.export_card import CARD, CardFacts, Tally, card_text, is_export, provenance_of
+from warehouse.files.export_card import CardFacts, Tally, card_text, is_export, provenance_of
 from warehouse.files.formats import check_output, check_place, parquet_writer, write_batches
 from warehouse.queries.stages import TableDescription, describe_tables
 from warehouse.queries.user_sql import only_statement, stream
 from warehouse.records import now
+from warehouse.shards import CARD, SPLITS
 
 Format: TypeAlias = Literal["parquet", "csv", "jsonl", "hf"]
 ROWS_A_FILE = 1_000_000
-SPLITS = ("train", "dev", "test")
 OTHER = "other"
 
 

@@ -16,10 +16,9 @@ import pyarrow.compute as pc
 from warehouse.catalog.opened import ALIAS, Warehouse
 from warehouse.files.markdown import code, fenced, plain
 from warehouse.queries.stages import TableDescription
+from warehouse.shards import CARD, HUB_SPLITS
 
-CARD = "README.md"
 MARK = "odds_export: 1"  # marks our exports, so that no other folder is ever replaced
-HF_NAMES = {"dev": "validation"}  # the name in `datasets` and in published training sets
 KIND_COLUMNS = ("kind", "annotator_kind")
 
 
@@ -90,21 +89,18 @@ class Tally:
 def provenance_of(warehouse: Warehouse) -> Provenance:
     """Return the state of the warehouse that its queries see."""
     snapshot = warehouse.snapshot_id()
-    query = f"SELECT snapshot_time AS t FROM ducklake_snapshots('{ALIAS}') WHERE snapshot_id = ?"
-    times = warehouse.sql(query, [snapshot])
-    (judged,) = warehouse.sql(
-        "SELECT count(*) AS n, count(*) FILTER (a.kind = 'simulated') AS simulated "
+    query = f"SELECT snapshot_time FROM ducklake_snapshots('{ALIAS}') WHERE snapshot_id = ?"
+    ((n_judgments, n_simulated),) = warehouse.rows(
+        "SELECT count(*), count(*) FILTER (a.kind = 'simulated') "
         "FROM judgments j LEFT JOIN annotators a ON a.annotator_id = j.annotator_id WHERE j.deleted_at IS NULL"
-    ).to_pylist()
-    licenses = warehouse.sql(
-        "SELECT coalesce(license, 'unknown') AS license, count(*) AS n FROM premises GROUP BY ALL ORDER BY ALL"
-    ).to_pylist()
+    )
+    licences = "SELECT coalesce(license, 'unknown'), count(*) FROM premises GROUP BY ALL ORDER BY ALL"
     return Provenance(
         snapshot_id=snapshot,
-        snapshot_time=times["t"][0].as_py(),
-        n_judgments=judged["n"],
-        n_simulated=judged["simulated"],
-        licenses={one["license"]: one["n"] for one in licenses},
+        snapshot_time=warehouse.value(query, [snapshot]),
+        n_judgments=n_judgments,
+        n_simulated=n_simulated,
+        licenses=dict(warehouse.rows(licences)),
     )
 
 
@@ -119,10 +115,9 @@ def is_export(folder: Path) -> bool:
 def card_text(facts: CardFacts, tally: Tally) -> str:
     """Return the card: YAML for `datasets`, then Markdown for people."""
     provenance = facts.provenance
-    files = "\n".join(
-        f"  - split: {HF_NAMES.get(name, name)}\n    path: data/{name}-*.parquet" for name in facts.splits
-    )
-    splits = "\n".join(f"| `{HF_NAMES.get(name, name)}` | {rows:,} |" for name, rows in facts.splits.items())
+    hub = {name: HUB_SPLITS.get(name, name) for name in facts.splits}
+    files = "\n".join(f"  - split: {there}\n    path: data/{name}-*.parquet" for name, there in hub.items())
+    splits = "\n".join(f"| `{hub[name]}` | {rows:,} |" for name, rows in facts.splits.items())
     return f"""---
 pretty_name: {json.dumps(facts.title, ensure_ascii=False)}
 {MARK}

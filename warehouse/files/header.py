@@ -63,6 +63,15 @@ def named(wanted: Mapping[str, Wanted], given: Mapping[str, str | None]) -> dict
     return chosen
 
 
+def renamed(
+    wanted: Mapping[str, Wanted], columns: Mapping[str, tuple[str, ...]], required: Collection[str] = ()
+) -> dict[str, Wanted]:
+    """Return the wanted fields with the names that a format gives their columns. Those in `required` must be there."""
+    return {
+        name: Wanted(columns.get(name, ()), one.required or name in required, one.kind) for name, one in wanted.items()
+    }
+
+
 def find(path: Path, header: Sequence[str], wanted: Mapping[str, Wanted]) -> dict[str, Place]:
     """Find the fields in a header. Case and spaces only matter if two names differ in nothing else.
 

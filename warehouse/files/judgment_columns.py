@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from warehouse.errors import InputError
-from warehouse.files.header import Wanted, named
+from warehouse.files.header import Wanted, named, renamed
 from warehouse.files.known import JUDGMENTS, SLIDER, JudgmentFormat, Known
 from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
 from warehouse.records import NOBODY, AnnotatorKind
@@ -138,7 +137,7 @@ class JudgmentMapping(BaseModel):
             InputError: A required field has no column, or a named one cannot be read.
         """
         columns = self.known.columns
-        usual = {name: one if self.format == "plain" else _renamed(one, columns, name) for name, one in FIELDS.items()}
+        usual = FIELDS if self.format == "plain" else renamed(FIELDS, columns)
         given = {name: getattr(self, name) for name in FIELDS if name in self.model_fields_set}
         # Which of these there are depends on the kind of file.
         several = bool(self.responses) or "responses" in columns
@@ -152,16 +151,11 @@ class JudgmentMapping(BaseModel):
         return named(usual, {name: column for name, column in given.items() if name in usual})
 
 
-def _renamed(one: Wanted, columns: Mapping[str, tuple[str, ...]], field: str) -> Wanted:
-    return Wanted(columns.get(field, ()), one.required, one.kind)
-
-
 def judgment_columns(path: Path, mapping: JudgmentMapping, reading: Reading = AS_FOUND) -> TextColumns:
-    """Read the columns of a file of judgments. Raises `InputError` as `read_columns` does."""
-    return read_columns(path, mapping.wanted(), reading_of(mapping.known, reading))
+    """Read the columns of a file of judgments as a person says and its format knows.
 
-
-def reading_of(known: Known, reading: Reading) -> Reading:
-    """Return how to read a file of a format: what a person says, and what the format knows."""
-    entities = known.entities if reading.entities is None else reading.entities
-    return reading.model_copy(update={"missing": (*reading.missing, *known.missing), "entities": entities})
+    Raises `InputError` as `read_columns` does.
+    """
+    entities = mapping.known.entities if reading.entities is None else reading.entities
+    known = {"missing": (*reading.missing, *mapping.known.missing), "entities": entities}
+    return read_columns(path, mapping.wanted(), reading.model_copy(update=known))

@@ -14,6 +14,7 @@ from warehouse.files.reading import TextColumns
 from warehouse.records import Split, StatedSplit
 
 SplitShares = tuple[float, float]
+DEFAULT_SHARES: SplitShares = (0.7, 0.1)
 WORDS: dict[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("dev", "development", "validation", "valid", "val"), "dev"),

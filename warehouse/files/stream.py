@@ -49,7 +49,7 @@ def proposition_stream(
 
     Columns are those of `warehouse.files.texts.read_propositions`, which alone reads probabilities, sources, languages
     and splits. A row with an update makes two propositions. Texts that differ in white space are the same one; the
-    first counts. `columns` names those of fields (None: there is none).
+    first counts. `columns` gives names that differ from the defaults; None means no column.
 
     Raises:
         InputError: The file cannot be read, a text is empty, or an update and its type do not come together.

@@ -84,7 +84,7 @@ def read_structures(
     Both may have an `id`. A row without an answer is dropped.
 
     Raises:
-        InputError: The file cannot be read, or a row is no such item.
+        InputError: The file cannot be read, or a row is not such an item.
     """
     read = read_columns(path, named(STRUCTURE_FIELDS[format_], columns or {}), reading)
     item = _decision if format_ == "bird" else _tree

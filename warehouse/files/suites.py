@@ -14,6 +14,7 @@ from warehouse import records
 from warehouse.errors import InputError
 from warehouse.files.choices import ChoiceBatch
 from warehouse.files.imports import REJECTED, JudgmentBatch
+from warehouse.files.stated import Stated
 from warehouse.files.structures import Item, ItemBatch, ItemProposition
 from warehouse.files.texts import PropositionBatch
 from warehouse.records import Drop, Family, StatedSplit, Suite, SuiteItem
@@ -61,13 +62,13 @@ def suite_of(batch: Batch, name: str, file: str, licence: str | None = None) -> 
     if not items:
         lacking = "updates: it needs the columns update and update_type" if family == "update" else "valid judgments"
         raise InputError(f"{file} has no {lacking}")
-    stated = [_held_out(name, file, premise) for premise in dict.fromkeys(each.premise_id for each in items)]
-    return SuiteBatch(_suite(name, family, file, licence, items), items, stated, batch.drops, batch.said)
+    held_out = Stated({each.premise_id: "test" for each in items}).rows(file, f"suite {name}")
+    return SuiteBatch(_suite(name, family, file, licence, items), items, held_out, batch.drops, batch.said)
 
 
 def _judged(batch: JudgmentBatch) -> Iterator[Item]:
     rows = batch.judgments
-    # as the view valid_judgments has it
+    # As in the view valid_judgments, but every judgment of an annotator counts, not only the first.
     valid = pc.and_(pc.is_valid(rows["probability"]), pc.not_equal(rows["status"], REJECTED))
     values: dict[str, list[float]] = {}
     judged = rows.filter(valid)
@@ -151,9 +152,3 @@ def _suite(name: str, family: Family, file: str, licence: str | None, items: Seq
         n_items=len({each.item for each in items}),
         content=digest.hexdigest(),
     )
-
-
-def _held_out(name: str, file: str, premise_id: str) -> StatedSplit:
-    source = f"suite {name}"
-    key = records.content_id("stated split", premise_id, source, file)
-    return StatedSplit(stated_split_id=key, premise_id=premise_id, split="test", source=source, file=file)

@@ -12,13 +12,12 @@ import pyarrow.compute as pc
 from warehouse import records
 from warehouse.catalog.schema import to_table
 from warehouse.files.columns import distinct, numbers
-from warehouse.files.header import Wanted, named
+from warehouse.files.header import Wanted, named, renamed
 from warehouse.files.known import PROPOSITIONS, PropositionFormat
 from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
-from warehouse.files.stated import SplitShares, Stated, stated_in
+from warehouse.files.stated import DEFAULT_SHARES, SplitShares, Stated, stated_in
 from warehouse.records import Drop, Premise, Proposition, PropositionKind, Split, StatedSplit
 
-DEFAULT_SHARES: SplitShares = (0.7, 0.1)
 PREMISE_FIELDS = {
     "premise": Wanted(("premise", "text"), True, "text"),
     "source": Wanted(("source",), kind="id"),
@@ -113,16 +112,15 @@ def read_propositions(
     for index in range(len(read)):
         premise = _premise(read, index, premises.values[premises.codes[index]], source)
         hypothesis = hypotheses.values[hypotheses.codes[index]]
-        parent = _proposition(
-            premise, hypothesis, stated.of(premise.premise_id, split_shares), target=targets[index] if targets else None
-        )
+        own_split = stated.of(premise.premise_id, split_shares)
+        parent = proposition_of(premise, hypothesis, own_split, target=targets[index] if targets else None)
         premise_rows.setdefault(premise.premise_id, premise)
         rows.setdefault(parent.proposition_id, parent)
         if (update := update_of(read, index)) is None:
             continue
         longer = _premise(read, index, f"{premise.text} {update.text}", source)
         # Its split follows from its root, once the whole file is read.
-        child = _proposition(longer, hypothesis, parent.split, kind=update.kind, parent=parent.proposition_id)
+        child = proposition_of(longer, hypothesis, parent.split, kind=update.kind, parent=parent.proposition_id)
         premise_rows.setdefault(longer.premise_id, longer)
         made_from.setdefault(longer.premise_id, premise.premise_id)
         if rows.setdefault(child.proposition_id, child).kind != child.kind:
@@ -136,12 +134,7 @@ def read_propositions(
 def proposition_fields(format_: PropositionFormat) -> dict[str, Wanted]:
     """Return the fields of a file of propositions in a format, with the names of their columns."""
     known = PROPOSITIONS.get(format_)
-    if known is None:
-        return PROPOSITION_FIELDS
-    return {
-        name: Wanted(known.columns.get(name, ()), one.required or name in ("update", "update_type"), one.kind)
-        for name, one in PROPOSITION_FIELDS.items()
-    }
+    return renamed(PROPOSITION_FIELDS, known.columns, ("update", "update_type")) if known else PROPOSITION_FIELDS
 
 
 def _targets(read: TextColumns, scale: tuple[float, float]) -> list[float | None]:
@@ -170,7 +163,7 @@ def _premise(read: TextColumns, index: int, text: str, source: str | None) -> Pr
     )
 
 
-def _proposition(
+def proposition_of(
     premise: Premise,
     hypothesis: str,
     split: Split,
@@ -179,6 +172,7 @@ def _proposition(
     parent: str | None = None,
     target: float | None = None,
 ) -> Proposition:
+    """Return the row of a proposition on a premise, which is also its source."""
     return Proposition(
         proposition_id=records.proposition_id(premise.text, hypothesis),
         premise_id=premise.premise_id,

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from warehouse.catalog.extensions import literals
 from warehouse.catalog.opened import ALIAS
-from warehouse.records import TABLES
+from warehouse.catalog.schema import REPEATS
+from warehouse.records import NOBODY, TABLES
 
 # The judgments that do not count say why, as in the view valid_judgments. `{scope}` limits the rows to number.
-JUDGMENTS = """
+JUDGMENTS = f"""
 SELECT
   j.* EXCLUDE (_counted), a.kind AS annotator_kind, a.pseudonym AS annotator,
   a.kind = 'simulated' AS simulated,
@@ -26,24 +28,24 @@ SELECT
 FROM (
   SELECT *, row_number() OVER (
     PARTITION BY annotator_id, proposition_id, deleted_at IS NULL AND status <> 'rejected' AND NOT cannot_judge
-    ORDER BY sequence NULLS LAST, submitted_at NULLS LAST, judgment_id
+    ORDER BY {REPEATS}
   ) AS _place
   FROM (
     SELECT
       *, proposition_id AS _counted, batch || ' ' || proposition_id AS _task,
-      proposition_id IN (SELECT proposition_id FROM {checks}) AS _is_check,
+      proposition_id IN (SELECT proposition_id FROM {{checks}}) AS _is_check,
       annotator_id IN (
-        SELECT annotator_id FROM {annotator_statuses}
+        SELECT annotator_id FROM {{annotator_statuses}}
         GROUP BY annotator_id HAVING arg_max(status, (since, created_at)) = 'excluded'
       ) AS _is_excluded
-    FROM {judgments}
-  ) WHERE {scope}
+    FROM {{judgments}}
+  ) WHERE {{scope}}
 ) j JOIN annotators a ON a.annotator_id = j.annotator_id
 """
 JUDGMENT_GROUPS = f"""
 SELECT
   annotator_kind || ' ' || source AS name, annotator_kind, source, count(*) AS n,
-  count(DISTINCT annotator_id) FILTER (annotator_kind NOT IN ('aggregate', 'anonymous')) AS n_annotators,
+  count(DISTINCT annotator_id) FILTER (annotator_kind NOT IN ({literals(NOBODY)})) AS n_annotators,
   count(DISTINCT proposition_id) AS n_propositions,
   bool_or(simulated) AS simulated,
   unnest(['all', 'annotator_kind=' || annotator_kind, 'source=' || source]) AS _slice

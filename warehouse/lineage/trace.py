@@ -8,7 +8,7 @@ snapshot to read is known only once the row above has been read, and DuckLake's 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from warehouse.catalog.connect import Warehouse
@@ -87,14 +87,10 @@ def trace(warehouse: Warehouse, id_or_prefix: str, direction: Direction = "both"
         item = _subject(warehouse, kind, found)
         walk(warehouse, item, side, limit)
         nodes[side] = _node(item, side, "", set())
-    subject = next(iter(nodes.values()))
     return Trace(
-        subject=Node(
-            kind,
-            subject.id,
-            subject.summary,
-            subject.details,
-            simulated=subject.simulated,
+        subject=replace(
+            next(iter(nodes.values())),
+            direction=None,
             notes=tuple(dict.fromkeys(note for node in nodes.values() for note in node.notes)),
             children=tuple(child for node in nodes.values() for child in node.children),
             more={name: count for node in nodes.values() for name, count in node.more.items()},

@@ -75,14 +75,16 @@ def _asked_before(warehouse: Warehouse) -> list[LabelerVersion]:
 
 def panel_versions(warehouse: Warehouse) -> set[tuple[str, str]]:
     """Return the labelers and versions of the panel that gave estimates."""
-    rows = warehouse.sql("SELECT DISTINCT labeler, labeler_version FROM current_estimates WHERE in_panel").to_pylist()
-    return {(row["labeler"], row["labeler_version"]) for row in rows}
+    rows = warehouse.rows("SELECT DISTINCT labeler, labeler_version FROM current_estimates WHERE in_panel")
+    return {(labeler, version) for labeler, version in rows}
 
 
 def labeler_quality(warehouse: Warehouse) -> list[dict[str, Any]]:
     """Return the rows of the view labeler_quality, by labeler and version."""
-    rows = warehouse.sql("SELECT * FROM labeler_quality ORDER BY labeler, labeler_version").to_pylist()
-    return [dict(row) for row in rows]
+    rows: list[dict[str, Any]] = warehouse.sql(
+        "SELECT * FROM labeler_quality ORDER BY labeler, labeler_version"
+    ).to_pylist()
+    return rows
 
 
 def labeler_estimates(warehouse: Warehouse) -> pa.Table:

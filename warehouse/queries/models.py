@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from warehouse.catalog.connect import Warehouse
-from warehouse.catalog.schema import arrow_schema, to_records
+from warehouse.catalog.store import select
 from warehouse.records import Model
 
 _USABLE = "deleted_at IS NULL AND (ablation IS NULL OR promoted_at IS NOT NULL)"
@@ -17,7 +17,7 @@ _IN_USE = "PARTITION BY name ORDER BY promoted_at DESC NULLS LAST, created_at DE
 
 def all_models(warehouse: Warehouse) -> list[Model]:
     """Return every estimator, also the deleted ones, newest first."""
-    return _models(warehouse, "ORDER BY created_at DESC, model_id")
+    return select(warehouse, Model, "ORDER BY created_at DESC, model_id")
 
 
 def models_in_use(warehouse: Warehouse) -> list[Model]:
@@ -25,19 +25,18 @@ def models_in_use(warehouse: Warehouse) -> list[Model]:
 
     That of an ablation is in use only if it was promoted.
     """
-    return _models(warehouse, f"WHERE {_USABLE} QUALIFY row_number() OVER ({_IN_USE}) = 1")
+    return select(warehouse, Model, f"WHERE {_USABLE} QUALIFY row_number() OVER ({_IN_USE}) = 1")
 
 
 def model_in_use(warehouse: Warehouse, name: str) -> Model | None:
     """Return the estimator in use of a name; None if there is none."""
     where = f"WHERE {_USABLE} AND name = ? QUALIFY row_number() OVER ({_IN_USE}) = 1"
-    return next(iter(_models(warehouse, where, [name])), None)
+    return next(iter(select(warehouse, Model, where, [name])), None)
 
 
 def dataset_labels(warehouse: Warehouse) -> dict[str, str]:
     """Return the name and version of each dataset by its id, such as "odds v2"."""
-    rows = warehouse.sql("SELECT dataset_id, name || ' v' || version AS label FROM datasets")
-    return dict(zip(rows["dataset_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
+    return dict(warehouse.rows("SELECT dataset_id, name || ' v' || version FROM datasets"))
 
 
 def unscored(warehouse: Warehouse, model_id: str, rows: pa.RecordBatch) -> pa.RecordBatch:
@@ -62,8 +61,3 @@ def scores_by(
             [model_id],
         )
     yield from zip(*(column.to_pylist() for column in rows.columns), strict=True)
-
-
-def _models(warehouse: Warehouse, rest: str, params: Sequence[object] = ()) -> list[Model]:
-    columns = ", ".join(arrow_schema(Model).names)
-    return to_records(Model, warehouse.sql(f"SELECT {columns} FROM models {rest}", params))

@@ -55,7 +55,7 @@ class _Query:
     order: str
 
     def count(self, warehouse: Warehouse) -> int:
-        return int(warehouse.sql(f"SELECT count(*) AS n {self.pending}", self.params)["n"][0].as_py())
+        return int(warehouse.value(f"SELECT count(*) {self.pending}", self.params))
 
     def batches(
         self, warehouse: Warehouse, texts: str, tables: Sequence[str] = (), at_once: int | None = None
@@ -136,7 +136,7 @@ def _pages(warehouse: Warehouse, labeler: str, labeler_version: str) -> Generato
 def _number_of_pages(warehouse: Warehouse, labeler: str, labeler_version: str) -> int:
     """How many pages keep both the result and the range of each small; 0 if nothing is pending."""
     pending = count_estimates(warehouse, labeler, labeler_version)
-    among = int(warehouse.sql("SELECT count(*) AS n FROM propositions")["n"][0].as_py())
+    among = int(warehouse.value("SELECT count(*) FROM propositions"))
     return max(-(-pending // PAGE), -(-among // RANGE)) if pending else 0
 
 
@@ -156,8 +156,8 @@ def one_ahead(items: Generator[T, None, None]) -> Generator[T, None, None]:
 
 def count_estimates(warehouse: Warehouse, labeler: str, labeler_version: str) -> int:
     """Count the propositions of `pending_estimates`."""
-    query = f"SELECT count(*) AS n FROM propositions ANTI JOIN ({ESTIMATED}) USING (proposition_id)"
-    return int(warehouse.sql(query, [labeler, labeler_version])["n"][0].as_py())
+    query = f"SELECT count(*) FROM propositions ANTI JOIN ({ESTIMATED}) USING (proposition_id)"
+    return int(warehouse.value(query, [labeler, labeler_version]))
 
 
 def pending_parents(

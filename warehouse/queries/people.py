@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from warehouse.catalog.connect import Warehouse
+from warehouse.catalog.extensions import literals
+from warehouse.catalog.schema import REPEATS
 from warehouse.catalog.store import merge, read
 from warehouse.errors import InputError
-from warehouse.records import Annotator, AnnotatorStatus, Payment, Status, content_id, now
+from warehouse.records import NOBODY, Annotator, AnnotatorStatus, Payment, Status, content_id, now
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,8 @@ def annotator_named(warehouse: Warehouse, name: str) -> Annotator:
     """
     if not name.strip():
         raise InputError("the annotator's name is empty: odds annotators list shows the pseudonyms")
-    start = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    like = (
-        "kind NOT IN ('aggregate', 'anonymous') AND (annotator_id LIKE ? ESCAPE '\\' OR pseudonym LIKE ? ESCAPE '\\')"
-    )
-    found = read(warehouse, Annotator, like, [start, start])
+    known = f"kind NOT IN ({literals(NOBODY)}) AND (starts_with(annotator_id, ?) OR starts_with(pseudonym, ?))"
+    found = read(warehouse, Annotator, known, [name, name])
     exact = [one for one in found if name in (one.annotator_id, one.pseudonym)]
     if len(exact) == 1 or len(found) == 1:
         return (exact or found)[0]
@@ -63,17 +62,16 @@ def statuses_of(warehouse: Warehouse, annotator_id: str) -> list[AnnotatorStatus
 
 def excluded_for(warehouse: Warehouse) -> dict[str, str]:
     """Return why each annotator who is excluded now is."""
-    rows = warehouse.sql("SELECT annotator_id, reason FROM current_statuses WHERE status = 'excluded'").to_pylist()
-    return {row["annotator_id"]: row["reason"] for row in rows}
+    return dict(warehouse.rows("SELECT annotator_id, reason FROM current_statuses WHERE status = 'excluded'"))
 
 
 def statuses_before_rules(warehouse: Warehouse) -> dict[str, Status]:
-    """Return the newest status of each annotator by which no rule watches or excludes them."""
-    rows = warehouse.sql(
-        "SELECT annotator_id, arg_max(status, (since, created_at)) AS status FROM annotator_statuses "
+    """Return the newest status of each annotator, without those by which a rule watched or excluded them."""
+    rows = warehouse.rows(
+        "SELECT annotator_id, arg_max(status, (since, created_at)) FROM annotator_statuses "
         "WHERE NOT (decided_by = 'rule' AND status IN ('watched', 'excluded')) GROUP BY annotator_id"
-    ).to_pylist()
-    return {row["annotator_id"]: row["status"] for row in rows}
+    )
+    return dict(rows)
 
 
 def decided(annotator_id: str, status: Status, reason: str, *, by_rule: bool = False) -> AnnotatorStatus:
@@ -107,34 +105,34 @@ def quality_of_annotators(warehouse: Warehouse) -> list[dict[str, Any]]:
 
 
 def judged_in(warehouse: Warehouse, title: str) -> dict[str, int]:
-    """Return how many judgments, also such as do not count, each annotator gave in the projects of a title."""
-    rows = warehouse.sql(
-        "SELECT annotator_id, count(*) AS n FROM judgments WHERE deleted_at IS NULL "
+    """Return how many judgments each annotator gave in the projects of a title, including those that do not count."""
+    rows = warehouse.rows(
+        "SELECT annotator_id, count(*) FROM judgments WHERE deleted_at IS NULL "
         "AND batch IN (SELECT project FROM studio_projects WHERE title = ?) GROUP BY annotator_id",
         [title],
     )
-    return dict(zip(rows["annotator_id"].to_pylist(), rows["n"].to_pylist(), strict=True))
+    return dict(rows)
 
 
 def check_rates(warehouse: Warehouse, purpose: str) -> dict[str, CheckRate]:
     """Return how each annotator did on the checks of a purpose (attention or qualification)."""
-    rows = warehouse.sql(
-        "SELECT annotator_id, count(*) AS n, count(*) FILTER (passed) AS passed FROM check_results "
+    rows = warehouse.rows(
+        "SELECT annotator_id, count(*), count(*) FILTER (passed) FROM check_results "
         "WHERE purpose = ? GROUP BY annotator_id",
         [purpose],
-    ).to_pylist()
-    return {row["annotator_id"]: CheckRate(row["n"], row["passed"]) for row in rows}
+    )
+    return {annotator: CheckRate(n, passed) for annotator, n, passed in rows}
 
 
 def count_checks(warehouse: Warehouse, purpose: str) -> int:
     """Count the checks of a purpose."""
-    return int(warehouse.sql("SELECT count(*) AS n FROM checks WHERE purpose = ?", [purpose])["n"][0].as_py())
+    return int(warehouse.value("SELECT count(*) FROM checks WHERE purpose = ?", [purpose]))
 
 
 def judged_checks(warehouse: Warehouse, propositions: Sequence[str]) -> int:
     """Count the judgments that count now on some propositions, which would stop counting if these became checks."""
-    query = "SELECT count(*) AS n FROM valid_judgments WHERE proposition_id IN (SELECT unnest(?::VARCHAR[]))"
-    return int(warehouse.sql(query, [list(propositions)])["n"][0].as_py())
+    query = "SELECT count(*) FROM valid_judgments WHERE proposition_id IN (SELECT unnest(?::VARCHAR[]))"
+    return int(warehouse.value(query, [list(propositions)]))
 
 
 def work_done(warehouse: Warehouse, start: datetime, end: datetime, cap_s: float) -> list[dict[str, Any]]:
@@ -167,8 +165,8 @@ def work_given(
 
     Each judgment counts once, be it a repeat, practice, on a check or "cannot judge"; deleted and rejected ones don't.
     """
-    rows = warehouse.sql(
-        """
+    rows = warehouse.rows(
+        f"""
         WITH given AS (
           SELECT * FROM judgments
           WHERE deleted_at IS NULL AND status <> 'rejected' AND ($1::TIMESTAMPTZ IS NULL OR submitted_at >= $1)
@@ -178,23 +176,23 @@ def work_given(
           FROM given g JOIN checks c ON c.proposition_id = g.proposition_id AND c.purpose = 'attention'
           QUALIFY row_number() OVER (
             PARTITION BY g.annotator_id, g.proposition_id
-            ORDER BY g.sequence NULLS LAST, g.submitted_at NULLS LAST, g.judgment_id
+            ORDER BY {REPEATS}
           ) = 1
         )
-        SELECT annotator_id, count(*) AS n, any_value(rate) AS rate
+        SELECT annotator_id, count(*), any_value(rate)
         FROM given LEFT JOIN (SELECT annotator_id, avg(passed::DOUBLE) AS rate FROM met GROUP BY annotator_id)
           USING (annotator_id)
         GROUP BY annotator_id
         """,
         [since, until, None if projects is None else list(projects)],
-    ).to_pylist()
-    return {row["annotator_id"]: Given(row["n"], row["rate"]) for row in rows}
+    )
+    return {annotator: Given(n, rate) for annotator, n, rate in rows}
 
 
 def clock_behind_s(warehouse: Warehouse) -> float:
     """Return how many seconds the slowest clock of the Label Studio servers was behind ours at the last pull; or 0."""
-    query = "SELECT coalesce(max(-clock_ahead_s), 0) AS s FROM studio_projects WHERE retired_at IS NULL"
-    return max(0.0, float(warehouse.sql(query)["s"][0].as_py()))
+    query = "SELECT greatest(max(-clock_ahead_s), 0) FROM studio_projects WHERE retired_at IS NULL"
+    return float(warehouse.value(query))
 
 
 def payments_between(warehouse: Warehouse, start: datetime, end: datetime) -> list[Payment]:

@@ -72,7 +72,7 @@ def waiting_for(place: Place) -> tuple[str, list[object]]:
 
 def check_purposes(warehouse: Warehouse, purpose: ProjectPurpose) -> dict[str, Purpose]:
     """Return the purpose of the tasks of checks in a project of this purpose; all other tasks are to be judged."""
-    rows = warehouse.sql("SELECT proposition_id, purpose FROM checks ORDER BY purpose").to_pylist()
+    checks = dict(warehouse.rows("SELECT proposition_id, purpose FROM checks"))
     if purpose == "study":
-        return {row["proposition_id"]: "check" for row in rows if row["purpose"] == "attention"}
-    return {row["proposition_id"]: row["purpose"] for row in rows if row["purpose"] != "attention"}
+        return {proposition: "check" for proposition, of in checks.items() if of == "attention"}
+    return {proposition: of for proposition, of in checks.items() if of != "attention"}

@@ -48,13 +48,13 @@ def wanted_annotations(warehouse: Warehouse, project: str) -> dict[int, int]:
 
     That is one more than the last pull found, so pushing again before the next pull asks for nothing more.
     """
-    rows = warehouse.sql(
+    rows = warehouse.rows(
         """
-        SELECT DISTINCT CAST(t.source_id AS BIGINT) AS number, coalesce(s.n_annotations, 0) + 1 AS wanted
+        SELECT DISTINCT CAST(t.source_id AS BIGINT), coalesce(s.n_annotations, 0) + 1
         FROM tasks t SEMI JOIN chosen c ON c.proposition_id = t.proposition_id
         LEFT JOIN studio_tasks s ON s.project = t.project AND s.number = CAST(t.source_id AS BIGINT)
         WHERE t.project = ?
         """,
         [project],
     )
-    return dict(zip(rows["number"].to_pylist(), rows["wanted"].to_pylist(), strict=True))
+    return dict(rows)

@@ -11,16 +11,9 @@ import pyarrow as pa
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.migrate import column_comments
 from warehouse.catalog.opened import CATALOG
-from warehouse.catalog.schema import arrow_schema, to_records
-from warehouse.catalog.store import read
-from warehouse.records import (
-    Agreement,
-    ConsensusMethod,
-    Dataset,
-    Estimate,
-    PropositionText,
-    StudioProject,
-)
+from warehouse.catalog.schema import to_records
+from warehouse.catalog.store import read, select
+from warehouse.records import Agreement, ConsensusMethod, Dataset, Estimate, PropositionText, StudioProject
 
 TEXTS = """
 SELECT p.proposition_id, m.text AS premise, p.hypothesis
@@ -60,8 +53,7 @@ def proposition_texts(warehouse: Warehouse, where: str = "", params: Sequence[ob
 
 def simulation_truths(warehouse: Warehouse) -> dict[str, float]:
     """Return the value that simulated annotators scatter around: each proposition's target probability, else 0.5."""
-    rows = warehouse.sql("SELECT proposition_id, coalesce(target_probability, 0.5) AS truth FROM propositions")
-    return dict(zip(rows["proposition_id"].to_pylist(), rows["truth"].to_pylist(), strict=True))
+    return dict(warehouse.rows("SELECT proposition_id, coalesce(target_probability, 0.5) FROM propositions"))
 
 
 def known_stamps(warehouse: Warehouse, project: str) -> Iterator[tuple[int, datetime, int]]:
@@ -84,26 +76,25 @@ def orphaned_judgments(warehouse: Warehouse, source: str, project: str) -> list[
 def held_judgments(warehouse: Warehouse, project: str, numbers: Sequence[int]) -> dict[int, list[str]]:
     """Return the source ids of the judgments of a Label Studio project's tasks, by number, as last read."""
     query = "SELECT number, judgments FROM studio_tasks WHERE project = ? AND number IN (SELECT unnest(?::BIGINT[]))"
-    rows = warehouse.sql(query, [project, list(numbers)]).to_pylist()
-    return {row["number"]: row["judgments"] for row in rows}
+    return dict(warehouse.rows(query, [project, list(numbers)]))
 
 
 def authors(warehouse: Warehouse, source: str, project: str) -> tuple[dict[int, str], dict[str, str]]:
     """Return annotator ids in a Label Studio project, by user number and by the judgment's source id."""
-    rows = warehouse.sql(
-        "SELECT j.source_id, j.annotator_id, TRY_CAST(a.source_id AS BIGINT) AS number FROM judgments j "
+    rows = warehouse.rows(
+        "SELECT j.source_id, j.annotator_id, TRY_CAST(a.source_id AS BIGINT) FROM judgments j "
         "JOIN annotators a ON a.annotator_id = j.annotator_id WHERE j.source = ? AND j.batch = ? AND a.source = ?",
         [source, project, source],
-    ).to_pylist()
-    by_number = {row["number"]: row["annotator_id"] for row in rows if row["number"] is not None}
-    return by_number, {row["source_id"]: row["annotator_id"] for row in rows}
+    )
+    by_number = {number: annotator for _, annotator, number in rows if number is not None}
+    return by_number, {judgment: annotator for judgment, annotator, _ in rows}
 
 
 def pushed_tasks(warehouse: Warehouse, project: str) -> tuple[int, int]:
     """Return how many tasks of a Label Studio project are known, and the highest task number (0 if none)."""
-    query = "SELECT count(*) AS n, coalesce(max(CAST(source_id AS BIGINT)), 0) AS top FROM tasks WHERE project = ?"
-    row = warehouse.sql(query, [project]).to_pylist()[0]
-    return int(row["n"]), int(row["top"])
+    query = "SELECT count(*), coalesce(max(CAST(source_id AS BIGINT)), 0) FROM tasks WHERE project = ?"
+    ((known, highest),) = warehouse.rows(query, [project])
+    return known, highest
 
 
 def studio_project(warehouse: Warehouse, title: str) -> StudioProject | None:
@@ -119,26 +110,18 @@ def counts(warehouse: Warehouse) -> pa.Table:
 
 def consensus_splits(warehouse: Warehouse, method: ConsensusMethod) -> dict[str, int]:
     """Count the propositions with a consensus by this method, by split."""
-    rows = warehouse.sql(
-        "SELECT s.split, count(*) AS n "
-        "FROM consensus c JOIN splits s ON s.proposition_id = c.proposition_id WHERE c.method = ? GROUP BY ALL",
-        [method],
-    )
-    return dict(zip(rows["split"].to_pylist(), rows["n"].to_pylist(), strict=True))
+    query = "SELECT split, count(*) FROM consensus JOIN splits USING (proposition_id) WHERE method = ? GROUP BY split"
+    return dict(warehouse.rows(query, [method]))
 
 
 def more_held_out(warehouse: Warehouse) -> int:
     """Count the propositions whose split is more held out than the one that a file states for their premise."""
-    query = "SELECT count(*) AS n FROM splits WHERE stated_split <> split"
-    return int(warehouse.sql(query)["n"][0].as_py())
+    return int(warehouse.value("SELECT count(*) FROM splits WHERE stated_split <> split"))
 
 
 def newest_dataset(warehouse: Warehouse, name: str) -> Dataset | None:
     """Return the dataset of this name with the highest version; None if none is published."""
-    columns = ", ".join(arrow_schema(Dataset).names)
-    query = f"SELECT {columns} FROM datasets WHERE name = ? ORDER BY version DESC LIMIT 1"
-    found = to_records(Dataset, warehouse.sql(query, [name]))
-    return found[0] if found else None
+    return next(iter(select(warehouse, Dataset, "WHERE name = ? ORDER BY version DESC LIMIT 1", [name])), None)
 
 
 def next_version(warehouse: Warehouse, name: str) -> int:
@@ -149,27 +132,20 @@ def next_version(warehouse: Warehouse, name: str) -> int:
 
 def current_agreement(warehouse: Warehouse) -> list[Agreement]:
     """Return the latest figure of each metric, scope and slice, sorted by these."""
-    columns = ", ".join(arrow_schema(Agreement).names)
-    newest = "PARTITION BY scope, slice, metric ORDER BY created_at DESC, agreement_id"
-    query = f"SELECT {columns} FROM agreement QUALIFY row_number() OVER ({newest}) = 1 ORDER BY scope, slice, metric"
-    return to_records(Agreement, warehouse.sql(query))
+    newest = "PARTITION BY scope, slice, metric ORDER BY created_at DESC, agreement_id DESC"
+    return select(warehouse, Agreement, f"QUALIFY row_number() OVER ({newest}) = 1 ORDER BY scope, slice, metric")
 
 
 def agreement_history(warehouse: Warehouse, metric: str, scope: str) -> list[Agreement]:
     """Return every recorded figure of a metric and scope, for all slices, by time."""
-    columns = ", ".join(arrow_schema(Agreement).names)
-    query = f"SELECT {columns} FROM agreement WHERE metric = ? AND scope = ? ORDER BY created_at, agreement_id"
-    return to_records(Agreement, warehouse.sql(query, [metric, scope]))
+    rest = "WHERE metric = ? AND scope = ? ORDER BY created_at, agreement_id"
+    return select(warehouse, Agreement, rest, [metric, scope])
 
 
 def current_estimates(warehouse: Warehouse, propositions: Sequence[str]) -> list[Estimate]:
     """Return each panel labeler's estimate for these propositions, including those without a probability."""
-    columns = ", ".join(f"e.{name}" for name in arrow_schema(Estimate).names)
-    query = (
-        f"SELECT {columns} FROM current_estimates e SEMI JOIN (SELECT unnest(?::VARCHAR[]) AS proposition_id) wanted "
-        "ON wanted.proposition_id = e.proposition_id WHERE e.in_panel ORDER BY e.labeler, e.proposition_id"
-    )
-    return to_records(Estimate, warehouse.sql(query, [list(propositions)]))
+    rest = "WHERE in_panel AND proposition_id IN (SELECT unnest(?::VARCHAR[])) ORDER BY labeler, proposition_id"
+    return select(warehouse, Estimate, rest, [list(propositions)], relation="current_estimates")
 
 
 def labeler_answers(warehouse: Warehouse) -> pa.Table:
@@ -191,8 +167,7 @@ def valid_judgments(warehouse: Warehouse) -> pa.Table:
 
 def stored_data_path(warehouse: Warehouse) -> str:
     """Return the data path stored in the catalog, which is outdated if catalog and data were moved."""
-    query = f"SELECT value FROM {CATALOG}.ducklake_metadata WHERE key = 'data_path'"
-    return str(warehouse.sql(query)["value"][0].as_py())
+    return str(warehouse.value(f"SELECT value FROM {CATALOG}.ducklake_metadata WHERE key = 'data_path'"))
 
 
 def describe_tables(warehouse: Warehouse, *, count: bool = True) -> list[TableDescription]:
@@ -219,24 +194,21 @@ def describe_tables(warehouse: Warehouse, *, count: bool = True) -> list[TableDe
             for column in columns
             if column["table_name"] == one["name"]
         )
-        rows = warehouse.sql(f'SELECT count(*) AS n FROM "{one["name"]}"')["n"][0].as_py() if count else None
+        rows = warehouse.value(f'SELECT count(*) FROM "{one["name"]}"') if count else None
         described.append(TableDescription(one["name"], one["kind"], rows, comment.partition("\n")[0], own))
     return described
 
 
 def askers_with_replies(warehouse: Warehouse) -> set[tuple[str, str]]:
     """Return the pairs of labeler (or proposer or judge) and model with at least one reply."""
-    rows = warehouse.sql("SELECT DISTINCT labeler, model FROM requests WHERE status <> 'failed'")
-    return set(zip(rows["labeler"].to_pylist(), rows["model"].to_pylist(), strict=True))
+    rows = warehouse.rows("SELECT DISTINCT labeler, model FROM requests WHERE status <> 'failed'")
+    return {(labeler, model) for labeler, model in rows}
 
 
 def tokens_of_prompts(warehouse: Warehouse) -> dict[tuple[str, str, str], tuple[float, float]]:
     """Return the mean tokens in and out per request, by labeler, model and prompt version, where counted."""
-    rows = warehouse.sql(
-        "SELECT labeler, model, prompt_version, avg(tokens_in) AS tokens_in, avg(tokens_out) AS tokens_out "
+    rows = warehouse.rows(
+        "SELECT labeler, model, prompt_version, avg(tokens_in), avg(tokens_out) "
         "FROM requests WHERE tokens_in IS NOT NULL AND tokens_out IS NOT NULL GROUP BY ALL"
     )
-    return {
-        (row["labeler"], row["model"], row["prompt_version"]): (row["tokens_in"], row["tokens_out"])
-        for row in rows.to_pylist()
-    }
+    return {(labeler, model, prompt): (tokens_in, tokens_out) for labeler, model, prompt, tokens_in, tokens_out in rows}

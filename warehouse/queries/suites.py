@@ -73,23 +73,23 @@ def of_premises(warehouse: Warehouse, propositions: Sequence[str], premises: pa.
     incoming = pa.table({"premise_id": premises})
     wanted = pa.table({"proposition_id": pa.array(propositions, pa.string())})
     with warehouse.given(incoming=incoming, wanted=wanted):
-        rows = warehouse.sql(
+        rows = warehouse.rows(
             "SELECT DISTINCT proposition_id FROM ("
             "  SELECT proposition_id, premise_id FROM propositions UNION ALL"
             "  SELECT proposition_id, premise_id FROM suite_items"
             ") SEMI JOIN wanted USING (proposition_id) SEMI JOIN incoming USING (premise_id)"
         )
-    return set(rows["proposition_id"].to_pylist())
+    return {proposition for (proposition,) in rows}
 
 
 def seen_in_training(warehouse: Warehouse, suite: Suite, trained: pa.Array) -> set[str]:
     """Return the items of a suite with one of the premises that were trained on."""
     with warehouse.given(incoming=pa.table({"premise_id": trained})):
-        rows = warehouse.sql(
+        rows = warehouse.rows(
             "SELECT DISTINCT item FROM suite_items SEMI JOIN incoming USING (premise_id) WHERE suite_id = ?",
             [suite.suite_id],
         )
-    return set(rows["item"].to_pylist())
+    return {item for (item,) in rows}
 
 
 def training_mean(warehouse: Warehouse, model: Model) -> float:

@@ -18,6 +18,7 @@ Status = Literal["invited", "qualified", "active", "watched", "excluded"]
 Interface = Literal["slider", "number", "unli"]
 ProjectPurpose = Literal["study", "qualification"]
 Purpose = Literal["judge", "check", "repeat", "practice", "qualification"]
+CheckPurpose = Literal["practice", "qualification", "attention"]
 
 
 class Annotator(Record):
@@ -132,7 +133,7 @@ class Check(Record):
     proposition_id: Text
     low: Probability
     high: Probability
-    purpose: Literal["practice", "qualification", "attention"]
+    purpose: CheckPurpose
     created_at: AwareDatetime = Field(default_factory=now)
 
 
