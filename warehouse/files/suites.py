@@ -67,17 +67,28 @@ def suite_of(batch: Batch, name: str, file: str, licence: str | None = None) -> 
 
 
 def _judged(batch: JudgmentBatch) -> Iterator[Item]:
-    rows = batch.judgments
-    # As in the view valid_judgments, but every judgment of an annotator counts, not only the first.
-    valid = pc.and_(pc.is_valid(rows["probability"]), pc.not_equal(rows["status"], REJECTED))
+    judged = _valid(batch.judgments)
     values: dict[str, list[float]] = {}
-    judged = rows.filter(valid)
     for key, value in zip(judged["proposition_id"].to_pylist(), judged["probability"].to_pylist(), strict=True):
         values.setdefault(key, []).append(value)
     for row in _texts(batch.premises, batch.propositions).values():
         if judgments := values.get(row["proposition_id"]):
             one = ItemProposition(row["premise"], row["hypothesis"], float(np.mean(judgments)), judgments)
             yield row["proposition_id"], row["premise"], [one]
+
+
+def _valid(judgments: pa.Table) -> pa.Table:
+    """Return the judgments that count, in their order, as the view `valid_judgments` would have them."""
+    judgments = judgments.filter(
+        pc.and_(pc.is_valid(judgments["probability"]), pc.not_equal(judgments["status"], REJECTED))
+    )
+    columns = [judgments[name].to_pylist() for name in ("sequence", "submitted_at", "judgment_id")]
+    keys = [[(value is None, value) for value in row] for row in zip(*columns, strict=True)]
+    who, what = judgments["annotator_id"].to_pylist(), judgments["proposition_id"].to_pylist()
+    first: dict[tuple[str, str], int] = {}
+    for row in sorted(range(len(keys)), key=keys.__getitem__):
+        first.setdefault((who[row], what[row]), row)
+    return judgments.take(sorted(first.values()))
 
 
 def _updated(batch: PropositionBatch) -> Iterator[Item]:
