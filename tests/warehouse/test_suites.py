@@ -40,9 +40,9 @@ def test_judgments_become_means_without_those_that_do_not_count(tmp_path: Path) 
     pair = {"premise": "It rains.", "hypothesis": "The street is wet."}
     file = written(
         tmp_path / "j.jsonl",
-        pair | {"annotator": "a", "rating": 20, "submitted_at": "2026-03-14T12:00:00Z"},
-        pair | {"annotator": "a", "rating": 90, "submitted_at": "2026-03-13T12:00:00Z"},
+        pair | {"annotator": "a", "rating": 90},
         pair | {"annotator": "b", "rating": 70},
+        pair | {"annotator": "a", "rating": 20},
         pair | {"annotator": "c", "rating": 5, "status": "Rejected"},
         pair | {"annotator": "d", "rating": 5, "cannot_judge": True},
         {"premise": "It snows.", "hypothesis": "It is warm.", "annotator": "a", "rating": 10},

@@ -34,7 +34,7 @@ SQL_TYPES: dict[pa.DataType, str] = {
 
 
 REPEATS = "sequence NULLS LAST, submitted_at NULLS LAST, judgment_id"
-"""The order of an annotator's judgments of one proposition, of which the first counts; views and suites have the same."""
+"""The order of an annotator's judgments of one proposition, of which the first counts; views have the same order."""
 
 
 def _arrow_type(annotation: object) -> tuple[pa.DataType, bool]:

@@ -78,17 +78,17 @@ def _judged(batch: JudgmentBatch) -> Iterator[Item]:
 
 
 def _valid(judgments: pa.Table) -> pa.Table:
-    """Return the judgments that count, in their order, as the view `valid_judgments` would have them."""
-    judgments = judgments.filter(
-        pc.and_(pc.is_valid(judgments["probability"]), pc.not_equal(judgments["status"], REJECTED))
-    )
-    columns = [judgments[name].to_pylist() for name in ("sequence", "submitted_at", "judgment_id")]
-    keys = [[(value is None, value) for value in row] for row in zip(*columns, strict=True)]
-    who, what = judgments["annotator_id"].to_pylist(), judgments["proposition_id"].to_pylist()
+    """Return the judgments that count, as in the view `valid_judgments`: an annotator's first one of a proposition.
+
+    The first is that of the file, whose rows are numbered in `sequence`.
+    """
+    valid = pc.and_(pc.is_valid(judgments["probability"]), pc.not_equal(judgments["status"], REJECTED))
+    judgments = judgments.filter(valid)
     first: dict[tuple[str, str], int] = {}
-    for row in sorted(range(len(keys)), key=keys.__getitem__):
-        first.setdefault((who[row], what[row]), row)
-    return judgments.take(sorted(first.values()))
+    pairs = zip(*(judgments[name].to_pylist() for name in ("annotator_id", "proposition_id")), strict=True)
+    for row, pair in enumerate(pairs):
+        first.setdefault(pair, row)
+    return judgments.take(pa.array(first.values(), pa.int64()))
 
 
 def _updated(batch: PropositionBatch) -> Iterator[Item]:
