@@ -54,6 +54,7 @@ class JudgmentMapping(BaseModel):
         scale: The lowest and highest rating, by default those of the format. (0, 10000) in the format `unli` is its
             slider, whose steps are not equal.
         ordinal: The lowest and highest label, if ratings are labels of equal intervals.
+        ordinal_words: The labels from the lowest to the highest if they are words, whose case does not matter.
         cannot_judge: true or false, yes or no, 1 or 0; empty means false.
         submitted_at: ISO 8601, or like "Wed Dec 19 16:10:21 PST 2018"; UTC without a zone.
         status: The status in the source, kept in lower case; `rejected` judgments do not count.
@@ -78,6 +79,7 @@ class JudgmentMapping(BaseModel):
     counted: tuple[float, ...] = ()
     scale: tuple[float, float] | None = None
     ordinal: tuple[int, int] | None = None
+    ordinal_words: tuple[str, ...] = ()
     cannot_judge: str | None = "cannot_judge"
     submitted_at: str | None = "submitted_at"
     status: str | None = "status"
@@ -116,8 +118,15 @@ class JudgmentMapping(BaseModel):
 
     @property
     def labels(self) -> tuple[int, int] | None:
-        """The lowest and highest label if ratings are labels; otherwise None."""
+        """The lowest and highest label if ratings are labels; otherwise None. Words are numbered from 1."""
+        if self.ordinal_words:
+            return 1, len(self.ordinal_words)
         return self.ordinal or (self.known.ordinal if self.scale is None else None)
+
+    @property
+    def words(self) -> Mapping[str, float]:
+        """The rating for a word."""
+        return {word: float(n) for n, word in enumerate(self.ordinal_words, 1)} or self.known.words
 
     def bounds(self, read: TextColumns) -> tuple[float, float]:
         """Return the lowest and highest rating in the columns of a file."""
