@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,31 @@ def test_further_header_rows_of_qualtrics_are_not_data(tmp_path: Path) -> None:
     batch = read_judgments(path)
     assert batch.judgments["probability"].to_pylist() == [0.9, 0.8]
     assert batch.said == ["Qualtrics' further header rows left out", "not read: ResponseId"]
+
+
+def test_a_column_per_item_becomes_a_row_per_judgment_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    header = ["ResponseId", "Status", "RecordedDate", "Q1_1", "Q1_2"]
+    rows = [
+        header,
+        ["Response ID", "Response Type", "Recorded Date", "A text,\n\nand a statement", "Another"],
+        [json.dumps({"ImportId": name}) for name in header],
+        ["R_1", "IP Address", "2024-03-01 10:00:00", "70", "5"],
+        ["R_2", "Survey Preview", "2024-03-01 11:00:00", "1", "2"],
+        ["R_3", "IP Address", "2024-03-02 10:00:00", "", "95"],
+    ]
+    with Path("survey.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    Path("items.csv").write_text("item,premise,hypothesis\nQ1_1,It rains.,It is wet.\nQ1_2,It rains.,It is dry.\n")
+    with pytest.raises(InputError, match=r"; a file with a column per item is reshaped as docs/importing\.md says$"):
+        read_judgments(Path("survey.csv"))
+    page = (Path(__file__).parents[2] / "docs/importing.md").read_text()
+    exec(page.split("```python\n")[1].split("```")[0], {})
+    found = read_judgments(Path("judgments.csv")).judgments
+    assert sorted(found["probability"].to_pylist()) == [0.05, 0.7, 0.95]
+    assert found["submitted_at"].null_count == 0
 
 
 def test_statuses_that_may_not_count_are_said(tmp_path: Path) -> None:

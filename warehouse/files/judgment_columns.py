@@ -14,13 +14,21 @@ from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
 from warehouse.records import NOBODY, AnnotatorKind
 
 FIELDS: dict[str, Wanted] = {
-    "premise": Wanted(("premise",), True, "text", "an MTurk batch is read with --format mturk", "WorkerId"),
+    "premise": Wanted(
+        ("premise",),
+        True,
+        "text",
+        (
+            ("WorkerId", "an MTurk batch is read with --format mturk"),
+            ("ResponseId", "a file with a column per item is reshaped as docs/importing.md says"),
+        ),
+    ),
     "hypothesis": Wanted(("hypothesis",), True, "text"),
     "annotator": Wanted(
         ("annotator",),
         True,
         "id",
-        "labels without annotators are read with --aggregated, or as targets by odds import propositions",
+        (("", "labels without annotators are read with --aggregated, or as targets by odds import propositions"),),
     ),
     "rating": Wanted(("rating",), True),
     "responses": Wanted((), True, "json"),
