@@ -72,7 +72,7 @@ def test_labels_are_not_taken_for_percentages(tmp_path: Path) -> None:
 
 def test_labels_in_words_are_intervals_in_the_order_given(tmp_path: Path) -> None:
     file, order = tmp_path / "file.jsonl", ("very unlikely", "unlikely", "likely", "very likely")
-    words = ["Likely", "very unlikely", None, "Very likely "]
+    words: list[object] = ["Likely", "very unlikely", None, "Very likely "]
     with pytest.raises(InputError, match=r"line 1, .*'Likely' is not a number; if ratings are words, give them from"):
         read(file, words)
     batch = read(file, words, JudgmentMapping(ordinal_words=order))
@@ -167,5 +167,8 @@ def test_statuses_that_may_not_count_are_said(tmp_path: Path) -> None:
 def test_a_json_array_is_said_to_be_one(tmp_path: Path) -> None:
     path = tmp_path / "file.jsonl"
     path.write_text(json.dumps([{"premise": "P"}], indent=1))
+    with pytest.raises(InputError, match=r"\.jsonl; write a JSON array as \.jsonl, one object per line$"):
+        premise_columns(path.rename(path.with_suffix(".json")), {})
+    path.with_suffix(".json").rename(path)
     with pytest.raises(InputError, match=r"line 1: .*a JSON array is not read: write one object per line"):
         premises_of(premise_columns(path, {}))
