@@ -27,7 +27,6 @@ from warehouse.catalog.store import read
 from warehouse.errors import InputError
 from warehouse.files.scores import FIELDS as SCORE_FIELDS
 from warehouse.files.scores import read_scores
-from warehouse.queries.models import model_in_use
 from warehouse.queries.suites import seen_in_training, suite_of_name, training_mean, unscored_items
 from warehouse.records import Difference, Evaluation, Family, Model, Suite, SuiteItem
 
@@ -148,9 +147,7 @@ def _chosen(settings: Settings, warehouse: Warehouse, model: str | None) -> Mode
     """Return the estimator of a name, or the one in use. Raises `InputError` if there is none."""
     if model is not None:
         return any_model(warehouse, model)
-    if model_in_use(warehouse, settings.publish.name) is None:
-        raise InputError("no estimator is trained yet; run odds train, or compare with --model pretrained")
-    return required_model(warehouse, settings.publish.name)
+    return required_model(warehouse, settings.publish.name, ", or compare with --model pretrained")
 
 
 def _check_texts(
