@@ -13,6 +13,7 @@ from rich.table import Table
 from flows.estimators.named import any_model, label_of, learned_from, required_model
 from flows.estimators.scoring import store_scores
 from flows.evaluation.subjects import ANNOTATORS, ESTIMATOR, beside, measured, record_figures, stored_scores, texts_of
+from flows.imports import pairs
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stages.outcome import Outcome
 from flows.stages.services import known_bases, writing
@@ -25,6 +26,7 @@ from training.evaluation.subjects import CONSTANT, PANEL
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
 from warehouse.errors import InputError
+from warehouse.files.scores import FIELDS as SCORE_FIELDS
 from warehouse.files.scores import read_scores
 from warehouse.queries.suites import seen_in_training, suite_of_name, training_mean, unscored_items
 from warehouse.records import Difference, Evaluation, Family, Model, Suite, SuiteItem
@@ -73,11 +75,13 @@ class Subjects:
         files: Files of scores by the name of their subject.
         base_yes_no: The base of the estimator without its adapter, by the probability of Yes against No. It is asked
             each time.
+        columns: Pairs of `FIELD=COLUMN` for the files of scores.
     """
 
     models: Sequence[str] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
     base_yes_no: bool = False
+    columns: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Refuse a name that another subject has.
@@ -125,18 +129,44 @@ def _evaluate(
     settings: Settings, names: Sequence[str], model: str | None, subjects: Subjects, *, keep_seen: bool
 ) -> list[SuiteResult]:
     with writing(settings) as warehouse:
-        chosen = required_model(warehouse, settings.publish.name) if model is None else any_model(warehouse, model)
+        chosen = _chosen(settings, warehouse, model)
         others = _others(warehouse, subjects)
         given = _Given(
             model=chosen,
             others=others,
-            answers={name: _from_file(path) for name, path in subjects.files.items()},
+            answers={name: _from_file(path, subjects.columns) for name, path in subjects.files.items()},
             trained=learned_from(warehouse, [chosen, *others]),
             mean=training_mean(warehouse, chosen),
             base=_base(settings, warehouse, chosen) if subjects.base_yes_no else None,
         )
         suites = _suites(warehouse, names)
+        _check_texts(warehouse, suites, subjects.files, given.answers)
         return [_evaluated(settings, warehouse, suite, given, keep_seen=keep_seen) for suite in suites]
+
+
+def _chosen(settings: Settings, warehouse: Warehouse, model: str | None) -> Model:
+    """Return the estimator of a name, or the one in use. Raises `InputError` if there is none."""
+    if model is not None:
+        return any_model(warehouse, model)
+    return required_model(warehouse, settings.publish.name, ", or compare with --model pretrained")
+
+
+def _check_texts(
+    warehouse: Warehouse,
+    suites: Sequence[Suite],
+    files: Mapping[str, Path],
+    answers: Mapping[str, Mapping[str, Answer]],
+) -> None:
+    """Refuse a file of scores with no text of any suite: it is about others, or writes the texts differently."""
+    rows = [row for suite in suites for row in read(warehouse, SuiteItem, "suite_id = ?", [suite.suite_id])]
+    ids = {row.proposition_id for row in rows}
+    for name in answers:
+        if ids and ids.isdisjoint(answers[name]):
+            listed = ", ".join(suite.name for suite in suites)
+            raise InputError(
+                f"{files[name]}: no row has a premise and hypothesis of {listed}; write them as in the table "
+                "suite_items"
+            )
 
 
 def _others(warehouse: Warehouse, subjects: Subjects) -> list[Model]:
@@ -230,8 +260,8 @@ def _asked(base: YesNo, rows: Sequence[SuiteItem], suite: Suite) -> dict[str, An
         return {key: Answer(probability) for key, probability in base.answers(texts_of(rows).values())}
 
 
-def _from_file(path: Path) -> dict[str, Answer]:
-    return {key: Answer(score) for key, score in read_scores(path).items()}
+def _from_file(path: Path, columns: Sequence[str]) -> dict[str, Answer]:
+    return {key: Answer(score) for key, score in read_scores(path, pairs(columns, SCORE_FIELDS)).items()}
 
 
 def result_table(result: SuiteResult) -> tuple[str, Table]:

@@ -8,6 +8,8 @@ how to read the file where that should not be detected. `split` is the split tha
 from __future__ import annotations
 
 import math
+import shlex
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -16,12 +18,13 @@ from pydantic import ValidationError
 from flows.settings.settings import Config, load_settings
 from flows.stages.outcome import Outcome
 from flows.stages.services import writing
+from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import Merged, merge, merge_all
 from warehouse.errors import InputError
 from warehouse.files.annotators import GROUP_FIELDS, group_columns, groups_of
 from warehouse.files.choices import FIELDS as CHOICE_FIELDS
 from warehouse.files.choices import read_choices
-from warehouse.files.imports import read_judgments
+from warehouse.files.imports import JudgmentBatch, read_judgments
 from warehouse.files.judgment_columns import FIELDS, JudgmentMapping
 from warehouse.files.known import ChoiceFormat, JudgmentFormat, PropositionFormat
 from warehouse.files.reading import AS_FOUND, Reading
@@ -33,7 +36,8 @@ from warehouse.files.texts import (
     read_propositions,
     stated_splits_of,
 )
-from warehouse.records import AnnotatorKind, Split
+from warehouse.queries.arriving import known_from_elsewhere
+from warehouse.records import AnnotatorKind, Drop, Split
 
 
 def import_premises(
@@ -79,7 +83,7 @@ def import_propositions(
     )
     with writing(settings) as warehouse:
         merged = merge_all(warehouse, [batch.premises, batch.propositions, batch.stated, batch.drops])
-    return _outcome("import propositions", merged, batch.said)
+    return _outcome("import propositions", merged, batch.said, batch.drops)
 
 
 def import_judgments(
@@ -102,10 +106,11 @@ def import_judgments(
     Args:
         file: The file.
         config: The settings, or the file to read them from.
-        source: The source of the rows; the file's name by default.
+        source: The source of the rows; the file's name by default, unless another source has most of the judgments.
         columns: Pairs of `FIELD=COLUMN`.
         scale: `LOW:HIGH` of the ratings; by default 0:100, or that of the format.
-        ordinal: `LOW:HIGH` of ratings that are labels; each stands for an interval of equal width.
+        ordinal: `LOW:HIGH` of ratings that are labels, or words from the lowest to the highest with commas between
+            them (or bars); each stands for an interval of equal width.
         values: The column that holds a list of ratings in each row, in place of one rating.
         counts: The column that holds a list of counts in each row, with the rating that each counts, such as
             `label_count=1,0.5,0`; without them its cells are objects of counts by rating.
@@ -129,13 +134,26 @@ def import_judgments(
         reading=reading,
     )
     with writing(settings) as warehouse:
+        if source is None:
+            _refuse_known(warehouse, file, batch)
         cut = merge(warehouse, batch.bounds).inserted
         rows = [batch.premises, batch.propositions, batch.annotators, batch.judgments, batch.stated, batch.drops]
         merged = merge_all(warehouse, rows)
     said = [*batch.said, *([f"{cut:,} values cut to their bounds: see the table drops"] if cut else [])]
     if not mapping.has_annotators:
         merged.pop("annotators")
-    return _outcome("import judgments", merged, said)
+    return _outcome("import judgments", merged, said, batch.drops)
+
+
+def _refuse_known(warehouse: Warehouse, file: Path, batch: JudgmentBatch) -> None:
+    """Refuse a file under a name of its own that another source brought, whose annotators would all count twice."""
+    known = known_from_elsewhere(warehouse, batch.judgments, batch.annotators, file.stem)
+    if known is not None:
+        raise InputError(
+            f"{file}: {known.n:,} of its judgments came from the source {known.source!r} before, with the same texts, "
+            f"annotators and ratings; use --source {shlex.quote(known.source)} to add only what is new, or --source "
+            "with another name if these are other people"
+        )
 
 
 def import_choices(
@@ -166,7 +184,7 @@ def import_choices(
     )
     with writing(settings) as warehouse:
         merged = merge_all(warehouse, [batch.premises, batch.propositions, batch.choices, batch.stated, batch.drops])
-    return _outcome("import choices", merged, batch.said)
+    return _outcome("import choices", merged, batch.said, batch.drops)
 
 
 def import_groups(
@@ -222,7 +240,10 @@ def mapping_of(
     if ordinal is not None:
         if scale is not None:
             raise InputError(f"--ordinal {ordinal} and --scale {scale} contradict each other: use one of them")
-        given["ordinal"] = _labels(ordinal)
+        if len(words := _words(ordinal)) > 1:
+            given["ordinal_words"] = words
+        else:
+            given["ordinal"] = _labels(ordinal)
     if ((values or counts) and "responses" in given) or (values and counts):
         raise InputError("--values, --counts and --column responses= name the same column: use one of them")
     if values:
@@ -238,10 +259,20 @@ def mapping_of(
         ) from error
 
 
+def _words(ordinal: str) -> list[str]:
+    """The labels from the lowest to the highest, separated by commas, or by bars if words contain commas."""
+    words = [word.strip() for word in ordinal.split("|" if "|" in ordinal else ",")]
+    if len(words) > 1 and (not all(words) or len({word.lower() for word in words}) < len(words)):
+        raise InputError(f"--ordinal {ordinal} must have each label once, from the lowest to the highest")
+    return words
+
+
 def _labels(ordinal: str) -> tuple[int, int]:
     low, high = ends_of(ordinal, "--ordinal", "1:5")
     if not (low.is_integer() and high.is_integer()):
-        raise InputError(f"--ordinal {ordinal} must be the lowest and highest label, whole numbers such as 1:5")
+        raise InputError(
+            f"--ordinal {ordinal} must be the lowest and highest label, whole numbers such as 1:5, or words"
+        )
     return int(low), int(high)
 
 
@@ -254,8 +285,8 @@ def _counted(counts: str) -> tuple[str, list[float]]:
         raise InputError(f"--counts {counts} must be COLUMN=RATING,RATING,..., such as counts=0,0.5,1") from error
 
 
-def _outcome(stage: str, merged: dict[str, Merged], said: Sequence[str]) -> Outcome:
-    """Count new rows by table and known rows, and say what was detected in the file."""
+def _outcome(stage: str, merged: dict[str, Merged], said: Sequence[str], drops: Sequence[Drop] = ()) -> Outcome:
+    """Count new rows by table and known rows, and say why rows were dropped and what was detected in the file."""
     told = {table: rows for table, rows in merged.items() if table not in ("drops", "stated_splits")}
     counts = {f"new {table}": rows.inserted for table, rows in told.items()}
     counts["changed"] = sum(rows.updated for rows in merged.values())
@@ -265,4 +296,8 @@ def _outcome(stage: str, merged: dict[str, Merged], said: Sequence[str]) -> Outc
         counts["premises with a stated split"] = stated.inserted + stated.updated + stated.unchanged
     if "drops" in merged:
         counts["dropped"] = merged["drops"].inserted
+        if merged["drops"].inserted:
+            reasons = Counter(drop.reason for drop in drops)
+            listed = ", ".join(f"{reason} ({n:,})" for reason, n in sorted(reasons.items()))
+            said = [*said, f"left out: {listed}, see the table drops"]
     return Outcome(stage=stage, counts=counts, note="; ".join(said))

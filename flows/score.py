@@ -75,7 +75,7 @@ def score(
             propositions = proposition_stream(file, pairs(columns, FIELDS), reading)
         return _score_file(settings, propositions, output, model)
     with writing(settings) as warehouse:
-        used = required_model(warehouse, settings.publish.name)
+        used = required_model(warehouse, settings.publish.name, "; a file is scored by the pretrained one until then")
         made = score_test_split(settings, warehouse, used, learned_from(warehouse, [used]))
     return Outcome(stage="score", counts={"new scores": made}, note=f"model {used.model_id}")
 

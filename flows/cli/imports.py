@@ -96,7 +96,10 @@ def import_judgments(
     ] = None,
     ordinal: Annotated[
         str | None,
-        typer.Option(help="Ratings are labels from LOW:HIGH, such as 1:5; each stands for an interval."),
+        typer.Option(
+            help="Ratings are labels, LOW:HIGH such as 1:5, or words from low to high such as unlikely,maybe,likely; "
+            "each stands for an interval."
+        ),
     ] = None,
     values: Annotated[str | None, typer.Option(help="The column with a list of ratings in each row.")] = None,
     counts: Annotated[
@@ -198,7 +201,7 @@ def import_suite(
     ] = None,
     column: ColumnOption = None,
     scale: Annotated[str | None, typer.Option(help="The scale of ratings, LOW:HIGH, as for judgments.")] = None,
-    ordinal: Annotated[str | None, typer.Option(help="Ratings are labels from LOW:HIGH, as for judgments.")] = None,
+    ordinal: Annotated[str | None, typer.Option(help="Ratings are labels, as for judgments.")] = None,
     values: Annotated[str | None, typer.Option(help="The column with a list of ratings in each row.")] = None,
     counts: Annotated[str | None, typer.Option(help="The column with counts of ratings, as for judgments.")] = None,
     first: Annotated[int, typer.Option(help="The number of the first alternative in the column answer.")] = 0,

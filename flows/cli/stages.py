@@ -317,6 +317,10 @@ def evaluate(
             help="With --suite: another model's scores: premise, hypothesis and score (0 to 1). Repeatable.",
         ),
     ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="FIELD=COLUMN if a column of --scores has another name, as in score=p. Repeatable."),
+    ] = None,
     base_yes_no: Annotated[
         bool, typer.Option("--base-yes-no", help="With --suite: measure the base without its adapter too.")
     ] = False,
@@ -325,6 +329,8 @@ def evaluate(
     ] = False,
 ) -> None:
     """Compare the estimator with labelers and baselines on the test split or on suites, and write the report."""
+    if column and not scores:
+        raise InputError("--column names columns of --scores; give a file of scores too")
     if not suite:
         if model or against or scores or base_yes_no or keep_seen:
             raise InputError(
@@ -335,7 +341,7 @@ def evaluate(
     _ready()
     from flows.evaluate_suites import Subjects, evaluate_suites, result_table
 
-    subjects = Subjects(against or [], dict(map(_named_file, scores or [])), base_yes_no)
+    subjects = Subjects(against or [], dict(map(_named_file, scores or [])), base_yes_no, column or [])
     with activity("evaluate"):
         found = evaluate_suites(
             [] if suite == ["all"] else suite, config=settings(), model=model, subjects=subjects, keep_seen=keep_seen

@@ -24,11 +24,14 @@ ELSEWHERE = "elsewhere"
 """The dataset of an estimator that was not fitted in this warehouse: nobody here knows what it learned from."""
 
 
-def required_model(warehouse: Warehouse, name: str) -> Model:
-    """Return the estimator in use of a name. Raises `InputError` if there is none, or its files are gone."""
+def required_model(warehouse: Warehouse, name: str, instead: str = "") -> Model:
+    """Return the estimator in use of a name. Raises `InputError` if there is none, or its files are gone.
+
+    `instead` is what else can be done before one is trained.
+    """
     model = model_in_use(warehouse, name)
     if model is None:
-        raise InputError(f"no estimator {name!r} is trained yet; run odds train")
+        raise InputError(f"no estimator {name!r} is trained yet; run odds train{instead}")
     return _with_files(warehouse, model)
 
 

@@ -9,7 +9,8 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from flows.cli import app as cli
-from flows.imports import ends_of, mapping_of, pairs
+from flows.imports import ends_of, import_judgments, mapping_of, pairs
+from flows.settings.settings import Settings
 from training.fit.examples import judged
 from training.targets import mixture
 from warehouse import open_warehouse
@@ -81,7 +82,40 @@ def test_thousands_of_responses_become_a_target(tmp_path: Path, monkeypatch: pyt
     np.testing.assert_allclose(target, (low + low[::-1]) / 2, atol=1e-9)
 
 
+def test_the_same_file_under_another_name_is_not_taken_for_other_people(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / ".odds")
+    monday, friday = tmp_path / "monday.csv", tmp_path / "friday.csv"
+    header, rows = "premise,hypothesis,annotator,rating\n", [f"P{n},H,{n % 3},{17 * n % 100}\n" for n in range(9)]
+    monday.write_text(header + "".join(rows))
+    assert import_judgments(monday, config=settings).counts["new judgments"] == 9
+    friday.write_text(header + "".join([*rows, "P9,H,1,50\n"]))
+    with pytest.raises(InputError, match=r"friday\.csv: 9 of its judgments came from the source 'monday' before"):
+        import_judgments(friday, config=settings)
+    assert import_judgments(friday, config=settings, source="monday").counts["new judgments"] == 1
+    # other people with the same ids, who mostly judge differently
+    friday.write_text(header + "".join(f"P{n},H,{n % 3},{(17 * n + 40 * (n > 2)) % 100}\n" for n in range(9)))
+    assert import_judgments(friday, config=settings).counts["new annotators"] == 3
+    # a source that is known stays what it is, and a person may insist
+    monday.write_text(friday.read_text())
+    assert import_judgments(monday, config=settings).counts["changed"] == 6
+    assert import_judgments(friday, config=settings, source="others").counts["new judgments"] == 9
+
+
+def test_why_rows_were_left_out_is_in_the_last_line(tmp_path: Path) -> None:
+    file = tmp_path / "file.csv"
+    file.write_text("premise,hypothesis,annotator,rating\nP,H,a,20\nP,H,b,\nP,H,c,NA\n")
+    outcome = import_judgments(file, config=Settings(home=tmp_path / ".odds"))
+    assert outcome.counts["dropped"] == 2
+    assert outcome.note == "left out: no rating (2), see the table drops"
+
+
 def test_options_become_a_mapping() -> None:
+    worded = mapping_of([], ordinal="no, maybe,yes")
+    assert (worded.ordinal_words, worded.labels) == (("no", "maybe", "yes"), (1, 3))
+    assert mapping_of([], ordinal="no|yes, but").ordinal_words == ("no", "yes, but")
+    for wrong in ("no,No", "no,,yes", "no"):
+        with pytest.raises(InputError, match=f"--ordinal {wrong} must"):
+            mapping_of([], ordinal=wrong)
     mapping = mapping_of(["rating=score", "status="], "-1:1")
     assert (mapping.rating, mapping.status, mapping.scale) == ("score", None, (-1.0, 1.0))
     assert mapping.premise == "premise"

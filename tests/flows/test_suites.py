@@ -94,6 +94,7 @@ def judged(path: Path, premises: list[str]) -> Path:
 
 
 ALONE = "Nobody in the village remembers who built the old lighthouse."
+THEIRS = ("theirs", "mse", None)
 NEW = [f"The boat number {n} lies in harbour {n % 3}." for n in range(12)]
 
 
@@ -135,6 +136,25 @@ def test_every_subject_is_in_one_table(settings: Settings, tmp_path: Path) -> No
     with open_warehouse(settings.catalog) as warehouse:
         left = {each.evaluation_id for each in read(warehouse, Evaluation, "suite = ?", ["boats"])}
     assert left == {each.evaluation_id for each in found.figures}
+
+
+def test_files_of_scores_that_do_not_fit_are_refused(settings: Settings, tmp_path: Path) -> None:
+    import_suite(judged(tmp_path / "j.jsonl", NEW), "boats", config=settings, family="correlation")
+    rows: list[dict[str, Any]] = [{"text": p, "hypothesis": f"h {n}", "p": n / 20} for n, p in enumerate(NEW)]
+    named = ("premise=text", "score=p")
+
+    def found(rows: list[dict[str, Any]], columns: tuple[str, ...] = named) -> list[Evaluation]:
+        subjects = Subjects(files={"theirs": written(tmp_path / "s.jsonl", rows)}, columns=columns)
+        return evaluate_suites(["boats"], config=settings, subjects=subjects)[0].figures
+
+    with pytest.raises(InputError, match=r"no column 'premise', only text, .*--column premise=COLUMN"):
+        found(rows, ())
+    (error,) = [each for each in found([*rows, rows[3]]) if (each.subject, each.metric, each.slice) == THEIRS]
+    assert error.n == 12
+    with pytest.raises(InputError, match=r"s\.jsonl, line 13, column 'p': 0\.9 after 0\.15 for the same premise"):
+        found([*rows, rows[3] | {"p": 0.9}])
+    with pytest.raises(InputError, match=r"s\.jsonl: no row has a premise and hypothesis of boats; write them as in"):
+        found([row | {"text": row["text"].upper()} for row in rows])
 
 
 def test_an_item_that_is_too_long_for_the_estimator_is_a_drop(settings: Settings, tmp_path: Path) -> None:
@@ -269,6 +289,7 @@ def test_the_commands_print_tables_of_80_columns(settings: Settings, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
+        (["evaluate", "--column", "score=p"], "--column names columns of --scores; give a file of scores too"),
         (["evaluate", "--suite", "boats"], "no suite boats; there are: none; odds import suite makes one"),
         (
             ["evaluate", "--model", "x"],

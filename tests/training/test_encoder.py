@@ -215,6 +215,9 @@ def test_corrupt_folders_are_refused_in_one_line(fitted: Path, tmp_path: Path) -
         Estimator.load(tmp_path / "a")
     with pytest.raises(InputError, match="no encoder could be loaded"):
         load_encoder(tmp_path / "missing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"empty: no encoder could be loaded: it has no config\.json, so it is not in"):
+        load_encoder(tmp_path / "empty")
     broken = build_tiny_encoder(tmp_path / "nan")
     model = AutoModel.from_pretrained(broken)
     model.embeddings.word_embeddings.weight.data[:] = float("nan")

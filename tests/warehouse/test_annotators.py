@@ -46,6 +46,18 @@ def test_an_unknown_or_ambiguous_annotator_is_said_with_its_row(warehouse: Wareh
     assert [each.annotator_id for each in groups_of(warehouse, group_columns(path, {}))] == ["x"]
 
 
+def test_people_without_judgments_are_left_out_and_counted(warehouse: Warehouse, tmp_path: Path) -> None:
+    merge(warehouse, [made_annotator("a"), made_annotator("b")])
+    path = tmp_path / "people.csv"
+    path.write_text("annotator,group\ngone,Male\na,Female\naway,Male\nb,Male\na,Female\n")
+    read = group_columns(path, {})
+    assert merge(warehouse, groups_of(warehouse, read)) == Merged(updated=2)
+    assert read.said == ["2 rows left out whose annotators have no judgments, the first 'gone'"]
+    path.write_text("annotator,group\na,Female\na,Male\n")
+    with pytest.raises(InputError, match=r"line 3, column 'group': 'a' is in another group above"):
+        groups_of(warehouse, group_columns(path, {}))
+
+
 def test_judgments_bring_the_groups_of_their_annotators(tmp_path: Path) -> None:
     path = tmp_path / "judgments.csv"
     path.write_text("premise,hypothesis,annotator,rating,group\nP,H,a,10,one\nP,H,b,20,\nP,I,a,30,one\n")

@@ -74,17 +74,17 @@ def test_every_format_gives_the_same_records(tmp_path: Path, extension: str) -> 
 def test_an_annotator_has_one_group(tmp_path: Path) -> None:
     header = ["premise", "hypothesis", "annotator", "rating", "group"]
     rows = [
-        ["A", "B", "ann", "1", ""],
-        ["A", "C", "ann", "2", "north"],
-        ["A", "B", "ben", "3", "south"],
-        ["A", "B", "cem", "4", ""],
-        ["A", "D", "ann", "5", "north"],
+        ["A", "B", "ann", "10", ""],
+        ["A", "C", "ann", "20", "north"],
+        ["A", "B", "ben", "30", "south"],
+        ["A", "B", "cem", "40", ""],
+        ["A", "D", "ann", "50", "north"],
     ]
     batch = read_judgments(write_file(tmp_path / "file.csv", rows, header))
     groups = {row["source_id"]: row["annotator_group"] for row in batch.annotators.to_pylist()}
     assert groups == {"ann": "north", "ben": "south", "cem": None}
     with pytest.raises(InputError, match=r"line 7, column 'group': 'ben' is in 'south' above"):
-        read_judgments(write_file(tmp_path / "file.csv", [*rows, ["A", "C", "ben", "6", "north"]], header))
+        read_judgments(write_file(tmp_path / "file.csv", [*rows, ["A", "C", "ben", "60", "north"]], header))
 
 
 def test_importing_again_changes_nothing_and_a_grown_file_only_adds(warehouse: Warehouse, tmp_path: Path) -> None:

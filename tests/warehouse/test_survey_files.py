@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,45 @@ def test_counted_ratings_up_to_1_are_not_either(tmp_path: Path) -> None:
     assert sorted(there.judgments["probability"].to_pylist()) == [0.0, 0.5, 1.0, 1.0]
 
 
-def test_labels_on_the_default_scale_are_reported(tmp_path: Path) -> None:
-    said = ["the highest rating is 7 on the scale 0:100; --scale or --ordinal name another"]
-    assert read(tmp_path / "file.jsonl", [1, 5, 7]).said == said
-    assert read(tmp_path / "file.jsonl", [1, 5, 7], JudgmentMapping(scale=(1, 7))).said == []
-    assert read(tmp_path / "file.jsonl", [0, 0]).said == []
+def test_labels_are_not_taken_for_percentages(tmp_path: Path) -> None:
+    file = tmp_path / "file.jsonl"
+    with pytest.raises(
+        InputError, match=r"line 3, column 'rating': 7 is the highest, so these may be labels; name the"
+    ):
+        read(file, [1, 5, 7, 5])
+    for scale, expected in ((1, 7), [0, 4 / 6, 1, 4 / 6]), ((0, 100), [0.01, 0.05, 0.07, 0.05]):
+        found = read(file, [1, 5, 7, 5], JudgmentMapping(scale=scale))
+        assert found.judgments["probability"].to_pylist() == pytest.approx(expected)
+        assert found.said == []
+    assert read(file, [1, 7, 1]).said == [
+        "the highest rating is 7 on the scale 0:100; --scale or --ordinal name another"
+    ]
+    assert read(file, [0, 0]).said == []
+    assert read(file, [1, 5, 7, 70]).said == []
+
+
+def test_labels_in_words_are_intervals_in_the_order_given(tmp_path: Path) -> None:
+    file, order = tmp_path / "file.jsonl", ("very unlikely", "unlikely", "likely", "very likely")
+    words: list[object] = ["Likely", "very unlikely", None, "Very likely "]
+    with pytest.raises(InputError, match=r"line 1, .*'Likely' is not a number; if ratings are words, give them from"):
+        read(file, words)
+    batch = read(file, words, JudgmentMapping(ordinal_words=order))
+    assert batch.judgments["probability"].to_pylist() == [0.625, 0.125, 0.875]
+    assert batch.judgments["width"].to_pylist() == [0.25] * 3
+    with pytest.raises(InputError, match="line 2, column 'rating': 'Maybe' is not one of very unlikely, unlikely, "):
+        read(file, ["likely", "Maybe"], JudgmentMapping(ordinal_words=order))
+    file.write_text('{"premise": "P", "hypothesis": "H", "answers": {"Likely": 2, "unlikely": 1}}\n')
+    counted = read_judgments(file, JudgmentMapping(responses="answers", ordinal_words=order))
+    assert counted.judgments["probability"].to_pylist() == [0.625, 0.625, 0.375]
+
+
+def test_further_judgments_of_an_annotator_are_said(tmp_path: Path) -> None:
+    file = tmp_path / "file.csv"
+    file.write_text("premise,hypothesis,rating,annotator\n" + "P,H,20,a\nP,H,20,a\nP,H,30,a\nP,H,40,b\n")
+    said = "2 are further judgments of a proposition by the same annotator, and only the first counts"
+    assert read_judgments(file).said == [said]
+    anonymous = JudgmentMapping(annotator_kind="anonymous")
+    assert read_judgments(file, anonymous).said == ["not read: annotator"]
 
 
 def test_a_share_beside_percent_signs_is_ambiguous(tmp_path: Path) -> None:
@@ -89,6 +124,31 @@ def test_further_header_rows_of_qualtrics_are_not_data(tmp_path: Path) -> None:
     assert batch.said == ["Qualtrics' further header rows left out", "not read: ResponseId"]
 
 
+def test_a_column_per_item_becomes_a_row_per_judgment_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    header = ["ResponseId", "Status", "RecordedDate", "Q1_1", "Q1_2"]
+    rows = [
+        header,
+        ["Response ID", "Response Type", "Recorded Date", "A text,\n\nand a statement", "Another"],
+        [json.dumps({"ImportId": name}) for name in header],
+        ["R_1", "IP Address", "2024-03-01 10:00:00", "70", "5"],
+        ["R_2", "Survey Preview", "2024-03-01 11:00:00", "1", "2"],
+        ["R_3", "IP Address", "2024-03-02 10:00:00", "", "95"],
+    ]
+    with Path("survey.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    Path("items.csv").write_text("item,premise,hypothesis\nQ1_1,It rains.,It is wet.\nQ1_2,It rains.,It is dry.\n")
+    with pytest.raises(InputError, match=r"; a file with a column per item is reshaped as docs/importing\.md says$"):
+        read_judgments(Path("survey.csv"))
+    page = (Path(__file__).parents[2] / "docs/importing.md").read_text()
+    exec(page.split("```python\n")[1].split("```")[0], {})
+    found = read_judgments(Path("judgments.csv")).judgments
+    assert sorted(found["probability"].to_pylist()) == [0.05, 0.7, 0.95]
+    assert found["submitted_at"].null_count == 0
+
+
 def test_statuses_that_may_not_count_are_said(tmp_path: Path) -> None:
     path = tmp_path / "survey.csv"
 
@@ -107,5 +167,8 @@ def test_statuses_that_may_not_count_are_said(tmp_path: Path) -> None:
 def test_a_json_array_is_said_to_be_one(tmp_path: Path) -> None:
     path = tmp_path / "file.jsonl"
     path.write_text(json.dumps([{"premise": "P"}], indent=1))
+    with pytest.raises(InputError, match=r"\.jsonl; write a JSON array as \.jsonl, one object per line$"):
+        premise_columns(path.rename(path.with_suffix(".json")), {})
+    path.with_suffix(".json").rename(path)
     with pytest.raises(InputError, match=r"line 1: .*a JSON array is not read: write one object per line"):
         premises_of(premise_columns(path, {}))

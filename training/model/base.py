@@ -210,6 +210,8 @@ def _give_pad(model: Any, tokenizer: Any) -> None:
 
 
 def _not_loaded(place: str | Path, what: str, error: Exception) -> str:
+    if Path(place).is_dir() and not (Path(place) / "config.json").is_file():
+        return f"{place}: no {what} could be loaded: it has no config.json, so it is not in Hugging Face format"
     if Path(place).exists():
         return f"{place}: no {what} could be loaded: {line_of(error)}"
     said = line_of(error).rstrip(".")

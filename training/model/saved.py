@@ -100,7 +100,10 @@ def read_saved(folder: Path, bases: Sequence[str | Path]) -> tuple[Network | Pai
     model, tokenizer = _merged(folder, info, bases) if info and info.weights == "adapter" else pretrained(folder)
     levels = count_levels(tokenizer)
     if levels < 2 or (info is not None and info.levels != levels):
-        raise InputError(f"{folder}: not an estimator: its tokenizer has {levels} level tokens")
+        raise InputError(
+            f"{folder}: not an estimator: its tokenizer has {levels} level tokens; odds evaluate --scores takes the "
+            "scores of any other model"
+        )
     network = Network(model, level_ids(tokenizer, levels), trees=reads_trees(model, tokenizer))
     return network, tokenizer, info or EstimatorInfo(base=folder.name, levels=levels, max_length=256, weights="whole")
 

@@ -20,6 +20,8 @@ from warehouse.scales import slider_to_probability
 
 DEFAULT_SCALE = (0.0, 100.0)
 LOW = 10  # the highest rating of a whole file is rarely this low on a scale to 100
+LABELS = 3  # so many different ones are hardly percentages
+ASKED_FREELY = ("plain", "mturk")  # formats that do not say on which scale people were asked
 MOST_RESPONSES = 10_000  # of one row; more is a mistake, such as counts in a column of ratings
 
 
@@ -44,16 +46,17 @@ def answers_of(read: TextColumns, mapping: JudgmentMapping) -> Answers:
     A label r of an ordinal scale from 1 to R is the interval [(r - 1)/R, r/R], given by its centre and its width.
 
     Raises:
-        InputError: A rating is not a number or not on the scale, or all are up to 1 and no scale is given.
+        InputError: A rating is not a number or not on the scale, or no scale is given and all are up to 1, or all
+            are whole and up to 10.
     """
     if "responses" in read.columns:
         rows, ratings = _responses(read, mapping)
         ratings = pa.array(ratings, pa.float64())
     else:
         rows = np.arange(len(read))
-        ratings = numbers(_worded(read, mapping.known.words), "rating", mapping.bounds(read))
+        ratings = numbers(_worded(read, mapping.words), "rating", mapping.bounds(read))
     if mapping.scale is None and mapping.bounds(read) == DEFAULT_SCALE:
-        _check_default_scale(read, rows, ratings)
+        _check_default_scale(read, rows, ratings, mapping)
     if mapping.labels is None:
         return Answers(rows, _on_unit(ratings, mapping.bounds(read), mapping.is_slider(read)))
     low, high = mapping.labels
@@ -65,17 +68,26 @@ def answers_of(read: TextColumns, mapping: JudgmentMapping) -> Answers:
     return Answers(rows, pc.divide(pc.add(pc.subtract(ratings, low), 0.5), float(labels)), 1.0 / labels)
 
 
-def _check_default_scale(read: TextColumns, rows: npt.NDArray[np.int64], ratings: pa.Array) -> None:
-    """Refuse ratings that may be probabilities, and report labels, where nobody said that the scale goes to 100."""
+def _check_default_scale(
+    read: TextColumns, rows: npt.NDArray[np.int64], ratings: pa.Array, mapping: JudgmentMapping
+) -> None:
+    """Refuse ratings that may be probabilities or labels, and report few of these, where nobody named the scale."""
     distinct = pc.unique(ratings.drop_null())
     highest = pc.max(distinct).as_py() or 0.0
     labels = pc.all(pc.equal(distinct, pc.round(distinct))).as_py()
+    problem = ""
     if 0 < highest <= 1 and (len(distinct) > 1 or not labels):
-        index = int(rows[pc.index(ratings, highest).as_py()])
-        field = "responses" if "responses" in read.columns else "rating"
-        raise read.error(index, field, f"{highest:g} is the highest; use --scale 0:1, or --scale 0:100 if 1 means 1%")
-    if labels and 0 < highest <= LOW:
+        problem = f"{highest:g} is the highest; use --scale 0:1, or --scale 0:100 if 1 means 1%"
+    elif labels and 0 < highest <= LOW and len(distinct) >= LABELS and mapping.format in ASKED_FREELY:
+        problem = (
+            f"{highest:g} is the highest, so these may be labels; name the scale, such as --ordinal 1:7 or "
+            f"--scale 1:7, or use --scale 0:100 if {highest:g} means {highest:g}%"
+        )
+    elif labels and 0 < highest <= LOW:
         read.said.append(f"the highest rating is {highest:g} on the scale 0:100; --scale or --ordinal name another")
+    if problem:
+        field = "responses" if "responses" in read.columns else "rating"
+        raise read.error(int(rows[pc.index(ratings, highest).as_py()]), field, problem)
 
 
 def _on_unit(ratings: pa.Array, scale: tuple[float, float], is_slider: bool) -> pa.Array:
@@ -87,13 +99,14 @@ def _on_unit(ratings: pa.Array, scale: tuple[float, float], is_slider: bool) -> 
 
 
 def _worded(read: TextColumns, words: Mapping[str, float]) -> TextColumns:
-    """The columns with the ratings that words stand for."""
+    """The columns with the ratings that words stand for. Raises `InputError` for other words."""
     if words:
         column = read.columns["rating"]
-        keys = pa.array(list(words))
-        values = pa.array([repr(value) for value in words.values()])
-        place = pc.index_in(column, keys)
-        read.columns["rating"] = pc.coalesce(values.take(place), column)
+        place = pc.index_in(pc.utf8_lower(column), pa.array([word.lower() for word in words]))
+        other = read.first(pc.and_(pc.is_null(place), pc.is_valid(column)))
+        if other is not None:
+            raise read.error(other, "rating", f"{shown(column[other].as_py())} is not one of {', '.join(words)}")
+        read.columns["rating"] = pa.array([repr(value) for value in words.values()]).take(place)
     return read
 
 
@@ -108,7 +121,7 @@ def _responses(read: TextColumns, mapping: JudgmentMapping) -> tuple[npt.NDArray
             found = [float("nan")]
         elif (found := known.get(text, [])) == []:
             try:
-                found = known[text] = _unfolded(parsed(text), mapping.counted, mapping.known.words, scale)
+                found = known[text] = _unfolded(parsed(text), mapping, scale)
             except CellError as error:
                 raise read.error(index, "responses", f"{shown(text)}: {error}") from error
         counts.append(len(found))
@@ -118,13 +131,12 @@ def _responses(read: TextColumns, mapping: JudgmentMapping) -> tuple[npt.NDArray
     return rows, pa.array(np.array(ratings), mask=missing).to_pylist()
 
 
-def _unfolded(
-    value: object, counted: Sequence[float], words: Mapping[str, float], scale: tuple[float, float]
-) -> list[float]:
-    """The ratings of a list of ratings, a list of counts (of `counted`), or an object of counts by rating."""
+def _unfolded(value: object, mapping: JudgmentMapping, scale: tuple[float, float]) -> list[float]:
+    """The ratings of a list of ratings, a list of counts (of `mapping.counted`), or an object of counts by rating."""
+    words = {word.lower(): rating for word, rating in mapping.words.items()}
     if isinstance(value, dict):
         found = _repeated([(_rating(key, words, scale), count) for key, count in value.items()])
-    elif isinstance(value, list) and (ratings := counted or _words_counted(value, words)):
+    elif isinstance(value, list) and (ratings := mapping.counted or _words_counted(value, mapping.known.words)):
         if len(value) != len(ratings):
             raise CellError(f"it has {len(value)} counts; {len(ratings)} are expected, one per rating")
         found = _repeated(list(zip(ratings, value, strict=True)))
@@ -161,8 +173,8 @@ def _repeated(counts: Sequence[tuple[float, object]]) -> list[float]:
 
 
 def _rating(value: object, words: Mapping[str, float], scale: tuple[float, float]) -> float:
-    if isinstance(value, str) and value in words:
-        return words[value]
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
     try:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError

@@ -24,6 +24,7 @@ NUMBERS: dict[DecimalMark, re.Pattern[str]] = {
 }
 CODE = re.compile(r"-\d+|99+", re.ASCII)  # what survey tools write for a missing number
 LONGEST_CODE = 8
+IF_WORDS = "; if ratings are words, give them from low to high, as in --ordinal unlikely,maybe,likely"
 MINUS = "\u2212"
 GROUPS: dict[DecimalMark, str] = {"point": ",", "comma": "."}
 
@@ -53,6 +54,7 @@ def numbers(read: TextColumns, field: str, scale: tuple[float, float]) -> pa.Arr
     values = _plain(encoded.dictionary)
     if values is None:
         values = _marked(read, field, encoded.dictionary.to_pylist(), scale)
+    n_broken = int(pc.sum(pc.is_nan(values)).as_py() or 0)
     values = values.take(encoded.indices)
     low, high = scale
     broken = read.first(pc.is_nan(values))
@@ -61,7 +63,7 @@ def numbers(read: TextColumns, field: str, scale: tuple[float, float]) -> pa.Arr
         hint = (
             f"; point to a value in it, such as --column {field}=COLUMN:/0/key"
             if text[0] in "[{" and len(text) > 2
-            else _if_missing(text)
+            else (IF_WORDS if field == "rating" and n_broken > 1 else _if_missing(text))
         )
         raise read.error(broken, field, f"{shown(text)} is not a number{hint}")
     outside = read.first(pc.or_(pc.less(values, low), pc.greater(values, high)))

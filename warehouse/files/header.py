@@ -21,15 +21,13 @@ class Wanted:
         names: The names that its column may have; the first one found counts.
         required: Whether the file must have it.
         kind: How to clean its values: a `text` for people, an `id`, another `value`, or `json`, a list or an object.
-        hint: What to add to the error about a missing required field.
-        hint_for: Add the hint only if the file has this column.
+        hints: What to add to the error about a missing required field if the file has a column; "" stands for any.
     """
 
     names: tuple[str, ...]
     required: bool = False
     kind: Literal["text", "id", "value", "json"] = "value"
-    hint: str = ""
-    hint_for: str = ""
+    hints: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def check_required(where: str, header: Collection[str], wanted: Mapping[str, Wan
     for field, one in wanted.items():
         if one.required and field not in found:
             names = " or ".join(repr(name) for name in one.names)
-            hint = f"; {one.hint}" if one.hint and (not one.hint_for or one.hint_for in header) else ""
+            hint = next((f"; {hint}" for column, hint in one.hints if not column or column in header), "")
             raise InputError(
                 f"{where} has no column {names}, only {listed(header)}; "
                 f"name the right one with --column {field}=COLUMN, or rename it{hint}"

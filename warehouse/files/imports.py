@@ -90,7 +90,7 @@ def read_judgments(
     kept, drops = _without_unanswered(read, answers, judgments)
     kept, bounds = _bounded(kept)
     people = to_table(Annotator, annotator_rows)
-    said = [*read.said, *_said_of_statuses(kept)]
+    said = [*read.said, *_said_of_statuses(kept), *(_said_of_repeats(kept) if mapping.has_annotators else [])]
     return JudgmentBatch(
         rows.premises, rows.propositions, people, kept, stated.rows(path.name, origin), drops, bounds, said
     )
@@ -208,6 +208,14 @@ def _said_of_statuses(judgments: pa.Table) -> list[str]:
         return []
     listed = ", ".join(f"{name} ({counts[name]:,})" for name in sorted(unusual))
     return [f"all count but those that are {REJECTED}, also those with the status {listed}"]
+
+
+def _said_of_repeats(judgments: pa.Table) -> list[str]:
+    """A line if annotators judged propositions again, as when a file has rows twice."""
+    pairs = judgments.group_by(["annotator_id", "proposition_id"]).aggregate([]).num_rows
+    if not (n := judgments.num_rows - pairs):
+        return []
+    return [f"{n:,} are further judgments of a proposition by the same annotator, and only the first counts"]
 
 
 def _source_ids(read: TextColumns, answers: Answers, propositions: Distinct, annotators: Distinct) -> pa.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -13,13 +14,21 @@ from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
 from warehouse.records import NOBODY, AnnotatorKind
 
 FIELDS: dict[str, Wanted] = {
-    "premise": Wanted(("premise",), True, "text", "an MTurk batch is read with --format mturk", "WorkerId"),
+    "premise": Wanted(
+        ("premise",),
+        True,
+        "text",
+        (
+            ("WorkerId", "an MTurk batch is read with --format mturk"),
+            ("ResponseId", "a file with a column per item is reshaped as docs/importing.md says"),
+        ),
+    ),
     "hypothesis": Wanted(("hypothesis",), True, "text"),
     "annotator": Wanted(
         ("annotator",),
         True,
         "id",
-        "labels without annotators are read with --aggregated, or as targets by odds import propositions",
+        (("", "labels without annotators are read with --aggregated, or as targets by odds import propositions"),),
     ),
     "rating": Wanted(("rating",), True),
     "responses": Wanted((), True, "json"),
@@ -53,6 +62,7 @@ class JudgmentMapping(BaseModel):
         scale: The lowest and highest rating, by default those of the format. (0, 10000) in the format `unli` is its
             slider, whose steps are not equal.
         ordinal: The lowest and highest label, if ratings are labels of equal intervals.
+        ordinal_words: The labels from the lowest to the highest if they are words, whose case does not matter.
         cannot_judge: true or false, yes or no, 1 or 0; empty means false.
         submitted_at: ISO 8601, or like "Wed Dec 19 16:10:21 PST 2018"; UTC without a zone.
         status: The status in the source, kept in lower case; `rejected` judgments do not count.
@@ -77,6 +87,7 @@ class JudgmentMapping(BaseModel):
     counted: tuple[float, ...] = ()
     scale: tuple[float, float] | None = None
     ordinal: tuple[int, int] | None = None
+    ordinal_words: tuple[str, ...] = ()
     cannot_judge: str | None = "cannot_judge"
     submitted_at: str | None = "submitted_at"
     status: str | None = "status"
@@ -115,8 +126,15 @@ class JudgmentMapping(BaseModel):
 
     @property
     def labels(self) -> tuple[int, int] | None:
-        """The lowest and highest label if ratings are labels; otherwise None."""
+        """The lowest and highest label if ratings are labels; otherwise None. Words are numbered from 1."""
+        if self.ordinal_words:
+            return 1, len(self.ordinal_words)
         return self.ordinal or (self.known.ordinal if self.scale is None else None)
+
+    @property
+    def words(self) -> Mapping[str, float]:
+        """The rating for a word."""
+        return {word: float(n) for n, word in enumerate(self.ordinal_words, 1)} or self.known.words
 
     def bounds(self, read: TextColumns) -> tuple[float, float]:
         """Return the lowest and highest rating in the columns of a file."""

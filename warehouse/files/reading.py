@@ -206,7 +206,8 @@ def _check_input(path: Path, kind: str) -> None:
     if kind in PACKED:
         raise InputError(f"{path} is compressed; unpack it, and import the file in it")
     if kind not in (".parquet", *DELIMITED, *JSON):
-        raise InputError(f"{path}: the extension must be .parquet, .csv (.tsv, .txt) or .jsonl")
+        array = "; write a JSON array as .jsonl, one object per line" if kind == ".json" else ""
+        raise InputError(f"{path}: the extension must be .parquet, .csv (.tsv, .txt) or .jsonl{array}")
     if not path.is_file():
         raise InputError(f"{path} does not exist")
     if path.stat().st_size == 0:

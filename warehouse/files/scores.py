@@ -17,19 +17,22 @@ FIELDS: Mapping[str, Wanted] = {
 }
 
 
-def read_scores(path: Path) -> dict[str, float]:
+def read_scores(path: Path, columns: Mapping[str, str | None] | None = None) -> dict[str, float]:
     """Return the scores of a file by proposition id: columns `premise`, `hypothesis` and `score`, in [0, 1].
 
-    Rows without a score are left out; of several rows of a proposition the first one counts.
+    `columns` names columns that are called otherwise. Rows without a score are left out; a proposition may come again
+    with the same score.
 
     Raises:
-        InputError: the file cannot be read, or a score is not in [0, 1].
+        InputError: the file cannot be read, a score is not in [0, 1], or a proposition has two.
     """
-    read = read_columns(path, named(FIELDS, {}))
+    read = read_columns(path, named(FIELDS, columns or {}))
     premises, hypotheses = distinct(read, "premise"), distinct(read, "hypothesis")
     found: dict[str, float] = {}
     for index, score in enumerate(numbers(read, "score", (0.0, 1.0)).to_pylist()):
         if score is not None:
             texts = premises.values[premises.codes[index]], hypotheses.values[hypotheses.codes[index]]
-            found.setdefault(records.proposition_id(*texts), score)
+            if (before := found.setdefault(records.proposition_id(*texts), score)) != score:
+                problem = f"{score:g} after {before:g} for the same premise and hypothesis; keep one of the rows"
+                raise read.error(index, "score", problem)
     return found
