@@ -222,7 +222,7 @@ def test_a_stated_split_wins_over_the_hash(tmp_path: Path) -> None:
 
 def test_of_several_stated_splits_of_a_premise_the_most_held_out_counts(tmp_path: Path) -> None:
     path = csv(
-        tmp_path / "file.csv", "premise,hypothesis,rating,split\np,a,1,train\np,b,2,test\np,c,3,dev\nq,a,1,train\n"
+        tmp_path / "file.csv", "premise,hypothesis,rating,split\np,a,10,train\np,b,20,test\np,c,30,dev\nq,a,10,train\n"
     )
     batch = read_judgments(path, JudgmentMapping(annotator_kind="aggregate"))
     assert {row.premise_id: row.split for row in batch.stated} == {premise_id("p"): "test", premise_id("q"): "train"}
