@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ from flows.elicit import elicit, jobs
 from flows.llm_runs.dry_run import plan_table
 from flows.settings.settings import load_settings
 from tests.fixtures.llm_runs import PRICED, endpoint, install, labeler, others, settings_file
-from tests.synthesis.batch_stub import batch_stub
+from tests.synthesis.batch_stub import batch_stub, interrupt_once
 from tests.synthesis.faulty_endpoint import answers, faulty
 
 NOBODY = "http://127.0.0.1:9/v1"
@@ -74,7 +72,7 @@ def test_what_batches_hold_is_not_planned_again(tmp_path: Path) -> None:
         parts = (endpoint("e", stub.url, PRICED), labeler("a", "e"), others("e"))
         config = install(tmp_path, *parts, hypotheses=HYPOTHESES[:6])
         assert "in batches" not in shown(config, width=120)
-        stub.on_event = lambda event: os.kill(os.getpid(), signal.SIGINT) if event == "polled" else None
+        stub.on_event = interrupt_once(stub)
         with pytest.raises(KeyboardInterrupt):
             elicit.fn(config, batch=True)
         install(tmp_path, *parts, hypotheses=HYPOTHESES)

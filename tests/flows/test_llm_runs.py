@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ from flows.terminal.console import money
 from synthesis.llm.skip_list import HOPELESS
 from tests.fixtures.commands import Run
 from tests.fixtures.llm_runs import COST, PRICED, endpoint, install, labeler, others, rows, settings_file, value
-from tests.synthesis.batch_stub import batch_stub
+from tests.synthesis.batch_stub import batch_stub, interrupt_once
 from tests.synthesis.faulty_endpoint import answers, by_model, fails, faulty
 from warehouse.errors import InputError, ServiceError
 
@@ -270,12 +268,7 @@ def test_what_a_batch_holds_is_left_out_of_other_runs(tmp_path: Path, capsys: py
     parts = (labeler("a", "e"), others("e"))
     with faulty(GOOD) as server, batch_stub(lambda _: (200, {}), polls=10**6) as stub:
         config = install(tmp_path, endpoint("e", stub.url), *parts, hypotheses=HYPOTHESES[:6])
-
-        def interrupt(event: str) -> None:
-            if event == "polled":
-                os.kill(os.getpid(), signal.SIGINT)
-
-        stub.on_event = interrupt
+        stub.on_event = interrupt_once(stub)
         with pytest.raises(KeyboardInterrupt):
             elicit.fn(config, batch=True)
         # Two more come, and the endpoint answers single requests again.

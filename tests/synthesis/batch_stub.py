@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import random
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -264,3 +266,13 @@ def _file_of(body: bytes, content_type: str) -> bytes:
 
 def _shown(batch: Body) -> Body:
     return {name: value for name, value in batch.items() if name != "wanted"}
+
+
+def interrupt_once(stub: BatchStub) -> Callable[[str], None]:
+    """Return what sends Ctrl-C at the first poll; a later one could end the process of the tests in another test."""
+
+    def interrupt(event: str) -> None:
+        if event == "polled" and stub.events.count(event) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return interrupt
