@@ -166,7 +166,7 @@ def test_the_command_prints_what_waits_in_eighty_columns(config: Path, odds: Run
     assert max(map(len, lines[2:])) <= 80
     (most,) = rows(config, "SELECT value, hypothesis FROM chosen ORDER BY value DESC LIMIT 1")
     assert lines[4].split()[:3] == [f"{most['value']:.3f}", "1", "train"]
-    assert most["hypothesis"] in lines[5]
+    assert most["hypothesis"] in lines[4]
     assert selected_parts(selected(config=config), "consensus")
 
 
