@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -140,8 +140,12 @@ def _evaluate(
             base=_base(settings, warehouse, chosen) if subjects.base_yes_no else None,
         )
         suites = _suites(warehouse, names)
-        _check_texts(warehouse, suites, subjects.files, given.answers)
-        return [_evaluated(settings, warehouse, suite, given, keep_seen=keep_seen) for suite in suites]
+        rows = [read(warehouse, SuiteItem, "suite_id = ?", [suite.suite_id]) for suite in suites]
+        _check_texts({row.proposition_id for some in rows for row in some}, suites, subjects.files, given.answers)
+        return [
+            _evaluated(settings, warehouse, suite, some, given, keep_seen=keep_seen)
+            for suite, some in zip(suites, rows, strict=True)
+        ]
 
 
 def _chosen(settings: Settings, warehouse: Warehouse, model: str | None) -> Model:
@@ -152,14 +156,9 @@ def _chosen(settings: Settings, warehouse: Warehouse, model: str | None) -> Mode
 
 
 def _check_texts(
-    warehouse: Warehouse,
-    suites: Sequence[Suite],
-    files: Mapping[str, Path],
-    answers: Mapping[str, Mapping[str, Answer]],
+    ids: Set[str], suites: Sequence[Suite], files: Mapping[str, Path], answers: Mapping[str, Mapping[str, Answer]]
 ) -> None:
     """Refuse a file of scores with no text of any suite: it is about others, or writes the texts differently."""
-    rows = [row for suite in suites for row in read(warehouse, SuiteItem, "suite_id = ?", [suite.suite_id])]
-    ids = {row.proposition_id for row in rows}
     for name in answers:
         if ids and ids.isdisjoint(answers[name]):
             listed = ", ".join(suite.name for suite in suites)
@@ -214,10 +213,9 @@ def _suites(warehouse: Warehouse, names: Sequence[str]) -> list[Suite]:
 
 
 def _evaluated(
-    settings: Settings, warehouse: Warehouse, suite: Suite, given: _Given, *, keep_seen: bool
+    settings: Settings, warehouse: Warehouse, suite: Suite, rows: Sequence[SuiteItem], given: _Given, *, keep_seen: bool
 ) -> SuiteResult:
     model = given.model
-    rows = read(warehouse, SuiteItem, "suite_id = ?", [suite.suite_id])
     seen = seen_in_training(warehouse, suite, given.trained)
     kept = rows if keep_seen else [row for row in rows if row.item not in seen]
     items = Items.of(suite.family, kept, slider=suite.format == "unli")
@@ -279,9 +277,7 @@ def result_table(result: SuiteResult) -> tuple[str, Table]:
     if result.n_seen:
         line += f", {result.n_seen:,} seen in training {'and left out' if result.left_out else 'among them'}"
     columns = ("n", main, "95% interval", *(name.removesuffix("_judgments") for name in others), "p")
-    table = narrow_table("subject", *columns, gap=1)
-    for column in table.columns[1:]:
-        column.no_wrap = True
+    table = narrow_table("subject", *columns, tight=True)
     for subject in dict.fromkeys(each.subject for each in whole):
         first = found.get((subject, main))
         if first is None:

@@ -149,7 +149,7 @@ def finished_fits(home: Path) -> Iterator[Path]:
 def models_table(listed: Sequence[ModelState]) -> Table:
     """Return a table for a terminal of 80 columns. Ids are shortened: their start is enough for every command."""
     names, numbers = ("id", "state", "dataset", "tuning"), ("dev loss", "constant", "steps", "date (UTC)", "size")
-    table = narrow_table(*names, *numbers, texts=names, gap=1)
+    table = narrow_table(*names, *numbers, texts=names, tight=True)
     for column in table.columns:
         column.no_wrap = column.header != "dataset"
         column.overflow = "fold"

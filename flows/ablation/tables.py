@@ -72,10 +72,7 @@ def _of_set(metric: str, rows: Sequence[Ablation]) -> Table:
 
 
 def _table(*numbers: str) -> Table:
-    table = narrow_table("variant", *numbers, gap=1)
-    for column in table.columns[1:]:
-        column.no_wrap = True
-    return table
+    return narrow_table("variant", *numbers, tight=True)
 
 
 def _cells(row: Ablation | None, digits: str) -> tuple[str, str, str]:

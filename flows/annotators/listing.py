@@ -69,7 +69,7 @@ def as_table(rows: list[dict[str, Any]]) -> Table:
     columns = {heading: name for heading, name in SHOWN.items() if not emails or heading in BESIDE_EMAILS}
     if rows and "n_in_project" in rows[0]:
         columns["judged"] = "n_in_project"
-    table = narrow_table(*columns, *(["e-mail"] if emails else []), texts=("status", "e-mail"), gap=1)
+    table = narrow_table(*columns, *(["e-mail"] if emails else []), texts=("status", "e-mail"), tight=True)
     table.columns[0].min_width = LEN_OF_PSEUDONYM
     for row in rows:
         marked = row["pseudonym"] + (" (simulated)" if row["kind"] == "simulated" else "")

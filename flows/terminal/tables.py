@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from textwrap import wrap
-from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -12,18 +11,22 @@ from rich.table import Table
 MOST_LINES = 3
 
 
-def narrow_table(*columns: str, texts: Collection[str] = (), gap: Literal[1, 2] = 2) -> Table:
-    """Return an empty table with a `gap` between its columns; numbers stand on the right, names and `texts` left."""
+def narrow_table(*columns: str, texts: Collection[str] = (), tight: bool = False) -> Table:
+    """Return an empty table with little between its columns; numbers stand on the right, names and `texts` left.
+
+    A `tight` one, for many columns, has one space less between them and breaks no number and no heading of numbers.
+    """
     table = Table(
         header_style="bold",
         box=SIMPLE_HEAD,
-        padding=(0, gap - 1),
+        padding=(0, 0 if tight else 1),
         pad_edge=False,
         collapse_padding=True,
         show_edge=False,
     )
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if not number or column in texts else "right")
+        is_text = not number or column in texts
+        table.add_column(column, justify="left" if is_text else "right", no_wrap=tight and not is_text)
     return table
 
 

@@ -255,9 +255,7 @@ def _is_due(run: Run, saved_at: float) -> bool:
 
 def _told(run: Run, value: float) -> float:
     """Return a value as the first process has it."""
-    accelerator = run.accelerator
-    word = torch.tensor([value * accelerator.is_main_process], device=accelerator.device)
-    return float(accelerator.reduce(word, "sum").item())
+    return _summed(run, [value * run.accelerator.is_main_process])[0]
 
 
 def _pace(run: Run, done: int, started: float) -> Pace:

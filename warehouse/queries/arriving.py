@@ -13,7 +13,7 @@ SELECT a.source_id AS who, j.proposition_id, j.raw_probability AS rating
 FROM arriving j JOIN people a ON a.annotator_id = j.annotator_id
 """
 THERE = """
-SELECT DISTINCT j.source, a.source_id AS who, j.proposition_id, j.raw_probability AS rating
+SELECT j.source, a.source_id AS who, j.proposition_id, j.raw_probability AS rating
 FROM judgments j JOIN annotators a ON a.annotator_id = j.annotator_id
 WHERE j.source <> ?
 """
@@ -33,12 +33,12 @@ def known_from_elsewhere(warehouse: Warehouse, judgments: pa.Table, annotators: 
     fewer than half of the annotators' propositions that both have are known, only the ids are alike. A source that has
     judgments already is never taken for another one.
     """
-    if warehouse.sql("SELECT 1 FROM judgments WHERE source = ? LIMIT 1", [source]).num_rows:
+    if warehouse.rows("SELECT 1 FROM judgments WHERE source = ? LIMIT 1", [source]):
         return None
     with warehouse.given(
         arriving=judgments.select(["annotator_id", "proposition_id", "raw_probability"]), people=annotators
     ):
-        found = warehouse.sql(
+        found = warehouse.rows(
             f"""
             SELECT t.source, count(DISTINCT (who, proposition_id)) AS shared,
               count(DISTINCT (who, proposition_id)) FILTER (t.rating IS NOT DISTINCT FROM m.rating) AS known
@@ -46,5 +46,5 @@ def known_from_elsewhere(warehouse: Warehouse, judgments: pa.Table, annotators: 
             GROUP BY t.source ORDER BY known DESC, t.source
             """,
             [source],
-        ).to_pylist()
-    return next((Known(one["source"], one["known"]) for one in found if one["known"] * 2 >= one["shared"]), None)
+        )
+    return next((Known(name, known) for name, shared, known in found if known * 2 >= shared), None)
