@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from flows.estimators.named import estimator_for
+from flows.estimators.named import ELSEWHERE, estimator_for
 from flows.settings.settings import Config, load_settings
 from flows.stages.services import load_estimator
 from flows.terminal.activity import activity
@@ -41,7 +41,8 @@ def serve(
         host: The address to listen on. One that other machines reach needs a token in `ODDS_SERVE_TOKEN`, which
             clients then send.
         port: The port; 0 lets the system choose one.
-        ready: Called with the estimator's id and the server's address once it answers.
+        ready: Called with the name of the estimator, for one of the warehouse its id, and the server's address once it
+            answers.
         config: The settings, or the file to read them from.
 
     Raises:
@@ -69,7 +70,8 @@ def serve(
         if (calibration := estimator().calibration) is not None:
             about["intervals"] = calibration.told
         app = application(worker, about, token, lambda line: note(f"serve: {line}"))
-        run(app, listener, lambda: ready and ready(used.model_id, address))
+        name = used.name if used.dataset_id == ELSEWHERE else used.model_id
+        run(app, listener, lambda: ready and ready(name, address))
 
 
 def _token(host: str) -> str | None:
@@ -95,6 +97,7 @@ def answers_of(estimator: Estimator, pairs: Sequence[Pair]) -> list[Answer]:
     for batch in estimator.score_stream(texts):
         found = {"score": batch.scores, "raw_score": batch.raw_scores, "sd": batch.sd, **batch.quantiles}
         found |= {"low": batch.low, "high": batch.high, "level_probabilities": batch.level_probabilities}
+        found |= {"premise_cut": batch.truncated}
         lists = {name: [None] * len(batch.scores) if each is None else each.tolist() for name, each in found.items()}
         for place, row in enumerate(batch.proposition_ids):
             answers[int(row)] = {name: values[place] for name, values in lists.items()}

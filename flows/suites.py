@@ -39,7 +39,7 @@ FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(get_args(CoherenceFormat), "coherence"),
 }
 USED: Mapping[Family, tuple[str, ...]] = {
-    "correlation": ("scale", "ordinal", "values", "counts"),
+    "correlation": ("scale", "ordinal", "values", "counts", "aggregated"),
     "update": ("scale",),
     "choice": ("first",),
 }
@@ -62,6 +62,7 @@ def import_suite(
     ordinal: str | None = None,
     values: str | None = None,
     counts: str | None = None,
+    aggregated: bool = False,
     first: int = 0,
     license_: str | None = None,
     reading: Reading = AS_FOUND,
@@ -79,6 +80,7 @@ def import_suite(
         ordinal: As for judgments.
         values: As for judgments.
         counts: As for judgments.
+        aggregated: Each label stands for several people, so there are no annotators.
         first: The number of the first alternative in the column answer.
         license_: The licence of the texts.
         reading: How to read the file where that should not be detected.
@@ -91,12 +93,16 @@ def import_suite(
     if name in TAKEN:
         raise InputError(f"a suite cannot be called {name}, which stands for something else; choose another name")
     family = _family(format_, family)
-    numeric = {"scale": scale, "ordinal": ordinal, "values": values, "counts": counts, "first": first or None}
+    numeric = {"scale": scale, "ordinal": ordinal, "values": values, "counts": counts}
+    numeric |= {"aggregated": aggregated or None, "first": first or None}
     if unused := sorted({each for each, value in numeric.items() if value is not None} - {*USED.get(family, ())}):
         raise InputError(f"--{unused[0]} means nothing for a suite of {family}; leave it out")
     batch: Batch
     if family == "correlation":
-        mapping = mapping_of(columns, scale, ordinal=ordinal, values=values, counts=counts, format=format_)
+        kind = "aggregate" if aggregated else None
+        mapping = mapping_of(
+            columns, scale, ordinal=ordinal, values=values, counts=counts, format=format_, annotator_kind=kind
+        )
         batch = read_judgments(file, mapping, reading=reading)
     elif family == "update":
         given = pairs(columns, PROPOSITION_FIELDS)
@@ -145,6 +151,13 @@ def import_named(settings: Settings) -> list[Outcome]:
             config=settings,
             format_=each.format,
             family=each.family,
+            columns=[f"{name}={column}" for name, column in each.columns.items()],
+            scale=each.scale,
+            ordinal=each.ordinal,
+            values=each.values,
+            counts=each.counts,
+            aggregated=each.aggregated,
+            first=each.first,
             license_=each.license,
         )
         for each in settings.suites

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stages.outcome import Outcome
-from flows.stages.services import code_version, estimator_base, reading, writing
+from flows.stages.services import code_version, estimator_base, estimator_teacher, reading, writing
 from flows.stages.stage import stage
 from flows.terminal.activity import Activity, activity, duration
 from flows.terminal.console import note
@@ -50,13 +50,15 @@ def train(config: Config = None, fresh: bool = False, dry_run: bool = False) -> 
     """
     settings = load_settings(config)
     estimator_base(settings)  # before anything slow, since a mistake in it is a person's
+    estimator_teacher(settings)
     if dry_run:
         with reading(settings) as warehouse:
             dataset = required_dataset(warehouse, settings.publish.name)
             plan = planned(settings, warehouse.place(dataset.path))
         counts = {"steps": plan.steps, "tokens": plan.tokens, "minutes": round(plan.seconds / 60)}
         takes = f"about {duration(plan.seconds)} without a time limit and {plan.memory / 2**30:.1f} GiB of memory"
-        return Outcome(stage="train", counts=counts, note=f"dry run: {takes}")
+        taught = ", without asking the teacher" if settings.training.teacher else ""
+        return Outcome(stage="train", counts=counts, note=f"dry run: {takes}{taught}")
     with writing(settings) as warehouse:
         dataset = required_dataset(warehouse, settings.publish.name)
         model, record = trained(settings, warehouse, dataset, fresh=fresh)
@@ -82,7 +84,7 @@ def trained(
         ablation: The ablation that it is for. An estimator that was fitted without one stays as it is.
     """
     base = estimator_base(settings)
-    model_id = model_id_of(dataset, settings.training, base)
+    model_id = model_id_of(dataset, settings.training, base, estimator_teacher(settings))
     folder = settings.home_path / "models" / model_id
     record = read_record(folder) if folder.exists() else None
     known = next(iter(read(warehouse, Model, "model_id = ? AND deleted_at IS NULL", [model_id])), None)
@@ -142,7 +144,7 @@ def _job(settings: Settings, base: str, dataset: Path, folder: Path) -> Job:
     from training.fit.job import Job
 
     launch = settings.training.launch
-    changes = {"base": base, "launch": launch and str(settings.path(launch))}
+    changes = {"base": base, "teacher": estimator_teacher(settings), "launch": launch and str(settings.path(launch))}
     return Job(
         dataset=dataset,
         settings=settings.training.model_copy(update=changes),
@@ -163,6 +165,7 @@ def watch_of(shown: Activity) -> Watch:
     return Watch(
         step=step,
         dev=lambda done, total: shown.at(done, total, unit="evaluating on dev:"),
+        asked=lambda done, total: shown.at(done, total, unit="asking the teacher:"),
         doing=shown.doing,
         note=lambda line: note(f"train: {line}"),
     )
@@ -182,7 +185,14 @@ def required_dataset(warehouse: Warehouse, name: str) -> Dataset:
     return dataset
 
 
-def model_id_of(dataset: Dataset, settings: FitSettings, base: str) -> str:
-    """Return the id of the model that these settings and this code fit on a dataset, from a base in this state."""
-    found = model_hash(Path(base)) if Path(base).exists() else base
-    return content_id("model", dataset.dataset_id, json.dumps(settings.how), found, code_hash())
+def model_id_of(dataset: Dataset, settings: FitSettings, base: str, teacher: str | None = None) -> str:
+    """Return the id of the model that these settings and this code fit on a dataset, from a base in this state.
+
+    Args:
+        dataset: What it is fitted on.
+        settings: How it is fitted.
+        base: The folder of its base, or the name on the Hub.
+        teacher: The folder of its teacher.
+    """
+    found = [model_hash(Path(each)) if Path(each).exists() else each for each in (base, teacher) if each is not None]
+    return content_id("model", dataset.dataset_id, json.dumps(settings.how), *found, code_hash())

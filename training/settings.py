@@ -41,6 +41,10 @@ class FitSettings(BaseModel):
         cut_learning_rate: The peak rate of cut points.
         max_steps: End after this many steps; the learning rate is 0 by then.
         max_minutes: The same for the time of the whole fit.
+        teacher: The folder of an estimator whose level distributions are learned beside what people said, for
+            propositions and for both sides of order pairs (`training.fit.teaching`).
+        teacher_weight: The share of its distribution in the target of a proposition, and its weight beside the margin
+            loss of an order pair.
         dev_rows: The maximum number of dev propositions used to select the epoch; by default all that people judged.
         patience: Stop after this many epochs without improvement on dev; by default never.
         batch_size: Propositions and order pairs per step, over all processes.
@@ -67,6 +71,8 @@ class FitSettings(BaseModel):
     margin: Annotated[float, Field(ge=0, le=1)] = 0.1
     pair_rate: Share = 1.0
     tuning: Tuning | None = None
+    teacher: Annotated[str, Field(min_length=1)] | None = None
+    teacher_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
     upper_layers: Positive = 8
     lora_rank: Positive = 16
     lora_alpha: Positive = 32
@@ -96,6 +102,12 @@ class FitSettings(BaseModel):
     def _encoders_have_no_upper_layers(self) -> FitSettings:
         if self.kind == "encoder" and self.tuned == "upper":
             raise ValueError('an encoder is fitted whole: remove tuning = "upper", or set it to "full" or "lora"')
+        return self
+
+    @model_validator(mode="after")
+    def _cut_points_have_no_teacher(self) -> FitSettings:
+        if self.teacher is not None and self.ordinal == "cut-points":
+            raise ValueError('a teacher cannot answer with labels: remove teacher, or ordinal = "cut-points"')
         return self
 
     @property

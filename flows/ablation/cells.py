@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from flows.ablation.datasets import reweighted
 from flows.ablation.plan import Plan, Variant
 from flows.settings.settings import Settings
-from flows.stages.services import estimator_base
+from flows.stages.services import estimator_base, estimator_teacher
 from flows.train import model_id_of
 from warehouse.records import Dataset, content_id
 
@@ -53,7 +53,7 @@ def cells_of(settings: Settings, plan: Plan, dataset: Dataset, *, write: bool) -
             training = variant.training.model_copy(update={"seed": seed})
             how = settings.model_copy(update={"training": training})
             base = estimator_base(how)
-            model_id = "" if own is None else model_id_of(own, training, base)
+            model_id = "" if own is None else model_id_of(own, training, base, estimator_teacher(how))
             yield Cell(variant, seed, how, own or dataset, model_id)
 
 

@@ -204,6 +204,9 @@ def import_suite(
     ordinal: Annotated[str | None, typer.Option(help="Ratings are labels, as for judgments.")] = None,
     values: Annotated[str | None, typer.Option(help="The column with a list of ratings in each row.")] = None,
     counts: Annotated[str | None, typer.Option(help="The column with counts of ratings, as for judgments.")] = None,
+    aggregated: Annotated[
+        bool, typer.Option("--aggregated", help="There are no annotators: each label stands for several people.")
+    ] = False,
     first: Annotated[int, typer.Option(help="The number of the first alternative in the column answer.")] = 0,
     license_: Annotated[str | None, typer.Option("--license", help="The licence of the texts.")] = None,
     reading: Any,
@@ -222,6 +225,7 @@ def import_suite(
         ordinal=ordinal,
         values=values,
         counts=counts,
+        aggregated=aggregated,
         first=first,
         license_=license_,
         reading=reading,

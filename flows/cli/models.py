@@ -116,7 +116,7 @@ def serve(
     settings()
     from flows.serve import serve as run
 
-    def ready(model_id: str, address: str) -> None:
-        say(f"serving {model_id} at {address}; Ctrl-C ends it")
+    def ready(estimator: str, address: str) -> None:
+        say(f"serving {estimator} at {address}; Ctrl-C ends it")
 
     run(model, host=host, port=port, ready=ready, config=settings())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from warehouse.files.markdown import code, fenced, plain
 from warehouse.records import Dataset, Evaluation, Model
@@ -208,5 +209,14 @@ def _fit(lineage: Lineage) -> str:
         f"- Fitted on {model.created_at:%Y-%m-%d} by odds {model.code_version}: {model.steps:,} steps in "
         f"{model.duration_s:,.0f} s, best loss on dev {loss}."
     )
-    settings = json.dumps(json.loads(model.settings), indent=2)
-    return "\n".join(["## Fit", "", licence, made, "", fenced(settings, "json"), ""])
+    settings = json.loads(model.settings)
+    lines = [licence, made, *_taught(settings)]
+    return "\n".join(["## Fit", "", *lines, "", fenced(json.dumps(settings, indent=2), "json"), ""])
+
+
+def _taught(settings: dict[str, Any]) -> list[str]:
+    """Return the line about the teacher of a fit, if it had one."""
+    if (teacher := settings.get("teacher")) is None:
+        return []
+    name, weight = code(Path(teacher).name), f"{settings['teacher_weight']:g}"
+    return [f"- It also learned what the estimator {name} answers (weight {weight}), and so from the data of that one."]

@@ -72,7 +72,7 @@ def _parts(
             rows = zip(batch.proposition_ids, batch.scores, batch.level_probabilities, strict=True)
             scores |= {key: _score(model_id, key, value, levels) for key, value, levels in rows}
             drops += batch.drops
-            cut += batch.truncated
+            cut += int(batch.truncated.sum())
             at(done + len(scores) + len(drops))
         done += len(part)
         yield Scored(part, scores, drops)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ from training.settings import FitSettings
 from warehouse.catalog.address import address_of, data_place
 from warehouse.files.known import SuiteFormat
 from warehouse.queries.routes import Route
-from warehouse.records import ConsensusMethod, Interface, ProjectPurpose
+from warehouse.records import DEFAULT_SHARES, ConsensusMethod, Interface, ProjectPurpose
 
 
 class Section(BaseModel):
@@ -42,7 +42,8 @@ DataPlace = Annotated[str, _readable(data_place)]
 class SuiteSettings(Section):
     """An evaluation set that is imported once and measured with all others.
 
-    A format implies the family of a suite, except `plain`.
+    A format implies the family of a suite, except `plain`. `columns` has the column of each field that the file calls
+    something else; it and what follows are as the options of `odds import suite`.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -50,6 +51,13 @@ class SuiteSettings(Section):
     format: SuiteFormat = "plain"
     family: Literal["correlation", "update", "choice"] | None = None
     license: str | None = None
+    columns: Mapping[str, str] = {}
+    scale: str | None = None
+    ordinal: str | None = None
+    values: str | None = None
+    counts: str | None = None
+    aggregated: bool = False
+    first: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _family_fits(self) -> SuiteSettings:
@@ -76,8 +84,8 @@ class WarehouseSettings(Section):
 class SplitSettings(Section):
     """The shares of premises for training and for model selection; the rest is the test split."""
 
-    train: Annotated[float, Field(gt=0, lt=1)] = 0.7
-    dev: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    train: Annotated[float, Field(gt=0, lt=1)] = DEFAULT_SHARES[0]
+    dev: Annotated[float, Field(gt=0, lt=1)] = DEFAULT_SHARES[1]
 
     @model_validator(mode="after")
     def _leaves_a_test_split(self) -> SplitSettings:

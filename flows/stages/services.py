@@ -97,6 +97,23 @@ def estimator_base(settings: Settings) -> str:
     return str(local) if local.exists() else base
 
 
+def estimator_teacher(settings: Settings) -> str | None:
+    """Return the folder of the estimator that a fit learns from, if the settings name one.
+
+    Raises:
+        InputError: it is neither an estimator that Odds carries nor the folder of one.
+    """
+    teacher = settings.training.teacher
+    if teacher is None or teacher in CARRIED:
+        return teacher and str(pretrained_path(teacher))
+    folder = settings.path(teacher)
+    if not folder.is_dir():
+        raise InputError(
+            f'training.teacher = "{teacher}" is no folder of an estimator; name one, or one of {", ".join(CARRIED)}'
+        )
+    return str(folder)
+
+
 def known_bases(settings: Settings) -> list[str]:
     """Return where the base of an estimator may be if it has moved."""
     try:

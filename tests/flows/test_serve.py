@@ -27,6 +27,7 @@ TOKEN = "a token"
 Pair = tuple[str, str]
 ROWS = [(f"The lamp of room {n} is on{', bright' * (n % 3)}.", f"Room {n % 4} is lit.") for n in range(60)]
 TOO_LONG = ("The lamp is on.", "word " * 300)
+LONG = "The lamp is on. " * 100
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,8 @@ def test_scores_are_those_of_the_estimator_and_what_is_too_long_has_a_reason(
     for name, values in (wanted | expected.quantiles | {"level_probabilities": expected.level_probabilities}).items():
         assert np.array([each[name] for each in found]) == pytest.approx(values, abs=1e-4), name
     assert len({round(each["score"], 5) for each in found}) > LEVELS
+    assert not any(each["premise_cut"] for each in found)
+    assert [each["premise_cut"] for each in answers(client, [(LONG, "It rains."), ROWS[0]])] == [True, False]
     assert answers(client, []) == []
     assert answers(client, [TOO_LONG])[0]["score"] is None
 

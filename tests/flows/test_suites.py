@@ -353,6 +353,25 @@ def test_suites_of_the_settings_are_imported_once_and_measured(settings: Setting
     assert len(evaluate_suites(config=named)) == 1
 
 
+def test_a_suite_of_the_settings_is_read_as_the_command_reads_it(settings: Settings, tmp_path: Path) -> None:
+    root = settings.home_path.parent
+    rows = [f"It rains on day {n}.,The street is wet.,{10 * n}" for n in range(5)]
+    (root / "wet.csv").write_text("\n".join(["premise,hypothesis,answer", *rows]))
+    options = 'columns = {rating = "answer"}\nscale = "0:100"\naggregated = true\n'
+    with (root / "odds.toml").open("a") as toml:
+        toml.write(f'[[suites]]\nname = "wet"\nfile = "wet.csv"\nfamily = "correlation"\n{options}')
+    named = load_settings(root / "odds.toml")
+    assert [each.counts["new"] for each in import_named(named)] == [5]
+    with open_warehouse(named.catalog) as warehouse:
+        labels = sorted(item.label for item in read(warehouse, SuiteItem) if item.label is not None)
+    assert labels == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
+    again = import_suite(
+        root / "wet.csv", "wet", config=named, family="correlation", columns=["rating=answer"], scale="0:100",
+        aggregated=True,
+    )  # fmt: skip
+    assert again.counts["new"] == 0
+
+
 def test_the_panel_is_asked_about_a_suite_only_if_it_is_named(tmp_path: Path) -> None:
     with faulty(answers('{"reasoning": "r", "probability": 0.25}')) as server:
         parts = (endpoint("e", server), labeler("a", "e"), others("e"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import flows.train
+from flows.merge import merge as written_whole
 from flows.publish import publish, verify_dataset
 from flows.research.trace import trace
 from flows.score import score
@@ -144,4 +145,32 @@ def test_a_training_set_that_was_changed_is_refused_before_the_fit(published: Se
     shard.write_bytes(bytes(raw))
     with pytest.raises(InputError, match=r"train-00000\.parquet has changed since it was published"):
         train.fn(config_of(published.root))
+    assert not (published.home_path / "models").exists()
+
+
+def taught(settings: Settings, teacher: str) -> Settings:
+    text = config_of(settings.root).read_text()
+    config_of(settings.root).write_text(f'{text}teacher = "{teacher}"\nteacher_weight = 0.25\n')
+    return load_settings(config_of(settings.root))
+
+
+def test_an_estimator_learns_from_another_one_and_its_card_says_so(published: Settings) -> None:
+    train.fn(config_of(published.root))
+    (first,) = (published.home_path / "models").iterdir()
+    first.rename(published.root / "teacher")
+    settings = taught(published, "teacher")  # a folder beside the settings
+    assert train.fn(settings).counts["steps"] == 1
+    with open_warehouse(published.catalog) as warehouse:
+        before, model = sorted(read(warehouse, Model), key=lambda one: one.created_at)
+    assert before.model_id != model.model_id
+    folder = written_whole(published.root / "merged", model.model_id, config=settings)
+    told = (folder / "README.md").read_text()
+    assert "It also learned what the estimator `teacher` answers (weight 0.25)" in told
+
+
+def test_a_teacher_that_is_not_there_is_refused_before_anything_else(published: Settings) -> None:
+    with pytest.raises(
+        InputError, match=r'training\.teacher = "away" is no folder of an estimator; name one, or one of'
+    ):
+        train.fn(taught(published, "away"))
     assert not (published.home_path / "models").exists()

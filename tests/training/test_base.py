@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoTokenizer,
     BertConfig,
+    BertForSequenceClassification,
     BertLMHeadModel,
     BertModel,
     GPT2Config,
@@ -191,6 +192,13 @@ def test_a_checkpoint_whose_weights_would_be_drawn_at_random_is_refused(
             load_base(*base)
         assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
+
+
+def test_a_classifier_is_no_estimator_and_the_line_says_how_to_measure_it(tmp_path: Path) -> None:
+    folder, _ = saved(tmp_path / "classifier", lambda n: BertForSequenceClassification(bert_config(n)))
+    with pytest.raises(InputError, match=r"weights .* are missing .*; odds evaluate --scores takes") as found:
+        Estimator.load(folder)
+    assert "training" not in str(found.value)
 
 
 def test_a_whole_encoder_is_refused_since_it_reads_in_both_directions(tmp_path: Path) -> None:

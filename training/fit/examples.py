@@ -69,11 +69,12 @@ class Examples:
 
 @dataclass(frozen=True)
 class OrderPairs:
-    """Order pairs: the prompts of both sides, and the weights [n]."""
+    """Order pairs: the prompts of both sides, the weights [n], and the row of each among the pairs that were given."""
 
     higher: Ragged[np.int32]
     lower: Ragged[np.int32]
     weights: Floats
+    rows: Indices
 
 
 @dataclass
@@ -137,6 +138,7 @@ def pairs_of(
     """Write the prompts of order pairs into a folder, of those of which both sides fit."""
     sides = [tokens_in(folder / f"{split}.{side}") for side in ("higher", "lower")]
     weights: list[Floats] = [np.empty(0)]
+    kept: list[Indices] = [np.empty(0, dtype=np.int32)]
     counts = Counts()
     for part in _parts(rows) if rows is not None else ():
         both = [list(texts(pa.Table.from_batches([side]))) for side in pair_sides(part)]
@@ -146,12 +148,13 @@ def pairs_of(
             prompts = each.prompts()
             store.add([prompts[place] for place in np.searchsorted(each.rows, fits)])
         weights.append(part["weight"].to_numpy(zero_copy_only=False)[fits])
+        kept.append((fits + counts.rows).astype(np.int32))
         for propositions, each in zip(both, encoded, strict=True):
             counts.drops += too_long(propositions, each, settings.max_length, "train")
         counts.rows += part.num_rows
     for store in sides:
         store.done()
-    return OrderPairs(sides[0], sides[1], np.concatenate(weights)), counts
+    return OrderPairs(sides[0], sides[1], np.concatenate(weights), np.concatenate(kept)), counts
 
 
 def judged(part: pa.RecordBatch | pa.Table) -> Judged:

@@ -128,6 +128,8 @@ def _pass_on(lines: Any, watch: Watch) -> str | None:
                 watch.step(FitProgress(**step))
             case {"dev": [done, total]}:
                 watch.dev(done, total)
+            case {"asked": [done, total]}:
+                watch.asked(done, total)
             case {"doing": what}:
                 watch.doing(what)
             case {"note": what}:
@@ -147,6 +149,7 @@ def main() -> int:
     watch = Watch(
         step=lambda now: _tell(step=asdict(now)),
         dev=lambda done, total: _tell(dev=[done, total]),
+        asked=lambda done, total: _tell(asked=[done, total]),
         doing=lambda what: _tell(doing=what),
         note=lambda what: _tell(note=what),
     )

@@ -22,8 +22,9 @@ from training.fit.record import SUMMARY, summary_of, workplace_of
 from training.fit.rounds import Run
 from training.fit.splitting import split_over_processes
 from training.fit.store import opening
+from training.fit.teaching import teach
 from training.fit.watch import FitProgress, Watch
-from training.fit.workplace import full_disk_in_one_line, refuse_existing, workplace
+from training.fit.workplace import KEPT, full_disk_in_one_line, refuse_existing, workplace
 from training.model.calibration import read_calibration
 from training.model.cut_points import CutPoints, Scale
 from training.model.device import place_of
@@ -96,7 +97,8 @@ def fit(
     """
     started = time.monotonic()
     refuse_existing(out_dir)
-    read_seen(Path(settings.base))  # it is written at the end, and hours of work should not end with its error
+    for before in filter(None, (settings.base, settings.teacher)):
+        read_seen(Path(before))  # it is written at the end, and hours of work should not end with its error
     place = place_of(settings.device, settings.precision)
     if place.warning:
         watch.note(place.warning)
@@ -118,6 +120,9 @@ def fit(
         splits, counts = read_splits(
             estimator, settings, rows, (train, pairs), (Choosing(dev, settings.dev_rows), dev_pairs)
         )
+        if settings.teacher is not None:
+            kept = work if accelerator.is_main_process else rows
+            splits = _taught(splits, settings, (train, pairs), kept, watch)
         if cut := sum(each.truncated for each in counts):
             watch.note(f"{cut:,} premises do not fit into {settings.max_length} tokens; only their end is read")
         run = Run(estimator, settings, *splits, accelerator, watch, hollow)
@@ -169,6 +174,20 @@ def read_splits(
     return (found[0], found[1]), counts
 
 
+def _taught(
+    splits: tuple[Evidence, Evidence],
+    settings: FitSettings,
+    train: tuple[Rows, Rows | None],
+    folder: Path,
+    watch: Watch,
+) -> tuple[Evidence, Evidence]:
+    """Return the splits, of which the first has the answers of the teacher, which are kept in a folder."""
+    learned = splits[0]
+    read = train[0], train[1] if settings.pair_rate else None
+    places = learned.propositions.rows, learned.pairs.rows
+    return replace(learned, taught=teach(settings, read, places, folder, watch)), splits[1]
+
+
 def _fitted(
     run: Run,
     work: Path,
@@ -211,10 +230,10 @@ def _fitted(
         if (logs := work / TENSORBOARD).is_dir():
             shutil.copytree(logs, best / TENSORBOARD, dirs_exist_ok=True)  # a fit that stopped here left some there
             shutil.rmtree(logs)
-        write_seen(best, run.settings.base, *learned_from)
+        write_seen(best, run.settings.base, *learned_from, teacher=run.settings.teacher)
         (best / SUMMARY).write_text(summary_of(asdict(fitted), run.settings, told), encoding="utf-8")
         best.rename(out_dir)
-        for path in work.glob("step-*"):
+        for path in (path for kind in KEPT for path in work.glob(kind)):
             path.unlink(missing_ok=True)
     run.accelerator.wait_for_everyone()
     return fitted

@@ -15,6 +15,7 @@ from training.fit.examples import Examples, OrderPairs
 from training.fit.kept import States
 from training.fit.labels import Labels
 from training.fit.store import Ragged
+from training.fit.teaching import Taught
 from training.levels import Floats, centres, expectation, sd
 from training.model.cut_points import CutPoints
 from training.model.estimator import Estimator
@@ -35,6 +36,7 @@ class Evidence:
         opening: The tokens that all prompts share at their start.
         states: The kept states of the lower layers, if only the upper ones are fitted.
         padded: Whether parts are cut for prompts that are padded to the longest of a part.
+        taught: What a teacher answered to the propositions and to both sides of the pairs, if there is one.
     """
 
     propositions: Examples
@@ -42,6 +44,7 @@ class Evidence:
     opening: Tokens
     states: States | None = None
     padded: bool = False
+    taught: Taught | None = None
 
     def __len__(self) -> int:
         return len(self.propositions.prompts) + len(self.pairs.weights)
@@ -123,7 +126,9 @@ class Objective:
 
         That of a proposition is the divergence of its target, plus `mean_weight` times (score - mean)^2, or, for the
         share of its weight that is on ordinal labels with cut points, -log of their probability; that of an order pair
-        is `margin_weight` times its margin loss. `answers` takes what propositions were answered with.
+        is `margin_weight` times its margin loss. A teacher's distribution has the share `teacher_weight` of the target
+        of a proposition, and that weight as the target of each side of a pair. `answers` takes what propositions were
+        answered with.
         """
         logits = self._logits(evidence, (part.propositions, part.pairs, part.pairs))
         n, settings = len(part.propositions), self.settings
@@ -135,19 +140,25 @@ class Objective:
         if (cuts := self.estimator.network.cuts) is not None:
             terms.append(0.0 * cuts.steps.sum())  # a gradient in every step, which several processes wait for
         if n:
-            terms.append(self._of_propositions(evidence.propositions, part.propositions, logits[:n], scores[:n]))
+            terms.append(self._of_propositions(evidence, part.propositions, logits[:n], scores[:n]))
         if len(part.pairs):
             weights = self._tensor(evidence.pairs.weights[part.pairs])
             above, below = scores[n : n + len(part.pairs)], scores[n + len(part.pairs) :]
             terms.append(settings.margin_weight * (weights * losses.margin(above, below, settings.margin)).sum())
+            if evidence.taught is not None:
+                terms.append(self._of_teacher(evidence.taught, part.pairs, weights, logits[n:]))
         return torch.stack(terms).sum()
 
     def _of_propositions(
-        self, examples: Examples, indices: Indices, logits: torch.Tensor, scores: torch.Tensor
+        self, evidence: Evidence, indices: Indices, logits: torch.Tensor, scores: torch.Tensor
     ) -> torch.Tensor:
-        settings = self.settings
+        settings, examples = self.settings, evidence.propositions
         values = self._tensor(examples.values.of(indices))
         target, means, weights = values[:, :-2], values[:, -2], values[:, -1]
+        if evidence.taught is not None:
+            taught = self._tensor(evidence.taught.of_propositions(indices))
+            mixed = torch.lerp(target, taught, settings.teacher_weight)
+            target = torch.where(mixed.isfinite(), mixed, target)
         terms = losses.LOSSES[settings.loss](logits, self.estimator.level_ids, target, settings.temperature)
         if settings.mean_weight:
             terms = terms + settings.mean_weight * (scores - means) ** 2
@@ -162,6 +173,15 @@ class Objective:
             between = losses.batch_margin(scores, means, settings.margin, weights)
             total = total + settings.batch_margin_weight * len(indices) * between
         return total
+
+    def _of_teacher(self, taught: Taught, pairs: Indices, weights: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """Return the loss of what a teacher answered to the sides of pairs, whose logits [2n, vocab] are given."""
+        target = self._tensor(taught.of_pairs(pairs))
+        known = target.isfinite().all(dim=-1)
+        terms = losses.LOSSES[self.settings.loss](
+            logits[known], self.estimator.level_ids, target[known], self.settings.temperature
+        )
+        return self.settings.teacher_weight * (weights.repeat(2)[known] * terms).sum()
 
     def _of_labels(self, cuts: CutPoints, labels: Labels, logits: torch.Tensor) -> torch.Tensor:
         """Return -log P(r) of the propositions [n], averaged over their labels by weight, in nats.

@@ -73,11 +73,11 @@ class Ragged(Generic[Kind]):
 
 
 class Table:
-    """Rows [n, width] of float32 in a file."""
+    """Rows [n, width] of float32 in a file, a new one unless it is `written`."""
 
-    def __init__(self, path: Path, width: int) -> None:
+    def __init__(self, path: Path, width: int, *, written: bool = False) -> None:
         self._width = width
-        self._file = path.open("w+b")
+        self._file = path.open("rb" if written else "w+b")
 
     def add(self, rows: npt.NDArray[Any]) -> None:
         """Append rows [m, width]."""

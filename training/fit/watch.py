@@ -36,11 +36,13 @@ class Watch:
     Attributes:
         step: Called after each step.
         dev: Called while dev is evaluated, with the propositions done and all of them.
+        asked: Called while a teacher is asked, with the propositions done and all of them.
         doing: Called when something else starts, such as "loading the base model".
         note: Called with a line for the user, such as the cost of a setting.
     """
 
     step: Callable[[FitProgress], None] = _ignore
     dev: Callable[[int, int], None] = _ignore
+    asked: Callable[[int, int], None] = _ignore
     doing: Callable[[str], None] = _ignore
     note: Callable[[str], None] = _ignore

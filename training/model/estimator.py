@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from training.levels import Floats
@@ -117,10 +118,10 @@ class Estimator:
             for indices in self._parts(prompts, tokens_at_once or TOKENS_AT_ONCE[self.device.type]):
                 distribution = self.level_distribution(self.batch([prompts[index] for index in indices]).batch)
                 ids = tuple(window[row].proposition_id for row in encoded.rows[indices])
-                yield self._scored(distribution, ids, int(encoded.truncated[indices].sum()), drops)
+                yield self._scored(distribution, ids, encoded.truncated[indices], drops)
                 drops = ()
             if drops:
-                yield self._scored(np.empty((0, self.info.levels)), (), 0, drops)
+                yield self._scored(np.empty((0, self.info.levels)), (), np.empty(0, np.bool_), drops)
 
     def encode(self, propositions: Sequence[PropositionText]) -> Encoded:
         """Return the prompts of propositions, as at most as many tokens as the estimator reads."""
@@ -149,7 +150,7 @@ class Estimator:
         write_calibration(self.calibration, folder)
 
     def _scored(
-        self, distribution: Floats, ids: tuple[str, ...], truncated: int, drops: tuple[Drop, ...]
+        self, distribution: Floats, ids: tuple[str, ...], truncated: npt.NDArray[np.bool_], drops: tuple[Drop, ...]
     ) -> ScoredBatch:
         found = vars(scores_of(distribution, self.calibration))
         return ScoredBatch(**found, proposition_ids=ids, truncated=truncated, drops=drops)

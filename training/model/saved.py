@@ -26,6 +26,7 @@ _INFO = "estimator.json"
 _ROWS = "levels.safetensors"
 Weights = Literal["adapter", "whole", "encoder", "encoder-adapter"]
 _MERGED: dict[Weights, Weights] = {"adapter": "whole", "encoder-adapter": "encoder"}
+_ELSE = "odds evaluate --scores takes the scores of any other model"
 
 
 class EstimatorInfo(BaseModel):
@@ -97,15 +98,20 @@ def read_saved(folder: Path, bases: Sequence[str | Path]) -> tuple[Network | Pai
     info = read_info(folder)
     if info and info.weights.startswith("encoder"):
         return (*_read_encoder(folder, info, bases), info)
-    model, tokenizer = _merged(folder, info, bases) if info and info.weights == "adapter" else pretrained(folder)
+    model, tokenizer = _merged(folder, info, bases) if info and info.weights == "adapter" else _whole(folder)
     levels = count_levels(tokenizer)
     if levels < 2 or (info is not None and info.levels != levels):
-        raise InputError(
-            f"{folder}: not an estimator: its tokenizer has {levels} level tokens; odds evaluate --scores takes the "
-            "scores of any other model"
-        )
+        raise InputError(f"{folder}: not an estimator: its tokenizer has {levels} level tokens; {_ELSE}")
     network = Network(model, level_ids(tokenizer, levels), trees=reads_trees(model, tokenizer))
     return network, tokenizer, info or EstimatorInfo(base=folder.name, levels=levels, max_length=256, weights="whole")
+
+
+def _whole(folder: Path) -> tuple[Any, Any]:
+    """Return the model and the tokenizer of a folder, with advice that fits if it is no causal language model."""
+    try:
+        return pretrained(folder)
+    except InputError as error:
+        raise InputError(f"{str(error).partition(';')[0]}; {_ELSE}") from error
 
 
 @contextmanager

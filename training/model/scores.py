@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from training.levels import Floats, expectation, quantile, sd
 from training.model.calibration import Calibration
@@ -47,11 +48,12 @@ class Scores:
 class ScoredBatch(Scores):
     """The scores of one batch, with the ids of its propositions.
 
-    `truncated` counts premises that were cut; `drops` are propositions whose question alone was too long to score.
+    `truncated` [n] tells of which premises only the end was read; `drops` are propositions whose question alone was too
+    long to score.
     """
 
     proposition_ids: tuple[str, ...]
-    truncated: int
+    truncated: npt.NDArray[np.bool_]
     drops: tuple[Drop, ...]
 
 

@@ -25,8 +25,10 @@ _ID = "premise_id"
 _SCHEMA = pa.schema([pa.field(_ID, pa.string(), nullable=False)])
 
 
-def write_seen(folder: Path, base: str, propositions: Iterable[Rows], pairs: Iterable[Rows] = ()) -> None:
-    """Write the ids of the premises of what an estimator and its base learned from, in bounded memory.
+def write_seen(
+    folder: Path, base: str, propositions: Iterable[Rows], pairs: Iterable[Rows] = (), *, teacher: str | None = None
+) -> None:
+    """Write the ids of the premises of what an estimator, its base and its teacher learned from, in bounded memory.
 
     The dev split belongs to it: it selected the epoch, and the calibration was fitted on it.
 
@@ -35,9 +37,11 @@ def write_seen(folder: Path, base: str, propositions: Iterable[Rows], pairs: Ite
         base: What it was fitted from: a folder, or the name of a model.
         propositions: Splits with a shard's columns.
         pairs: Order pairs with the columns of theirs.
+        teacher: The folder of the estimator whose answers it learned too.
     """
+    before = [Path(each) for each in (base, teacher) if each is not None]
     with pq.ParquetWriter(folder / SEEN, _SCHEMA, compression="zstd", use_dictionary=False) as file:
-        for ids in _learned_from(base, propositions, pairs):
+        for ids in _learned_from(before, propositions, pairs):
             file.write_batch(pa.RecordBatch.from_arrays([pc.unique(ids)], schema=_SCHEMA))
 
 
@@ -68,8 +72,7 @@ def unseen(rows: pa.Table | pa.RecordBatch, seen: pa.Array) -> pa.Table | pa.Rec
     return rows.filter(pc.invert(pc.is_in(rows[_ID], value_set=seen)))
 
 
-def _learned_from(base: str, propositions: Iterable[Rows], pairs: Iterable[Rows]) -> Iterator[pa.Array]:
-    if (before := read_seen(Path(base))) is not None:
-        yield before
+def _learned_from(before: Iterable[Path], propositions: Iterable[Rows], pairs: Iterable[Rows]) -> Iterator[pa.Array]:
+    yield from (known for folder in before if (known := read_seen(folder)) is not None)
     yield from (batch[_ID] for rows in propositions for batch in rows.to_batches())
     yield from (batch[name] for rows in pairs for batch in rows.to_batches() for name in (_ID, f"lower_{_ID}"))

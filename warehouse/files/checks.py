@@ -11,9 +11,8 @@ from warehouse import records
 from warehouse.files.columns import distinct, numbers
 from warehouse.files.header import Wanted, named
 from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
-from warehouse.files.stated import DEFAULT_SHARES, SplitShares
 from warehouse.files.texts import proposition_of
-from warehouse.records import Check, CheckPurpose, Premise, Proposition
+from warehouse.records import DEFAULT_SHARES, Check, CheckPurpose, Premise, Proposition, SplitShares
 
 CHECK_FIELDS = {
     "premise": Wanted(("premise",), True, "text"),

@@ -18,10 +18,19 @@ from warehouse.files.columns import Distinct, distinct
 from warehouse.files.header import Wanted, named, renamed
 from warehouse.files.known import CHOICES, ChoiceFormat
 from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
-from warehouse.files.stated import DEFAULT_SHARES, SplitShares, Stated, stated_in
+from warehouse.files.stated import Stated, stated_in
 from warehouse.files.structures import parsed_field, texts_of
 from warehouse.files.texts import proposition_of
-from warehouse.records import Choice, Drop, Premise, Proposition, Split, StatedSplit
+from warehouse.records import (
+    DEFAULT_SHARES,
+    Choice,
+    Drop,
+    Premise,
+    Proposition,
+    Split,
+    SplitShares,
+    StatedSplit,
+)
 
 MOST = 10  # columns of alternatives
 FIELDS: dict[str, Wanted] = {

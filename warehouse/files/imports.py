@@ -18,10 +18,21 @@ from warehouse.files.answers import Answers, answers_of
 from warehouse.files.columns import Distinct, booleans, distinct, seconds, texts
 from warehouse.files.judgment_columns import JudgmentMapping, judgment_columns
 from warehouse.files.reading import AS_FOUND, Reading, TextColumns
-from warehouse.files.stated import DEFAULT_SHARES, SplitShares, Stated, stated_in
+from warehouse.files.stated import Stated, stated_in
 from warehouse.files.texts import PropositionBatch
 from warehouse.files.times import times
-from warehouse.records import LEAD_TIME_LIMIT_S, Annotator, Drop, Judgment, Premise, Proposition, Split, StatedSplit
+from warehouse.records import (
+    DEFAULT_SHARES,
+    LEAD_TIME_LIMIT_S,
+    Annotator,
+    Drop,
+    Judgment,
+    Premise,
+    Proposition,
+    Split,
+    SplitShares,
+    StatedSplit,
+)
 
 REJECTED = "rejected"
 USUAL_STATUSES = {REJECTED, "submitted", "approved"}

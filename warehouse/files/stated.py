@@ -11,10 +11,8 @@ from warehouse import records
 from warehouse.files.cells import shown
 from warehouse.files.columns import Distinct
 from warehouse.files.reading import TextColumns
-from warehouse.records import Split, StatedSplit
+from warehouse.records import Split, SplitShares, StatedSplit
 
-SplitShares = tuple[float, float]
-DEFAULT_SHARES: SplitShares = (0.7, 0.1)
 WORDS: dict[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("dev", "development", "validation", "valid", "val"), "dev"),

@@ -15,8 +15,17 @@ from warehouse.files.columns import distinct, numbers
 from warehouse.files.header import Wanted, named, renamed
 from warehouse.files.known import PROPOSITIONS, PropositionFormat
 from warehouse.files.reading import AS_FOUND, Reading, TextColumns, read_columns
-from warehouse.files.stated import DEFAULT_SHARES, SplitShares, Stated, stated_in
-from warehouse.records import Drop, Premise, Proposition, PropositionKind, Split, StatedSplit
+from warehouse.files.stated import Stated, stated_in
+from warehouse.records import (
+    DEFAULT_SHARES,
+    Drop,
+    Premise,
+    Proposition,
+    PropositionKind,
+    Split,
+    SplitShares,
+    StatedSplit,
+)
 
 PREMISE_FIELDS = {
     "premise": Wanted(("premise", "text"), True, "text"),

@@ -36,7 +36,7 @@ FROM (
       proposition_id IN (SELECT proposition_id FROM {{checks}}) AS _is_check,
       annotator_id IN (
         SELECT annotator_id FROM {{annotator_statuses}}
-        GROUP BY annotator_id HAVING arg_max(status, (since, created_at)) = 'excluded'
+        GROUP BY annotator_id HAVING arg_max(status, (since, created_at, status_id)) = 'excluded'
       ) AS _is_excluded
     FROM {{judgments}}
   ) WHERE {{scope}}

@@ -8,11 +8,13 @@ its unit; a test keeps fields and columns in step.
 from __future__ import annotations
 
 from warehouse.records.base import (
+    DEFAULT_SHARES,
     Count,
     Probability,
     Record,
     Share,
     Split,
+    SplitShares,
     Text,
     annotator_id,
     content_id,
@@ -120,6 +122,7 @@ TABLES: tuple[type[Record], ...] = (
 )
 
 __all__ = [
+    "DEFAULT_SHARES",
     "ESTIMATOR",
     "LEAD_TIME_LIMIT_S",
     "NOBODY",
@@ -175,6 +178,7 @@ __all__ = [
     "Shard",
     "Share",
     "Split",
+    "SplitShares",
     "StatedSplit",
     "Status",
     "StudioProject",

@@ -60,7 +60,12 @@ def judgment_id(source: str, source_id: str) -> str:
     return content_id("judgment", source, source_id)
 
 
-def split_of(premise: str, train: float = 0.7, dev: float = 0.1) -> Split:
+SplitShares = tuple[float, float]
+DEFAULT_SHARES: SplitShares = (0.7, 0.1)
+"""The shares of premises for train and dev; the rest is for test."""
+
+
+def split_of(premise: str, train: float = DEFAULT_SHARES[0], dev: float = DEFAULT_SHARES[1]) -> Split:
     """Return the split of every proposition of a premise.
 
     It depends on the premise's id alone, so a premise never moves and never appears in two splits.

@@ -29,10 +29,7 @@ SELECT
   j.judgment_id, j.proposition_id, j.annotator_id, a.kind AS annotator_kind, a.annotator_group,
   a.kind = 'simulated' AS is_simulated, j.probability, j.source, j.batch, j.lead_time_s, j.submitted_at, j.width,
   j.proposition_id IN (SELECT proposition_id FROM checks) AS is_check,
-  j.annotator_id IN (
-    SELECT annotator_id FROM annotator_statuses
-    GROUP BY annotator_id HAVING arg_max(status, (since, created_at)) = 'excluded'
-  ) AS is_excluded
+  j.annotator_id IN (SELECT annotator_id FROM current_statuses WHERE status = 'excluded') AS is_excluded
 FROM judgments j ANTI JOIN later USING (judgment_id)
 JOIN annotators a ON a.annotator_id = j.annotator_id
 WHERE j.deleted_at IS NULL AND j.status <> 'rejected' AND NOT j.cannot_judge;

@@ -1,0 +1,129 @@
+"""A teacher: an estimator whose level distributions another one learns beside what people said (distillation).
+
+It is asked once about every proposition of the training split and about both sides of every order pair, which nobody
+may have judged. A small estimator so learns what a large one would say, in far more places than there are judgments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from training.fit.store import Table
+from training.fit.watch import Watch
+from training.levels import Floats
+from training.model.estimator import Estimator
+from training.model.packing import Indices
+from training.model.texts import Rows, pair_sides, texts
+from training.settings import FitSettings
+from warehouse.atomic import atomic_file
+from warehouse.errors import InputError
+
+Answers = npt.NDArray[np.float32]
+_SIDES = ("higher", "lower")
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What the teacher answered: tables of level distributions [n, K], NaN where a hypothesis was too long for it.
+
+    Their rows are those of the training split; `rows` has the row of each example, for propositions and for pairs.
+    """
+
+    propositions: Table
+    pairs: tuple[Table, Table]
+    rows: tuple[Indices, Indices]
+
+    def of_propositions(self, indices: Indices) -> Answers:
+        """Return the teacher's distributions [n, K] for the propositions at some indices."""
+        return self.propositions.of(self.rows[0][indices])
+
+    def of_pairs(self, indices: Indices) -> Answers:
+        """Return those [2n, K] for the higher sides of the pairs at some indices, then those for the lower sides."""
+        return np.concatenate([side.of(self.rows[1][indices]) for side in self.pairs])
+
+
+def teach(
+    settings: FitSettings,
+    train: tuple[Rows, Rows | None],
+    rows: tuple[Indices, Indices],
+    folder: Path,
+    watch: Watch,
+) -> Taught:
+    """Ask the teacher of a fit. What a folder already has of its answers, from a fit that stopped, is not asked again.
+
+    Args:
+        settings: How to fit; `teacher` names the folder of an estimator.
+        train: The propositions of the training split, and its order pairs if they are used.
+        rows: The row of each example, for propositions and for pairs.
+        folder: Where the answers are kept: the workplace of the fit, since other fits have other rows or teachers.
+        watch: Told how many propositions were asked about.
+
+    Raises:
+        InputError: the teacher cannot be loaded, or has another number of levels.
+    """
+    assert settings.teacher is not None
+    places = {name: folder / f"teacher-{name}.values" for name in ("propositions", *_SIDES)}
+    if not all(place.exists() for place in places.values()):
+        watch.doing("loading the teacher")
+        propositions, pairs = train
+        asked = _Asked(_loaded(settings), watch, sum(map(_count, (propositions, pairs, pairs))))
+        _write(places["propositions"], map(asked.about, _batches(propositions)), settings.levels)
+        for side, name in enumerate(_SIDES):
+            both = (pair_sides(batch) for batch in _batches(pairs))
+            _write(places[name], (asked.about(each[side]) for each in both), settings.levels)
+    found = {name: Table(place, settings.levels, written=True) for name, place in places.items()}
+    return Taught(found["propositions"], (found["higher"], found["lower"]), rows)
+
+
+class _Asked:
+    """A teacher that is being asked, and how far that is."""
+
+    def __init__(self, teacher: Estimator, watch: Watch, total: int) -> None:
+        self._teacher, self._watch, self._total, self._done = teacher, watch, total, 0
+
+    def about(self, batch: pa.RecordBatch) -> Floats:
+        """Return the distributions [n, K] for the rows of a batch; a proposition that is there twice is asked once."""
+        propositions = list(texts(pa.Table.from_batches([batch])))
+        found = np.full((len(propositions), self._teacher.info.levels), np.nan)
+        places: dict[str, list[int]] = {}
+        for row, each in enumerate(propositions):
+            places.setdefault(each.proposition_id, []).append(row)
+        for scored in self._teacher.score_stream({each.proposition_id: each for each in propositions}.values()):
+            for name, levels in zip(scored.proposition_ids, scored.level_probabilities, strict=True):
+                found[places[name]] = levels
+                self._done += len(places[name])
+            self._watch.asked(self._done, self._total)
+        return found
+
+
+def _loaded(settings: FitSettings) -> Estimator:
+    assert settings.teacher is not None
+    teacher = Estimator.load(settings.teacher, settings.device, settings.precision)
+    if teacher.info.levels != settings.levels:
+        raise InputError(
+            f"training.teacher has {teacher.info.levels} levels, and training.levels is {settings.levels}; "
+            "the two must be the same"
+        )
+    return teacher
+
+
+def _write(place: Path, parts: Iterator[Floats], levels: int) -> None:
+    with atomic_file(place) as scratch:
+        table = Table(scratch, levels)
+        for part in parts:
+            table.add(part)
+        table.done()
+
+
+def _batches(rows: Rows | None) -> Iterator[pa.RecordBatch]:
+    return iter(()) if rows is None else iter(rows.to_batches())
+
+
+def _count(rows: Rows | None) -> int:
+    return sum(batch.num_rows for batch in _batches(rows))
