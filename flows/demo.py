@@ -35,9 +35,6 @@ EXAMPLES = Path(__file__).parents[1] / "examples" / "demo.jsonl"
 CHANGED = {
     "max_in_flight = 4": "max_in_flight = 1",  # one after the other, so that a prompt's beginning is read once
     "targets = [0.1, 0.3, 0.5, 0.7, 0.9]": "targets = [0.7]",
-    'base = "embedded"': 'base = "pretrained"',
-    'kind = "causal"': 'kind = "encoder"',
-    '# tuning = "lora"': 'tuning = "lora"',
     "epochs = 3": "epochs = 4",
     "batch_size = 16": "batch_size = 8",
     "# max_minutes = 30": "max_minutes = 1.2",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -12,7 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from flows.settings.people import PeopleSettings
 from flows.settings.redundancy import ProjectRedundancySettings, RedundancySettings
 from synthesis.panel.settings import EMBEDDED, VariableName
-from training.settings import FitSettings
+from training.embedded import CARRIED, PRETRAINED
+from training.settings import FitSettings, Kind, Tuning
 from warehouse.catalog.address import address_of, data_place
 from warehouse.files.known import SuiteFormat
 from warehouse.queries.routes import Route
@@ -256,6 +257,22 @@ class PublishSettings(Section):
 
 
 class TrainingSettings(FitSettings):
-    """How the estimator is fitted. `base = "embedded"` uses the weights of the embedded model."""
+    """How the estimator is fitted: by default a fit goes on from the pretrained estimator.
 
-    base: Annotated[str, Field(min_length=1)] = EMBEDDED
+    `base = "embedded"` uses the weights of the embedded language model or encoder. An estimator that Odds carries is an
+    encoder and gets an adapter, unless `tuning` says otherwise; without `kind`, any other base is a language model.
+    """
+
+    base: Annotated[str, Field(min_length=1)] = PRETRAINED
+    kind: Kind = "encoder"
+    tuning: Tuning | None = "lora"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_that_fit(cls, given: Any) -> Any:
+        """What is left out of base, kind and tuning follows from the others."""
+        if not isinstance(given, dict):
+            return given
+        base = given.get("base", EMBEDDED if given.get("kind") == "causal" else PRETRAINED)
+        known = {"kind": "encoder", "tuning": "lora"} if base in CARRIED else {"kind": "causal", "tuning": None}
+        return {"base": base, **known, **given}

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from pydantic import ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from flows.settings.errors import PREFIX, first_problem, no_json, refuse_passwords, refuse_unknown_variables
@@ -58,7 +58,8 @@ class Settings(BaseSettings):
     annotation: AnnotationSettings = AnnotationSettings()
     agreement: AgreementSettings = AgreementSettings()
     publish: PublishSettings = PublishSettings()
-    training: TrainingSettings = TrainingSettings()
+    # By a factory, since an instance would be filled in before the settings: then base and kind seem given.
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
     suites: tuple[SuiteSettings, ...] = ()
 
     @classmethod

