@@ -16,7 +16,7 @@ from rich.text import Text
 from annotation.studio import server
 from flows.rooms import HERE, ROOMS, hidden_room
 from flows.settings.settings import Config, Settings, load_settings
-from flows.stages.services import has_warehouse, reading, shown_catalog
+from flows.stages.services import estimator_base, has_warehouse, reading, shown_catalog
 from flows.terminal.tables import plain_list
 from synthesis.llm.embedded import weights_path
 from synthesis.panel.settings import EMBEDDED, Endpoint
@@ -48,6 +48,7 @@ def doctor(*, config: Config = None) -> list[Finding]:
         _checked("warehouse", lambda: _warehouse(settings), needed=has_warehouse(settings)),
     ]
     findings += [_endpoint(endpoint) for endpoint in settings.endpoints]
+    findings.append(_checked("base of the estimator", lambda: estimator_base(settings)))
     findings.append(_studio(settings))
     findings += _duplicates(settings)
     findings.append(_prefect())

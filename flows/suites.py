@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from flows.imports import ends_of, mapping_of, pairs
+from flows.settings.sections import SuiteSettings
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stages.outcome import Outcome
 from flows.stages.services import writing
@@ -144,25 +145,29 @@ def import_named(settings: Settings) -> list[Outcome]:
         return []
     with writing(settings) as warehouse:  # also updates an older catalog
         there = {suite.name for suite in read(warehouse, Suite)}
-    return [
-        import_suite(
-            settings.path(each.file),
-            each.name,
+    wanted = (each for each in settings.suites if each.name not in there or settings.path(each.file).exists())
+    return [_import_named(settings, each) for each in wanted]
+
+
+def _import_named(settings: Settings, suite: SuiteSettings) -> Outcome:
+    try:
+        return import_suite(
+            settings.path(suite.file),
+            suite.name,
             config=settings,
-            format_=each.format,
-            family=each.family,
-            columns=[f"{name}={column}" for name, column in each.columns.items()],
-            scale=each.scale,
-            ordinal=each.ordinal,
-            values=each.values,
-            counts=each.counts,
-            aggregated=each.aggregated,
-            first=each.first,
-            license_=each.license,
+            format_=suite.format,
+            family=suite.family,
+            columns=[f"{name}={column}" for name, column in suite.columns.items()],
+            scale=suite.scale,
+            ordinal=suite.ordinal,
+            values=suite.values,
+            counts=suite.counts,
+            aggregated=suite.aggregated,
+            first=suite.first,
+            license_=suite.license,
         )
-        for each in settings.suites
-        if each.name not in there or settings.path(each.file).exists()
-    ]
+    except InputError as error:  # which speaks of the options of the command
+        raise InputError(f"the suite {suite.name} of the settings: {error}") from error
 
 
 def _family(format_: SuiteFormat, family: Family | None) -> Family:

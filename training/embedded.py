@@ -7,6 +7,7 @@ Imports nothing heavy.
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -37,6 +38,12 @@ def pretrained_path(name: str = PRETRAINED) -> Path:
     if name == PRETRAINED:
         encoder_path()
     return _FOLDERS[name]
+
+
+def levels_of(name: str) -> int:
+    """Return the number of levels of an estimator of `CARRIED`."""
+    levels: int = json.loads((_FOLDERS[name] / "estimator.json").read_text(encoding="utf-8"))["levels"]
+    return levels
 
 
 def installed_bases() -> list[Path]:

@@ -25,7 +25,7 @@ class FitSettings(BaseModel):
     `device` and `precision` also apply to scoring; `training.model.device.place_of` defines "auto".
 
     Attributes:
-        kind: A causal language model that is asked a question, or an encoder of pairs with a level head: a baseline.
+        kind: A causal language model that is asked a question, or an encoder of pairs with a level head.
         loss: `training.fit.loss` defines them: a divergence of the whole answer (forward, reverse), or a distance
             between the distributions over the levels (crps, wasserstein).
         ordinal: What a label r of R means: the interval [(r - 1)/R, r/R], or what lies between two cut points that are
@@ -72,7 +72,7 @@ class FitSettings(BaseModel):
     pair_rate: Share = 1.0
     tuning: Tuning | None = None
     teacher: Annotated[str, Field(min_length=1)] | None = None
-    teacher_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+    teacher_weight: Annotated[float, Field(gt=0, le=1)] = 0.5
     upper_layers: Positive = 8
     lora_rank: Positive = 16
     lora_alpha: Positive = 32
@@ -107,7 +107,7 @@ class FitSettings(BaseModel):
     @model_validator(mode="after")
     def _cut_points_have_no_teacher(self) -> FitSettings:
         if self.teacher is not None and self.ordinal == "cut-points":
-            raise ValueError('a teacher cannot answer with labels: remove teacher, or ordinal = "cut-points"')
+            raise ValueError('a teacher gives no labels, which ordinal = "cut-points" needs: remove one of the two')
         return self
 
     @property
@@ -125,4 +125,5 @@ class FitSettings(BaseModel):
     @property
     def how(self) -> dict[str, object]:
         """The settings that change what is fitted, without those that say where and how it runs."""
-        return self.model_dump(exclude={"device", "checkpoint_minutes", "launch", "gradient_checkpointing"})
+        where = {"device", "checkpoint_minutes", "launch", "gradient_checkpointing"}
+        return self.model_dump(exclude=where if self.teacher else where | {"teacher", "teacher_weight"})

@@ -153,7 +153,7 @@ class _Start:
         if others := sorted(weights.keys() - set(WEIGHTS)):
             can = ", ".join(WEIGHTS)
             raise InputError(f"{self.path}: {where}: publish.{others[0]} cannot vary; of publish, {can} can")
-        training = self.settings.training.model_dump() | own | {"recalibrate": "none"}
+        training = self.settings.training.model_dump(exclude_unset=True) | own | {"recalibrate": "none"}
         publish = self.settings.publish.model_dump()
         weights = {name: value for name, value in weights.items() if value != publish[name]}
         publish |= weights

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)  # fmt: skip
 
 from flows.settings.people import PeopleSettings
 from flows.settings.redundancy import ProjectRedundancySettings, RedundancySettings
@@ -267,12 +276,15 @@ class TrainingSettings(FitSettings):
     kind: Kind = "encoder"
     tuning: Tuning | None = "lora"
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _defaults_that_fit(cls, given: Any) -> Any:
-        """What is left out of base, kind and tuning follows from the others."""
+    def _defaults_that_fit(cls, given: Any, made: ModelWrapValidatorHandler[Self]) -> Self:
+        """What is left out of base, kind and tuning follows from the others, and does not count as set."""
         if not isinstance(given, dict):
-            return given
-        base = given.get("base", EMBEDDED if given.get("kind") == "causal" else PRETRAINED)
+            return made(given)
+        causal = given.get("kind") == "causal" or given.get("tuning") == "upper"
+        base = given.get("base", EMBEDDED if causal else PRETRAINED)
         known = {"kind": "encoder", "tuning": "lora"} if base in CARRIED else {"kind": "causal", "tuning": None}
-        return {"base": base, **known, **given}
+        whole = made({"base": base, **known, **given})
+        whole.model_fields_set.intersection_update(given)
+        return whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +15,7 @@ from flows.terminal.console import note
 from synthesis.ledger.ledger import Ledger
 from synthesis.llm.embedded import serve, weights_path
 from synthesis.panel.settings import EMBEDDED, Endpoint
-from training.embedded import CARRIED, encoder_path, pretrained_path
+from training.embedded import CARRIED, encoder_path, levels_of, pretrained_path
 from warehouse.catalog.connect import At, Warehouse, open_warehouse
 from warehouse.catalog.low_memory import seldom_collected, sparing, without_pandas
 from warehouse.errors import InputError
@@ -90,6 +90,11 @@ def estimator_base(settings: Settings) -> str:
     if base in CARRIED:
         if settings.training.kind != "encoder":
             raise InputError(f'training.base = "{base}" is an encoder: set training.kind to "encoder"')
+        if (levels := levels_of(base)) != settings.training.levels:
+            raise InputError(
+                f'training.base = "{base}" has {levels} levels: set training.levels to {levels}, or training.base to '
+                f'"{EMBEDDED}"'
+            )
         return str(pretrained_path(base))
     if base == EMBEDDED:
         return str(encoder_path() if settings.training.kind == "encoder" else weights_path())
@@ -109,17 +114,18 @@ def estimator_teacher(settings: Settings) -> str | None:
     folder = settings.path(teacher)
     if not folder.is_dir():
         raise InputError(
-            f'training.teacher = "{teacher}" is no folder of an estimator; name one, or one of {", ".join(CARRIED)}'
+            f'training.teacher = "{teacher}" is not the folder of an estimator; name one, or {" or ".join(CARRIED)}'
         )
     return str(folder)
 
 
 def known_bases(settings: Settings) -> list[str]:
     """Return where the base of an estimator may be if it has moved."""
-    try:
-        return [estimator_base(settings)]
-    except InputError:  # an estimator with whole weights needs none
-        return []
+    found = []
+    for place in (lambda: estimator_base(settings), lambda: str(weights_path())):
+        with suppress(InputError):  # an estimator with whole weights needs none
+            found.append(place())
+    return found
 
 
 def load_estimator(settings: Settings, model: Model, stage: str) -> Estimator:

@@ -48,6 +48,16 @@ def test_variants_change_the_base_one_by_one(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_variant_is_what_odds_train_makes_of_the_same_settings(tmp_path: Path) -> None:
+    """Neither kind nor tuning is in the settings, so both follow from the base of each variant."""
+    text = '[[variants]]\nname = "whole"\ntraining.base = "embedded"\n[[variants]]\nname = "all"\ntraining.tuning = "full"\n'
+    plan = read_plan(plan_file(tmp_path, text), load_settings(tmp_path / "odds.toml"))
+    assert [(each.training.base, each.training.kind, each.training.tuned) for each in plan.variants] == [
+        ("pretrained", "encoder", "lora"), ("embedded", "causal", "lora"), ("pretrained", "encoder", "full"),
+    ]  # fmt: skip
+    assert {each.training.loss for each in plan.variants} == {"reverse"}
+
+
 def test_a_grid_has_all_combinations_without_the_default(tmp_path: Path) -> None:
     text = 'name = "both"\n[grid]\ntraining.levels = [5, 20]\ntraining.target = ["mixture", "gaussian"]\n'
     plan = read_plan(plan_file(tmp_path, text), load_settings(tmp_path / "odds.toml"))

@@ -271,6 +271,13 @@ def distribution_of(folder: Path, name: str) -> Path:
     return folder / name
 
 
+@pytest.mark.parametrize("name", ["pretrained", "pretrained-large"])
+def test_a_carried_base_with_other_levels_is_refused_before_a_fit(tmp_path: Path, name: str) -> None:
+    settings = configured(tmp_path, f'base = "{name}"\nlevels = 20\n')
+    with pytest.raises(InputError, match=rf'training\.base = "{name}" has 10 levels: set training\.levels to 10'):
+        estimator_base(settings)
+
+
 def test_the_embedded_base_of_an_encoder_is_an_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     settings = configured(tmp_path, 'base = "embedded"\nkind = "encoder"\n')

@@ -30,6 +30,38 @@ def test_the_template_names_every_setting() -> None:
     assert settings - set(re.findall(r"\w+", template_text())) == {"root"}  # it is no setting: the file's own folder
 
 
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, ("pretrained", "encoder", "lora")),
+        ({"base": "pretrained-large"}, ("pretrained-large", "encoder", "lora")),
+        ({"tuning": "full"}, ("pretrained", "encoder", "full")),
+        ({"kind": "causal"}, ("embedded", "causal", "lora")),
+        ({"tuning": "upper"}, ("embedded", "causal", "upper")),
+        ({"base": "embedded"}, ("embedded", "causal", "lora")),
+        ({"base": "embedded", "kind": "encoder"}, ("embedded", "encoder", "full")),
+        ({"base": "owner/name"}, ("owner/name", "causal", "lora")),
+    ],
+)
+@pytest.mark.parametrize("place", ["file", "environment", "both", "changed template"])
+def test_what_is_left_out_of_base_kind_and_tuning_follows_from_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], found: tuple[str, ...], place: str
+) -> None:
+    lines = [f'{name} = "{value}"' for name, value in given.items()]
+    text = "\n".join(["[training]", "epochs = 2", *lines])
+    if place in {"environment", "both"}:
+        for name, value in given.items():
+            monkeypatch.setenv(f"ODDS_TRAINING__{name.upper()}", value)
+    if place == "environment":
+        text = "[training]\nepochs = 2\n"
+    if place == "changed template":
+        text = template_text()
+        for name, line in zip(given, lines, strict=True):
+            text = re.sub(rf"(?m)^(# )?{name} = .*$", line, text, count=1)
+    chosen = loaded(tmp_path, text).training
+    assert (chosen.base, chosen.kind, chosen.tuned) == found
+
+
 def test_the_template_is_never_written_over(tmp_path: Path) -> None:
     path = init(tmp_path / "new")
     path.write_text("# mine")

@@ -96,6 +96,19 @@ def test_two_processes_give_the_loss_curve_of_one(dataset: Path, tiny_base: Base
 
 
 @pytest.mark.slow
+def test_two_processes_learn_what_one_learns_from_a_teacher(dataset: Path, tiny_base: Base, tmp_path: Path) -> None:
+    job(dataset, settings(tiny_base, epochs=1, seed=1), tiny_base.cache, tmp_path / "teacher").run(Watch())
+    how = settings(tiny_base, epochs=1, lora_dropout=0, batch_size=5, teacher=str(tmp_path / "teacher"))
+    job(dataset, how, tiny_base.cache, tmp_path / "one").run(Watch())
+    told: list[tuple[int, int]] = []
+    launched = how.model_copy(update={"launch": str(TWO)})
+    job(dataset, launched, tiny_base.cache, tmp_path / "two").run(Watch(asked=lambda *each: told.append(each)))
+    assert told[-1] == (20 + 2 * 6, 20 + 2 * 6)
+    np.testing.assert_allclose(curve(tmp_path / "two"), curve(tmp_path / "one"), rtol=1e-3, atol=1e-4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "teacher", "two"]
+
+
+@pytest.mark.slow
 def test_a_failure_in_another_process_is_its_one_line(dataset: Path, tiny_base: Base, tmp_path: Path) -> None:
     how = settings(tiny_base, max_length=20, launch=str(TWO))
     with pytest.raises(OddsError, match="no train proposition fits into 20 tokens"):

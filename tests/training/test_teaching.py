@@ -71,7 +71,7 @@ def test_the_loss_by_its_definition(tiny_encoder: Base, teacher: Path, tmp_path:
     subject = start(chosen, tiny_encoder.cache, rows, tmp_path)
     (train, dev), _ = read_splits(subject, chosen, tmp_path, (rows, PAIRS), (DEV, None))
     places = train.propositions.rows, train.pairs.rows
-    taught = replace(train, taught=teach(chosen, (rows, PAIRS), places, tmp_path, Watch()))
+    taught = replace(train, taught=teach(chosen, (rows, PAIRS), places, (tmp_path, tmp_path), Watch()))
     objective = Objective(subject, subject.network.eval(), chosen)
 
     target = 0.75 * mixture(judged(rows), chosen.spread, 10) + 0.25 * answers(teacher, rows)
@@ -95,7 +95,7 @@ def test_what_the_teacher_cannot_read_is_learned_from_people(tiny_encoder: Base,
     subject = start(chosen, tiny_encoder.cache, rows, tmp_path)
     (train, _), _ = read_splits(subject, chosen, tmp_path, (rows, pairs), (DEV, None))
     places = train.propositions.rows, train.pairs.rows
-    train = replace(train, taught=teach(chosen, (rows, pairs), places, tmp_path, Watch()))
+    train = replace(train, taught=teach(chosen, (rows, pairs), places, (tmp_path, tmp_path), Watch()))
     objective = Objective(subject, subject.network.eval(), chosen)
     own = divergences(mixture(judged(rows), chosen.spread, 10), rows, subject)
     assert objective.loss(train, Part(np.array([2]), np.arange(0))).item() == pytest.approx(own[2], rel=1e-4)
@@ -141,6 +141,24 @@ def test_a_fit_that_goes_on_does_not_ask_again(
     assert (resumed.dev_loss, resumed.steps) == (whole.dev_loss, whole.steps)
 
 
+def test_each_part_of_the_answers_is_kept_by_itself(tiny_encoder: Base, teacher: Path, tmp_path: Path) -> None:
+    chosen, rows, places = settings(tiny_encoder, teacher=str(teacher)), shard_table(4), (np.arange(4), np.arange(4))
+
+    def interrupt(done: int, _: int) -> None:
+        if done > 4:  # at the first side of the pairs
+            raise KeyboardInterrupt
+
+    def asked(watch: Watch) -> None:
+        with workplace(tmp_path / "m", main=True) as (work, _):
+            teach(chosen, (rows, PAIRS), places, (work, work), watch)
+
+    with pytest.raises(KeyboardInterrupt):
+        asked(Watch(asked=interrupt))
+    left: list[tuple[int, int]] = []
+    asked(Watch(asked=lambda *each: left.append(each)))
+    assert left[-1] == (8, 8)
+
+
 def test_answers_that_were_half_written_are_asked_for_again(
     tiny_encoder: Base, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +171,7 @@ def test_answers_that_were_half_written_are_asked_for_again(
         pytest.raises(KeyboardInterrupt),
         workplace(tmp_path / "m", main=True) as (work, _),
     ):
-        teach(chosen, (rows, None), (np.arange(4), np.arange(0)), work, Watch(asked=interrupt))
+        teach(chosen, (rows, None), (np.arange(4), np.arange(0)), (work, work), Watch(asked=interrupt))
     assert not (tmp_path / "m.fit").exists()
 
 
@@ -171,5 +189,5 @@ def test_a_teacher_with_other_levels_is_refused(tiny_encoder: Base, other_levels
 
 
 def test_a_teacher_and_cut_points_exclude_each_other(tiny_encoder: Base) -> None:
-    with pytest.raises(ValueError, match="a teacher cannot answer with labels"):
+    with pytest.raises(ValueError, match="a teacher gives no labels"):
         settings(tiny_encoder, teacher="pretrained", ordinal="cut-points")

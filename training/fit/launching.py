@@ -67,8 +67,8 @@ def refuse_unsplittable(settings: FitSettings) -> None:
     for name, chosen in refused.items():
         if chosen:
             raise InputError(
-                f"training.{name} does not work with a model that is split over processes; use another setting, or "
-                f"distributed_type: MULTI_GPU in {settings.launch}"
+                f"training.{name} does not work with a model that is split over processes; use another setting (a base "
+                f"that is a language model is causal), or distributed_type: MULTI_GPU in {settings.launch}"
             )
 
 

@@ -22,7 +22,7 @@ from training.fit.record import SUMMARY, summary_of, workplace_of
 from training.fit.rounds import Run
 from training.fit.splitting import split_over_processes
 from training.fit.store import opening
-from training.fit.teaching import teach
+from training.fit.teaching import check_teacher, teach
 from training.fit.watch import FitProgress, Watch
 from training.fit.workplace import KEPT, full_disk_in_one_line, refuse_existing, workplace
 from training.model.calibration import read_calibration
@@ -97,6 +97,7 @@ def fit(
     """
     started = time.monotonic()
     refuse_existing(out_dir)
+    check_teacher(settings)
     for before in filter(None, (settings.base, settings.teacher)):
         read_seen(Path(before))  # it is written at the end, and hours of work should not end with its error
     place = place_of(settings.device, settings.precision)
@@ -121,8 +122,8 @@ def fit(
             estimator, settings, rows, (train, pairs), (Choosing(dev, settings.dev_rows), dev_pairs)
         )
         if settings.teacher is not None:
-            kept = work if accelerator.is_main_process else rows
-            splits = _taught(splits, settings, (train, pairs), kept, watch)
+            own = work if accelerator.is_main_process else rows
+            splits = _taught(splits, settings, (train, pairs), (work, own), watch)
         if cut := sum(each.truncated for each in counts):
             watch.note(f"{cut:,} premises do not fit into {settings.max_length} tokens; only their end is read")
         run = Run(estimator, settings, *splits, accelerator, watch, hollow)
@@ -178,14 +179,14 @@ def _taught(
     splits: tuple[Evidence, Evidence],
     settings: FitSettings,
     train: tuple[Rows, Rows | None],
-    folder: Path,
+    folders: tuple[Path, Path],
     watch: Watch,
 ) -> tuple[Evidence, Evidence]:
-    """Return the splits, of which the first has the answers of the teacher, which are kept in a folder."""
+    """Return the splits, of which the first has the answers of the teacher."""
     learned = splits[0]
     read = train[0], train[1] if settings.pair_rate else None
     places = learned.propositions.rows, learned.pairs.rows
-    return replace(learned, taught=teach(settings, read, places, folder, watch)), splits[1]
+    return replace(learned, taught=teach(settings, read, places, folders, watch)), splits[1]
 
 
 def _fitted(

@@ -19,6 +19,7 @@ from training.fit.pace import FORWARD_SHARE
 from training.fit.processes import processes
 from training.fit.rounds import Run
 from training.fit.step import Stepper, optimizer_of
+from training.fit.teaching import check_teacher
 from training.fit.watch import Watch
 from training.fit.workplace import full_disk_in_one_line
 from training.model.device import place_of
@@ -56,6 +57,7 @@ def plan(
     Raises:
         InputError: there is nothing to learn from, or the base cannot be used.
     """
+    check_teacher(settings)
     place = place_of(settings.device, settings.precision)
     with tempfile.TemporaryDirectory() as scratch, torch.random.fork_rng():
         folder = Path(scratch)

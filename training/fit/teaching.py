@@ -19,13 +19,13 @@ from training.fit.watch import Watch
 from training.levels import Floats
 from training.model.estimator import Estimator
 from training.model.packing import Indices
+from training.model.saved import EstimatorInfo, read_info
 from training.model.texts import Rows, pair_sides, texts
 from training.settings import FitSettings
 from warehouse.atomic import atomic_file
 from warehouse.errors import InputError
 
 Answers = npt.NDArray[np.float32]
-_SIDES = ("higher", "lower")
 
 
 @dataclass(frozen=True)
@@ -52,33 +52,40 @@ def teach(
     settings: FitSettings,
     train: tuple[Rows, Rows | None],
     rows: tuple[Indices, Indices],
-    folder: Path,
+    folders: tuple[Path, Path],
     watch: Watch,
 ) -> Taught:
-    """Ask the teacher of a fit. What a folder already has of its answers, from a fit that stopped, is not asked again.
+    """Ask the teacher of a fit. What a fit that stopped has kept of its answers is not asked again.
 
     Args:
         settings: How to fit; `teacher` names the folder of an estimator.
         train: The propositions of the training split, and its order pairs if they are used.
         rows: The row of each example, for propositions and for pairs.
-        folder: Where the answers are kept: the workplace of the fit, since other fits have other rows or teachers.
+        folders: Where answers may be, the workplace of the fit, since other fits have other rows or teachers; and where
+            this process writes those that are missing.
         watch: Told how many propositions were asked about.
 
     Raises:
         InputError: the teacher cannot be loaded, or has another number of levels.
     """
-    assert settings.teacher is not None
-    places = {name: folder / f"teacher-{name}.values" for name in ("propositions", *_SIDES)}
-    if not all(place.exists() for place in places.values()):
+    (propositions, pairs), (kept, own) = train, folders
+    wanted = {"propositions": _batches(propositions), "higher": _side(pairs, 0), "lower": _side(pairs, 1)}
+    sizes = dict(zip(wanted, map(_count, (propositions, pairs, pairs)), strict=True))
+    places = {name: kept / f"teacher-{name}.values" for name in wanted}
+    if missing := [name for name, place in places.items() if not place.exists()]:
         watch.doing("loading the teacher")
-        propositions, pairs = train
-        asked = _Asked(_loaded(settings), watch, sum(map(_count, (propositions, pairs, pairs))))
-        _write(places["propositions"], map(asked.about, _batches(propositions)), settings.levels)
-        for side, name in enumerate(_SIDES):
-            both = (pair_sides(batch) for batch in _batches(pairs))
-            _write(places[name], (asked.about(each[side]) for each in both), settings.levels)
+        asked = _Asked(_loaded(settings), watch, sum(sizes[name] for name in missing))
+        for name in missing:
+            places[name] = own / places[name].name
+            _write(places[name], map(asked.about, wanted[name]), settings.levels)
     found = {name: Table(place, settings.levels, written=True) for name, place in places.items()}
     return Taught(found["propositions"], (found["higher"], found["lower"]), rows)
+
+
+def check_teacher(settings: FitSettings) -> None:
+    """Raise `InputError` if a fit has a teacher that is not there or has another number of levels."""
+    if settings.teacher is not None and (info := read_info(Path(settings.teacher))):
+        _compare(info, settings)
 
 
 class _Asked:
@@ -98,6 +105,7 @@ class _Asked:
             for name, levels in zip(scored.proposition_ids, scored.level_probabilities, strict=True):
                 found[places[name]] = levels
                 self._done += len(places[name])
+            self._done += sum(len(places[drop.subject_id]) for drop in scored.drops)
             self._watch.asked(self._done, self._total)
         return found
 
@@ -105,12 +113,15 @@ class _Asked:
 def _loaded(settings: FitSettings) -> Estimator:
     assert settings.teacher is not None
     teacher = Estimator.load(settings.teacher, settings.device, settings.precision)
-    if teacher.info.levels != settings.levels:
-        raise InputError(
-            f"training.teacher has {teacher.info.levels} levels, and training.levels is {settings.levels}; "
-            "the two must be the same"
-        )
+    _compare(teacher.info, settings)
     return teacher
+
+
+def _compare(info: EstimatorInfo, settings: FitSettings) -> None:
+    if info.levels != settings.levels:
+        raise InputError(
+            f"training.teacher has {info.levels} levels, and training.levels is {settings.levels}; they must be equal"
+        )
 
 
 def _write(place: Path, parts: Iterator[Floats], levels: int) -> None:
@@ -123,6 +134,10 @@ def _write(place: Path, parts: Iterator[Floats], levels: int) -> None:
 
 def _batches(rows: Rows | None) -> Iterator[pa.RecordBatch]:
     return iter(()) if rows is None else iter(rows.to_batches())
+
+
+def _side(pairs: Rows | None, side: int) -> Iterator[pa.RecordBatch]:
+    return (pair_sides(batch)[side] for batch in _batches(pairs))
 
 
 def _count(rows: Rows | None) -> int:

@@ -68,7 +68,7 @@ def excluded_for(warehouse: Warehouse) -> dict[str, str]:
 def statuses_before_rules(warehouse: Warehouse) -> dict[str, Status]:
     """Return the newest status of each annotator, without those by which a rule watched or excluded them."""
     rows = warehouse.rows(
-        "SELECT annotator_id, arg_max(status, (since, created_at)) FROM annotator_statuses "
+        "SELECT annotator_id, arg_max(status, (since, created_at, status_id)) FROM annotator_statuses "
         "WHERE NOT (decided_by = 'rule' AND status IN ('watched', 'excluded')) GROUP BY annotator_id"
     )
     return dict(rows)

@@ -11,5 +11,5 @@ SELECT
 FROM annotators a
 LEFT JOIN (
   SELECT annotator_id, status, reason, decided_by, since FROM annotator_statuses
-  QUALIFY row_number() OVER (PARTITION BY annotator_id ORDER BY since DESC, created_at DESC, status_id) = 1
+  QUALIFY row_number() OVER (PARTITION BY annotator_id ORDER BY since DESC, created_at DESC, status_id DESC) = 1
 ) s ON s.annotator_id = a.annotator_id;
