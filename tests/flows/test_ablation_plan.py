@@ -50,7 +50,8 @@ def test_variants_change_the_base_one_by_one(tmp_path: Path) -> None:
 
 def test_a_variant_is_what_odds_train_makes_of_the_same_settings(tmp_path: Path) -> None:
     """Neither kind nor tuning is in the settings, so both follow from the base of each variant."""
-    text = '[[variants]]\nname = "whole"\ntraining.base = "embedded"\n[[variants]]\nname = "all"\ntraining.tuning = "full"\n'
+    made = {"whole": 'base = "embedded"', "all": 'tuning = "full"'}
+    text = "".join(f'[[variants]]\nname = "{name}"\ntraining.{line}\n' for name, line in made.items())
     plan = read_plan(plan_file(tmp_path, text), load_settings(tmp_path / "odds.toml"))
     assert [(each.training.base, each.training.kind, each.training.tuned) for each in plan.variants] == [
         ("pretrained", "encoder", "lora"), ("embedded", "causal", "lora"), ("pretrained", "encoder", "full"),
