@@ -39,14 +39,18 @@ def averaged(one: Mapping[str, torch.Tensor], two: Mapping[str, torch.Tensor]) -
         up = down.replace("lora_A", "lora_B")
         inner = torch.cat([one[down].float(), two[down].float()])
         outer = torch.cat([one[up].float(), two[up].float()], dim=1) / 2
-        # The singular values of a long product, from those of the small one between two orthogonal bases.
-        (left, left_part), (right, right_part) = torch.linalg.qr(outer), torch.linalg.qr(inner.T)
-        u, sizes, v = torch.linalg.svd(left_part @ right_part.T)
-        rank = len(one[down])
-        root = sizes[:rank].sqrt()
-        found[up] = ((left @ u[:, :rank]) * root).half().contiguous()
-        found[down] = (root[:, None] * (v[:rank] @ right.T)).half().contiguous()
+        found[up], found[down] = nearest(outer, inner, len(one[down]))
     return found
+
+
+def nearest(outer: torch.Tensor, inner: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return two half-precision factors whose product is the nearest matrix of a rank to that of two longer ones."""
+    # The singular values of a long product, from those of the small one between two orthogonal bases.
+    (left, left_part), (right, right_part) = torch.linalg.qr(outer), torch.linalg.qr(inner.T)
+    u, sizes, v = torch.linalg.svd(left_part @ right_part.T)
+    root = sizes[:rank].sqrt()
+    up, down = (left @ u[:, :rank]) * root, root[:, None] * (v[:rank] @ right.T)
+    return up.half().contiguous(), down.half().contiguous()
 
 
 def write_average(one: Path, two: Path, folder: Path, dataset: Path) -> None:

@@ -5,7 +5,8 @@
 DATA has the public sets as parquet files, in the folders and with the columns that `SETS` names. A premise is held out
 by its hash, a fifth of them; JOCI's own dev set is held out whole. Held-out items become suites, which are imported
 first, so that near-duplicates of their premises are not trained on either. `--settings` is a file of settings;
-without it, those of the small pretrained estimator. What each run gave stands in benchmarks/README.md.
+without it, those of the small pretrained estimator's first fit. `--export` writes the estimator as the pretrained ones
+are kept, with an adapter of `--rank` if that is given. What each run gave stands in benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -103,14 +104,23 @@ def prepare(data: Path, settings: Settings, folder: Path) -> None:
     print(agree.fn(settings).line(), publish.fn(settings).line(), sep="\n", flush=True)
 
 
-def exported(model: Path, folder: Path) -> None:
-    """Write the adapter of an encoder as the pretrained estimator is kept: in half precision, with no path of here."""
+def exported(model: Path, folder: Path, rank: int | None = None) -> None:
+    """Write the adapter of an encoder as the pretrained estimator is kept: in half precision, with no path of here.
+
+    With a rank, each map that it adds becomes the nearest one of that rank.
+    """
     from safetensors.torch import load_file, save_file
 
+    from benchmarks.average import nearest
     from training.model.seen import copy_seen
 
     weights, told = load_file(model / "adapter_model.safetensors"), _json(model / "estimator.json")
     config = _json(model / "adapter_config.json")
+    if rank is not None:
+        config |= {"lora_alpha": config["lora_alpha"] / config["r"] * rank, "r": rank}
+        for down in [name for name in weights if "lora_A" in name]:
+            up = down.replace("lora_A", "lora_B")
+            weights[up], weights[down] = nearest(weights[up], weights[down], rank)
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: each.half().contiguous() for name, each in weights.items()}, folder / "adapter_model.safetensors")
     for name in ("levels.safetensors", "calibration.json"):
@@ -136,6 +146,7 @@ def main() -> None:
     parser.add_argument("--settings", type=Path)
     parser.add_argument("--evaluate-only", action="store_true", help="Measure the estimator that the folder has.")
     parser.add_argument("--export", type=Path, help="Also write the estimator here, as the pretrained one is kept.")
+    parser.add_argument("--rank", type=int, help="The rank of the adapter that is written there.")
     chosen = parser.parse_args()
     chosen.work.mkdir(parents=True, exist_ok=True)
     config = chosen.work / "odds.toml"
@@ -151,7 +162,9 @@ def main() -> None:
         for part in result_table(result):
             out.print(part)
     if chosen.export:
-        exported(next(each.path for each in models(config=config) if each.state == "in use"), chosen.export)
+        exported(
+            next(each.path for each in models(config=config) if each.state == "in use"), chosen.export, chosen.rank
+        )
 
 
 if __name__ == "__main__":
