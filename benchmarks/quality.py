@@ -117,7 +117,7 @@ def exported(model: Path, folder: Path, rank: int | None = None) -> None:
     weights, told = load_file(model / "adapter_model.safetensors"), _json(model / "estimator.json")
     config = _json(model / "adapter_config.json")
     if rank is not None:
-        config |= {"lora_alpha": config["lora_alpha"] / config["r"] * rank, "r": rank}
+        config |= {"lora_alpha": config["lora_alpha"] * rank // config["r"], "r": rank}
         for down in [name for name in weights if "lora_A" in name]:
             up = down.replace("lora_A", "lora_B")
             weights[up], weights[down] = nearest(weights[up], weights[down], rank)
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=50)
     parser.add_argument("--settings", type=Path)
     parser.add_argument("--evaluate-only", action="store_true", help="Measure the estimator that the folder has.")
-    parser.add_argument("--export", type=Path, help="Also write the estimator here, as the pretrained one is kept.")
+    parser.add_argument("--export", type=Path, help="Also write the estimator here.")
     parser.add_argument("--rank", type=int, help="The rank of the adapter that is written there.")
     chosen = parser.parse_args()
     chosen.work.mkdir(parents=True, exist_ok=True)
@@ -162,9 +162,8 @@ def main() -> None:
         for part in result_table(result):
             out.print(part)
     if chosen.export:
-        exported(
-            next(each.path for each in models(config=config) if each.state == "in use"), chosen.export, chosen.rank
-        )
+        used = next(each.path for each in models(config=config) if each.state == "in use")
+        exported(used, chosen.export, chosen.rank)
 
 
 if __name__ == "__main__":
