@@ -94,7 +94,7 @@ def import_suite(
     if name in TAKEN:
         raise InputError(f"a suite cannot be called {name}, which stands for something else; choose another name")
     family = _family(format_, family)
-    numeric = {"scale": scale, "ordinal": ordinal, "values": values, "counts": counts}
+    numeric: dict[str, object] = {"scale": scale, "ordinal": ordinal, "values": values, "counts": counts}
     numeric |= {"aggregated": aggregated or None, "first": first or None}
     if unused := sorted({each for each, value in numeric.items() if value is not None} - {*USED.get(family, ())}):
         raise InputError(f"--{unused[0]} means nothing for a suite of {family}; leave it out")

@@ -68,7 +68,7 @@ def train(config: Config = None, fresh: bool = False, dry_run: bool = False) -> 
     if record is None:
         return Outcome(stage="train", counts={"steps": 0}, note=f"model {model.model_id} exists already")
     counts = {"steps": record.steps, "seconds": round(record.duration_s), "dropped": len(record.drops)}
-    return Outcome(stage="train", counts=counts, note=f"model {model.model_id}, dev loss {record.dev_loss:.4f}")
+    return Outcome(stage="train", counts=counts, note=f"model {model.model_id}, {_losses(record)}")
 
 
 def trained(
@@ -114,6 +114,13 @@ def trained(
     _forget_answers(warehouse, model_id)
     merge_all(warehouse, [[model], record.drops])
     return model, record
+
+
+def _losses(record: FitRecord) -> str:
+    """Return the dev loss of a fit beside those that it should be below."""
+    others = {"base": record.base_loss, "constant": record.constant_loss}
+    known = ", ".join(f"{name} {loss:.4f}" for name, loss in others.items() if loss is not None)
+    return f"dev loss {record.dev_loss:.4f}" + (f" ({known})" if known else "")
 
 
 def _forget_answers(warehouse: Warehouse, model_id: str) -> None:

@@ -121,10 +121,11 @@ def estimator_teacher(settings: Settings) -> str | None:
 
 def known_bases(settings: Settings) -> list[str]:
     """Return where the base of an estimator may be if it has moved."""
-    found = []
-    for place in (lambda: estimator_base(settings), lambda: str(weights_path())):
-        with suppress(InputError):  # an estimator with whole weights needs none
-            found.append(place())
+    found: list[str] = []
+    with suppress(InputError):  # an estimator with whole weights needs none
+        found.append(estimator_base(settings))
+    with suppress(InputError):
+        found.append(str(weights_path()))
     return found
 
 

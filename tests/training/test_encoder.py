@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from shutil import copytree, rmtree
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from tests.fixtures.estimator import Base, build_tiny_encoder, merge_estimator, shard_table
+from tests.fixtures.estimator import Base, build_tiny_encoder, merge_estimator, shard_table, with_column
 from tests.fixtures.shards import made_pair, pairs_of
 from training.embedded import encoder_path
 from training.fit.loop import fit
@@ -260,14 +261,29 @@ def test_a_fit_can_start_from_another_estimator(fitted: Path, tiny_encoder: Base
     begun = start(chosen, tiny_encoder.cache, shard_table(4), tmp_path / "model")
     expected = Estimator.load(fitted, "cpu", "fp32").score(pairs(9)).level_probabilities
     np.testing.assert_allclose(begun.score(pairs(9)).level_probabilities, expected, atol=1e-6)
-    train = shard_table(64, start=300)
-    fit(train, DEV, chosen, tiny_encoder.cache, tmp_path / "model")
+    train, notes = shard_table(64, start=300), list[str]()
+    result = fit(train, DEV, chosen, tiny_encoder.cache, tmp_path / "model", watch=Watch(note=notes.append))
+    before = json.loads((fitted / "training.json").read_text())["dev_loss"]  # of the same dev split
+    assert result.base_loss == pytest.approx(before, rel=1e-4)
+    assert any("never fell below that of its base" in note for note in notes) is (result.dev_loss >= before)
     learned = {premise for rows in (shard_table(64), DEV, train) for premise in rows["premise_id"].to_pylist()}
     assert set(seen_by(tmp_path / "model")) == learned
     later = Estimator.load(tmp_path / "model", "cpu", "fp32").score(pairs(9)).level_probabilities
     assert not np.allclose(later, expected, atol=1e-4)
     with pytest.raises(InputError, match=r"has 10 levels; set training\.levels to 10"):
         start(settings(tiny_encoder, base=str(fitted), levels=7), tiny_encoder.cache, shard_table(4), tmp_path / "x")
+
+
+def test_a_fit_that_its_base_is_better_than_says_so(fitted: Path, tiny_encoder: Base, tmp_path: Path) -> None:
+    wrong = with_column(
+        shard_table(16), "values", [[1 - one for one in row] for row in shard_table(16)["values"].to_pylist()]
+    )
+    chosen, notes = settings(tiny_encoder, base=str(fitted), epochs=2, learning_rate=1e-3), list[str]()
+    result = fit(wrong, DEV, chosen, tiny_encoder.cache, tmp_path / "model", watch=Watch(note=notes.append))
+    assert result.base_loss is not None
+    assert result.dev_loss > result.base_loss
+    (said,) = (note for note in notes if "never fell below that of its base" in note)
+    assert f"({result.dev_loss:.4f}, base {result.base_loss:.4f})" in said
 
 
 def test_an_adapter_finds_its_base_where_it_was_put(fitted: Path, tiny_encoder: Base, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ class Progress:
         worse: How many epochs in sequence were no better.
         recent: The losses since the last record.
         history: The records.
+        base: The dev loss before the first step, if the base is an estimator.
     """
 
     step: int = 0
@@ -42,6 +43,7 @@ class Progress:
     worse: int = 0
     recent: list[float] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
+    base: float | None = None
 
 
 @dataclass(frozen=True)

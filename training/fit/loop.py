@@ -46,12 +46,14 @@ TELLING = 30
 class Fitted:
     """A fitted estimator: its folder, the dev loss of the epoch that was kept, and what was cut or dropped.
 
-    `constant_loss` is the dev loss of an answer that is the same for every proposition; None if dev has none.
+    `constant_loss` is the dev loss of an answer that is the same for every proposition, None if dev has none;
+    `base_loss` is that of the base before the first step, None if that is no estimator.
     """
 
     path: Path
     dev_loss: float
     constant_loss: float | None
+    base_loss: float | None
     steps: int
     duration_s: float
     history: tuple[FitProgress, ...]
@@ -209,12 +211,18 @@ def _fitted(
             f"the dev loss never fell below that of a constant answer ({progress.best:.4f}, constant {constant:.4f}): "
             + (nothing if n >= TELLING else few)
         )
+    if progress.base is not None and progress.best >= progress.base:
+        run.watch.note(
+            f"the dev loss never fell below that of its base ({progress.best:.4f}, base {progress.base:.4f}): the base "
+            "alone may be better; odds evaluate --suite NAME --against BASE compares the two"
+        )
     if run.accelerator.is_main_process:
         _say_found(run, work / "best")
     fitted = Fitted(
         path=out_dir,
         dev_loss=progress.best,
         constant_loss=constant,
+        base_loss=progress.base,
         steps=progress.step,
         duration_s=time.monotonic() - started,
         history=tuple(FitProgress(**each) for each in progress.history),

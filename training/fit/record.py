@@ -25,6 +25,7 @@ class FitRecord(BaseModel):
 
     dev_loss: float
     constant_loss: float | None = None
+    base_loss: float | None = None
     steps: int = Field(ge=1)
     duration_s: float = Field(ge=0)
     drops: tuple[Drop, ...] = ()

@@ -28,7 +28,7 @@ from training.model.base import line_of
 from training.model.estimator import Estimator
 from training.model.network import Network
 from training.model.packing import Indices
-from training.model.saved import EstimatorInfo
+from training.model.saved import EstimatorInfo, is_estimator
 from training.model.stacking import stand_alone
 from training.settings import FitSettings
 from warehouse.atomic import atomic_folder
@@ -90,6 +90,7 @@ def train(run: Run, work: Path, started: float) -> Progress:
     pace = _pace(run, progress.step, started)
     room = Room(stepper.room.tokens, 0 if run.split else sys.maxsize, run.watch.note, " of dev")
     total, losses, saved_at = run.steps, Losses(stepper, progress), time.monotonic()
+    progress.base = progress.base if progress.step else _of_base(run, objective, room, pace)
     run.watch.doing("making the first step")
     for step, indices in _steps(run, progress.step):
         if settings.patience is not None and progress.worse >= settings.patience:
@@ -181,6 +182,11 @@ def _evaluate(run: Run, objective: Objective, room: Room, pace: Pace) -> tuple[f
     return (total / weight if weight else total), answers
 
 
+def _of_base(run: Run, objective: Objective, room: Room, pace: Pace) -> float | None:
+    """Return the mean dev loss before the first step, if the base is an estimator."""
+    return _evaluate(run, objective, room, pace)[0] if is_estimator(run.settings.base) else None
+
+
 def _summed(run: Run, numbers: list[float]) -> list[float]:
     """Return the sums of the numbers of all processes."""
     mine = torch.tensor(numbers, dtype=torch.float32, device=run.estimator.device)
@@ -268,7 +274,7 @@ def _pace(run: Run, done: int, started: float) -> Pace:
     return Pace(
         np.concatenate(costs)[: run.steps],
         int(run.dev.costs.sum()),
-        epochs - done // run.steps_per_epoch,
+        epochs - done // run.steps_per_epoch + (not done and is_estimator(settings.base)),
         limit_s=None if settings.max_minutes is None else 60 * settings.max_minutes,
         began=started,
         done=done,

@@ -128,7 +128,7 @@ def encoder_of(base: str | Path, levels: int) -> tuple[PairEncoder, Any]:
     Raises:
         InputError: it cannot be used, or the estimator has another number of levels or is no encoder.
     """
-    if not (Path(base) / _INFO).is_file():
+    if not is_estimator(base):
         model, tokenizer = load_encoder(base)
         return PairEncoder(model, levels), tokenizer
     network, tokenizer, info = read_saved(Path(base), ())
@@ -228,6 +228,11 @@ def cache_of(folder: Path, info: EstimatorInfo) -> Path:
     found = [folder / info.cache_from_here] if info.cache_from_here else []
     places = [*found, *([Path(info.cache)] if info.cache else [])]
     return next((place.resolve() for place in places if place.is_dir()), Path.home() / ".cache" / "odds")
+
+
+def is_estimator(base: str | Path) -> bool:
+    """Return whether a base is the folder of an estimator, which answers before it is fitted."""
+    return (Path(base) / _INFO).is_file()
 
 
 def read_info(folder: Path) -> EstimatorInfo | None:
