@@ -16,7 +16,6 @@ from training.fit.loop import fit, read_splits
 from training.fit.objective import Objective, Part
 from training.fit.teaching import teach
 from training.fit.watch import FitProgress, Watch
-from training.fit.workplace import workplace
 from training.levels import Floats
 from training.model.estimator import Estimator
 from training.model.seen import read_seen
@@ -71,7 +70,7 @@ def test_the_loss_by_its_definition(tiny_encoder: Base, teacher: Path, tmp_path:
     subject = start(chosen, tiny_encoder.cache, rows, tmp_path)
     (train, dev), _ = read_splits(subject, chosen, tmp_path, (rows, PAIRS), (DEV, None))
     places = train.propositions.rows, train.pairs.rows
-    taught = replace(train, taught=teach(chosen, (rows, PAIRS), places, (tmp_path, tmp_path), Watch()))
+    taught = replace(train, taught=teach(chosen, (rows, PAIRS), places, tmp_path, Watch()))
     objective = Objective(subject, subject.network.eval(), chosen)
 
     target = 0.75 * mixture(judged(rows), chosen.spread, 10) + 0.25 * answers(teacher, rows)
@@ -95,7 +94,7 @@ def test_what_the_teacher_cannot_read_is_learned_from_people(tiny_encoder: Base,
     subject = start(chosen, tiny_encoder.cache, rows, tmp_path)
     (train, _), _ = read_splits(subject, chosen, tmp_path, (rows, pairs), (DEV, None))
     places = train.propositions.rows, train.pairs.rows
-    train = replace(train, taught=teach(chosen, (rows, pairs), places, (tmp_path, tmp_path), Watch()))
+    train = replace(train, taught=teach(chosen, (rows, pairs), places, tmp_path, Watch()))
     objective = Objective(subject, subject.network.eval(), chosen)
     own = divergences(mixture(judged(rows), chosen.spread, 10), rows, subject)
     assert objective.loss(train, Part(np.array([2]), np.arange(0))).item() == pytest.approx(own[2], rel=1e-4)
@@ -122,7 +121,7 @@ def test_a_fit_that_goes_on_does_not_ask_again(
     tiny_encoder: Base, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = settings(tiny_encoder, epochs=2, teacher=str(teacher))
-    rows, told = (shard_table(16), DEV, chosen, tiny_encoder.cache), list[tuple[int, int]]()
+    rows, told = (shard_table(16), DEV, chosen, tmp_path / "cache"), list[tuple[int, int]]()
     whole = fit(*rows, tmp_path / "whole", pairs=PAIRS, watch=Watch(asked=lambda *each: told.append(each)))
     assert told[-1] == (16 + 2 * 4, 16 + 2 * 4)
     assert not (tmp_path / "whole.fit").exists()
@@ -148,31 +147,35 @@ def test_each_part_of_the_answers_is_kept_by_itself(tiny_encoder: Base, teacher:
         if done > 4:  # at the first side of the pairs
             raise KeyboardInterrupt
 
-    def asked(watch: Watch) -> None:
-        with workplace(tmp_path / "m", main=True) as (work, _):
-            teach(chosen, (rows, PAIRS), places, (work, work), watch)
-
     with pytest.raises(KeyboardInterrupt):
-        asked(Watch(asked=interrupt))
+        teach(chosen, (rows, PAIRS), places, tmp_path, Watch(asked=interrupt))
+    assert [path.name for path in tmp_path.glob("teachers/*/*")] == ["propositions.values"]  # and nothing half-written
     left: list[tuple[int, int]] = []
-    asked(Watch(asked=lambda *each: left.append(each)))
+    teach(chosen, (rows, PAIRS), places, tmp_path, Watch(asked=lambda *each: left.append(each)))
     assert left[-1] == (8, 8)
 
 
-def test_answers_that_were_half_written_are_asked_for_again(
-    tiny_encoder: Base, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_other_rows_pairs_and_teachers_have_answers_of_their_own(
+    tiny_encoder: Base, teacher: Path, other_levels: Path, tmp_path: Path
 ) -> None:
-    chosen, rows = settings(tiny_encoder, teacher=str(teacher)), shard_table(4)
-
-    def interrupt(*_: int) -> None:
-        raise KeyboardInterrupt
-
-    with (
-        pytest.raises(KeyboardInterrupt),
-        workplace(tmp_path / "m", main=True) as (work, _),
-    ):
-        teach(chosen, (rows, None), (np.arange(4), np.arange(0)), (work, work), Watch(asked=interrupt))
-    assert not (tmp_path / "m.fit").exists()
+    chosen = settings(tiny_encoder, teacher=str(teacher))
+    places = np.arange(4), np.arange(4)
+    taught = [
+        teach(how, (rows, pairs), places, tmp_path, Watch())
+        for how, rows, pairs in (
+            (chosen, shard_table(4), PAIRS),
+            (chosen, shard_table(4, start=4), PAIRS),
+            (chosen, shard_table(4), None),
+            (chosen.model_copy(update={"teacher": str(other_levels), "levels": 5}), shard_table(4), PAIRS),
+            (chosen.model_copy(update={"seed": 7, "epochs": 9}), shard_table(4), PAIRS),
+        )
+    ]
+    assert len(list(tmp_path.glob("teachers/*"))) == 4
+    first, last = (taught[place].of_propositions(np.arange(4)) for place in (0, 4))
+    np.testing.assert_array_equal(first, last)
+    np.testing.assert_allclose(
+        taught[1].of_propositions(np.arange(4)), answers(teacher, shard_table(4, start=4)), atol=1e-5
+    )
 
 
 @pytest.fixture

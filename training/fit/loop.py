@@ -24,7 +24,7 @@ from training.fit.splitting import split_over_processes
 from training.fit.store import opening
 from training.fit.teaching import check_teacher, teach
 from training.fit.watch import FitProgress, Watch
-from training.fit.workplace import KEPT, full_disk_in_one_line, refuse_existing, workplace
+from training.fit.workplace import full_disk_in_one_line, refuse_existing, workplace
 from training.model.calibration import read_calibration
 from training.model.cut_points import CutPoints, Scale
 from training.model.device import place_of
@@ -85,7 +85,7 @@ def fit(
         train: Propositions with a shard's columns; `weight` multiplies a row's loss. May be empty.
         dev: The same. If people judged some of its rows, only these select the epoch.
         settings: How to fit.
-        cache: Where a converted base is kept.
+        cache: Where a converted base is kept, and what a teacher answered.
         out_dir: The folder of the estimator. It appears complete at the end, or not at all.
         pairs: Order pairs with the columns of their shards. Each adds the margin loss between its two scores.
         dev_pairs: Order pairs that select the epoch if dev has no propositions.
@@ -124,8 +124,9 @@ def fit(
             estimator, settings, rows, (train, pairs), (Choosing(dev, settings.dev_rows), dev_pairs)
         )
         if settings.teacher is not None:
-            own = work if accelerator.is_main_process else rows
-            splits = _taught(splits, settings, (train, pairs), (work, own), watch)
+            read = train, pairs if settings.pair_rate else None
+            places = splits[0].propositions.rows, splits[0].pairs.rows
+            splits = (replace(splits[0], taught=teach(settings, read, places, cache, watch)), splits[1])
         if cut := sum(each.truncated for each in counts):
             watch.note(f"{cut:,} premises do not fit into {settings.max_length} tokens; only their end is read")
         run = Run(estimator, settings, *splits, accelerator, watch, hollow)
@@ -175,20 +176,6 @@ def read_splits(
     if scales:
         estimator.network.cuts = CutPoints(list(scales), settings.levels, settings.spread).to(estimator.device)
     return (found[0], found[1]), counts
-
-
-def _taught(
-    splits: tuple[Evidence, Evidence],
-    settings: FitSettings,
-    train: tuple[Rows, Rows | None],
-    folders: tuple[Path, Path],
-    watch: Watch,
-) -> tuple[Evidence, Evidence]:
-    """Return the splits, of which the first has the answers of the teacher."""
-    learned = splits[0]
-    read = train[0], train[1] if settings.pair_rate else None
-    places = learned.propositions.rows, learned.pairs.rows
-    return replace(learned, taught=teach(settings, read, places, folders, watch)), splits[1]
 
 
 def _fitted(
@@ -242,7 +229,7 @@ def _fitted(
         write_seen(best, run.settings.base, *learned_from, teacher=run.settings.teacher)
         (best / SUMMARY).write_text(summary_of(asdict(fitted), run.settings, told), encoding="utf-8")
         best.rename(out_dir)
-        for path in (path for kind in KEPT for path in work.glob(kind)):
+        for path in work.glob("step-*"):
             path.unlink(missing_ok=True)
     run.accelerator.wait_for_everyone()
     return fitted

@@ -6,6 +6,7 @@ may have judged. A small estimator so learns what a large one would say, in far 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,9 @@ import pyarrow as pa
 
 from training.fit.store import Table
 from training.fit.watch import Watch
+from training.identity import model_hash
 from training.levels import Floats
+from training.model.device import place_of
 from training.model.estimator import Estimator
 from training.model.packing import Indices
 from training.model.saved import EstimatorInfo, read_info
@@ -49,34 +52,30 @@ class Taught:
 
 
 def teach(
-    settings: FitSettings,
-    train: tuple[Rows, Rows | None],
-    rows: tuple[Indices, Indices],
-    folders: tuple[Path, Path],
-    watch: Watch,
+    settings: FitSettings, train: tuple[Rows, Rows | None], rows: tuple[Indices, Indices], cache: Path, watch: Watch
 ) -> Taught:
-    """Ask the teacher of a fit. What a fit that stopped has kept of its answers is not asked again.
+    """Ask the teacher of a fit. What the cache has of its answers on the same rows is not asked again.
 
     Args:
         settings: How to fit; `teacher` names the folder of an estimator.
         train: The propositions of the training split, and its order pairs if they are used.
         rows: The row of each example, for propositions and for pairs.
-        folders: Where answers may be, the workplace of the fit, since other fits have other rows or teachers; and where
-            this process writes those that are missing.
+        cache: Where answers are kept, in the folder `teachers`.
         watch: Told how many propositions were asked about.
 
     Raises:
         InputError: the teacher cannot be loaded, or has another number of levels.
     """
-    (propositions, pairs), (kept, own) = train, folders
-    wanted = {"propositions": _batches(propositions), "higher": _side(pairs, 0), "lower": _side(pairs, 1)}
+    propositions, pairs = train
+    wanted = {"propositions": _batches(propositions), "higher": _sides(pairs, 0), "lower": _sides(pairs, 1)}
     sizes = dict(zip(wanted, map(_count, (propositions, pairs, pairs)), strict=True))
-    places = {name: kept / f"teacher-{name}.values" for name in wanted}
+    folder = cache / "teachers" / _name(settings, train)
+    folder.mkdir(parents=True, exist_ok=True)
+    places = {name: folder / f"{name}.values" for name in wanted}
     if missing := [name for name, place in places.items() if not place.exists()]:
         watch.doing("loading the teacher")
         asked = _Asked(_loaded(settings), watch, sum(sizes[name] for name in missing))
         for name in missing:
-            places[name] = own / places[name].name
             _write(places[name], map(asked.about, wanted[name]), settings.levels)
     found = {name: Table(place, settings.levels, written=True) for name, place in places.items()}
     return Taught(found["propositions"], (found["higher"], found["lower"]), rows)
@@ -136,8 +135,22 @@ def _batches(rows: Rows | None) -> Iterator[pa.RecordBatch]:
     return iter(()) if rows is None else iter(rows.to_batches())
 
 
-def _side(pairs: Rows | None, side: int) -> Iterator[pa.RecordBatch]:
+def _sides(pairs: Rows | None, side: int) -> Iterator[pa.RecordBatch]:
     return (pair_sides(batch)[side] for batch in _batches(pairs))
+
+
+def _name(settings: FitSettings, train: tuple[Rows, Rows | None]) -> str:
+    """Return a hash of what answers depend on: the teacher, its precision, and what it is asked about."""
+    assert settings.teacher is not None
+    place = place_of(settings.device, settings.precision)
+    digest = hashlib.sha256(f"{model_hash(Path(settings.teacher))} {place.precision}".encode())
+    columns = ("proposition_id",), ("higher_proposition_id", "lower_proposition_id")
+    for rows, names in zip(train, columns, strict=True):
+        digest.update(b"/")
+        for batch in _batches(rows):
+            for name in names:
+                digest.update("".join(batch[name].to_pylist()).encode())
+    return digest.hexdigest()[:24]
 
 
 def _count(rows: Rows | None) -> int:

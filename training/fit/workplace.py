@@ -17,8 +17,6 @@ from training.fit.record import workplace_of
 from warehouse.atomic import left_behind, remove, scratch_path
 from warehouse.errors import InputError
 
-KEPT = ("step-*", "teacher-*")
-"""What a fit that stopped leaves in its workplace to go on with: checkpoints, and the answers of its teacher."""
 _LOCK = "lock"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -129,7 +127,7 @@ def _begun(work: Path) -> bool:
 
 
 def _remove_unless_begun(work: Path) -> None:
-    if not any(path for kind in KEPT for path in work.glob(kind)):
+    if not _begun(work):
         shutil.rmtree(work, ignore_errors=True)
 
 
