@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -160,6 +161,20 @@ def _job(settings: Settings, base: str, dataset: Path, folder: Path) -> Job:
     )
 
 
+class _Counting:
+    """Shows how far a part of a fit is, which may begin again; the time left follows from its own pace alone."""
+
+    def __init__(self, shown: Activity, unit: str) -> None:
+        self._shown, self._unit, self._last = shown, unit, sys.maxsize
+
+    def __call__(self, done: int, total: int) -> None:
+        begins, self._last = done <= self._last, done
+        if begins:
+            self._shown.counting(done)
+        if not begins or done == total:
+            self._shown.at(done, total, unit=self._unit)
+
+
 def watch_of(shown: Activity) -> Watch:
     """Return callbacks that show how a fit goes."""
 
@@ -171,8 +186,8 @@ def watch_of(shown: Activity) -> Watch:
 
     return Watch(
         step=step,
-        dev=lambda done, total: shown.at(done, total, unit="evaluating on dev:"),
-        asked=lambda done, total: shown.at(done, total, unit="asking the teacher:"),
+        dev=_Counting(shown, "evaluating on dev:"),
+        asked=_Counting(shown, "asking the teacher:"),
         doing=shown.doing,
         note=lambda line: note(f"train: {line}"),
     )

@@ -34,6 +34,7 @@ class Activity:
         self._turn = Lock()
         self._what = ""
         self._since = self._began = clock()
+        self._done = 0
         self._left: float | None = None
         self._step_at = float("-inf")
         self._line_at = self._began + FIRST_AFTER_S - SECONDS_BETWEEN_LINES
@@ -51,17 +52,17 @@ class Activity:
         """
         with self._turn:
             moment = self._clock()
-            if left_s is None and 0 < done < total:
-                left_s = (moment - self._began) / done * (total - done)
+            if left_s is None and self._done < done < total:
+                left_s = (moment - self._began) / (done - self._done) * (total - done)
             counted = " ".join(filter(None, [unit, f"{done:,} of {total:,}"]))
             self._set(", ".join(filter(None, [counted, detail])), left_s if done < total else None)
             if moment - self._step_at >= SECONDS_BETWEEN_LINES:
                 self._step_at = moment
                 self._say()
 
-    def counting(self) -> None:
-        """Measure the pace from now on, without what came before, such as loading."""
-        self._began = self._clock()
+    def counting(self, done: int = 0) -> None:
+        """Measure the pace from now on, without what came before, such as loading, and what is `done` already."""
+        self._began, self._done = self._clock(), done
 
     def state(self) -> str:
         """Return a line such as "train: step 3 of 20, loss 2.310, 57 s, about 5 min left"."""

@@ -124,3 +124,21 @@ with activity("train") as shown:
 )
 def test_durations(seconds: float, read: str) -> None:
     assert duration(seconds) == read
+
+
+def test_the_time_left_of_an_evaluation_is_not_judged_by_what_came_before_it() -> None:
+    clock = Clock()
+    stage, lines = shown(clock)
+    watch = watch_of(stage)
+    for start in (1000.0, 3000.0):
+        for done in (100, 200, 300):
+            clock.now = start + done / 10
+            watch.dev(done, 300)
+    assert (
+        lines
+        == [
+            "train: evaluating on dev: 200 of 300, about 10 s left",
+            "train: evaluating on dev: 300 of 300",
+        ]
+        * 2
+    )

@@ -170,7 +170,7 @@ def test_an_estimator_learns_from_another_one_and_its_card_says_so(published: Se
 
 def test_a_teacher_that_is_not_there_is_refused_before_anything_else(published: Settings) -> None:
     with pytest.raises(
-        InputError, match=r'training\.teacher = "away" is not the folder of an estimator; name one, or one of'
+        InputError, match=r'training\.teacher = "away" is not the folder of an estimator; name one, or pretrained'
     ):
         train.fn(taught(published, "away"))
     assert not (published.home_path / "models").exists()

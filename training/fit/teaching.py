@@ -111,7 +111,7 @@ class _Asked:
 
 def _loaded(settings: FitSettings) -> Estimator:
     assert settings.teacher is not None
-    teacher = Estimator.load(settings.teacher, settings.device, settings.precision)
+    teacher = Estimator.load(settings.teacher, settings.device, settings.precision, bases=[settings.base])
     _compare(teacher.info, settings)
     return teacher
 
