@@ -97,8 +97,8 @@ def answers_of(estimator: Estimator, pairs: Sequence[Pair]) -> list[Answer]:
     for batch in estimator.score_stream(texts):
         found = {"score": batch.scores, "raw_score": batch.raw_scores, "sd": batch.sd, **batch.quantiles}
         found |= {"low": batch.low, "high": batch.high, "level_probabilities": batch.level_probabilities}
-        found |= {"premise_cut": batch.truncated}
         lists = {name: [None] * len(batch.scores) if each is None else each.tolist() for name, each in found.items()}
+        lists["premise_cut"] = batch.truncated.tolist()
         for place, row in enumerate(batch.proposition_ids):
             answers[int(row)] = {name: values[place] for name, values in lists.items()}
         for drop in batch.drops:
