@@ -196,20 +196,19 @@ def base_of(folder: Path, info: EstimatorInfo, bases: Sequence[str | Path]) -> s
                 "was fitted on; set training.base to a folder with that one"
             )
         return info.base
-    known = [folder / info.base_from_here] if info.base_from_here else []
-    others = []
-    for place in (*known, Path(info.base), *map(Path, bases)):
-        if place.exists():
-            if info.base_sha256 in (None, base_hash(place)):
-                return os.path.normpath(place.absolute())
-            others.append(place)
+    named = [*([folder / info.base_from_here] if info.base_from_here else []), Path(info.base)]
+    for place in (*named, *map(Path, bases)):
+        if place.exists() and info.base_sha256 in (None, base_hash(place)):
+            return os.path.normpath(place.absolute())
     for place in installed_bases():
         if place.exists() and info.base_sha256 == base_hash(place):
             return str(place)
-    if others:
-        raise InputError(f"{others[0]} is not the base that the estimator {folder.name} was fitted on; put that back")
-    name = Path(info.base).name
-    raise InputError(f"{name}: the base of the estimator {folder.name} is gone; put it back, or run odds train")
+    if other := next((place for place in named if place.exists()), None):
+        raise InputError(f"{other} is not the base that the estimator {folder.name} was fitted on; put that back")
+    raise InputError(
+        f"{named[-1].name}: the base of the estimator {folder.name} is gone; put it back, set training.base to where "
+        "it is, or run odds train"
+    )
 
 
 def _is_on_hub(info: EstimatorInfo) -> bool:
