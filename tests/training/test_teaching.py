@@ -11,6 +11,7 @@ import pytest
 from scipy.special import rel_entr
 
 from tests.fixtures.estimator import Base, pair_table, shard_table, with_column
+from tests.training.test_encoder import settings
 from training.fit.examples import judged
 from training.fit.loop import fit, read_splits
 from training.fit.objective import Objective, Part
@@ -20,19 +21,12 @@ from training.levels import Floats
 from training.model.estimator import Estimator
 from training.model.seen import read_seen
 from training.model.start import start
-from training.settings import FitSettings
 from training.targets import mixture
 from warehouse.errors import InputError
 
 DEV = shard_table(16, start=100)
 PAIRS = pair_table(4, 40, weight=0.5)
 WEIGHTS = [1.0, 0.5, 2.0, 1.0]
-
-
-def settings(place: Base, **changes: object) -> FitSettings:
-    common = {"base": str(place.path), "kind": "encoder", "device": "cpu", "precision": "fp32", "max_length": 64}
-    rates = {"batch_size": 8, "epochs": 6, "learning_rate": 2e-3, "level_learning_rate": 1e-2}
-    return FitSettings.model_validate(common | rates | changes)
 
 
 @pytest.fixture(scope="module")
