@@ -16,7 +16,7 @@ from pydantic import (
     ValidationError,
     field_validator,
     model_validator,
-)  # fmt: skip
+)
 
 from flows.settings.people import PeopleSettings
 from flows.settings.redundancy import ProjectRedundancySettings, RedundancySettings

@@ -1,7 +1,7 @@
 """A teacher: an estimator whose level distributions another one learns beside what people said (distillation).
 
-It is asked once about every proposition of the training split and about both sides of every order pair, which nobody
-may have judged. A small estimator so learns what a large one would say, in far more places than there are judgments.
+It is asked once about every proposition of the training split and about both sides of every order pair, even if nobody
+judged them. So a small estimator learns what a large one would say, in more places than there are judgments.
 """
 
 from __future__ import annotations
