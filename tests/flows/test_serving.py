@@ -271,7 +271,7 @@ def test_the_thread_that_scores_has_loaded_the_estimator(tmp_path: Path, monkeyp
         seen.append(f"scored in {current_thread().name}")
         return [{"score": 0.5} for _ in pairs]
 
-    monkeypatch.setattr(serve, "estimator_for", lambda *_: SimpleNamespace(model_id="m"))
+    monkeypatch.setattr(serve, "estimator_for", lambda *_: SimpleNamespace(model_id="m", name="m", dataset_id="d"))
     monkeypatch.setattr(serve, "load_estimator", load)
     monkeypatch.setattr(serve, "answers_of", answers)
     monkeypatch.setattr("flows.serving.server.run", lambda app, listener, ready: ready())

@@ -196,7 +196,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_the_fit_goes_on(
 def test_a_full_disk_ends_a_fit_in_one_line_and_it_goes_on_later(
     tiny_base: Base, tmp_path: Path, expected: Any, monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise error
 
     out = tmp_path / "model"
