@@ -112,8 +112,7 @@ def exported(model: Path, folder: Path, rank: int | None = None) -> None:
     from safetensors.torch import load_file, save_file
 
     from benchmarks.average import nearest
-    from training.identity import SEEN
-    from training.model.seen import read_seen
+    from training.model.seen import write_seen
 
     weights, told = load_file(model / "adapter_model.safetensors"), _json(model / "estimator.json")
     config = _json(model / "adapter_config.json")
@@ -128,8 +127,7 @@ def exported(model: Path, folder: Path, rank: int | None = None) -> None:
         if (model / name).exists():  # a fit with few dev propositions has no calibration
             shutil.copy(model / name, folder / name)
     kept = {key: value for key, value in told.items() if not key.endswith("_from_here")}
-    if (seen := read_seen(model)) is not None:  # in order, each once
-        pq.write_table(pa.table({"premise_id": seen.sort()}), folder / SEEN, compression="zstd", use_dictionary=False)
+    write_seen(folder, str(model), [])  # each premise once; the file of a fit may have it several times
     for name, content in (("adapter_config.json", config), ("estimator.json", kept)):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 

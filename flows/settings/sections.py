@@ -22,7 +22,7 @@ from flows.settings.people import PeopleSettings
 from flows.settings.redundancy import ProjectRedundancySettings, RedundancySettings
 from synthesis.panel.settings import EMBEDDED, VariableName
 from training.embedded import CARRIED, PRETRAINED
-from training.settings import FitSettings, Kind, Tuning
+from training.settings import FitSettings
 from warehouse.catalog.address import address_of, data_place
 from warehouse.files.known import SuiteFormat
 from warehouse.queries.routes import Route
@@ -273,8 +273,6 @@ class TrainingSettings(FitSettings):
     """
 
     base: Annotated[str, Field(min_length=1)] = PRETRAINED
-    kind: Kind = "encoder"
-    tuning: Tuning | None = "lora"
 
     @model_validator(mode="wrap")
     @classmethod

@@ -123,15 +123,14 @@ def fit(
         splits, counts = read_splits(
             estimator, settings, rows, (train, pairs), (Choosing(dev, settings.dev_rows), dev_pairs)
         )
+        ordered = pairs if settings.pair_rate else None
         if settings.teacher is not None:
-            read = train, pairs if settings.pair_rate else None
             places = splits[0].propositions.rows, splits[0].pairs.rows
-            splits = (replace(splits[0], taught=teach(settings, read, places, cache, watch)), splits[1])
+            splits = (replace(splits[0], taught=teach(settings, (train, ordered), places, cache, watch)), splits[1])
         if cut := sum(each.truncated for each in counts):
             watch.note(f"{cut:,} premises do not fit into {settings.max_length} tokens; only their end is read")
         run = Run(estimator, settings, *splits, accelerator, watch, hollow)
-        ordered = (pairs if settings.pair_rate else None, dev_pairs)
-        learned_from = (train, dev), [each for each in ordered if each is not None]
+        learned_from = (train, dev), [each for each in (ordered, dev_pairs) if each is not None]
         return _fitted(run, work, out_dir, started, counts, learned_from=learned_from)
 
 
