@@ -114,7 +114,8 @@ def _push(
         present = {} if annotation.check_rate is None else task_purposes(warehouse, found.key)
         waiting = with_checks(waiting, purposes, present, annotation.check_rate)
     with progress("push") as tick:
-        pushed = push_to(client, found.id, waiting, tick, key=found.key, after=highest, on_tasks=keep, answers=answers)
+        after = highest if found.tasks else None
+        pushed = push_to(client, found.id, waiting, tick, key=found.key, after=after, on_tasks=keep, answers=answers)
     repeated = project.purpose == "study" and annotation.repeat_rate > 0
     repeats = repeat_some(warehouse, client, found, annotation.repeat_rate) if repeated else 0
     with progress("overlap") as tick:

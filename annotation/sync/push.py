@@ -119,7 +119,7 @@ def push(
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
     *,
     key: str | None = None,
-    after: int = 0,
+    after: int | None = 0,
     on_tasks: Callable[[list[Task]], object] = lambda _tasks: None,
     answers: Mapping[str, str] = NO_ANSWERS,
 ) -> Pushed:
@@ -133,16 +133,17 @@ def push(
         propositions: The propositions to push.
         on_progress: Called with the number of tasks created and of all new ones.
         key: The project's key, if known.
-        after: The highest task number that was reported; only later tasks are listed.
+        after: The highest task number that was reported; only later tasks are listed. None if the project has no tasks.
         on_tasks: Called with tasks as soon as they exist, while more are imported: first those that were found, even
             if there are none.
         answers: What a page with feedback tells, by proposition id; then all propositions need one.
     """
     key = key or studio.project_key(project_id)
     source_ids: dict[str, int] = {}
-    for task in studio.tasks(project_id, *([numbered_from(after + 1)] if after else [])):
-        if task.proposition_id is not None:
-            source_ids.setdefault(task.proposition_id, task.id)
+    if after is not None:
+        for task in studio.tasks(project_id, *([numbered_from(after + 1)] if after else [])):
+            if task.proposition_id is not None:
+                source_ids.setdefault(task.proposition_id, task.id)
     wanted = {proposition.proposition_id: proposition for proposition in propositions}
     missing = spread([proposition for name, proposition in wanted.items() if name not in source_ids])
     tasks = {name: _task(key, name, source_ids[name]) for name in wanted if name in source_ids}
@@ -229,7 +230,7 @@ def spread(propositions: Sequence[PropositionText]) -> list[PropositionText]:
 
     Label Studio shows tasks ordered by number when somebody opens or filters its list.
     """
-    shuffled = sorted(propositions, key=lambda proposition: content_id("order", proposition.proposition_id))
+    shuffled = sorted(propositions, key=lambda proposition: proposition.proposition_id)  # a hash of the texts
     turns: Counter[str] = Counter()
     placed = []
     for proposition in shuffled:

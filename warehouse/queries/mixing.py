@@ -18,7 +18,7 @@ def task_purposes(warehouse: Warehouse, project: str) -> dict[int, Purpose]:
 def has_mixed_in(warehouse: Warehouse, place: Place) -> bool:
     """Return whether a study's project has tasks that are checks or repeats, or attention checks wait for it."""
     there = "SELECT EXISTS (FROM tasks WHERE project = ? AND purpose IN ('check', 'repeat'))"
-    if warehouse.value(there, [place.project]):
+    if place.project and warehouse.value(there, [place.project]):
         return True
     if not warehouse.value(f"SELECT EXISTS ({MIXED_IN})"):
         return False
