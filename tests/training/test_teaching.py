@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from training.fit.examples import judged
 from training.fit.loop import fit, read_splits
 from training.fit.objective import Objective, Part
 from training.fit.teaching import teach
+from training.fit.told import WIDTH, Told, keys_of
 from training.fit.watch import FitProgress, Watch
 from training.levels import Floats
 from training.model.estimator import Estimator
@@ -117,7 +119,7 @@ def test_a_fit_that_goes_on_does_not_ask_again(
     chosen = settings(tiny_encoder, epochs=2, teacher=str(teacher))
     rows, told = (shard_table(16), DEV, chosen, tmp_path / "cache"), list[tuple[int, int]]()
     whole = fit(*rows, tmp_path / "whole", pairs=PAIRS, watch=Watch(asked=lambda *each: told.append(each)))
-    assert told[-1] == (16 + 2 * 4, 16 + 2 * 4)
+    assert told[-1] == (16 + 2 * 4, 16 + 2 * 4)  # no text is there twice
     assert not (tmp_path / "whole.fit").exists()
 
     def interrupt(_: FitProgress) -> None:
@@ -134,42 +136,71 @@ def test_a_fit_that_goes_on_does_not_ask_again(
     assert (resumed.dev_loss, resumed.steps) == (whole.dev_loss, whole.steps)
 
 
-def test_each_part_of_the_answers_is_kept_by_itself(tiny_encoder: Base, teacher: Path, tmp_path: Path) -> None:
+def test_answers_are_kept_as_they_come(tiny_encoder: Base, teacher: Path, tmp_path: Path) -> None:
+    """What a killed process left half-written is no answer, and what it had asked is not asked again."""
     chosen, rows, places = settings(tiny_encoder, teacher=str(teacher)), shard_table(4), (np.arange(4), np.arange(4))
-
-    def interrupt(done: int, _: int) -> None:
-        if done > 4:  # at the first side of the pairs
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        teach(chosen, (rows, PAIRS), places, tmp_path, Watch(asked=interrupt))
-    assert [path.name for path in tmp_path.glob("teachers/*/*")] == ["propositions.values"]  # and nothing half-written
+    teach(chosen, (rows, None), (np.arange(4), np.arange(0)), tmp_path, Watch())
+    (folder,) = tmp_path.glob("teachers/*")
+    for name, torn in (("values", b"\x00" * 50), ("keys", b"\x01" * 7)):
+        with (folder / name).open("ab") as file:
+            file.write(torn)
     left: list[tuple[int, int]] = []
-    teach(chosen, (rows, PAIRS), places, tmp_path, Watch(asked=lambda *each: left.append(each)))
-    assert left[-1] == (8, 8)
+    more = pa.concat_tables([rows, shard_table(4, start=4), rows])
+    again = np.arange(12), np.arange(4)
+    taught = teach(chosen, (more, PAIRS), again, tmp_path, Watch(asked=lambda *each: left.append(each)))
+    texts = {(each["premise"], each["hypothesis"]) for side in sides(PAIRS) for each in side.to_pylist()}
+    assert left[-1] == (4 + len(texts), 4 + len(texts))
+    np.testing.assert_allclose(taught.of_propositions(np.arange(12)), answers(teacher, more), atol=1e-5)
+    both = np.concatenate([answers(teacher, side) for side in sides(PAIRS)])
+    np.testing.assert_allclose(taught.of_pairs(np.arange(4)), both, atol=1e-5)
+    assert taught.rows[1].tolist() == places[1].tolist()
 
 
-def test_other_rows_pairs_and_teachers_have_answers_of_their_own(
+def test_two_processes_do_not_ask_a_teacher_at_once(tmp_path: Path) -> None:
+    """The second one waits until the first has asked, and then knows its answers."""
+    keys, values = keys_of(sides(PAIRS)[0].to_batches()), np.random.default_rng(0).dirichlet(np.ones(5), 4)
+    first, waits, found = Told(tmp_path, 5), Event(), list[Floats]()
+
+    def second() -> None:
+        told = Told(tmp_path, 5, waits.set)
+        found.append(told.closed().of(told.places(keys)).astype(np.float64))
+
+    thread = Thread(target=second)
+    thread.start()
+    assert waits.wait(10)
+    assert first.missing(keys).tolist() == sorted(keys.tolist())
+    first.add(keys, values)
+    first.closed()
+    thread.join(10)
+    np.testing.assert_allclose(found[0], values, atol=1e-6)
+
+
+def test_every_key_finds_its_own_answer(tmp_path: Path) -> None:
+    """Also those that end with a zero byte, which numpy takes for padding."""
+    rows = pa.RecordBatch.from_pydict({"premise": ["a"] * 2000, "hypothesis": [f"b {i}" for i in range(2000)]})
+    keys = keys_of([rows])
+    values: Floats = np.arange(2000, dtype=np.float64)[:, None]
+    assert any(len(each) < WIDTH for each in keys.tolist())
+    Told(tmp_path, 1).add(keys[:1500], values[:1500])
+    told = Told(tmp_path, 1)
+    assert sorted(told.missing(keys).tolist()) == sorted(keys[1500:].tolist())
+    told.add(keys[1500:], values[1500:])
+    order = np.random.default_rng(0).permutation(2000)
+    np.testing.assert_array_equal(told.closed().of(told.places(keys[order])), values[order])
+
+
+def test_another_teacher_has_answers_of_its_own(
     tiny_encoder: Base, teacher: Path, other_levels: Path, tmp_path: Path
 ) -> None:
-    chosen = settings(tiny_encoder, teacher=str(teacher))
-    places = np.arange(4), np.arange(4)
-    taught = [
-        teach(how, (rows, pairs), places, tmp_path, Watch())
-        for how, rows, pairs in (
-            (chosen, shard_table(4), PAIRS),
-            (chosen, shard_table(4, start=4), PAIRS),
-            (chosen, shard_table(4), None),
-            (chosen.model_copy(update={"teacher": str(other_levels), "levels": 5}), shard_table(4), PAIRS),
-            (chosen.model_copy(update={"seed": 7, "epochs": 9}), shard_table(4), PAIRS),
-        )
-    ]
-    assert len(list(tmp_path.glob("teachers/*"))) == 4
-    first, last = (taught[place].of_propositions(np.arange(4)) for place in (0, 4))
-    np.testing.assert_array_equal(first, last)
-    np.testing.assert_allclose(
-        taught[1].of_propositions(np.arange(4)), answers(teacher, shard_table(4, start=4)), atol=1e-5
-    )
+    chosen, rows = settings(tiny_encoder, teacher=str(teacher)), shard_table(4)
+    other = chosen.model_copy(update={"teacher": str(other_levels), "levels": 5})
+    same = chosen.model_copy(update={"seed": 7, "epochs": 9})
+    asked: list[int] = []
+    watch = Watch(asked=lambda done, _: asked.append(done))
+    taught = [teach(how, (rows, None), (np.arange(4), np.arange(0)), tmp_path, watch) for how in (chosen, other, same)]
+    assert asked == [4, 4]
+    for place, folder in ((0, teacher), (1, other_levels), (2, teacher)):
+        np.testing.assert_allclose(taught[place].of_propositions(np.arange(4)), answers(folder, rows), atol=1e-5)
 
 
 @pytest.fixture

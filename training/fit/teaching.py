@@ -6,9 +6,9 @@ judged them. So a small estimator learns what a large one would say, in more pla
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,45 +16,48 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from training.fit.store import Table
+from training.fit.told import Keys, Told, key_of, keys_of
 from training.fit.watch import Watch
 from training.identity import model_hash
-from training.levels import Floats
 from training.model.device import place_of
 from training.model.estimator import Estimator
 from training.model.packing import Indices
 from training.model.saved import EstimatorInfo, read_info
 from training.model.texts import Rows, pair_sides, texts
 from training.settings import FitSettings
-from warehouse.atomic import atomic_file
 from warehouse.errors import InputError
+from warehouse.records import PropositionText
 
 Answers = npt.NDArray[np.float32]
+Batches = Callable[[], Iterable[pa.RecordBatch]]
 
 
 @dataclass(frozen=True)
 class Taught:
-    """What the teacher answered: tables of level distributions [n, K], NaN where a hypothesis was too long for it.
+    """What the teacher answered: a table of level distributions [m, K], NaN where a hypothesis was too long for it.
 
-    Their rows are those of the training split; `rows` has the row of each example, for propositions and for pairs.
+    `propositions` has the place there of each proposition of the training split, `sides` those of both sides of each
+    pair; `rows` has the row of each example, for propositions and for pairs.
     """
 
-    propositions: Table
-    pairs: tuple[Table, Table]
+    answers: Table
+    propositions: Indices
+    sides: tuple[Indices, Indices]
     rows: tuple[Indices, Indices]
 
     def of_propositions(self, indices: Indices) -> Answers:
         """Return the teacher's distributions [n, K] for the propositions at some indices."""
-        return self.propositions.of(self.rows[0][indices])
+        return self.answers.of(self.propositions[self.rows[0][indices]])
 
     def of_pairs(self, indices: Indices) -> Answers:
         """Return those [2n, K] for the higher sides of the pairs at some indices, then those for the lower sides."""
-        return np.concatenate([side.of(self.rows[1][indices]) for side in self.pairs])
+        return self.answers.of(np.concatenate([side[self.rows[1][indices]] for side in self.sides]))
 
 
 def teach(
     settings: FitSettings, train: tuple[Rows, Rows | None], rows: tuple[Indices, Indices], cache: Path, watch: Watch
 ) -> Taught:
-    """Ask the teacher of a fit. What the cache has of its answers on the same rows is not asked again.
+    """Ask the teacher of a fit about what it was never asked: the cache has its answers, whichever fit wanted them.
 
     Args:
         settings: How to fit; `teacher` names the folder of an estimator.
@@ -66,19 +69,21 @@ def teach(
     Raises:
         InputError: the teacher cannot be loaded, or has another number of levels.
     """
-    propositions, pairs = train
-    wanted = {"propositions": _batches(propositions), "higher": _sides(pairs, 0), "lower": _sides(pairs, 1)}
-    sizes = dict(zip(wanted, map(_count, (propositions, pairs, pairs)), strict=True))
-    folder = cache / "teachers" / _name(settings, train)
-    folder.mkdir(parents=True, exist_ok=True)
-    places = {name: folder / f"{name}.values" for name in wanted}
-    if missing := [name for name, place in places.items() if not place.exists()]:
-        watch.doing("loading the teacher")
-        asked = _Asked(_loaded(settings), watch, sum(sizes[name] for name in missing))
-        for name in missing:
-            _write(places[name], map(asked.about, wanted[name]), settings.levels)
-    found = {name: Table(place, settings.levels, written=True) for name, place in places.items()}
-    return Taught(found["propositions"], (found["higher"], found["lower"]), rows)
+    wanted = _wanted(*train)
+    told = Told(
+        cache / "teachers" / _name(settings),
+        settings.levels,
+        lambda: watch.doing("waiting for another process, which asks the same teacher"),
+    )
+    try:
+        keys = [keys_of(batches()) for batches in wanted]
+        if len(new := told.missing(np.concatenate(keys))):
+            watch.doing("loading the teacher")
+            _ask(_loaded(settings), chain.from_iterable(batches() for batches in wanted), new, told, watch)
+        propositions, higher, lower = map(told.places, keys)
+    finally:
+        answers = told.closed()
+    return Taught(answers, propositions, (higher, lower), rows)
 
 
 def check_teacher(settings: FitSettings) -> None:
@@ -87,26 +92,28 @@ def check_teacher(settings: FitSettings) -> None:
         _compare(info, settings)
 
 
-class _Asked:
-    """A teacher that is being asked, and how far that is."""
+def _ask(teacher: Estimator, batches: Iterable[pa.RecordBatch], new: Keys, told: Told, watch: Watch) -> None:
+    """Ask about the rows whose keys are new, each once, and keep every answer as soon as it is given."""
+    done = 0
+    for scored in teacher.score_stream(_of_keys(batches, new)):
+        unread = [drop.subject_id for drop in scored.drops]
+        names = [bytes.fromhex(name) for name in (*scored.proposition_ids, *unread)]
+        nothing = np.full((len(unread), teacher.info.levels), np.nan)
+        told.add(np.array(names, dtype=new.dtype), np.concatenate([scored.level_probabilities, nothing]))
+        done += len(names)
+        watch.asked(done, len(new))
 
-    def __init__(self, teacher: Estimator, watch: Watch, total: int) -> None:
-        self._teacher, self._watch, self._total, self._done = teacher, watch, total, 0
 
-    def about(self, batch: pa.RecordBatch) -> Floats:
-        """Return the distributions [n, K] for the rows of a batch; a proposition that is there twice is asked once."""
-        propositions = list(texts(pa.Table.from_batches([batch])))
-        found = np.full((len(propositions), self._teacher.info.levels), np.nan)
-        places: dict[str, list[int]] = {}
-        for row, each in enumerate(propositions):
-            places.setdefault(each.proposition_id, []).append(row)
-        for scored in self._teacher.score_stream({each.proposition_id: each for each in propositions}.values()):
-            for name, levels in zip(scored.proposition_ids, scored.level_probabilities, strict=True):
-                found[places[name]] = levels
-                self._done += len(places[name])
-            self._done += sum(len(places[drop.subject_id]) for drop in scored.drops)
-            self._watch.asked(self._done, self._total)
-        return found
+def _of_keys(batches: Iterable[pa.RecordBatch], new: Keys) -> Iterator[PropositionText]:
+    """Yield the propositions that have some keys, given sorted; the key is their id."""
+    given = np.zeros(len(new), dtype=np.bool_)
+    for batch in batches:
+        places = np.searchsorted(new, keys := keys_of([batch])).clip(max=len(new) - 1)
+        for place, is_new, text in zip(places, new[places] == keys, texts(pa.Table.from_batches([batch])), strict=True):
+            if is_new and not given[place]:
+                given[place] = True
+                name = key_of(text.premise, text.hypothesis).hex()
+                yield text.model_copy(update={"proposition_id": name})
 
 
 def _loaded(settings: FitSettings) -> Estimator:
@@ -123,35 +130,17 @@ def _compare(info: EstimatorInfo, settings: FitSettings) -> None:
         )
 
 
-def _write(place: Path, parts: Iterator[Floats], levels: int) -> None:
-    with atomic_file(place) as scratch:
-        table = Table(scratch, levels)
-        for part in parts:
-            table.add(part)
-        table.done()
+def _wanted(propositions: Rows, pairs: Rows | None) -> tuple[Batches, Batches, Batches]:
+    """Return what a teacher is asked: the propositions, and both sides of the pairs."""
+
+    def side(which: int) -> Iterable[pa.RecordBatch]:
+        return () if pairs is None else (pair_sides(batch)[which] for batch in pairs.to_batches())
+
+    return propositions.to_batches, lambda: side(0), lambda: side(1)
 
 
-def _batches(rows: Rows | None) -> Iterator[pa.RecordBatch]:
-    return iter(()) if rows is None else iter(rows.to_batches())
-
-
-def _sides(pairs: Rows | None, side: int) -> Iterator[pa.RecordBatch]:
-    return (pair_sides(batch)[side] for batch in _batches(pairs))
-
-
-def _name(settings: FitSettings, train: tuple[Rows, Rows | None]) -> str:
-    """Return a hash of what answers depend on: the teacher, its precision, and what it is asked about."""
+def _name(settings: FitSettings) -> str:
+    """Return a name for what answers depend on beside the question: the teacher and its precision."""
     assert settings.teacher is not None
     place = place_of(settings.device, settings.precision)
-    digest = hashlib.sha256(f"{model_hash(Path(settings.teacher))} {place.precision}".encode())
-    columns = ("proposition_id",), ("higher_proposition_id", "lower_proposition_id")
-    for rows, names in zip(train, columns, strict=True):
-        digest.update(b"/")
-        for batch in _batches(rows):
-            for name in names:
-                digest.update("".join(batch[name].to_pylist()).encode())
-    return digest.hexdigest()[:24]
-
-
-def _count(rows: Rows | None) -> int:
-    return sum(batch.num_rows for batch in _batches(rows))
+    return f"{model_hash(Path(settings.teacher))[:24]}-{place.precision}"
