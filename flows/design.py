@@ -164,7 +164,7 @@ def _check(propositions: int, wanted: Mapping[str, float | None], cost: float | 
         if value is not None and not 0 < value < 1:
             raise InputError(f"odds design: --{name} must be between 0 and 1, not {value:g}")
     if cost is not None and not 0 <= cost < float("inf"):
-        raise InputError(f"odds design: --cost-per-judgment must not be negative, not {cost:g}")
+        raise InputError(f"odds design: --cost-per-judgment must be a number of 0 or more, not {cost:g}")
 
 
 def _prior(settings: Settings, alpha: float | None, sd: float | None, mean: float | None) -> Prior:

@@ -63,7 +63,12 @@ def _estimators(settings: Settings, suite: str | None) -> tuple[list[LabelerVers
 
 
 def jobs(settings: Settings, warehouse: Warehouse) -> list[Job]:
-    """What is left to ask each LLM. Raises `InputError` for a prompt that does not fit, even if nothing is left."""
+    """What is left to ask each LLM.
+
+    Raises:
+        InputError: there are no labelers, or a prompt does not fit, even if nothing is left.
+    """
+    settings.check_labelers()
     return [_job(labeler, warehouse) for labeler in settings.llms]
 
 

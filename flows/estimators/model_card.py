@@ -210,6 +210,9 @@ def _fit(lineage: Lineage) -> str:
         f"{model.duration_s:,.0f} s, best loss on dev {loss}."
     )
     settings = json.loads(model.settings)
+    for name, known in (("base", info.base), ("teacher", None)):
+        if Path(settings.get(name) or "").is_absolute():  # a path of this machine means nothing elsewhere
+            settings[name] = known or Path(settings[name]).name
     lines = [licence, made, *_taught(settings)]
     return "\n".join(["## Fit", "", *lines, "", fenced(json.dumps(settings, indent=2), "json"), ""])
 

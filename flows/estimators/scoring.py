@@ -77,7 +77,8 @@ def _parts(
         done += len(part)
         yield Scored(part, scores, drops)
     if cut:
-        note(f"score: {cut:,} premises do not fit into {estimator.info.max_length} tokens; only their end was read")
+        most = estimator.info.max_length
+        note(f"score: premises that do not fit into {most} tokens: {cut:,}; only their end was read")
 
 
 def _score(model_id: str, proposition_id: str, value: float, levels: Iterable[float]) -> Score:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from warehouse.catalog.address import SECRETS, parameters_of
+from warehouse.catalog.address import SECRETS, USER, parameters_of
 from warehouse.errors import InputError
 
 PREFIX = "ODDS_"
+LIKE = 0.8
+"""From this share of common characters on, a name is taken for a misspelt one."""
 SECTIONS = ("warehouse", "splits", "proposer", "judge", "annotation", "agreement", "publish", "training")
 
 
@@ -32,16 +35,25 @@ def refuse_passwords(path: Path, table: dict[str, Any]) -> None:
 def _holds_password(address: str) -> bool:
     """Return whether an address holds a password, or cannot be read."""
     try:
-        return not set(SECRETS).isdisjoint(parameters_of(address) or {})
+        parameters = parameters_of(address)
     except ValueError:
         return True
+    return bool(USER.match(address.strip())) if parameters is None else not set(SECRETS).isdisjoint(parameters)
 
 
 def refuse_unknown_variables(known: Collection[str]) -> None:
-    """Raise `InputError` for a variable `ODDS_SECTION__NAME` of the environment whose section is not among `known`."""
+    """Raise `InputError` for a variable of the environment that should be a setting, but is not among `known`.
+
+    These are `ODDS_SECTION__NAME`, and `ODDS_NAME` if the name is like that of a setting. Other variables may be those
+    that settings name, such as `token_env`.
+    """
     for variable in os.environ:
-        section, nested, _ = variable.upper().removeprefix(PREFIX).partition("__")
-        if variable.upper().startswith(PREFIX) and nested and section.lower() not in known:
+        name, nested, _ = variable.upper().removeprefix(PREFIX).partition("__")
+        if not variable.upper().startswith(PREFIX) or name.lower() in known:
+            continue
+        if near := get_close_matches(name.lower(), known, n=1, cutoff=LIKE):
+            raise InputError(f"{variable} is not a setting; is {PREFIX}{near[0].upper()}{nested and '__...'} meant?")
+        if nested:
             raise InputError(f"{variable} is not a setting; remove it or correct its name")
 
 

@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     @field_validator("home", mode="before")
     @classmethod
     def _home_is_named(cls, value: object) -> object:
-        if value == "":
+        if isinstance(value, str) and not value.strip():
             raise ValueError("it is empty; name a folder, or remove it for .odds")
         return value
 

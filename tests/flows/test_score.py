@@ -225,7 +225,7 @@ def test_premises_that_were_cut_are_counted(
     rows = [*ROWS[:2], ("The lamp is on. " * 300, "It is lit."), ("It is day. " * 300, "It is lit."), *ROWS[2:]]
     file.write_text("".join(json.dumps({"premise": a, "hypothesis": b}) + "\n" for a, b in rows))
     assert score.fn(settings, file, tmp_path / "scores.jsonl").counts == {"scores": 13, "too long": 0}
-    assert "score: 2 premises do not fit into 256 tokens; only their end was read" in capsys.readouterr().err
+    assert "score: premises that do not fit into 256 tokens: 2; only their end was read" in capsys.readouterr().err
     score.fn(settings, written(tmp_path), tmp_path / "scores.jsonl")
     assert "do not fit" not in capsys.readouterr().err
 

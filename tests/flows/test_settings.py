@@ -269,18 +269,37 @@ def test_every_form_of_a_connection_string_is_one_address(tmp_path: Path, form: 
     assert (settings.catalog, settings.ledger_path) == (expected, expected)
 
 
-@pytest.mark.parametrize("address", ["mysql:hunter2", "http://hunter2/x", "s3://hunter2/c.sqlite", "sqlite://hunter2"])
+@pytest.mark.parametrize(
+    "address", ["mysql:hunter2", "http://hunter2/x", "s3://hunter2/c.sqlite", "sqlite://hunter2", " mysql:hunter2"]
+)
 @pytest.mark.parametrize("variable", ["ODDS_LEDGER", "ODDS_WAREHOUSE__CATALOG", "ODDS_WAREHOUSE__DATA_PATH"])
 def test_an_unknown_address_is_no_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, address: str
 ) -> None:
     if (variable, address[:3]) == ("ODDS_WAREHOUSE__DATA_PATH", "s3:"):
         pytest.skip("this one is known")
-    monkeypatch.setenv(variable, address)
-    with pytest.raises(
-        InputError, match=f"^{variable}: odds knows no {address.split(':', maxsplit=1)[0]}: address"
-    ) as raised:
-        loaded(tmp_path, "")
+    scheme = address.partition(":")[0].strip()
+    refused(tmp_path, monkeypatch, variable, address, f"^{variable}: odds knows no {scheme}: address")
+
+
+@pytest.mark.parametrize("address", ["//me:hunter2@host/x", "me:hunter2@host/x", "/ me:hunter2@host"])
+@pytest.mark.parametrize("variable", ["ODDS_LEDGER", "ODDS_WAREHOUSE__CATALOG", "ODDS_WAREHOUSE__DATA_PATH"])
+def test_a_user_with_a_password_is_no_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, address: str
+) -> None:
+    said = "odds knows no me: address" if address.startswith("me:") else "it has a user like an address"
+    refused(tmp_path, monkeypatch, variable, address, f"^{variable}: {said}")
+    name = variable.removeprefix("ODDS_").lower().replace("__", ".")
+    with pytest.raises(InputError) as raised:
+        loaded(tmp_path, f'{name} = "{address}"')
+    assert "hunter2" not in "".join(traceback.format_exception(raised.value))
+
+
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, address: str, said: str) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv(variable, address)
+        with pytest.raises(InputError, match=said) as raised:
+            loaded(tmp_path, "")
     assert "hunter2" not in "".join(traceback.format_exception(raised.value))
 
 
@@ -292,8 +311,12 @@ def test_an_unknown_address_is_no_path(
         ("ODDS_AGREEMENT", '{"draws": "x"}', "^ODDS_AGREEMENT: draws: "),
         ("odds_agreement__draws", "x", "^odds_agreement__draws: "),
         ("ODDS_WAREHOUSE__CATALGO", "x", "^ODDS_WAREHOUSE__CATALGO is not a setting"),
-        ("ODDS_WAREHUOSE__CATALOG", "x", "^ODDS_WAREHUOSE__CATALOG is not a setting"),
+        ("ODDS_WAREHUOSE__CATALOG", "x", "^ODDS_WAREHUOSE__CATALOG is not a setting; is ODDS_WAREHOUSE__... meant"),
+        ("ODDS_NOWHERE__CATALOG", "x", "^ODDS_NOWHERE__CATALOG is not a setting; remove it"),
         ("ODDS_HOME", "", "^ODDS_HOME: it is empty"),
+        ("ODDS_HOME", "  ", "^ODDS_HOME: it is empty"),
+        ("ODDS_LEDGR", "x", "^ODDS_LEDGR is not a setting; is ODDS_LEDGER meant"),
+        ("ODDS_AGREEMENTS", "1", "^ODDS_AGREEMENTS is not a setting; is ODDS_AGREEMENT meant"),
     ],
 )
 def test_a_wrong_variable_is_named(

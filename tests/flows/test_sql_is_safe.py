@@ -6,6 +6,7 @@ import hashlib
 import sqlite3
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.fixtures.commands import Inside
@@ -160,6 +161,11 @@ def test_every_way_out_is_one_line_and_changes_nothing(odds: Inside, filled: Pla
         ways.append(way)
     with filled.open(at="opened") as warehouse:
         assert [way for way in ways if refusal(warehouse, way) is None] == []
+        for way in ways:  # from Python
+            with pytest.raises((InputError, duckdb.Error)):
+                warehouse.sql(way)
+            with pytest.raises((InputError, duckdb.Error)):
+                warehouse.batches(way)
     for way in (ways[0], "EXPLAIN ANALYZE COPY (SELECT 1) TO 'victim.csv'", "FROM ducklake_flush_inlined_data('odds')"):
         status, out, said = odds("sql", way)
         assert (status, out, said.startswith("odds: "), said.count("\n")) == (2, "", True, 1)

@@ -16,7 +16,7 @@ from training.model.prompt import encode
 from training.model.texts import pair_sides, texts
 from training.settings import FitSettings
 from training.targets import Judged, mixture, prior_of
-from warehouse.errors import OddsError
+from warehouse.errors import InputError, OddsError
 
 NAMES = ("proposition_id", "premise", "hypothesis")
 WEIGHTS = [1.0, 0.5, 2.0, 0.25]
@@ -112,6 +112,31 @@ def test_a_row_whose_loss_would_be_no_number_is_named(tiny_base: Base, tmp_path:
         examples_of(table, estimator(tiny_base), chosen, prior=prior_for(table, chosen), folder=tmp_path, split="train")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("weights", [0.5, float("nan")]), ("values", [0.1, float("inf")]), ("weight", -1.0)]
+)
+def test_so_is_one_whose_judgments_are_none(tiny_base: Base, tmp_path: Path, name: str, value: object) -> None:
+    table = with_column(with_column(shard_table(5), "values", [[0.5, 0.6]] * 5), "weights", [[0.5, 0.5]] * 5)
+    column = table[name].to_pylist()
+    column[2] = value
+    table, chosen = with_column(table, name, column), settings(tiny_base)
+    with pytest.raises(OddsError, match=f"proposition {table['proposition_id'][2].as_py()}: its loss is not a number"):
+        examples_of(table, estimator(tiny_base), chosen, prior=prior_for(table, chosen), folder=tmp_path, split="train")
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), -1.0])
+def test_so_is_an_order_pair(tiny_base: Base, tmp_path: Path, weight: float) -> None:
+    pairs, chosen = with_column(pair_table(3, 0), "weight", [1.0, weight, 1.0]), settings(tiny_base)
+    with pytest.raises(OddsError, match=f"order pair of proposition {pairs['higher_proposition_id'][1].as_py()}: its"):
+        pairs_of(pairs, estimator(tiny_base), chosen, folder=tmp_path, split="train")
+
+
+def test_a_split_without_weight_is_refused(tiny_base: Base, tmp_path: Path) -> None:
+    table, chosen = with_column(shard_table(3), "weight", [0.0] * 3), settings(tiny_base)
+    with pytest.raises(InputError, match="all propositions of the dev split have the weight 0"):
+        examples_of(table, estimator(tiny_base), chosen, prior=prior_for(table, chosen), folder=tmp_path, split="dev")
+
+
 def test_judgments_of_a_table_slice() -> None:
     table = pa.table({"values": [[0.1], [0.2, None, 0.4], [], [0.5]], "weights": [[1.0], [0.5, 0.3, 0.2], [], [1.0]]})
     found = judged(table.slice(1))
@@ -121,7 +146,7 @@ def test_judgments_of_a_table_slice() -> None:
 
 
 def test_weights_that_do_not_match_are_refused() -> None:
-    with pytest.raises(ValueError, match="another number of weights"):
+    with pytest.raises(OddsError, match="another number of weights"):
         judged(pa.table({"values": [[0.1, 0.2]], "weights": [[1.0]]}))
 
 

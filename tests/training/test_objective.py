@@ -363,8 +363,11 @@ def test_the_constant_answer_by_hand(tiny_base: Base, tmp_path: Path, changes: d
     assert not math.isnan(expected)
 
 
-def test_there_is_no_constant_answer_without_propositions(tiny_base: Base, tmp_path: Path) -> None:
-    chosen = settings(tiny_base)
+def test_the_constant_answer_without_propositions(tiny_base: Base, tmp_path: Path) -> None:
+    """With pairs alone to learn from it is not known; if they alone are measured, two equal scores miss the margin."""
+    chosen = settings(tiny_base, margin=0.2, margin_weight=3.0)
     subject = start(chosen, tiny_base.cache, TRAIN, tiny_base.cache)
     splits, _ = read_splits(subject, chosen, tmp_path, (TRAIN.slice(0, 0), PAIRS), (DEV, None))
     assert constant_loss(*splits, chosen) is None
+    splits, _ = read_splits(subject, chosen, tmp_path, (TRAIN, PAIRS), (DEV.slice(0, 0), PAIRS))
+    assert constant_loss(*splits, chosen) == pytest.approx(3.0 * 0.2)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from tests.fixtures.estimator import Base, shard_table
+from tests.fixtures.estimator import Base, pair_table, shard_table
 from tests.training.test_estimator import logits_of
 from training.fit.loop import read_splits
 from training.fit.objective import Objective
@@ -41,6 +41,20 @@ def level_mass(subject: Estimator) -> float:
 def test_the_model_answers_with_a_level_before_the_first_step(base: Base, tuning: str) -> None:
     subject = start(settings(base.path, tuning=tuning, upper_layers=1), base.cache, shard_table(40), base.cache)
     # e^2 times the mass of the rest, where the state is the mean one.
+    assert level_mass(subject) == pytest.approx(torch.e**2 / (1 + torch.e**2), abs=0.1)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_at_another_temperature_too(base: Base, temperature: float) -> None:
+    subject = start(settings(base.path, temperature=temperature), base.cache, shard_table(40), base.cache)
+    logits = logits_of(subject, shard_table(12, start=300)) / temperature
+    mass = torch.softmax(logits, dim=-1)[:, subject.level_ids].sum(dim=-1).mean()
+    assert float(mass) == pytest.approx(torch.e**2 / (1 + torch.e**2), abs=0.1)
+
+
+def test_with_order_pairs_alone_too(base: Base) -> None:
+    none = shard_table(1).slice(0, 0)
+    subject = start(settings(base.path, tuning="full"), base.cache, none, base.cache, pairs=pair_table(20, 0))
     assert level_mass(subject) == pytest.approx(torch.e**2 / (1 + torch.e**2), abs=0.1)
 
 

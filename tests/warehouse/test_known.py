@@ -226,7 +226,7 @@ def test_of_several_stated_splits_of_a_premise_the_most_held_out_counts(tmp_path
     )
     batch = read_judgments(path, JudgmentMapping(annotator_kind="aggregate"))
     assert {row.premise_id: row.split for row in batch.stated} == {premise_id("p"): "test", premise_id("q"): "train"}
-    assert any(said.startswith("1 premises have several splits") for said in batch.said)
+    assert any(said.startswith("premises with several splits: 1;") for said in batch.said)
     path = csv(tmp_path / "fold.csv", "premise,hypothesis,rating,split\np,a,1,fold 3\n")
     assert "'fold 3' is not train, dev or test; --column split=" in refused(
         path, JudgmentMapping(annotator_kind="aggregate")

@@ -103,22 +103,23 @@ def examples_of(
 
     Raises:
         InputError: all are too long.
-        OddsError: a weight or a mean is not a number.
+        OddsError: a weight, a mean or a target is not a number, or a weight is negative.
     """
     prompts, values = tokens_in(folder / f"{split}.tokens"), Table(folder / f"{split}.values", settings.levels + 2)
     ordinal = None if scales is None else Ragged(folder / f"{split}.labels", np.float32, (3,))
-    counts = Counts()
+    counts, total = Counts(), 0.0
     kept: list[Indices] = [np.empty(0, dtype=np.int32)]
     for part in _parts(rows):
         propositions = list(texts(pa.Table.from_batches([part])))
         encoded = estimator.encode(propositions)
         means, weights = (part[name].to_numpy(zero_copy_only=False) for name in ("mean", "weight"))
-        _check(part, means, weights)
         found = judged(part)
         if scales is not None and ordinal is not None:
             found, labels = parted(found, sources_in(part, found), scales)
             ordinal.add([labels[row] for row in encoded.rows])
         target = targets(settings.target, found, means, settings.spread, prior)
+        _check(part["proposition_id"], "proposition", weights, np.column_stack([target, means]))
+        total += float(weights.sum())
         prompts.add(encoded.prompts())
         values.add(np.column_stack([target, means, weights])[encoded.rows])
         kept.append((encoded.rows + counts.rows).astype(np.int32))
@@ -129,13 +130,19 @@ def examples_of(
         ordinal.done()
     if counts.rows and not len(prompts):
         raise InputError(f"no {split} proposition fits into {settings.max_length} tokens; raise max_length")
+    if counts.rows and not total:
+        raise InputError(f"all propositions of the {split} split have the weight 0; raise one, or leave them out")
     return Examples(prompts, values, np.concatenate(kept), rows, ordinal, {} if scales is None else scales), counts
 
 
 def pairs_of(
     rows: Rows | None, estimator: Estimator, settings: FitSettings, *, folder: Path, split: str
 ) -> tuple[OrderPairs, Counts]:
-    """Write the prompts of order pairs into a folder, of those of which both sides fit."""
+    """Write the prompts of order pairs into a folder, of those of which both sides fit.
+
+    Raises:
+        OddsError: a weight is not a number, or negative.
+    """
     sides = [tokens_in(folder / f"{split}.{side}") for side in ("higher", "lower")]
     weights: list[Floats] = [np.empty(0)]
     kept: list[Indices] = [np.empty(0, dtype=np.int32)]
@@ -147,7 +154,9 @@ def pairs_of(
         for store, each in zip(sides, encoded, strict=True):
             prompts = each.prompts()
             store.add([prompts[place] for place in np.searchsorted(each.rows, fits)])
-        weights.append(part["weight"].to_numpy(zero_copy_only=False)[fits])
+        own = part["weight"].to_numpy(zero_copy_only=False)
+        _check(part["higher_proposition_id"], "order pair of proposition", own)
+        weights.append(own[fits])
         kept.append((fits + counts.rows).astype(np.int32))
         for propositions, each in zip(both, encoded, strict=True):
             counts.drops += too_long(propositions, each, settings.max_length, "train")
@@ -165,7 +174,7 @@ def judged(part: pa.RecordBatch | pa.Table) -> Judged:
     values, weights = (_whole(part.column(name)) for name in ("values", "weights"))
     lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     if not np.array_equal(lengths, weights.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)):
-        raise ValueError("a proposition has another number of weights than of values")
+        raise OddsError("a proposition has another number of weights than of values; publish the dataset again")
     widths = _whole(part.column("widths")).flatten() if "widths" in part.schema.names else None
     return Judged(
         values.flatten().to_numpy(zero_copy_only=False).astype(np.float64),
@@ -221,12 +230,14 @@ def _whole(column: Any) -> Any:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
-def _check(part: pa.RecordBatch, means: Floats, weights: Floats) -> None:
-    """Raise `OddsError` for the first row whose loss would not be a number."""
-    broken = np.flatnonzero(~(np.isfinite(means) & np.isfinite(weights)))
-    if len(broken):
-        which = part["proposition_id"][int(broken[0])]
-        raise OddsError(f"proposition {which}: its loss is not a number; check its mean and weight, or leave it out")
+def _check(names: pa.Array, kind: str, weights: Floats, values: Floats | None = None) -> None:
+    """Raise `OddsError` for the first row whose loss would not be a number, by its weight [n] and its values [n, m]."""
+    sound = np.isfinite(weights) & (weights >= 0)
+    if values is not None:
+        sound &= np.isfinite(values).all(axis=1)
+    if not sound.all():
+        which = names[int(np.flatnonzero(~sound)[0])]
+        raise OddsError(f"{kind} {which}: its loss is not a number; check its values and weights, or leave it out")
 
 
 def _count(counts: Counts, part: pa.RecordBatch, drops: list[Drop], truncated: Any) -> None:

@@ -117,7 +117,7 @@ def fit(
         watch = watch if accelerator.is_main_process else NOBODY
         torch.manual_seed(settings.seed)
         watch.doing("loading the base model")
-        estimator = start(settings, cache, train, out_dir, move=not split)
+        estimator = start(settings, cache, train, out_dir, pairs=pairs, move=not split)
         hollow = split_over_processes(estimator) if split else None
         watch.doing("tokenising the propositions for training and dev")
         splits, counts = read_splits(
@@ -128,7 +128,7 @@ def fit(
             places = splits[0].propositions.rows, splits[0].pairs.rows
             splits = (replace(splits[0], taught=teach(settings, (train, ordered), places, cache, watch)), splits[1])
         if cut := sum(each.truncated for each in counts):
-            watch.note(f"{cut:,} premises do not fit into {settings.max_length} tokens; only their end is read")
+            watch.note(f"premises that do not fit into {settings.max_length} tokens: {cut:,}; only their end is read")
         run = Run(estimator, settings, *splits, accelerator, watch, hollow)
         learned_from = (train, dev), [each for each in (ordered, dev_pairs) if each is not None]
         return _fitted(run, work, out_dir, started, counts, learned_from=learned_from)

@@ -256,10 +256,14 @@ def dev_loss(
 def constant_loss(train: Evidence, dev: Evidence, settings: FitSettings) -> float | None:
     """Return the dev loss of an answer that is always the mean target of the training split; None without one.
 
+    If dev has only order pairs, it is that of two equal scores, whatever they are.
     The answer is given as logits over the levels alone, so this is what an estimator that learned nothing else reaches.
     Of a scale with cut points, each label has the share that it has in the training split.
     """
-    if not (len(train.propositions.prompts) and len(dev.propositions.prompts)):
+    if not len(dev.propositions.prompts):
+        same = torch.zeros(1)
+        return settings.margin_weight * losses.margin(same, same, settings.margin).item()
+    if not len(train.propositions.prompts):
         return None
     mean, told = _constant_answer(train.propositions, settings.levels)
     logits = torch.from_numpy(np.log(np.maximum(mean, 1e-12)) * settings.temperature)

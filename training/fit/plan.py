@@ -63,7 +63,7 @@ def plan(
         folder = Path(scratch)
         with full_disk_in_one_line(folder), processes(place.device, folder) as accelerator:
             watch.doing("loading the base model")
-            estimator = start(settings, cache, train[0], folder / "estimator")
+            estimator = start(settings, cache, train[0], folder / "estimator", pairs=train[1])
             watch.doing("tokenising the propositions for training and dev")
             splits, _ = read_splits(estimator, settings, folder, train, (Choosing(dev[0], settings.dev_rows), dev[1]))
             watch.doing("making two steps")

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from training.identity import base_name
 from training.settings import FitSettings
 from warehouse.errors import InputError
 from warehouse.records import Drop
@@ -52,8 +53,16 @@ def summary_of(fitted: dict[str, Any], settings: FitSettings, told: dict[str, in
     summary = {
         **{key: value for key, value in fitted.items() if key not in ("path", "drops")},
         "drops": [drop.model_dump(mode="json") for drop in fitted["drops"]],
-        "settings": settings.model_dump(),
+        "settings": _portable(settings),
         **told,
         "versions": {name: version(name) for name in ("torch", "transformers", "peft", "accelerate")},
     }
     return json.dumps(summary, indent=2) + "\n"
+
+
+def _portable(settings: FitSettings) -> dict[str, Any]:
+    """Return settings with the names of the base and the teacher, and no path of this machine."""
+    return settings.model_dump() | {
+        "base": base_name(settings.base),
+        "teacher": settings.teacher and base_name(settings.teacher),
+    }

@@ -72,6 +72,7 @@ def write_saved(network: Network | PairEncoder, tokenizer: Any, info: EstimatorI
     else:
         with network.plain() as model:
             model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's card has nothing but a path of this machine
     if info.weights != "whole":
         save_file({"rows": network.head.rows.detach().cpu().contiguous()}, folder / _ROWS)
     tokenizer.save_pretrained(folder)

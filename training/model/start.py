@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 
 from training.identity import base_hash, base_name
@@ -21,7 +22,7 @@ from training.model.level_tokens import add_levels, count_levels
 from training.model.network import Network, layers_of
 from training.model.prompt import encode
 from training.model.saved import EstimatorInfo, Weights, encoder_of, without_future_warnings
-from training.model.texts import Rows, texts
+from training.model.texts import Rows, pair_sides, texts
 from training.settings import FitSettings
 from warehouse.errors import InputError
 from warehouse.records import PropositionText
@@ -32,21 +33,24 @@ _AHEAD = 2.0
 """Nats by which all levels together exceed all other tokens."""
 
 
-def start(settings: FitSettings, cache: Path, train: Rows, out_dir: Path, *, move: bool = True) -> Estimator:
+def start(
+    settings: FitSettings, cache: Path, train: Rows, out_dir: Path, *, pairs: Rows | None = None, move: bool = True
+) -> Estimator:
     """Return the estimator before the first step.
 
     Args:
         settings: How to fit.
         cache: Where a converted base is kept.
-        train: The training split, whose first rows set where answers start.
+        train: The propositions of the training split, whose first rows set where answers start.
         out_dir: Where the estimator will be saved, so that it can be moved together with its base and cache.
+        pairs: Its order pairs, which do so if it has no propositions.
         move: Whether to move the network to its device. Otherwise it stays on the CPU, to be split first.
 
     Raises:
         InputError: the base cannot be used.
     """
     begin = _start_encoder if settings.kind == "encoder" else _start_causal
-    estimator = begin(settings, cache, train, _info(settings, cache, out_dir))
+    estimator = begin(settings, cache, _texts(train, pairs), _info(settings, cache, out_dir))
     estimator = replace(estimator, info=_with_version(estimator.info, settings.base))
     place = place_of(settings.device, settings.precision)
     if settings.gradient_checkpointing:
@@ -56,7 +60,17 @@ def start(settings: FitSettings, cache: Path, train: Rows, out_dir: Path, *, mov
     return replace(estimator, network=network, place=place)
 
 
-def _start_causal(settings: FitSettings, cache: Path, train: Rows, info: EstimatorInfo) -> Estimator:
+def _texts(train: Rows, pairs: Rows | None) -> Iterator[PropositionText]:
+    """Yield the propositions of the training split, then the higher and the lower ones of its order pairs."""
+    yield from texts(train)
+    for batch in pairs.to_batches() if pairs is not None else ():
+        for side in pair_sides(batch):
+            yield from texts(pa.Table.from_batches([side]))
+
+
+def _start_causal(
+    settings: FitSettings, cache: Path, train: Iterator[PropositionText], info: EstimatorInfo
+) -> Estimator:
     model, tokenizer = load_base(settings.base, cache)
     check_length(model, settings.max_length, settings.base)
     known = count_levels(tokenizer)
@@ -66,12 +80,14 @@ def _start_causal(settings: FitSettings, cache: Path, train: Rows, info: Estimat
     if lower := lower_layers(model, settings):
         check_parting(estimator, lower, settings.base)
     if known < settings.levels:
-        lift_levels(estimator, slice(known, None), texts(train))
+        lift_levels(estimator, slice(known, None), train)
     _choose_trained(network, settings, info)
     return estimator
 
 
-def _start_encoder(settings: FitSettings, _cache: Path, _train: Rows, info: EstimatorInfo) -> Estimator:
+def _start_encoder(
+    settings: FitSettings, _cache: Path, _train: Iterator[PropositionText], info: EstimatorInfo
+) -> Estimator:
     network, tokenizer = encoder_of(settings.base, settings.levels)
     check_length(network.model, settings.max_length, settings.base, tokenizer.model_max_length)
     _choose_trained(network, settings, info)
@@ -190,8 +206,10 @@ def lift_levels(estimator: Estimator, new: slice, rows: Iterator[PropositionText
     A row near the mean row has a logit far below that of likely words: 18 nats in SmolLM2. The first steps of a fit
     would only lift all levels together; in full tuning that makes the states at the answer position alike, and nothing
     is learned. So each row w becomes w + (z - w.h) h / h.h, where h is the mean state at the answer position, and z is
-    such that all new levels together have e^2 times the mass of all other tokens. Across h, the rows don't change.
+    such that all new levels together have e^2 times the mass of all other tokens in softmax(z/T), which is fitted.
+    Across h, the rows don't change.
     """
+    temperature = estimator.info.temperature
     sample = encode(estimator.tokenizer, list(islice(rows, _PROMPTS)), estimator.info.max_length)
     if not len(sample.rows):
         return
@@ -201,10 +219,10 @@ def lift_levels(estimator: Estimator, new: slice, rows: Iterator[PropositionText
     try:
         network.eval()
         batch = estimator.batch(sample.prompts()).batch
-        others = network(batch).logsumexp(dim=-1).mean()
+        others = (network(batch) / temperature).logsumexp(dim=-1).mean()
     finally:
         handle.remove()
     mean = states[0].flatten(0, -2)[batch.answers].float().mean(dim=0)
     rows_ = head.rows[new]
-    missing = others + _AHEAD - math.log(len(rows_)) - rows_ @ mean
+    missing = temperature * (others + _AHEAD - math.log(len(rows_))) - rows_ @ mean
     head.rows[new] = rows_ + torch.outer(missing, mean) / (mean @ mean)

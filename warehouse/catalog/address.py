@@ -11,7 +11,8 @@ from pathlib import Path
 POSTGRES = "postgres:"
 SECRETS = ("password", "sslpassword")
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # a single letter is a Windows drive
-KEYWORD = re.compile(r"\s*\w+\s*=")
+KEYWORD = re.compile(r"\w+\s*=")
+USER = re.compile(r"/*[^/]*:[^/]*@")  # what stands before a host, maybe with a password
 
 
 def parameters_of(address: str) -> dict[str, str] | None:
@@ -22,6 +23,7 @@ def parameters_of(address: str) -> dict[str, str] | None:
     Raises:
         ValueError: libpq cannot read it.
     """
+    address = address.strip()
     scheme = SCHEME.match(address)
     named = scheme is not None and scheme[1].lower() in ("postgres", "postgresql")
     if not named and not KEYWORD.match(address):
@@ -53,25 +55,34 @@ def address_of(given: str | Path) -> str | Path:
     """
     if isinstance(given, Path):
         return given
+    given = given.strip()
     if (parameters := parameters_of(given)) is not None:
         return connection_string(parameters)
-    path = given.removeprefix("sqlite:")
+    path, wanted = given.removeprefix("sqlite:"), "give the path of a SQLite file or a PostgreSQL connection string"
     if scheme := SCHEME.match(given if path.startswith("//") else path):
-        raise ValueError(
-            f"odds knows no {scheme[1]}: address here; give the path of a SQLite file (./ before a name with a colon) "
-            "or a PostgreSQL connection string"
-        )
-    if not path.strip():
-        raise ValueError("it is empty; give a path or a PostgreSQL connection string, or leave it out")
+        raise ValueError(f"odds knows no {scheme[1]}: address here; {wanted} (./ before a name with a colon)")
+    _refuse_user(path, wanted)
+    if not path:
+        raise ValueError(f"it is empty; {wanted}, or leave it out")
     return Path(path)
 
 
 def data_place(given: str | Path) -> str | Path:
     """Return the folder or `s3://` address. Raises `ValueError` for other addresses and empty text."""
-    if isinstance(given, Path) or re.match("s3://.", given):
+    if isinstance(given, Path):
+        return given
+    given, wanted = given.strip(), "give a folder or s3://BUCKET/..."
+    if re.match("s3://.", given):
         return given
     if scheme := SCHEME.match(given):
-        raise ValueError(f"odds knows no {scheme[1]}: address here; give a folder or s3://BUCKET/...")
-    if not given.strip():
-        raise ValueError("it is empty; give a folder or s3://BUCKET/..., or leave it out")
+        raise ValueError(f"odds knows no {scheme[1]}: address here; {wanted}")
+    _refuse_user(given, wanted)
+    if not given:
+        raise ValueError(f"it is empty; {wanted}, or leave it out")
     return Path(given)
+
+
+def _refuse_user(path: str, wanted: str) -> None:
+    """Raise `ValueError` for what would be a path whose name may hold a password."""
+    if USER.match(path):
+        raise ValueError(f"it has a user like an address, but none that odds knows; {wanted} (./ before such a name)")

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from warehouse.catalog.faults import fault_of
 from warehouse.catalog.patience import Lock
+from warehouse.catalog.read_only import only_reading
 from warehouse.places import placed
 
 ALIAS = "odds"
@@ -54,12 +55,16 @@ class Warehouse:
         return placed(path, self.home)
 
     def sql(self, query: str, params: Sequence[object] = ()) -> pa.Table:
-        """Return the result of a query as an Arrow table; `params` fill its `?`."""
-        return self.connection.execute(query, list(params)).to_arrow_table()
+        """Return the result of a query as an Arrow table; `params` fill its `?`.
+
+        Raises:
+            InputError: The warehouse is open for reading, and the query does more than read.
+        """
+        return self._executed(query, params).to_arrow_table()
 
     def rows(self, query: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Return the few rows of a query's result as tuples; `params` fill its `?`."""
-        return self.connection.execute(query, list(params)).fetchall()
+        return self._executed(query, params).fetchall()
 
     def value(self, query: str, params: Sequence[object] = ()) -> Any:
         """Return the first column of the first row of a query's result; `params` fill its `?`."""
@@ -67,7 +72,12 @@ class Warehouse:
 
     def batches(self, query: str, params: Sequence[object] = (), rows: int = 65_536) -> pa.RecordBatchReader:
         """Return the result of a query as a stream of batches; other queries may run while it is read."""
-        return self.beside().connection.execute(query, list(params)).to_arrow_reader(rows)
+        return self.beside()._executed(query, params).to_arrow_reader(rows)
+
+    def _executed(self, query: str, params: Sequence[object]) -> duckdb.DuckDBPyConnection:
+        if self.read_only:
+            only_reading(self.connection, query)
+        return self.connection.execute(query, list(params))
 
     def beside(self) -> Warehouse:
         """Return the same warehouse on a second connection, as each thread needs its own. Close it after use.

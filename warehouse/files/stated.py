@@ -71,7 +71,7 @@ def stated_in(
         if split is not None:
             found.setdefault(ids[premises.codes[index]], set()).add(split)
     if several := sum(len(splits) > 1 for splits in found.values()):
-        read.said.append(f"{several:,} premises have several splits, of which the most held-out one counts")
+        read.said.append(f"premises with several splits: {several:,}; of each the most held-out one counts")
     return Stated({premise: max(splits, key=HELD_OUT.index) for premise, splits in found.items()})
 
 

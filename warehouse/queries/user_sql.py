@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from warehouse.catalog.faults import fault_of
+from warehouse.catalog.read_only import only_reading
 from warehouse.errors import InputError
-from warehouse.queries.read_only import only_reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -103,7 +103,8 @@ def _explained(statement: str) -> str:
 def _check_called(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
     """Raise `InputError` if a function in the parsed statement may do more than read."""
     try:
-        tree = json.loads(connection.execute(PARSED_ONLY, [statement]).fetchall()[0][0])
+        # A cursor does not use the catalog, of which DuckLake would load the newest state.
+        tree = json.loads(connection.cursor().execute(PARSED_ONLY, [statement]).fetchall()[0][0])
     except RecursionError as error:
         raise InputError("The query is nested too deeply; split it into steps with WITH") from error
     if tree.get("error") or len(tree["statements"]) != 1:
