@@ -20,6 +20,7 @@ from flows.stages.services import known_bases, writing
 from flows.suites import import_named
 from flows.terminal.activity import activity
 from flows.terminal.tables import narrow_table
+from synthesis.panel.settings import PRODUCTION
 from training.evaluation.annotators import name_of
 from training.evaluation.families import Answer, Items
 from training.evaluation.subjects import CONSTANT, PANEL
@@ -149,8 +150,8 @@ def _evaluate(
 
 
 def _chosen(settings: Settings, warehouse: Warehouse, model: str | None) -> Model:
-    """Return the estimator of a name, or the one in use. Raises `InputError` if there is none."""
-    if model is not None:
+    """Return the estimator of a name, or the one in use, "production". Raises `InputError` if there is none."""
+    if model not in (None, PRODUCTION):
         return any_model(warehouse, model)
     return required_model(warehouse, settings.publish.name, ", or compare with --model pretrained")
 

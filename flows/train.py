@@ -144,6 +144,7 @@ def planned(settings: Settings, dataset: Path) -> Plan:
     """Return what a fit on the dataset in a folder would take."""
     with activity("train") as shown:
         shown.doing("loading the training library")
+        verify(dataset)
         job = _job(settings, estimator_base(settings), dataset, settings.home_path / "models" / "planned")
         return job.plan(watch_of(shown))
 

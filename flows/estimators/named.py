@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from flows.settings.settings import Settings
 from flows.stages.services import has_warehouse, reading
+from synthesis.panel.settings import PRODUCTION
 from training.embedded import CARRIED, PRETRAINED, pretrained_path
 from training.identity import model_hash
 from training.model.seen import read_seen
@@ -81,11 +82,12 @@ def learned_from(warehouse: Warehouse, models: Iterable[Model]) -> pa.Array:
 def estimator_for(settings: Settings, name: str | None) -> Model:
     """Return the estimator to answer with outside the warehouse: the one of a name, by default the one in use.
 
-    If none was trained, or there is no warehouse yet, that is the pretrained one.
+    That one is also called "production". If none was trained, or there is no warehouse yet, that is the pretrained one.
 
     Raises:
         InputError: there is no such estimator, or its files are gone.
     """
+    name = None if name == PRODUCTION else name
     if not has_warehouse(settings) and (found := _elsewhere(PRETRAINED if name is None else name)):
         return found
     with reading(settings) as warehouse:

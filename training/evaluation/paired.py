@@ -198,6 +198,7 @@ def differences(
     metrics = [metric for metric in ours if metric in theirs]
     if not len(rows):
         return []
+    least = least_p(len(np.unique(draws.groups[rows])))
     one, other = (draws.apply_all({each: some[each] for each in metrics}, rows) for some in (ours, theirs))
     found = [
         apart(
@@ -206,21 +207,36 @@ def differences(
             _observed(ours[metric], len(rows)) - _observed(theirs[metric], len(rows)),
             one[metric] - other[metric],
             ours[metric].n,
+            least=least,
         )
         for metric in metrics
     ]
     return [each for each in found if each is not None]
 
 
-def apart(names: tuple[str, str], metric: str, value: float, drawn: Floats, n: int) -> Difference | None:
-    """Return a difference on n rows with what its resamples say of it; None if it is undefined."""
+def least_p(groups: int) -> float:
+    """Return the least p-value that so many groups can give: 2^(1 - n), the probability that the signs of n are equal.
+
+    Resamples of two premises that agree all agree, and would give a p-value that says far more than two premises do.
+    """
+    return 2.0 ** (1 - groups) if groups else 1.0
+
+
+def apart(
+    names: tuple[str, str], metric: str, value: float, drawn: Floats, n: int, *, least: float = 0.0
+) -> Difference | None:
+    """Return a difference on n rows with what its resamples say of it; None if it is undefined.
+
+    Its p-value is `least` at the least.
+    """
     bounds = _interval(drawn)
     if not np.isfinite(value) or bounds is None:
         return None
     found = drawn[np.isfinite(drawn)]
     # The observed sample counts as one more resample, so that p is never 0 (Davison and Hinkley 1997, section 4.2).
     tail = min((found <= 0).sum(), (found >= 0).sum()) + 1
-    return Difference(*names, metric, float(value), *bounds, n, min(2 * float(tail) / (len(found) + 1), 1.0))
+    p = max(2 * float(tail) / (len(found) + 1), least)
+    return Difference(*names, metric, float(value), *bounds, n, min(p, 1.0))
 
 
 def holm(differences: Sequence[Difference]) -> list[Difference]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import pytest
@@ -123,3 +124,14 @@ def test_holms_correction_is_that_of_the_textbook() -> None:
     given = [Difference("a", "b", str(p), 0.0, 0.0, 0.0, 9, p) for p in ps]
     assert [each.p_holm for each in holm(given)] == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([]) == []
+
+
+@pytest.mark.parametrize("groups", [2, 3, 6])
+def test_few_premises_prove_nothing(groups: int) -> None:
+    """Even if all agree: as many coins fall on the same side with a probability of 2^(1 - n)."""
+    names = [f"premise {number % groups}" for number in range(N)]
+    better, worse = Mean(np.ones(N)), Mean(np.zeros(N))
+    found = difference(("a", "b"), "accuracy", (better, worse), ALL, Draws.of(names))
+    assert found is not None
+    same = sum(len(set(coins)) == 1 for coins in product("+-", repeat=groups)) / 2**groups
+    assert found.p == pytest.approx(same)
