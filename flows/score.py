@@ -25,6 +25,7 @@ from training.model.seen import unseen
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
 from warehouse.errors import InputError
+from warehouse.files import cells
 from warehouse.files.formats import write_batches
 from warehouse.files.reading import AS_FOUND, Reading
 from warehouse.files.stream import FIELDS, PropositionStream, proposition_stream
@@ -117,12 +118,13 @@ def _score_file(settings: Settings, propositions: PropositionStream, output: Pat
     calibration = read_calibration(placed(model.path, settings.home_path))
     schema = scored_schema(calibration)
     with scored(settings, model, propositions, propositions.total) as parts:
-        counts = {"scores": 0, "too long": 0}
-        batches = _output_batches(parts, calibration, schema, counts)
+        counts, unread = {"scores": 0, "too long": 0}, list[str]()
+        batches = _output_batches(parts, calibration, schema, counts, unread)
         write_batches(pa.RecordBatchReader.from_batches(schema, batches), output)
+    left_out = [f"no score for what is too long, first the hypothesis {cells.shown(unread[0])}"] if unread else []
     intervals = [] if calibration is None else [f"low and high are {calibration.told}"]
     by = f"by the {model.name} estimator" if model.dataset_id == ELSEWHERE else f"by model {model.model_id}"
-    said = "; ".join([f"{output}, {by}", *intervals, *propositions.said])
+    said = "; ".join([f"{output}, {by}", *intervals, *left_out, *propositions.said])
     return Outcome(stage="score", counts=counts, note=said)
 
 
@@ -135,9 +137,17 @@ def scored_schema(calibration: Calibration | None) -> pa.Schema:
 
 
 def _output_batches(
-    parts: Iterable[Scored], calibration: Calibration | None, schema: pa.Schema, counts: dict[str, int]
+    parts: Iterable[Scored],
+    calibration: Calibration | None,
+    schema: pa.Schema,
+    counts: dict[str, int],
+    unread: list[str],
 ) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a file of scores, count them, and add the hypothesis of the first that has none to `unread`."""
     for part in parts:
+        if part.drops and not unread:
+            names = {drop.subject_id for drop in part.drops}
+            unread.append(next(each.hypothesis for each in part.propositions if each.proposition_id in names))
         counts["scores"] += len(part.scores)
         counts["too long"] += len(part.drops)
         yield _output_rows(part, calibration, schema)

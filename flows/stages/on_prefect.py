@@ -208,7 +208,7 @@ def _check_it_answers(address: str) -> None:
         if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR and answer.status_code != httpx.codes.NOT_FOUND:
             return
         reason = f"HTTP status {answer.status_code}"
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # a proxy of an unknown kind is a ValueError
         reason = _reason(error)
     raise ServiceError(
         f"The Prefect server at {_shown(address)} does not answer ({reason}): start it (prefect server start), correct "

@@ -15,7 +15,8 @@ from prefect import Flow
 from prefect.utilities.callables import parameter_schema
 
 from flows import deployments
-from flows.stages.on_prefect import PARAMETERS
+from flows.stages.on_prefect import PARAMETERS, reached
+from warehouse.errors import ServiceError
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -145,3 +146,14 @@ def test_a_deployment_shows_our_texts_of_its_parameters() -> None:
         shown = {name: each.get("description") for name, each in parameter_schema(flow).properties.items()}
         assert shown == {name: PARAMETERS[name] for name in shown}
         assert "Raises:" not in str(flow.description)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "gopher://127.0.0.1:9"])
+def test_a_proxy_of_any_kind_leaves_loopback_to_one_line(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with (
+        pytest.raises(ServiceError, match=r"^The Prefect server at http://127\.0\.0\.1:9/api does not answer"),
+        reached(),
+    ):
+        pass

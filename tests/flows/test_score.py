@@ -193,7 +193,9 @@ def written(folder: Path) -> Path:
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
 def test_a_file_is_scored_in_its_order(settings: Settings, subject: Estimator, tmp_path: Path, kind: str) -> None:
     output = tmp_path / f"scores.{kind}"
-    assert score.fn(settings, written(tmp_path), output).counts == {"scores": 11, "too long": 1}
+    outcome = score.fn(settings, written(tmp_path), output)
+    assert outcome.counts == {"scores": 11, "too long": 1}
+    assert "no score for what is too long, first the hypothesis '" in outcome.note
     if kind == "jsonl":
         rows = [json.loads(line) for line in output.read_text().splitlines()]
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from warehouse.errors import InputError
+from warehouse.files.header import Wanted
 from warehouse.files.imports import JudgmentBatch, read_judgments
 from warehouse.files.judgment_columns import JudgmentMapping
-from warehouse.files.reading import Reading
+from warehouse.files.reading import Reading, read_columns
 from warehouse.files.texts import premise_columns, premises_of, read_propositions
 
 HEADER = "premise,hypothesis,annotator,rating"
@@ -470,3 +472,19 @@ def test_long_lines_and_line_ends_within_quotes_stay_whole(tmp_path: Path) -> No
     assert batch.premises["text"].to_pylist() == texts
     line = refused(tmp_path / "file.csv", content + "P,H,a,many\r\n")
     assert f"line {2 + 3 * (len(texts) - 1) + 1}" in line
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_value_may_be_so_long_in_every_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    for module in ("delimited", "reading"):
+        monkeypatch.setattr(f"warehouse.files.{module}.LONGEST_VALUE", 2000)
+    for length, refused in ((2000, False), (2001, True)):
+        rows, path = pa.table({"premise": ["x", "a" * length]}), tmp_path / f"{length}.{kind}"
+        if kind == "csv":
+            path.write_text("premise\nx\n" + "a" * length + "\n")
+        elif kind == "jsonl":
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows.to_pylist()))
+        else:
+            pq.write_table(rows, path)
+        with pytest.raises(InputError, match="a value has more than 2,000 characters") if refused else nullcontext():
+            assert len(read_columns(path, {"premise": Wanted(("premise",), kind="text")})) == 2

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from warehouse.errors import InputError
 from warehouse.files import cells
-from warehouse.files.delimited import delimited
+from warehouse.files.delimited import LONGEST_VALUE, delimited
 from warehouse.files.encodings import SHOWN, encoding_of
 from warehouse.files.header import Place, Wanted, check_required, find, listed
 from warehouse.files.json_lines import json_lines
@@ -363,6 +363,8 @@ def _clean(read: TextColumns, field: str, column: pa.Array, kind: str) -> pa.Arr
     if kind == "text" and read.reading.entities:
         column = cells.without_entities(column)
     column = cells.trimmed(column, read.reading.missing)
+    if (index := read.first(pc.greater(pc.utf8_length(column), LONGEST_VALUE))) is not None:
+        raise read.error(index, field, f"a value has more than {LONGEST_VALUE:,} characters")
     if kind in cells.CONTROL:
         index = read.first(pc.match_substring_regex(column, cells.CONTROL[kind]))
         if index is not None:
