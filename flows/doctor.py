@@ -19,7 +19,7 @@ from flows.settings.settings import Config, Settings, load_settings
 from flows.stages.services import estimator_base, has_warehouse, reading, shown_catalog
 from flows.terminal.tables import plain_list
 from synthesis.llm.embedded import weights_path
-from synthesis.panel.settings import EMBEDDED, Endpoint
+from synthesis.panel.settings import EMBEDDED, Endpoint, ModelConfig
 from warehouse.errors import OddsError
 
 GIB = 2**30
@@ -48,6 +48,8 @@ def doctor(*, config: Config = None) -> list[Finding]:
         _checked("warehouse", lambda: _warehouse(settings), needed=has_warehouse(settings)),
     ]
     findings += [_endpoint(endpoint) for endpoint in settings.endpoints]
+    asked = (*settings.llms, settings.proposer, settings.judge)
+    findings += filter(lambda each: not each.fine, (_asked(settings, config) for config in asked))
     findings.append(_checked("base of the estimator", lambda: estimator_base(settings)))
     findings.append(_studio(settings))
     findings += _duplicates(settings)
@@ -107,6 +109,10 @@ def _endpoint(endpoint: Endpoint) -> Finding:
     if endpoint.api_key_env and not os.environ.get(endpoint.api_key_env):
         return Finding(what=what, fine=False, detail=f"environment variable {endpoint.api_key_env} is empty")
     return Finding(what=what, fine=True, detail=f"{endpoint.base_url} (checked when it is used)")
+
+
+def _asked(settings: Settings, config: ModelConfig) -> Finding:
+    return _checked(config.name, lambda: settings.endpoint_of(config).name, needed=False)
 
 
 def _studio(settings: Settings) -> Finding:

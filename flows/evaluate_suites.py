@@ -44,6 +44,7 @@ SHOWN: Mapping[Family, tuple[str, ...]] = {
 }
 """The figures in the table of a terminal, the most important one first."""
 BASE = "base-yes-no"
+INTERVAL = "95% interval"
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ def _evaluated(
     items = Items.of(suite.family, kept, slider=suite.format == "unli")
     ids = [row.proposition_id for row in kept]
     estimators = {ESTIMATOR: model, **{label_of(each): each for each in given.others}}
-    found: dict[str, Mapping[str, Answer]] = {
+    found: dict[str, Mapping[str, Answer]] = {  # of what is measured: an item that was left out needs no score
         name: _scores(settings, warehouse, suite, each, ids) for name, each in estimators.items()
     }
     if given.base is not None:
@@ -239,8 +240,10 @@ def _evaluated(
 def _scores(
     settings: Settings, warehouse: Warehouse, suite: Suite, model: Model, ids: Sequence[str]
 ) -> dict[str, Answer]:
-    """Return an estimator's answers to a suite; those that are missing are computed and stored."""
-    waiting = unscored_items(warehouse, suite.suite_id, model.model_id)
+    """Return an estimator's answers to some propositions of a suite; those that are missing are computed and stored."""
+    wanted = set(ids)
+    unscored = unscored_items(warehouse, suite.suite_id, model.model_id)
+    waiting = [each for each in unscored if each.proposition_id in wanted]
     store_scores(settings, warehouse, model, waiting, len(waiting))
     return stored_scores(warehouse, model, ids)
 
@@ -267,30 +270,54 @@ def result_table(result: SuiteResult) -> tuple[str, Table]:
     """Return a line about a suite, and the figures on it as a table of 80 columns.
 
     p is that of no difference to the estimator (Holm) in the main figure, or in the squared error if the subject has no
-    main figure, as a constant has no correlation.
+    main figure, as a constant has no correlation. In a table of coherence each figure has rows of its own, whose n,
+    interval and p are those of the figure.
     """
-    whole = [each for each in result.figures if each.slice is None]
-    measured = {each.metric for each in whole}
-    main, *others = [name for name in SHOWN[result.suite.family] if name in measured] or SHOWN[result.suite.family]
-    found = {(each.subject, each.metric): each for each in whole}
-    apart = {(each.against, each.metric): each.p_holm for each in result.differences}
     line = f"{result.suite.name}: {result.n_items:,} items"
     if result.n_seen:
         line += f", {result.n_seen:,} seen in training {'and left out' if result.left_out else 'among them'}"
-    columns = ("n", main, "95% interval", *(name.removesuffix("_judgments") for name in others), "p")
+    whole = [each for each in result.figures if each.slice is None]
+    measured = {each.metric for each in whole}
+    names = [name for name in SHOWN[result.suite.family] if name in measured] or list(SHOWN[result.suite.family])
+    table = _by_figure if result.suite.family == "coherence" else _by_subject
+    return line, table(names, whole, {(each.against, each.metric): each.p_holm for each in result.differences})
+
+
+def _by_subject(names: Sequence[str], figures: Sequence[Evaluation], apart: Mapping[tuple[str, str], float]) -> Table:
+    """Return a table with a row per subject: all figures rest on the same items of it."""
+    main, *others = names
+    columns = ("n", main, INTERVAL, *(name.removesuffix("_judgments") for name in others), "p")
     table = narrow_table("subject", *columns, tight=True)
-    for subject in dict.fromkeys(each.subject for each in whole):
+    found = {(each.subject, each.metric): each for each in figures}
+    for subject in dict.fromkeys(each.subject for each in figures):
         first = found.get((subject, main))
         if first is None:
             continue
-        values = [found.get((subject, name)) for name in others]
-        between = "" if first.low is None else f"{first.low:.3f} to {first.high:.3f}"
+        values = [_value(found.get((subject, name))) for name in others]
         p = apart.get((subject, main), apart.get((subject, "mse")))
-        table.add_row(
-            subject, f"{first.n:,}", _shown(first), between, *map(_shown, values), "" if p is None else f"{p:.3f}"
-        )
-    return line, table
+        table.add_row(subject, f"{first.n:,}", _value(first), _interval(first), *values, _digits(p))
+    return table
 
 
-def _shown(figure: Evaluation | None) -> str:
-    return "" if figure is None or figure.value is None else f"{figure.value:.3f}"
+def _by_figure(names: Sequence[str], figures: Sequence[Evaluation], apart: Mapping[tuple[str, str], float]) -> Table:
+    """Return a table with a row per figure and subject: each figure rests on other items, so it has an n of its own."""
+    table = narrow_table("figure", "subject", "n", "value", INTERVAL, "p", texts=("subject",), tight=True)
+    table.columns[0].no_wrap = True  # the names of subjects are what may be long
+    for name in names:
+        for number, each in enumerate(found := [each for each in figures if each.metric == name]):
+            cells = (f"{each.n:,}", _value(each), _interval(each), _digits(apart.get((each.subject, name))))
+            last = number == len(found) - 1
+            table.add_row("" if number else name, each.subject, *cells, end_section=last and name != names[-1])
+    return table
+
+
+def _value(figure: Evaluation | None) -> str:
+    return "" if figure is None else _digits(figure.value)
+
+
+def _interval(figure: Evaluation) -> str:
+    return "" if figure.low is None else f"{figure.low:.3f} to {figure.high:.3f}"
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

@@ -52,7 +52,7 @@ def models_promote(model: str, *, suites: Sequence[str] = (), config: Config = N
     if not results:
         raise InputError("there are no suites to decide by; odds import suite makes one, odds models use needs none")
     decisive = _decisive(results, present)
-    promoted, reason = _verdict(decisive)
+    promoted, reason = _verdict(decisive) if any(each.n_items for each in results) else (False, _all_seen(results))
     if promoted:
         models_use(candidate.model_id, config=settings)
     return Promotion(candidate, promoted, reason, decisive)
@@ -79,6 +79,14 @@ def _verdict(found: Sequence[Difference]) -> tuple[bool, str]:
     if not better:
         return False, f"no better on {_told(differences)}" if differences else "no suite tells them apart"
     return True, f"better on {_told(better)}, worse on none of {len(differences)}"
+
+
+def _all_seen(results: Sequence[SuiteResult]) -> str:
+    """Say that there was nothing to measure: an estimator is never measured on what it learned from."""
+    return (
+        f"nothing could be measured, since all {sum(each.n_seen for each in results):,} items were left out: one of "
+        "the two learned from their premises, or from some like them; import a suite with other premises"
+    )
 
 
 def _told(differences: Sequence[Difference]) -> str:

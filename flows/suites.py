@@ -87,10 +87,12 @@ def import_suite(
         reading: How to read the file where that should not be detected.
 
     Raises:
-        InputError: the file cannot be read as such a suite, or another suite has the name,
-            or the name is taken.
+        InputError: the file cannot be read as such a suite, or another suite has the name, or the name is taken or
+            empty.
     """
     settings, file = load_settings(config), Path(file)
+    if not name.strip():
+        raise InputError("a suite needs a name, and this one is empty")
     if name in TAKEN:
         raise InputError(f"a suite cannot be called {name}, which stands for something else; choose another name")
     family = _family(format_, family)

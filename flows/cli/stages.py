@@ -346,6 +346,8 @@ def evaluate(
         found = evaluate_suites(
             [] if suite == ["all"] else suite, config=settings(), model=model, subjects=subjects, keep_seen=keep_seen
         )
+    if not found:
+        raise InputError("there are no suites to measure on; odds import suite makes one")
     print_parts([part for each in found for part in result_table(each)])
 
 

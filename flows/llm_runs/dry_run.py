@@ -41,11 +41,10 @@ def plan_table(settings: Settings, jobs: JobsOf, *, batch: bool) -> Group:
 
 def plan_jobs(settings: Settings, warehouse: Warehouse, jobs: Sequence[Job], *, batch: bool) -> dict[str, Plan]:
     """What each job would take, by its name. Sends and writes nothing."""
-    endpoints = {each.name: each for each in settings.endpoints}
     past = tokens_of_prompts(warehouse)
     with ledger(settings) as opened:
         return {
-            job.name: plan(job.questions(), job.config, endpoints[job.config.endpoint], opened, past, batch=batch)
+            job.name: plan(job.questions(), job.config, settings.endpoint_of(job.config), opened, past, batch=batch)
             for job in jobs
         }
 

@@ -56,9 +56,8 @@ def check_prices(settings: Settings, jobs: Sequence[Job], options: RunOptions) -
         return
     if not 0 <= options.max_cost < inf:
         raise InputError(f"--max-cost: {options.max_cost} must be a non-negative number")
-    endpoints = {each.name: each for each in settings.endpoints}
     for config in (each.config for each in jobs):
-        endpoint = endpoints[config.endpoint]
+        endpoint = settings.endpoint_of(config)
         for name, price in zip(("price_in", "price_out"), prices_of(endpoint, config), strict=True):
             if price is None:
                 raise InputError(

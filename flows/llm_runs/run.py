@@ -56,7 +56,7 @@ def run_jobs(settings: Settings, warehouse: Warehouse, stage: str, jobs: Sequenc
     check_prices(settings, jobs, options)
     if not jobs:
         return before or Outcome(stage=stage, counts={"requests": 0})
-    names = {job.config.endpoint for job in jobs}
+    names = {settings.endpoint_of(job.config).name for job in jobs}
     replied = askers_with_replies(warehouse)
     with running_endpoints(settings, names) as endpoints, ledger(settings) as opened:
         configs = [job.config for job in jobs]

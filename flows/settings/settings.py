@@ -26,7 +26,16 @@ from flows.settings.sections import (
     WarehouseSettings,
 )
 from synthesis.panel.defaults import DEFAULT_ENDPOINT, DEFAULT_JUDGE, DEFAULT_PANEL, DEFAULT_PROPOSER
-from synthesis.panel.settings import AnyLabeler, Endpoint, EstimatorLabeler, Judge, Labeler, Proposer
+from synthesis.panel.settings import (
+    EMBEDDED,
+    AnyLabeler,
+    Endpoint,
+    EstimatorLabeler,
+    Judge,
+    Labeler,
+    ModelConfig,
+    Proposer,
+)
 from warehouse.catalog.address import address_of, data_place
 from warehouse.errors import InputError
 
@@ -91,7 +100,8 @@ class Settings(BaseSettings):
         if twice := sorted({name for name in every if every.count(name) > 1}):
             raise ValueError(f"labelers, proposer and judge: two have the same name, {twice[0]}")
         for config in (*self.llms, self.proposer, self.judge):
-            if config.endpoint not in names:
+            # A default names the embedded one: where the file has others instead, that matters once it is asked.
+            if config.endpoint not in (*names, EMBEDDED):
                 raise ValueError(f"{config.name}: endpoint {config.endpoint!r} is not among {names}")
         suites = [suite.name for suite in self.suites]
         if twice := sorted({name for name in suites if suites.count(name) > 1}):
@@ -123,9 +133,26 @@ class Settings(BaseSettings):
         return tuple(each for each in self.labelers if isinstance(each, EstimatorLabeler))
 
     def check_labelers(self) -> None:
-        """Raise `InputError` if there are no labelers, so that a stage that needs them does not start."""
+        """Raise `InputError` without labelers, or if one has no endpoint, before a stage that needs them starts."""
         if not self.labelers:
             raise InputError("labelers is empty: name at least one labeler in odds.toml")
+        for labeler in self.llms:
+            self.endpoint_of(labeler)
+
+    def endpoint_of(self, config: ModelConfig) -> Endpoint:
+        """Return the endpoint that a labeler, the proposer or the judge asks.
+
+        Raises:
+            InputError: it is the embedded one, as by default, but the settings have only others.
+        """
+        found = next((each for each in self.endpoints if each.name == config.endpoint), None)
+        if found is None:
+            section = {Proposer: "[proposer]", Judge: "[judge]"}.get(type(config), "[[labelers]]")
+            raise InputError(
+                f"{config.name} asks the endpoint {config.endpoint}, which odds.toml does not have: set endpoint and "
+                f'model under {section}, or add [[endpoints]] with name = "{EMBEDDED}" and base_url = "{EMBEDDED}"'
+            )
+        return found
 
     @property
     def ledger_path(self) -> Path | str:

@@ -14,7 +14,8 @@ MOST_LINES = 3
 def narrow_table(*columns: str, texts: Collection[str] = (), tight: bool = False) -> Table:
     """Return an empty table with little between its columns; numbers stand on the right, names and `texts` left.
 
-    A `tight` one, for many columns, has one space less between them and breaks no number and no heading of numbers.
+    A `tight` one, for many columns, has one space less between them and breaks no number and no heading of numbers:
+    names that are too long for what is left go on in the next line.
     """
     table = Table(
         header_style="bold",
@@ -26,7 +27,12 @@ def narrow_table(*columns: str, texts: Collection[str] = (), tight: bool = False
     )
     for number, column in enumerate(columns):
         is_text = not number or column in texts
-        table.add_column(column, justify="left" if is_text else "right", no_wrap=tight and not is_text)
+        table.add_column(
+            column,
+            justify="left" if is_text else "right",
+            no_wrap=tight and not is_text,
+            overflow="fold" if tight and is_text else "ellipsis",
+        )
     return table
 
 

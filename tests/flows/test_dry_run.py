@@ -8,11 +8,15 @@ import pytest
 from rich.console import Console
 
 from flows.elicit import elicit, jobs
+from flows.judge import judge
 from flows.llm_runs.dry_run import plan_table
+from flows.propose import jobs as propose_jobs
+from flows.propose import propose
 from flows.settings.settings import load_settings
 from tests.fixtures.llm_runs import PRICED, endpoint, install, labeler, others, settings_file
 from tests.synthesis.batch_stub import batch_stub, interrupt_once
 from tests.synthesis.faulty_endpoint import answers, faulty
+from warehouse.errors import InputError
 
 NOBODY = "http://127.0.0.1:9/v1"
 HYPOTHESES = [f"The hypothesis is number {number} of them." for number in range(8)]
@@ -31,6 +35,17 @@ def planned(config: Path, name: str, *, batch: bool = False) -> dict[str, str]:
     columns = {" ".join(str(column.header).split()): list(map(str, column.cells)) for column in table.columns}  # type: ignore[union-attr]
     row = columns["asked"].index(name)
     return {heading: cells[row] for heading, cells in columns.items()}
+
+
+def test_a_proposer_without_its_endpoint_is_refused_only_when_it_is_asked(tmp_path: Path) -> None:
+    config = install(tmp_path, endpoint("e", NOBODY, PRICED), labeler("a", "e"), hypotheses=HYPOTHESES[:2])
+    assert planned(config, "a")["requests"] == "2"
+    assert judge.fn(config).counts == {"requests": 0}  # the panel does not disagree
+    for run in (propose.fn, lambda config: propose.fn(config, max_cost=1.0)):
+        with pytest.raises(InputError, match=r"smol-proposer asks the endpoint embedded, .* under \[proposer\]"):
+            run(config)
+    with pytest.raises(InputError, match=r"smol-proposer asks the endpoint embedded"):
+        plan_table(load_settings(config), propose_jobs, batch=False)
 
 
 @pytest.mark.slow

@@ -175,7 +175,8 @@ def test_the_environment_stands_above_the_file(tmp_path: Path, monkeypatch: pyte
         ("[agreement]\nconsensus = 'mode'", "agreement.consensus"),
         ("[training]\nlearning_rate = -1", "training.learning_rate"),
         ("[splits]\ntrain = 0.9\ndev = 0.1", "train \\+ dev"),
-        ("[[endpoints]]\nname = 'a'\nbase_url = 'embedded'", "'embedded' is not among"),
+        ("[proposer]\nendpoint = 'vllm'", "smol-proposer: endpoint 'vllm' is not among"),
+        ("[judge]\nendpoint = 'vllm'", "smol-judge: endpoint 'vllm' is not among"),
         ("[[endpoints]]\nname = 'a'\nbase_url = 'http://user:pw@host/v1'", "api_key_env"),
         ("root = '/'", "root cannot be set"),
         ("[judge]\nmode = 'maybe'", "judge.mode"),
@@ -190,6 +191,37 @@ def test_what_cannot_be_used_is_said_with_its_place(tmp_path: Path, text: str, s
         loaded(tmp_path, text)
     assert "\n" not in str(raised.value)
     assert str(tmp_path / "odds.toml") in str(raised.value)
+
+
+OWN_PANEL = """
+[[endpoints]]
+name = "mine"
+base_url = "http://host/v1"
+[[labelers]]
+name = "l"
+endpoint = "mine"
+model = "m"
+prompt = "token"
+method = "token"
+"""
+
+
+def test_an_endpoint_of_ones_own_needs_no_proposer_or_judge_until_one_is_asked(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, OWN_PANEL)
+    settings.check_labelers()
+    assert settings.endpoint_of(settings.llms[0]).name == "mine"
+    for config, section in ((settings.proposer, r"\[proposer\]"), (settings.judge, r"\[judge\]")):
+        said = f"{config.name} asks the endpoint embedded, which odds.toml does not have: .* under {section}"
+        with pytest.raises(InputError, match=said):
+            settings.endpoint_of(config)
+    both = loaded(tmp_path, OWN_PANEL + '[[endpoints]]\nname = "embedded"\nbase_url = "embedded"\n')
+    assert both.endpoint_of(both.judge).base_url == "embedded"
+
+
+def test_the_default_panel_without_its_endpoint_does_not_start(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, '[[endpoints]]\nname = "mine"\nbase_url = "http://host/v1"')
+    with pytest.raises(InputError, match=r"smol-verbalised asks the endpoint embedded, .* under \[\[labelers\]\]"):
+        settings.check_labelers()
 
 
 def test_a_secret_in_the_settings_is_not_repeated(tmp_path: Path) -> None:

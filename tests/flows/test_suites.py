@@ -205,6 +205,29 @@ def test_its_premises_and_those_like_them_are_never_trained_on(settings: Setting
     assert not set(trained[:3]) & set(read_split(newest, "train")["premise_id"].to_pylist())
 
 
+def test_only_what_is_measured_is_scored(settings: Settings, tmp_path: Path) -> None:
+    with open_warehouse(settings.catalog) as warehouse:
+        texts = {row.premise_id: row.text for row in read(warehouse, Premise)}
+    folder = next(iter((settings.home_path / "datasets" / "odds").iterdir()))
+    same = [texts[name] for name in read_split(folder, "train")["premise_id"].to_pylist()[:3]]
+    import_suite(judged(tmp_path / "j.jsonl", [*same, *NEW[:5]]), "seen", config=settings, family="correlation")
+    for keep_seen, n in ((False, 5), (True, 8)):
+        evaluate_suites(["seen"], config=settings, keep_seen=keep_seen)
+        with open_warehouse(settings.catalog) as warehouse:
+            assert len(read(warehouse, Score)) == n
+
+
+def test_a_promotion_says_if_there_was_nothing_to_measure(settings: Settings, tmp_path: Path) -> None:
+    with open_warehouse(settings.catalog) as warehouse:
+        texts = {row.premise_id: row.text for row in read(warehouse, Premise)}
+    folder = next(iter((settings.home_path / "datasets" / "odds").iterdir()))
+    same = [texts[name] for name in read_split(folder, "train")["premise_id"].to_pylist()[:3]]
+    import_suite(judged(tmp_path / "j.jsonl", same), "seen", config=settings, family="correlation")
+    found = models_promote(models(config=settings)[1].model_id, config=settings)
+    assert not found.promoted
+    assert found.reason.startswith("nothing could be measured, since all 3 items were left out: one of the two learned")
+
+
 def test_what_an_estimator_and_its_base_learned_from_goes_with_its_folder(settings: Settings, tmp_path: Path) -> None:
     data = next(iter((settings.home_path / "datasets" / "odds").iterdir()))
     trained, held_out = read_split(data, "train"), read_split(data, "test")
@@ -290,6 +313,11 @@ def test_the_commands_print_tables_of_80_columns(settings: Settings, tmp_path: P
     ("arguments", "line"),
     [
         (["evaluate", "--column", "score=p"], "--column names columns of --scores; give a file of scores too"),
+        (["evaluate", "--suite", "all"], "there are no suites to measure on; odds import suite makes one"),
+        (
+            ["import", "suite", "{file}", "--name", " ", "--family", "correlation"],
+            "a suite needs a name, and this one is empty",
+        ),
         (["evaluate", "--suite", "boats"], "no suite boats; there are: none; odds import suite makes one"),
         (
             ["evaluate", "--model", "x"],
