@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -459,7 +460,7 @@ def test_a_map_of_the_scores_is_told_where_distributions_are(fitted: Isotonic | 
         html.index(f'id="{place}"') for place in ("evaluation", "distributions", "slices", "propositions", "training")
     ]
     told = f"recalibrated by {name}; the distributions are not"
-    counted = [html[start:end].count(told) for start, end in zip(places, places[1:], strict=False)]
+    counted = [html[start:end].count(told) for start, end in pairwise(places)]
     assert counted == [1, 1, 0, 1]
     assert "recalibrated" not in render(synthetic().model_copy(update={"calibration": calibration()}))
 
