@@ -99,8 +99,8 @@ def table(evaluations: Sequence[Evaluation], columns: Mapping[str, tuple[str, st
 
 
 def distribution_columns(evaluations: Sequence[Evaluation]) -> dict[str, tuple[str, str]]:
-    """Return the columns of the table of distributions that somebody has a figure of."""
-    measured = {each.metric for each in evaluations if each.value is not None}
+    """Return the columns of the table of distributions that were measured, even if a figure is undefined."""
+    measured = {each.metric for each in evaluations}
     return {metric: told for metric, told in DISTRIBUTIONS.items() if metric in measured}
 
 
