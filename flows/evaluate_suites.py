@@ -23,7 +23,7 @@ from flows.terminal.tables import narrow_table
 from synthesis.panel.settings import PRODUCTION
 from training.evaluation.annotators import name_of
 from training.evaluation.families import Answer, Items
-from training.evaluation.subjects import CONSTANT, PANEL
+from training.evaluation.subjects import CONSTANT, LABELER, PANEL
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
 from warehouse.errors import InputError
@@ -96,7 +96,7 @@ class Subjects:
 
 
 def _is_taken(name: str) -> bool:
-    return name in {ESTIMATOR, CONSTANT, PANEL, BASE, *map(name_of, ANNOTATORS)} or name.startswith("labeler:")
+    return name in {ESTIMATOR, CONSTANT, PANEL, BASE, *map(name_of, ANNOTATORS)} or name.startswith(LABELER)
 
 
 def evaluate_suites(

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from training.model.saved import EstimatorInfo
 
 CARD = "README.md"
-MAPS = {"isotonic": "isotonic regression", "beta": "beta calibration"}
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ def _intervals(of: Calibration | None) -> str:
     if of.map is None:
         return "\n".join(["## Intervals", "", told, ""])
     mapped = (
-        f"Here the score is the one above mapped by {MAPS[of.map.kind]}, which is in `calibration.json` and which "
+        f"Here the score is the one above mapped by {of.map_name}, which is in `calibration.json` and which "
         f"`odds score` applies. By maps fitted on other premises, the mean squared error on dev changed from "
         f"{of.mse:.4f} to {of.mapped_mse:.4f}."
     )

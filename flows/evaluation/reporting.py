@@ -27,10 +27,13 @@ from training.evaluation.slices import range_of, slices
 from training.evaluation.split import split_items
 from training.evaluation.subjects import PANEL
 from training.evaluation.subjects import panel as panel_answers
+from training.fit.record import read_record
 from training.levels import quantile
+from training.model.calibration import read_calibration
 from warehouse.agreement.selection import Selection
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
+from warehouse.queries.disagreement import kinds_of
 from warehouse.queries.labelers import panel_versions
 from warehouse.queries.stages import counts, current_agreement, current_estimates, labeler_answers, valid_judgments
 from warehouse.records import ESTIMATOR, Agreement, Dataset, Difference, Evaluation, Model, Score, now
@@ -63,8 +66,7 @@ def report_data(
 ) -> ReportData:
     """Return all data of the report on `model`, which was measured on `test`. Only summaries are computed here."""
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
-    folder = warehouse.place(dataset.path)
-    manifest = read_manifest(folder)
+    manifest, folder = read_manifest(warehouse.place(dataset.path)), warehouse.place(model.path)
     judgments = valid_judgments(warehouse)
     measured, weeks = over_time(warehouse, Selection().scope)
     return ReportData(
@@ -81,7 +83,9 @@ def report_data(
         consensus=_spread(judgments),
         judgments=judgments["probability"].to_pylist(),
         labelers=[LabelerAnswers.model_validate(row) for row in labeler_answers(warehouse).to_pylist()],
-        curve=_curve(warehouse.place(model.path)),
+        curve=_curve(folder),
+        learns_levels=_learns_levels(model, folder),
+        calibration=read_calibration(folder),
         evaluations=evaluations,
         differences=differences,
         test=_test(warehouse, model, test),
@@ -132,6 +136,11 @@ def _curve(folder: Path) -> list[CurvePoint]:
     return [CurvePoint(step=each["step"], loss=each["loss"], dev_loss=each["dev_loss"]) for each in history]
 
 
+def _learns_levels(model: Model, folder: Path) -> bool:
+    """Whether the fit began with level tokens that meant nothing: an encoder has none, an estimator knows them."""
+    return json.loads(model.settings).get("kind", "causal") == "causal" and read_record(folder).base_loss is None
+
+
 def _test(warehouse: Warehouse, model: Model, test: pa.Table) -> list[ScoredProposition]:
     scores = {row.proposition_id: row for row in read(warehouse, Score, "model_id = ?", [model.model_id])}
     ids = test["proposition_id"].to_pylist()
@@ -139,17 +148,18 @@ def _test(warehouse: Warehouse, model: Model, test: pa.Table) -> list[ScoredProp
     panel = dict(panel_answers(llms))
     asked = panel.get(PANEL, next(iter(panel.values()), {}))
     judged = {item.propositions[0]: item.judgments for item in split_items(test).items}
+    kinds = kinds_of(warehouse, ids)
     rows = test.select(["proposition_id", "premise", "hypothesis", "mean"]).to_pylist()
     return [
-        _scored(row, scores[key], judged.get(key), asked[key].score if key in asked else None)
+        _scored(row, scores[key], judged.get(key)).model_copy(
+            update={"panel_mean": asked[key].score if key in asked else None, "kind": kinds.get(key)}
+        )
         for key, row in zip(ids, rows, strict=True)
         if key in scores
     ]
 
 
-def _scored(
-    row: dict[str, Any], score: Score, judgments: npt.NDArray[np.float64] | None, panel_mean: float | None
-) -> ScoredProposition:
+def _scored(row: dict[str, Any], score: Score, judgments: npt.NDArray[np.float64] | None) -> ScoredProposition:
     low, high = (float(quantile(score.level_probabilities, q)) for q in INTERVAL)
     return ScoredProposition(
         premise=row["premise"],
@@ -160,7 +170,6 @@ def _scored(
         high=high,
         mean=row["mean"],
         judgments=[] if judgments is None else sorted(judgments.tolist()),
-        panel_mean=panel_mean,
     )
 
 

@@ -13,7 +13,7 @@ from sklearn.mixture import GaussianMixture
 from tests.fixtures.store import made_proposition, made_rows, on_sqlite
 from warehouse import Warehouse
 from warehouse.catalog.store import merge_all
-from warehouse.queries.disagreement import disputed, judgments_of
+from warehouse.queries.disagreement import disputed, judgments_of, kinds_of
 
 pytestmark = on_sqlite
 LEAST_VARIANCE = 0.05**2
@@ -53,6 +53,8 @@ def test_clear_cases_have_their_kind_and_fewer_than_five_judgments_none(warehous
     assert rows["camps"]["upper_mean"] == pytest.approx(np.mean(KINDS["camps"][4:]))
     assert (rows["camps"]["share_upper"], rows["outlier"]["share_upper"]) == (0.5, pytest.approx(6 / 7))
     assert rows["four"]["evidence"] is None
+    ids = {name: rows[name]["proposition_id"] for name in ("camps", "little", "four")}
+    assert kinds_of(warehouse, list(ids.values())) == {ids["camps"]: "camps", ids["little"]: "little"}
 
 
 def test_the_cut_is_the_best_of_all_groupings(warehouse: Warehouse) -> None:

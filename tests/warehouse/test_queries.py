@@ -195,7 +195,9 @@ def made_estimate(proposition: str, version: str, probability: float | None) -> 
 
 def test_of_a_labelers_estimates_the_newest_counts(filled: Warehouse) -> None:
     merge(filled, [made_estimate("p", "2", 0.75), made_estimate("p", "1", 0.25), made_estimate("q", "1", None)])
-    assert labeler_answers(filled).to_pylist() == [{"name": "l", "probabilities": [0.75], "without": 1}]
+    assert labeler_answers(filled).to_pylist() == [
+        {"name": "l", "probabilities": [0.75], "without": 1, "is_estimator": False}
+    ]
     found = current_estimates(filled, [made_proposition(name).proposition_id for name in "pq"])
     assert sorted(one.estimate_id for one in found) == ["p 2", "q 1"]
 

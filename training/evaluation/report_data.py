@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from training.evaluation.pictures import Measurement
+from training.model.calibration import Calibration
 from warehouse.records import Agreement, Count, Difference, Evaluation, Probability, Text
 from warehouse.shards import Licence
 
@@ -29,15 +30,19 @@ class ConsensusSpread(_Part):
 
 
 class LabelerAnswers(_Part):
-    """A labeler's probabilities, and how many of its replies had none."""
+    """A labeler's probabilities, and how many of its replies had none. It is a language model or an estimator."""
 
     name: Text
     probabilities: list[Probability]
     without: Count = 0
+    is_estimator: bool = False
 
 
 class ScoredProposition(_Part):
-    """A test proposition: its score, level distribution and the middle 80% of it; its consensus and judgments."""
+    """A test proposition: its score, level distribution and the middle 80% of it; its consensus and judgments.
+
+    `kind` is how the judgments differ, as `odds disagreement` classifies it; None for fewer than five.
+    """
 
     premise: Text
     hypothesis: Text
@@ -48,6 +53,7 @@ class ScoredProposition(_Part):
     mean: Probability
     judgments: list[Probability]
     panel_mean: Probability | None = None
+    kind: str | None = None
 
 
 class Slice(_Part):
@@ -78,7 +84,8 @@ class CurvePoint(_Part):
 class ReportData(_Part):
     """Everything that a report shows, as plain values. `provenance` has pairs of a name and a value.
 
-    `sources` are those of the premises of the training set, with their licences.
+    `sources` are those of the premises of the training set, with their licences. `calibration` is what the estimator
+    learned on dev after its fit. `learns_levels`: its fit began from a language model, which had no level tokens.
     """
 
     title: Text
@@ -95,6 +102,8 @@ class ReportData(_Part):
     weeks: list[Measurement] = []
     labelers: list[LabelerAnswers]
     curve: list[CurvePoint]
+    learns_levels: bool = False
+    calibration: Calibration | None = None
     evaluations: list[Evaluation]
     differences: list[Difference] = []
     test: list[ScoredProposition]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,12 +10,19 @@ import numpy as np
 from training.evaluation import estimator_pictures, metrics, pictures
 from training.evaluation.estimator_pictures import SliceError
 from training.evaluation.report_data import CurvePoint, ReportData, ScoredProposition
-from training.evaluation.report_tables import BASELINES, number, slice_name, subject_name
+from training.evaluation.report_tables import BASELINES, is_baseline, number, slice_name, subject_name
+from training.evaluation.subjects import kind_of
 from training.levels import Floats, one_hot, wasserstein
 from warehouse.records import Evaluation
 
 _PER_BIN = 10  # test propositions per bin of the reliability diagram, or it shows noise
 _ENOUGH = 5  # judgments, to draw their distribution
+_AGREED = 0.1  # their SD below which people agree, as in the view disagreement
+_DIFFER = {
+    "camps": ": two groups",
+    "outlier": ": a few are far from the rest",
+    "spread": ": all over the scale",
+}
 
 
 class Picture(NamedTuple):
@@ -41,7 +48,7 @@ def pictures_of(data: ReportData) -> dict[str, Picture]:
     if data.labelers or data.judgments:
         found["answers"] = _answers(data)
     if data.curve:
-        found["curve"] = _curve(data.curve)
+        found["curve"] = _curve(data.curve, learns_levels=data.learns_levels)
     if data.test:
         found["reliability"] = _reliability(data.test, whole)
         found["histogram"] = _histogram(data.test)
@@ -61,23 +68,23 @@ def _standings(evaluations: Sequence[Evaluation]) -> Picture | None:
             each.value or 0.0,
             each.low,
             each.high,
-            any(name in each.subject for name in ("constant", "annotator")),
+            is_baseline(each.subject),
         )
         for each in sorted(figures, key=lambda each: each.value or 0.0)
     ]
-    fewer = any(each.n != ours.n for each in figures)
+    fewer, ceilings = any(each.n != ours.n for each in figures), _ceilings(figures)
+    human = ", and annotators against the others; dashed lines are what these reach" if ceilings else ""
     return Picture(
-        pictures.standings(rows, "mean squared error (lower is better)", _ceilings(figures)),
+        pictures.standings(rows, "mean squared error (lower is better)", ceilings),
         f"Mean squared error of {len(rows)} subjects with 95% intervals; the best is {rows[0].name}.",
-        "Bars are 95% intervals. Baselines are orange: a constant, and annotators against the others; dashed lines are "
-        "what these reach."
+        f"Bars are 95% intervals. Baselines are orange: a constant{human}."
         + (f" Where n is not {ours.n:,}, these are other propositions: compare with care." if fewer else ""),
     )
 
 
 def _ceilings(figures: Sequence[Evaluation]) -> list[float]:
     """Return what one and several annotators reach."""
-    return [each.value for each in figures if "annotator" in each.subject and each.value is not None]
+    return [each.value for each in figures if kind_of(each.subject) == "annotators" and each.value is not None]
 
 
 def _spread(means: Floats, deviations: Floats) -> Picture:
@@ -102,21 +109,23 @@ def _over_time(data: ReportData) -> Picture:
 def _answers(data: ReportData) -> Picture:
     subjects = {"annotators": np.array(data.judgments)} if data.judgments else {}
     subjects |= {each.name: np.array(each.probabilities) for each in data.labelers}
+    whose = "Annotators who use only a few bars answer coarsely, even if they are right on average."
+    if data.labelers:
+        whose = "A labeler that uses only a few bars is too coarse, even if it is right on average."
     return Picture(
-        pictures.answers(subjects),
-        f"Histograms of the probabilities given by {', '.join(subjects)}.",
-        "A labeler that uses only a few bars is too coarse, even if it is right on average.",
+        pictures.answers(subjects), f"Histograms of the probabilities given by {', '.join(subjects)}.", whose
     )
 
 
-def _curve(curve: Sequence[CurvePoint]) -> Picture:
+def _curve(curve: Sequence[CurvePoint], *, learns_levels: bool) -> Picture:
     dev = [(each.step, each.dev_loss) for each in curve if each.dev_loss is not None]
     kept = min(dev, key=lambda each: each[1], default=None)
     said = f"The epoch that ended at step {kept[0]} is kept, with a dev loss of {kept[1]:.3f}." if kept else ""
+    first = "At first the loss falls because the model learns to answer with a level." if learns_levels else ""
     return Picture(
         pictures.training_curve([each.step for each in curve], [each.loss for each in curve], dev),
-        f"Training and dev loss over {curve[-1].step} steps. {said}",
-        f"{said} At first the loss falls because the model learns to answer with a level.",
+        f"Training and dev loss over {curve[-1].step} steps. {said}".strip(),
+        " ".join(filter(None, (said, first))),
     )
 
 
@@ -128,13 +137,27 @@ def _reliability(test: Sequence[ScoredProposition], whole: Sequence[Evaluation])
     if asked:
         panel, labels = np.array(asked).T
         curves["mean of the labelers"] = metrics.reliability(panel, labels, bins)
+    parts = len(metrics.reliability(scores, means))  # those of the calibration error, which has ten without ties
     gap = number({each.metric: each.value for each in whole if each.subject == "estimator"}.get("calibration_error"))
     return Picture(
         estimator_pictures.reliability(curves),
         f"Reliability diagram; the estimator's mean distance from the diagonal is {gap}.",
-        f"{bins} bins of about equal size. Above the diagonal the answers are too low, below it too high; "
-        f"in ten bins the estimator is off by {gap} on average.",
+        f"{_bins(curves, bins)} Above the diagonal the answers are too low, below it too high; "
+        f"in {_counted(parts)} the estimator is off by {gap} on average.",
     )
+
+
+def _bins(curves: Mapping[str, Sequence[metrics.Bin]], wanted: int) -> str:
+    """Return how many bins each curve has: equal answers share one, so a coarse subject has fewer than were wanted."""
+    found = {name: len(each) for name, each in curves.items()}
+    if set(found.values()) == {wanted}:
+        return f"{_counted(wanted)} of about equal size.".capitalize()
+    told = ", ".join(f"{_counted(n)} for the {name}" for name, n in found.items())
+    return f"{told[0].upper()}{told[1:]}: equal answers share one, so there are fewer than {wanted}."
+
+
+def _counted(bins: int) -> str:
+    return f"{bins} bin{'s' * (bins != 1)}"
 
 
 def _histogram(test: Sequence[ScoredProposition]) -> Picture:
@@ -170,6 +193,9 @@ def _slices(errors: Sequence[SliceError]) -> Picture:
     )
 
 
+_Heading = Callable[[ScoredProposition], str]
+
+
 class Single(NamedTuple):
     """A proposition with the picture of the estimator's distribution beside people's, and why it is shown."""
 
@@ -179,26 +205,44 @@ class Single(NamedTuple):
 
 
 def singles(test: Sequence[ScoredProposition]) -> list[Single]:
-    """Return up to six propositions: four that people tell apart, then the nearest and the farthest distribution."""
+    """Return up to six propositions: four that people tell apart, then the nearest and the farthest distribution.
+
+    A heading says that people agree, or are split, only where it is so.
+    """
     judged = [each for each in test if len(each.judgments) >= _ENOUGH]
     spread = {id(each): float(np.std(each.judgments)) for each in judged}
     apart = {id(each): _apart(each) for each in judged}
     settled = sorted(judged, key=lambda each: (spread[id(each)], -len(each.judgments)))
-    wanted = [
-        ("People agree that it is likely", [each for each in settled if each.mean >= 0.8]),
-        ("People agree that it is unlikely", [each for each in settled if each.mean <= 0.2]),
-        ("People agree that it is open", [each for each in settled if 0.4 <= each.mean <= 0.6]),
-        ("People are split", settled[::-1]),
-        ("The estimator's distribution is nearest", sorted(judged, key=lambda each: apart[id(each)])),
-        ("The estimator's distribution is farthest", sorted(judged, key=lambda each: -apart[id(each)])),
+    wanted: list[tuple[_Heading, list[ScoredProposition]]] = [
+        (_agreeing("likely"), [each for each in settled if each.mean >= 0.8]),
+        (_agreeing("unlikely"), [each for each in settled if each.mean <= 0.2]),
+        (_agreeing("open"), [each for each in settled if 0.4 <= each.mean <= 0.6]),
+        (_differing, settled[::-1]),
+        (lambda _: "The estimator's distribution is nearest", sorted(judged, key=lambda each: apart[id(each)])),
+        (lambda _: "The estimator's distribution is farthest", sorted(judged, key=lambda each: -apart[id(each)])),
     ]
     found: list[Single] = []
-    for why, ranked in wanted:
+    for heading, ranked in wanted:
         taken = {id(each.proposition) for each in found}
         chosen = next((each for each in ranked if id(each) not in taken), None)
         if chosen is not None:
-            found.append(Single(why, chosen, _single(chosen, apart[id(chosen)])))
+            found.append(Single(heading(chosen), chosen, _single(chosen, apart[id(chosen)])))
     return found
+
+
+def _agreeing(that: str) -> _Heading:
+    """Return the heading of the least disputed of the propositions with such a mean: people need not agree on it."""
+
+    def heading(each: ScoredProposition) -> str:
+        agreed = np.std(each.judgments) < _AGREED
+        return f"People agree that it is {that}" if agreed else f"On average {that}, where people differ least"
+
+    return heading
+
+
+def _differing(each: ScoredProposition) -> str:
+    """Return the heading of the most disputed proposition."""
+    return "Where people differ most" + _DIFFER.get(each.kind or "", "")
 
 
 def _apart(each: ScoredProposition) -> float:

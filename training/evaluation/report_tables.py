@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from training.evaluation.report_data import Slice
+from training.evaluation.subjects import LABELER, kind_of
+from training.model.calibration import TOLD
 from warehouse.records import Agreement, Evaluation
 
 NONE, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
@@ -20,6 +22,10 @@ TABLE = {
     "calibration_error": ("Calibration error", "lower is better"),
 }
 PARTS = {"miscalibration": "Miscalibration", "discrimination": "Discrimination", "uncertainty": "Uncertainty"}
+DISTRIBUTIONS = {
+    "wasserstein": ("Wasserstein-1", "lower is better"),
+    "spread_correlation": ("Correlation of entropies", "higher is better"),
+}
 _SUBJECTS = {
     "estimator": "Estimator",
     "panel-mean": "Mean of the labelers",
@@ -71,40 +77,83 @@ class Row(NamedTuple):
     cells: list[Cell]
 
 
-def table(evaluations: Sequence[Evaluation]) -> list[Row]:
-    """Return the evaluation table: one row per subject, the estimator first, and one cell per metric."""
-    found = {(each.subject, each.metric): each for each in evaluations}
-    subjects = list(dict.fromkeys(each.subject for each in evaluations))
-    best = {metric: _best(metric, evaluations) for metric in TABLE}
+def table(evaluations: Sequence[Evaluation], columns: Mapping[str, tuple[str, str]] = TABLE) -> list[Row]:
+    """Return a table: one row per subject that has a figure of the columns, the estimator first.
+
+    Args:
+        evaluations: The figures of all subjects.
+        columns: The name and the hint of each metric. If the hint starts with "higher", the highest is the best.
+    """
+    figures = [each for each in evaluations if each.metric in columns]
+    found = {(each.subject, each.metric): each for each in figures}
+    subjects = list(dict.fromkeys(each.subject for each in figures))
+    best = {metric: _best(metric, figures, highest=columns[metric][1].startswith("higher")) for metric in columns}
     return [
         Row(
             subject_name(subject),
-            max(each.n for each in evaluations if each.subject == subject),
-            [_cell(found.get((subject, metric)), best[metric]) for metric in TABLE],
+            max(each.n for each in figures if each.subject == subject),
+            [_cell(found.get((subject, metric)), best[metric]) for metric in columns],
         )
         for subject in sorted(subjects, key=lambda each: each != "estimator")
     ]
 
 
+def distribution_columns(evaluations: Sequence[Evaluation]) -> dict[str, tuple[str, str]]:
+    """Return the columns of the table of distributions that were measured, even if a figure is undefined."""
+    measured = {each.metric for each in evaluations}
+    return {metric: told for metric, told in DISTRIBUTIONS.items() if metric in measured}
+
+
+class IntervalRow(NamedTuple):
+    """How many truths the intervals of one kind hold on the test split, and how wide they are."""
+
+    of: str
+    n: int
+    coverage: Cell
+    width: Cell
+
+
+def interval_rows(evaluations: Sequence[Evaluation]) -> list[IntervalRow]:
+    """Return the coverage and the mean width of the estimator's intervals, of single judgments and of the consensus."""
+    found = {each.metric: each for each in evaluations if each.subject == "estimator"}
+    return [
+        IntervalRow(told, held.n, _percent(held), _cell(found.get(f"interval_width_{of}"), None))
+        for of, told in TOLD.items()
+        if (held := found.get(f"coverage_{of}")) is not None and held.value is not None
+    ]
+
+
+def _percent(record: Evaluation) -> Cell:
+    value, low, high = ("" if each is None else f"{each:.1%}" for each in (record.value, record.low, record.high))
+    return Cell(value or NONE, f"{low} to {high}" if low and high else "", best=False)
+
+
 def subject_name(name: str) -> str:
     """Return what a subject is called."""
-    return _SUBJECTS.get(name, name.replace("labeler:", "Labeler ").replace("-annotators", " annotators"))
+    if kind_of(name) == "labeler":
+        return f"Labeler {name.removeprefix(LABELER)}"
+    return _SUBJECTS.get(name, name.replace("-annotators", " annotators"))
 
 
-def parts(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]:
-    """Return the decomposition of the MSE, one row per subject that has it."""
+def is_baseline(subject: str) -> bool:
+    """Whether a subject does not compete: a constant, or annotators against the others."""
+    return kind_of(subject) in ("constant", "annotators")
+
+
+def parts(evaluations: Sequence[Evaluation]) -> list[tuple[str, int, list[str]]]:
+    """Return the decomposition of the MSE with its n, one row per subject that has it."""
     found = {(each.subject, each.metric): each.value for each in evaluations}
-    subjects = dict.fromkeys(each.subject for each in evaluations if each.metric in PARTS)
-    return [(subject_name(each), [number(found.get((each, m))) for m in PARTS]) for each in subjects]
+    subjects = {each.subject: each.n for each in evaluations if each.metric in PARTS}
+    return [(subject_name(each), n, [number(found.get((each, m))) for m in PARTS]) for each, n in subjects.items()]
 
 
-def _best(metric: str, evaluations: Sequence[Evaluation]) -> float | None:
+def _best(metric: str, evaluations: Sequence[Evaluation], *, highest: bool) -> float | None:
     """Return the best figure of the estimator and labelers; the constant and annotators don't compete."""
-    rivals = [each for each in evaluations if each.subject != "constant" and "annotator" not in each.subject]
+    rivals = [each for each in evaluations if not is_baseline(each.subject)]
     values = [each.value for each in rivals if each.metric == metric and each.value is not None]
     if not values:
         return None
-    return max(values) if TABLE[metric][1].startswith("higher") else min(values)
+    return max(values) if highest else min(values)
 
 
 def _cell(record: Evaluation | None, best: float | None) -> Cell:

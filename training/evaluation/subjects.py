@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from training.evaluation.families import Answer, Answers
 from warehouse.records import ESTIMATOR, Estimate
 
 PANEL = "panel-mean"
 CONSTANT = "constant"
+LABELER = "labeler:"
+"""What the name of a labeler as a subject starts with, whatever its owner called it."""
+_ANNOTATORS = re.compile(r"one-annotator|\d+-annotators")  # as `training.evaluation.annotators.name_of` names them
+SubjectKind = Literal["estimator", "labeler", "panel", "annotators", "constant"]
+
+
+def kind_of(subject: str) -> SubjectKind:
+    """Return what a subject of the test split is. The name that a labeler got from its owner decides nothing."""
+    if subject.startswith(LABELER):
+        return "labeler"
+    if subject == PANEL:
+        return "panel"
+    if subject == CONSTANT:
+        return "constant"
+    return "annotators" if _ANNOTATORS.fullmatch(subject) else "estimator"
 
 
 def panel(estimates: Iterable[Estimate]) -> Iterator[tuple[str, Answers]]:
@@ -26,7 +43,7 @@ def panel(estimates: Iterable[Estimate]) -> Iterator[tuple[str, Answers]]:
                 llms.add(each.labeler)
                 by_proposition.setdefault(each.proposition_id, []).append(each.probability)
     for name, answers in sorted(by_labeler.items()):
-        yield f"labeler:{name}", {key: Answer(value) for key, value in answers.items()}
+        yield f"{LABELER}{name}", {key: Answer(value) for key, value in answers.items()}
     if len(llms) > 1:
         yield PANEL, {key: Answer(sum(values) / len(values)) for key, values in by_proposition.items()}
 

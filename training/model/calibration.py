@@ -14,6 +14,7 @@ from warehouse.errors import InputError
 
 CALIBRATION = "calibration.json"
 TOLD: dict[IntervalOf, str] = {"judgment": "a single judgment", "consensus": "the consensus mean"}
+MAPS = {"isotonic": "isotonic regression", "beta": "beta calibration"}
 _CLIP = 1e-6  # of scores, for their logarithm
 Width = Annotated[float, Field(ge=0)]
 
@@ -87,6 +88,11 @@ class Calibration(_Frozen):
         """
         half = self.widths[of or self.interval_of] * sd
         return np.clip(scores - half, 0.0, 1.0), np.clip(scores + half, 0.0, 1.0)
+
+    @property
+    def map_name(self) -> str:
+        """What the map is called; empty without one."""
+        return "" if self.map is None else MAPS[self.map.kind]
 
     @property
     def told(self) -> str:

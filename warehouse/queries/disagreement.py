@@ -19,6 +19,16 @@ def disputed(warehouse: Warehouse, kind: DisagreementKind | None, limit: int) ->
     return warehouse.sql(query, [kind] if kind else [])
 
 
+def kinds_of(warehouse: Warehouse, propositions: Sequence[str]) -> dict[str, DisagreementKind]:
+    """Return how the judgments of propositions differ, by id; those with fewer than five judgments are left out."""
+    rows = warehouse.sql(
+        "SELECT proposition_id, kind FROM disagreement "
+        "WHERE kind IS NOT NULL AND proposition_id IN (SELECT unnest(?::VARCHAR[]))",
+        [list(propositions)],
+    ).to_pylist()
+    return {row["proposition_id"]: row["kind"] for row in rows}
+
+
 def judgments_of(warehouse: Warehouse, propositions: Sequence[str]) -> dict[str, tuple[list[float], list[bool]]]:
     """Return the valid judgments of propositions, by id, in ascending order, and whether each is simulated."""
     rows = warehouse.sql(

@@ -13,7 +13,7 @@ from warehouse.catalog.migrate import column_comments
 from warehouse.catalog.opened import CATALOG
 from warehouse.catalog.schema import to_records
 from warehouse.catalog.store import read, select
-from warehouse.records import Agreement, ConsensusMethod, Dataset, Estimate, PropositionText, StudioProject
+from warehouse.records import ESTIMATOR, Agreement, ConsensusMethod, Dataset, Estimate, PropositionText, StudioProject
 
 TEXTS = """
 SELECT p.proposition_id, m.text AS premise, p.hypothesis
@@ -149,10 +149,14 @@ def current_estimates(warehouse: Warehouse, propositions: Sequence[str]) -> list
 
 
 def labeler_answers(warehouse: Warehouse) -> pa.Table:
-    """Return one row per panel labeler: name, probabilities (a list), and without (estimates without a probability)."""
+    """Return one row per panel labeler.
+
+    The columns are name, probabilities (a list), without (the number of estimates without one), and is_estimator.
+    """
     return warehouse.sql(
         "SELECT labeler AS name, coalesce(list(probability ORDER BY proposition_id) "
-        "FILTER (probability IS NOT NULL), []) AS probabilities, count(*) FILTER (probability IS NULL) AS without "
+        "FILTER (probability IS NOT NULL), []) AS probabilities, count(*) FILTER (probability IS NULL) AS without, "
+        f"bool_or(method = '{ESTIMATOR}') AS is_estimator "
         "FROM current_estimates WHERE in_panel GROUP BY labeler ORDER BY labeler"
     )
 

@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ from training.evaluation.report_data import (
     Spent,
     StageCount,
 )
-from training.evaluation.report_pictures import singles
-from training.evaluation.report_tables import slice_rows
+from training.evaluation.report_pictures import pictures_of, singles
+from training.evaluation.report_tables import interval_rows, parts, slice_rows, subject_name, table
 from training.evaluation.slices import slices
 from training.evaluation.split import split_items
 from training.levels import one_hot
-from warehouse.records import Agreement
+from training.model.calibration import Beta, Calibration, Isotonic
+from warehouse.records import Agreement, Evaluation
 from warehouse.shards import Licence
 
 SCREENSHOT = Path(__file__).parents[3] / "build" / "screenshots" / "report.png"
@@ -277,23 +279,25 @@ def test_sections_come_in_the_order_of_a_readers_questions() -> None:
     ]
 
 
-def test_single_propositions_are_those_that_people_tell_apart() -> None:
-    def proposition(judgments: list[float], levels: list[float]) -> ScoredProposition:
-        mean = float(np.mean(judgments))
-        return ScoredProposition(
-            premise="p", hypothesis="h", score=0.5, levels=levels, low=0, high=1, mean=mean, judgments=judgments
-        )
+def proposition(judgments: list[float], levels: list[float], kind: str | None = None) -> ScoredProposition:
+    mean = float(np.mean(judgments))
+    return ScoredProposition(
+        premise="p", hypothesis="h", score=0.5, levels=levels, low=0, high=1, mean=mean, judgments=judgments, kind=kind
+    )
 
+
+def test_single_propositions_are_those_that_people_tell_apart() -> None:
     even, low = [0.5, 0.5], [1.0, 0.0]
     likely, unlikely = proposition([0.9] * 5, even), proposition([0.1] * 6, low)
-    split, middle = proposition([0.0, 0.0, 1.0, 1.0, 0.5], even), proposition([0.5, 0.5, 0.5, 0.4, 0.6], low)
+    split = proposition([0.0, 0.0, 1.0, 1.0, 0.5], even, kind="camps")
+    middle = proposition([0.5, 0.5, 0.5, 0.4, 0.6], low)
     few = proposition([0.0] * 4, [0.0, 1.0])
     found = {each.why: each.proposition for each in singles([few, likely, unlikely, split, middle])}
     assert found == {
         "People agree that it is likely": likely,
         "People agree that it is unlikely": unlikely,
         "People agree that it is open": middle,
-        "People are split": split,
+        "Where people differ most: two groups": split,
     }
 
 
@@ -317,3 +321,156 @@ def test_a_baseline_that_was_measured_on_fewer_propositions_says_so() -> None:
         ("source a", 30, ["n = 10", ""]),
         ("source b", 10, ["", ""]),
     ]
+
+
+def test_it_says_only_that_annotators_agree_or_are_split_where_they_are() -> None:
+    scattered, outlier = proposition([0.6, 0.7, 0.9, 1.0, 1.0], [0.5, 0.5]), [0.0, 0.5, 0.5, 0.5, 0.5, 0.5]
+    found = [each.why for each in singles([scattered, proposition(outlier, [1.0, 0.0], kind="outlier")])]
+    assert found == [
+        "On average likely, where people differ least",
+        "On average open, where people differ least",
+    ]
+    found = [each.why for each in singles([proposition(outlier, [1.0, 0.0], kind=kind) for kind in ("outlier", None)])]
+    assert found[1] == "Where people differ most"
+    low = [0.2, 0.3, 0.3, 0.4, 0.3]
+    (first, *_) = singles([proposition([0.1, 0.2, 0.4, 0.5, 0.3], [1.0, 0.0], kind="spread"), proposition(low, [1, 0])])
+    assert first.why == "Where people differ most: all over the scale"
+
+
+def test_it_names_who_judged() -> None:
+    data = synthetic(simulated=False)
+    assert "<p>Annotators and language models judged how probable" in render(data)
+    assert "What the annotators and labelers answer</h2>" in render(data)
+    people = render(data.model_copy(update={"labelers": []}))
+    assert "<p>Annotators judged how probable" in people
+    assert "language model" not in people
+    assert "What the annotators answer</h2>" in people
+    assert (
+        "labeler"
+        not in people[people.index('id="labelers">') + len('id="labelers">') : people.index('id="provenance"')]
+    )
+    sitting = [each.model_copy(update={"is_estimator": True}) for each in data.labelers[:1]]
+    assert "<p>Annotators and estimators judged" in render(data.model_copy(update={"labelers": sitting}))
+    assert "<p>Simulated annotators and language models judged" in render(synthetic())
+
+
+def test_only_a_language_model_learns_to_answer_with_a_level() -> None:
+    data = synthetic()
+    assert "learns to answer with a level" not in pictures_of(data)["curve"].caption
+    learning = data.model_copy(update={"learns_levels": True})
+    assert "learns to answer with a level" in pictures_of(learning)["curve"].caption
+
+
+def figure(subject: str, metric: str, value: float | None, n: int = 40) -> Evaluation:
+    return Evaluation(
+        evaluation_id=f"{subject} {metric}",
+        model_id="m",
+        dataset_id="d",
+        suite="consensus",
+        subject=subject,
+        metric=metric,
+        value=value,
+        low=None if value is None else value - 0.1,
+        high=None if value is None else value + 0.05,
+        n=n,
+        n_simulated=0,
+    )
+
+
+def test_a_labeler_is_no_baseline_whatever_its_name() -> None:
+    names = ("labeler:annotator-gpt", "labeler:constant", "labeler:3-annotators")
+    figures = [figure("estimator", "mse", 0.3), *(figure(name, "mse", 0.1) for name in names)]
+    data = synthetic().model_copy(update={"evaluations": figures, "differences": []})
+    caption = pictures_of(data)["standings"].caption
+    assert "annotators" not in caption
+    dashed = pictures_of(data)["standings"].svg.count("stroke-dasharray: 4")
+    people = data.model_copy(update={"evaluations": [*figures, figure("3-annotators", "mse", 0.2)]})
+    assert "annotators against the others" in pictures_of(people)["standings"].caption
+    assert pictures_of(people)["standings"].svg.count("stroke-dasharray: 4") == dashed + 1
+    assert [row.cells[2].best for row in table(figures)] == [False, True, True, True]
+    assert subject_name("labeler:3-annotators") == "Labeler 3-annotators"
+    assert subject_name("3-annotators") == "3 annotators"
+
+
+def test_the_parts_of_the_error_say_of_how_many_propositions() -> None:
+    figures = [figure("estimator", "uncertainty", 0.1), figure("one-annotator", "uncertainty", 0.2, 17)]
+    assert [(name, n) for name, n, _ in parts(figures)] == [("Estimator", 40), ("One annotator", 17)]
+    html = render(synthetic().model_copy(update={"evaluations": figures}))
+    assert '<th scope="row">One annotator</th><td class="n" data-label="n">17</td>' in html
+
+
+def calibration(fitted: Isotonic | Beta | None = None) -> Calibration:
+    return Calibration(
+        map=fitted,
+        coverage=0.9,
+        interval_of="judgment",
+        widths={"judgment": 2.0, "consensus": 1.0},
+        n_propositions=98,
+        n_judgments=771,
+        n_simulated=0,
+        mse=0.02,
+    )
+
+
+def test_the_coverage_of_both_intervals_is_shown() -> None:
+    figures = [
+        *synthetic().evaluations,
+        figure("estimator", "coverage_judgment", 0.872),
+        figure("estimator", "interval_width_judgment", 0.71),
+        figure("estimator", "coverage_consensus", 0.931),
+        figure("estimator", "interval_width_consensus", 0.42),
+    ]
+    rows = {row.of: (row.n, *row.coverage[:2], row.width.value) for row in interval_rows(figures)}
+    assert rows == {
+        "a single judgment": (40, "87.2%", "77.2% to 92.2%", "0.710"),
+        "the consensus mean": (40, "93.1%", "83.1% to 98.1%", "0.420"),
+    }
+    html = render(synthetic().model_copy(update={"evaluations": figures, "calibration": calibration()}))
+    assert "should be 90%" in html
+    assert "98 propositions with 771 judgments" in html
+    assert "gives no intervals" in render(synthetic())
+
+
+def test_the_fit_of_distributions_has_its_own_table(browser: Any, report: Path) -> None:
+    page = opened(browser, report, 1280)
+    shown = page.locator("h3:has-text('How well distributions fit') ~ .scroll").first
+    assert [each.split("\n")[0] for each in shown.locator("th.n").all_inner_texts()] == [
+        "n",
+        "Wasserstein-1",
+        "Correlation of entropies",
+    ]
+    assert shown.locator("tbody tr").count() == 7
+    page.close()
+    without = [each for each in synthetic().evaluations if each.metric != "spread_correlation"]
+    html = render(synthetic().model_copy(update={"evaluations": without}))
+    assert "Correlation of entropies</th>" not in html
+    assert "it takes three judgments of every test proposition" in html
+
+
+@pytest.mark.parametrize(
+    ("fitted", "name"),
+    [
+        (Isotonic(scores=(0.2, 0.8), probabilities=(0.1, 0.9)), "isotonic regression"),
+        (Beta(a=1.0, b=1.0, c=0.1), "beta calibration"),
+    ],
+)
+def test_a_map_of_the_scores_is_told_where_distributions_are(fitted: Isotonic | Beta, name: str) -> None:
+    html = render(synthetic().model_copy(update={"calibration": calibration(fitted)}))
+    places = [
+        html.index(f'id="{place}"') for place in ("evaluation", "distributions", "slices", "propositions", "training")
+    ]
+    told = f"recalibrated by {name}; the distributions are not"
+    counted = [html[start:end].count(told) for start, end in pairwise(places)]
+    assert counted == [1, 1, 0, 1]
+    assert "recalibrated" not in render(synthetic().model_copy(update={"calibration": calibration()}))
+
+
+def test_the_reliability_diagram_counts_the_bins_that_ties_leave() -> None:
+    data = synthetic()
+    assert "4 bins of about equal size" in pictures_of(data)["reliability"].caption.replace("4 bins for", "")
+    tied = [
+        each.model_copy(update={"score": 0.3 if i % 2 else 0.7, "panel_mean": None}) for i, each in enumerate(data.test)
+    ]
+    caption = pictures_of(data.model_copy(update={"test": tied}))["reliability"].caption
+    assert caption.startswith("2 bins for the estimator: equal answers share one, so there are fewer than 4.")
+    assert "in 2 bins the estimator is off by" in caption
