@@ -96,7 +96,9 @@ def spread(means: Floats, deviations: Floats) -> str:
     def draw(axis: Any) -> None:
         line = np.linspace(0, 1, 201)
         axis.plot(line, np.sqrt(line * (1 - line)), color=INK, linewidth=1, linestyle=(0, (4, 3)))
-        axis.annotate("largest possible SD", (0.5, 0.5), (0, 5), textcoords="offset points", ha="center")
+        axis.annotate(
+            "largest possible SD of many judgments", (0.5, 0.5), (0, 5), textcoords="offset points", ha="center"
+        )
         axis.scatter(means, deviations, s=14, color=FIRST, alpha=0.55, linewidths=0)
         axis.set(xlabel="mean judgment", ylabel="SD of the judgments", xlim=(0, 1), ylim=(0, 0.56))
 
@@ -204,9 +206,9 @@ def training_curve(steps: Sequence[int], losses: Sequence[float], dev: Sequence[
         axis.set_xlim(left=0, right=max([*steps, 1]) * 1.05)
         axis.xaxis.get_major_locator().set_params(integer=True)
         if values and max(values) < 3 * min(values):  # a log scale would have no ticks
-            axis.set(xlabel="training step", ylabel="KL divergence (nats)")
+            axis.set(xlabel="training step", ylabel="loss")
         else:
-            axis.set(xlabel="training step", ylabel="KL divergence (nats, log scale)", yscale="log")
+            axis.set(xlabel="training step", ylabel="loss (log scale)", yscale="log")
             axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
         axis.legend(loc="best")
