@@ -102,7 +102,7 @@ def test_two_processes_learn_what_one_learns_from_a_teacher(dataset: Path, tiny_
     job(dataset, how, tiny_base.cache, tmp_path / "one").run(Watch())
     launched = how.model_copy(update={"launch": str(TWO)})
     job(dataset, launched, tmp_path / "cache", tmp_path / "two").run(Watch())
-    # One process asks about the 20 propositions and both sides of the 6 pairs, the other one waits and knows the answers.
+    # One process asks about the 20 propositions and both sides of the 6 pairs; the other waits and knows the answers.
     kept = {path.name: path.stat().st_size for path in tmp_path.glob("cache/teachers/*/*")}
     assert kept == {"values": 32 * 40, "keys": 32 * 12}
     np.testing.assert_allclose(curve(tmp_path / "two"), curve(tmp_path / "one"), rtol=1e-3, atol=1e-4)
