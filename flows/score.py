@@ -106,10 +106,10 @@ def _unscored(warehouse: Warehouse, model: Model, seen: pa.Array) -> Iterator[pa
 
 
 def _waiting(warehouse: Warehouse, model: Model, seen: pa.Array) -> Iterator[PropositionText]:
-    from training.model.texts import texts
+    from training.model.texts import batch_texts
 
     for rows in _unscored(warehouse, model, seen):
-        yield from texts(pa.Table.from_batches([rows]))
+        yield from batch_texts(rows)
 
 
 def _score_file(settings: Settings, propositions: PropositionStream, output: Path, name: str | None) -> Outcome:

@@ -133,23 +133,22 @@ def _forget_answers(warehouse: Warehouse, model_id: str) -> None:
 def _fitted(settings: Settings, base: str, dataset: Path, folder: Path, *, fresh: bool) -> FitRecord:
     """Fit an estimator on the dataset in a folder and write it to another one. Returns its record."""
     with activity("train") as shown:
-        shown.doing("checking the dataset")
-        verify(dataset)
-        shown.doing("loading the training library")
-        _job(settings, base, dataset, folder).run(watch_of(shown), fresh=fresh)
+        _checked_job(settings, base, dataset, folder, shown).run(watch_of(shown), fresh=fresh)
     return read_record(folder)
 
 
 def planned(settings: Settings, dataset: Path) -> Plan:
     """Return what a fit on the dataset in a folder would take."""
     with activity("train") as shown:
-        shown.doing("loading the training library")
-        verify(dataset)
-        job = _job(settings, estimator_base(settings), dataset, settings.home_path / "models" / "planned")
-        return job.plan(watch_of(shown))
+        folder = settings.home_path / "models" / "planned"
+        return _checked_job(settings, estimator_base(settings), dataset, folder, shown).plan(watch_of(shown))
 
 
-def _job(settings: Settings, base: str, dataset: Path, folder: Path) -> Job:
+def _checked_job(settings: Settings, base: str, dataset: Path, folder: Path, shown: Activity) -> Job:
+    """Return a fit on the dataset in a folder, whose files are as they were published."""
+    shown.doing("checking the dataset")
+    verify(dataset)
+    shown.doing("loading the training library")
     from training.fit.job import Job
 
     launch = settings.training.launch

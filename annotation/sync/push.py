@@ -140,10 +140,9 @@ def push(
     """
     key = key or studio.project_key(project_id)
     source_ids: dict[str, int] = {}
-    if after is not None:
-        for task in studio.tasks(project_id, *([numbered_from(after + 1)] if after else [])):
-            if task.proposition_id is not None:
-                source_ids.setdefault(task.proposition_id, task.id)
+    for task in () if after is None else studio.tasks(project_id, *([numbered_from(after + 1)] if after else [])):
+        if task.proposition_id is not None:
+            source_ids.setdefault(task.proposition_id, task.id)
     wanted = {proposition.proposition_id: proposition for proposition in propositions}
     missing = spread([proposition for name, proposition in wanted.items() if name not in source_ids])
     tasks = {name: _task(key, name, source_ids[name]) for name in wanted if name in source_ids}

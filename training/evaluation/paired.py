@@ -219,7 +219,7 @@ def least_p(groups: int) -> float:
 
     Resamples of two premises that agree all agree, and would give a p-value that says far more than two premises do.
     """
-    return 2.0 ** (1 - groups) if groups else 1.0
+    return 2.0 ** (1 - groups)
 
 
 def apart(

@@ -21,7 +21,7 @@ from training.levels import Floats
 from training.model.cut_points import Scale
 from training.model.estimator import Estimator
 from training.model.packing import Indices
-from training.model.texts import Rows, pair_sides, texts, too_long
+from training.model.texts import Rows, batch_texts, pair_sides, texts, too_long
 from training.settings import FitSettings
 from training.targets import Judged, Prior, prior_of, targets
 from warehouse.errors import InputError, OddsError
@@ -110,7 +110,7 @@ def examples_of(
     counts, total = Counts(), 0.0
     kept: list[Indices] = [np.empty(0, dtype=np.int32)]
     for part in _parts(rows):
-        propositions = list(texts(pa.Table.from_batches([part])))
+        propositions = list(batch_texts(part))
         encoded = estimator.encode(propositions)
         means, weights = (part[name].to_numpy(zero_copy_only=False) for name in ("mean", "weight"))
         found = judged(part)
@@ -148,7 +148,7 @@ def pairs_of(
     kept: list[Indices] = [np.empty(0, dtype=np.int32)]
     counts = Counts()
     for part in _parts(rows) if rows is not None else ():
-        both = [list(texts(pa.Table.from_batches([side]))) for side in pair_sides(part)]
+        both = [list(batch_texts(side)) for side in pair_sides(part)]
         encoded = [estimator.encode(side) for side in both]
         fits = np.intersect1d(encoded[0].rows, encoded[1].rows)
         for store, each in zip(sides, encoded, strict=True):

@@ -23,7 +23,7 @@ from training.model.device import place_of
 from training.model.estimator import Estimator
 from training.model.packing import Indices
 from training.model.saved import EstimatorInfo, read_info
-from training.model.texts import Rows, pair_sides, texts
+from training.model.texts import Rows, batch_texts, pair_sides
 from training.settings import FitSettings
 from warehouse.errors import InputError
 from warehouse.records import PropositionText
@@ -77,10 +77,10 @@ def teach(
     )
     try:
         keys = [keys_of(batches()) for batches in wanted]
-        if len(new := told.missing(np.concatenate(keys))):
+        if len(new := told.missing(every := np.concatenate(keys))):
             watch.doing("loading the teacher")
             _ask(_loaded(settings), chain.from_iterable(batches() for batches in wanted), new, told, watch)
-        propositions, higher, lower = map(told.places, keys)
+        propositions, higher, lower = np.split(told.places(every), np.cumsum([len(each) for each in keys[:-1]]))
     finally:
         answers = told.closed()
     return Taught(answers, propositions, (higher, lower), rows)
@@ -109,7 +109,7 @@ def _of_keys(batches: Iterable[pa.RecordBatch], new: Keys) -> Iterator[Propositi
     given = np.zeros(len(new), dtype=np.bool_)
     for batch in batches:
         places = np.searchsorted(new, keys := keys_of([batch])).clip(max=len(new) - 1)
-        for place, is_new, text in zip(places, new[places] == keys, texts(pa.Table.from_batches([batch])), strict=True):
+        for place, is_new, text in zip(places, new[places] == keys, batch_texts(batch), strict=True):
             if is_new and not given[place]:
                 given[place] = True
                 name = key_of(text.premise, text.hypothesis).hex()

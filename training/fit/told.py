@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterable
@@ -14,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from training.fit.store import Table
+from training.fit.workplace import lock_if_free
 from training.levels import Floats
 from training.model.packing import Indices
 
@@ -22,7 +22,6 @@ Keys = npt.NDArray[np.bytes_]
 
 WIDTH = 12
 _KIND = np.dtype(f"S{WIDTH}")
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def key_of(premise: str, hypothesis: str) -> bytes:
@@ -40,7 +39,7 @@ def keys_of(batches: Iterable[pa.RecordBatch]) -> Keys:
 
 
 class Told:
-    """The level distributions [n, K] of a teacher, in the order in which it was asked; in memory are only their keys.
+    """The level distributions [n, K] of a teacher, in the order in which it was asked; in memory is none of it.
 
     They are in two files, of which the values are written first: what a process that died left incomplete is cut off
     by the next one. One process at a time may add, until `closed`; reading goes on after that.
@@ -49,13 +48,15 @@ class Told:
     def __init__(self, folder: Path, levels: int, waiting: Callable[[], object] = lambda: None) -> None:
         """Open a folder, or make it. `waiting` is called if another process has it, before this one waits for it."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._names, self._values = (folder / "keys").open("a+b"), (folder / "values").open("a+b")
-        _lock(self._names.fileno(), waiting)
+        self._place = folder / "keys"
+        self._names, self._values = self._place.open("a+b"), (folder / "values").open("a+b")
+        if not lock_if_free(self._names.fileno()):
+            waiting()
+            fcntl.flock(self._names, fcntl.LOCK_EX)
         width = 4 * levels
         known = min(_size(self._names.fileno()) // WIDTH, _size(self._values.fileno()) // width)
         self._names.truncate(known * WIDTH)
         self._values.truncate(known * width)
-        self._keys: Keys = np.frombuffer(os.pread(self._names.fileno(), known * WIDTH, 0), dtype=_KIND)
         self._table = Table(folder / "values", levels, written=True)
 
     def add(self, keys: Keys, distributions: Floats) -> None:
@@ -64,16 +65,15 @@ class Told:
         self._values.flush()
         self._names.write(keys.tobytes())
         self._names.flush()
-        self._keys = np.concatenate([self._keys, keys])
 
     def missing(self, keys: Keys) -> Keys:
         """Return which of some keys are not known, sorted, each once."""
-        return np.setdiff1d(keys, self._keys)
+        return np.setdiff1d(keys, self._known())
 
     def places(self, keys: Keys) -> Indices:
         """Return the place of each of some known keys."""
-        order = np.argsort(self._keys)
-        return order[np.searchsorted(self._keys, keys, sorter=order)]
+        order = np.argsort(known := self._known())
+        return order[np.searchsorted(known, keys, sorter=order)]
 
     def closed(self) -> Table:
         """Let other processes add, and return the distributions by place."""
@@ -81,17 +81,9 @@ class Told:
         self._values.close()
         return self._table
 
-
-def _lock(handle: int, waiting: Callable[[], object]) -> None:
-    """Lock an open file, where the file system can. The system frees the lock when the process dies."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        waiting()
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
+    def _known(self) -> Keys:
+        raw = self._place.read_bytes()  # another process may be adding one by now
+        return np.frombuffer(raw, dtype=_KIND, count=len(raw) // WIDTH)
 
 
 def _size(handle: int) -> int:

@@ -166,17 +166,27 @@ def _locked(folder: Path) -> int:
 
 def _lock(handle: int, folder: Path) -> None:
     """Lock an open file and write into it who has it. Raises `InputError` if another process has it."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not lock_if_free(handle):
         who = os.pread(handle, 200, 0).decode(errors="replace") or "another process"
-        raise InputError(f"{who} is fitting the estimator {folder} already; wait for it, or end it first") from error
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
+        raise InputError(f"{who} is fitting the estimator {folder} already; wait for it, or end it first")
     with suppress(OSError):  # on a full disk, only the name is missing
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+
+
+def lock_if_free(handle: int) -> bool:
+    """Lock an open file, where the file system can, and return whether no other process has it locked.
+
+    The system frees the lock when the file is closed or the process dies.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return True
 
 
 def _is_at(handle: int, place: Path) -> bool:

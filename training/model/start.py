@@ -10,7 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import torch
 
 from training.identity import base_hash, base_name
@@ -22,7 +21,7 @@ from training.model.level_tokens import add_levels, count_levels
 from training.model.network import Network, layers_of
 from training.model.prompt import encode
 from training.model.saved import EstimatorInfo, Weights, encoder_of, without_future_warnings
-from training.model.texts import Rows, pair_sides, texts
+from training.model.texts import Rows, batch_texts, pair_sides, texts
 from training.settings import FitSettings
 from warehouse.errors import InputError
 from warehouse.records import PropositionText
@@ -65,7 +64,7 @@ def _texts(train: Rows, pairs: Rows | None) -> Iterator[PropositionText]:
     yield from texts(train)
     for batch in pairs.to_batches() if pairs is not None else ():
         for side in pair_sides(batch):
-            yield from texts(pa.Table.from_batches([side]))
+            yield from batch_texts(side)
 
 
 def _start_causal(

@@ -23,10 +23,15 @@ class Rows(Protocol):
 def texts(rows: Rows) -> Iterator[PropositionText]:
     """Yield the propositions of rows with the columns proposition_id, premise and hypothesis."""
     for batch in rows.to_batches():
-        for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
-            few = batch.select(["proposition_id", "premise", "hypothesis"]).slice(start, _ROWS_AT_ONCE)
-            for row in few.to_pylist():
-                yield PropositionText(**row)
+        yield from batch_texts(batch)
+
+
+def batch_texts(batch: pa.RecordBatch) -> Iterator[PropositionText]:
+    """Yield the propositions of a batch of such rows."""
+    for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
+        few = batch.select(["proposition_id", "premise", "hypothesis"]).slice(start, _ROWS_AT_ONCE)
+        for row in few.to_pylist():
+            yield PropositionText(**row)
 
 
 def too_long(propositions: list[PropositionText], encoded: Encoded, max_length: int, stage: str) -> list[Drop]:
