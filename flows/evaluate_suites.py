@@ -14,6 +14,7 @@ from flows.estimators.named import any_model, label_of, learned_from, required_m
 from flows.estimators.scoring import store_scores
 from flows.evaluation.subjects import ANNOTATORS, ESTIMATOR, beside, measured, record_figures, stored_scores, texts_of
 from flows.imports import pairs
+from flows.settings.sections import SeenItems
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stages.outcome import Outcome
 from flows.stages.services import known_bases, writing
@@ -57,7 +58,7 @@ class SuiteResult:
         differences: The estimator against every other subject.
         n_items: The items that were measured.
         n_seen: The items whose premise, or one much like it, an estimator among the subjects was trained on;
-            `left_out` tells whether they were left out.
+            `left_out` tells whether they were left out; if not, they are marked: the slices seen=yes and seen=no.
     """
 
     suite: Suite
@@ -105,18 +106,19 @@ def evaluate_suites(
     config: Config = None,
     model: str | None = None,
     subjects: Subjects | None = None,
-    keep_seen: bool = False,
+    seen: SeenItems | None = None,
 ) -> list[SuiteResult]:
     """Measure an estimator on suites beside other estimators, labelers, files of scores and baselines.
 
-    Items whose premise one of the estimators was trained on, or one much like it, are left out unless `keep_seen`.
+    Items whose premise one of the estimators was trained on, or one much like it, are left out, or marked: then all are
+    measured, and where there are enough of both kinds each kind by itself too, as the slices seen=yes and seen=no.
 
     Args:
         names: The suites; by default all, after importing those of the settings that are missing.
         config: The settings, or the file to read them from.
         model: The estimator: its id or the start of it, a folder or "pretrained"; by default the one in use.
         subjects: Who else is measured.
-        keep_seen: Measure on all items.
+        seen: What becomes of items that were seen in training; by default as the settings say.
 
     Raises:
         InputError: there is no such suite or estimator, or a file cannot be read.
@@ -124,11 +126,11 @@ def evaluate_suites(
     settings = load_settings(config)
     if not names:
         import_named(settings)
-    return _evaluate(settings, names, model, subjects or Subjects(), keep_seen=keep_seen)
+    return _evaluate(settings, names, model, subjects or Subjects(), seen or settings.evaluation.seen)
 
 
 def _evaluate(
-    settings: Settings, names: Sequence[str], model: str | None, subjects: Subjects, *, keep_seen: bool
+    settings: Settings, names: Sequence[str], model: str | None, subjects: Subjects, seen: SeenItems
 ) -> list[SuiteResult]:
     with writing(settings) as warehouse:
         chosen = _chosen(settings, warehouse, model)
@@ -145,7 +147,7 @@ def _evaluate(
         rows = [read(warehouse, SuiteItem, "suite_id = ?", [suite.suite_id]) for suite in suites]
         _check_texts({row.proposition_id for some in rows for row in some}, suites, subjects.files, given.answers)
         return [
-            _evaluated(settings, warehouse, suite, some, given, keep_seen=keep_seen)
+            _evaluated(settings, warehouse, suite, some, given, leave_out=seen == "leave-out")
             for suite, some in zip(suites, rows, strict=True)
         ]
 
@@ -184,7 +186,7 @@ def _others(warehouse: Warehouse, subjects: Subjects) -> list[Model]:
 
 def evaluate_all(settings: Settings) -> Outcome:
     """Measure the estimator in use on all suites, as a stage of a cycle, which has imported them."""
-    results = _evaluate(settings, (), None, Subjects(), keep_seen=False)
+    results = _evaluate(settings, (), None, Subjects(), settings.evaluation.seen)
     told = [
         f"{result.suite.name} {metric} {figure.value:.3f}"
         for result in results
@@ -215,12 +217,12 @@ def _suites(warehouse: Warehouse, names: Sequence[str]) -> list[Suite]:
 
 
 def _evaluated(
-    settings: Settings, warehouse: Warehouse, suite: Suite, rows: Sequence[SuiteItem], given: _Given, *, keep_seen: bool
+    settings: Settings, warehouse: Warehouse, suite: Suite, rows: Sequence[SuiteItem], given: _Given, *, leave_out: bool
 ) -> SuiteResult:
     model = given.model
     seen = seen_in_training(warehouse, suite, given.trained)
-    kept = rows if keep_seen else [row for row in rows if row.item not in seen]
-    items = Items.of(suite.family, kept, slider=suite.format == "unli")
+    kept = [row for row in rows if row.item not in seen] if leave_out else rows
+    items = Items.of(suite.family, kept, slider=suite.format == "unli", seen=None if leave_out else seen)
     ids = [row.proposition_id for row in kept]
     estimators = {ESTIMATOR: model, **{label_of(each): each for each in given.others}}
     found: dict[str, Mapping[str, Answer]] = {  # of what is measured: an item that was left out needs no score
@@ -234,7 +236,7 @@ def _evaluated(
         figures, apart = measured(settings, warehouse, suite.name, items, found, estimators=estimators)
     measured_subjects = list({each.subject for each in figures} | set(found))
     record_figures(warehouse, model, [suite.name], figures, apart, subjects=measured_subjects)
-    return SuiteResult(suite, figures, apart, len(items.items), len(seen), left_out=not keep_seen)
+    return SuiteResult(suite, figures, apart, len(items.items), len(seen), left_out=leave_out)
 
 
 def _scores(

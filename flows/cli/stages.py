@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from flows.cli.files import ColumnOption, reads
+from flows.settings.sections import SeenItems
 from flows.terminal.activity import activity
 from flows.terminal.console import out, print_parts, quiet_prefect, say, settings
 from warehouse.errors import InputError
@@ -324,18 +325,17 @@ def evaluate(
     base_yes_no: Annotated[
         bool, typer.Option("--base-yes-no", help="With --suite: measure the base without its adapter too.")
     ] = False,
-    keep_seen: Annotated[
-        bool, typer.Option("--keep-seen", help="With --suite: keep items like those of the training set.")
-    ] = False,
+    seen: Annotated[
+        SeenItems | None,
+        typer.Option(help="With --suite: what becomes of items like those of the training set [evaluation.seen]."),
+    ] = None,
 ) -> None:
     """Compare the estimator with labelers and baselines on the test split or on suites, and write the report."""
     if column and not scores:
         raise InputError("--column names columns of --scores; give a file of scores too")
     if not suite:
-        if model or against or scores or base_yes_no or keep_seen:
-            raise InputError(
-                "--model, --against, --scores, --base-yes-no and --keep-seen need --suite NAME, or --suite all"
-            )
+        if model or against or scores or base_yes_no or seen:
+            raise InputError("--model, --against, --scores, --base-yes-no and --seen need --suite NAME, or --suite all")
         _run("evaluate")
         return
     _ready()
@@ -344,7 +344,7 @@ def evaluate(
     subjects = Subjects(against or [], dict(map(_named_file, scores or [])), base_yes_no, column or [])
     with activity("evaluate"):
         found = evaluate_suites(
-            [] if suite == ["all"] else suite, config=settings(), model=model, subjects=subjects, keep_seen=keep_seen
+            [] if suite == ["all"] else suite, config=settings(), model=model, subjects=subjects, seen=seen
         )
     if not found:
         raise InputError("there are no suites to measure on; odds import suite makes one")

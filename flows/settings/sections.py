@@ -241,6 +241,16 @@ class AgreementSettings(Section):
         return self
 
 
+SeenItems = Literal["leave-out", "mark"]
+"""What becomes of the items of a suite that an estimator has seen in training: not measured, or told apart by slice."""
+
+
+class EvaluationSettings(Section):
+    """How estimators are measured on suites."""
+
+    seen: SeenItems = "leave-out"
+
+
 class PublishSettings(Section):
     """The name and the parts of training sets, and the maximal rows per shard.
 

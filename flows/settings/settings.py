@@ -19,6 +19,7 @@ from flows.settings.sections import (
     Address,
     AgreementSettings,
     AnnotationSettings,
+    EvaluationSettings,
     PublishSettings,
     SplitSettings,
     SuiteSettings,
@@ -69,6 +70,7 @@ class Settings(BaseSettings):
     publish: PublishSettings = PublishSettings()
     # By a factory, since an instance would be filled in before the settings: then base and kind seem given.
     training: TrainingSettings = Field(default_factory=TrainingSettings)
+    evaluation: EvaluationSettings = EvaluationSettings()
     suites: tuple[SuiteSettings, ...] = ()
 
     @classmethod

@@ -20,6 +20,7 @@ from flows.evaluate_suites import Subjects, evaluate_all, evaluate_suites
 from flows.models import models, models_use
 from flows.promote import models_promote
 from flows.publish import publish
+from flows.settings.sections import EvaluationSettings
 from flows.settings.settings import Settings, load_settings
 from flows.suites import import_named, import_suite
 from flows.train import train
@@ -198,7 +199,7 @@ def test_its_premises_and_those_like_them_are_never_trained_on(settings: Setting
     import_suite(judged(tmp_path / "j.jsonl", [*same, *NEW[:5]]), "seen", config=settings, family="correlation")
     (found,) = evaluate_suites(["seen"], config=settings)
     assert (found.n_items, found.n_seen, found.left_out) == (5, 3, True)
-    (kept,) = evaluate_suites(["seen"], config=settings, keep_seen=True)
+    (kept,) = evaluate_suites(["seen"], config=settings, seen="mark")
     assert (kept.n_items, kept.n_seen, kept.left_out) == (8, 3, False)
     publish.fn(settings)
     newest = max((settings.home_path / "datasets" / "odds").iterdir(), key=lambda each: int(each.name[1:]))
@@ -211,8 +212,8 @@ def test_only_what_is_measured_is_scored(settings: Settings, tmp_path: Path) -> 
     folder = next(iter((settings.home_path / "datasets" / "odds").iterdir()))
     same = [texts[name] for name in read_split(folder, "train")["premise_id"].to_pylist()[:3]]
     import_suite(judged(tmp_path / "j.jsonl", [*same, *NEW[:5]]), "seen", config=settings, family="correlation")
-    for keep_seen, n in ((False, 5), (True, 8)):
-        evaluate_suites(["seen"], config=settings, keep_seen=keep_seen)
+    for evaluation, n in ((EvaluationSettings(), 5), (EvaluationSettings(seen="mark"), 8)):
+        evaluate_suites(["seen"], config=settings.model_copy(update={"evaluation": evaluation}))
         with open_warehouse(settings.catalog) as warehouse:
             assert len(read(warehouse, Score)) == n
 
@@ -321,7 +322,7 @@ def test_the_commands_print_tables_of_80_columns(settings: Settings, tmp_path: P
         (["evaluate", "--suite", "boats"], "no suite boats; there are: none; odds import suite makes one"),
         (
             ["evaluate", "--model", "x"],
-            "--model, --against, --scores, --base-yes-no and --keep-seen need --suite NAME, or --suite all",
+            "--model, --against, --scores, --base-yes-no and --seen need --suite NAME, or --suite all",
         ),
         (
             ["evaluate", "--suite", "all", "--scores", "x"],

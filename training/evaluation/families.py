@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -34,7 +34,8 @@ class Item:
     """One item: its propositions in order, their labels and roles, and the judgments and relations of the first one.
 
     `n_simulated` of the judgments come from simulated annotators. What else is known of the first proposition tells
-    the slices that it belongs to: the words of premise and hypothesis, and its source and kind.
+    the slices that it belongs to: the words of premise and hypothesis, its source and kind, and whether an estimator
+    learned from its premise or one much like it (None: not marked).
     """
 
     group: str
@@ -47,6 +48,7 @@ class Item:
     words: int = 0
     source: str | None = None
     kind: str | None = None
+    seen: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,10 @@ class Items:
     slider: bool = False
 
     @classmethod
-    def of(cls, family: Family, rows: Iterable[SuiteItem], *, slider: bool = False) -> Items:
-        """Put the rows of each item together."""
+    def of(
+        cls, family: Family, rows: Iterable[SuiteItem], *, slider: bool = False, seen: Container[str] | None = None
+    ) -> Items:
+        """Put the rows of each item together, and mark those that were seen in training if these are given."""
         found: dict[str, list[SuiteItem]] = {}
         for row in sorted(rows, key=lambda each: (each.item, each.place)):
             found.setdefault(row.item, []).append(row)
@@ -77,8 +81,9 @@ class Items:
                     roles=tuple(each.role for each in some),
                     relations=_relations(some[0].relations),
                     words=len(some[0].premise.split()) + len(some[0].hypothesis.split()),
+                    seen=None if seen is None else name in seen,
                 )
-                for some in found.values()
+                for name, some in found.items()
             ),
             slider,
         )

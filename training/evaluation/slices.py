@@ -1,4 +1,4 @@
-"""Slices of items: by source, kind, length, and how far people's judgments are apart."""
+"""Slices of items: by source, kind, length, how far people's judgments are apart, and whether they were seen."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ def slices(items: Items) -> dict[str, Rows]:
 
     Length is the number of words of premise and hypothesis, spread the SD of the judgments where there are at least
     two; their three bins have about equal mass, and equal values share one. A slice of few items is left out, and so
-    is one with all items. Only items of the family correlation have slices.
+    is one with all items. Where items are marked, seen=yes are those that were seen in training. Items of other
+    families than correlation have no other slices.
     """
-    if items.family != "correlation":
-        return {}
-    found = {name: rows for name, rows in _all(items.items) if FEWEST <= len(rows) < len(items.items)}
+    found = {
+        name: rows
+        for name, rows in _all(items.items)
+        if FEWEST <= len(rows) < len(items.items) and (items.family == "correlation" or name.startswith("seen="))
+    }
     return dict(sorted(found.items(), key=lambda each: _order(each[0])))
 
 
@@ -75,6 +78,7 @@ def _spread(item: Item) -> float:
 _NAMED: dict[str, Callable[[Item], str | None]] = {
     "source": lambda item: item.source,
     "kind": lambda item: item.kind,
+    "seen": lambda item: None if item.seen is None else "yes" if item.seen else "no",
 }
 _MEASURED: dict[str, tuple[Callable[[Item], float], tuple[str, ...]]] = {
     "length": (_words, LENGTHS),

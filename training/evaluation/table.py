@@ -15,7 +15,7 @@ from training.evaluation.paired import RESAMPLES, Difference, Draws, Figure, Row
 from training.evaluation.slices import slices
 from training.model.calibration import Calibration
 
-SLICED = ("pearson", "mse", "mae", "crps_judgments")
+SLICED = ("pearson", "mse", "mae", "crps_judgments", "accuracy")
 """What is measured by slice."""
 
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from training.evaluation.families import Item, Items
+from training.evaluation.families import Answer, Item, Items
 from training.evaluation.slices import range_of, slices
+from training.evaluation.table import measure
+from warehouse.records import SuiteItem
 
 ITEM = Item(group="g", propositions=("p",), labels=(0.5,), judgments=np.array([0.5]))
 
@@ -52,3 +54,20 @@ def test_a_single_judgment_has_no_spread_and_small_slices_are_left_out() -> None
     some = [replace(each, judgments=np.array([0.5])) if i % 3 else each for i, each in enumerate(items(45).items)]
     assert sum(name.startswith("spread") for name in slices(Items("correlation", tuple(some)))) == 0
     assert slices(Items("update", items(45).items)) == {}
+
+
+def test_marked_updates_are_also_measured_by_whether_they_were_seen() -> None:
+    rows = [
+        SuiteItem(
+            suite_item_id=f"{n}:{place}", suite_id="s", item=f"{n}", place=place, proposition_id=f"{n}:{place}",
+            premise_id=f"{n}", premise="p", hypothesis="h", premise_group=f"{n}", label=label, judgments=[],
+        )
+        for n in range(40) for place, label in enumerate((None, 1.0))
+    ]  # fmt: skip
+    items = Items.of("update", rows, seen={f"{n}" for n in range(12)})
+    answers = {f"{n}:1": Answer(0.6 if n < 12 else 0.4) for n in range(40)}
+    found = measure(items, {"x": answers | {f"{n}:0": Answer(0.5) for n in range(40)}}).sliced
+    assert {key: (each.value, each.n) for key, each in found.items()} == {
+        ("seen=no", "x", "accuracy"): (0.0, 28),
+        ("seen=yes", "x", "accuracy"): (1.0, 12),
+    }
