@@ -11,7 +11,7 @@ from flows.estimators.scoring import scored
 from flows.settings.settings import Settings
 from tests.fixtures.estimator import Base, shard_table
 from tests.training.test_estimator import estimator
-from training.model.device import place_of
+from training.model.device import _seconds, place_of
 from training.model.texts import texts
 from warehouse.errors import InputError
 from warehouse.records import Model
@@ -40,9 +40,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch, major: int) -> None:
     [
         (AVX2, "fp32"),
         (AVX512_WITHOUT_BF16, "fp32"),
-        ({"avx512_bf16": True}, "bf16"),
-        ({"amx_bf16": True, "amx_tile": True}, "bf16"),
-        ({"neon": True, "bf16": True}, "bf16"),
+        ({"avx512_bf16": True, "amx_bf16": True, "amx_tile": True}, "bf16"),
         ({}, "fp32"),
     ],
 )
@@ -50,8 +48,35 @@ def test_a_cpu_takes_bf16_only_where_it_has_instructions_for_it(
     monkeypatch: pytest.MonkeyPatch, has: dict[str, bool], chosen: str
 ) -> None:
     cpu(monkeypatch, has)
+    monkeypatch.setattr("training.model.device._seconds", lambda kind: pytest.fail("nothing is to be measured"))
     place = place_of()
     assert (place.device.type, place.precision, place.warning) == ("cpu", chosen, "")
+
+
+@pytest.mark.parametrize("has", [{"avx512_bf16": True, "amx_bf16": False}, {"neon": True, "bf16": True}])
+@pytest.mark.parametrize(("bf16_s", "chosen"), [(0.5, "bf16"), (0.9, "fp32"), (1.8, "fp32")])
+def test_a_cpu_with_such_instructions_takes_bf16_only_if_they_are_faster(
+    monkeypatch: pytest.MonkeyPatch, has: dict[str, bool], bf16_s: float, chosen: str
+) -> None:
+    cpu(monkeypatch, has)
+    took = {torch.bfloat16: bf16_s, torch.float32: 1.0}
+    monkeypatch.setattr("training.model.device._seconds", took.__getitem__)
+    assert place_of()[:2] == (torch.device("cpu"), chosen)
+
+
+def test_what_is_measured_tells_a_faster_product_from_a_slower_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    linear = torch.nn.functional.linear
+
+    def slow(rows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        if rows.dtype == torch.bfloat16:
+            linear(torch.ones(1000, 1000), torch.ones(1000, 1000))
+        return linear(rows.float(), weights.float())
+
+    monkeypatch.setattr(torch.nn.functional, "linear", slow)
+    _seconds.cache_clear()
+    cpu(monkeypatch, {"avx512_bf16": True})
+    assert place_of().precision == "fp32"
+    _seconds.cache_clear()
 
 
 @pytest.mark.parametrize(("major", "chosen"), [(7, "fp32"), (8, "bf16"), (9, "bf16")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from typing import Literal, NamedTuple
 
 import torch
@@ -12,6 +14,8 @@ from warehouse.errors import InputError
 _EMULATED = (
     "precision is bf16, but this {device} only emulates it, up to a hundred times slower than fp32; use auto or fp32"
 )
+_LEAST_GAIN = 0.8
+"""The most that bf16 may take of the time of fp32 to be worth its rounding."""
 
 
 class Place(NamedTuple):
@@ -25,8 +29,8 @@ class Place(NamedTuple):
 def place_of(device: Device = "auto", precision: Precision = "auto") -> Place:
     """Return the device and precision that the settings mean on this machine.
 
-    The device "auto" is the GPU if there is one; the precision "auto" is bf16 if the device computes in it, else fp32.
-    bf16 can be forced; if the device only emulates it, `warning` says what that costs.
+    The device "auto" is the GPU if there is one; the precision "auto" is bf16 if the device computes in it and gains
+    by it, else fp32. bf16 can be forced; if the device only emulates it, `warning` says what that costs.
 
     Raises:
         InputError: the device is cuda, but there is none.
@@ -36,7 +40,7 @@ def place_of(device: Device = "auto", precision: Precision = "auto") -> Place:
     chosen = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
     native = computes_in_bf16(chosen)
     if precision == "auto":
-        return Place(chosen, "bf16" if native else "fp32")
+        return Place(chosen, "bf16" if native and _gains_by_bf16(chosen) else "fp32")
     if precision == "bf16" and not native:
         return Place(chosen, "bf16", _EMULATED.format(device="GPU" if chosen.type == "cuda" else "CPU"))
     return Place(chosen, precision)
@@ -49,5 +53,37 @@ def computes_in_bf16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return _cpu_has("avx512_bf16", "amx_bf16", "bf16")
+
+
+def _cpu_has(*names: str) -> bool:
     has = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return any(has.get(name, False) for name in names)
+
+
+def _gains_by_bf16(device: torch.device) -> bool:
+    """Return whether bf16, which a device computes in, is faster there than fp32.
+
+    With AVX512_BF16 alone that depends on the processor, and on some it is half as fast: a short measurement decides.
+    """
+    if device.type == "cuda" or _cpu_has("amx_bf16"):
+        return True
+    return _seconds(torch.bfloat16) < _LEAST_GAIN * _seconds(torch.float32)
+
+
+@functools.cache
+def _seconds(kind: torch.dtype) -> float:
+    """Return the CPU seconds of a matrix product in one thread: the least of several, against other programs."""
+    rows, weights = torch.ones(256, 512, dtype=kind), torch.ones(512, 512, dtype=kind)
+
+    def once() -> float:
+        started = time.thread_time()
+        torch.nn.functional.linear(rows, weights)
+        return time.thread_time() - started
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return min(once() for _ in range(20))
+    finally:
+        torch.set_num_threads(threads)
