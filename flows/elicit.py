@@ -45,7 +45,7 @@ def elicit(
     settings.check_labelers()
     rows, before = _estimators(settings, suite)
     with writing_for_llm_run(settings) as warehouse:
-        pending = jobs(settings, warehouse) if suite is None else _suite_jobs(settings, warehouse, suite)
+        pending = jobs(settings, warehouse, suite)
         options = RunOptions(max_cost, batch, before)
         check_prices(settings, [each for each in pending if each.count], options)
         renew_panel(warehouse, [*map(labeler_row, settings.llms), *rows])
@@ -62,18 +62,19 @@ def _estimators(settings: Settings, suite: str | None) -> tuple[list[LabelerVers
         return [each.row for each in own], estimate_own(settings, warehouse, own, suite_id) if own else None
 
 
-def jobs(settings: Settings, warehouse: Warehouse) -> list[Job]:
-    """What is left to ask each LLM.
+def jobs(settings: Settings, warehouse: Warehouse, suite: str | None = None) -> list[Job]:
+    """What is left to ask each LLM, or what about a suite, of which those that compare are not asked.
 
     Raises:
-        InputError: there are no labelers, or a prompt does not fit, even if nothing is left.
+        InputError: there are no labelers, or a prompt does not fit, even if nothing is left; or there is no such suite.
     """
     settings.check_labelers()
-    return [_job(labeler, warehouse) for labeler in settings.llms]
+    return (
+        [_job(each, warehouse) for each in settings.llms] if suite is None else _suite_jobs(settings, warehouse, suite)
+    )
 
 
 def _suite_jobs(settings: Settings, warehouse: Warehouse, name: str) -> list[Job]:
-    """What is left to ask each LLM about a suite; those that compare are not asked."""
     suite_id = suite_of_name(warehouse, name).suite_id
     return [_suite_job(labeler, warehouse, suite_id) for labeler in settings.llms if labeler.method != "pairwise"]
 

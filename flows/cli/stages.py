@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -49,15 +50,15 @@ def _run(stage: str, **arguments: Any) -> None:
     say(outcome.line())
 
 
-def _ask(stage: str, dry_run: bool, max_cost: float | None, batch: bool) -> None:
-    """Run a stage that asks models, or only plan it."""
+def _ask(stage: str, dry_run: bool, max_cost: float | None, batch: bool, **of: str) -> None:
+    """Run a stage that asks models, `of` something if that is given, or only plan it."""
     if not dry_run:
-        _run(stage, max_cost=max_cost, batch=batch)
+        _run(stage, max_cost=max_cost, batch=batch, **of)
         return
     _ready()
     from flows.llm_runs.dry_run import plan_table
 
-    out.print(plan_table(settings(), import_module(f"flows.{stage}").jobs, batch=batch))
+    out.print(plan_table(settings(), partial(import_module(f"flows.{stage}").jobs, **of), batch=batch))
 
 
 @stages.command()
@@ -71,15 +72,10 @@ def elicit(
     dry_run: DryRun = False,
     max_cost: MaxCost = None,
     batch: Batch = False,
-    suite: Annotated[str | None, typer.Option(help="Estimate this evaluation set instead; not with --dry-run.")] = None,
+    suite: Annotated[str | None, typer.Option(help="Estimate this evaluation set instead.")] = None,
 ) -> None:
     """Have each labeler of the panel estimate the propositions it has not seen yet."""
-    if suite is None:
-        _ask("elicit", dry_run, max_cost, batch)
-    elif dry_run:
-        raise InputError("--dry-run does not plan suites; --max-cost limits what they cost")
-    else:
-        _run("elicit", max_cost=max_cost, batch=batch, suite=suite)
+    _ask("elicit", dry_run, max_cost, batch, **({} if suite is None else {"suite": suite}))
 
 
 @stages.command()

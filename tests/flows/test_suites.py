@@ -406,6 +406,11 @@ def test_the_panel_is_asked_about_a_suite_only_if_it_is_named(tmp_path: Path) ->
         parts = (endpoint("e", server), labeler("a", "e"), others("e"))
         config = install(tmp_path, *parts, hypotheses=["one", "two"])
         import_suite(judged(tmp_path / "j.jsonl", NEW), "boats", config=config, family="correlation")
+        dry_run = CliRunner().invoke(app, ["--config", str(config), "elicit", "--suite", "boats", "--dry-run"])
+        assert dry_run.exit_code == 0, dry_run.output
+        (planned,) = (line.split() for line in dry_run.output.splitlines() if line.startswith("a "))
+        assert planned[2] == "12"
+        assert server.requests == 0
         assert elicit.fn(config, suite="boats").counts["estimates"] == 12
         assert elicit.fn(config, suite="boats").counts["requests"] == 0
         assert elicit.fn(config).counts["estimates"] == 2
