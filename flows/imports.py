@@ -52,7 +52,7 @@ def import_premises(
     """Import premises from a CSV, JSON Lines or parquet file."""
     settings = load_settings(config)
     read = premise_columns(Path(file), pairs(columns, PREMISE_FIELDS), reading)
-    premises, stated = premises_of(read, source), stated_splits_of(read, source, split)
+    premises, stated = premises_of(read, _named(source)), stated_splits_of(read, _named(source), split)
     with writing(settings) as warehouse:
         merged = merge_all(warehouse, [premises, stated])
     return _outcome("import premises", merged, read.said)
@@ -73,7 +73,7 @@ def import_propositions(
     settings = load_settings(config)
     batch = read_propositions(
         Path(file),
-        source,
+        _named(source),
         split_shares=(settings.splits.train, settings.splits.dev),
         columns=pairs(columns, PROPOSITION_FIELDS),
         scale=ends_of(scale),
@@ -128,7 +128,7 @@ def import_judgments(
     batch = read_judgments(
         file,
         mapping,
-        source=source or file.stem,
+        source=_named(source) or file.stem,
         split_shares=(settings.splits.train, settings.splits.dev),
         split=split,
         reading=reading,
@@ -143,6 +143,13 @@ def import_judgments(
     if not mapping.has_annotators:
         merged.pop("annotators")
     return _outcome("import judgments", merged, said, batch.drops)
+
+
+def _named(source: str | None) -> str | None:
+    """Return the name of a source that is given, if any. Raises `InputError` if nothing can be read in it."""
+    if source is not None and not source.strip():
+        raise InputError("the source needs a name, and this one is empty; leave --source out to use the file's name")
+    return source
 
 
 def _refuse_known(warehouse: Warehouse, file: Path, batch: JudgmentBatch) -> None:
@@ -174,7 +181,7 @@ def import_choices(
     settings = load_settings(config)
     batch = read_choices(
         Path(file),
-        source,
+        _named(source),
         split_shares=(settings.splits.train, settings.splits.dev),
         columns=pairs(columns, CHOICE_FIELDS),
         first=first,
