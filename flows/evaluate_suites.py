@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import pyarrow as pa
 from rich.table import Table
@@ -31,10 +31,7 @@ from warehouse.errors import InputError
 from warehouse.files.scores import FIELDS as SCORE_FIELDS
 from warehouse.files.scores import read_scores
 from warehouse.queries.suites import seen_in_training, suite_of_name, training_mean, unscored_items
-from warehouse.records import Difference, Evaluation, Family, Model, Suite, SuiteItem
-
-if TYPE_CHECKING:
-    from training.model.yes_no import YesNo
+from warehouse.records import Difference, Evaluation, Family, Model, PropositionText, Suite, SuiteItem
 
 SHOWN: Mapping[Family, tuple[str, ...]] = {
     "correlation": ("pearson", "spearman", "mse", "crps_judgments"),
@@ -46,6 +43,13 @@ SHOWN: Mapping[Family, tuple[str, ...]] = {
 """The figures in the table of a terminal, the most important one first."""
 BASE = "base-yes-no"
 INTERVAL = "95% interval"
+
+
+class Asked(Protocol):
+    """A model that answers with a probability alone. It is asked each time, and its answers are not stored."""
+
+    def answers(self, propositions: Iterable[PropositionText]) -> Iterable[tuple[str, float]]:
+        """Return the ids and probabilities of propositions, without those that are too long."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,8 @@ class Subjects:
     """Who is measured on a suite besides the estimator in use, its panel and the baselines.
 
     Attributes:
-        models: Other estimators: ids or the starts of them, folders, or "pretrained".
+        models: Other estimators: ids or the starts of them, folders, or "pretrained". The folder of a classifier or of
+            a language model without levels is measured by its probability, as `training.model.outside` reads it.
         files: Files of scores by the name of their subject.
         base_yes_no: The base of the estimator without its adapter, by the probability of Yes against No. It is asked
             each time.
@@ -134,14 +139,16 @@ def _evaluate(
 ) -> list[SuiteResult]:
     with writing(settings) as warehouse:
         chosen = _chosen(settings, warehouse, model)
-        others = _others(warehouse, subjects)
+        outside = _outside(settings, subjects.models)
+        others = _others(warehouse, subjects, outside)
         given = _Given(
             model=chosen,
             others=others,
             answers={name: _from_file(path, subjects.columns) for name, path in subjects.files.items()},
             trained=learned_from(warehouse, [chosen, *others]),
             mean=training_mean(warehouse, chosen),
-            base=_base(settings, warehouse, chosen) if subjects.base_yes_no else None,
+            asked={path.name: model for path, model in outside.items()}
+            | ({BASE: _base(settings, warehouse, chosen)} if subjects.base_yes_no else {}),
         )
         suites = _suites(warehouse, names)
         rows = [read(warehouse, SuiteItem, "suite_id = ?", [suite.suite_id]) for suite in suites]
@@ -172,16 +179,28 @@ def _check_texts(
             )
 
 
-def _others(warehouse: Warehouse, subjects: Subjects) -> list[Model]:
+def _outside(settings: Settings, names: Iterable[str]) -> dict[Path, Asked]:
+    """Return those of some folders that have a model without levels, which is asked, by their paths."""
+    from training.model.outside import outside_model
+
+    fit, paths = settings.training, dict.fromkeys(Path(name).resolve() for name in names if Path(name).is_dir())
+    found = {path: outside_model(path, fit.device, fit.precision) for path in paths}
+    return {path: model for path, model in found.items() if model is not None}
+
+
+def _others(warehouse: Warehouse, subjects: Subjects, outside: Collection[Path]) -> list[Model]:
     """Return the other estimators. Raises `InputError` if the figures of two subjects would have one name."""
-    found: dict[str, Model] = {}
-    for model in (any_model(warehouse, name) for name in subjects.models):
-        name = label_of(model)
-        if _is_taken(name) or found.setdefault(name, model).model_id != model.model_id:
-            raise InputError(f"{model.path}: {name} is the name of another subject; rename this folder")
-    if taken := sorted(found.keys() & subjects.files.keys()):
+    names = (name for name in subjects.models if Path(name).resolve() not in outside)
+    models = {model.model_id: model for model in (any_model(warehouse, name) for name in names)}
+    found: set[str] = set()
+    named = [*((label_of(each), each.path) for each in models.values()), *((each.name, each) for each in outside)]
+    for name, place in named:
+        if _is_taken(name) or name in found:
+            raise InputError(f"{place}: {name} is the name of another subject; rename this folder")
+        found.add(name)
+    if taken := sorted(found & subjects.files.keys()):
         raise InputError(f"the scores {taken[0]}: that is the name of another subject; choose a different one")
-    return list(found.values())
+    return list(models.values())
 
 
 def evaluate_all(settings: Settings) -> Outcome:
@@ -200,14 +219,14 @@ def evaluate_all(settings: Settings) -> Outcome:
 
 @dataclass(frozen=True)
 class _Given:
-    """What is the same for all suites: the estimators, the answers from files, and what was trained on."""
+    """What is the same for all suites: the estimators, who else answers, and what was trained on."""
 
     model: Model
     others: Sequence[Model]
     answers: Mapping[str, Mapping[str, Answer]]
     trained: pa.Array
     mean: float
-    base: YesNo | None = None
+    asked: Mapping[str, Asked]
 
 
 def _suites(warehouse: Warehouse, names: Sequence[str]) -> list[Suite]:
@@ -228,8 +247,7 @@ def _evaluated(
     found: dict[str, Mapping[str, Answer]] = {  # of what is measured: an item that was left out needs no score
         name: _scores(settings, warehouse, suite, each, ids) for name, each in estimators.items()
     }
-    if given.base is not None:
-        found[BASE] = _asked(given.base, kept, suite)
+    found |= {name: _answers_of(each, name, kept, suite) for name, each in given.asked.items()}
     found |= {**given.answers, **beside(settings, warehouse, ids, given.model, given.mean)}
     with activity("evaluate") as shown:
         shown.doing(f"measuring {len(found)} subjects on the suite {suite.name}")
@@ -250,18 +268,18 @@ def _scores(
     return stored_scores(warehouse, model, ids)
 
 
-def _base(settings: Settings, warehouse: Warehouse, model: Model) -> YesNo:
+def _base(settings: Settings, warehouse: Warehouse, model: Model) -> Asked:
     from training.model.yes_no import YesNo
 
     fit = settings.training
     return YesNo.load(warehouse.place(model.path), fit.device, fit.precision, bases=known_bases(settings))
 
 
-def _asked(base: YesNo, rows: Sequence[SuiteItem], suite: Suite) -> dict[str, Answer]:
-    """Return the answers of a base that was not fitted; propositions that are too long have none."""
+def _answers_of(model: Asked, name: str, rows: Sequence[SuiteItem], suite: Suite) -> dict[str, Answer]:
+    """Return the answers of a model without levels; propositions that are too long have none."""
     with activity("evaluate") as shown:
-        shown.doing(f"asking the base about the suite {suite.name}")
-        return {key: Answer(probability) for key, probability in base.answers(texts_of(rows).values())}
+        shown.doing(f"asking {name} about the suite {suite.name}")
+        return {key: Answer(probability) for key, probability in model.answers(texts_of(rows).values())}
 
 
 def _from_file(path: Path, columns: Sequence[str]) -> dict[str, Answer]:

@@ -107,11 +107,17 @@ def load_encoder(base: str | Path) -> tuple[Any, Any]:
 
 def read_pairs(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the last states [n, width, hidden] of a batch, and which tokens [n, width] are not padding."""
+    inputs, inside = pair_inputs(model, batch)
+    states: torch.Tensor = model(**inputs).last_hidden_state
+    return states, inside
+
+
+def pair_inputs(model: Any, batch: Batch) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Return what a model of pairs is called with for a batch, and which tokens [n, width] are not padding."""
     inside = batch.position_ids <= (batch.answers % batch.input_ids.shape[1])[:, None]
     segments = {"token_type_ids": batch.input_ids >> _SEGMENT} if _has_segments(model) else {}
     ids = batch.input_ids & ((1 << _SEGMENT) - 1)
-    states: torch.Tensor = model(input_ids=ids, attention_mask=inside.long(), **segments).last_hidden_state
-    return states, inside
+    return {"input_ids": ids, "attention_mask": inside.long(), **segments}, inside
 
 
 def _has_segments(model: Any) -> bool:

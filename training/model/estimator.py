@@ -123,6 +123,14 @@ class Estimator:
             if drops:
                 yield self._scored(np.empty((0, self.info.levels)), (), np.empty(0, np.bool_), drops)
 
+    def answers(self, propositions: Iterable[PropositionText]) -> Iterator[tuple[str, float]]:
+        """Yield the id and the share of the highest level of each proposition that is not too long, in any order.
+
+        Of a reader of two levels, false and true, that is its probability.
+        """
+        for batch in self.score_stream(propositions):
+            yield from zip(batch.proposition_ids, batch.level_probabilities[:, -1].tolist(), strict=True)
+
     def encode(self, propositions: Sequence[PropositionText]) -> Encoded:
         """Return the prompts of propositions, as at most as many tokens as the estimator reads."""
         return self.network.encode(self.tokenizer, propositions, self.info.max_length)

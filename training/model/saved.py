@@ -26,7 +26,7 @@ _INFO = "estimator.json"
 _ROWS = "levels.safetensors"
 Weights = Literal["adapter", "whole", "encoder", "encoder-adapter"]
 _MERGED: dict[Weights, Weights] = {"adapter": "whole", "encoder-adapter": "encoder"}
-_ELSE = "odds evaluate --scores takes the scores of any other model"
+_ELSE = "odds evaluate --against measures classifiers and language models, --scores the scores of any model"
 
 
 class EstimatorInfo(BaseModel):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from training.model.base import load_base, reads_trees
-from training.model.device import place_of
+from training.model.device import Place, place_of
 from training.model.estimator import Estimator
 from training.model.network import Network
 from training.model.prompt import ANSWER, Encoded, encode, yes_no_question
@@ -20,6 +20,7 @@ from warehouse.errors import InputError
 from warehouse.records import PropositionText
 
 NO, YES = " No", " Yes"
+_MOST_TOKENS = 512
 
 
 class _YesNoNetwork(Network):
@@ -55,18 +56,31 @@ class YesNo:
         info = read_info(folder)
         if info is None or info.weights.startswith("encoder"):
             raise InputError(f"{folder.name}: only an estimator fitted from a language model has a base to ask")
-        model, tokenizer = load_base(base_of(folder, info, bases), cache_of(folder, info))
-        network = _YesNoNetwork(model, answer_ids(tokenizer, info.base), trees=reads_trees(model, tokenizer))
-        place = place_of(device, precision)
-        if place.precision == "bf16":
-            network.cast_weights(torch.bfloat16)
+        base = base_of(folder, info, bases), cache_of(folder, info)
         kept = EstimatorInfo(base=info.base, levels=2, max_length=info.max_length, weights="whole")
-        return cls(Estimator(network.to(place.device).eval(), tokenizer, kept, place))
+        return cls(_reader(*load_base(*base), kept, place_of(device, precision)))
+
+    @classmethod
+    def of_language_model(cls, folder: Path, device: Device = "auto", precision: Precision = "auto") -> YesNo:
+        """Load a causal language model in Hugging Face format that was not fitted as an estimator.
+
+        Raises:
+            InputError: it cannot be loaded, or reads Yes and No as tokens that begin alike.
+        """
+        kept = EstimatorInfo(base=folder.name, levels=2, max_length=_MOST_TOKENS, weights="whole")
+        return cls(_reader(*load_base(folder, folder), kept, place_of(device, precision)))
 
     def answers(self, propositions: Iterable[PropositionText]) -> Iterator[tuple[str, float]]:
         """Yield the id and P(Yes) / (P(Yes) + P(No)) of each proposition that is not too long, in any order."""
-        for batch in self.reader.score_stream(propositions):
-            yield from zip(batch.proposition_ids, batch.level_probabilities[:, 1].tolist(), strict=True)
+        return self.reader.answers(propositions)
+
+
+def _reader(model: Any, tokenizer: Any, info: EstimatorInfo, place: Place) -> Estimator:
+    """Return a language model as an estimator of two levels, No and Yes."""
+    network = _YesNoNetwork(model, answer_ids(tokenizer, info.base), trees=reads_trees(model, tokenizer))
+    if place.precision == "bf16":
+        network.cast_weights(torch.bfloat16)
+    return Estimator(network.to(place.device).eval(), tokenizer, info, place)
 
 
 def answer_ids(tokenizer: Any, base: str) -> list[int]:
@@ -75,5 +89,5 @@ def answer_ids(tokenizer: Any, base: str) -> list[int]:
     ids = [tokenizer(ANSWER + word, add_special_tokens=False)["input_ids"] for word in (NO, YES)]
     first = [each[len(before)] for each in ids if each[: len(before)] == before and len(each) > len(before)]
     if len(set(first)) < len(ids):
-        raise InputError(f"{base}: its tokens do not tell Yes from No; leave --base-yes-no out")
+        raise InputError(f"{base}: its tokens do not tell Yes from No, so it cannot be asked")
     return first

@@ -1,0 +1,126 @@
+"""A classifier of pairs from elsewhere, such as one of natural language inference: how likely it finds hypotheses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.model.base import line_of, read_folder
+from training.model.device import place_of
+from training.model.encoder import PairEncoder, pair_inputs
+from training.model.estimator import Estimator
+from training.model.packing import Batch, one_per_row
+from training.model.saved import EstimatorInfo
+from training.settings import Device, Precision
+from warehouse.errors import InputError
+from warehouse.records import PropositionText
+
+KIND = "ForSequenceClassification"
+"""The end of the names of such classes in transformers."""
+_MOST_TOKENS = 512
+_SAMPLES = [
+    PropositionText(proposition_id=name, premise="Two children build a boat. " * times, hypothesis="It is red.")
+    for name, times in (("short", 1), ("long", 3))
+]
+_CLOSE = 1e-3
+
+
+class _ClassifierNetwork(PairEncoder):
+    """A classifier that is read as an estimator of two levels: false and true."""
+
+    weights: torch.Tensor
+
+    def __init__(self, model: Any, weights: Sequence[float], *, segments: bool) -> None:
+        super().__init__(model, levels=2)
+        self.segments = segments
+        self.register_buffer("weights", torch.tensor(weights), persistent=False)
+
+    def forward(self, batch: Batch, *_: object, **__: object) -> torch.Tensor:
+        """Return the logs [n, 2] of 1 - p and p, in float32."""
+        logits = self.logits(batch)
+        if logits.shape[1] > 1:
+            true = torch.softmax(logits, dim=1) @ self.weights
+        elif self.model.config.problem_type == "regression":
+            true = logits[:, 0].clamp(0, 1)
+        else:
+            true = torch.sigmoid(logits[:, 0])
+        return torch.stack([torch.log1p(-true), torch.log(true)], dim=1)
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """Return the outputs [n, labels] of the classifier, in float32."""
+        inputs, _inside = pair_inputs(self.model, batch)
+        if not self.segments:
+            inputs.pop("token_type_ids", None)
+        logits: torch.Tensor = self.model(**inputs).logits.float()
+        return logits
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A model of transformers for sequence classification, read as P(hypothesis | premise)."""
+
+    reader: Estimator
+
+    @classmethod
+    def load(cls, folder: Path, device: Device = "auto", precision: Precision = "auto") -> Classifier:
+        """Load a classifier in Hugging Face format.
+
+        With labels of natural language inference, its answer is the probability of entailment and half that of neutral.
+        With one output it is that, cut to 0 and 1, if the model was fitted for regression, and its sigmoid otherwise.
+
+        Raises:
+            InputError: it cannot be loaded or read in batches, or its labels are none of these.
+        """
+        from transformers import AutoModelForSequenceClassification
+
+        model, tokenizer, lacking = read_folder(folder, AutoModelForSequenceClassification, "classifier")
+        if lacking:
+            raise InputError(f"{folder}: {len(lacking)} weights of the classifier are missing, such as {lacking[0]}")
+        if not tokenizer.is_fast:
+            raise InputError(f"{folder}: its tokenizer has no tokenizer.json; save it as a fast tokenizer")
+        segments = "token_type_ids" in tokenizer.model_input_names
+        network = _ClassifierNetwork(model, _weights(folder, model.config), segments=segments)
+        _check_reading(network.eval(), tokenizer, folder)
+        place = place_of(device, precision)
+        if place.precision == "bf16":
+            network.cast_weights(torch.bfloat16)
+        most = min(tokenizer.model_max_length, _MOST_TOKENS)
+        info = EstimatorInfo(base=folder.name, levels=2, max_length=most, weights="whole")
+        return cls(Estimator(network.to(place.device), tokenizer, info, place))
+
+    def answers(self, propositions: Iterable[PropositionText]) -> Iterator[tuple[str, float]]:
+        """Yield the id and the probability of each proposition that is not too long, in any order."""
+        return self.reader.answers(propositions)
+
+
+def _weights(folder: Path, config: Any) -> list[float]:
+    """Return what each label of a classifier adds to the probability of a hypothesis."""
+    names = [str(config.id2label[place]).casefold() for place in range(config.num_labels)]
+    entails = [name.startswith("entail") for name in names]
+    if len(names) > 1 and sum(entails) != 1:
+        raise InputError(
+            f"{folder}: a classifier with the labels {', '.join(names[:4])}; one of them has to be entailment (id2label"
+            " in its config.json)"
+        )
+    return [1.0 if entail else 0.5 if name == "neutral" else 0.0 for name, entail in zip(names, entails, strict=True)]
+
+
+@torch.no_grad()
+def _check_reading(network: _ClassifierNetwork, tokenizer: Any, folder: Path) -> None:
+    """Raise `InputError` unless a pair has the same answer alone and beside a longer one."""
+    prompts = network.encode(tokenizer, _SAMPLES, _MOST_TOKENS).prompts()
+    device = next(network.parameters()).device
+    try:
+        (alone,), (beside, _) = (network.logits(one_per_row(some, device).batch) for some in (prompts[:1], prompts))
+    except Exception as error:  # a foreign model may raise anything
+        raise InputError(f"{folder}: this kind of classifier cannot be read: {line_of(error)}") from error
+    if not torch.isfinite(alone).all():
+        raise InputError(f"{folder}: the model computes NaN; its weights are corrupt")
+    if (alone - beside).abs().max() > _CLOSE * (1 + alone.abs().max()):
+        raise InputError(
+            f"{folder}: this kind of classifier answers differently beside longer texts; give its scores with --scores"
+        )

@@ -1,0 +1,44 @@
+"""Models from elsewhere that answer with a probability alone: classifiers, and language models asked Yes or No."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+from training.model.classifier import KIND, Classifier
+from training.model.level_tokens import count_levels
+from training.model.saved import is_estimator
+from training.model.yes_no import YesNo
+from training.settings import Device, Precision
+
+_CAUSAL = ("ForCausalLM", "LMHeadModel")
+
+
+def outside_model(folder: Path, device: Device = "auto", precision: Precision = "auto") -> Classifier | YesNo | None:
+    """Return the model of a folder in Hugging Face format that has no levels; None for an estimator and all else.
+
+    Raises:
+        InputError: it is such a model, but cannot be used.
+    """
+    kinds = () if is_estimator(folder) else _architectures(folder)
+    if any(kind.endswith(KIND) for kind in kinds):
+        return Classifier.load(folder, device, precision)
+    if any(kind.endswith(_CAUSAL) for kind in kinds) and not _has_levels(folder):
+        return YesNo.of_language_model(folder, device, precision)
+    return None
+
+
+def _architectures(folder: Path) -> tuple[str, ...]:
+    """Return the classes that the configuration of a model names; none if it cannot be read."""
+    with suppress(OSError, ValueError, TypeError, AttributeError):
+        return tuple(map(str, json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures")))
+    return ()
+
+
+def _has_levels(folder: Path) -> bool:
+    from transformers import AutoTokenizer
+
+    with suppress(Exception):  # what is wrong with it is said where it is read
+        return count_levels(AutoTokenizer.from_pretrained(str(folder))) > 1
+    return False
