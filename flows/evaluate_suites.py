@@ -22,7 +22,7 @@ from flows.terminal.activity import activity
 from flows.terminal.tables import narrow_table
 from synthesis.panel.settings import PRODUCTION
 from training.evaluation.annotators import name_of
-from training.evaluation.families import Answer, Items
+from training.evaluation.families import SHOWN, Answer, Items, figures_shown, p_values
 from training.evaluation.subjects import CONSTANT, LABELER, PANEL
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
@@ -30,19 +30,11 @@ from warehouse.errors import InputError
 from warehouse.files.scores import FIELDS as SCORE_FIELDS
 from warehouse.files.scores import read_scores
 from warehouse.queries.suites import seen_in_training, suite_of_name, training_mean, unscored_items
-from warehouse.records import Difference, Evaluation, Family, Model, Suite, SuiteItem
+from warehouse.records import Difference, Evaluation, Model, Suite, SuiteItem
 
 if TYPE_CHECKING:
     from training.model.yes_no import YesNo
 
-SHOWN: Mapping[Family, tuple[str, ...]] = {
-    "correlation": ("pearson", "spearman", "mse", "crps_judgments"),
-    "update": ("accuracy",),
-    "choice": ("accuracy",),
-    "structure": ("accuracy",),
-    "coherence": ("signed_update_rate", "negation_gap", "conjunction_excess", "paraphrase_sd"),
-}
-"""The figures in the table of a terminal, the most important one first."""
 BASE = "base-yes-no"
 INTERVAL = "95% interval"
 
@@ -278,34 +270,35 @@ def result_table(result: SuiteResult) -> tuple[str, Table]:
         line += f", {result.n_seen:,} seen in training {'and left out' if result.left_out else 'among them'}"
     whole = [each for each in result.figures if each.slice is None]
     measured = {each.metric for each in whole}
-    names = [name for name in SHOWN[result.suite.family] if name in measured] or list(SHOWN[result.suite.family])
+    names = figures_shown(result.suite.family, measured)
     table = _by_figure if result.suite.family == "coherence" else _by_subject
-    return line, table(names, whole, {(each.against, each.metric): each.p_holm for each in result.differences})
+    return line, table(names, whole, result.differences)
 
 
-def _by_subject(names: Sequence[str], figures: Sequence[Evaluation], apart: Mapping[tuple[str, str], float]) -> Table:
+def _by_subject(names: Sequence[str], figures: Sequence[Evaluation], differences: Sequence[Difference]) -> Table:
     """Return a table with a row per subject: all figures rest on the same items of it."""
     main, *others = names
     columns = ("n", main, INTERVAL, *(name.removesuffix("_judgments") for name in others), "p")
     table = narrow_table("subject", *columns, tight=True)
     found = {(each.subject, each.metric): each for each in figures}
+    p = p_values(differences, main)
     for subject in dict.fromkeys(each.subject for each in figures):
         first = found.get((subject, main))
         if first is None:
             continue
         values = [_value(found.get((subject, name))) for name in others]
-        p = apart.get((subject, main), apart.get((subject, "mse")))
-        table.add_row(subject, f"{first.n:,}", _value(first), _interval(first), *values, _digits(p))
+        table.add_row(subject, f"{first.n:,}", _value(first), _interval(first), *values, _digits(p.get(subject)))
     return table
 
 
-def _by_figure(names: Sequence[str], figures: Sequence[Evaluation], apart: Mapping[tuple[str, str], float]) -> Table:
+def _by_figure(names: Sequence[str], figures: Sequence[Evaluation], differences: Sequence[Difference]) -> Table:
     """Return a table with a row per figure and subject: each figure rests on other items, so it has an n of its own."""
     table = narrow_table("figure", "subject", "n", "value", INTERVAL, "p", texts=("subject",), tight=True)
     table.columns[0].no_wrap = True  # the names of subjects are what may be long
     for name in names:
+        p = p_values(differences, name)
         for number, each in enumerate(found := [each for each in figures if each.metric == name]):
-            cells = (f"{each.n:,}", _value(each), _interval(each), _digits(apart.get((each.subject, name))))
+            cells = (f"{each.n:,}", _value(each), _interval(each), _digits(p.get(each.subject)))
             last = number == len(found) - 1
             table.add_row("" if number else name, each.subject, *cells, end_section=last and name != names[-1])
     return table
