@@ -148,10 +148,10 @@ def parts(evaluations: Sequence[Evaluation]) -> list[tuple[str, int, list[str]]]
 
 
 def _best(metric: str, evaluations: Sequence[Evaluation], *, highest: bool) -> float | None:
-    """Return the best figure of the estimator and labelers; the constant and annotators don't compete."""
+    """Return the best figure of all that compete, which the constant and annotators don't; None for a single one."""
     rivals = [each for each in evaluations if not is_baseline(each.subject)]
     values = [each.value for each in rivals if each.metric == metric and each.value is not None]
-    if not values:
+    if len(values) < 2:
         return None
     return max(values) if highest else min(values)
 
