@@ -12,6 +12,7 @@ from rich.table import Table
 
 from flows.estimators.named import any_model, label_of, learned_from, required_model
 from flows.estimators.scoring import store_scores
+from flows.evaluation.reporting import renew_report
 from flows.evaluation.subjects import ANNOTATORS, ESTIMATOR, beside, measured, record_figures, stored_scores, texts_of
 from flows.imports import pairs
 from flows.settings.settings import Config, Settings, load_settings
@@ -101,7 +102,8 @@ def evaluate_suites(
 ) -> list[SuiteResult]:
     """Measure an estimator on suites beside other estimators, labelers, files of scores and baselines.
 
-    Items whose premise one of the estimators was trained on, or one much like it, are left out unless `keep_seen`.
+    Items whose premise one of the estimators was trained on, or one much like it, are left out unless `keep_seen`. The
+    report on the estimator, if there is one, is written again with the figures.
 
     Args:
         names: The suites; by default all, after importing those of the settings that are missing.
@@ -136,10 +138,15 @@ def _evaluate(
         suites = _suites(warehouse, names)
         rows = [read(warehouse, SuiteItem, "suite_id = ?", [suite.suite_id]) for suite in suites]
         _check_texts({row.proposition_id for some in rows for row in some}, suites, subjects.files, given.answers)
-        return [
+        results = [
             _evaluated(settings, warehouse, suite, some, given, keep_seen=keep_seen)
             for suite, some in zip(suites, rows, strict=True)
         ]
+        if results:
+            with activity("evaluate") as shown:
+                shown.doing("writing the report")
+                renew_report(settings, warehouse, chosen)
+        return results
 
 
 def _chosen(settings: Settings, warehouse: Warehouse, model: str | None) -> Model:
