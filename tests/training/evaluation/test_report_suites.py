@@ -20,7 +20,7 @@ from warehouse.records import Difference, Evaluation, Family
 __all__ = ["browser"]  # a fixture
 
 NONE = "\N{EN DASH}"
-CORRELATION = {
+CORRELATION: dict[str, dict[str, float | None]] = {
     "3-annotators": {"pearson": 0.9, "mse": 0.02},
     "one-annotator": {"pearson": 0.75, "mse": 0.05},
     "constant": {"pearson": None, "mse": 0.12},
