@@ -7,12 +7,12 @@ import pyarrow as pa
 from flows.estimators.named import learned_from, required_model
 from flows.evaluation.coherence import SUITE as COHERENCE
 from flows.evaluation.coherence import coherence_figures, score_items
-from flows.evaluation.reporting import report_data
+from flows.evaluation.reporting import write_report_on
 from flows.evaluation.subjects import ESTIMATOR, beside, measured, record_figures, stored_scores
 from flows.score import held_out, score_test_split
 from flows.settings.settings import Config, Settings, load_settings
 from flows.stages.outcome import Outcome
-from flows.stages.services import writing
+from flows.stages.services import report_path, writing
 from flows.stages.stage import stage
 from flows.terminal.activity import activity
 from training.evaluation.split import SUITE, split_items
@@ -43,7 +43,7 @@ def evaluate(config: Config = None) -> Outcome:
         test, n_seen = _test_split(warehouse, model, learned)
         new_scores = score_test_split(settings, warehouse, model, learned)
         new_scores += score_items(settings, warehouse, model, related)
-        path = settings.home_path / "reports" / f"{model.model_id}.html"
+        path = report_path(settings, model.model_id)
         with activity("evaluate") as shown:
             shown.doing("measuring the estimator, the labelers and the baselines")
             mean = training_mean(warehouse, model)
@@ -53,10 +53,7 @@ def evaluate(config: Config = None) -> Outcome:
             merged = record_figures(warehouse, model, suites, [*figures, *more], [*differences, *apart])
             if merged.changed or new_scores or not path.exists():
                 shown.doing("writing the report")
-                from training.evaluation.report import write_report
-
-                shown_data = report_data(settings, warehouse, model, test, evaluations=figures, differences=differences)
-                write_report(shown_data, path)
+                write_report_on(settings, warehouse, model, test)
     counts = {"new scores": new_scores, "new figures": merged.inserted, "changed figures": merged.updated}
     why = "their premises, or some like them, were in the training of its base"
     seen = f"; {n_seen:,} propositions of the test split left out: {why}"

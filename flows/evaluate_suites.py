@@ -12,6 +12,7 @@ from rich.table import Table
 
 from flows.estimators.named import any_model, label_of, learned_from, required_model
 from flows.estimators.scoring import store_scores
+from flows.evaluation.reporting import renew_report
 from flows.evaluation.subjects import ANNOTATORS, ESTIMATOR, beside, measured, record_figures, stored_scores, texts_of
 from flows.imports import pairs
 from flows.settings.sections import SeenItems
@@ -23,7 +24,7 @@ from flows.terminal.activity import activity
 from flows.terminal.tables import narrow_table
 from synthesis.panel.settings import PRODUCTION
 from training.evaluation.annotators import name_of
-from training.evaluation.families import Answer, Items
+from training.evaluation.families import SHOWN, Answer, Items, figures_shown, p_values
 from training.evaluation.subjects import CONSTANT, LABELER, PANEL
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
@@ -31,16 +32,8 @@ from warehouse.errors import InputError
 from warehouse.files.scores import FIELDS as SCORE_FIELDS
 from warehouse.files.scores import read_scores
 from warehouse.queries.suites import seen_in_training, suite_of_name, training_mean, unscored_items
-from warehouse.records import Difference, Evaluation, Family, Model, PropositionText, Suite, SuiteItem
+from warehouse.records import Difference, Evaluation, Model, PropositionText, Suite, SuiteItem
 
-SHOWN: Mapping[Family, tuple[str, ...]] = {
-    "correlation": ("pearson", "spearman", "mse", "crps_judgments"),
-    "update": ("accuracy",),
-    "choice": ("accuracy",),
-    "structure": ("accuracy",),
-    "coherence": ("signed_update_rate", "negation_gap", "conjunction_excess", "paraphrase_sd"),
-}
-"""The figures in the table of a terminal, the most important one first."""
 BASE = "base-yes-no"
 INTERVAL = "95% interval"
 
@@ -116,7 +109,8 @@ def evaluate_suites(
     """Measure an estimator on suites beside other estimators, labelers, files of scores and baselines.
 
     Items whose premise one of the estimators was trained on, or one much like it, are left out, or marked: then all are
-    measured, and where there are enough of both kinds each kind by itself too, as the slices seen=yes and seen=no.
+    measured, and where there are enough of both kinds each kind by itself too, as the slices seen=yes and seen=no. The
+    report on the estimator, if there is one, is written again with the figures.
 
     Args:
         names: The suites; by default all, after importing those of the settings that are missing.
@@ -153,10 +147,15 @@ def _evaluate(
         suites = _suites(warehouse, names)
         rows = [read(warehouse, SuiteItem, "suite_id = ?", [suite.suite_id]) for suite in suites]
         _check_texts({row.proposition_id for some in rows for row in some}, suites, subjects.files, given.answers)
-        return [
+        results = [
             _evaluated(settings, warehouse, suite, some, given, leave_out=seen == "leave-out")
             for suite, some in zip(suites, rows, strict=True)
         ]
+        if results:
+            with activity("evaluate") as shown:
+                shown.doing("writing the report")
+                renew_report(settings, warehouse, chosen)
+        return results
 
 
 def _chosen(settings: Settings, warehouse: Warehouse, model: str | None) -> Model:
@@ -298,34 +297,35 @@ def result_table(result: SuiteResult) -> tuple[str, Table]:
         line += f", {result.n_seen:,} seen in training {'and left out' if result.left_out else 'among them'}"
     whole = [each for each in result.figures if each.slice is None]
     measured = {each.metric for each in whole}
-    names = [name for name in SHOWN[result.suite.family] if name in measured] or list(SHOWN[result.suite.family])
+    names = figures_shown(result.suite.family, measured)
     table = _by_figure if result.suite.family == "coherence" else _by_subject
-    return line, table(names, whole, {(each.against, each.metric): each.p_holm for each in result.differences})
+    return line, table(names, whole, result.differences)
 
 
-def _by_subject(names: Sequence[str], figures: Sequence[Evaluation], apart: Mapping[tuple[str, str], float]) -> Table:
+def _by_subject(names: Sequence[str], figures: Sequence[Evaluation], differences: Sequence[Difference]) -> Table:
     """Return a table with a row per subject: all figures rest on the same items of it."""
     main, *others = names
     columns = ("n", main, INTERVAL, *(name.removesuffix("_judgments") for name in others), "p")
     table = narrow_table("subject", *columns, tight=True)
     found = {(each.subject, each.metric): each for each in figures}
+    p = p_values(differences, main)
     for subject in dict.fromkeys(each.subject for each in figures):
         first = found.get((subject, main))
         if first is None:
             continue
         values = [_value(found.get((subject, name))) for name in others]
-        p = apart.get((subject, main), apart.get((subject, "mse")))
-        table.add_row(subject, f"{first.n:,}", _value(first), _interval(first), *values, _digits(p))
+        table.add_row(subject, f"{first.n:,}", _value(first), _interval(first), *values, _digits(p.get(subject)))
     return table
 
 
-def _by_figure(names: Sequence[str], figures: Sequence[Evaluation], apart: Mapping[tuple[str, str], float]) -> Table:
+def _by_figure(names: Sequence[str], figures: Sequence[Evaluation], differences: Sequence[Difference]) -> Table:
     """Return a table with a row per figure and subject: each figure rests on other items, so it has an n of its own."""
     table = narrow_table("figure", "subject", "n", "value", INTERVAL, "p", texts=("subject",), tight=True)
     table.columns[0].no_wrap = True  # the names of subjects are what may be long
     for name in names:
+        p = p_values(differences, name)
         for number, each in enumerate(found := [each for each in figures if each.metric == name]):
-            cells = (f"{each.n:,}", _value(each), _interval(each), _digits(apart.get((each.subject, name))))
+            cells = (f"{each.n:,}", _value(each), _interval(each), _digits(p.get(each.subject)))
             last = number == len(found) - 1
             table.add_row("" if number else name, each.subject, *cells, end_section=last and name != names[-1])
     return table

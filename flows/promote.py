@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flows.estimators.named import label_of, model_of, required_model
-from flows.evaluate_suites import SHOWN, Subjects, SuiteResult, evaluate_suites
+from flows.evaluate_suites import Subjects, SuiteResult, evaluate_suites
 from flows.models import models_use
 from flows.settings.settings import Config, load_settings
 from flows.stages.services import reading
+from training.evaluation.families import SHOWN
 from training.evaluation.paired import holm_values
 from warehouse.errors import InputError
 from warehouse.records import Difference, Model

@@ -8,7 +8,7 @@ from rich.console import Group
 
 from annotation.studio import server
 from flows.settings.settings import Config, Settings, load_settings
-from flows.stages.services import reading, shown_catalog
+from flows.stages.services import reading, report_path, shown_catalog
 from flows.terminal.tables import narrow_table, plain_list
 from synthesis.panel.settings import EMBEDDED
 from warehouse.places import placed
@@ -28,7 +28,7 @@ def status(*, config: Config = None) -> Status:
         snapshot = warehouse.snapshot_id()
     home = settings.home_path
     places = {"dataset": dataset and str(placed(dataset.path, home)), "model": model and str(placed(model.path, home))}
-    report = home / "reports" / f"{model.model_id}.html" if model else None
+    report = report_path(settings, model.model_id) if model else None
     return {
         "warehouse": {"catalog": shown_catalog(settings), "snapshot": snapshot},
         "stages": stages,

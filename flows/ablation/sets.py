@@ -6,20 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows.estimators.named import learned_from
-from flows.evaluate_suites import SHOWN
 from flows.evaluation.subjects import texts_of
+from training.evaluation.families import SHOWN, Items
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
 from warehouse.errors import InputError
 from warehouse.queries.suites import seen_in_training, suite_of_name
 from warehouse.records import Family, Model, PropositionText, Suite, SuiteItem
 from warehouse.shards import read_pairs, read_split
-
-if TYPE_CHECKING:
-    from training.evaluation.families import Items
 
 FEWEST = 10
 """Items of fewer premises than this say nothing about others; such a set is left out."""
@@ -43,8 +40,6 @@ class ItemSet:
     @property
     def items(self) -> Items:
         """The items."""
-        from training.evaluation.families import Items
-
         return Items.of(self.family, self.rows, slider=self.slider)
 
     @property

@@ -8,9 +8,9 @@ from rich.table import Table
 
 from flows.ablation.cells import PlannedFit
 from flows.estimators.named import SHOWN as SHORT
-from flows.evaluate_suites import SHOWN
 from flows.terminal.activity import duration
 from flows.terminal.tables import narrow_table
+from training.evaluation.families import SHOWN
 from warehouse.records import Ablation
 
 OVERALL = "all"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from flows.estimators.named import learned_from
 from flows.research.figures import over_time, shown_figures, telling_slices
+from flows.score import held_out
 from flows.settings.settings import Settings
-from flows.stages.services import shown_catalog
+from flows.stages.services import report_path, shown_catalog
 from training.evaluation.report_data import (
     ConsensusSpread,
     CurvePoint,
@@ -22,9 +25,10 @@ from training.evaluation.report_data import (
     Slice,
     Spent,
     StageCount,
+    SuiteFigures,
 )
 from training.evaluation.slices import range_of, slices
-from training.evaluation.split import split_items
+from training.evaluation.split import SUITE, split_items
 from training.evaluation.subjects import PANEL
 from training.evaluation.subjects import panel as panel_answers
 from training.fit.record import read_record
@@ -36,8 +40,8 @@ from warehouse.catalog.store import read
 from warehouse.queries.disagreement import kinds_of
 from warehouse.queries.labelers import panel_versions
 from warehouse.queries.stages import counts, current_agreement, current_estimates, labeler_answers, valid_judgments
-from warehouse.records import ESTIMATOR, Agreement, Dataset, Difference, Evaluation, Model, Score, now
-from warehouse.shards import SPLITS, Manifest, read_manifest
+from warehouse.records import ESTIMATOR, Agreement, Dataset, Difference, Evaluation, Model, Score, Suite, now
+from warehouse.shards import SHARD_SCHEMA, SPLITS, Manifest, read_manifest
 
 INTERVAL = (0.1, 0.9)
 STAGES_SHOWN = (
@@ -55,20 +59,27 @@ STAGES_SHOWN = (
 )
 
 
-def report_data(
-    settings: Settings,
-    warehouse: Warehouse,
-    model: Model,
-    test: pa.Table,
-    *,
-    evaluations: list[Evaluation],
-    differences: list[Difference],
-) -> ReportData:
+def write_report_on(settings: Settings, warehouse: Warehouse, model: Model, test: pa.Table) -> None:
+    """Write the report on an estimator, which was measured on `test`, from what the warehouse has."""
+    from training.evaluation.report import write_report
+
+    write_report(report_data(settings, warehouse, model, test), report_path(settings, model.model_id))
+
+
+def renew_report(settings: Settings, warehouse: Warehouse, model: Model) -> None:
+    """Write the report on an estimator again if there is one, since figures of suites are new."""
+    if report_path(settings, model.model_id).exists():
+        test = held_out(warehouse, model, learned_from(warehouse, [model]))
+        write_report_on(settings, warehouse, model, pa.Table.from_batches(test, SHARD_SCHEMA))
+
+
+def report_data(settings: Settings, warehouse: Warehouse, model: Model, test: pa.Table) -> ReportData:
     """Return all data of the report on `model`, which was measured on `test`. Only summaries are computed here."""
     (dataset,) = read(warehouse, Dataset, "dataset_id = ?", [model.dataset_id])
     manifest, folder = read_manifest(warehouse.place(dataset.path)), warehouse.place(model.path)
     judgments = valid_judgments(warehouse)
     measured, weeks = over_time(warehouse, Selection().scope)
+    evaluations, differences = _recorded(warehouse, model, SUITE)
     return ReportData(
         title=f"Probability judgments: {dataset.name} v{dataset.version}",
         created_at=now(),
@@ -90,10 +101,31 @@ def report_data(
         differences=differences,
         test=_test(warehouse, model, test),
         slices=_slices(test),
+        suites=list(_suites(warehouse, model)),
         spent=spent(warehouse, model),
         sources=list(manifest.licences),
         provenance=_provenance(settings, model, dataset, manifest),
     )
+
+
+def _recorded(warehouse: Warehouse, model: Model, suite: str) -> tuple[list[Evaluation], list[Difference]]:
+    where, params = "model_id = ? AND suite = ?", [model.model_id, suite]
+    return read(warehouse, Evaluation, where, params), read(warehouse, Difference, where, params)
+
+
+def _suites(warehouse: Warehouse, model: Model) -> Iterator[SuiteFigures]:
+    """Yield the imported suites that the estimator was measured on."""
+    for suite in read(warehouse, Suite):
+        figures, differences = _recorded(warehouse, model, suite.name)
+        whole = [each for each in figures if each.slice is None]
+        if whole:
+            yield SuiteFigures(
+                name=suite.name,
+                family=suite.family,
+                n_items=suite.n_items,
+                evaluations=whole,
+                differences=differences,
+            )
 
 
 def _stages(warehouse: Warehouse) -> list[StageCount]:

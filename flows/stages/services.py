@@ -151,6 +151,11 @@ def shown_catalog(settings: Settings) -> str:
     return "PostgreSQL" if settings.catalog.startswith("postgres:") else settings.catalog
 
 
+def report_path(settings: Settings, model_id: str) -> Path:
+    """Return where the report on an estimator is, or will be."""
+    return settings.home_path / "reports" / f"{model_id}.html"
+
+
 def code_version() -> str:
     """Return the version of Odds."""
     return version("odds")

@@ -7,8 +7,9 @@ from typing import get_args
 
 import pytest
 
-from flows.evaluate_suites import SHOWN, SuiteResult, result_table
+from flows.evaluate_suites import SuiteResult, result_table
 from flows.terminal.console import terminal
+from training.evaluation.families import SHOWN
 from warehouse.records import Difference, Evaluation, Family, Suite
 
 SUBJECTS = ("estimator", "estimator 3f2a1b2c", "labeler:mistral-small-24b-verbalised-with-reasons", "constant")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,33 @@ def test_every_subject_is_in_one_table(settings: Settings, tmp_path: Path) -> No
     with open_warehouse(settings.catalog) as warehouse:
         left = {each.evaluation_id for each in read(warehouse, Evaluation, "suite = ?", ["boats"])}
     assert left == {each.evaluation_id for each in found.figures}
+
+
+def test_the_report_shows_the_suites(settings: Settings, tmp_path: Path) -> None:
+    import_suite(judged(tmp_path / "j.jsonl", NEW), "boats", config=settings, family="correlation")
+    import_suite(judged(tmp_path / "k.jsonl", NEW[:6]), "ferries", config=settings, family="correlation")
+    rows: list[dict[str, Any]] = [{"premise": p, "hypothesis": f"h {n}", "score": n / 20} for n, p in enumerate(NEW)]
+    theirs = {"theirs": written(tmp_path / "s.jsonl", rows)}
+    used, other = (each.model_id for each in models(config=settings))
+    folder = settings.home_path / "reports"
+    evaluate_suites(["boats"], config=settings, subjects=Subjects(files=theirs))
+    assert not folder.exists()  # the test split was not evaluated yet
+    evaluate.fn(settings)
+    page = folder / f"{used}.html"
+    before = page.read_text()
+    assert re.findall(r"<h3>(boats|ferries)</h3>", before) == ["boats"]
+    with open_warehouse(settings.catalog) as warehouse:
+        labels = {each.hypothesis: each.label or 0.0 for each in read(warehouse, SuiteItem)}
+    error = np.mean([(row["score"] - labels[row["hypothesis"]]) ** 2 for row in rows])
+    section = before[before.index("<h3>boats</h3>") :]
+    row = section[section.index('<th scope="row">theirs</th>') :]
+    assert f'data-label="MSE"><span>{error:.3f}<' in row[: row.index("</tr>")]
+    # measuring on suites renews the report of the estimator that was measured, and no other
+    evaluate_suites(["ferries"], config=settings, model=other)
+    assert page.read_text() == before
+    assert list(folder.iterdir()) == [page]
+    evaluate_suites(["ferries"], config=settings)
+    assert re.findall(r"<h3>(boats|ferries)</h3>", page.read_text()) == ["boats", "ferries"]
 
 
 def test_files_of_scores_that_do_not_fit_are_refused(settings: Settings, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from training.evaluation.paired import Mean, Rows, Statistic
 from training.evaluation.structure import Relation, structure_accuracy
 from training.levels import Floats
 from training.model.calibration import Calibration
-from warehouse.records import Family, SuiteItem
+from warehouse.records import Difference, Family, SuiteItem
 
 
 class Answer(NamedTuple):
@@ -27,6 +27,28 @@ class Answer(NamedTuple):
 
 Answers = Mapping[str, Answer]
 """The answers of a subject by proposition id."""
+SHOWN: Mapping[Family, tuple[str, ...]] = {
+    "correlation": ("pearson", "spearman", "mse", "crps_judgments"),
+    "update": ("accuracy",),
+    "choice": ("accuracy",),
+    "structure": ("accuracy",),
+    "coherence": ("signed_update_rate", "negation_gap", "conjunction_excess", "paraphrase_sd"),
+}
+"""The figures of a family in the table of a terminal and in the report, the most important one first."""
+
+
+def figures_shown(family: Family, measured: Container[str]) -> list[str]:
+    """Return those of the shown figures of a family that were measured; all of them if none was."""
+    return [name for name in SHOWN[family] if name in measured] or list(SHOWN[family])
+
+
+def p_values(differences: Iterable[Difference], metric: str) -> dict[str, float]:
+    """Return Holm's p-value of no difference between the estimator and each other subject in a figure.
+
+    It is that of the squared error for a subject without the figure, as a constant has no correlation.
+    """
+    found = {(each.metric, each.against): each.p_holm for each in differences}
+    return {against: p for wanted in ("mse", metric) for (name, against), p in found.items() if name == wanted}
 
 
 @dataclass(frozen=True)

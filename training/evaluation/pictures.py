@@ -72,7 +72,7 @@ class Standing(NamedTuple):
     is_baseline: bool
 
 
-def standings(subjects: Sequence[Standing], label: str, ceilings: Sequence[float] = ()) -> str:
+def standings(subjects: Sequence[Standing], label: str, ceilings: Sequence[float] = (), width: float = 6.0) -> str:
     """Draw the figure of each subject with its interval, one below the other, and lines at what people reach."""
 
     def draw(axis: Any) -> None:
@@ -82,12 +82,14 @@ def standings(subjects: Sequence[Standing], label: str, ceilings: Sequence[float
             colour = SECOND if each.is_baseline else FIRST
             if each.low is not None and each.high is not None:
                 axis.plot([each.low, each.high], [place, place], color=colour, linewidth=2.2, alpha=0.5)
-            axis.plot([each.value], [place], "o", color=colour, markersize=6)
-        axis.set_yticks(range(len(subjects)), [each.name for each in reversed(subjects)])
+            axis.plot([each.value], [place], "o", color=colour, markersize=6, clip_on=False)
+        names = [each.name for each in reversed(subjects)]
+        axis.set_yticks(range(len(subjects)), names, parse_math=False)  # a name may have dollar signs
         axis.set(xlabel=label, ylim=(-0.6, len(subjects) - 0.4))
-        axis.set_xlim(left=0)
+        if all(each.value >= 0 and (each.low is None or each.low >= 0) for each in subjects):
+            axis.set_xlim(left=0)
 
-    return svg(draw, (6.0, 0.7 + 0.32 * len(subjects)))
+    return svg(draw, (width, 0.7 + 0.32 * len(subjects)))
 
 
 def spread(means: Floats, deviations: Floats) -> str:

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from training.evaluation import metrics
+from training.evaluation.families import p_values
 from training.evaluation.finding import finding
 from training.evaluation.report_data import ReportData
 from training.evaluation.report_pictures import pictures_of, singles
+from training.evaluation.report_suites import shown_suites
 from training.evaluation.report_tables import (
     BASELINES,
     PARTS,
@@ -46,7 +48,7 @@ def render(data: ReportData) -> str:
         opening=opening(data),
         finding=finding(whole, data.differences),
         columns=list(TABLE.values()),
-        rows=table(whole),
+        rows=table(whole, p_values=p_values(data.differences, "pearson")),
         fit_columns=list(fits.values()),
         fits=table(whole, fits),
         fits_note=distributions_note(fits, data.calibration),
@@ -55,6 +57,7 @@ def render(data: ReportData) -> str:
         unmapped=unmapped(data.calibration),
         parts=parts(whole),
         part_names=list(PARTS.values()),
+        suites=shown_suites(data.suites),
         slices=slice_rows(data.evaluations, data.slices),
         baselines=list(BASELINES.values()),
         agreement=agreement_rows(data.agreement),

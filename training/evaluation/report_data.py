@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from training.evaluation.pictures import Measurement
 from training.model.calibration import Calibration
-from warehouse.records import Agreement, Count, Difference, Evaluation, Probability, Text
+from warehouse.records import Agreement, Count, Difference, Evaluation, Family, Probability, Text
 from warehouse.shards import Licence
 
 
@@ -81,6 +81,16 @@ class CurvePoint(_Part):
     dev_loss: float | None = None
 
 
+class SuiteFigures(_Part):
+    """The figures of all items of a suite, of everyone who was measured on it, and their differences."""
+
+    name: Text
+    family: Family
+    n_items: Count
+    evaluations: list[Evaluation]
+    differences: list[Difference] = []
+
+
 class ReportData(_Part):
     """Everything that a report shows, as plain values. `provenance` has pairs of a name and a value.
 
@@ -108,6 +118,7 @@ class ReportData(_Part):
     differences: list[Difference] = []
     test: list[ScoredProposition]
     slices: list[Slice] = []
+    suites: list[SuiteFigures] = []
     spent: list[Spent] = []
     sources: list[Licence] = []
     provenance: list[tuple[str, str]]

@@ -17,6 +17,7 @@ from warehouse.records import Evaluation
 
 _PER_BIN = 10  # test propositions per bin of the reliability diagram, or it shows noise
 _ENOUGH = 5  # judgments, to draw their distribution
+_LONGEST = 6  # characters of a name per inch of a picture: a longer one would leave no room
 _AGREED = 0.1  # their SD below which people agree, as in the view disagreement
 _DIFFER = {
     "camps": ": two groups",
@@ -57,29 +58,56 @@ def pictures_of(data: ReportData) -> dict[str, Picture]:
     return found
 
 
-def _standings(evaluations: Sequence[Evaluation]) -> Picture | None:
-    figures = [each for each in evaluations if each.metric == "mse" and each.value is not None]
+def _standings(whole: Sequence[Evaluation]) -> Picture | None:
+    found = standings(whole, "mse", "mean squared error (lower is better)", highest=False)
+    if found is None:
+        return None
+    ceilings = _ceilings([each for each in whole if each.metric == "mse"])
+    human = ", and annotators against the others; dashed lines are what these reach" if ceilings else ""
+    told = f"Bars are 95% intervals. Baselines are orange: a constant{human}. {found.caption}"
+    return found._replace(caption=told.strip())
+
+
+def standings(
+    evaluations: Sequence[Evaluation], metric: str, label: str, *, highest: bool, width: float = 6.0
+) -> Picture | None:
+    """Return the picture of everyone's figure of a metric, the best first; None if the estimator has none.
+
+    Args:
+        evaluations: The figures of all subjects.
+        metric: The metric.
+        label: What the axis and the description call it.
+        highest: The highest is the best, not the lowest.
+        width: In inches.
+
+    Returns:
+        The picture. Its caption only says if subjects differ in their n.
+    """
+    figures = [each for each in evaluations if each.metric == metric and each.value is not None]
     ours = next((each for each in figures if each.subject == "estimator"), None)
     if ours is None:
         return None
     rows = [
         pictures.Standing(
-            subject_name(each.subject) + ("" if each.n == ours.n else f" (n = {each.n:,})"),
+            _short(subject_name(each.subject), width) + ("" if each.n == ours.n else f" (n = {each.n:,})"),
             each.value or 0.0,
             each.low,
             each.high,
             is_baseline(each.subject),
         )
-        for each in sorted(figures, key=lambda each: each.value or 0.0)
+        for each in sorted(figures, key=lambda each: each.value or 0.0, reverse=highest)
     ]
-    fewer, ceilings = any(each.n != ours.n for each in figures), _ceilings(figures)
-    human = ", and annotators against the others; dashed lines are what these reach" if ceilings else ""
+    fewer = any(each.n != ours.n for each in figures)
     return Picture(
-        pictures.standings(rows, "mean squared error (lower is better)", ceilings),
-        f"Mean squared error of {len(rows)} subjects with 95% intervals; the best is {rows[0].name}.",
-        f"Bars are 95% intervals. Baselines are orange: a constant{human}."
-        + (f" Where n is not {ours.n:,}, these are other propositions: compare with care." if fewer else ""),
+        pictures.standings(rows, label, _ceilings(figures), width),
+        f"{label[:1].upper()}{label[1:]} of {len(rows)} subjects with 95% intervals; the best is {rows[0].name}.",
+        f"Where n is not {ours.n:,}, these are other propositions: compare with care." if fewer else "",
     )
+
+
+def _short(name: str, width: float) -> str:
+    longest = round(_LONGEST * width)
+    return name if len(name) <= longest else f"{name[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _ceilings(figures: Sequence[Evaluation]) -> list[float]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from training.evaluation.report_data import Slice
-from training.evaluation.subjects import LABELER, kind_of
+from training.evaluation.subjects import LABELER, kind_of, order_of
 from training.model.calibration import TOLD
 from warehouse.records import Agreement, Evaluation
 
@@ -26,8 +27,16 @@ DISTRIBUTIONS = {
     "wasserstein": ("Wasserstein-1", "lower is better"),
     "spread_correlation": ("Correlation of entropies", "higher is better"),
 }
+SUITE_FIGURES = TABLE | {
+    "accuracy": ("Accuracy", "higher is better"),
+    "signed_update_rate": ("Signed update rate", "higher is better"),
+    "negation_gap": ("Negation gap", "lower is better"),
+    "conjunction_excess": ("Conjunction excess", "lower is better"),
+    "paraphrase_sd": ("SD over paraphrases", "lower is better"),
+}
 _SUBJECTS = {
     "estimator": "Estimator",
+    "base-yes-no": "Base before the fit: P(Yes)",
     "panel-mean": "Mean of the labelers",
     "one-annotator": "One annotator",
     "constant": "Constant: the training mean",
@@ -75,26 +84,33 @@ class Row(NamedTuple):
     subject: str
     n: int
     cells: list[Cell]
+    p: str = ""
 
 
-def table(evaluations: Sequence[Evaluation], columns: Mapping[str, tuple[str, str]] = TABLE) -> list[Row]:
+def table(
+    evaluations: Sequence[Evaluation],
+    columns: Mapping[str, tuple[str, str]] = TABLE,
+    p_values: Mapping[str, float] | None = None,
+) -> list[Row]:
     """Return a table: one row per subject that has a figure of the columns, the estimator first.
 
     Args:
         evaluations: The figures of all subjects.
         columns: The name and the hint of each metric. If the hint starts with "higher", the highest is the best.
+        p_values: The p-value of no difference to the estimator by subject; others have none.
     """
+    known = p_values or {}
     figures = [each for each in evaluations if each.metric in columns]
     found = {(each.subject, each.metric): each for each in figures}
-    subjects = list(dict.fromkeys(each.subject for each in figures))
     best = {metric: _best(metric, figures, highest=columns[metric][1].startswith("higher")) for metric in columns}
     return [
         Row(
             subject_name(subject),
             max(each.n for each in figures if each.subject == subject),
             [_cell(found.get((subject, metric)), best[metric]) for metric in columns],
+            number(known[subject]) if subject in known else "",
         )
-        for subject in sorted(subjects, key=lambda each: each != "estimator")
+        for subject in sorted({each.subject for each in figures}, key=order_of)
     ]
 
 
@@ -130,9 +146,12 @@ def _percent(record: Evaluation) -> Cell:
 
 def subject_name(name: str) -> str:
     """Return what a subject is called."""
-    if kind_of(name) == "labeler":
+    kind = kind_of(name)
+    if kind == "labeler":
         return f"Labeler {name.removeprefix(LABELER)}"
-    return _SUBJECTS.get(name, name.replace("-annotators", " annotators"))
+    if kind == "annotators":
+        return _SUBJECTS.get(name, name.replace("-annotators", " annotators"))
+    return _SUBJECTS.get(name, re.sub("^estimator ", "Estimator ", name))
 
 
 def is_baseline(subject: str) -> bool:
@@ -143,15 +162,16 @@ def is_baseline(subject: str) -> bool:
 def parts(evaluations: Sequence[Evaluation]) -> list[tuple[str, int, list[str]]]:
     """Return the decomposition of the MSE with its n, one row per subject that has it."""
     found = {(each.subject, each.metric): each.value for each in evaluations}
-    subjects = {each.subject: each.n for each in evaluations if each.metric in PARTS}
-    return [(subject_name(each), n, [number(found.get((each, m))) for m in PARTS]) for each, n in subjects.items()]
+    n = {each.subject: each.n for each in evaluations if each.metric in PARTS}
+    subjects = sorted(n, key=order_of)
+    return [(subject_name(each), n[each], [number(found.get((each, m))) for m in PARTS]) for each in subjects]
 
 
 def _best(metric: str, evaluations: Sequence[Evaluation], *, highest: bool) -> float | None:
-    """Return the best figure of the estimator and labelers; the constant and annotators don't compete."""
+    """Return the best figure of all that compete, which the constant and annotators don't; None for a single one."""
     rivals = [each for each in evaluations if not is_baseline(each.subject)]
     values = [each.value for each in rivals if each.metric == metric and each.value is not None]
-    if not values:
+    if len(values) < 2:
         return None
     return max(values) if highest else min(values)
 

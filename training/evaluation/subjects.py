@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 from training.evaluation.families import Answer, Answers
 from warehouse.records import ESTIMATOR, Estimate
@@ -13,12 +13,15 @@ PANEL = "panel-mean"
 CONSTANT = "constant"
 LABELER = "labeler:"
 """What the name of a labeler as a subject starts with, whatever its owner called it."""
-_ANNOTATORS = re.compile(r"one-annotator|\d+-annotators")  # as `training.evaluation.annotators.name_of` names them
-SubjectKind = Literal["estimator", "labeler", "panel", "annotators", "constant"]
+_ANNOTATORS = re.compile(r"one-annotator|(\d+)-annotators")  # as `training.evaluation.annotators.name_of` names them
+SubjectKind = Literal["estimator", "labeler", "panel", "constant", "annotators"]
 
 
 def kind_of(subject: str) -> SubjectKind:
-    """Return what a subject of the test split is. The name that a labeler got from its owner decides nothing."""
+    """Return what a subject is. The name that a labeler got from its owner decides nothing.
+
+    The base of an estimator and a file of scores, which only suites have, count as estimators.
+    """
     if subject.startswith(LABELER):
         return "labeler"
     if subject == PANEL:
@@ -26,6 +29,13 @@ def kind_of(subject: str) -> SubjectKind:
     if subject == CONSTANT:
         return "constant"
     return "annotators" if _ANNOTATORS.fullmatch(subject) else "estimator"
+
+
+def order_of(subject: str) -> tuple[bool, int, int, str]:
+    """Return what sorts subjects as tables list them: the estimator first, then by kind, annotators by their number."""
+    found = _ANNOTATORS.fullmatch(subject)
+    annotators = int(found[1] or 1) if found else 0
+    return subject != "estimator", get_args(SubjectKind).index(kind_of(subject)), annotators, subject
 
 
 def panel(estimates: Iterable[Estimate]) -> Iterator[tuple[str, Answers]]:

@@ -30,7 +30,7 @@ from training.evaluation.slices import slices
 from training.evaluation.split import split_items
 from training.levels import one_hot
 from training.model.calibration import Beta, Calibration, Isotonic
-from warehouse.records import Agreement, Evaluation
+from warehouse.records import Agreement, Difference, Evaluation
 from warehouse.shards import Licence
 
 SCREENSHOT = Path(__file__).parents[3] / "build" / "screenshots" / "report.png"
@@ -218,6 +218,27 @@ def test_the_table_shows_every_subject_once(browser: Any, report: Path) -> None:
     constant = rows.nth(names.index("Constant: the training mean")).locator("td").all_inner_texts()
     assert constant[:3] == ["40", "\N{EN DASH}", "\N{EN DASH}"]
     page.close()
+
+
+def test_the_table_says_how_sure_a_difference_is() -> None:
+    apart = [
+        Difference(
+            difference_id=f"{against} {metric}", model_id="m", suite="consensus", subject="estimator", against=against,
+            metric=metric, value=0.1, low=0.0, high=0.2, p=0.001, p_holm=p, n=40,
+        )
+        for against, metric, p in (
+            ("labeler:smollm2-135m token", "pearson", 0.021),
+            ("labeler:smollm2-135m token", "mse", 0.5),
+            ("constant", "mse", 0.004),
+        )
+    ]  # fmt: skip
+    html = render(synthetic().model_copy(update={"differences": apart}))
+    first = html[html.index('id="evaluation"') : html.index('id="distributions"')]
+    found = re.findall(r'<th scope="row">([^<]+)</th>(?:(?!</tr>).)*data-label="p">([^<]*)</td>', first)
+    assert {name: p for name, p in found if p} == {
+        "Labeler smollm2-135m token": "0.021",
+        "Constant: the training mean": "0.004",
+    }
 
 
 @pytest.mark.slow
