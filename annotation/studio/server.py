@@ -12,10 +12,11 @@ import fcntl
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,6 +113,7 @@ def start(
         else:
             chosen = _choose_port(port, _remembered(folder))
             first = _is_first(folder, command)
+            _write_ahead(folder / DATABASE)
             on_progress(f"starting Label Studio on port {chosen}" + (", for the first time" if first else ""))
             process = _spawn(folder, command, chosen, login)
             pid = process.pid
@@ -175,6 +177,17 @@ def _is_first(folder: Path, command: Path) -> bool:
         shutil.copyfile(prepared, aside)
         aside.replace(database)
     return True
+
+
+def _write_ahead(database: Path) -> None:
+    """Switch the database to SQLite's write-ahead log, from now on.
+
+    Then a judgment, which is nine transactions, waits for the disk 10 times instead of 36. On a file system that cannot
+    hold such a log, the database stays as it is.
+    """
+    if database.exists():
+        with suppress(sqlite3.Error), closing(sqlite3.connect(database)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _read_state(folder: Path) -> _Server | None:

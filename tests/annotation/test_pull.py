@@ -165,6 +165,20 @@ def test_a_deleted_annotation_is_found_without_halving(
     assert home.tasks[int(tasks[0])].n_annotations == 0
 
 
+def test_a_task_whose_annotations_the_server_miscounts_is_read_once(
+    studio: Studio, people: tuple[Judge, Judge], project: int, home: Home, exported: list[int]
+) -> None:
+    task, *_ = pushed(studio, project)
+    people[0].judge(task, 40)
+    people[1].judge(task, 60)
+    people[0].ask("PATCH", f"tasks/{task}/", {"total_annotations": 1})  # as after two that arrived at the same moment
+    home.pull()
+    assert sorted(judgment.probability or 0 for judgment in home.live()) == [0.4, 0.6]
+    exported.clear()
+    home.pull()
+    assert exported == []
+
+
 def test_a_pull_that_was_cut_off_goes_on_and_says_nothing_deleted(
     studio: Studio,
     people: tuple[Judge, Judge],

@@ -4,10 +4,12 @@ import json
 import os
 import shlex
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -153,6 +155,17 @@ def test_a_new_server_begins_with_the_prepared_database_and_an_old_one_keeps_its
             server.start(tmp_path / "home", command)
         assert database.read_text() == content
         database.write_text("mine")
+
+
+def test_the_database_of_a_server_writes_ahead(tmp_path: Path) -> None:
+    database = tmp_path / "label-studio" / "label_studio.sqlite3"
+    database.parent.mkdir()
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE project (id)")
+    with pytest.raises(ServiceError):
+        server.start(tmp_path, executable(tmp_path / "label-studio.sh", "#!/bin/sh\nexit 3\n"))
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_process_that_got_our_old_pid_is_neither_found_nor_stopped(tmp_path: Path) -> None:
