@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -25,7 +26,7 @@ from flows.terminal.tables import narrow_table
 from synthesis.panel.settings import PRODUCTION
 from training.evaluation.annotators import name_of
 from training.evaluation.families import SHOWN, Answer, Items, figures_shown, p_values
-from training.evaluation.subjects import CONSTANT, LABELER, PANEL
+from training.evaluation.subjects import kind_of
 from warehouse.catalog.connect import Warehouse
 from warehouse.catalog.store import read
 from warehouse.errors import InputError
@@ -95,7 +96,7 @@ class Subjects:
 
 
 def _is_taken(name: str) -> bool:
-    return name in {ESTIMATOR, CONSTANT, PANEL, BASE, *map(name_of, ANNOTATORS)} or name.startswith(LABELER)
+    return name in {ESTIMATOR, BASE} or kind_of(name) != "estimator"
 
 
 def evaluate_suites(
@@ -109,8 +110,8 @@ def evaluate_suites(
     """Measure an estimator on suites beside other estimators, labelers, files of scores and baselines.
 
     Items whose premise one of the estimators was trained on, or one much like it, are left out, or marked: then all are
-    measured, and where there are enough of both kinds each kind by itself too, as the slices seen=yes and seen=no. The
-    report on the estimator, if there is one, is written again with the figures.
+    measured, and each kind by itself too if it has enough items, as the slices seen=yes and seen=no. The report on the
+    estimator, if there is one, is written again with the figures.
 
     Args:
         names: The suites; by default all, after importing those of the settings that are missing.
@@ -141,8 +142,8 @@ def _evaluate(
             answers={name: _from_file(path, subjects.columns) for name, path in subjects.files.items()},
             trained=learned_from(warehouse, [chosen, *others]),
             mean=training_mean(warehouse, chosen),
-            asked={path.name: model for path, model in outside.items()}
-            | ({BASE: _base(settings, warehouse, chosen)} if subjects.base_yes_no else {}),
+            asked={path.name: load for path, load in outside.items()}
+            | ({BASE: cache(partial(_base, settings, warehouse, chosen))} if subjects.base_yes_no else {}),
         )
         suites = _suites(warehouse, names)
         rows = [read(warehouse, SuiteItem, "suite_id = ?", [suite.suite_id]) for suite in suites]
@@ -178,21 +179,21 @@ def _check_texts(
             )
 
 
-def _outside(settings: Settings, names: Iterable[str]) -> dict[Path, Asked]:
-    """Return those of some folders that have a model without levels, which is asked, by their paths."""
+def _outside(settings: Settings, names: Iterable[str]) -> dict[Path, Callable[[], Asked]]:
+    """Return what loads the model, once, of those of some folders that have one without levels, by their paths."""
     from training.model.outside import outside_model
 
     fit, paths = settings.training, dict.fromkeys(Path(name).resolve() for name in names if Path(name).is_dir())
     found = {path: outside_model(path, fit.device, fit.precision) for path in paths}
-    return {path: model for path, model in found.items() if model is not None}
+    return {path: cache(load) for path, load in found.items() if load is not None}
 
 
 def _others(warehouse: Warehouse, subjects: Subjects, outside: Collection[Path]) -> list[Model]:
     """Return the other estimators. Raises `InputError` if the figures of two subjects would have one name."""
     names = (name for name in subjects.models if Path(name).resolve() not in outside)
-    models = {model.model_id: model for model in (any_model(warehouse, name) for name in names)}
+    models = {(label_of(each), each.model_id): each for each in (any_model(warehouse, name) for name in names)}
     found: set[str] = set()
-    named = [*((label_of(each), each.path) for each in models.values()), *((each.name, each) for each in outside)]
+    named = [*((label, each.path) for (label, _), each in models.items()), *((each.name, each) for each in outside)]
     for name, place in named:
         if _is_taken(name) or name in found:
             raise InputError(f"{place}: {name} is the name of another subject; rename this folder")
@@ -225,7 +226,7 @@ class _Given:
     answers: Mapping[str, Mapping[str, Answer]]
     trained: pa.Array
     mean: float
-    asked: Mapping[str, Asked]
+    asked: Mapping[str, Callable[[], Asked]]
 
 
 def _suites(warehouse: Warehouse, names: Sequence[str]) -> list[Suite]:
@@ -246,12 +247,12 @@ def _evaluated(
     found: dict[str, Mapping[str, Answer]] = {  # of what is measured: an item that was left out needs no score
         name: _scores(settings, warehouse, suite, each, ids) for name, each in estimators.items()
     }
-    found |= {name: _answers_of(each, name, kept, suite) for name, each in given.asked.items()}
+    found |= {name: _answers_of(load, name, kept, suite) for name, load in given.asked.items()}
     found |= {**given.answers, **beside(settings, warehouse, ids, given.model, given.mean)}
     with activity("evaluate") as shown:
         shown.doing(f"measuring {len(found)} subjects on the suite {suite.name}")
         figures, apart = measured(settings, warehouse, suite.name, items, found, estimators=estimators)
-    measured_subjects = list({each.subject for each in figures} | set(found))
+    measured_subjects = list({each.subject for each in figures} | {*found, *map(name_of, ANNOTATORS)})
     record_figures(warehouse, model, [suite.name], figures, apart, subjects=measured_subjects)
     return SuiteResult(suite, figures, apart, len(items.items), len(seen), left_out=leave_out)
 
@@ -274,11 +275,11 @@ def _base(settings: Settings, warehouse: Warehouse, model: Model) -> Asked:
     return YesNo.load(warehouse.place(model.path), fit.device, fit.precision, bases=known_bases(settings))
 
 
-def _answers_of(model: Asked, name: str, rows: Sequence[SuiteItem], suite: Suite) -> dict[str, Answer]:
+def _answers_of(load: Callable[[], Asked], name: str, rows: Sequence[SuiteItem], suite: Suite) -> dict[str, Answer]:
     """Return the answers of a model without levels; propositions that are too long have none."""
     with activity("evaluate") as shown:
         shown.doing(f"asking {name} about the suite {suite.name}")
-        return {key: Answer(probability) for key, probability in model.answers(texts_of(rows).values())}
+        return {key: Answer(probability) for key, probability in load().answers(texts_of(rows).values())}
 
 
 def _from_file(path: Path, columns: Sequence[str]) -> dict[str, Answer]:

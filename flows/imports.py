@@ -50,9 +50,9 @@ def import_premises(
     reading: Reading = AS_FOUND,
 ) -> Outcome:
     """Import premises from a CSV, JSON Lines or parquet file."""
-    settings = load_settings(config)
+    settings, source = load_settings(config), _named(source)
     read = premise_columns(Path(file), pairs(columns, PREMISE_FIELDS), reading)
-    premises, stated = premises_of(read, _named(source)), stated_splits_of(read, _named(source), split)
+    premises, stated = premises_of(read, source), stated_splits_of(read, source, split)
     with writing(settings) as warehouse:
         merged = merge_all(warehouse, [premises, stated])
     return _outcome("import premises", merged, read.said)

@@ -49,7 +49,10 @@ def models_promote(model: str, *, suites: Sequence[str] = (), config: Config = N
         candidate, present = model_of(warehouse, model), required_model(warehouse, settings.publish.name)
     if candidate.model_id == present.model_id:
         raise InputError(f"{candidate.model_id} is in use already")
-    results = evaluate_suites(suites, config=settings, model=candidate.model_id, subjects=Subjects([present.model_id]))
+    rival = Subjects([present.model_id])
+    results = evaluate_suites(
+        suites, config=settings, model=candidate.model_id, subjects=rival, seen="leave-out"
+    )  # whatever the settings say: one that learned a suite by heart must not win by it
     if not results:
         raise InputError("there are no suites to decide by; odds import suite makes one, odds models use needs none")
     decisive = _decisive(results, present)

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -113,7 +113,7 @@ def start(
         else:
             chosen = _choose_port(port, _remembered(folder))
             first = _is_first(folder, command)
-            _write_ahead(folder / DATABASE)
+            _keep_journal(folder / DATABASE, "WAL")
             on_progress(f"starting Label Studio on port {chosen}" + (", for the first time" if first else ""))
             process = _spawn(folder, command, chosen, login)
             pid = process.pid
@@ -148,6 +148,7 @@ def stop(home: Path, grace_s: float = 10.0) -> bool:
     if address is None:
         return False
     end(address.pid, grace_s)
+    _keep_journal(_folder(home) / DATABASE, "DELETE")
     return True
 
 
@@ -175,19 +176,21 @@ def _is_first(folder: Path, command: Path) -> bool:
     if prepared.is_file():
         aside = folder / f".{DATABASE}"
         shutil.copyfile(prepared, aside)
+        for journal in ("-wal", "-shm"):  # of a database that was removed; SQLite would write it into the new one
+            (folder / f"{DATABASE}{journal}").unlink(missing_ok=True)
         aside.replace(database)
     return True
 
 
-def _write_ahead(database: Path) -> None:
-    """Switch the database to SQLite's write-ahead log, from now on.
+def _keep_journal(database: Path, mode: Literal["WAL", "DELETE"]) -> None:
+    """Have a server write ahead into a log of SQLite's, or put what is in the log into the database and remove it.
 
-    Then a judgment, which is nine transactions, waits for the disk 10 times instead of 36. On a file system that cannot
-    hold such a log, the database stays as it is.
+    With the log a judgment, which is nine transactions, waits for the disk 10 times instead of 36. Without one, the
+    database is a single file that can be copied. On a file system that cannot hold a log, nothing changes.
     """
     if database.exists():
         with suppress(sqlite3.Error), closing(sqlite3.connect(database)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA journal_mode = {mode}")
 
 
 def _read_state(folder: Path) -> _Server | None:

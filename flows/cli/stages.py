@@ -323,7 +323,7 @@ def evaluate(
     ] = False,
     seen: Annotated[
         SeenItems | None,
-        typer.Option(help="With --suite: what becomes of items like those of the training set [evaluation.seen]."),
+        typer.Option(help="With --suite: what becomes of items like those of the training set."),
     ] = None,
 ) -> None:
     """Compare the estimator with labelers and baselines on the test split or on suites, and write the report."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flows.estimators.named import learned_from
+from flows.evaluation.subjects import ESTIMATOR as OURS
 from flows.research.figures import over_time, shown_figures, telling_slices
 from flows.score import held_out
 from flows.settings.settings import Settings
@@ -118,11 +119,12 @@ def _suites(warehouse: Warehouse, model: Model) -> Iterator[SuiteFigures]:
     for suite in read(warehouse, Suite):
         figures, differences = _recorded(warehouse, model, suite.name)
         whole = [each for each in figures if each.slice is None]
-        if whole:
+        if any(each.subject == OURS and each.n for each in whole):
             yield SuiteFigures(
                 name=suite.name,
                 family=suite.family,
                 n_items=suite.n_items,
+                n_seen=max((each.n for each in figures if (each.subject, each.slice) == (OURS, "seen=yes")), default=0),
                 evaluations=whole,
                 differences=differences,
             )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import socket
 import sqlite3
 import stat
@@ -150,11 +151,40 @@ def test_a_new_server_begins_with_the_prepared_database_and_an_old_one_keeps_its
     command = executable(tmp_path / "bin" / "label-studio", "#!/bin/sh\nexit 3\n")
     (tmp_path / "empty" / "label_studio.sqlite3").write_text("prepared")
     database = tmp_path / "home" / "label-studio" / "label_studio.sqlite3"
+    database.parent.mkdir(parents=True)
+    log = database.with_name(f"{database.name}-wal")
+    log.write_text("of a database that somebody removed")
     for content in ("prepared", "mine"):
         with pytest.raises(ServiceError):
             server.start(tmp_path / "home", command)
         assert database.read_text() == content
+        assert not log.exists()
         database.write_text("mine")
+
+
+def test_a_server_that_was_stopped_leaves_its_database_in_one_file(tmp_path: Path) -> None:
+    database = tmp_path / "label-studio" / "label_studio.sqlite3"
+    database.parent.mkdir()
+    write = f"""
+import sqlite3, time
+c = sqlite3.connect({str(database)!r})
+c.executescript("PRAGMA journal_mode = WAL; CREATE TABLE project (id); INSERT INTO project VALUES (7)")
+print("written", flush=True)
+time.sleep(300)
+"""
+    with subprocess.Popen([sys.executable, "-c", write], stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == b"written\n"
+            state = {"pid": process.pid, "started": identity(process.pid), "port": free_port()}
+            (database.parent / "server.json").write_text(json.dumps(state))
+            assert server.stop(tmp_path)
+        finally:
+            process.kill()
+    alone = shutil.copy(database, tmp_path / "copy.sqlite3")
+    assert [each.name for each in database.parent.glob(f"{database.name}*")] == [database.name]
+    with closing(sqlite3.connect(alone)) as connection:
+        assert connection.execute("SELECT id FROM project").fetchall() == [(7,)]
 
 
 def test_the_database_of_a_server_writes_ahead(tmp_path: Path) -> None:

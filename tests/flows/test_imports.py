@@ -103,12 +103,10 @@ def test_the_same_file_under_another_name_is_not_taken_for_other_people(tmp_path
 
 @pytest.mark.parametrize("name", ["", "  "])
 def test_a_source_without_a_name_is_refused_before_anything_is_read(tmp_path: Path, name: str) -> None:
-    file = tmp_path / "j.csv"
-    file.write_text("premise,hypothesis,annotator,rating\nIt rains.,It is wet.,W1,9\n")
     options = ["--config", str(tmp_path / "odds.toml"), "import"]
     (tmp_path / "odds.toml").touch()
-    for kind in ("premises", "propositions", "judgments"):
-        found = CliRunner().invoke(cli.app, [*options, kind, str(file), "--source", name])
+    for kind in ("premises", "propositions", "judgments", "choices"):
+        found = CliRunner().invoke(cli.app, [*options, kind, str(tmp_path / "no such file"), "--source", name])
         assert str(found.exception) == (
             "the source needs a name, and this one is empty; leave --source out to use the file's name"
         )

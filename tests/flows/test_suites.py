@@ -206,12 +206,16 @@ def test_the_figures_of_a_folder_are_never_under_the_name_of_another_subject(
 ) -> None:
     import_suite(judged(tmp_path / "j.jsonl", NEW), "boats", config=settings, family="correlation")
     used, other = (each.path for each in models(config=settings))
-    for name in ("estimator", "constant", "one-annotator", "a/best", "b/best"):
+    for name in ("estimator", "constant", "one-annotator", "5-annotators", "a/best", "b/best"):
         shutil.copytree(used if name == "a/best" else other, tmp_path / name)
-    for names in (["estimator"], ["constant"], ["one-annotator"], ["a/best", "b/best"]):
+    for names in (["estimator"], ["constant"], ["one-annotator"], ["5-annotators"], ["a/best", "b/best"]):
         subjects = Subjects([str(tmp_path / name) for name in names])
         with pytest.raises(InputError, match=f"{names[-1]}: .* is the name of another subject; rename this folder"):
             evaluate_suites(["boats"], config=settings, subjects=subjects)
+    shutil.copytree(other, tmp_path / "twin")
+    both = Subjects([str(tmp_path / "twin"), str(tmp_path / "b/best")])
+    (found,) = evaluate_suites(["boats"], config=settings, subjects=both)
+    assert {"best", "twin"} <= {each.subject for each in found.figures}
     (found,) = evaluate_suites(["boats", "boats"], config=settings, subjects=Subjects([str(tmp_path / "b/best")] * 2))
     assert [each.value for each in found.figures if (each.subject, each.metric) == ("best", "mse")] != [
         each.value for each in found.figures if (each.subject, each.metric) == ("estimator", "mse")
@@ -229,6 +233,11 @@ def test_its_premises_and_those_like_them_are_never_trained_on(settings: Setting
     assert (found.n_items, found.n_seen, found.left_out) == (5, 3, True)
     (kept,) = evaluate_suites(["seen"], config=settings, seen="mark")
     assert (kept.n_items, kept.n_seen, kept.left_out) == (8, 3, False)
+    import_suite(judged(tmp_path / "k.jsonl", same), "all-seen", config=settings, family="correlation")
+    for seen, n in (("mark", {3}), ("leave-out", {0})):
+        evaluate_suites(["all-seen"], config=settings, seen=seen)
+        with open_warehouse(settings.catalog) as warehouse:
+            assert {each.n for each in read(warehouse, Evaluation, "suite = 'all-seen' AND metric = 'mse'")} == n
     publish.fn(settings)
     newest = max((settings.home_path / "datasets" / "odds").iterdir(), key=lambda each: int(each.name[1:]))
     assert not set(trained[:3]) & set(read_split(newest, "train")["premise_id"].to_pylist())
@@ -246,7 +255,11 @@ def test_only_what_is_measured_is_scored(settings: Settings, tmp_path: Path) -> 
             assert len(read(warehouse, Score)) == n
 
 
-def test_a_promotion_says_if_there_was_nothing_to_measure(settings: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize("evaluation", [EvaluationSettings(), EvaluationSettings(seen="mark")])
+def test_nothing_is_promoted_by_what_it_learned_from(
+    settings: Settings, tmp_path: Path, evaluation: EvaluationSettings
+) -> None:
+    settings = settings.model_copy(update={"evaluation": evaluation})
     with open_warehouse(settings.catalog) as warehouse:
         texts = {row.premise_id: row.text for row in read(warehouse, Premise)}
     folder = next(iter((settings.home_path / "datasets" / "odds").iterdir()))

@@ -16,7 +16,6 @@ from tests.flows.test_suites import NEW, judged
 from tests.training.test_estimator import estimator
 from tests.training.test_yes_no import TEXTS, answering
 from training.model.outside import outside_model
-from training.model.yes_no import YesNo
 from warehouse.errors import InputError
 from warehouse.records import PropositionText
 
@@ -41,9 +40,9 @@ def classifier(base: Path, folder: Path, labels: dict[int, str], *, segments: bo
 
 
 def answers(folder: Path) -> list[float]:
-    model = outside_model(folder, "cpu", "fp32")
-    assert model is not None
-    found = dict(model.answers(ROWS))
+    load = outside_model(folder, "cpu", "fp32")
+    assert load is not None
+    found = dict(load().answers(ROWS))
     return [found[str(row)] for row in range(len(ROWS))]
 
 
@@ -91,6 +90,26 @@ def random(kind: str, base: Path, folder: Path) -> Path:
     return folder
 
 
+def test_in_bf16_only_the_model_is_rounded(tiny_encoder: Base, tmp_path: Path) -> None:
+    load = outside_model(classifier(tiny_encoder.path, tmp_path / "nli", NLI), "cpu", "bf16")
+    assert load is not None
+    reader = load().reader
+    network: Any = reader.network
+    batch = reader.batch(reader.encode(ROWS).prompts()).batch
+    with torch.no_grad(), reader.autocast():
+        logits, found = network.logits(batch), network(batch)
+    entailed = torch.softmax(logits.float(), dim=1).double().numpy() @ [0, 0.5, 1]
+    assert found.double().exp()[:, 1].tolist() == pytest.approx(entailed.tolist(), abs=1e-6)
+
+
+def test_a_long_text_is_cut_to_the_positions_of_the_model(tiny_encoder: Base, tmp_path: Path) -> None:
+    folder = classifier(tiny_encoder.path, tmp_path / "long", NLI)
+    long = PropositionText(proposition_id="0", premise="It rains. " * 700, hypothesis="It is wet.")
+    load = outside_model(folder, "cpu", "fp32")
+    assert load is not None
+    assert 0 < dict(load().answers([long]))["0"] < 1
+
+
 @pytest.mark.parametrize("kind", ["BartConfig", "DebertaV2Config", "RobertaConfig"])
 def test_the_common_kinds_of_classifiers_answer_as_in_the_library(
     tiny_encoder: Base, tmp_path: Path, kind: str
@@ -121,7 +140,6 @@ def test_one_output_is_a_logit_or_after_a_regression_the_answer(tiny_encoder: Ba
 
 def test_a_language_model_is_asked_yes_or_no_unless_it_has_levels(tiny_base: Base, tmp_path: Path) -> None:
     base = answering(tiny_base.path, tmp_path / "base")
-    assert isinstance(outside_model(base, "cpu", "fp32"), YesNo)
     assert len(set(answers(base))) == len(TEXTS)
     (folder := tmp_path / "estimator").mkdir()
     estimator(tiny_base, disturb=True).save(folder)
@@ -134,7 +152,16 @@ def test_a_language_model_is_asked_yes_or_no_unless_it_has_levels(tiny_base: Bas
 @pytest.mark.parametrize(
     ("kind", "labels", "line"),
     [
-        ("encoder", {0: "joy", 1: "anger"}, "labels joy, anger; one of them has to be entailment"),
+        (
+            "encoder",
+            {0: "joy", 1: "anger"},
+            "labels joy, anger; id2label .* from 0 on, and one of them entailment",
+        ),
+        (
+            "encoder",
+            {1: "entailment", 2: "neutral"},
+            "labels without a name, entailment; id2label",
+        ),
         ("causal", NLI, "answers differently beside longer texts; give its scores with --scores"),
     ],
 )
@@ -142,8 +169,10 @@ def test_a_classifier_that_cannot_be_read_is_one_line(
     tiny_encoder: Base, tiny_base: Base, tmp_path: Path, kind: str, labels: dict[int, str], line: str
 ) -> None:
     folder = classifier({"encoder": tiny_encoder, "causal": tiny_base}[kind].path, tmp_path / "x", labels)
+    load = outside_model(folder)
+    assert load is not None
     with pytest.raises(InputError, match=line) as error:
-        outside_model(folder)
+        load()
     assert "\n" not in str(error.value)
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.evaluation.coherence import coherence_values
+from training.evaluation.coherence import COHERENCE, coherence_values
 from training.evaluation.correlation import Answered
 from training.evaluation.paired import Mean, Rows, Statistic
 from training.evaluation.structure import Relation, structure_accuracy
@@ -32,7 +32,7 @@ SHOWN: Mapping[Family, tuple[str, ...]] = {
     "update": ("accuracy",),
     "choice": ("accuracy",),
     "structure": ("accuracy",),
-    "coherence": ("signed_update_rate", "negation_gap", "conjunction_excess", "paraphrase_sd"),
+    "coherence": COHERENCE,
 }
 """The figures of a family in the table of a terminal and in the report, the most important one first."""
 

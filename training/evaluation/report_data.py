@@ -82,11 +82,15 @@ class CurvePoint(_Part):
 
 
 class SuiteFigures(_Part):
-    """The figures of all items of a suite, of everyone who was measured on it, and their differences."""
+    """The figures of all items of a suite, of everyone who was measured on it, and their differences.
+
+    `n_seen` of the items that the estimator was measured on are marked as seen in training.
+    """
 
     name: Text
     family: Family
     n_items: Count
+    n_seen: Count = 0
     evaluations: list[Evaluation]
     differences: list[Difference] = []
 

@@ -52,7 +52,8 @@ def _shown(suite: SuiteFigures) -> ShownSuite:
     is_narrow = all(len(each) == 1 for each in columns)
     return ShownSuite(
         name=suite.name,
-        asks=f"{suite.n_items:,} {_ASKS[suite.family]}",
+        asks=f"{suite.n_items:,} {_ASKS[suite.family]}"
+        + (f" {suite.n_seen:,} of those measured were seen in training." if suite.n_seen else ""),
         tables=[_table(suite, each) for each in columns],
         picture=_picture(suite.evaluations, names[0], width=4.6 if is_narrow else 6.0),
         is_narrow=is_narrow,

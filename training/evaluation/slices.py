@@ -22,13 +22,14 @@ def slices(items: Items) -> dict[str, Rows]:
 
     Length is the number of words of premise and hypothesis, spread the SD of the judgments where there are at least
     two; their three bins have about equal mass, and equal values share one. A slice of few items is left out, and so
-    is one with all items. Where items are marked, seen=yes are those that were seen in training. Items of other
-    families than correlation have no other slices.
+    is one with all items. Where items are marked, seen=yes are those that were seen in training, be it all of them.
+    Items of other families than correlation have no other slices.
     """
     found = {
         name: rows
         for name, rows in _all(items.items)
-        if FEWEST <= len(rows) < len(items.items) and (items.family == "correlation" or name.startswith("seen="))
+        if len(rows) >= FEWEST
+        and (name.startswith("seen=") or (items.family == "correlation" and len(rows) < len(items.items)))
     }
     return dict(sorted(found.items(), key=lambda each: _order(each[0])))
 

@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from training.evaluation.annotators import Annotators, name_of
+from training.evaluation.coherence import COHERENCE
 from training.evaluation.families import Answers, Items
 from training.evaluation.paired import RESAMPLES, Difference, Draws, Figure, Rows, Statistic, differences, figures, holm
 from training.evaluation.slices import slices
 from training.model.calibration import Calibration
 
-SLICED = ("pearson", "mse", "mae", "crps_judgments", "accuracy")
+SLICED = ("pearson", "mse", "mae", "crps_judgments", "accuracy", *COHERENCE)
 """What is measured by slice."""
 
 

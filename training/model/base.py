@@ -20,6 +20,7 @@ from warehouse.errors import InputError
 
 WEIGHTS = "model.safetensors"
 _ADAPTER = "adapter_config.json"
+_MOST_TOKENS = 512
 _NOISE = 0.02
 _PAD = "<|pad|>"
 _SAMPLE = "Two children build a boat of red paper and wood, and a woman walks her dog along the river."
@@ -141,6 +142,15 @@ def check_length(model: Any, max_length: int, base: str, most: int | None = None
             f"{base} reads {least} tokens at most, but max_length is {max_length}; set training.max_length to {least} "
             "or less"
         )
+
+
+def most_tokens(model: Any) -> int:
+    """Return how many tokens a model from elsewhere is to read: 512, or what it has positions for.
+
+    Some, such as RoBERTa, count positions from 2.
+    """
+    positions = getattr(model.config, "max_position_embeddings", None)
+    return min(positions - 2, _MOST_TOKENS) if isinstance(positions, int) and positions > 2 else _MOST_TOKENS
 
 
 def line_of(error: Exception) -> str:

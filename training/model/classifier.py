@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from training.model.base import line_of, read_folder
+from training.model.base import line_of, most_tokens, read_folder
 from training.model.device import place_of
 from training.model.encoder import PairEncoder, pair_inputs
 from training.model.estimator import Estimator
@@ -21,7 +21,6 @@ from warehouse.records import PropositionText
 
 KIND = "ForSequenceClassification"
 """The end of the names of such classes in transformers."""
-_MOST_TOKENS = 512
 _SAMPLES = [
     PropositionText(proposition_id=name, premise="Two children build a boat. " * times, hypothesis="It is red.")
     for name, times in (("short", 1), ("long", 3))
@@ -43,7 +42,7 @@ class _ClassifierNetwork(PairEncoder):
         """Return the logs [n, 2] of 1 - p and p, in float32."""
         logits = self.logits(batch)
         if logits.shape[1] > 1:
-            true = torch.softmax(logits, dim=1) @ self.weights
+            true = (torch.softmax(logits, dim=1) * self.weights).sum(dim=1)  # a product would be in bf16 there
         elif self.model.config.problem_type == "regression":
             true = logits[:, 0].clamp(0, 1)
         else:
@@ -88,7 +87,7 @@ class Classifier:
         place = place_of(device, precision)
         if place.precision == "bf16":
             network.cast_weights(torch.bfloat16)
-        most = min(tokenizer.model_max_length, _MOST_TOKENS)
+        most = min(tokenizer.model_max_length, most_tokens(model))
         info = EstimatorInfo(base=folder.name, levels=2, max_length=most, weights="whole")
         return cls(Estimator(network.to(place.device), tokenizer, info, place))
 
@@ -99,12 +98,14 @@ class Classifier:
 
 def _weights(folder: Path, config: Any) -> list[float]:
     """Return what each label of a classifier adds to the probability of a hypothesis."""
-    names = [str(config.id2label[place]).casefold() for place in range(config.num_labels)]
+    names = [str(config.id2label.get(place, "without a name")).casefold() for place in range(config.num_labels)]
     entails = [name.startswith("entail") for name in names]
-    if len(names) > 1 and sum(entails) != 1:
+    if config.problem_type == "multi_label_classification":
+        raise InputError(f"{folder}: a classifier with several labels at once; give its scores with --scores")
+    if len(names) > 1 and (sum(entails) != 1 or "without a name" in names):
         raise InputError(
-            f"{folder}: a classifier with the labels {', '.join(names[:4])}; one of them has to be entailment (id2label"
-            " in its config.json)"
+            f"{folder}: a classifier with the labels {', '.join(names[:4])}; id2label in its config.json has to name "
+            "them from 0 on, and one of them entailment"
         )
     return [1.0 if entail else 0.5 if name == "neutral" else 0.0 for name, entail in zip(names, entails, strict=True)]
 
@@ -112,13 +113,13 @@ def _weights(folder: Path, config: Any) -> list[float]:
 @torch.no_grad()
 def _check_reading(network: _ClassifierNetwork, tokenizer: Any, folder: Path) -> None:
     """Raise `InputError` unless a pair has the same answer alone and beside a longer one."""
-    prompts = network.encode(tokenizer, _SAMPLES, _MOST_TOKENS).prompts()
+    prompts = network.encode(tokenizer, _SAMPLES, most_tokens(network.model)).prompts()
     device = next(network.parameters()).device
     try:
         (alone,), (beside, _) = (network.logits(one_per_row(some, device).batch) for some in (prompts[:1], prompts))
     except Exception as error:  # a foreign model may raise anything
         raise InputError(f"{folder}: this kind of classifier cannot be read: {line_of(error)}") from error
-    if not torch.isfinite(alone).all():
+    if not (torch.isfinite(alone).all() and torch.isfinite(beside).all()):
         raise InputError(f"{folder}: the model computes NaN; its weights are corrupt")
     if (alone - beside).abs().max() > _CLOSE * (1 + alone.abs().max()):
         raise InputError(

@@ -60,7 +60,7 @@ class Estimator:
             folder: A folder that `odds train` wrote (`odds status` shows it), or a published checkpoint in Hugging
                 Face format that has level tokens.
             device: "cpu", "cuda", or "auto": the GPU if there is one.
-            precision: "bf16", "fp32", or "auto": bf16 where the device computes in it.
+            precision: "bf16", "fp32", or "auto": bf16 where the device gains by it.
             bases: Where else to look for the base if it has moved.
 
         Raises:

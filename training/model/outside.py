@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from training.model.classifier import KIND, Classifier
@@ -15,17 +17,18 @@ from training.settings import Device, Precision
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
 
 
-def outside_model(folder: Path, device: Device = "auto", precision: Precision = "auto") -> Classifier | YesNo | None:
-    """Return the model of a folder in Hugging Face format that has no levels; None for an estimator and all else.
+def outside_model(
+    folder: Path, device: Device = "auto", precision: Precision = "auto"
+) -> Callable[[], Classifier | YesNo] | None:
+    """Return what loads the model without levels that a folder has in Hugging Face format; None for all else.
 
-    Raises:
-        InputError: it is such a model, but cannot be used.
+    Loading raises `InputError` if the model cannot be used.
     """
     kinds = () if is_estimator(folder) else _architectures(folder)
     if any(kind.endswith(KIND) for kind in kinds):
-        return Classifier.load(folder, device, precision)
+        return partial(Classifier.load, folder, device, precision)
     if any(kind.endswith(_CAUSAL) for kind in kinds) and not _has_levels(folder):
-        return YesNo.of_language_model(folder, device, precision)
+        return partial(YesNo.of_language_model, folder, device, precision)
     return None
 
 

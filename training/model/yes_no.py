@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from training.model.base import load_base, reads_trees
+from training.model.base import load_base, most_tokens, reads_trees
 from training.model.device import Place, place_of
 from training.model.estimator import Estimator
 from training.model.network import Network
@@ -20,7 +20,6 @@ from warehouse.errors import InputError
 from warehouse.records import PropositionText
 
 NO, YES = " No", " Yes"
-_MOST_TOKENS = 512
 
 
 class _YesNoNetwork(Network):
@@ -67,8 +66,9 @@ class YesNo:
         Raises:
             InputError: it cannot be loaded, or reads Yes and No as tokens that begin alike.
         """
-        kept = EstimatorInfo(base=folder.name, levels=2, max_length=_MOST_TOKENS, weights="whole")
-        return cls(_reader(*load_base(folder, folder), kept, place_of(device, precision)))
+        model, tokenizer = load_base(folder, folder)
+        kept = EstimatorInfo(base=folder.name, levels=2, max_length=most_tokens(model), weights="whole")
+        return cls(_reader(model, tokenizer, kept, place_of(device, precision)))
 
     def answers(self, propositions: Iterable[PropositionText]) -> Iterator[tuple[str, float]]:
         """Yield the id and P(Yes) / (P(Yes) + P(No)) of each proposition that is not too long, in any order."""

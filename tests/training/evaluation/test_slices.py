@@ -64,6 +64,9 @@ def test_marked_updates_are_also_measured_by_whether_they_were_seen() -> None:
         )
         for n in range(40) for place, label in enumerate((None, 1.0))
     ]  # fmt: skip
+    learned = slices(Items.of("update", rows, seen={f"{n}" for n in range(40)}))
+    assert {name: len(places) for name, places in learned.items()} == {"seen=yes": 40}
+    assert list(slices(Items.of("coherence", rows, seen={f"{n}" for n in range(12)}))) == ["seen=no", "seen=yes"]
     items = Items.of("update", rows, seen={f"{n}" for n in range(12)})
     answers = {f"{n}:1": Answer(0.6 if n < 12 else 0.4) for n in range(40)}
     found = measure(items, {"x": answers | {f"{n}:0": Answer(0.5) for n in range(40)}}).sliced
