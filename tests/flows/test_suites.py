@@ -21,7 +21,7 @@ from flows.evaluate_suites import Subjects, evaluate_all, evaluate_suites
 from flows.models import models, models_use
 from flows.promote import models_promote
 from flows.publish import publish
-from flows.settings.sections import EvaluationSettings
+from flows.settings.sections import EvaluationSettings, SeenItems
 from flows.settings.settings import Settings, load_settings
 from flows.suites import import_named, import_suite
 from flows.train import train
@@ -234,7 +234,8 @@ def test_its_premises_and_those_like_them_are_never_trained_on(settings: Setting
     (kept,) = evaluate_suites(["seen"], config=settings, seen="mark")
     assert (kept.n_items, kept.n_seen, kept.left_out) == (8, 3, False)
     import_suite(judged(tmp_path / "k.jsonl", same), "all-seen", config=settings, family="correlation")
-    for seen, n in (("mark", {3}), ("leave-out", {0})):
+    cases: list[tuple[SeenItems, set[int]]] = [("mark", {3}), ("leave-out", {0})]
+    for seen, n in cases:
         evaluate_suites(["all-seen"], config=settings, seen=seen)
         with open_warehouse(settings.catalog) as warehouse:
             assert {each.n for each in read(warehouse, Evaluation, "suite = 'all-seen' AND metric = 'mse'")} == n
