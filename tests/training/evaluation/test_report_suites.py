@@ -98,6 +98,13 @@ def test_everyone_is_in_one_table_with_intervals_and_p() -> None:
     assert [[cell.best for cell in row.cells] for row in table.rows] == [[True, True], *[[False, False]] * 5]
 
 
+def test_what_was_seen_in_training_is_said_where_it_is_measured() -> None:
+    asks = "1,234 propositions: how close are the answers to people's?"
+    assert shown(suite(CORRELATION)).asks == asks
+    marked = suite(CORRELATION).model_copy(update={"n_seen": 17})
+    assert shown(marked).asks == f"{asks} 17 of those measured were seen in training."
+
+
 def test_only_the_best_of_several_is_bold() -> None:
     alone = {name: CORRELATION[name] for name in ("estimator", "constant", "one-annotator")}
     (table,) = shown(suite(alone)).tables
