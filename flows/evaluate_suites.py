@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -143,7 +143,7 @@ def _evaluate(
             trained=learned_from(warehouse, [chosen, *others]),
             mean=training_mean(warehouse, chosen),
             asked={path.name: load for path, load in outside.items()}
-            | ({BASE: cache(partial(_base, settings, warehouse, chosen))} if subjects.base_yes_no else {}),
+            | ({BASE: _base(settings, warehouse, chosen)} if subjects.base_yes_no else {}),
         )
         suites = _suites(warehouse, names)
         rows = [read(warehouse, SuiteItem, "suite_id = ?", [suite.suite_id]) for suite in suites]
@@ -268,11 +268,12 @@ def _scores(
     return stored_scores(warehouse, model, ids)
 
 
-def _base(settings: Settings, warehouse: Warehouse, model: Model) -> Asked:
+def _base(settings: Settings, warehouse: Warehouse, model: Model) -> Callable[[], Asked]:
     from training.model.yes_no import YesNo
 
     fit = settings.training
-    return YesNo.load(warehouse.place(model.path), fit.device, fit.precision, bases=known_bases(settings))
+    base = YesNo.load(warehouse.place(model.path), fit.device, fit.precision, bases=known_bases(settings))
+    return lambda: base
 
 
 def _answers_of(load: Callable[[], Asked], name: str, rows: Sequence[SuiteItem], suite: Suite) -> dict[str, Answer]:

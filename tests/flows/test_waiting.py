@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,14 @@ def test_an_endpoint_that_wants_a_rest_is_named_while_it_has_it(
 
 @pytest.mark.slow
 def test_an_endpoint_that_is_down_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def play(handler: Any) -> None:
-        play_number[0] += 1
-        (fails(503) if 4 < play_number[0] < 14 else GOOD)(handler)
+    asked, up_at = 0, 0.0
 
-    play_number = [0]
+    def play(handler: Any) -> None:
+        nonlocal asked, up_at
+        asked += 1
+        up_at = time.monotonic() + 5 if asked == 5 else up_at
+        (fails(503) if time.monotonic() < up_at else GOOD)(handler)
+
     with faulty(play) as server:
         place = endpoint("vendor", server).replace("max_attempts = 1", "max_attempts = 9")
         elicit.fn(install(tmp_path, place, labeler("a", "vendor"), others("vendor"), hypotheses=HYPOTHESES))

@@ -196,7 +196,9 @@ def test_a_checkpoint_whose_weights_would_be_drawn_at_random_is_refused(
 
 def test_a_classifier_is_no_estimator_and_the_line_says_how_to_measure_it(tmp_path: Path) -> None:
     folder, _ = saved(tmp_path / "classifier", lambda n: BertForSequenceClassification(bert_config(n)))
-    with pytest.raises(InputError, match=r"weights .* are missing .*; odds evaluate --scores takes") as found:
+    with pytest.raises(
+        InputError, match=r"weights .* are missing .*; odds evaluate --against measures classifiers"
+    ) as found:
         Estimator.load(folder)
     assert "training" not in str(found.value)
 
