@@ -11,6 +11,7 @@ from flows.elicit import elicit
 from flows.evaluate import evaluate
 from flows.evaluate_suites import evaluate_all
 from flows.judge import judge
+from flows.promote import promote_newest
 from flows.propose import propose
 from flows.publish import publish
 from flows.pull import pull
@@ -32,7 +33,8 @@ from warehouse.errors import OddsError, together
 def cycle(config: Config = None, max_cost: float | None = None, batch: bool = False) -> list[Outcome]:
     """Run propose, elicit, judge, push, (simulate,) pull, recalibrate, agree, publish, train and evaluate.
 
-    Suites of the settings are imported first and measured last.
+    Suites of the settings are imported first and measured last. With `evaluation.promotion = "suites"`, a new estimator
+    is used, and evaluated, only if it is better on them than the one before.
 
     The settings are read once: an edit during the run affects the next one. Without enough judgments to train on, it
     stops after `agree` and says so. If a stage fails, those that don't need it still run, and its error is raised last:
@@ -132,7 +134,11 @@ def learning(settings: Settings) -> Iterator[Outcome]:
         why = f"no judged proposition in {' and '.join(missing)} yet; the next cycle continues from here"
         yield Outcome(stage="waiting for judgments", counts={"judged propositions": sum(judged.values())}, note=why)
         return
-    yield from in_turn(settings, publish, train, evaluate)
+    yield from in_turn(settings, publish, train)
+    if settings.evaluation.promotion == "suites":
+        with activity("promote"):
+            yield from promote_newest(settings)
+    yield from in_turn(settings, evaluate)
     if settings.suites:
         with activity("evaluate suites"):
             yield evaluate_all(settings)

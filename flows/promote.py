@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from flows.estimators.named import label_of, model_of, required_model
 from flows.evaluate_suites import Subjects, SuiteResult, evaluate_suites
 from flows.models import models_use
-from flows.settings.settings import Config, load_settings
+from flows.settings.settings import Config, Settings, load_settings
+from flows.stages.outcome import Outcome
 from flows.stages.services import reading
 from training.evaluation.families import SHOWN
 from training.evaluation.paired import holm_values
 from warehouse.errors import InputError
+from warehouse.queries.models import model_in_use, newest_model
 from warehouse.records import Difference, Model
 
 _ERROR = "mse"
@@ -60,6 +62,24 @@ def models_promote(model: str, *, suites: Sequence[str] = (), config: Config = N
     if promoted:
         models_use(candidate.model_id, config=settings)
     return Promotion(candidate, promoted, reason, decisive)
+
+
+def promote_newest(settings: Settings) -> Iterator[Outcome]:
+    """Yield whether the newest estimator is promoted, as a stage of a cycle; nothing if it is in use already.
+
+    Raises:
+        InputError: there is no suite to decide by.
+    """
+    with reading(settings) as warehouse:
+        newest = newest_model(warehouse, settings.publish.name)
+        used = model_in_use(warehouse, settings.publish.name)
+    if newest is None or used is None or newest.model_id == used.model_id:
+        return
+    found = models_promote(newest.model_id, config=settings)
+    verb = "is in use" if found.promoted else "is not promoted"
+    yield Outcome(
+        stage="promote", counts={"promoted": int(found.promoted)}, note=f"{newest.model_id} {verb}: {found.reason}"
+    )
 
 
 def _decisive(results: Sequence[SuiteResult], present: Model) -> list[Difference]:

@@ -27,7 +27,7 @@ from warehouse.errors import InputError
 from warehouse.places import named
 from warehouse.queries.models import model_in_use
 from warehouse.queries.stages import newest_dataset
-from warehouse.records import Dataset, Estimate, Model, Score, content_id
+from warehouse.records import Dataset, Estimate, Model, Score, content_id, now
 from warehouse.shards import read_manifest
 
 if TYPE_CHECKING:
@@ -62,14 +62,24 @@ def train(config: Config = None, fresh: bool = False, dry_run: bool = False) -> 
         return Outcome(stage="train", counts=counts, note=f"dry run: {takes}{taught}")
     with writing(settings) as warehouse:
         dataset = required_dataset(warehouse, settings.publish.name)
+        if settings.evaluation.promotion == "suites":
+            _keep_in_use(warehouse, settings.publish.name)
         model, record = trained(settings, warehouse, dataset, fresh=fresh)
         used = model_in_use(warehouse, model.name)
     if used is not None and used.model_id != model.model_id:
-        note(f"train: {used.model_id} stays in use; odds models use {model.model_id} changes that")
+        how = "promote" if settings.evaluation.promotion == "suites" else "use"
+        note(f"train: {used.model_id} stays in use; odds models {how} {model.model_id} changes that")
     if record is None:
         return Outcome(stage="train", counts={"steps": 0}, note=f"model {model.model_id} exists already")
     counts = {"steps": record.steps, "seconds": round(record.duration_s), "dropped": len(record.drops)}
     return Outcome(stage="train", counts=counts, note=f"model {model.model_id}, {_losses(record)}")
+
+
+def _keep_in_use(warehouse: Warehouse, name: str) -> None:
+    """Keep the estimator in use, if there is one, also when there is a newer one."""
+    used = model_in_use(warehouse, name)
+    if used is not None and used.promoted_at is None:
+        merge(warehouse, [used.model_copy(update={"promoted_at": now()})])
 
 
 def trained(

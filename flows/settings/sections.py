@@ -246,9 +246,14 @@ SeenItems = Literal["leave-out", "mark"]
 
 
 class EvaluationSettings(Section):
-    """How estimators are measured on suites."""
+    """How estimators are measured on suites, and which one is in use after a fit.
+
+    `promotion` newest: the new one, unless a person chose another. suites: the one before, until `odds cycle` or a
+    person promotes the new one for what it reaches on the suites.
+    """
 
     seen: SeenItems = "leave-out"
+    promotion: Literal["newest", "suites"] = "newest"
 
 
 class PublishSettings(Section):

@@ -15,11 +15,12 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
+from flows.cycle import learning
 from flows.elicit import elicit
 from flows.evaluate import evaluate
 from flows.evaluate_suites import Subjects, evaluate_all, evaluate_suites
 from flows.models import models, models_use
-from flows.promote import models_promote
+from flows.promote import models_promote, promote_newest
 from flows.publish import publish
 from flows.settings.sections import EvaluationSettings, SeenItems
 from flows.settings.settings import Settings, load_settings
@@ -500,6 +501,34 @@ def test_only_a_better_estimator_is_promoted(settings: Settings, tmp_path: Path)
     )
     assert found.output.splitlines()[-1].startswith(f"{present} is in use: better on boats (pearson +")
     assert models(config=settings)[0].state == "in use"
+
+
+def test_a_cycle_that_promotes_by_suites_replaces_only_by_a_better_one(settings: Settings, tmp_path: Path) -> None:
+    used = next(each.model_id for each in models(config=settings) if each.state == "in use")
+    settings = settings.model_copy(
+        update={
+            "evaluation": EvaluationSettings(promotion="suites"),
+            "training": settings.training.model_copy(update={"seed": 2}),
+        }
+    )
+    train.fn(settings)
+    new, *_ = models(config=settings)
+    assert (new.state, new.model_id == used) == ("ready", False)
+    with pytest.raises(InputError, match="there are no suites to decide by"):
+        list(promote_newest(settings))
+    many = [f"Number {n} is a boat of {n % 7} masts." for n in range(40)]
+    import_suite(judged(tmp_path / "j.jsonl", many), "boats", config=settings, family="correlation")
+    scored(settings, used, 0.4)
+    scored(settings, new.model_id, 0.4)
+    (kept,) = [each for each in learning(settings) if each.stage == "promote"]
+    assert kept.counts == {"promoted": 0}
+    assert kept.note.startswith(f"{new.model_id} is not promoted: ")
+    scored(settings, new.model_id, 0.01)
+    (better,) = promote_newest(settings)
+    assert better.counts == {"promoted": 1}
+    assert better.note.startswith(f"{new.model_id} is in use: better on boats")
+    assert models(config=settings)[0].state == "in use"
+    assert list(promote_newest(settings)) == []
 
 
 def test_structures_are_answered_from_all_their_probabilities(settings: Settings, tmp_path: Path) -> None:

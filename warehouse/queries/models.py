@@ -34,6 +34,12 @@ def model_in_use(warehouse: Warehouse, name: str) -> Model | None:
     return next(iter(select(warehouse, Model, where, [name])), None)
 
 
+def newest_model(warehouse: Warehouse, name: str) -> Model | None:
+    """Return the estimator of a name that was fitted last, those of ablations aside; None if there is none."""
+    where = "WHERE deleted_at IS NULL AND ablation IS NULL AND name = ? ORDER BY created_at DESC, model_id LIMIT 1"
+    return next(iter(select(warehouse, Model, where, [name])), None)
+
+
 def dataset_labels(warehouse: Warehouse) -> dict[str, str]:
     """Return the name and version of each dataset by its id, such as "odds v2"."""
     return dict(warehouse.rows("SELECT dataset_id, name || ' v' || version FROM datasets"))
