@@ -1,4 +1,4 @@
-"""What an evaluation found, in two sentences: whether the estimator beats a constant, and how near it is to people."""
+"""What an evaluation found, in a few sentences: whether the estimator beats a constant, and how near it is to people."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from warehouse.records import Difference, Evaluation
 
+LEVEL = 0.05
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -29,7 +30,8 @@ def finding(evaluations: Sequence[Evaluation], differences: Sequence[Difference]
         f"On {ours.n:,} propositions with unseen premises the estimator {verdict} a constant answer: its mean squared "
         f"error is {ours.value:.3f}, that of the constant {constant.value:.3f}, a difference of {gain:.3f}{between}."
     )
-    return " ".join(each.replace("-", MINUS) for each in (first, _correlations(found)) if each)
+    said = (first, _caution(apart), _correlations(found))
+    return " ".join(each.replace("-", MINUS) for each in said if each)
 
 
 def _verdict(apart: Difference) -> str:
@@ -38,6 +40,13 @@ def _verdict(apart: Difference) -> str:
     if apart.low > 0:
         return "is worse than"
     return "is not clearly better than" if apart.value < 0 else "does not beat"
+
+
+def _caution(apart: Difference | None) -> str:
+    """Say that a difference is not proven though its interval leaves 0 out, as with few premises."""
+    if apart is None or apart.low <= 0 <= apart.high or apart.p < LEVEL:
+        return ""
+    return f"With p = {apart.p:.3f} that is not proven: more premises would tell."
 
 
 def _correlations(found: dict[tuple[str, str], Evaluation]) -> str:

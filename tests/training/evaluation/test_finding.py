@@ -17,10 +17,10 @@ def figure(
     )  # fmt: skip
 
 
-def apart(value: float, low: float, high: float, against: str = "constant") -> Difference:
+def apart(value: float, low: float, high: float, against: str = "constant", p: float = 0.01) -> Difference:
     return Difference(
         difference_id=against, model_id="m", suite="consensus", subject="estimator", against=against, metric="mse",
-        value=value, low=low, high=high, n=1200, p=0.1, p_holm=0.2,
+        value=value, low=low, high=high, n=1200, p=p, p_holm=p * 3,
     )  # fmt: skip
 
 
@@ -54,6 +54,13 @@ def test_the_difference_is_that_of_the_propositions_that_its_interval_is_of() ->
     figures = [figure("estimator", "mse", 0.05), figure("constant", "mse", 0.08)]
     said = finding(figures, [apart(-0.025, -0.03, -0.02)])
     assert said.endswith("that of the constant 0.080, a difference of 0.025 (95% interval 0.020 to 0.030).")
+
+
+def test_what_few_premises_show_is_not_called_proven() -> None:
+    figures = [figure("estimator", "mse", 0.05), figure("constant", "mse", 0.08)]
+    said = "With p = 0.125 that is not proven: more premises would tell."
+    assert finding(figures, [apart(-0.03, -0.04, -0.01, p=0.125)]).endswith(f" 0.010 to 0.040). {said}")
+    assert said not in finding(figures, [apart(-0.03, -0.04, 0.01, p=0.125)])  # not clearly better, it says already
 
 
 def test_without_an_interval_nothing_is_clear() -> None:
