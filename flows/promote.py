@@ -12,13 +12,12 @@ from flows.settings.settings import Config, Settings, load_settings
 from flows.stages.outcome import Outcome
 from flows.stages.services import reading
 from training.evaluation.families import SHOWN
-from training.evaluation.paired import holm_values
+from training.evaluation.paired import LEVEL, holm_values
 from warehouse.errors import InputError
 from warehouse.queries.models import model_in_use, newest_model
 from warehouse.records import Difference, Model
 
 _ERROR = "mse"
-_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def _decisive(results: Sequence[SuiteResult], present: Model) -> list[Difference
 def _verdict(found: Sequence[Difference]) -> tuple[bool, str]:
     differences = [each for each in found if each.metric != _ERROR]
     corrected = holm_values([each.p for each in differences])
-    better = [each for each, p in zip(differences, corrected, strict=True) if each.value > 0 and p < _LEVEL]
+    better = [each for each, p in zip(differences, corrected, strict=True) if each.value > 0 and p < LEVEL]
     worse = [each for each in differences if each.high < 0]
     worse += [each for each in found if each.metric == _ERROR and each.low > 0]
     if worse:

@@ -1,12 +1,12 @@
-"""What an evaluation found, in a few sentences: whether the estimator beats a constant, and how near it is to people."""
+"""What an evaluation found, in sentences: whether the estimator beats a constant, and how near it is to people."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from training.evaluation.paired import LEVEL
 from warehouse.records import Difference, Evaluation
 
-LEVEL = 0.05
 MINUS = "\N{MINUS SIGN}"
 
 

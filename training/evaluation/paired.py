@@ -17,6 +17,8 @@ from training.levels import Floats
 
 Rows = npt.NDArray[np.int64]
 
+LEVEL = 0.05
+"""A p-value below this counts as proof."""
 RESAMPLES = 2000
 _AT_ONCE = 4_000_000  # counts, to bound memory
 _SAME = 1e-12
