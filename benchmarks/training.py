@@ -96,7 +96,7 @@ def papers(base: str, batch: int, steps: int) -> tuple[object, float]:
 
     from benchmarks.peers.paper_recipe import train_seconds
 
-    seconds = train_seconds(base, propositions(batch * (steps + 1)), batch, steps, bf16=_bf16(torch))
+    seconds = train_seconds(base, propositions(batch * (steps + 1)), batch, steps, bf16=_bf16())
     return seconds, _gpu_memory(torch)
 
 
@@ -114,17 +114,17 @@ def ours_scored(folder: str, n: int, each: int) -> tuple[object, float]:
 
 def one_by_one(base: str, n: int, each: int) -> tuple[object, float]:
     """Return the same for scoring one by one."""
-    import torch
 
     from benchmarks.peers.paper_recipe import score_seconds
 
-    return n, score_seconds(base, propositions(n, each=each), bf16=_bf16(torch))
+    return n, score_seconds(base, propositions(n, each=each), bf16=_bf16())
 
 
-def _bf16(torch: Any) -> bool:
-    from training.model.device import computes_in_bf16
+def _bf16() -> bool:
+    """Return whether the product computes in bf16 here, so that its peer does too."""
+    from training.model.device import place_of
 
-    return computes_in_bf16(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    return place_of().precision == "bf16"
 
 
 def _gpu_memory(torch: Any) -> float:
