@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, S
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from rich.table import Table
@@ -33,17 +33,13 @@ from warehouse.errors import InputError
 from warehouse.files.scores import FIELDS as SCORE_FIELDS
 from warehouse.files.scores import read_scores
 from warehouse.queries.suites import seen_in_training, suite_of_name, training_mean, unscored_items
-from warehouse.records import Difference, Evaluation, Model, PropositionText, Suite, SuiteItem
+from warehouse.records import Difference, Evaluation, Model, Suite, SuiteItem
+
+if TYPE_CHECKING:
+    from training import Estimator
 
 BASE = "base-yes-no"
 INTERVAL = "95% interval"
-
-
-class Asked(Protocol):
-    """A model that answers with a probability alone. It is asked each time, and its answers are not stored."""
-
-    def answers(self, propositions: Iterable[PropositionText]) -> Iterable[tuple[str, float]]:
-        """Return the ids and probabilities of propositions, without those that are too long."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +175,7 @@ def _check_texts(
             )
 
 
-def _outside(settings: Settings, names: Iterable[str]) -> dict[Path, Callable[[], Asked]]:
+def _outside(settings: Settings, names: Iterable[str]) -> dict[Path, Callable[[], Estimator]]:
     """Return what loads the model, once, of those of some folders that have one without levels, by their paths."""
     from training.model.outside import outside_model
 
@@ -226,7 +222,7 @@ class _Given:
     answers: Mapping[str, Mapping[str, Answer]]
     trained: pa.Array
     mean: float
-    asked: Mapping[str, Callable[[], Asked]]
+    asked: Mapping[str, Callable[[], Estimator]]
 
 
 def _suites(warehouse: Warehouse, names: Sequence[str]) -> list[Suite]:
@@ -268,15 +264,15 @@ def _scores(
     return stored_scores(warehouse, model, ids)
 
 
-def _base(settings: Settings, warehouse: Warehouse, model: Model) -> Callable[[], Asked]:
-    from training.model.yes_no import YesNo
+def _base(settings: Settings, warehouse: Warehouse, model: Model) -> Callable[[], Estimator]:
+    from training.model.yes_no import load_yes_no_base
 
     fit = settings.training
-    base = YesNo.load(warehouse.place(model.path), fit.device, fit.precision, bases=known_bases(settings))
+    base = load_yes_no_base(warehouse.place(model.path), fit.device, fit.precision, bases=known_bases(settings))
     return lambda: base
 
 
-def _answers_of(load: Callable[[], Asked], name: str, rows: Sequence[SuiteItem], suite: Suite) -> dict[str, Answer]:
+def _answers_of(load: Callable[[], Estimator], name: str, rows: Sequence[SuiteItem], suite: Suite) -> dict[str, Answer]:
     """Return the answers of a model without levels; propositions that are too long have none."""
     with activity("evaluate") as shown:
         shown.doing(f"asking {name} about the suite {suite.name}")

@@ -93,7 +93,7 @@ def random(kind: str, base: Path, folder: Path) -> Path:
 def test_in_bf16_only_the_model_is_rounded(tiny_encoder: Base, tmp_path: Path) -> None:
     load = outside_model(classifier(tiny_encoder.path, tmp_path / "nli", NLI), "cpu", "bf16")
     assert load is not None
-    reader = load().reader
+    reader = load()
     network: Any = reader.network
     batch = reader.batch(reader.encode(ROWS).prompts()).batch
     with torch.no_grad(), reader.autocast():

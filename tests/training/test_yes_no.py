@@ -10,7 +10,7 @@ import torch
 from tests.fixtures.estimator import Base
 from training.model.prompt import render, yes_no_question
 from training.model.saved import EstimatorInfo
-from training.model.yes_no import NO, YES, YesNo
+from training.model.yes_no import NO, YES, load_yes_no_base
 from warehouse.errors import InputError
 from warehouse.records import PropositionText
 
@@ -48,7 +48,7 @@ def test_it_is_the_probability_of_yes_against_no(tiny_base: Base, tmp_path: Path
     base = answering(tiny_base.path, tmp_path / "base")
     tokenizer, model = AutoTokenizer.from_pretrained(base), AutoModelForCausalLM.from_pretrained(base)
     folder = estimator_of(tmp_path / "estimator", base)
-    asked = YesNo.load(folder, "cpu", "fp32")
+    asked = load_yes_no_base(folder, "cpu", "fp32")
     rows = [PropositionText(proposition_id=str(i), premise=p, hypothesis=h) for i, (p, h) in enumerate(TEXTS)]
     found = dict(asked.answers(rows))
     for key, (premise, hypothesis) in enumerate(TEXTS):
@@ -64,6 +64,6 @@ def test_it_is_the_probability_of_yes_against_no(tiny_base: Base, tmp_path: Path
 
 def test_what_has_no_base_to_ask_is_refused(tiny_base: Base, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="encoder: only an estimator fitted from a language model has a base to ask"):
-        YesNo.load(estimator_of(tmp_path / "encoder", tiny_base.path, "encoder"))
+        load_yes_no_base(estimator_of(tmp_path / "encoder", tiny_base.path, "encoder"))
     with pytest.raises(InputError, match="its tokens do not tell Yes from No"):
-        YesNo.load(estimator_of(tmp_path / "bytes", tiny_base.path))
+        load_yes_no_base(estimator_of(tmp_path / "bytes", tiny_base.path))

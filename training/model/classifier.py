@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,42 +57,28 @@ class _ClassifierNetwork(PairEncoder):
         return logits
 
 
-@dataclass(frozen=True)
-class Classifier:
-    """A model of transformers for sequence classification, read as P(hypothesis | premise)."""
+def load_classifier(folder: Path, device: Device = "auto", precision: Precision = "auto") -> Estimator:
+    """Load a model of transformers for sequence classification, to be read as P(hypothesis | premise) by `answers`.
 
-    reader: Estimator
+    With labels of natural language inference, its answer is the probability of entailment and half that of neutral.
+    With one output it is that, cut to 0 and 1, if the model was fitted for regression, and its sigmoid otherwise.
 
-    @classmethod
-    def load(cls, folder: Path, device: Device = "auto", precision: Precision = "auto") -> Classifier:
-        """Load a classifier in Hugging Face format.
+    Raises:
+        InputError: it cannot be loaded or read in batches, or its labels are none of these.
+    """
+    from transformers import AutoModelForSequenceClassification
 
-        With labels of natural language inference, its answer is the probability of entailment and half that of neutral.
-        With one output it is that, cut to 0 and 1, if the model was fitted for regression, and its sigmoid otherwise.
-
-        Raises:
-            InputError: it cannot be loaded or read in batches, or its labels are none of these.
-        """
-        from transformers import AutoModelForSequenceClassification
-
-        model, tokenizer, lacking = read_folder(folder, AutoModelForSequenceClassification, "classifier")
-        if lacking:
-            raise InputError(f"{folder}: {len(lacking)} weights of the classifier are missing, such as {lacking[0]}")
-        if not tokenizer.is_fast:
-            raise InputError(f"{folder}: its tokenizer has no tokenizer.json; save it as a fast tokenizer")
-        segments = "token_type_ids" in tokenizer.model_input_names
-        network = _ClassifierNetwork(model, _weights(folder, model.config), segments=segments)
-        _check_reading(network.eval(), tokenizer, folder)
-        place = place_of(device, precision)
-        if place.precision == "bf16":
-            network.cast_weights(torch.bfloat16)
-        most = min(tokenizer.model_max_length, most_tokens(model))
-        info = EstimatorInfo(base=folder.name, levels=2, max_length=most, weights="whole")
-        return cls(Estimator(network.to(place.device), tokenizer, info, place))
-
-    def answers(self, propositions: Iterable[PropositionText]) -> Iterator[tuple[str, float]]:
-        """Yield the id and the probability of each proposition that is not too long, in any order."""
-        return self.reader.answers(propositions)
+    model, tokenizer, lacking = read_folder(folder, AutoModelForSequenceClassification, "classifier")
+    if lacking:
+        raise InputError(f"{folder}: {len(lacking)} weights of the classifier are missing, such as {lacking[0]}")
+    if not tokenizer.is_fast:
+        raise InputError(f"{folder}: its tokenizer has no tokenizer.json; save it as a fast tokenizer")
+    segments = "token_type_ids" in tokenizer.model_input_names
+    network = _ClassifierNetwork(model, _weights(folder, model.config), segments=segments)
+    _check_reading(network.eval(), tokenizer, folder)
+    most = min(tokenizer.model_max_length, most_tokens(model))
+    info = EstimatorInfo(base=folder.name, levels=2, max_length=most, weights="whole")
+    return Estimator.to_score(network, tokenizer, info, place_of(device, precision))
 
 
 def _weights(folder: Path, config: Any) -> list[float]:

@@ -68,7 +68,18 @@ class Estimator:
         """
         network, tokenizer, info = read_saved(Path(folder), bases)
         calibration = read_calibration(Path(folder))
-        place = place_of(device, precision)
+        return cls.to_score(network, tokenizer, info, place_of(device, precision), calibration)
+
+    @classmethod
+    def to_score(
+        cls,
+        network: Network | PairEncoder,
+        tokenizer: Any,
+        info: EstimatorInfo,
+        place: Place,
+        calibration: Calibration | None = None,
+    ) -> Estimator:
+        """Return an estimator to score with: on the device of a place, its weights in the precision of it."""
         if place.precision == "bf16":
             network.cast_weights(torch.bfloat16)
         return cls(network.to(place.device).eval(), tokenizer, info, place, calibration)

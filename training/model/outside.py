@@ -8,10 +8,11 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from training.model.classifier import KIND, Classifier
+from training.model.classifier import KIND, load_classifier
+from training.model.estimator import Estimator
 from training.model.level_tokens import count_levels
 from training.model.saved import is_estimator
-from training.model.yes_no import YesNo
+from training.model.yes_no import load_yes_no
 from training.settings import Device, Precision
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
@@ -19,16 +20,16 @@ _CAUSAL = ("ForCausalLM", "LMHeadModel")
 
 def outside_model(
     folder: Path, device: Device = "auto", precision: Precision = "auto"
-) -> Callable[[], Classifier | YesNo] | None:
+) -> Callable[[], Estimator] | None:
     """Return what loads the model without levels that a folder has in Hugging Face format; None for all else.
 
     Loading raises `InputError` if the model cannot be used.
     """
     kinds = () if is_estimator(folder) else _architectures(folder)
     if any(kind.endswith(KIND) for kind in kinds):
-        return partial(Classifier.load, folder, device, precision)
+        return partial(load_classifier, folder, device, precision)
     if any(kind.endswith(_CAUSAL) for kind in kinds) and not _has_levels(folder):
-        return partial(YesNo.of_language_model, folder, device, precision)
+        return partial(load_yes_no, folder, device, precision)
     return None
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from training.model.base import load_base, most_tokens, reads_trees
 from training.model.device import Place, place_of
@@ -31,56 +28,39 @@ class _YesNoNetwork(Network):
         return encode(tokenizer, propositions, max_length, yes_no_question)
 
 
-@dataclass(frozen=True)
-class YesNo:
-    """The base of an estimator without its adapter, asked whether hypotheses are true."""
+def load_yes_no_base(
+    folder: Path, device: Device = "auto", precision: Precision = "auto", *, bases: Sequence[str | Path] = ()
+) -> Estimator:
+    """Load the base of the estimator in a folder, without its adapter; `answers` gives P(Yes) / (P(Yes) + P(No)).
 
-    reader: Estimator
+    See `training.model.estimator.Estimator.load`.
 
-    @classmethod
-    def load(
-        cls,
-        folder: Path,
-        device: Device = "auto",
-        precision: Precision = "auto",
-        *,
-        bases: Sequence[str | Path] = (),
-    ) -> YesNo:
-        """Load the base of the estimator in a folder. See `training.model.estimator.Estimator.load`.
-
-        Raises:
-            InputError: the estimator is an encoder or a published checkpoint, or its base is gone or reads Yes and No
-                as tokens that begin alike.
-        """
-        info = read_info(folder)
-        if info is None or info.weights.startswith("encoder"):
-            raise InputError(f"{folder.name}: only an estimator fitted from a language model has a base to ask")
-        base = base_of(folder, info, bases), cache_of(folder, info)
-        kept = EstimatorInfo(base=info.base, levels=2, max_length=info.max_length, weights="whole")
-        return cls(_reader(*load_base(*base), kept, place_of(device, precision)))
-
-    @classmethod
-    def of_language_model(cls, folder: Path, device: Device = "auto", precision: Precision = "auto") -> YesNo:
-        """Load a causal language model in Hugging Face format that was not fitted as an estimator.
-
-        Raises:
-            InputError: it cannot be loaded, or reads Yes and No as tokens that begin alike.
-        """
-        model, tokenizer = load_base(folder, folder)
-        kept = EstimatorInfo(base=folder.name, levels=2, max_length=most_tokens(model), weights="whole")
-        return cls(_reader(model, tokenizer, kept, place_of(device, precision)))
-
-    def answers(self, propositions: Iterable[PropositionText]) -> Iterator[tuple[str, float]]:
-        """Yield the id and P(Yes) / (P(Yes) + P(No)) of each proposition that is not too long, in any order."""
-        return self.reader.answers(propositions)
+    Raises:
+        InputError: the estimator is an encoder or a published checkpoint, or its base is gone or reads Yes and No
+            as tokens that begin alike.
+    """
+    info = read_info(folder)
+    if info is None or info.weights.startswith("encoder"):
+        raise InputError(f"{folder.name}: only an estimator fitted from a language model has a base to ask")
+    base = load_base(base_of(folder, info, bases), cache_of(folder, info))
+    return _reader(*base, info.base, info.max_length, place_of(device, precision))
 
 
-def _reader(model: Any, tokenizer: Any, info: EstimatorInfo, place: Place) -> Estimator:
+def load_yes_no(folder: Path, device: Device = "auto", precision: Precision = "auto") -> Estimator:
+    """Load a causal language model in Hugging Face format that was not fitted, to be asked in the same way.
+
+    Raises:
+        InputError: it cannot be loaded, or reads Yes and No as tokens that begin alike.
+    """
+    model, tokenizer = load_base(folder, folder)
+    return _reader(model, tokenizer, folder.name, most_tokens(model), place_of(device, precision))
+
+
+def _reader(model: Any, tokenizer: Any, name: str, most: int, place: Place) -> Estimator:
     """Return a language model as an estimator of two levels, No and Yes."""
-    network = _YesNoNetwork(model, answer_ids(tokenizer, info.base), trees=reads_trees(model, tokenizer))
-    if place.precision == "bf16":
-        network.cast_weights(torch.bfloat16)
-    return Estimator(network.to(place.device).eval(), tokenizer, info, place)
+    network = _YesNoNetwork(model, answer_ids(tokenizer, name), trees=reads_trees(model, tokenizer))
+    info = EstimatorInfo(base=name, levels=2, max_length=most, weights="whole")
+    return Estimator.to_score(network, tokenizer, info, place)
 
 
 def answer_ids(tokenizer: Any, base: str) -> list[int]:
